@@ -1,0 +1,138 @@
+package core
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Difference is one place where what is recorded is not what the ledger's
+// entries add up to.
+type Difference struct {
+	Tenant     TenantID
+	What       string
+	Recorded   string
+	Recomputed string
+}
+
+// Audit recomputes a tenant's balances and its runs' credit fields from its
+// ledger entries (I1 to I4). Give it every entry in order of Seq, then what is
+// recorded, then ask for the differences. The zero value is not usable; see NewAudit.
+type Audit struct {
+	tenant  TenantID
+	entries int
+	// Sums are kept as plain signed numbers: a sum that went below zero is a
+	// difference to report, and not a reason to stop.
+	monthly   map[Period]Credits
+	purchased Credits
+	runs      map[RunID]Split
+	charges   map[Key]Entry
+	refunded  map[Key]Key
+	recorded  map[Period]bool
+	seenRuns  map[RunID]bool
+	found     []Difference
+}
+
+// NewAudit begins the audit of one tenant.
+func NewAudit(tenant TenantID) *Audit {
+	return &Audit{
+		tenant: tenant, monthly: map[Period]Credits{}, runs: map[RunID]Split{}, charges: map[Key]Entry{},
+		refunded: map[Key]Key{}, recorded: map[Period]bool{}, seenRuns: map[RunID]bool{},
+	}
+}
+
+// Entry adds one ledger entry.
+func (a *Audit) Entry(e Entry) {
+	a.entries++
+	if e.Seq != int64(a.entries) {
+		a.report(fmt.Sprintf("entry %s: seq", e.Key), e.Seq, a.entries)
+	}
+	if e.Amount.Monthly < 0 || e.Amount.Purchased < 0 {
+		a.report(fmt.Sprintf("entry %s: amount", e.Key), e.Amount, "0 or more")
+	}
+	sign := Credits(1)
+	if !e.Credit() {
+		sign = -1
+	}
+	a.monthly[e.Period] += sign * e.Amount.Monthly
+	a.purchased += sign * e.Amount.Purchased
+	if a.monthly[e.Period] < 0 || a.purchased < 0 {
+		a.report(fmt.Sprintf("entry %s: balance after it", e.Key), "below zero", "0 or more")
+	}
+	switch e.Kind {
+	case EntryCharge:
+		if want := ChargeKey(e.Run, e.Attempt); e.Key != want {
+			a.report("charge of run "+string(e.Run), e.Key, want)
+		}
+		a.charges[e.Key] = e
+		sum := a.runs[e.Run]
+		a.runs[e.Run] = Split{sum.Monthly + e.Amount.Monthly, sum.Purchased + e.Amount.Purchased}
+	case EntryRefund:
+		a.refund(e)
+	case EntryAllowance, EntryPurchase:
+	}
+}
+
+func (a *Audit) refund(e Entry) {
+	charge, ok := a.charges[e.Charge]
+	if !ok {
+		a.report(fmt.Sprintf("refund %s: charge", e.Key), e.Charge, "no such charge")
+		return
+	}
+	if by, twice := a.refunded[e.Charge]; twice {
+		a.report(fmt.Sprintf("charge %s: refunds", e.Charge), e.Key, "already refunded by "+string(by))
+	}
+	a.refunded[e.Charge] = e.Key
+	if e.Amount != charge.Amount || e.Period != charge.Period || e.Run != charge.Run || e.Attempt != charge.Attempt {
+		a.report(fmt.Sprintf("refund %s: split and period", e.Key),
+			fmt.Sprint(e.Amount, e.Period, e.Run, e.Attempt), fmt.Sprint(charge.Amount, charge.Period, charge.Run, charge.Attempt))
+	}
+	sum := a.runs[e.Run]
+	a.runs[e.Run] = Split{sum.Monthly - e.Amount.Monthly, sum.Purchased - e.Amount.Purchased}
+}
+
+// Balance checks what is recorded for one period.
+func (a *Audit) Balance(b Balance) {
+	a.recorded[b.Period] = true
+	if want := a.monthly[b.Period]; b.Monthly != want {
+		a.report("monthly left of "+b.Period.String(), b.Monthly, want)
+	}
+	if b.Purchased != a.purchased {
+		a.report("purchased balance", b.Purchased, a.purchased)
+	}
+}
+
+// Run checks a run's credit fields.
+func (a *Audit) Run(r Run) {
+	a.seenRuns[r.ID] = true
+	if want := a.runs[r.ID]; (Split{r.CreditsFromMonthly, r.CreditsFromPurchased}) != want {
+		a.report("credits of run "+string(r.ID), Split{r.CreditsFromMonthly, r.CreditsFromPurchased}, want)
+	}
+	if sum := r.CreditsFromMonthly + r.CreditsFromPurchased; r.CreditsConsumed != sum {
+		a.report("creditsConsumed of run "+string(r.ID), r.CreditsConsumed, sum)
+	}
+}
+
+// Differences gives what was found; none means that the books agree. Call it
+// when every entry, every balance and every run has been given.
+func (a *Audit) Differences() []Difference {
+	for p, left := range a.monthly {
+		if !a.recorded[p] && left != 0 {
+			a.report("monthly left of "+p.String(), "no balance", left)
+		}
+	}
+	for id, sum := range a.runs {
+		if !a.seenRuns[id] {
+			a.report("credits of run "+string(id), "no such run", sum)
+		}
+	}
+	slices.SortStableFunc(a.found, func(x, y Difference) int { return cmp.Compare(x.What, y.What) })
+	return a.found
+}
+
+func (a *Audit) report(what string, recorded, recomputed any) {
+	a.found = append(a.found, Difference{
+		Tenant: a.tenant, What: what,
+		Recorded: fmt.Sprint(recorded), Recomputed: fmt.Sprint(recomputed),
+	})
+}

@@ -1,0 +1,39 @@
+package core
+
+import (
+	"errors"
+	"time"
+)
+
+// RetryPolicy says how transient failures are retried inside a job before a
+// file is called failed (spec 5).
+type RetryPolicy struct {
+	MaxTries  int           // executions of a job in all; 1 never retries
+	BaseDelay time.Duration // upper bound of the first wait; doubles with every try
+	MaxDelay  time.Duration // upper bound of any wait that the provider did not ask for
+	Budget    time.Duration // a wait that would end later than this after the first try is not begun
+}
+
+// Validate refuses a policy that could never execute or would spin.
+func (p RetryPolicy) Validate() error {
+	if p.MaxTries < 1 || p.BaseDelay < 0 || p.MaxDelay < p.BaseDelay || p.Budget < 0 {
+		return errors.New("retry policy: MaxTries must be 1 or more, 0 <= BaseDelay <= MaxDelay, Budget 0 or more")
+	}
+	return nil
+}
+
+// Delay says how long to wait after the try-th execution failed, and whether to
+// try again at all. It is exponential backoff with full jitter; roll is a random
+// number in [0, 1) that the caller draws, so that this stays a function of its
+// inputs. retryAfter is the provider's wish, which is never undercut.
+func (p RetryPolicy) Delay(try int, spent, retryAfter time.Duration, roll float64) (wait time.Duration, again bool) {
+	if try >= p.MaxTries {
+		return 0, false
+	}
+	bound := p.MaxDelay
+	if shift := try - 1; shift < 32 && p.BaseDelay<<shift < bound {
+		bound = p.BaseDelay << shift
+	}
+	wait = max(time.Duration(roll*float64(bound)), retryAfter)
+	return wait, spent+wait <= p.Budget
+}

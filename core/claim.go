@@ -1,0 +1,109 @@
+package core
+
+import "time"
+
+// DropReason says why a job, a lease or a result had no effect. None of them is
+// an error: the queue may lose, repeat, reorder and delay what it likes.
+type DropReason string
+
+const (
+	DropRunUnknown DropReason = "run_unknown" // no such run of this tenant, or the job names files that it has not
+	DropRunClosed  DropReason = "run_closed"  // the run is not RUNNING
+	DropStaleEpoch DropReason = "stale_epoch" // the files have been dispatched anew, or were compensated
+	DropNotPending DropReason = "not_pending" // claimed before: a second delivery
+	DropLeaseLost  DropReason = "lease_lost"  // not being processed any more: settled, cancelled or recovered
+)
+
+// Drop is a job that had no effect, with the reason for the logs.
+type Drop struct {
+	Job    Job
+	Reason DropReason
+}
+
+// ClaimPlan is everything that claiming a group of one run's jobs writes.
+type ClaimPlan struct {
+	Run        Run
+	RunChanged bool // else only files are to be written
+	Files      []File
+	Claimed    []Job
+	Dropped    []Drop
+}
+
+// Claim takes jobs of one run for a worker: each file pending under the job's
+// own epoch becomes processing with a lease. A job is claimed with all its files
+// or dropped. The first claim of an attempt proves that its dispatch reached
+// somebody, which ends the time in which it could be compensated; that is why
+// the caller holds the run's lock.
+//
+// files are the rows of these jobs' files as they are now.
+func Claim(run Run, files []File, jobs []Job, now time.Time, lease time.Duration) (ClaimPlan, error) {
+	_, rows := byIndex(files)
+	p := ClaimPlan{Run: run}
+	for _, job := range jobs {
+		claimed, reason := match(run, job, rows, FilePending)
+		if reason != "" {
+			p.Dropped = append(p.Dropped, Drop{job, reason})
+			continue
+		}
+		for _, f := range claimed {
+			if err := f.become(FileProcessing, &p.Run); err != nil {
+				return ClaimPlan{}, err
+			}
+			f.LeaseUntil = now.Add(lease)
+			p.Files = append(p.Files, *f)
+		}
+		p.Claimed = append(p.Claimed, job)
+	}
+	if len(p.Claimed) > 0 && run.Dispatch != DispatchConfirmed {
+		p.Run.Dispatch, p.RunChanged = DispatchConfirmed, true
+	}
+	return p, nil
+}
+
+// ConfirmDispatch records that an attempt's jobs reached the queue. changed is
+// false if there is nothing to record any more: the attempt was compensated, is
+// over, or was confirmed by a claim.
+func ConfirmDispatch(run Run, n AttemptNumber) (confirmed Run, changed bool) {
+	if run.Attempt != n || run.Status != RunRunning || run.Dispatch == DispatchConfirmed {
+		return run, false
+	}
+	run.Dispatch = DispatchConfirmed
+	return run, true
+}
+
+// DispatchPartly makes recovery send an attempt's missing jobs at once: its
+// enqueueing failed, but a job of it was claimed, so it is not compensated.
+// changed is false if the attempt is over.
+func DispatchPartly(run Run, n AttemptNumber, now time.Time) (partly Run, changed bool) {
+	if run.Attempt != n || run.Status != RunRunning {
+		return run, false
+	}
+	run.DispatchedAt, run.Redispatches, run.RecoverAt = time.Time{}, 0, now
+	return run, true
+}
+
+// match finds the files of a job if all of them are in the wanted status under
+// the job's epoch and the run is running; else it says why the job has no effect.
+func match(run Run, job Job, rows map[int]*File, want FileStatus) ([]*File, DropReason) {
+	if job.Run != run.ID || job.Tenant != run.Tenant {
+		return nil, DropRunUnknown
+	}
+	if run.Status != RunRunning {
+		return nil, DropRunClosed
+	}
+	files, ok := filesOf(job, rows)
+	if !ok {
+		return nil, DropRunUnknown
+	}
+	for _, f := range files {
+		switch {
+		case f.Epoch != job.Epoch:
+			return nil, DropStaleEpoch
+		case f.Status != want && want == FilePending:
+			return nil, DropNotPending
+		case f.Status != want:
+			return nil, DropLeaseLost
+		}
+	}
+	return files, ""
+}

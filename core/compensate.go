@@ -1,0 +1,107 @@
+package core
+
+import (
+	"fmt"
+	"time"
+)
+
+// CompensatePlan is everything that undoing an attempt writes.
+type CompensatePlan struct {
+	Run     Run
+	Files   []File
+	Attempt Attempt
+	Refund  []Entry // one refund, or none if nothing was charged
+}
+
+// Compensable says whether an attempt may still be undone: it is the run's
+// latest, it stands, the run is running, and nothing proves that a job of it got
+// to a worker. Once a job was claimed (or recovery confirmed the dispatch) it
+// may not, because the tenant would get both the work and the refund.
+func Compensable(run Run, n AttemptNumber) bool {
+	return run.Attempt == n && run.Status == RunRunning && run.Dispatch == DispatchUnconfirmed
+}
+
+// Compensate undoes an attempt whose jobs could not be enqueued (spec 4): it
+// refunds both parts of the charge to the period and the balance that they came
+// from, and puts back the run's status, counters and credit fields and each
+// file's status and retryAttempt. An initiation has nothing before it, so it
+// closes the run FAILED with every file failed, to be charged and run by a later
+// Continue. Epoch and attempt number stay used, so that jobs which got out
+// nevertheless do nothing.
+//
+// files are the attempt's files as they are now. The caller holds the run's
+// lock and has asked Compensable; otherwise Compensate fails, which is a bug of
+// the caller and no refusal.
+func Compensate(run Run, a Attempt, files []File, by Actor, now time.Time) (CompensatePlan, error) {
+	if !Compensable(run, a.Number) || a.Compensated() || a.Run != run.ID {
+		return CompensatePlan{}, fmt.Errorf("attempt %d of run %s cannot be compensated: run is %s, attempt %d, dispatch %s",
+			a.Number, run.ID, run.Status, run.Attempt, run.Dispatch)
+	}
+	own, rows := byIndex(files)
+	if len(own) != len(a.Files) {
+		return CompensatePlan{}, fmt.Errorf("attempt %d of run %s has %d files, %d were given", a.Number, run.ID, len(a.Files), len(own))
+	}
+	epoch := run.nextEpoch()
+	for _, before := range a.Files {
+		f := rows[before.Index]
+		if f == nil {
+			return CompensatePlan{}, fmt.Errorf("file %d of run %s was not given", before.Index, run.ID)
+		}
+		if err := f.undo(before.Before, epoch, &run); err != nil {
+			return CompensatePlan{}, err
+		}
+	}
+	if err := run.takeOffCharge(a.Charge.Amount); err != nil {
+		return CompensatePlan{}, err
+	}
+	if err := run.undo(a.Before, now); err != nil {
+		return CompensatePlan{}, err
+	}
+	a.CompensatedAt = now
+	return CompensatePlan{Run: run, Files: own, Attempt: a, Refund: refundOf(a, by, now)}, nil
+}
+
+// undo restores one file; without a before (the initiation) it becomes failed.
+func (f *File) undo(before FileBefore, epoch Epoch, r *Run) error {
+	to := before.Status
+	if to == "" {
+		to = FileFailed
+		before = FileBefore{Failure: Failure{
+			Code:    FailureDispatchFailed,
+			Message: "the run could not be started and was refunded; continue it to run this file",
+		}}
+	}
+	if err := f.become(to, r); err != nil {
+		return err
+	}
+	f.Epoch = epoch
+	f.RetryAttempt, f.Redeliveries, f.PaidBy, f.Failure = before.RetryAttempt, before.Redeliveries, before.PaidBy, before.Failure
+	return nil
+}
+
+// undo restores the run's status and counters; without a before (the
+// initiation) it closes FAILED with every job failed.
+func (r *Run) undo(before RunBefore, now time.Time) error {
+	if before.Status == "" {
+		r.FailedJobs = r.AttemptJobs
+		return r.close(RunFailed, ReasonDispatchFailed, now)
+	}
+	if err := r.close(before.Status, before.Reason, before.ClosedAt); err != nil {
+		return err
+	}
+	r.LastRetriedAt = before.LastRetriedAt
+	r.AttemptJobs, r.CompletedJobs, r.FailedJobs = before.AttemptJobs, before.CompletedJobs, before.FailedJobs
+	return nil
+}
+
+// refundOf is the exact reverse of an attempt's charge.
+func refundOf(a Attempt, by Actor, now time.Time) []Entry {
+	if a.Charge.IsZero() {
+		return nil
+	}
+	return []Entry{{
+		Tenant: a.Tenant, Key: RefundKey(a.Run, a.Number), Kind: EntryRefund,
+		Period: a.Charge.Period, Amount: a.Charge.Amount,
+		Run: a.Run, Attempt: a.Number, Charge: a.Charge.Key, Actor: by, At: now,
+	}}
+}

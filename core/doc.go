@@ -1,0 +1,63 @@
+// Package core has the rules of Redrive: values in, decisions out. Nothing here
+// reads a clock, makes a random number, or does I/O; the time is passed in, and
+// what comes out is everything that is to be written. Inputs are never changed.
+// The use cases in core/app load, let this package decide, and save.
+//
+// # Vocabulary
+//
+//   - A tenant owns templates, runs and credits; nothing crosses from one to another.
+//   - A template says what to do with a file, and what a file costs.
+//   - A run is one template applied to N files. A file has a fixed index and a
+//     result of its own.
+//   - A job is what the queue carries: one file, or in batch mode all files to
+//     process. It is a hint; the store decides.
+//   - An attempt is one dispatch of a run: 0 is the initiation, each Continue is
+//     the next. It knows its own number of jobs, its charge, and how to be undone.
+//   - An epoch is a number that a run gives out once. Each time that a file
+//     becomes pending it gets a new one, so a file is claimed at most once per
+//     epoch, and everything late or repeated is told apart by its epoch.
+//   - A charge takes credits from the period's monthly allowance first, because
+//     that ends with its month, then from the purchased balance. A refund gives
+//     back what one charge took, each part to where it came from, the monthly
+//     part to the period that it came from.
+//
+// # A run
+//
+//	        initiate (charge)                    every job of the attempt settled
+//	─────────────────────────────► RUNNING ─────────────────────────────────────┐
+//	                              ▲   │  │                                      │
+//	     Continue (charges failed │   │  │ cancel, or redelivery exhausted      ▼
+//	      files, pending are free)│   │  └───────────► INTERRUPTED      COMPLETED (final)
+//	                              │   │                     │    COMPLETED_WITH_ERRORS
+//	                              │   │                     │                 FAILED
+//	                              │   │ compensate: back    │                   │
+//	                              │   └──► to what it was ──┤                   │
+//	                              └─────────────────────────┴───────────────────┘
+//
+// An initiation that is compensated closes FAILED, refunded, every file failed.
+//
+// # A file
+//
+//	pending ──claim──► processing ──settle──► completed (final) | error (final) | failed
+//	   ▲                    │                                                       │
+//	   ├──lease ran out, ───┘                                                       │
+//	   │  cancel, hand back                                                         │
+//	   └──────────────────────────Continue (retryAttempt + 1)───────────────────────┘
+//
+// # What always holds
+//
+// The numbers are those of the specification.
+//
+//	I1  balances are what the ledger's entries add up to, and never negative
+//	I2  a run's creditsConsumed is its two parts together, and its charges less its refunds
+//	I3  at most one charge per attempt, of exactly its failed files × price
+//	I4  at most one refund per charge, equal to its split, to its period
+//	I5  the charge that covers a pending or processing file stands
+//	I6  0 ≤ retryAttempt ≤ maxRetryCount
+//	I7  completedJobs + failedJobs ≤ attemptJobs ≤ totalJobs; an attempt closes once
+//	I8  a result is recorded at most once per (file, epoch); completed and error are final
+//	I12 each charge's work was executed, is still pending, or was refunded
+//
+// I9 (of concurrent Continues one wins) and I10 (tenants are apart) are kept by
+// the store's locks and WHERE clauses, I11 (every run closes) by recovery.
+package core

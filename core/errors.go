@@ -1,0 +1,122 @@
+package core
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Code names one refusal or failure. It is stable: clients, logs and dashboards
+// match on it, so a code is never renamed and never reused for something else.
+type Code string
+
+// The codes of spec 9, then those that the other use cases need.
+const (
+	CodeRunNotFound           Code = "run_not_found"
+	CodeWrongTenant           Code = "wrong_tenant"
+	CodeRoleNotAllowed        Code = "role_not_allowed"
+	CodeRunAlreadyRunning     Code = "run_already_running"
+	CodeNoErrorsToRetry       Code = "no_errors_to_retry"
+	CodeNothingToRetry        Code = "nothing_to_retry"
+	CodeMaxRetryCountExceeded Code = "max_retry_count_exceeded"
+	CodeInsufficientCredits   Code = "insufficient_credits"
+	CodeEnqueueFailed         Code = "enqueue_failed"
+	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
+	CodeInvalidRequest        Code = "invalid_request"
+
+	CodeRunNotRunning        Code = "run_not_running"
+	CodeTenantNotFound       Code = "tenant_not_found"
+	CodeTenantExists         Code = "tenant_exists"
+	CodeTemplateNotFound     Code = "template_not_found"
+	CodeTemplateNotPublished Code = "template_not_published"
+	CodeTemplateDeleted      Code = "template_deleted"
+	CodeCreditsOutOfRange    Code = "credits_out_of_range"
+)
+
+// FieldError says what is wrong with one field of a request.
+type FieldError struct {
+	Field   string
+	Message string
+}
+
+// Error is the one error type of the domain: a stable code, a sentence that
+// tells the caller what to do, and the facts of the case. An Error that a use
+// case returns as a refusal means that nothing was changed.
+//
+// Match it with errors.Is against one of the Err… values (the code alone is
+// compared) or take the facts out with errors.As.
+type Error struct {
+	Code    Code
+	Message string
+
+	Run       RunID        // enqueue_failed: the run that stays, for a later Continue
+	Files     []int        // max_retry_count_exceeded: indexes of the files that block the retry
+	Needed    Credits      // insufficient_credits: the price
+	Available Credits      // insufficient_credits: monthly left + purchased
+	Fields    []FieldError // invalid_request: one per offending field
+
+	Err error // what caused it, for logs; never shown to a client
+}
+
+// Values to compare with errors.Is.
+var (
+	ErrRunNotFound           = &Error{Code: CodeRunNotFound}
+	ErrWrongTenant           = &Error{Code: CodeWrongTenant}
+	ErrRoleNotAllowed        = &Error{Code: CodeRoleNotAllowed}
+	ErrRunAlreadyRunning     = &Error{Code: CodeRunAlreadyRunning}
+	ErrNoErrorsToRetry       = &Error{Code: CodeNoErrorsToRetry}
+	ErrNothingToRetry        = &Error{Code: CodeNothingToRetry}
+	ErrMaxRetryCountExceeded = &Error{Code: CodeMaxRetryCountExceeded}
+	ErrInsufficientCredits   = &Error{Code: CodeInsufficientCredits}
+	ErrEnqueueFailed         = &Error{Code: CodeEnqueueFailed}
+	ErrIdempotencyKeyReused  = &Error{Code: CodeIdempotencyKeyReused}
+	ErrInvalidRequest        = &Error{Code: CodeInvalidRequest}
+	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}
+	ErrTenantNotFound        = &Error{Code: CodeTenantNotFound}
+	ErrTenantExists          = &Error{Code: CodeTenantExists}
+	ErrTemplateNotFound      = &Error{Code: CodeTemplateNotFound}
+	ErrTemplateNotPublished  = &Error{Code: CodeTemplateNotPublished}
+	ErrTemplateDeleted       = &Error{Code: CodeTemplateDeleted}
+	ErrCreditsOutOfRange     = &Error{Code: CodeCreditsOutOfRange}
+)
+
+// Error gives the code, the sentence and, for logs, the cause.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(string(e.Code))
+	if e.Message != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Message)
+	}
+	for _, f := range e.Fields {
+		fmt.Fprintf(&b, "; %s: %s", f.Field, f.Message)
+	}
+	if e.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause, so that the original error of a failed dispatch can
+// still be matched by the caller.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is compares codes, so that errors.Is(err, ErrInsufficientCredits) holds
+// whatever the amounts are.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t.Code == e.Code
+}
+
+// Invalid collects field errors of a request; nil if there are none.
+func Invalid(fields ...FieldError) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeInvalidRequest, Message: "the request is not valid; correct the fields named in errors", Fields: fields}
+}
+
+// InvalidField is Invalid for a single field.
+func InvalidField(field, format string, args ...any) error {
+	return Invalid(FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
+}

@@ -1,0 +1,109 @@
+package core
+
+import (
+	"fmt"
+	"time"
+)
+
+// FileRef is where the content of a file is stored; what it says is up to the
+// Files adapter.
+type FileRef string
+
+// FileStatus is where one file of a run is.
+type FileStatus string
+
+const (
+	FilePending    FileStatus = "pending"    // paid for, not done: waiting, or interrupted by a fault of ours
+	FileProcessing FileStatus = "processing" // a worker holds its lease
+	FileCompleted  FileStatus = "completed"
+	FileFailed     FileStatus = "failed" // transient; may be continued
+	FileError      FileStatus = "error"  // permanent; never continued
+)
+
+// Valid reports whether the status is one of the five.
+func (s FileStatus) Valid() bool {
+	switch s {
+	case FilePending, FileProcessing, FileCompleted, FileFailed, FileError:
+		return true
+	}
+	return false
+}
+
+// Retriable reports whether a Continue runs the file again.
+func (s FileStatus) Retriable() bool { return s == FileFailed || s == FilePending }
+
+// CanBecome is the legal-transition table of files. Completed and error are
+// final (I8).
+func (s FileStatus) CanBecome(to FileStatus) bool {
+	switch s {
+	case FilePending:
+		// To failed by a compensation; to pending, with a new epoch, by a Continue.
+		return to == FileProcessing || to == FileFailed || to == FilePending
+	case FileProcessing:
+		return to == FileCompleted || to == FileFailed || to == FileError || to == FilePending
+	case FileFailed:
+		return to == FilePending
+	case FileCompleted, FileError:
+		return false
+	}
+	return false
+}
+
+// Failure says why a file is failed or error, in a stable code and a sentence
+// without secrets.
+type Failure struct {
+	Code    string
+	Message string
+}
+
+// Failure codes that Redrive itself gives; executors add their own.
+const (
+	FailureDispatchFailed = "dispatch_failed"   // the initiation was refunded
+	FailureNoResult       = "no_result"         // the executor answered, but not for this file
+	FailureExecutor       = "executor_failed"   // the executor failed as a whole
+	FailurePanic          = "executor_panicked" // the executor panicked
+	FailureUnreadable     = "file_unreadable"   // the stored content could not be read
+)
+
+// File is one input of a run with its own result.
+type File struct {
+	Index int // 0..N-1, fixed
+	Name  string
+	Ref   FileRef
+	Size  int64 // bytes
+
+	Status       FileStatus
+	RetryAttempt int // Continues that ran this file again
+	Epoch        Epoch
+	LeaseUntil   time.Time // zero unless processing
+	Redeliveries int       // leases that ran out in the current attempt
+	// PaidBy is the attempt whose charge covers the file. A free Continue
+	// leaves it as it is.
+	PaidBy AttemptNumber
+
+	Output  string  // completed only
+	Failure Failure // failed and error only
+}
+
+// become moves the file along the transition table and keeps the run's tally.
+func (f *File) become(to FileStatus, r *Run) error {
+	if !f.Status.CanBecome(to) {
+		return fmt.Errorf("file %d of run %s cannot go from %s to %s", f.Index, r.ID, f.Status, to)
+	}
+	r.Tally.add(f.Status, -1)
+	r.Tally.add(to, 1)
+	f.Status = to
+	if to != FileProcessing {
+		f.LeaseUntil = time.Time{}
+	}
+	return nil
+}
+
+// toPending makes the file wait again under an epoch that nobody holds.
+func (f *File) toPending(epoch Epoch, r *Run) error {
+	if err := f.become(FilePending, r); err != nil {
+		return err
+	}
+	f.Epoch = epoch
+	return nil
+}

@@ -1,0 +1,93 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// JobID names a job. The same file has the same job ID in every attempt, so a
+// queue deduplicates by (job ID, epoch), never by job ID alone.
+type JobID string
+
+// Job is what the queue carries: a hint that these files can be claimed.
+type Job struct {
+	Tenant TenantID
+	Run    RunID
+	Epoch  Epoch
+	ID     JobID
+	Files  []int // indexes, ascending
+}
+
+// FileJobID is the ID of the job of one file: {runId}:file:{index}.
+func FileJobID(run RunID, index int) JobID {
+	return JobID(string(run) + ":file:" + strconv.Itoa(index))
+}
+
+// BatchJobID is the ID of the one job of a batch run: {runId}.
+func BatchJobID(run RunID) JobID { return JobID(run) }
+
+// JobsOf gives the jobs that process these files: one a file, or in batch mode
+// one for all of them. The files of a batch job share their epoch, because they
+// are always dispatched together.
+func JobsOf(r Run, files []File) ([]Job, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	if r.Mode == ModeBatch {
+		job := Job{Tenant: r.Tenant, Run: r.ID, Epoch: files[0].Epoch, ID: BatchJobID(r.ID), Files: make([]int, 0, len(files))}
+		for i := range files {
+			if files[i].Epoch != job.Epoch {
+				return nil, fmt.Errorf("files %d and %d of batch run %s have epochs %d and %d; they must be dispatched together",
+					files[0].Index, files[i].Index, r.ID, job.Epoch, files[i].Epoch)
+			}
+			job.Files = append(job.Files, files[i].Index)
+		}
+		slices.Sort(job.Files)
+		return []Job{job}, nil
+	}
+	jobs := make([]Job, len(files))
+	indexes := make([]int, len(files)) // one backing array for all jobs of a large run
+	for i := range files {
+		indexes[i] = files[i].Index
+		jobs[i] = Job{
+			Tenant: r.Tenant, Run: r.ID, Epoch: files[i].Epoch,
+			ID: FileJobID(r.ID, files[i].Index), Files: indexes[i : i+1 : i+1],
+		}
+	}
+	return jobs, nil
+}
+
+// FileIndexes lists the files of all these jobs.
+func FileIndexes(jobs []Job) []int {
+	indexes := make([]int, 0, len(jobs))
+	for _, j := range jobs {
+		indexes = append(indexes, j.Files...)
+	}
+	return indexes
+}
+
+// filesOf finds a job's files among rows that were read for it. ok is false if
+// one is missing.
+func filesOf(j Job, rows map[int]*File) (files []*File, ok bool) {
+	files = make([]*File, 0, len(j.Files))
+	for _, i := range j.Files {
+		f := rows[i]
+		if f == nil {
+			return nil, false
+		}
+		files = append(files, f)
+	}
+	return files, len(files) > 0
+}
+
+// byIndex copies rows, so that a plan never changes what it was given, and
+// makes them findable. Order is kept in the returned slice.
+func byIndex(files []File) ([]File, map[int]*File) {
+	own := slices.Clone(files)
+	rows := make(map[int]*File, len(own))
+	for i := range own {
+		rows[own[i].Index] = &own[i]
+	}
+	return own, rows
+}

@@ -1,0 +1,139 @@
+package core
+
+import (
+	"errors"
+	"time"
+)
+
+// RecoveryPolicy says when recovery acts. All durations are positive.
+type RecoveryPolicy struct {
+	// DispatchGrace is how long an initiation or Continue may take to enqueue
+	// its jobs before recovery enqueues them.
+	DispatchGrace time.Duration
+	// RedispatchAfter is how long waiting jobs of a run may go unclaimed before
+	// they are sent again, in case the queue lost them. It doubles every time,
+	// up to MaxRedispatchAfter, because they may just as well be waiting behind
+	// a long line.
+	RedispatchAfter    time.Duration
+	MaxRedispatchAfter time.Duration
+	// Lease is how long a claim holds without renewal; no running run goes
+	// unvisited for longer.
+	Lease time.Duration
+	// MaxRedeliveries is how many leases of one file may run out within an
+	// attempt before recovery gives up on it; 0 gives up at the first.
+	MaxRedeliveries int
+}
+
+// Validate refuses a policy under which a run could stay RUNNING for ever.
+func (p RecoveryPolicy) Validate() error {
+	if p.DispatchGrace <= 0 || p.RedispatchAfter <= 0 || p.MaxRedispatchAfter < p.RedispatchAfter || p.Lease <= 0 || p.MaxRedeliveries < 0 {
+		return errors.New("recovery policy: durations must be positive, MaxRedispatchAfter at least RedispatchAfter, MaxRedeliveries 0 or more")
+	}
+	return nil
+}
+
+// RecoveryPlan is everything that one recovery of one run writes.
+type RecoveryPlan struct {
+	Run    Run
+	Files  []File
+	Jobs   []Job // to be enqueued after the commit
+	Closed bool  // given up: the run closed INTERRUPTED
+	// Expired counts leases that ran out; Unconfirmed says that the attempt's
+	// dispatch had never been confirmed. Both are for logs and counters.
+	Expired     int
+	Unconfirmed bool
+}
+
+// RecoveryDue reports whether recovery has to look at the run. It is asked
+// again under the run's lock: another instance may have been faster.
+func RecoveryDue(run Run, now time.Time) bool {
+	return run.Status == RunRunning && !run.RecoverAt.After(now)
+}
+
+// PlanRecovery decides what a running run needs so that it does not stay
+// RUNNING with nothing under way (spec 6):
+//   - files whose lease ran out become pending under a new epoch, which fences
+//     the worker that held them, and are dispatched again, up to
+//     MaxRedeliveries times;
+//   - an attempt whose enqueueing was not confirmed in time is dispatched again;
+//   - files that have waited too long are dispatched again under their own
+//     epoch: if the queue still has them, that changes nothing;
+//   - if recovery has given up on everything that is left, the run closes
+//     INTERRUPTED, and Continue is free for those files.
+//
+// unfinished are the run's pending and processing files; the caller holds the
+// run's lock.
+func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPolicy) (RecoveryPlan, error) {
+	p := RecoveryPlan{Run: run}
+	resend := p.Run.resendDue(now, policy)
+	own, _ := byIndex(unfinished)
+
+	var expiredEpoch Epoch
+	var jobs []File
+	given, earliest := 0, now.Add(policy.Lease)
+	for i := range own {
+		f := &own[i]
+		switch {
+		case f.Status == FileProcessing && f.LeaseUntil.After(now):
+			if f.LeaseUntil.Before(earliest) {
+				earliest = f.LeaseUntil
+			}
+		case f.Status == FileProcessing:
+			if expiredEpoch == 0 {
+				expiredEpoch = p.Run.nextEpoch()
+			}
+			if err := f.toPending(expiredEpoch, &p.Run); err != nil {
+				return RecoveryPlan{}, err
+			}
+			f.Redeliveries++
+			p.Expired++
+			p.Files = append(p.Files, *f)
+			if f.Redeliveries > policy.MaxRedeliveries {
+				given++
+			} else {
+				jobs = append(jobs, *f)
+			}
+		case f.Redeliveries > policy.MaxRedeliveries:
+			given++
+		case resend:
+			jobs = append(jobs, *f)
+		}
+	}
+
+	if given > 0 && given == p.Run.Tally.Unfinished {
+		closed, err := interrupt(p.Run, nil, ReasonRedeliveriesExhausted, now)
+		if err != nil {
+			return RecoveryPlan{}, err
+		}
+		p.Run, p.Closed = closed.Run, true
+		return p, nil
+	}
+	if resend && len(jobs) > 0 {
+		p.Unconfirmed = run.Dispatch == DispatchUnconfirmed
+		p.Run.DispatchedAt = now
+		p.Run.Redispatches++
+	}
+	p.Run.RecoverAt = earliest
+	if due := p.Run.resendAt(policy); due.Before(earliest) && due.After(now) {
+		p.Run.RecoverAt = due
+	}
+	var err error
+	p.Jobs, err = JobsOf(p.Run, jobs)
+	return p, err
+}
+
+// resendAt is when the run's waiting jobs are to be sent again.
+func (r *Run) resendAt(policy RecoveryPolicy) time.Time {
+	if r.Dispatch == DispatchUnconfirmed && r.Redispatches == 0 {
+		return r.DispatchedAt.Add(policy.DispatchGrace)
+	}
+	wait := policy.MaxRedispatchAfter
+	if r.Redispatches < 32 && policy.RedispatchAfter<<r.Redispatches > 0 {
+		wait = min(wait, policy.RedispatchAfter<<r.Redispatches)
+	}
+	return r.DispatchedAt.Add(wait)
+}
+
+func (r *Run) resendDue(now time.Time, policy RecoveryPolicy) bool {
+	return !r.resendAt(policy).After(now)
+}

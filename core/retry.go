@@ -1,0 +1,197 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// RetryPlan is everything that a Continue writes, and what a preview shows.
+type RetryPlan struct {
+	Run     Run
+	Files   []File // those to retry, as they become
+	Attempt Attempt
+	Charge  []Entry // one charge, or none if the price is 0
+	Jobs    []Job   // to be enqueued after the commit
+	Charged int     // files that were failed: paid for again
+	Free    int     // files that were pending: paid for already
+}
+
+// Price is what the Continue costs.
+func (p RetryPlan) Price() Credits { return p.Attempt.Charge.Amount.Total() }
+
+// PlanRetry decides a Continue by the rules 2 to 8 of spec 3, in their order.
+// files may be all files of the run or just those that are failed or pending;
+// others are not looked at. The template may be soft-deleted: its price holds.
+//
+// It fails with CodeRunAlreadyRunning, CodeNoErrorsToRetry, CodeNothingToRetry,
+// CodeMaxRetryCountExceeded (naming the files), CodeCreditsOutOfRange or
+// CodeInsufficientCredits, and then there is nothing to write.
+func PlanRetry(run Run, files []File, balance Balance, t Template, by Actor, now time.Time) (RetryPlan, error) {
+	retried, err := eligible(run, files)
+	if err != nil {
+		return RetryPlan{}, err
+	}
+	charged := 0
+	for i := range retried {
+		if retried[i].Status == FileFailed {
+			charged++
+		}
+	}
+	price, err := t.CreditsPerRun.Times(charged)
+	if err != nil {
+		return RetryPlan{}, err
+	}
+
+	n := run.Attempt + 1
+	charge, entries, err := chargeFor(run, n, price, balance, by, now)
+	if err != nil {
+		return RetryPlan{}, err
+	}
+	attempt := Attempt{
+		Tenant: run.Tenant, Run: run.ID, Number: n,
+		RequestedBy: by, RequestedAt: now,
+		Price: t.CreditsPerRun, Charge: charge, Files: make([]AttemptFile, len(retried)),
+		Before: beforeOf(run),
+	}
+
+	if err := run.become(RunRunning); err != nil {
+		return RetryPlan{}, err
+	}
+	if err := run.addCharge(charge.Amount); err != nil {
+		return RetryPlan{}, err
+	}
+	epoch := run.nextEpoch()
+	for i := range retried {
+		if attempt.Files[i], err = retried[i].retry(epoch, n, price > 0, &run); err != nil {
+			return RetryPlan{}, err
+		}
+	}
+	jobs, err := JobsOf(run, retried)
+	if err != nil {
+		return RetryPlan{}, err
+	}
+	attempt.Epoch, attempt.Jobs = epoch, len(jobs)
+	run.Reason, run.ClosedAt, run.LastRetriedAt = ReasonNone, time.Time{}, now
+	run.Attempt, run.AttemptJobs, run.CompletedJobs, run.FailedJobs = n, len(jobs), 0, 0
+	run.Dispatch, run.DispatchedAt, run.Redispatches, run.RecoverAt = DispatchUnconfirmed, now, 0, now
+
+	return RetryPlan{
+		Run: run, Files: retried, Attempt: attempt, Charge: entries, Jobs: jobs,
+		Charged: charged, Free: len(retried) - charged,
+	}, nil
+}
+
+// Continuable says whether a Continue would pass the rules that the run and its
+// files decide by themselves (2 to 5): nil, or the refusal without its facts. It
+// needs only the run's row and whether any failed or pending file has used all
+// its retries, so that lists of large runs stay cheap. Credits and the caller's
+// role are not looked at; the preview does that.
+func Continuable(run Run, anyMaxed bool) error {
+	if err := ContinuableStatus(run); err != nil {
+		return err
+	}
+	if run.Tally.Failed+run.Tally.Unfinished == 0 {
+		return nothingToRetry(run)
+	}
+	if anyMaxed {
+		return &Error{Code: CodeMaxRetryCountExceeded, Run: run.ID, Message: fmt.Sprintf("files have used their %d retries; a platform admin can raise maxRetryCount", run.MaxRetryCount)}
+	}
+	return nil
+}
+
+// ContinuableStatus applies the rules 2 and 3, which need the run's row alone.
+func ContinuableStatus(run Run) error {
+	switch run.Status {
+	case RunRunning:
+		return &Error{Code: CodeRunAlreadyRunning, Run: run.ID, Message: "the run is running; wait until it has closed"}
+	case RunCompleted:
+		return &Error{Code: CodeNoErrorsToRetry, Run: run.ID, Message: "every file completed; there are no errors to retry"}
+	case RunCompletedWithErrors, RunFailed, RunInterrupted:
+	}
+	return nil
+}
+
+func nothingToRetry(run Run) error {
+	return &Error{Code: CodeNothingToRetry, Run: run.ID, Message: "no file is failed or pending; files with a permanent error are never retried"}
+}
+
+// eligible applies the rules 2 to 5 and gives copies of the files to retry,
+// ascending by index.
+func eligible(run Run, files []File) ([]File, error) {
+	if err := ContinuableStatus(run); err != nil {
+		return nil, err
+	}
+	var retried []File
+	var maxed []int
+	for i := range files {
+		if !files[i].Status.Retriable() {
+			continue
+		}
+		retried = append(retried, files[i])
+		if files[i].RetryAttempt >= run.MaxRetryCount {
+			maxed = append(maxed, files[i].Index)
+		}
+	}
+	if len(retried) == 0 {
+		return nil, nothingToRetry(run)
+	}
+	if len(maxed) > 0 {
+		slices.Sort(maxed)
+		return nil, &Error{
+			Code: CodeMaxRetryCountExceeded, Run: run.ID, Files: maxed,
+			Message: fmt.Sprintf("%d of %d files have used their %d retries, so nothing was retried; a platform admin can raise maxRetryCount", len(maxed), len(retried), run.MaxRetryCount),
+		}
+	}
+	slices.SortFunc(retried, func(a, b File) int { return a.Index - b.Index })
+	return retried, nil
+}
+
+// retry turns a failed or pending file into one that waits to be run again,
+// and gives the record that undoes it.
+func (f *File) retry(epoch Epoch, n AttemptNumber, priced bool, r *Run) (AttemptFile, error) {
+	record := AttemptFile{
+		Index:   f.Index,
+		Charged: priced && f.Status == FileFailed,
+		Before: FileBefore{
+			Status: f.Status, RetryAttempt: f.RetryAttempt, Redeliveries: f.Redeliveries,
+			PaidBy: f.PaidBy, Failure: f.Failure,
+		},
+	}
+	if f.Status == FileFailed {
+		// Also when the price is 0 now: nothing is owed for it any more.
+		f.PaidBy = n
+	}
+	if err := f.toPending(epoch, r); err != nil {
+		return AttemptFile{}, err
+	}
+	f.RetryAttempt++
+	f.Redeliveries, f.Failure = 0, Failure{}
+	return record, nil
+}
+
+// RaiseMaxRetryCount gives a closed run a higher limit, so that a run that rule
+// 5 blocks has a way out. It fails with CodeRunAlreadyRunning, or
+// CodeInvalidRequest unless the new limit is above the old one and at most
+// MaxMaxRetryCount. The Amendment is the record of the change.
+func RaiseMaxRetryCount(run Run, to int, by Actor, now time.Time) (Run, Amendment, error) {
+	if !run.Status.Closed() {
+		return Run{}, Amendment{}, &Error{Code: CodeRunAlreadyRunning, Run: run.ID, Message: "the run is running; wait until it has closed"}
+	}
+	if to <= run.MaxRetryCount || to > MaxMaxRetryCount {
+		return Run{}, Amendment{}, InvalidField("maxRetryCount", "must be above %d, which it is now, and at most %d", run.MaxRetryCount, MaxMaxRetryCount)
+	}
+	a := Amendment{Tenant: run.Tenant, Run: run.ID, By: by, At: now, MaxRetryCountFrom: run.MaxRetryCount, MaxRetryCountTo: to}
+	run.MaxRetryCount = to
+	return run, a, nil
+}
+
+// Amendment records that a platform admin raised a run's maxRetryCount.
+type Amendment struct {
+	Tenant            TenantID
+	Run               RunID
+	By                Actor
+	At                time.Time
+	MaxRetryCountFrom int
+	MaxRetryCountTo   int
+}
