@@ -1,0 +1,74 @@
+package ports
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/redrive/redrive/core"
+)
+
+// Executor does the work of a job. It is called outside any transaction, by
+// many goroutines at once, and possibly again for the same files when a worker
+// died: it should be harmless to repeat.
+type Executor interface {
+	// Execute answers for each file of the task. A file without a result counts
+	// as failed (transient); an error counts as a transient failure of every
+	// file. When ctx ends, the result no longer matters: return soon.
+	Execute(ctx context.Context, task Task) ([]core.FileResult, error)
+}
+
+// ExecutorFunc makes an Executor of a function.
+type ExecutorFunc func(ctx context.Context, task Task) ([]core.FileResult, error)
+
+// Execute calls the function.
+func (f ExecutorFunc) Execute(ctx context.Context, task Task) ([]core.FileResult, error) {
+	return f(ctx, task)
+}
+
+// Task is a claimed job with what is needed to do it.
+type Task struct {
+	Job      core.Job
+	Template core.Template // as it is now; it may be soft-deleted
+	Files    []TaskFile    // the job's files, or on an in-job retry those still to be done
+	Try      int           // 1 for the first execution of the job
+}
+
+// TaskFile is one input. Open may be called several times.
+type TaskFile struct {
+	Index int
+	Name  string
+	Size  int64 // bytes
+	Open  func(ctx context.Context) (io.ReadCloser, error)
+}
+
+// Files keeps the contents of uploaded files.
+type Files interface {
+	// Put stores a content and gives its reference, which is the same for the
+	// same content of the same tenant: storing it again keeps one copy.
+	Put(ctx context.Context, tenant core.TenantID, content io.Reader) (Stored, error)
+	// Open reads a stored content. ErrNotFound for a reference that this tenant
+	// does not have.
+	Open(ctx context.Context, tenant core.TenantID, ref core.FileRef) (io.ReadCloser, error)
+}
+
+// Stored is a content that Files has.
+type Stored struct {
+	Ref  core.FileRef
+	Size int64 // bytes
+}
+
+// Clock says what time it is, and waits. A clock may jump.
+type Clock interface {
+	// Now is the current time in UTC.
+	Now() time.Time
+	// Sleep waits for d, or until ctx ends and then gives ctx's error.
+	Sleep(ctx context.Context, d time.Duration) error
+}
+
+// IDs makes identifiers.
+type IDs interface {
+	// NewID gives an ID that was never given before: 1 to 64 characters, letters,
+	// digits and '-', preferably ascending by time.
+	NewID() string
+}

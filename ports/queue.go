@@ -1,0 +1,43 @@
+package ports
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redrive/redrive/core"
+)
+
+// ErrClosed: the queue was closed.
+var ErrClosed = errors.New("queue closed")
+
+// Queue carries hints that jobs can be claimed. It may lose, repeat, reorder
+// and delay them; claims are fenced by epoch and recovery closes the gaps.
+type Queue interface {
+	// Enqueue hands jobs to the queue and says how many it has taken. Jobs with
+	// a (job ID, epoch) that is outstanding already count as taken and are not
+	// carried twice; the same job ID with another epoch is another job. With an
+	// error, or with fewer than all taken, some may have got out nevertheless.
+	// No jobs is a success.
+	Enqueue(ctx context.Context, jobs []core.Job) (accepted int, err error)
+}
+
+// Feed is the other end of a Queue.
+type Feed interface {
+	// Receive waits for at least one job and gives at most limit. It fails with
+	// ctx's error, or ErrClosed. Several goroutines may receive at once; a
+	// delivery goes to one of them.
+	Receive(ctx context.Context, limit int) ([]Delivery, error)
+}
+
+// Delivery is one job in a worker's hands. Ack it once the claim is durable (or
+// the job turned out to have no effect), never before and never as late as
+// after the execution. A delivery that is neither acked nor nacked may be
+// delivered again.
+type Delivery interface {
+	Job() core.Job
+	// Ack tells the queue to forget the job. A repeat has no effect.
+	Ack(ctx context.Context) error
+	// Nack tells the queue to deliver the job again, to anybody. A repeat, or a
+	// nack after an ack, has no effect.
+	Nack(ctx context.Context) error
+}

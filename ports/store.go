@@ -1,0 +1,223 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redrive/redrive/core"
+)
+
+// What a store can answer besides success. Anything else that it returns is a
+// fault: the transaction has no effect, unless the error is ErrCommitUnknown.
+var (
+	// ErrNotFound: there is no such row of this tenant.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: a row with this ID or key is there already; nothing was written.
+	ErrExists = errors.New("already exists")
+	// ErrDeadlock: transactions waited for each other and this one was chosen
+	// to give way. It had no effect and may be run again.
+	ErrDeadlock = errors.New("deadlock detected")
+	// ErrSerialization: the transaction could not be put in order with others.
+	// It had no effect and may be run again.
+	ErrSerialization = errors.New("serialization failure")
+	// ErrLockTimeout: a lock was not had in time. No effect; may be run again.
+	ErrLockTimeout = errors.New("lock not available in time")
+	// ErrUnavailable: the store cannot be reached. No effect.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrCommitUnknown: the answer to the commit was lost, so the transaction
+	// may or may not have had its effect. It must not be run again as if it had not.
+	ErrCommitUnknown = errors.New("outcome of the commit is unknown")
+	// ErrReadOnly: a write inside View.
+	ErrReadOnly = errors.New("write in a read-only transaction")
+)
+
+// Store keeps everything of every tenant.
+type Store interface {
+	// InTx runs fn in one transaction of one tenant: committed if fn returns
+	// nil, else rolled back, also when fn panics. The commit's own error is
+	// returned. fn may be run again after ErrSerialization or ErrDeadlock, so it
+	// must overwrite what it captures. fn must not call a network, a queue or an
+	// executor, and must not use the Tx after it returned or from another goroutine.
+	//
+	// Isolation is READ COMMITTED: a plain read sees what was committed last
+	// plus the transaction's own writes; …ForUpdate waits for whoever holds the
+	// row and then reads it afresh; a write of a row locks it until the end.
+	// Whoever takes both locks takes the run's first and the tenant's second.
+	InTx(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
+
+	// View runs fn on one consistent snapshot of one tenant, without locks.
+	// Writes and …ForUpdate fail with ErrReadOnly. fn must be short.
+	View(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
+
+	// TenantOf says whose run this is, for authorization alone. ErrNotFound.
+	TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error)
+
+	// DueRuns lists up to limit RUNNING runs of all tenants whose RecoverAt is
+	// not after now, longest due first, for recovery. It takes no locks: whoever
+	// acts on one asks again under its lock.
+	DueRuns(ctx context.Context, now time.Time, limit int) ([]RunKey, error)
+
+	// AllTenants lists every tenant after the given ID, ascending, up to limit,
+	// for the monthly refill, the ledger check and platform admins.
+	AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error)
+}
+
+// RunKey names a run with its tenant.
+type RunKey struct {
+	Tenant core.TenantID
+	Run    core.RunID
+}
+
+// Tx is one transaction of one tenant. None of its methods reads or writes
+// anything of another tenant: a wrong tenant finds nothing.
+type Tx interface {
+	RunTx
+	AccountTx
+}
+
+// RunTx is the part of a transaction that is about runs.
+type RunTx interface {
+	Runs() Runs
+	Files() RunFiles
+	Attempts() Attempts
+	Amendments() Amendments
+}
+
+// AccountTx is the part of a transaction that is about what a tenant owns.
+type AccountTx interface {
+	Tenants() Tenants
+	Templates() Templates
+	Ledger() Ledger
+	Books() Books
+	Answers() Answers
+}
+
+// Runs are the runs' own rows.
+type Runs interface {
+	// Insert writes a new run and its files. ErrExists.
+	Insert(ctx context.Context, run core.Run, files []core.File) error
+	// Get reads a run without locking it. ErrNotFound.
+	Get(ctx context.Context, id core.RunID) (core.Run, error)
+	// GetForUpdate locks a run until the end of the transaction and reads it
+	// as it is once the lock is had. ErrNotFound, ErrDeadlock, ErrLockTimeout.
+	GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error)
+	// Save overwrites a run's row; the caller holds its lock. ErrNotFound.
+	Save(ctx context.Context, run core.Run) error
+	// List gives runs, newest first.
+	List(ctx context.Context, filter RunFilter) ([]core.Run, error)
+}
+
+// RunFilter selects a page of runs.
+type RunFilter struct {
+	Status core.RunStatus // empty: every status
+	// Before continues after the last run of the page before: runs that are
+	// older than it by (CreatedAt, ID). Zero: from the newest.
+	Before RunCursor
+	Limit  int // 1 or more
+}
+
+// RunCursor is a place in the order of runs.
+type RunCursor struct {
+	CreatedAt time.Time
+	ID        core.RunID
+}
+
+// RunFiles are the rows of a run's files. Whoever writes them holds the run's lock.
+type RunFiles interface {
+	// ByIndex reads the files with these indexes, in that order; those that do
+	// not exist are left out.
+	ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error)
+	// InStatus reads the files in any of these statuses, ascending by index.
+	InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error)
+	// Page reads up to limit files from index from on, ascending.
+	Page(ctx context.Context, run core.RunID, from, limit int) ([]core.File, error)
+	// AnyMaxed reports whether a failed or pending file has used maxRetryCount
+	// retries, for rule 5 of spec 3 on reads.
+	AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error)
+	// Save overwrites rows. ErrNotFound if one does not exist.
+	Save(ctx context.Context, run core.RunID, files []core.File) error
+}
+
+// Attempts are the records of a run's dispatches.
+type Attempts interface {
+	// Insert writes a new attempt. ErrExists.
+	Insert(ctx context.Context, a core.Attempt) error
+	// Get reads one attempt with its files. ErrNotFound.
+	Get(ctx context.Context, run core.RunID, n core.AttemptNumber) (core.Attempt, error)
+	// MarkCompensated records when an attempt was undone; nothing else of an
+	// attempt ever changes. ErrNotFound.
+	MarkCompensated(ctx context.Context, run core.RunID, n core.AttemptNumber, at time.Time) error
+	// List reads all attempts of a run with their files, ascending.
+	List(ctx context.Context, run core.RunID) ([]core.Attempt, error)
+}
+
+// Amendments are the records of changes to a run's limits; append-only.
+type Amendments interface {
+	Insert(ctx context.Context, a core.Amendment) error
+	// List gives a run's amendments, oldest first.
+	List(ctx context.Context, run core.RunID) ([]core.Amendment, error)
+}
+
+// Tenants is the tenant's own row.
+type Tenants interface {
+	// Insert writes the tenant of this transaction. ErrExists.
+	Insert(ctx context.Context, t core.Tenant) error
+	// Get reads the tenant of this transaction. ErrNotFound.
+	Get(ctx context.Context) (core.Tenant, error)
+	// Save overwrites the tenant of this transaction. ErrNotFound.
+	Save(ctx context.Context, t core.Tenant) error
+}
+
+// Templates are the tenant's workflow templates.
+type Templates interface {
+	// Insert writes a new template. ErrExists.
+	Insert(ctx context.Context, t core.Template) error
+	// Get reads a template, soft-deleted or not. ErrNotFound.
+	Get(ctx context.Context, id core.TemplateID) (core.Template, error)
+	// GetForUpdate locks a template and reads it afresh. ErrNotFound.
+	GetForUpdate(ctx context.Context, id core.TemplateID) (core.Template, error)
+	// Save overwrites a template. ErrNotFound.
+	Save(ctx context.Context, t core.Template) error
+	// List gives all templates ascending by ID, the soft-deleted ones too.
+	List(ctx context.Context) ([]core.Template, error)
+}
+
+// Ledger is what moves credits: the balances and the append-only ledger that
+// they add up to.
+type Ledger interface {
+	// Balance reads what can be spent in a period, without a lock. ErrNotFound
+	// if there is no such tenant.
+	Balance(ctx context.Context, p core.Period) (core.Balance, error)
+	// BalanceForUpdate locks the tenant's credits (all periods and the
+	// purchased balance) until the end of the transaction and reads them as
+	// they are once the lock is had. ErrNotFound, ErrDeadlock, ErrLockTimeout.
+	BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error)
+	// Post appends an entry, assigns its Seq and moves the balances by it. The
+	// caller holds the tenant's lock. ErrExists if the key was used before or if
+	// the charge was refunded before, CodeCreditsOutOfRange if a balance would
+	// go below zero or overflow; both write nothing.
+	Post(ctx context.Context, e core.Entry) (core.Entry, error)
+}
+
+// Books reads the ledger: for receipts, exports and the ledger check.
+type Books interface {
+	// Entry finds an entry by its key. ErrNotFound.
+	Entry(ctx context.Context, key core.Key) (core.Entry, error)
+	// Entries reads up to limit entries with Seq above after, ascending.
+	Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error)
+	// Balances gives one balance for each period that the tenant has ever had
+	// an entry in, ascending.
+	Balances(ctx context.Context) ([]core.Balance, error)
+}
+
+// Answers remembers what was answered under callers' idempotency keys.
+type Answers interface {
+	// Get finds an answer. ErrNotFound.
+	Get(ctx context.Context, key core.Key) (core.Answer, error)
+	// Insert remembers an answer. ErrExists; two transactions that insert the
+	// same key wait for each other.
+	Insert(ctx context.Context, a core.Answer) error
+	// Save overwrites an answer. ErrNotFound.
+	Save(ctx context.Context, a core.Answer) error
+}
