@@ -1,0 +1,136 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// NewWait makes one wait of one transaction for a lock. The store calls wait
+// once, holding nothing; it returns nil once wake was called, before or after
+// wait began, or with ctx's error. wake must not block.
+type NewWait func() (wait func(ctx context.Context) error, wake func())
+
+// goroutineWaits parks the goroutine that waits.
+func goroutineWaits() (wait func(ctx context.Context) error, wake func()) {
+	woken := make(chan struct{})
+	wait = func(ctx context.Context) error {
+		select {
+		case <-woken:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return wait, func() { close(woken) }
+}
+
+// lockKey names a row, or the rows of one kind that are locked together.
+type lockKey struct {
+	tenant core.TenantID
+	kind   lockKind
+	id     string
+}
+
+type lockKind uint8
+
+const (
+	lockTenant   lockKind = iota // the tenant's own row
+	lockCredits                  // all balances and the ledger of a tenant
+	lockTemplate                 // one template
+	lockAnswer                   // one idempotency key
+	lockRun                      // a run's row
+	lockFiles                    // all files of a run
+	lockAttempts                 // attempts and amendments of a run
+)
+
+// locks is the lock table: exclusive locks that are held to the end of the
+// transaction and handed over first come, first served.
+type locks struct {
+	newWait NewWait
+
+	mu   sync.Mutex
+	rows map[lockKey]*rowLock
+}
+
+type rowLock struct {
+	holder *tx
+	queue  []waiter
+}
+
+type waiter struct {
+	tx   *tx
+	wake func()
+}
+
+func (l *locks) acquire(ctx context.Context, t *tx, key lockKey) error {
+	l.mu.Lock()
+	row := l.rows[key]
+	if row == nil {
+		l.rows[key] = &rowLock{holder: t}
+		t.held = append(t.held, key)
+		l.mu.Unlock()
+		return nil
+	}
+	if row.holder == t {
+		l.mu.Unlock()
+		return nil
+	}
+	if row.leadsTo(t) {
+		l.mu.Unlock()
+		return ports.ErrDeadlock
+	}
+	wait, wake := l.newWait()
+	row.queue = append(row.queue, waiter{t, wake})
+	t.waitsFor = row
+	l.mu.Unlock()
+
+	err := wait(ctx)
+	if err != nil {
+		l.giveUp(t, row)
+	}
+	return err
+}
+
+// leadsTo reports whether the holder waits, through any number of others, for
+// t. A transaction waits for one lock and a lock has one holder, so the waits
+// form a chain.
+func (r *rowLock) leadsTo(t *tx) bool {
+	for row := r; row != nil; row = row.holder.waitsFor {
+		if row.holder == t {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUp leaves the queue. If the lock was handed over meanwhile, it is among
+// those that the end of the transaction releases.
+func (l *locks) giveUp(t *tx, row *rowLock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t.waitsFor = nil
+	row.queue = slices.DeleteFunc(row.queue, func(w waiter) bool { return w.tx == t })
+}
+
+// release hands every lock of the transaction to whoever waited longest.
+func (l *locks) release(t *tx) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range t.held {
+		row := l.rows[key]
+		if len(row.queue) == 0 {
+			delete(l.rows, key)
+			continue
+		}
+		next := row.queue[0]
+		row.queue = row.queue[1:]
+		row.holder, next.tx.waitsFor = next.tx, nil
+		next.tx.held = append(next.tx.held, key)
+		next.wake()
+	}
+	t.held = nil
+}

@@ -1,0 +1,158 @@
+package memory
+
+import (
+	"context"
+	"sync"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Queue is a ports.Queue and its ports.Feed, first in, first out. It grows with
+// what is waiting; what was acked leaves no trace.
+type Queue struct {
+	mu          sync.Mutex
+	waiting     []*delivery
+	outstanding map[messageKey]struct{} // waiting or delivered and not acked
+	changed     chan struct{}           // closed and replaced when there may be something to receive
+	closed      bool
+}
+
+// messageKey is what the queue deduplicates by.
+type messageKey struct {
+	tenant core.TenantID
+	job    core.JobID
+	epoch  core.Epoch
+}
+
+var (
+	_ ports.Queue = (*Queue)(nil)
+	_ ports.Feed  = (*Queue)(nil)
+)
+
+// NewQueue makes an empty queue.
+func NewQueue() *Queue {
+	return &Queue{outstanding: map[messageKey]struct{}{}, changed: make(chan struct{})}
+}
+
+// Enqueue implements ports.Queue: all or nothing.
+func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return 0, ports.ErrClosed
+	}
+	for _, job := range jobs {
+		key := messageKey{job.Tenant, job.ID, job.Epoch}
+		if _, there := q.outstanding[key]; there {
+			continue
+		}
+		q.outstanding[key] = struct{}{}
+		q.waiting = append(q.waiting, &delivery{queue: q, key: key, job: job})
+	}
+	q.wake()
+	return len(jobs), nil
+}
+
+// Receive implements ports.Feed.
+func (q *Queue) Receive(ctx context.Context, limit int) ([]ports.Delivery, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		got, changed, err := q.take(limit)
+		if err != nil || len(got) > 0 {
+			return got, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (q *Queue) take(limit int) ([]ports.Delivery, <-chan struct{}, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, nil, ports.ErrClosed
+	}
+	n := min(max(limit, 1), len(q.waiting))
+	got := make([]ports.Delivery, n)
+	for i, d := range q.waiting[:n] {
+		d.out = true
+		got[i] = d
+	}
+	clear(q.waiting[:n]) // or the delivered would be kept alive by the array
+	q.waiting = q.waiting[n:]
+	return got, q.changed, nil
+}
+
+// Len counts the jobs that wait to be delivered.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
+// Waiting lists the jobs that wait to be delivered, next first.
+func (q *Queue) Waiting() []core.Job {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	jobs := make([]core.Job, len(q.waiting))
+	for i, d := range q.waiting {
+		jobs[i] = d.job
+	}
+	return jobs
+}
+
+// Close ends every Receive with ports.ErrClosed and refuses new jobs. What was
+// waiting is lost; recovery sends it again to whatever queue comes next.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed = true
+	q.wake()
+	return nil
+}
+
+// wake lets everybody who waits look again. The caller holds the mutex.
+func (q *Queue) wake() {
+	close(q.changed)
+	q.changed = make(chan struct{})
+}
+
+// delivery is a message, waiting or delivered.
+type delivery struct {
+	queue *Queue
+	key   messageKey
+	job   core.Job
+	out   bool // delivered, and neither acked nor nacked yet; guarded by queue.mu
+}
+
+func (d *delivery) Job() core.Job { return d.job }
+
+func (d *delivery) Ack(context.Context) error {
+	d.queue.mu.Lock()
+	defer d.queue.mu.Unlock()
+	if d.out {
+		d.out = false
+		delete(d.queue.outstanding, d.key)
+	}
+	return nil
+}
+
+func (d *delivery) Nack(context.Context) error {
+	d.queue.mu.Lock()
+	defer d.queue.mu.Unlock()
+	if d.out {
+		d.out = false
+		again := &delivery{queue: d.queue, key: d.key, job: d.job} // a new one: this one is spent
+		d.queue.waiting = append(d.queue.waiting, again)
+		d.queue.wake()
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package memory
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Store is a ports.Store in memory.
+type Store struct {
+	locks locks
+
+	mu      sync.RWMutex // guards what is committed; never held while waiting for a lock
+	tenants map[core.TenantID]*tenantState
+	owners  map[core.RunID]core.TenantID
+	running map[ports.RunKey]struct{}
+}
+
+// tenantState is everything of one tenant that is committed.
+type tenantState struct {
+	tenant    core.Tenant
+	templates map[core.TemplateID]core.Template
+	runs      map[core.RunID]*runState
+	order     []ports.RunCursor // every run, oldest first
+	answers   map[core.Key]core.Answer
+
+	purchased core.Credits
+	monthly   map[core.Period]core.Credits
+	entries   []core.Entry // Seq is the place, from 1
+	byKey     map[core.Key]int
+	refunds   map[core.Key]bool // charges that were refunded
+}
+
+type runState struct {
+	run        core.Run
+	files      []core.File // by index
+	attempts   []core.Attempt
+	amendments []core.Amendment
+}
+
+// Option changes a Store.
+type Option func(*Store)
+
+// WithWaits makes transactions wait for locks in another way than by parking
+// their goroutine.
+func WithWaits(n NewWait) Option { return func(s *Store) { s.locks.newWait = n } }
+
+// NewStore makes an empty store.
+func NewStore(opts ...Option) *Store {
+	s := &Store{
+		locks:   locks{newWait: goroutineWaits, rows: map[lockKey]*rowLock{}},
+		tenants: map[core.TenantID]*tenantState{},
+		owners:  map[core.RunID]core.TenantID{},
+		running: map[ports.RunKey]struct{}{},
+	}
+	for _, o := range opts {
+		o(s)
+	}
+	return s
+}
+
+var _ ports.Store = (*Store)(nil)
+
+// InTx implements ports.Store. It runs fn once: a deadlock is reported, not retried.
+func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t := &tx{store: s, tenant: tenant}
+	defer func() {
+		// Also after a panic: what was not committed is forgotten here.
+		t.over = true
+		s.locks.release(t)
+	}()
+	if err := fn(t); err != nil {
+		return err
+	}
+	if t.broken != nil {
+		return t.broken
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.commit(t)
+	return nil
+}
+
+// View implements ports.Store. Commits wait until fn has returned.
+func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	t := &tx{store: s, tenant: tenant, readOnly: true}
+	defer func() { t.over = true }()
+	return fn(t)
+}
+
+// TenantOf implements ports.Store.
+func (s *Store) TenantOf(_ context.Context, run core.RunID) (core.TenantID, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	tenant, ok := s.owners[run]
+	if !ok {
+		return "", ports.ErrNotFound
+	}
+	return tenant, nil
+}
+
+// DueRuns implements ports.Store.
+func (s *Store) DueRuns(_ context.Context, now time.Time, limit int) ([]ports.RunKey, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	type due struct {
+		key ports.RunKey
+		at  time.Time
+	}
+	var list []due
+	for key := range s.running {
+		if run := &s.tenants[key.Tenant].runs[key.Run].run; core.RecoveryDue(*run, now) {
+			list = append(list, due{key, run.RecoverAt})
+		}
+	}
+	slices.SortFunc(list, func(a, b due) int {
+		return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.key.Run, b.key.Run))
+	})
+	keys := make([]ports.RunKey, 0, min(limit, len(list)))
+	for _, d := range list[:cap(keys)] {
+		keys = append(keys, d.key)
+	}
+	return keys, nil
+}
+
+// AllTenants implements ports.Store.
+func (s *Store) AllTenants(_ context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var list []core.Tenant
+	for _, id := range slices.Sorted(maps.Keys(s.tenants)) {
+		if id > after && len(list) < limit {
+			list = append(list, s.tenants[id].tenant)
+		}
+	}
+	return list, nil
+}
+
+// commit makes everything that the transaction wrote visible at once.
+func (s *Store) commit(t *tx) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.newTenant != nil {
+		s.tenants[t.tenant] = &tenantState{
+			templates: map[core.TemplateID]core.Template{}, runs: map[core.RunID]*runState{},
+			answers: map[core.Key]core.Answer{}, monthly: map[core.Period]core.Credits{},
+			byKey: map[core.Key]int{}, refunds: map[core.Key]bool{},
+		}
+	}
+	st := s.tenants[t.tenant]
+	if st == nil {
+		return // nothing can be written for a tenant that is not there
+	}
+	for _, row := range []*core.Tenant{t.newTenant, t.savedTenant} {
+		if row != nil {
+			st.tenant = *row
+		}
+	}
+	maps.Copy(st.templates, t.templates)
+	maps.Copy(st.answers, t.answers)
+	if t.posted != nil {
+		st.purchased = t.posted.purchased
+		maps.Copy(st.monthly, t.posted.monthly)
+		for _, e := range t.posted.entries {
+			st.byKey[e.Key] = len(st.entries)
+			st.entries = append(st.entries, e)
+			if e.Kind == core.EntryRefund {
+				st.refunds[e.Charge] = true
+			}
+		}
+	}
+	for id, w := range t.runs {
+		s.commitRun(st, ports.RunKey{Tenant: t.tenant, Run: id}, w)
+	}
+}
+
+func (s *Store) commitRun(st *tenantState, key ports.RunKey, w *runWrites) {
+	r := st.runs[key.Run]
+	if r == nil {
+		r = &runState{files: w.newFiles}
+		st.runs[key.Run] = r
+		s.owners[key.Run] = key.Tenant
+		cursor := ports.RunCursor{CreatedAt: w.run.CreatedAt, ID: key.Run}
+		at, _ := slices.BinarySearchFunc(st.order, cursor, compareCursors)
+		st.order = slices.Insert(st.order, at, cursor)
+	}
+	if w.run != nil {
+		r.run = *w.run
+	}
+	for i, f := range w.files {
+		r.files[i] = f
+	}
+	r.attempts = append(r.attempts, w.attempts...)
+	for n, at := range w.compensated {
+		for i := range r.attempts {
+			if r.attempts[i].Number == n {
+				r.attempts[i].CompensatedAt = at
+			}
+		}
+	}
+	r.amendments = append(r.amendments, w.amendments...)
+	if r.run.Status == core.RunRunning {
+		s.running[key] = struct{}{}
+	} else {
+		delete(s.running, key)
+	}
+}
+
+func compareCursors(a, b ports.RunCursor) int {
+	return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+}
