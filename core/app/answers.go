@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// decision is what a transaction found out without planning anything new: a
+// replay of an earlier answer, or a refusal.
+type decision struct {
+	done    bool
+	run     core.Run
+	refusal error
+}
+
+// answerMemo remembers what is decided under a caller's idempotency key, in the
+// transaction that decides it. Without a key it remembers nothing. The caller
+// holds a lock that every request under the same key takes as well (the run's or
+// the tenant's), so that a repeat at the same moment waits and then finds the answer.
+type answerMemo struct {
+	key         core.Key
+	tenant      core.TenantID
+	op          core.Operation
+	fingerprint string
+	now         time.Time
+}
+
+// replay looks for an earlier answer.
+func (m answerMemo) replay(ctx context.Context, tx ports.Tx) (decision, error) {
+	if m.key == "" {
+		return decision{}, nil
+	}
+	answer, err := tx.Answers().Get(ctx, m.key)
+	if errors.Is(err, ports.ErrNotFound) {
+		return decision{}, nil
+	}
+	if err != nil {
+		return decision{}, err
+	}
+	run, err := answer.Replay(m.op, m.fingerprint)
+	return decision{done: true, run: run, refusal: err}, nil
+}
+
+// refuse remembers a refusal. With a key the transaction commits, with the
+// memory of the refusal as its only effect; without one the refusal is returned
+// as the error that rolls it back. Faults are returned as they are.
+func (m answerMemo) refuse(ctx context.Context, tx ports.Tx, err error) (decision, error) {
+	refusal, ok := asRefusal(err)
+	if !ok || m.key == "" {
+		return decision{}, err
+	}
+	answer := m.answer()
+	answer.Refusal = refusal
+	if err := tx.Answers().Insert(ctx, answer); err != nil {
+		return decision{}, err
+	}
+	return decision{done: true, refusal: refusal}, nil
+}
+
+// accept remembers a success.
+func (m answerMemo) accept(ctx context.Context, tx ports.Tx, run core.Run) error {
+	if m.key == "" {
+		return nil
+	}
+	answer := m.answer()
+	answer.Run = run
+	return tx.Answers().Insert(ctx, answer)
+}
+
+func (m answerMemo) answer() core.Answer {
+	return core.Answer{Tenant: m.tenant, Key: m.key, Operation: m.op, Fingerprint: m.fingerprint, At: m.now}
+}
+
+// answerEnqueueFailed changes a remembered success into the failure that the
+// caller is told, in the transaction that compensates.
+func answerEnqueueFailed(ctx context.Context, tx ports.Tx, key core.Key, run core.Run) error {
+	if key == "" {
+		return nil
+	}
+	answer, err := tx.Answers().Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	answer.Run, answer.Refusal = run, enqueueFailed(run.ID, nil)
+	return tx.Answers().Save(ctx, answer)
+}

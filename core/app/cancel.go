@@ -1,0 +1,38 @@
+package app
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Cancel closes a running run INTERRUPTED (spec 6). Unfinished files are
+// pending: paid for, and free to continue. Workers that still hold files are
+// fenced. Refusals: core.CodeRunNotFound, CodeWrongTenant, CodeRoleNotAllowed,
+// CodeRunNotRunning.
+func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (core.Run, error) {
+	tenant, err := s.authorizeRun(ctx, actor, core.ActionCancel, id)
+	if err != nil {
+		return core.Run{}, err
+	}
+	var plan core.CancelPlan
+	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		run, err := tx.Runs().GetForUpdate(ctx, id)
+		if err != nil {
+			return notFound(err, runNotFound(id))
+		}
+		processing, err := tx.Files().InStatus(ctx, id, core.FileProcessing)
+		if err != nil {
+			return err
+		}
+		if plan, err = core.PlanCancel(run, processing, s.clock.Now()); err != nil {
+			return err
+		}
+		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
+	})
+	if err != nil {
+		return core.Run{}, err
+	}
+	return plan.Run, nil
+}

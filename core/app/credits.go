@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// clientKey keeps callers' keys apart from the ledger's own, so that nobody can
+// use up the key of a charge to come.
+func clientKey(key core.Key) core.Key { return "client/" + key }
+
+// Balance reads what a tenant can spend now.
+func (s *Service) Balance(ctx context.Context, actor core.Actor, tenant core.TenantID) (core.Balance, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return core.Balance{}, err
+	}
+	var balance core.Balance
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		balance, err = tx.Ledger().Balance(ctx, core.PeriodOf(s.clock.Now()))
+		return notFound(err, tenantNotFound(tenant))
+	})
+	return balance, err
+}
+
+// GrantAllowance adds monthly allowance to one period. A repeat under the same
+// key returns the first entry and adds nothing; the same key for something else
+// is core.CodeIdempotencyKeyReused.
+func (s *Service) GrantAllowance(ctx context.Context, actor core.Actor, tenant core.TenantID, key core.Key, p core.Period, amount core.Credits) (core.Entry, error) {
+	if err := core.CheckKey("idempotencyKey", key); err != nil {
+		return core.Entry{}, err
+	}
+	return s.grant(ctx, actor, tenant, func(now time.Time) (core.Entry, error) {
+		return core.NewAllowance(tenant, clientKey(key), p, amount, actor, now)
+	})
+}
+
+// PurchaseCredits adds to the purchased balance, once per key as in GrantAllowance.
+func (s *Service) PurchaseCredits(ctx context.Context, actor core.Actor, tenant core.TenantID, key core.Key, amount core.Credits) (core.Entry, error) {
+	if err := core.CheckKey("idempotencyKey", key); err != nil {
+		return core.Entry{}, err
+	}
+	return s.grant(ctx, actor, tenant, func(now time.Time) (core.Entry, error) {
+		return core.NewPurchase(tenant, clientKey(key), amount, actor, now)
+	})
+}
+
+// grant posts an entry that a caller asked for, at most once per key. The
+// tenant's lock comes first, so that of two calls with one key the second finds
+// the first one's entry.
+func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.TenantID, entry func(now time.Time) (core.Entry, error)) (core.Entry, error) {
+	if err := core.Authorize(actor, core.ActionManageCredits, tenant); err != nil {
+		return core.Entry{}, err
+	}
+	var posted core.Entry
+	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		_, now, err := s.lockBalance(ctx, tx, tenant)
+		if err != nil {
+			return err
+		}
+		wanted, err := entry(now)
+		if err != nil {
+			return err
+		}
+		first, err := tx.Books().Entry(ctx, wanted.Key)
+		switch {
+		case errors.Is(err, ports.ErrNotFound):
+			posted, err = tx.Ledger().Post(ctx, wanted)
+			return err
+		case err != nil:
+			return err
+		}
+		if first.Kind == core.EntryPurchase {
+			wanted.Period = first.Period // when it was bought, which a repeat may be too late for
+		}
+		if !first.SameAs(wanted) {
+			return &core.Error{Code: core.CodeIdempotencyKeyReused, Message: "this idempotency key was used for another entry; use a new key"}
+		}
+		posted = first
+		return nil
+	})
+	if err != nil {
+		return core.Entry{}, err
+	}
+	return posted, nil
+}
+
+// Entries reads a page of a tenant's ledger, in order.
+func (s *Service) Entries(ctx context.Context, actor core.Actor, tenant core.TenantID, after int64, limit int) ([]core.Entry, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return nil, err
+	}
+	var entries []core.Entry
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		entries, err = tx.Books().Entries(ctx, after, limit)
+		return err
+	})
+	return entries, err
+}

@@ -1,0 +1,146 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+var (
+	errQueue = errors.New("broker unreachable")
+	errStore = errors.New("database unreachable")
+)
+
+// faultyQueue is the memory queue with faults in front of it.
+type faultyQueue struct {
+	*memory.Queue
+	mu sync.Mutex
+	// enqueue, if set, decides what gets out and what is answered.
+	enqueue func(ctx context.Context, q *memory.Queue, jobs []core.Job) (int, error)
+}
+
+func (q *faultyQueue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
+	q.mu.Lock()
+	enqueue := q.enqueue
+	q.mu.Unlock()
+	if enqueue != nil {
+		return enqueue(ctx, q.Queue, jobs)
+	}
+	return q.Queue.Enqueue(ctx, jobs)
+}
+
+func (q *faultyQueue) set(enqueue func(ctx context.Context, q *memory.Queue, jobs []core.Job) (int, error)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.enqueue = enqueue
+}
+
+// fail lets the first n of the jobs out and then answers an error.
+func (q *faultyQueue) fail(n int) {
+	q.set(func(ctx context.Context, q *memory.Queue, jobs []core.Job) (int, error) {
+		if _, err := q.Enqueue(ctx, jobs[:min(n, len(jobs))]); err != nil {
+			return 0, err
+		}
+		return 0, errQueue
+	})
+}
+
+func (q *faultyQueue) heal() { q.set(nil) }
+
+// faultyStore is the memory store with faults around its transactions.
+type faultyStore struct {
+	*memory.Store
+	mu sync.Mutex
+	// inTx, if set, stands in front of every transaction.
+	inTx func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error
+}
+
+func (s *faultyStore) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	s.mu.Lock()
+	inTx := s.inTx
+	s.mu.Unlock()
+	if inTx != nil {
+		return inTx(ctx, tenant, fn)
+	}
+	return s.Store.InTx(ctx, tenant, fn)
+}
+
+func (s *faultyStore) set(inTx func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inTx = inTx
+}
+
+// failFrom lets n more transactions through and fails the ones after.
+func (s *faultyStore) failFrom(n int) {
+	s.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		if n--; n < 0 {
+			return errStore
+		}
+		return s.Store.InTx(ctx, tenant, fn)
+	})
+}
+
+// loseAnswer commits the next transaction and says that nobody knows.
+func (s *faultyStore) loseAnswer() {
+	s.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		s.heal()
+		if err := s.Store.InTx(ctx, tenant, fn); err != nil {
+			return err
+		}
+		return ports.ErrCommitUnknown
+	})
+}
+
+func (s *faultyStore) heal() { s.set(nil) }
+
+// recording notes the order of what a transaction does.
+func (s *faultyStore) recording(log *[]string) {
+	s.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		*log = append(*log, "begin")
+		err := s.Store.InTx(ctx, tenant, func(tx ports.Tx) error { return fn(recordingTx{tx, log}) })
+		if err != nil {
+			*log = append(*log, "rollback")
+		} else {
+			*log = append(*log, "commit")
+		}
+		return err
+	})
+}
+
+type recordingTx struct {
+	ports.Tx
+	log *[]string
+}
+
+func (t recordingTx) Runs() ports.Runs     { return recordingRuns{t.Tx.Runs(), t.log} }
+func (t recordingTx) Ledger() ports.Ledger { return recordingLedger{t.Tx.Ledger(), t.log} }
+
+type recordingRuns struct {
+	ports.Runs
+	log *[]string
+}
+
+func (r recordingRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
+	*r.log = append(*r.log, "lock run")
+	return r.Runs.GetForUpdate(ctx, id)
+}
+
+type recordingLedger struct {
+	ports.Ledger
+	log *[]string
+}
+
+func (l recordingLedger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
+	*l.log = append(*l.log, "lock tenant")
+	return l.Ledger.BalanceForUpdate(ctx, p)
+}
+
+func (l recordingLedger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
+	*l.log = append(*l.log, "post "+string(e.Kind))
+	return l.Ledger.Post(ctx, e)
+}

@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// StoreFile keeps the content of a file that a run is to be made of. Storing
+// the same content again keeps one copy.
+func (s *Service) StoreFile(ctx context.Context, actor core.Actor, tenant core.TenantID, name string, content io.Reader) (core.NewFile, error) {
+	if err := core.Authorize(actor, core.ActionInitiate, tenant); err != nil {
+		return core.NewFile{}, err
+	}
+	stored, err := s.files.Put(ctx, tenant, content)
+	if err != nil {
+		return core.NewFile{}, err
+	}
+	return core.NewFile{Name: name, Ref: stored.Ref, Size: stored.Size}, nil
+}
+
+// InitiateRequest asks for a run of one template over files that are stored.
+type InitiateRequest struct {
+	Tenant        core.TenantID
+	Template      core.TemplateID
+	Files         []core.NewFile
+	MaxRetryCount *int // nil: core.DefaultMaxRetryCount
+	// IdempotencyKey makes a repeat return the first answer, a refusal
+	// included; empty for none.
+	IdempotencyKey core.Key
+}
+
+// fingerprint tells a repeat of a request from another request under the same
+// key. A file's reference stands for its content.
+func (r InitiateRequest) fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q", r.Tenant, r.Template)
+	if r.MaxRetryCount != nil {
+		fmt.Fprintf(h, " %d", *r.MaxRetryCount)
+	}
+	for _, f := range r.Files {
+		fmt.Fprintf(h, "\n%q %q %d", f.Name, f.Ref, f.Size)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Initiate starts a run (spec 2): charge and run are committed together, then
+// the jobs are enqueued. It gives the run as it was answered.
+//
+// Refusals: core.CodeInvalidRequest, CodeWrongTenant, CodeRoleNotAllowed,
+// CodeTenantNotFound, CodeTemplateNotFound, CodeTemplateNotPublished,
+// CodeTemplateDeleted, CodeInsufficientCredits, CodeIdempotencyKeyReused: nothing
+// was changed. CodeEnqueueFailed wraps the queue's error and comes with the run:
+// it was refunded and closed, and a Continue runs it.
+func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRequest) (core.Run, error) {
+	if err := core.Authorize(actor, core.ActionInitiate, req.Tenant); err != nil {
+		return core.Run{}, err
+	}
+	wanted := core.NewRun{
+		ID: core.RunID(s.ids.NewID()), Files: req.Files, MaxRetryCount: req.MaxRetryCount,
+		MaxFiles: s.opts.MaxFiles, By: actor,
+	}
+	if _, err := core.CheckNewRun(wanted); err != nil {
+		return core.Run{}, err
+	}
+	if err := checkOptionalKey(req.IdempotencyKey); err != nil {
+		return core.Run{}, err
+	}
+
+	fingerprint := ""
+	if req.IdempotencyKey != "" {
+		fingerprint = req.fingerprint()
+	}
+	var plan core.RunPlan
+	var decided decision
+	err := s.store.InTx(ctx, req.Tenant, func(tx ports.Tx) error {
+		decided = decision{}
+		balance, now, err := s.lockBalance(ctx, tx, req.Tenant)
+		if err != nil {
+			return err
+		}
+		memo := answerMemo{
+			key: req.IdempotencyKey, tenant: req.Tenant, op: core.OperationInitiate,
+			fingerprint: fingerprint, now: now,
+		}
+		if decided, err = memo.replay(ctx, tx); err != nil || decided.done {
+			return err
+		}
+		template, err := tx.Templates().Get(ctx, req.Template)
+		if err != nil {
+			decided, err = memo.refuse(ctx, tx, notFound(err, templateNotFound(req.Template)))
+			return err
+		}
+		if plan, err = core.PlanRun(wanted, template, balance, now); err != nil {
+			decided, err = memo.refuse(ctx, tx, err)
+			return err
+		}
+		if err := tx.Runs().Insert(ctx, plan.Run, plan.Files); err != nil {
+			return err
+		}
+		if err := saveAttempt(ctx, tx, plan.Attempt, plan.Charge); err != nil {
+			return err
+		}
+		return memo.accept(ctx, tx, plan.Run)
+	})
+	if err != nil {
+		return core.Run{}, err
+	}
+	if decided.done {
+		return decided.run, decided.refusal
+	}
+	return s.dispatch(ctx, dispatch{
+		run: plan.Run, attempt: plan.Attempt.Number, jobs: plan.Jobs, key: req.IdempotencyKey,
+	})
+}
+
+// saveAttempt writes an attempt and posts its charge. The caller holds the
+// tenant's lock if there is a charge.
+func saveAttempt(ctx context.Context, tx ports.Tx, a core.Attempt, entries []core.Entry) error {
+	if err := tx.Attempts().Insert(ctx, a); err != nil {
+		return err
+	}
+	return post(ctx, tx, entries)
+}
+
+func post(ctx context.Context, tx ports.Tx, entries []core.Entry) error {
+	for _, e := range entries {
+		if _, err := tx.Ledger().Post(ctx, e); err != nil {
+			return fmt.Errorf("post %s: %w", e.Key, err)
+		}
+	}
+	return nil
+}
+
+// checkOptionalKey accepts no key, or one that can be used.
+func checkOptionalKey(key core.Key) error {
+	if key == "" {
+		return nil
+	}
+	return core.CheckKey("Idempotency-Key", key)
+}
+
+// asRefusal tells refusals, which are decisions to be remembered, from faults.
+func asRefusal(err error) (*core.Error, bool) {
+	var refusal *core.Error
+	ok := errors.As(err, &refusal)
+	return refusal, ok
+}

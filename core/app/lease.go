@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Renew extends the leases of jobs of one run and says which are lost: their
+// files were settled, cancelled or given to another worker, so whoever works on
+// them may stop.
+func (s *Service) Renew(ctx context.Context, jobs []core.Job) (lost []core.Job, err error) {
+	if len(jobs) == 0 {
+		return nil, nil
+	}
+	var plan core.LeasePlan
+	err = s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
+		run, files, err := heldFiles(ctx, tx, jobs)
+		if errors.Is(err, ports.ErrNotFound) {
+			plan = core.LeasePlan{Lost: dropAll(jobs)}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		plan = core.Renew(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
+		if len(plan.Files) == 0 {
+			return nil
+		}
+		return tx.Files().Save(ctx, run.ID, plan.Files)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.logDrops(ctx, "lease", plan.Lost)
+	for _, d := range plan.Lost {
+		lost = append(lost, d.Job)
+	}
+	return lost, nil
+}
+
+// HandBack gives jobs of one run back unfinished, for another worker to claim
+// at once. If enqueueing them fails, recovery sends them.
+func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	var plan core.HandBackPlan
+	err := s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
+		plan = core.HandBackPlan{}
+		run, files, err := heldFiles(ctx, tx, jobs)
+		if errors.Is(err, ports.ErrNotFound) {
+			plan.Dropped = dropAll(jobs)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if plan, err = core.HandBack(run, files, jobs, s.clock.Now()); err != nil || len(plan.Jobs) == 0 {
+			return err
+		}
+		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
+	})
+	if err != nil {
+		return err
+	}
+	s.logDrops(ctx, "handed back job", plan.Dropped)
+	return s.enqueue(ctx, plan.Jobs)
+}

@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Recover looks at up to limit runs that are due and gives each what it needs
+// (spec 6): expired leases, unconfirmed dispatches and lost messages are
+// dispatched again, and a run on which redelivery was tried often enough is
+// closed INTERRUPTED. It may run on every instance at once: each run is decided
+// under its lock, and whoever comes second finds nothing due. It gives the
+// number of runs it acted on. An error of one run does not keep it from the
+// others; that run is due again at once.
+func (s *Service) Recover(ctx context.Context, limit int) (visited int, err error) {
+	due, err := s.store.DueRuns(ctx, s.clock.Now(), limit)
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	for _, key := range due {
+		if err := ctx.Err(); err != nil {
+			return visited, errors.Join(append(errs, err)...)
+		}
+		acted, err := s.recoverRun(ctx, key)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("recover run %s: %w", key.Run, err))
+		}
+		if acted {
+			visited++
+		}
+	}
+	return visited, errors.Join(errs...)
+}
+
+func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool, err error) {
+	var plan core.RecoveryPlan
+	err = s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
+		acted = false
+		run, err := tx.Runs().GetForUpdate(ctx, key.Run)
+		if err != nil {
+			return err
+		}
+		now := s.clock.Now()
+		if !core.RecoveryDue(run, now) {
+			return nil
+		}
+		unfinished, err := tx.Files().InStatus(ctx, run.ID, core.FilePending, core.FileProcessing)
+		if err != nil {
+			return err
+		}
+		if plan, err = core.PlanRecovery(run, unfinished, now, s.opts.Recovery); err != nil {
+			return err
+		}
+		acted = true
+		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
+	})
+	if err != nil || !acted {
+		return false, err
+	}
+
+	log := s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
+	s.stats.expiredLeases.Add(int64(plan.Expired))
+	if plan.Closed {
+		s.stats.givenUp.Add(1)
+		log.Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
+		return true, nil
+	}
+	if len(plan.Jobs) == 0 {
+		return true, nil
+	}
+	s.stats.redispatched.Add(int64(len(plan.Jobs)))
+	log.Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
+	if err := s.enqueue(ctx, plan.Jobs); err != nil {
+		return true, err
+	}
+	if plan.Unconfirmed {
+		return true, s.confirm(ctx, plan.Run, plan.Run.Attempt)
+	}
+	return true, nil
+}

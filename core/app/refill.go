@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// refillAhead is how long before a month ends the next one's allowance is
+// granted. Periods are buckets of their own, so granting early gives nobody more,
+// and no tenant waits for a refill at midnight.
+const refillAhead = 24 * time.Hour
+
+// Refill grants every tenant its monthly allowance for the current period, and
+// for the next one when it is about to begin. Each period is granted once,
+// however often and on however many instances this runs: the entry's key is the
+// period, and it is looked for under the tenant's lock.
+func (s *Service) Refill(ctx context.Context) error {
+	now := s.clock.Now()
+	periods := []core.Period{core.PeriodOf(now)}
+	if next := core.PeriodOf(now.Add(refillAhead)); next != periods[0] {
+		periods = append(periods, next)
+	}
+	return s.eachTenant(ctx, func(t core.Tenant) error {
+		if t.MonthlyAllowance == 0 {
+			return nil
+		}
+		for _, p := range periods {
+			if err := s.refill(ctx, t, p); err != nil {
+				return fmt.Errorf("refill tenant %s for %s: %w", t.ID, p, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Service) refill(ctx context.Context, t core.Tenant, p core.Period) error {
+	granted := func(tx ports.Tx) (bool, error) {
+		_, err := tx.Books().Entry(ctx, core.AllowanceKey(p))
+		if errors.Is(err, ports.ErrNotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+	var already bool
+	err := s.store.View(ctx, t.ID, func(tx ports.Tx) (err error) { // spares the lock on all ticks but one a month
+		already, err = granted(tx)
+		return err
+	})
+	if err != nil || already {
+		return err
+	}
+	return s.store.InTx(ctx, t.ID, func(tx ports.Tx) error {
+		_, now, err := s.lockBalance(ctx, tx, t.ID)
+		if err != nil {
+			return err
+		}
+		if already, err := granted(tx); err != nil || already {
+			return err
+		}
+		entry, err := core.NewAllowance(t.ID, core.AllowanceKey(p), p, t.MonthlyAllowance, core.System, now)
+		if err != nil {
+			return err
+		}
+		return post(ctx, tx, []core.Entry{entry})
+	})
+}
+
+// eachTenant calls do for every tenant and joins what goes wrong, so that one
+// tenant's trouble is not another's.
+func (s *Service) eachTenant(ctx context.Context, do func(core.Tenant) error) error {
+	const page = 500
+	var errs []error
+	for after := core.TenantID(""); ; {
+		tenants, err := s.store.AllTenants(ctx, after, page)
+		if err != nil {
+			return errors.Join(append(errs, err)...)
+		}
+		for _, t := range tenants {
+			after = t.ID
+			if err := do(t); err != nil {
+				errs = append(errs, err)
+			}
+		}
+		if len(tenants) < page {
+			return errors.Join(errs...)
+		}
+	}
+}

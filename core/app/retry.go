@@ -1,0 +1,168 @@
+package app
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// RetryFailed is Continue (spec 3): it runs again what failed or was
+// interrupted, and charges for what failed. Of any number of calls at the same
+// moment one wins, the others are refused with core.CodeRunAlreadyRunning. It
+// gives the run as it was answered.
+//
+// key is the caller's idempotency key, empty for none: a repeat under the same
+// key returns the first answer, a refusal included, and charges nothing.
+//
+// Refusals, in the order of the rules: core.CodeRunNotFound, CodeWrongTenant,
+// CodeRoleNotAllowed, CodeRunAlreadyRunning, CodeNoErrorsToRetry,
+// CodeNothingToRetry, CodeMaxRetryCountExceeded, CodeInsufficientCredits: nothing
+// was changed. CodeEnqueueFailed wraps the queue's error: charge and changes were
+// undone, or recovery will finish the dispatch.
+func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.RunID, key core.Key) (core.Run, error) {
+	tenant, err := s.authorizeRun(ctx, actor, core.ActionContinue, id)
+	if err != nil {
+		return core.Run{}, err
+	}
+	if err := checkOptionalKey(key); err != nil {
+		return core.Run{}, err
+	}
+
+	var plan core.RetryPlan
+	var decided decision
+	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		decided = decision{}
+		run, err := tx.Runs().GetForUpdate(ctx, id)
+		if err != nil {
+			return notFound(err, runNotFound(id))
+		}
+		memo := answerMemo{
+			key: key, tenant: tenant, op: core.OperationContinue,
+			fingerprint: string(id), now: s.clock.Now(),
+		}
+		if decided, err = memo.replay(ctx, tx); err != nil || decided.done {
+			return err
+		}
+		if plan, err = s.planRetry(ctx, tx, run, actor); err != nil {
+			decided, err = memo.refuse(ctx, tx, err)
+			return err
+		}
+		if err := tx.Runs().Save(ctx, plan.Run); err != nil {
+			return err
+		}
+		if err := tx.Files().Save(ctx, id, plan.Files); err != nil {
+			return err
+		}
+		if err := saveAttempt(ctx, tx, plan.Attempt, plan.Charge); err != nil {
+			return err
+		}
+		return memo.accept(ctx, tx, plan.Run)
+	})
+	if err != nil {
+		return core.Run{}, err
+	}
+	if decided.done {
+		return decided.run, decided.refusal
+	}
+	return s.dispatch(ctx, dispatch{run: plan.Run, attempt: plan.Attempt.Number, jobs: plan.Jobs, key: key})
+}
+
+// planRetry reads what a Continue is decided on, the tenant's credits last and
+// under their lock. The caller holds the run's lock.
+func (s *Service) planRetry(ctx context.Context, tx ports.Tx, run core.Run, actor core.Actor) (core.RetryPlan, error) {
+	// The losers of a race are told so without reading files or waiting for credits.
+	if err := core.ContinuableStatus(run); err != nil {
+		return core.RetryPlan{}, err
+	}
+	files, template, err := s.retryInputs(ctx, tx, run)
+	if err != nil {
+		return core.RetryPlan{}, err
+	}
+	balance, now, err := s.lockBalance(ctx, tx, run.Tenant)
+	if err != nil {
+		return core.RetryPlan{}, err
+	}
+	return core.PlanRetry(run, files, balance, template, actor, now)
+}
+
+// retryInputs reads the files to retry and the template, soft-deleted or not.
+func (s *Service) retryInputs(ctx context.Context, tx ports.Tx, run core.Run) ([]core.File, core.Template, error) {
+	files, err := tx.Files().InStatus(ctx, run.ID, core.FileFailed, core.FilePending)
+	if err != nil {
+		return nil, core.Template{}, err
+	}
+	template, err := tx.Templates().Get(ctx, run.Template)
+	if err != nil {
+		return nil, core.Template{}, notFound(err, templateNotFound(run.Template))
+	}
+	return files, template, nil
+}
+
+// Preview is what a Continue would do now: the plan, or the refusal.
+type Preview struct {
+	Plan    core.RetryPlan
+	Balance core.Balance
+	Refusal *core.Error // nil if a Continue would be accepted
+}
+
+// PreviewRetry answers what RetryFailed would do now and changes nothing (spec
+// 8). Rules 2 to 7 come as Preview.Refusal; an unknown run, another tenant's, or
+// a role that may not continue is an error, as it is there.
+func (s *Service) PreviewRetry(ctx context.Context, actor core.Actor, id core.RunID) (Preview, error) {
+	tenant, err := s.authorizeRun(ctx, actor, core.ActionContinue, id)
+	if err != nil {
+		return Preview{}, err
+	}
+	var p Preview
+	err = s.store.View(ctx, tenant, func(tx ports.Tx) error {
+		p = Preview{}
+		run, err := tx.Runs().Get(ctx, id)
+		if err != nil {
+			return notFound(err, runNotFound(id))
+		}
+		now := s.clock.Now()
+		if p.Balance, err = tx.Ledger().Balance(ctx, core.PeriodOf(now)); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		files, template, err := s.retryInputs(ctx, tx, run)
+		if err != nil {
+			return err
+		}
+		p.Plan, err = core.PlanRetry(run, files, p.Balance, template, actor, now)
+		if refusal, ok := asRefusal(err); ok {
+			p.Refusal = refusal
+			return nil
+		}
+		return err
+	})
+	return p, err
+}
+
+// RaiseMaxRetryCount lets a platform admin raise a closed run's maxRetryCount,
+// which is the way out of core.CodeMaxRetryCountExceeded; the change is recorded.
+func (s *Service) RaiseMaxRetryCount(ctx context.Context, actor core.Actor, id core.RunID, to int) (core.Run, error) {
+	tenant, err := s.authorizeRun(ctx, actor, core.ActionRaiseMaxRetries, id)
+	if err != nil {
+		return core.Run{}, err
+	}
+	var raised core.Run
+	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		run, err := tx.Runs().GetForUpdate(ctx, id)
+		if err != nil {
+			return notFound(err, runNotFound(id))
+		}
+		var amendment core.Amendment
+		if raised, amendment, err = core.RaiseMaxRetryCount(run, to, actor, s.clock.Now()); err != nil {
+			return err
+		}
+		if err := tx.Runs().Save(ctx, raised); err != nil {
+			return err
+		}
+		return tx.Amendments().Insert(ctx, amendment)
+	})
+	if err != nil {
+		return core.Run{}, err
+	}
+	return raised, nil
+}

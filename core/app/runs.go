@@ -1,0 +1,112 @@
+package app
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// RunView is a run with what a client would otherwise have to guess.
+type RunView struct {
+	Run core.Run
+	// Refusal is why a Continue would be refused whoever asks for it and
+	// however many credits there are; nil if the run can be continued.
+	Refusal error
+}
+
+// Run reads one run.
+func (s *Service) Run(ctx context.Context, actor core.Actor, id core.RunID) (RunView, error) {
+	var v RunView
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, run core.Run) (err error) {
+		v, err = viewOf(ctx, tx, run)
+		return err
+	})
+	return v, err
+}
+
+// Runs lists a tenant's runs, newest first.
+func (s *Service) Runs(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.RunFilter) ([]RunView, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return nil, err
+	}
+	var views []RunView
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) error {
+		views = nil
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		runs, err := tx.Runs().List(ctx, filter)
+		if err != nil {
+			return err
+		}
+		for _, run := range runs {
+			v, err := viewOf(ctx, tx, run)
+			if err != nil {
+				return err
+			}
+			views = append(views, v)
+		}
+		return nil
+	})
+	return views, err
+}
+
+// RunFiles reads up to limit of a run's files with their results, from an index on.
+func (s *Service) RunFiles(ctx context.Context, actor core.Actor, id core.RunID, from, limit int) ([]core.File, error) {
+	var files []core.File
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
+		files, err = tx.Files().Page(ctx, id, from, limit)
+		return err
+	})
+	return files, err
+}
+
+// Receipt says for each file and attempt of a run why it was charged, was free
+// or was refunded (spec 8).
+func (s *Service) Receipt(ctx context.Context, actor core.Actor, id core.RunID) (core.Receipt, error) {
+	var receipt core.Receipt
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, run core.Run) error {
+		attempts, err := tx.Attempts().List(ctx, id)
+		receipt = core.NewReceipt(run, attempts)
+		return err
+	})
+	return receipt, err
+}
+
+// Amendments lists the recorded changes to a run's limits.
+func (s *Service) Amendments(ctx context.Context, actor core.Actor, id core.RunID) ([]core.Amendment, error) {
+	var list []core.Amendment
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
+		list, err = tx.Amendments().List(ctx, id)
+		return err
+	})
+	return list, err
+}
+
+// viewRun reads a run that the actor may read, on one snapshot.
+func (s *Service) viewRun(ctx context.Context, actor core.Actor, id core.RunID, fn func(ports.Tx, core.Run) error) error {
+	tenant, err := s.authorizeRun(ctx, actor, core.ActionRead, id)
+	if err != nil {
+		return err
+	}
+	return s.store.View(ctx, tenant, func(tx ports.Tx) error {
+		run, err := tx.Runs().Get(ctx, id)
+		if err != nil {
+			return notFound(err, runNotFound(id))
+		}
+		return fn(tx, run)
+	})
+}
+
+func viewOf(ctx context.Context, tx ports.Tx, run core.Run) (RunView, error) {
+	anyMaxed := false
+	// Only where it can matter: the question looks at the run's files.
+	if core.Continuable(run, false) == nil {
+		var err error
+		if anyMaxed, err = tx.Files().AnyMaxed(ctx, run.ID, run.MaxRetryCount); err != nil {
+			return RunView{}, err
+		}
+	}
+	return RunView{Run: run, Refusal: core.Continuable(run, anyMaxed)}, nil
+}

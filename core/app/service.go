@@ -1,0 +1,205 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Deps are the ports that the use cases drive. All but Log are required.
+type Deps struct {
+	Store    ports.Store
+	Queue    ports.Queue
+	Executor ports.Executor
+	Files    ports.Files
+	Clock    ports.Clock
+	IDs      ports.IDs
+	Log      *slog.Logger // nil: slog.Default()
+}
+
+// Options are the numbers that an operator may set. A zero value means the
+// default of that field.
+type Options struct {
+	// MaxFiles is the most files that a run may have; default 10,000.
+	MaxFiles int
+	// Recovery says when recovery acts. Its Lease is how long a claim holds
+	// without renewal. Default: grace 30 s, redispatch after 5 min doubling up
+	// to 1 h, lease 1 min, 3 redeliveries.
+	Recovery core.RecoveryPolicy
+	// Retry says how transient failures are retried inside a job. Default: 3
+	// tries, waits of up to 1 s, 2 s, …, at most 30 s, within 5 min.
+	Retry core.RetryPolicy
+	// DispatchTimeout bounds what follows the commit of an initiation or a
+	// Continue (enqueueing, then its bookkeeping or its compensation, each).
+	// The caller's own cancellation does not reach it. Default 15 s; it should
+	// be below Recovery.DispatchGrace.
+	DispatchTimeout time.Duration
+	// Roll draws the jitter of in-job retries, a number in [0, 1).
+	Roll func() float64
+}
+
+// DefaultOptions gives what New uses where a field is zero.
+func DefaultOptions() Options {
+	return Options{
+		MaxFiles: core.DefaultMaxFiles,
+		Recovery: core.RecoveryPolicy{
+			DispatchGrace:   30 * time.Second,
+			RedispatchAfter: 5 * time.Minute, MaxRedispatchAfter: time.Hour,
+			Lease: time.Minute, MaxRedeliveries: 3,
+		},
+		Retry: core.RetryPolicy{
+			MaxTries: 3, BaseDelay: time.Second, MaxDelay: 30 * time.Second, Budget: 5 * time.Minute,
+		},
+		DispatchTimeout: 15 * time.Second,
+		Roll:            rand.Float64,
+	}
+}
+
+func (o Options) withDefaults() Options {
+	d := DefaultOptions()
+	if o.MaxFiles == 0 {
+		o.MaxFiles = d.MaxFiles
+	}
+	if o.Recovery == (core.RecoveryPolicy{}) {
+		o.Recovery = d.Recovery
+	}
+	if o.Retry == (core.RetryPolicy{}) {
+		o.Retry = d.Retry
+	}
+	if o.DispatchTimeout == 0 {
+		o.DispatchTimeout = d.DispatchTimeout
+	}
+	if o.Roll == nil {
+		o.Roll = d.Roll
+	}
+	return o
+}
+
+// Service has the use cases. It keeps no state of its own besides counters, so
+// any number of them may work on the same store and queue. Its methods may be
+// called by many goroutines at once; it starts none.
+type Service struct {
+	store    ports.Store
+	queue    ports.Queue
+	executor ports.Executor
+	files    ports.Files
+	clock    ports.Clock
+	ids      ports.IDs
+	log      *slog.Logger
+	opts     Options
+	stats    counters
+}
+
+// New checks its parts and gives a Service.
+func New(d Deps, o Options) (*Service, error) {
+	for name, missing := range map[string]bool{
+		"Store": d.Store == nil, "Queue": d.Queue == nil, "Executor": d.Executor == nil,
+		"Files": d.Files == nil, "Clock": d.Clock == nil, "IDs": d.IDs == nil,
+	} {
+		if missing {
+			return nil, fmt.Errorf("app.New: Deps.%s is required", name)
+		}
+	}
+	o = o.withDefaults()
+	if err := errors.Join(o.Recovery.Validate(), o.Retry.Validate()); err != nil {
+		return nil, err
+	}
+	if o.MaxFiles < 1 || o.DispatchTimeout < 0 {
+		return nil, errors.New("app.New: MaxFiles must be 1 or more and DispatchTimeout positive")
+	}
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
+	return &Service{
+		store: d.Store, queue: d.Queue, executor: d.Executor, files: d.Files,
+		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o,
+	}, nil
+}
+
+// Options gives the options in force.
+func (s *Service) Options() Options { return s.opts }
+
+// Clock gives the clock in use, for the loops around the use cases.
+func (s *Service) Clock() ports.Clock { return s.clock }
+
+// Stats counts what an operator wants to be told about. The numbers only grow
+// and are those of this Service, not of the whole installation.
+type Stats struct {
+	Compensated          int64 // attempts undone and refunded because enqueueing failed
+	CompensationFailures int64 // attempts that could not be undone; recovery finishes them
+	Unconfirmed          int64 // dispatches whose bookkeeping failed
+	Dropped              int64 // jobs, leases and results that had no effect
+	ExpiredLeases        int64
+	Redispatched         int64 // jobs that recovery sent again
+	GivenUp              int64 // runs that recovery closed INTERRUPTED
+	ExecutorPanics       int64
+}
+
+type counters struct {
+	compensated, compensationFailures, unconfirmed, dropped, expiredLeases, redispatched, givenUp, executorPanics atomic.Int64
+}
+
+// Stats reads the counters.
+func (s *Service) Stats() Stats {
+	c := &s.stats
+	return Stats{
+		Compensated: c.compensated.Load(), CompensationFailures: c.compensationFailures.Load(),
+		Unconfirmed: c.unconfirmed.Load(), Dropped: c.dropped.Load(), ExpiredLeases: c.expiredLeases.Load(),
+		Redispatched: c.redispatched.Load(), GivenUp: c.givenUp.Load(), ExecutorPanics: c.executorPanics.Load(),
+	}
+}
+
+// authorizeRun finds whose run it is and whether the actor may do that to it,
+// in the order of spec 3.1.
+func (s *Service) authorizeRun(ctx context.Context, actor core.Actor, action core.Action, id core.RunID) (core.TenantID, error) {
+	owner, err := s.store.TenantOf(ctx, id)
+	if err != nil {
+		return "", notFound(err, runNotFound(id))
+	}
+	return owner, core.Authorize(actor, action, owner)
+}
+
+// lockBalance locks the tenant's credits and reads what can be spent now. The
+// clock is read once the lock is had: whoever waits over the end of a month
+// spends the new month's allowance.
+func (s *Service) lockBalance(ctx context.Context, tx ports.Tx, tenant core.TenantID) (core.Balance, time.Time, error) {
+	asked := core.PeriodOf(s.clock.Now())
+	balance, err := tx.Ledger().BalanceForUpdate(ctx, asked)
+	if err != nil {
+		return core.Balance{}, time.Time{}, notFound(err, tenantNotFound(tenant))
+	}
+	now := s.clock.Now()
+	if p := core.PeriodOf(now); p != asked {
+		if balance, err = tx.Ledger().Balance(ctx, p); err != nil {
+			return core.Balance{}, time.Time{}, err
+		}
+	}
+	return balance, now, nil
+}
+
+// notFound turns a store's ErrNotFound into the refusal that names what was not found.
+func notFound(err error, refusal *core.Error) error {
+	if errors.Is(err, ports.ErrNotFound) {
+		return refusal
+	}
+	return err
+}
+
+func runNotFound(id core.RunID) *core.Error {
+	return &core.Error{Code: core.CodeRunNotFound, Run: id, Message: "there is no such run"}
+}
+
+func tenantNotFound(id core.TenantID) *core.Error {
+	return &core.Error{Code: core.CodeTenantNotFound, Message: fmt.Sprintf("there is no tenant %q", id)}
+}
+
+func templateNotFound(id core.TemplateID) *core.Error {
+	return &core.Error{Code: core.CodeTemplateNotFound, Message: fmt.Sprintf("there is no template %q", id)}
+}

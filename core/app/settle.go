@@ -1,0 +1,46 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Settle records the results of jobs of one run, and closes the run if they
+// complete its attempt. It is safe to repeat, also after an error: a result is
+// recorded once, and one of a job that is not held any more is dropped.
+func (s *Service) Settle(ctx context.Context, settlements []core.Settlement) error {
+	if len(settlements) == 0 {
+		return nil
+	}
+	jobs := make([]core.Job, len(settlements))
+	for i := range settlements {
+		jobs[i] = settlements[i].Job
+	}
+	var plan core.SettlePlan
+	err := s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
+		plan = core.SettlePlan{}
+		run, files, err := heldFiles(ctx, tx, jobs)
+		if errors.Is(err, ports.ErrNotFound) {
+			plan.Dropped = dropAll(jobs)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if plan, err = core.Settle(run, files, settlements, s.clock.Now()); err != nil || !plan.Changed() {
+			return err
+		}
+		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
+	})
+	if err != nil {
+		return err
+	}
+	s.logDrops(ctx, "result", plan.Dropped)
+	if plan.Closed {
+		s.log.Info("run closed", "tenant", plan.Run.Tenant, "run", plan.Run.ID, "attempt", plan.Run.Attempt, "status", plan.Run.Status)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// CreateTemplate adds a draft of t.Tenant's. An empty ID is chosen. Refusals:
+// CodeWrongTenant, CodeRoleNotAllowed, CodeInvalidRequest, CodeTenantNotFound.
+func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.Template) (core.Template, error) {
+	if err := core.Authorize(actor, core.ActionManageTemplates, t.Tenant); err != nil {
+		return core.Template{}, err
+	}
+	if t.ID == "" {
+		t.ID = core.TemplateID(s.ids.NewID())
+	}
+	draft, err := core.NewTemplate(t, s.clock.Now())
+	if err != nil {
+		return core.Template{}, err
+	}
+	err = s.store.InTx(ctx, t.Tenant, func(tx ports.Tx) error {
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(t.Tenant))
+		}
+		err := tx.Templates().Insert(ctx, draft)
+		if errors.Is(err, ports.ErrExists) {
+			return core.InvalidField("id", "there is a template %q already; choose another ID or leave it out", t.ID)
+		}
+		return err
+	})
+	if err != nil {
+		return core.Template{}, err
+	}
+	return draft, nil
+}
+
+// ChangeTemplate changes name, instructions or price.
+func (s *Service) ChangeTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, c core.TemplateChange) (core.Template, error) {
+	return s.updateTemplate(ctx, actor, tenant, id, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
+}
+
+// PublishTemplate makes a draft usable for runs.
+func (s *Service) PublishTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
+	return s.updateTemplate(ctx, actor, tenant, id, core.Template.Publish)
+}
+
+// DeleteTemplate soft-deletes a template: its runs can still be continued.
+func (s *Service) DeleteTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
+	return s.updateTemplate(ctx, actor, tenant, id, func(t core.Template, now time.Time) (core.Template, error) { return t.SoftDelete(now), nil })
+}
+
+func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, update func(core.Template, time.Time) (core.Template, error)) (core.Template, error) {
+	if err := core.Authorize(actor, core.ActionManageTemplates, tenant); err != nil {
+		return core.Template{}, err
+	}
+	var updated core.Template
+	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		t, err := tx.Templates().GetForUpdate(ctx, id)
+		if err != nil {
+			return notFound(err, templateNotFound(id))
+		}
+		if updated, err = update(t, s.clock.Now()); err != nil {
+			return err
+		}
+		return tx.Templates().Save(ctx, updated)
+	})
+	if err != nil {
+		return core.Template{}, err
+	}
+	return updated, nil
+}
+
+// Template reads one template, soft-deleted or not.
+func (s *Service) Template(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return core.Template{}, err
+	}
+	var t core.Template
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		t, err = tx.Templates().Get(ctx, id)
+		return notFound(err, templateNotFound(id))
+	})
+	return t, err
+}
+
+// Templates lists a tenant's templates, the soft-deleted ones too.
+func (s *Service) Templates(ctx context.Context, actor core.Actor, tenant core.TenantID) ([]core.Template, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return nil, err
+	}
+	var list []core.Template
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		list, err = tx.Templates().List(ctx)
+		return err
+	})
+	return list, err
+}

@@ -1,0 +1,89 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Claimed is a job in a worker's hands, with what is needed to execute it.
+type Claimed struct {
+	Job      core.Job
+	Template core.Template
+	Files    []core.File
+}
+
+// Work does one delivery from claim to settlement: claim, ack once the claim is
+// durable, execute outside any transaction, settle. It renews no lease while it
+// executes; the worker pool does, with the same steps. A delivery that has no
+// effect is acked. If the claim fails, the delivery is nacked and the error
+// returned; if the settlement fails, the lease runs out and recovery sends the
+// job again.
+func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
+	claimed, err := s.Claim(ctx, []core.Job{d.Job()})
+	if err != nil {
+		return errors.Join(err, d.Nack(context.WithoutCancel(ctx)))
+	}
+	if err := d.Ack(ctx); err != nil {
+		// The queue will deliver it again and the claim will refuse it.
+		s.log.Warn("ack failed", "job", d.Job().ID, "epoch", d.Job().Epoch, "error", err)
+	}
+	for _, c := range claimed {
+		results, err := s.Execute(ctx, c)
+		if err != nil {
+			return errors.Join(err, s.HandBack(context.WithoutCancel(ctx), []core.Job{c.Job}))
+		}
+		if err := s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: results}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heldFiles locks the run that these jobs belong to and reads their files.
+// ports.ErrNotFound if there is no such run.
+func heldFiles(ctx context.Context, tx ports.Tx, jobs []core.Job) (core.Run, []core.File, error) {
+	run, err := tx.Runs().GetForUpdate(ctx, jobs[0].Run)
+	if err != nil {
+		return core.Run{}, nil, err
+	}
+	files, err := tx.Files().ByIndex(ctx, run.ID, core.FileIndexes(jobs))
+	return run, files, err
+}
+
+func saveRunAndFiles(ctx context.Context, tx ports.Tx, run core.Run, files []core.File) error {
+	if err := tx.Runs().Save(ctx, run); err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return nil
+	}
+	return tx.Files().Save(ctx, run.ID, files)
+}
+
+func dropAll(jobs []core.Job) []core.Drop {
+	drops := make([]core.Drop, len(jobs))
+	for i, j := range jobs {
+		drops[i] = core.Drop{Job: j, Reason: core.DropRunUnknown}
+	}
+	return drops
+}
+
+// ByRun groups jobs by the run that they belong to, in order of appearance:
+// claims, renewals and settlements of one run share a transaction.
+func ByRun(jobs []core.Job) [][]core.Job {
+	var groups [][]core.Job
+	place := make(map[ports.RunKey]int, len(jobs))
+	for _, j := range jobs {
+		key := ports.RunKey{Tenant: j.Tenant, Run: j.Run}
+		i, ok := place[key]
+		if !ok {
+			i = len(groups)
+			place[key], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], j)
+	}
+	return groups
+}
