@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -32,10 +31,16 @@ var (
 	began    = time.Date(2026, 11, 10, 9, 0, 0, 0, time.UTC)
 )
 
+// tester is what testing.T and rapid.T have in common.
+type tester interface {
+	require.TestingT
+	Helper()
+}
+
 // world is the use cases on the memory adapters, with a queue and a store that
 // can be told to fail and an executor that follows a script.
 type world struct {
-	t     testing.TB
+	t     tester
 	ctx   context.Context
 	store *memory.Store
 	queue *memory.Queue
@@ -71,7 +76,7 @@ func withOptions(change func(*app.Options)) worldOption {
 
 // newWorld has two tenants; acme has a published template at 10 credits a file,
 // 100 credits of monthly allowance and 50 purchased.
-func newWorld(t testing.TB, opts ...worldOption) *world {
+func newWorld(t tester, opts ...worldOption) *world {
 	t.Helper()
 	w := &world{
 		t: t, ctx: context.Background(), store: memory.NewStore(), queue: memory.NewQueue(),
