@@ -1,0 +1,125 @@
+package llm
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	DefaultTimeout          = time.Minute
+	DefaultConcurrency      = 4
+	DefaultMaxFileBytes     = 1 << 20
+	DefaultMaxResponseBytes = 4 << 20
+	DefaultMaxRetryAfter    = time.Hour
+)
+
+// Config says which provider does the work. BaseURL and Model are required; a
+// zero value elsewhere means the default. Nothing is read from the environment.
+type Config struct {
+	BaseURL string // up to and with the version: https://api.openai.com/v1
+	APIKey  string // sent as a bearer token; empty for endpoints that need none
+	Model   string
+
+	// Timeout bounds one request from dialling to the last byte of the answer.
+	// Default 1 min.
+	Timeout time.Duration
+	// Concurrency is the most requests of one job at a time. Jobs run side by
+	// side, so a process makes at most this times its workers. Default 4.
+	Concurrency int
+	// MaxFileBytes is the largest file that is sent. Default 1 MiB.
+	MaxFileBytes int64
+	// MaxResponseBytes bounds what is read of an answer, decompressed. Default 4 MiB.
+	MaxResponseBytes int64
+	// MaxRetryAfter is the longest wait that a provider is believed to ask for;
+	// more counts as this much. It should be above core.RetryPolicy.Budget, so
+	// that a provider that asks for longer than that is not asked again too
+	// soon. Default 1 h.
+	MaxRetryAfter time.Duration
+
+	// Transport carries the requests; nil for one of the executor's own. Whoever
+	// gives one closes its idle connections.
+	Transport http.RoundTripper
+	Log       *slog.Logger // nil: slog.Default()
+	// Now is asked when a provider names a date to come back at and sends no
+	// date of its own; nil: time.Now.
+	Now func() time.Time
+}
+
+// String shows the configuration without the key, so that %v cannot leak it.
+func (c Config) String() string {
+	key := "none"
+	if c.APIKey != "" {
+		key = "[redacted]"
+	}
+	return fmt.Sprintf("llm.Config{BaseURL: %q, APIKey: %s, Model: %q, Timeout: %s}", c.BaseURL, key, c.Model, c.Timeout)
+}
+
+// GoString is String, so that %#v cannot leak the key either.
+func (c Config) GoString() string { return c.String() }
+
+// LogValue is String, for slog.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+func (c Config) withDefaults() Config {
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	if c.Concurrency == 0 {
+		c.Concurrency = DefaultConcurrency
+	}
+	if c.MaxFileBytes == 0 {
+		c.MaxFileBytes = DefaultMaxFileBytes
+	}
+	if c.MaxResponseBytes == 0 {
+		c.MaxResponseBytes = DefaultMaxResponseBytes
+	}
+	if c.MaxRetryAfter == 0 {
+		c.MaxRetryAfter = DefaultMaxRetryAfter
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Validate names everything that is wrong, a line each. It never quotes the key
+// or the URL, which may hold a password.
+func (c Config) Validate() error {
+	var wrong []error
+	bad := func(field, must string) { wrong = append(wrong, fmt.Errorf("llm: %s %s", field, must)) }
+	switch u, err := url.Parse(c.BaseURL); {
+	case c.BaseURL == "":
+		bad("BaseURL", "is required, such as https://api.openai.com/v1")
+	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
+		bad("BaseURL", "must be an absolute http or https URL")
+	case u.User != nil:
+		bad("BaseURL", "must not have a user or password; use APIKey")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		bad("BaseURL", "must not have a query or fragment")
+	}
+	if strings.TrimSpace(c.Model) == "" {
+		bad("Model", "is required")
+	}
+	// A line break at the end of a key that was read from a file is the usual case.
+	if strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		bad("APIKey", "must be printable ASCII without white space; does it end in a line break?")
+	}
+	for field, negative := range map[string]bool{
+		"Timeout": c.Timeout < 0, "Concurrency": c.Concurrency < 0, "MaxFileBytes": c.MaxFileBytes < 0,
+		"MaxResponseBytes": c.MaxResponseBytes < 0, "MaxRetryAfter": c.MaxRetryAfter < 0,
+	} {
+		if negative {
+			bad(field, "must not be negative")
+		}
+	}
+	return errors.Join(wrong...)
+}
