@@ -1,0 +1,81 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/uptrace/bunrouter"
+
+	"github.com/redrive/redrive/core/app"
+)
+
+// Limits of requests and answers.
+const (
+	// DefaultMaxFileBytes is the most bytes of one uploaded file.
+	DefaultMaxFileBytes = 16 << 20
+	// DefaultMaxUploadBytes is the most bytes of one upload altogether.
+	DefaultMaxUploadBytes = 1 << 30
+
+	// maxInlineBytes bounds an initiation with inline text, which is held in
+	// memory as a whole; larger uploads are multipart, which is streamed.
+	maxInlineBytes = 16 << 20
+	// maxJSONBytes bounds every other body. The longest are a template's
+	// instructions, 100,000 bytes that JSON may escape to six times as many.
+	maxJSONBytes = 1 << 20
+
+	readyTimeout = 5 * time.Second
+	// retryAfter is what a client is told to wait after a 503, in seconds.
+	retryAfter = "1"
+)
+
+// Config is what the API needs besides the use cases. A zero number means its default.
+type Config struct {
+	Auth *Auth        // required
+	Log  *slog.Logger // nil: slog.Default()
+
+	MaxFileBytes   int64 // of one uploaded file
+	MaxUploadBytes int64 // of one upload altogether
+
+	// Ready says whether the process can serve (GET /readyz); nil: always. Its
+	// error goes to the log and not to the client.
+	Ready func(context.Context) error
+}
+
+// api is the handlers with what they need. It keeps no state between requests.
+type api struct {
+	svc    *app.Service
+	cfg    Config
+	routes []route
+}
+
+// New gives the handler of the whole API. It panics without Config.Auth: a
+// server that lets everybody in must not start.
+func New(svc *app.Service, cfg Config) http.Handler {
+	if svc == nil || cfg.Auth == nil {
+		panic("httpapi.New: the service and Config.Auth are required")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if cfg.MaxFileBytes <= 0 {
+		cfg.MaxFileBytes = DefaultMaxFileBytes
+	}
+	if cfg.MaxUploadBytes <= 0 {
+		cfg.MaxUploadBytes = DefaultMaxUploadBytes
+	}
+	a := &api{svc: svc, cfg: cfg}
+	a.routes = a.allRoutes()
+
+	unrouted := bunrouter.HandlerFunc(a.unrouted)
+	router := bunrouter.New(bunrouter.WithNotFoundHandler(unrouted), bunrouter.WithMethodNotAllowedHandler(unrouted))
+	for _, rt := range a.routes {
+		router.Handle(rt.method, rt.pattern, a.serve(rt))
+		if rt.method == http.MethodGet {
+			// net/http leaves the body out of what answers a HEAD.
+			router.Handle(http.MethodHead, rt.pattern, a.serve(rt))
+		}
+	}
+	return &front{api: a, next: router}
+}

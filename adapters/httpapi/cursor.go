@@ -1,0 +1,71 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Cursors are opaque to clients: where a page ended, with a letter for what it is
+// a page of, so that one kind is not taken for another.
+const (
+	runCursorKind  = "r"
+	fileCursorKind = "f"
+)
+
+func encodeCursor(kind, place string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(kind + place))
+}
+
+func decodeCursor(kind, cursor string) (place string, ok bool) {
+	const most = 256
+	if len(cursor) > most {
+		return "", false
+	}
+	b, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return "", false
+	}
+	return strings.CutPrefix(string(b), kind)
+}
+
+func runCursor(last core.Run) string {
+	return encodeCursor(runCursorKind, strconv.FormatInt(last.CreatedAt.UnixNano(), 10)+"/"+string(last.ID))
+}
+
+// parseRunCursor reads a cursor; an empty one is the newest run.
+func parseRunCursor(cursor string) (ports.RunCursor, error) {
+	if cursor == "" {
+		return ports.RunCursor{}, nil
+	}
+	place, ok := decodeCursor(runCursorKind, cursor)
+	nanos, id, slash := strings.Cut(place, "/")
+	n, err := strconv.ParseInt(nanos, 10, 64)
+	if !ok || !slash || err != nil || !validID(id) {
+		return ports.RunCursor{}, badCursor()
+	}
+	return ports.RunCursor{CreatedAt: time.Unix(0, n).UTC(), ID: core.RunID(id)}, nil
+}
+
+func fileCursor(next int) string { return encodeCursor(fileCursorKind, strconv.Itoa(next)) }
+
+// parseFileCursor gives the index to go on from; an empty cursor is the first file.
+func parseFileCursor(cursor string) (from int, err error) {
+	if cursor == "" {
+		return 0, nil
+	}
+	place, ok := decodeCursor(fileCursorKind, cursor)
+	n, err := strconv.ParseInt(place, 10, 32)
+	if !ok || err != nil || n < 0 {
+		return 0, badCursor()
+	}
+	return int(n), nil
+}
+
+func badCursor() error {
+	return core.InvalidField("cursor", "is not one that this list has given; begin without a cursor")
+}

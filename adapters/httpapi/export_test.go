@@ -1,0 +1,42 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"github.com/redrive/redrive/core"
+)
+
+// RouteTable lists the routes, "GET /balance".
+func RouteTable() []string {
+	var list []string
+	for _, rt := range (&api{}).allRoutes() {
+		list = append(list, rt.method+" "+rt.pattern)
+	}
+	return list
+}
+
+// ProblemCodes lists the codes of the table, ascending.
+func ProblemCodes() []string {
+	var list []string
+	for code := range problems {
+		list = append(list, string(code))
+	}
+	slices.Sort(list)
+	return list
+}
+
+// ProblemStatus gives what the table says of a code; 0 if it has no row.
+func ProblemStatus(code core.Code) int { return problems[code].status }
+
+// Fault tells what a client is told of an error, and whether it is logged.
+func Fault(err error) (code core.Code, detail string, logged bool) {
+	refusal, cause := refusalOf(err)
+	return refusal.Code, refusal.Message, cause != nil
+}
+
+// Front puts a handler where the router is.
+func Front(next http.Handler, log *slog.Logger) http.Handler {
+	return &front{api: &api{cfg: Config{Log: log}}, next: next}
+}

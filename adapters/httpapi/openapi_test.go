@@ -1,0 +1,71 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/httpapi"
+)
+
+// That the answers agree with the document is checked on every answer of every
+// test (world.send). Here is what the document says by itself.
+func TestOpenAPI(t *testing.T) {
+	t.Parallel()
+
+	t.Run("IsValid", func(t *testing.T) {
+		t.Parallel()
+		require.NoError(t, document(t).Validate(t.Context()))
+	})
+
+	t.Run("IsServed", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		got := w.get("", "/openapi.json")
+		require.Equal(t, http.StatusOK, got.status)
+		require.Equal(t, httpapi.OpenAPI(), got.body)
+	})
+
+	t.Run("HasEveryRouteAndNoOther", func(t *testing.T) {
+		t.Parallel()
+		var documented []string
+		for path, item := range document(t).Paths.Map() {
+			for method := range item.Operations() {
+				documented = append(documented, method+" "+path)
+			}
+		}
+		slices.Sort(documented)
+		parameter := regexp.MustCompile(`:(\w+)`)
+		var routed []string
+		for _, r := range httpapi.RouteTable() {
+			routed = append(routed, parameter.ReplaceAllString(r, "{$1}"))
+		}
+		slices.Sort(routed)
+		require.Equal(t, routed, documented)
+	})
+
+	t.Run("SaysWhichRoutesArePublic", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		for path, item := range document(t).Paths.Map() {
+			for method, operation := range item.Operations() {
+				public := operation.Security != nil && len(*operation.Security) == 0
+				got := w.send(call{method: method, path: regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "x")})
+				require.Equal(t, !public, got.status == http.StatusUnauthorized, "%s %s: %s", method, path, got.text())
+			}
+		}
+	})
+
+	t.Run("HasEveryCodeAndNoOther", func(t *testing.T) {
+		t.Parallel()
+		var documented []string
+		for _, v := range document(t).Components.Schemas["Code"].Value.Enum {
+			documented = append(documented, v.(string))
+		}
+		slices.Sort(documented)
+		require.Equal(t, httpapi.ProblemCodes(), documented)
+	})
+}

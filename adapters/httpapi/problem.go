@@ -1,0 +1,166 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// The codes that only an HTTP server has use for. They are as stable as core's.
+const (
+	codeUnauthenticated  core.Code = "unauthenticated"
+	codeNotFound         core.Code = "not_found"
+	codeMethodNotAllowed core.Code = "method_not_allowed"
+	codePayloadTooLarge  core.Code = "payload_too_large"
+	codeUnsupportedMedia core.Code = "unsupported_media_type"
+	codeInternal         core.Code = "internal"
+	// codeOutcomeUnknown is not a refusal: the answer to the commit was lost.
+	codeOutcomeUnknown core.Code = "outcome_unknown"
+	// codeUnavailable had no effect and may be tried again.
+	codeUnavailable core.Code = "unavailable"
+)
+
+const internalDetail = "something went wrong on our side; if it goes on, tell the operator the requestId"
+
+// answerTo is the HTTP side of a code.
+type answerTo struct {
+	status int
+	title  string
+}
+
+// problems is the one table from codes to HTTP (spec 9). A code that is not in
+// it is answered as internal, and a test says which is missing.
+var problems = map[core.Code]answerTo{
+	core.CodeRunNotFound:           {http.StatusNotFound, "There is no such run"},
+	core.CodeWrongTenant:           {http.StatusForbidden, "This belongs to another tenant"},
+	core.CodeRoleNotAllowed:        {http.StatusForbidden, "Your role may not do this"},
+	core.CodeRunAlreadyRunning:     {http.StatusConflict, "The run is running"},
+	core.CodeNoErrorsToRetry:       {http.StatusBadRequest, "There are no errors to retry"},
+	core.CodeNothingToRetry:        {http.StatusBadRequest, "There is nothing to retry"},
+	core.CodeMaxRetryCountExceeded: {http.StatusBadRequest, "Files have used all their retries"},
+	core.CodeInsufficientCredits:   {http.StatusPaymentRequired, "Not enough credits"},
+	core.CodeEnqueueFailed:         {http.StatusServiceUnavailable, "The work could not be handed out"},
+	core.CodeIdempotencyKeyReused:  {http.StatusUnprocessableEntity, "The idempotency key was used for something else"},
+	core.CodeInvalidRequest:        {http.StatusBadRequest, "The request is not valid"},
+
+	core.CodeRunNotRunning:        {http.StatusConflict, "The run is not running"},
+	core.CodeTenantNotFound:       {http.StatusNotFound, "There is no such tenant"},
+	core.CodeTenantExists:         {http.StatusConflict, "The tenant exists already"},
+	core.CodeTemplateNotFound:     {http.StatusNotFound, "There is no such template"},
+	core.CodeTemplateNotPublished: {http.StatusConflict, "The template is not published"},
+	core.CodeTemplateDeleted:      {http.StatusConflict, "The template was deleted"},
+	core.CodeCreditsOutOfRange:    {http.StatusBadRequest, "The amount of credits is out of range"},
+
+	codeUnauthenticated:  {http.StatusUnauthorized, "You are not signed in"},
+	codeNotFound:         {http.StatusNotFound, "There is nothing here"},
+	codeMethodNotAllowed: {http.StatusMethodNotAllowed, "This method is not for this path"},
+	codePayloadTooLarge:  {http.StatusRequestEntityTooLarge, "Too large"},
+	codeUnsupportedMedia: {http.StatusUnsupportedMediaType, "This content type is not understood here"},
+	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side"},
+	codeOutcomeUnknown:   {http.StatusInternalServerError, "It is not known whether this took effect"},
+	codeUnavailable:      {http.StatusServiceUnavailable, "Not available at the moment"},
+}
+
+// refused makes a refusal of this package's own.
+func refused(code core.Code, format string, args ...any) *core.Error {
+	return &core.Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func notFoundAt(path string) *core.Error {
+	if len(path) > 1 && strings.HasSuffix(path, "/") {
+		return refused(codeNotFound, "there is nothing at this path; paths do not end in a slash here")
+	}
+	return refused(codeNotFound, "there is nothing at this path; GET /openapi.json lists what there is")
+}
+
+// fail answers an error. What is no refusal is logged here, once, and the client
+// is told no more of it than the request's ID.
+func (a *api) fail(w http.ResponseWriter, req *http.Request, err error) {
+	refusal, cause := refusalOf(err)
+	if cause != nil {
+		level := a.cfg.Log.ErrorContext
+		if refusal.Code == codeUnavailable || req.Context().Err() != nil {
+			level = a.cfg.Log.WarnContext // it is down, or the client has gone: no bug of ours
+		}
+		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "method", req.Method,
+			"path", req.URL.Path, "code", refusal.Code, "error", cause)
+	}
+	a.writeProblem(w, req, refusal)
+}
+
+// refusalOf tells what the client is to be told; cause is not nil if err is a
+// fault that somebody has to know of.
+func refusalOf(err error) (refusal *core.Error, cause error) {
+	if e, ok := errors.AsType[*core.Error](err); ok {
+		if _, known := problems[e.Code]; known {
+			return e, nil
+		}
+		return refused(codeInternal, internalDetail), err
+	}
+	switch {
+	case errors.Is(err, ports.ErrCommitUnknown):
+		return refused(codeOutcomeUnknown,
+			"this may or may not have taken effect; look before you repeat it, or repeat it under the same Idempotency-Key"), err
+	case errors.Is(err, ports.ErrUnavailable), errors.Is(err, ports.ErrLockTimeout),
+		errors.Is(err, ports.ErrDeadlock), errors.Is(err, ports.ErrSerialization):
+		return refused(codeUnavailable, "nothing was changed; try again in a moment"), err
+	case errors.Is(err, context.Canceled):
+		return refused(codeInternal, "the request ended before it was answered"), err
+	default:
+		return refused(codeInternal, internalDetail), err
+	}
+}
+
+// writeProblem writes application/problem+json (RFC 9457).
+func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Error) {
+	x := exchangeOf(req.Context())
+	x.code = e.Code
+	to := problems[e.Code]
+	if e.Code == codeUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	p := toProblem(e, to, req.URL.EscapedPath(), x.id)
+	body, err := json.Marshal(p)
+	if err != nil { // strings and numbers always marshal
+		panic(err)
+	}
+	write(w, to.status, "application/problem+json", line(body))
+}
+
+// writeJSON answers with a value. It is encoded before anything is written, so
+// that an answer is whole or an error.
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	write(w, status, "application/json", line(body))
+	return nil
+}
+
+// line ends a body for whoever reads it in a terminal.
+func line(body []byte) []byte { return append(body, '\n') }
+
+func write(w http.ResponseWriter, status int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	// An error here is a client that went away; there is nobody to tell.
+	_, _ = w.Write(body)
+}
+
+// printable makes a word of a request fit for a message.
+func printable(s string) string {
+	const most = 32
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}

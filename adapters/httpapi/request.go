@@ -1,0 +1,136 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/redrive/redrive/core"
+)
+
+// request is an HTTP request with who asks and what the path names.
+type request struct {
+	*http.Request
+	actor core.Actor
+	id    string // the path's :id, decoded; it may be anything
+}
+
+// validID reports whether a word can be an ID at all: 1 to 64 letters, digits,
+// '-', '_' and '.'. What cannot is answered like what is not there, so that no
+// store is asked for what it cannot even hold.
+func validID(s string) bool {
+	if s == "" || len(s) > core.MaxIDLength {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// runID is the run that the path names.
+func (r *request) runID() (core.RunID, error) {
+	if !validID(r.id) {
+		return "", refused(core.CodeRunNotFound, "there is no such run")
+	}
+	return core.RunID(r.id), nil
+}
+
+// templateID is the template that the path names.
+func (r *request) templateID() (core.TemplateID, error) {
+	if !validID(r.id) {
+		return "", refused(core.CodeTemplateNotFound, "there is no such template")
+	}
+	return core.TemplateID(r.id), nil
+}
+
+// pathTenant is the tenant that the path names.
+func (r *request) pathTenant() (core.TenantID, error) { return r.checkTenant(r.id) }
+
+// queryTenant is the tenant that a request without a run acts for: ?tenant=, or
+// else the caller's own.
+func (r *request) queryTenant() (core.TenantID, error) {
+	named, err := r.query("tenant")
+	if err != nil {
+		return "", err
+	}
+	if named == "" {
+		named = string(r.actor.Tenant)
+	}
+	if named == "" {
+		return "", core.InvalidField("tenant", "your token names no tenant; say which one with ?tenant=")
+	}
+	return r.checkTenant(named)
+}
+
+// checkTenant tells a word that cannot be a tenant from one that may be. To
+// whoever acts for one tenant alone it is another tenant's like any other.
+func (r *request) checkTenant(named string) (core.TenantID, error) {
+	tenant := core.TenantID(named)
+	if !validID(named) {
+		if err := core.Authorize(r.actor, core.ActionRead, tenant); err != nil {
+			return "", err
+		}
+		return "", refused(core.CodeTenantNotFound, "there is no such tenant")
+	}
+	return tenant, nil
+}
+
+// query gives a parameter of the query, empty if it is not there. One that is
+// there twice is refused, because which one counts would be anybody's guess.
+func (r *request) query(name string) (string, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return "", core.InvalidField("query", "is not a valid query string")
+	}
+	switch v := values[name]; len(v) {
+	case 0:
+		return "", nil
+	case 1:
+		return v[0], nil
+	default:
+		return "", core.InvalidField(name, "is there %d times; give it once", len(v))
+	}
+}
+
+// queryInt gives a parameter of the query that is a whole number from low to high.
+func (r *request) queryInt(name string, otherwise, low, high int64) (int64, error) {
+	text, err := r.query(name)
+	if err != nil || text == "" {
+		return otherwise, err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < low || n > high {
+		return 0, core.InvalidField(name, "must be a whole number from %d to %d", low, high)
+	}
+	return n, nil
+}
+
+// idempotencyKey gives the Idempotency-Key header, empty if it is not there.
+func (r *request) idempotencyKey() (core.Key, error) {
+	const header = "Idempotency-Key"
+	values := r.Header.Values(header)
+	switch len(values) {
+	case 0:
+		return "", nil
+	case 1:
+		key := core.Key(values[0])
+		return key, core.CheckKey(header, key)
+	default:
+		return "", core.InvalidField(header, "is there %d times; give it once", len(values))
+	}
+}
+
+// requiredKey gives the Idempotency-Key header of a request that moves money:
+// without one, a repeat after a lost answer would move it twice.
+func (r *request) requiredKey() (core.Key, error) {
+	key, err := r.idempotencyKey()
+	if err == nil && key == "" {
+		err = core.InvalidField("Idempotency-Key", "is required here, so that a repeat does not count twice; make up a new one for each grant")
+	}
+	return key, err
+}

@@ -1,0 +1,146 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/uptrace/bunrouter"
+)
+
+// handler answers a request or gives the error that says why not. It writes
+// either an answer or nothing.
+type handler func(w http.ResponseWriter, r *request) error
+
+// route is one line of the table that the router, the Allow header, and the test
+// of the OpenAPI document read.
+type route struct {
+	method  string
+	pattern string
+	handle  handler
+	maxBody int64 // bytes
+	public  bool  // needs no token
+}
+
+func (a *api) allRoutes() []route {
+	get := func(pattern string, h handler) route {
+		return route{method: http.MethodGet, pattern: pattern, handle: h, maxBody: maxJSONBytes}
+	}
+	post := func(pattern string, h handler) route {
+		return route{method: http.MethodPost, pattern: pattern, handle: h, maxBody: maxJSONBytes}
+	}
+	patch := func(pattern string, h handler) route {
+		return route{method: http.MethodPatch, pattern: pattern, handle: h, maxBody: maxJSONBytes}
+	}
+	public := func(r route) route {
+		r.public = true
+		return r
+	}
+	return []route{
+		{method: http.MethodPost, pattern: "/workflow-runs", handle: a.initiate, maxBody: a.cfg.MaxUploadBytes},
+		get("/workflow-runs", a.listRuns),
+		get("/workflow-runs/:id", a.getRun),
+		patch("/workflow-runs/:id", a.patchRun),
+		get("/workflow-runs/:id/files", a.listFiles),
+		get("/workflow-runs/:id/retry-failed", a.previewRetry),
+		post("/workflow-runs/:id/retry-failed", a.retryFailed),
+		post("/workflow-runs/:id/cancel", a.cancelRun),
+		get("/workflow-runs/:id/receipt", a.getReceipt),
+
+		get("/balance", a.getBalance),
+
+		get("/templates", a.listTemplates),
+		post("/templates", a.createTemplate),
+		get("/templates/:id", a.getTemplate),
+		patch("/templates/:id", a.patchTemplate),
+		{method: http.MethodDelete, pattern: "/templates/:id", handle: a.deleteTemplate, maxBody: maxJSONBytes},
+		post("/templates/:id/publish", a.publishTemplate),
+
+		get("/tenants", a.listTenants),
+		post("/tenants", a.createTenant),
+		get("/tenants/:id", a.getTenant),
+		post("/tenants/:id/allowances", a.grantAllowance),
+		post("/tenants/:id/purchases", a.purchaseCredits),
+		get("/tenants/:id/ledger", a.listLedger),
+
+		public(get("/healthz", a.healthz)),
+		public(get("/readyz", a.readyz)),
+		public(get("/openapi.json", a.openAPI)),
+	}
+}
+
+// allowedMethods lists what a path can be asked with, for Allow; none if there
+// is no such path. The router's own idea of it is incomplete: it forgets that a
+// path exists when a parameter is followed by more of it.
+func (a *api) allowedMethods(path string) []string {
+	var methods []string
+	for _, rt := range a.routes {
+		if !rt.matches(path) {
+			continue
+		}
+		methods = append(methods, rt.method)
+		if rt.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+	}
+	if len(methods) == 0 {
+		return nil
+	}
+	methods = append(methods, http.MethodOptions)
+	slices.Sort(methods)
+	return methods
+}
+
+// matches reports whether the path is one of the route's, whatever the method.
+func (rt route) matches(path string) bool {
+	want, got := strings.Split(rt.pattern, "/"), strings.Split(path, "/")
+	return slices.EqualFunc(want, got, func(w, g string) bool {
+		if strings.HasPrefix(w, ":") {
+			return g != ""
+		}
+		return w == g
+	})
+}
+
+// unrouted answers what no route does.
+func (a *api) unrouted(w http.ResponseWriter, req bunrouter.Request) error {
+	methods := a.allowedMethods(req.URL.Path)
+	if len(methods) == 0 {
+		a.fail(w, req.Request, notFoundAt(req.URL.Path))
+		return nil
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	if req.Method == http.MethodOptions {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	a.fail(w, req.Request, refused(codeMethodNotAllowed, "this path cannot be asked with %s; it can be with %s",
+		printable(req.Method), strings.Join(methods, ", ")))
+	return nil
+}
+
+// serve makes the router's handler of a route: it knows who asks, bounds the
+// body, and answers the handler's error, so that none ever reaches the router.
+func (a *api) serve(rt route) bunrouter.HandlerFunc {
+	return func(w http.ResponseWriter, req bunrouter.Request) error {
+		x := exchangeOf(req.Context())
+		x.route = rt.pattern
+		r := &request{Request: req.Request, id: req.Param("id")}
+		if !rt.public {
+			actor, challenge, err := a.cfg.Auth.actorOf(req.Header)
+			if err != nil {
+				w.Header().Set("WWW-Authenticate", challenge)
+				a.fail(w, req.Request, err)
+				return nil
+			}
+			r.actor, x.actor = actor, actor
+		}
+		// net/http is given its own writer: it then closes the connection of a
+		// client that goes on sending what nobody will read.
+		r.Body = http.MaxBytesReader(x.raw, r.Body, rt.maxBody)
+		if err := rt.handle(w, r); err != nil {
+			a.fail(w, req.Request, err)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,188 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
+)
+
+// Sizes of pages.
+const (
+	defaultRunsPage  = 50
+	maxRunsPage      = 200
+	defaultFilesPage = 100
+	maxFilesPage     = 1000
+	// inlineFiles is how many files a run carries with it when it is read.
+	inlineFiles = 1000
+)
+
+// listRuns is GET /workflow-runs: newest first.
+func (a *api) listRuns(w http.ResponseWriter, r *request) error {
+	tenant, err := r.queryTenant()
+	if err != nil {
+		return err
+	}
+	filter, err := runFilter(r)
+	if err != nil {
+		return err
+	}
+	limit := filter.Limit
+	filter.Limit++ // one more says whether there is a next page
+	views, err := a.svc.Runs(r.Context(), r.actor, tenant, filter)
+	if err != nil {
+		return err
+	}
+	page := runPageJSON{Runs: make([]runJSON, 0, len(views))}
+	if len(views) > limit {
+		views = views[:limit]
+		page.NextCursor = runCursor(views[limit-1].Run)
+	}
+	for _, v := range views {
+		page.Runs = append(page.Runs, toRun(v))
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func runFilter(r *request) (ports.RunFilter, error) {
+	status, err := r.query("status")
+	if err != nil {
+		return ports.RunFilter{}, err
+	}
+	if status != "" && !core.RunStatus(status).Valid() {
+		return ports.RunFilter{}, core.InvalidField("status", "must be RUNNING, COMPLETED, COMPLETED_WITH_ERRORS, FAILED or INTERRUPTED")
+	}
+	limit, err := r.queryInt("limit", defaultRunsPage, 1, maxRunsPage)
+	if err != nil {
+		return ports.RunFilter{}, err
+	}
+	cursor, err := r.query("cursor")
+	if err != nil {
+		return ports.RunFilter{}, err
+	}
+	before, err := parseRunCursor(cursor)
+	return ports.RunFilter{Status: core.RunStatus(status), Before: before, Limit: int(limit)}, err
+}
+
+// getRun is GET /workflow-runs/{id}: the run with its first files, on one snapshot.
+func (a *api) getRun(w http.ResponseWriter, r *request) error {
+	id, err := r.runID()
+	if err != nil {
+		return err
+	}
+	view, files, err := a.svc.RunWithFiles(r.Context(), r.actor, id, inlineFiles+1)
+	if err != nil {
+		return err
+	}
+	page := toFilePage(files, inlineFiles)
+	return writeJSON(w, http.StatusOK, runWithFilesJSON{runJSON: toRun(view), Files: page.Files, NextFilesCursor: page.NextCursor})
+}
+
+// listFiles is GET /workflow-runs/{id}/files: ascending by index.
+func (a *api) listFiles(w http.ResponseWriter, r *request) error {
+	id, err := r.runID()
+	if err != nil {
+		return err
+	}
+	limit, err := r.queryInt("limit", defaultFilesPage, 1, maxFilesPage)
+	if err != nil {
+		return err
+	}
+	cursor, err := r.query("cursor")
+	if err != nil {
+		return err
+	}
+	from, err := parseFileCursor(cursor)
+	if err != nil {
+		return err
+	}
+	page, err := a.filePage(r, id, from, int(limit))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func (a *api) filePage(r *request, id core.RunID, from, limit int) (filePageJSON, error) {
+	files, err := a.svc.RunFiles(r.Context(), r.actor, id, from, limit+1)
+	if err != nil {
+		return filePageJSON{}, err
+	}
+	return toFilePage(files, limit), nil
+}
+
+// toFilePage makes a page of up to limit files; one file more than that says
+// that there is a next one.
+func toFilePage(files []core.File, limit int) filePageJSON {
+	next := ""
+	if len(files) > limit {
+		next = fileCursor(files[limit].Index)
+		files = files[:limit]
+	}
+	return filePageJSON{Files: toFiles(files), NextCursor: next}
+}
+
+// cancelRun is POST /workflow-runs/{id}/cancel.
+func (a *api) cancelRun(w http.ResponseWriter, r *request) error {
+	id, err := r.runID()
+	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
+	run, err := a.svc.Cancel(r.Context(), r.actor, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, a.answeredRun(r, run))
+}
+
+// patchRun is PATCH /workflow-runs/{id}: a platform admin raises maxRetryCount.
+func (a *api) patchRun(w http.ResponseWriter, r *request) error {
+	id, err := r.runID()
+	if err != nil {
+		return err
+	}
+	body, err := a.readObject(w, r, maxJSONBytes)
+	if err != nil {
+		return err
+	}
+	to := body.int("maxRetryCount")
+	if err := body.done(); err != nil {
+		return err
+	}
+	// The rule's own answer names the limit that the run has now; what an int
+	// could not hold is as wrong as anything above the highest.
+	run, err := a.svc.RaiseMaxRetryCount(r.Context(), r.actor, id, int(max(min(to, core.MaxMaxRetryCount+1), 0)))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, a.answeredRun(r, run))
+}
+
+// getReceipt is GET /workflow-runs/{id}/receipt.
+func (a *api) getReceipt(w http.ResponseWriter, r *request) error {
+	id, err := r.runID()
+	if err != nil {
+		return err
+	}
+	receipt, err := a.svc.Receipt(r.Context(), r.actor, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toReceipt(receipt))
+}
+
+// answeredRun is a run as a use case answered it. What was done is done: if the
+// files of a closed run cannot be asked whether they have retries left, the
+// answer does without, rather than to call a success a failure.
+func (a *api) answeredRun(r *request, run core.Run) runJSON {
+	if run.Status.Closed() {
+		if view, err := a.svc.Run(r.Context(), r.actor, run.ID); err == nil && view.Run.Epoch == run.Epoch {
+			return toRun(app.RunView{Run: run, Refusal: view.Refusal})
+		}
+	}
+	return toRun(app.RunView{Run: run, Refusal: core.Continuable(run, false)})
+}

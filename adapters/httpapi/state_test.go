@@ -1,0 +1,90 @@
+package httpapi_test
+
+import (
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// state is everything there is, to be compared.
+type state struct {
+	Tenants map[core.TenantID]tenantState
+	Waiting []core.Job
+	Asked   int
+}
+
+type tenantState struct {
+	Tenant    core.Tenant
+	Balances  []core.Balance
+	Entries   []core.Entry
+	Templates []core.Template
+	Runs      []runState
+}
+
+type runState struct {
+	Run        core.Run
+	Files      []core.File
+	Attempts   []core.Attempt
+	Amendments []core.Amendment
+}
+
+func (w *world) state() state {
+	w.t.Helper()
+	const all = 1_000_000
+	ctx := w.t.Context()
+	s := state{Tenants: map[core.TenantID]tenantState{}, Waiting: w.queue.Waiting(), Asked: w.queue.asked()}
+	tenants, err := w.store.AllTenants(ctx, "", all)
+	require.NoError(w.t, err)
+	for _, tenant := range tenants {
+		ts := tenantState{Tenant: tenant}
+		// Past the faults, which are the server's alone.
+		err := w.store.Store.View(ctx, tenant.ID, func(tx ports.Tx) (err error) {
+			if ts.Balances, err = tx.Books().Balances(ctx); err != nil {
+				return err
+			}
+			if ts.Entries, err = tx.Books().Entries(ctx, 0, all); err != nil {
+				return err
+			}
+			if ts.Templates, err = tx.Templates().List(ctx); err != nil {
+				return err
+			}
+			runs, err := tx.Runs().List(ctx, ports.RunFilter{Limit: all})
+			if err != nil {
+				return err
+			}
+			for _, run := range runs {
+				rs := runState{Run: run}
+				if rs.Files, err = tx.Files().Page(ctx, run.ID, 0, all); err != nil {
+					return err
+				}
+				if rs.Attempts, err = tx.Attempts().List(ctx, run.ID); err != nil {
+					return err
+				}
+				if rs.Amendments, err = tx.Amendments().List(ctx, run.ID); err != nil {
+					return err
+				}
+				ts.Runs = append(ts.Runs, rs)
+			}
+			return nil
+		})
+		require.NoError(w.t, err)
+		s.Tenants[tenant.ID] = ts
+	}
+	return s
+}
+
+// refused asks for something that must be refused with this status and code, and
+// compares the whole state before and after: nothing may have changed.
+func (w *world) refused(status int, code core.Code, ask func() answer) answer {
+	w.t.Helper()
+	before := w.state()
+	a := ask()
+	require.Equal(w.t, status, a.status, a.text())
+	require.Equal(w.t, string(code), a.str("code"))
+	require.Equal(w.t, status, a.int("status"))
+	require.Equal(w.t, "/problems/"+string(code), a.str("type"))
+	require.Equal(w.t, a.header.Get("X-Request-Id"), a.str("requestId"))
+	require.Equal(w.t, before, w.state(), "a refusal has changed something")
+	return a
+}

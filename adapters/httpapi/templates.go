@@ -1,0 +1,138 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/redrive/redrive/core"
+)
+
+// listTemplates is GET /templates: the soft-deleted ones too.
+func (a *api) listTemplates(w http.ResponseWriter, r *request) error {
+	tenant, err := r.queryTenant()
+	if err != nil {
+		return err
+	}
+	list, err := a.svc.Templates(r.Context(), r.actor, tenant)
+	if err != nil {
+		return err
+	}
+	page := templatesJSON{Templates: make([]templateJSON, 0, len(list))}
+	for _, t := range list {
+		page.Templates = append(page.Templates, toTemplate(t))
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+// createTemplate is POST /templates: a draft.
+func (a *api) createTemplate(w http.ResponseWriter, r *request) error {
+	tenant, err := r.queryTenant()
+	if err != nil {
+		return err
+	}
+	if err := core.Authorize(r.actor, core.ActionManageTemplates, tenant); err != nil {
+		return err
+	}
+	body, err := a.readObject(w, r, maxJSONBytes)
+	if err != nil {
+		return err
+	}
+	t := core.Template{Tenant: tenant, Name: body.string("name"), Instructions: body.string("instructions")}
+	t.CreditsPerRun, t.Mode = core.Credits(body.int("creditsPerRun")), core.Mode(body.string("mode"))
+	if id := body.optionalString("id"); id != nil {
+		if t.ID = core.TemplateID(*id); t.ID == "" {
+			body.refuse("id", "must not be empty; leave it out to have one made")
+		}
+	}
+	if err := body.done(); err != nil {
+		return err
+	}
+	if t, err = a.svc.CreateTemplate(r.Context(), r.actor, t); err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/templates/"+string(t.ID))
+	return writeJSON(w, http.StatusCreated, toTemplate(t))
+}
+
+// templateOf gives the tenant and the template that a request is about.
+func templateOf(r *request) (core.TenantID, core.TemplateID, error) {
+	tenant, err := r.queryTenant()
+	if err != nil {
+		return "", "", err
+	}
+	id, err := r.templateID()
+	return tenant, id, err
+}
+
+// getTemplate is GET /templates/{id}.
+func (a *api) getTemplate(w http.ResponseWriter, r *request) error {
+	tenant, id, err := templateOf(r)
+	if err != nil {
+		return err
+	}
+	t, err := a.svc.Template(r.Context(), r.actor, tenant, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toTemplate(t))
+}
+
+// patchTemplate is PATCH /templates/{id}: name, instructions, price.
+func (a *api) patchTemplate(w http.ResponseWriter, r *request) error {
+	tenant, id, err := templateOf(r)
+	if err != nil {
+		return err
+	}
+	if err := core.Authorize(r.actor, core.ActionManageTemplates, tenant); err != nil {
+		return err
+	}
+	body, err := a.readObject(w, r, maxJSONBytes)
+	if err != nil {
+		return err
+	}
+	change := core.TemplateChange{Name: body.optionalString("name"), Instructions: body.optionalString("instructions")}
+	if price := body.optionalInt("creditsPerRun"); price != nil {
+		credits := core.Credits(*price)
+		change.CreditsPerRun = &credits
+	}
+	if err := body.done(); err != nil {
+		return err
+	}
+	t, err := a.svc.ChangeTemplate(r.Context(), r.actor, tenant, id, change)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toTemplate(t))
+}
+
+// publishTemplate is POST /templates/{id}/publish.
+func (a *api) publishTemplate(w http.ResponseWriter, r *request) error {
+	tenant, id, err := templateOf(r)
+	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
+	t, err := a.svc.PublishTemplate(r.Context(), r.actor, tenant, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toTemplate(t))
+}
+
+// deleteTemplate is DELETE /templates/{id}: a soft delete, so it answers with
+// the template as it stays.
+func (a *api) deleteTemplate(w http.ResponseWriter, r *request) error {
+	tenant, id, err := templateOf(r)
+	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
+	t, err := a.svc.DeleteTemplate(r.Context(), r.actor, tenant, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toTemplate(t))
+}
