@@ -49,9 +49,9 @@ func (b Balance) Apply(e Entry) (Balance, error) {
 	if b.Period != e.Period {
 		return Balance{}, fmt.Errorf("entry %s of period %s applied to a balance of %s", e.Key, e.Period, b.Period)
 	}
-	move := b.Split.Minus
+	move := b.Minus
 	if e.Credit() {
-		move = b.Split.Plus
+		move = b.Plus
 	}
 	after, err := move(e.Amount)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// ErrClosed: the queue was closed.
+// ErrClosed says that the queue was closed.
 var ErrClosed = errors.New("queue closed")
 
 // Queue carries hints that jobs can be claimed. It may lose, repeat, reorder

@@ -11,24 +11,24 @@ import (
 // What a store can answer besides success. Anything else that it returns is a
 // fault: the transaction has no effect, unless the error is ErrCommitUnknown.
 var (
-	// ErrNotFound: there is no such row of this tenant.
+	// ErrNotFound says: there is no such row of this tenant.
 	ErrNotFound = errors.New("not found")
-	// ErrExists: a row with this ID or key is there already; nothing was written.
+	// ErrExists says: a row with this ID or key is there already; nothing was written.
 	ErrExists = errors.New("already exists")
-	// ErrDeadlock: transactions waited for each other and this one was chosen
+	// ErrDeadlock says: transactions waited for each other and this one was chosen
 	// to give way. It had no effect and may be run again.
 	ErrDeadlock = errors.New("deadlock detected")
-	// ErrSerialization: the transaction could not be put in order with others.
+	// ErrSerialization says: the transaction could not be put in order with others.
 	// It had no effect and may be run again.
 	ErrSerialization = errors.New("serialization failure")
-	// ErrLockTimeout: a lock was not had in time. No effect; may be run again.
+	// ErrLockTimeout says: a lock was not had in time. No effect; may be run again.
 	ErrLockTimeout = errors.New("lock not available in time")
-	// ErrUnavailable: the store cannot be reached. No effect.
+	// ErrUnavailable says: the store cannot be reached. No effect.
 	ErrUnavailable = errors.New("store unavailable")
-	// ErrCommitUnknown: the answer to the commit was lost, so the transaction
+	// ErrCommitUnknown says: the answer to the commit was lost, so the transaction
 	// may or may not have had its effect. It must not be run again as if it had not.
 	ErrCommitUnknown = errors.New("outcome of the commit is unknown")
-	// ErrReadOnly: a write inside View.
+	// ErrReadOnly says: a write inside View.
 	ErrReadOnly = errors.New("write in a read-only transaction")
 )
 

@@ -30,7 +30,7 @@ func (s *Service) Balance(ctx context.Context, actor core.Actor, tenant core.Ten
 // key returns the first entry and adds nothing; the same key for something else
 // is core.CodeIdempotencyKeyReused.
 func (s *Service) GrantAllowance(ctx context.Context, actor core.Actor, tenant core.TenantID, key core.Key, p core.Period, amount core.Credits) (core.Entry, error) {
-	if err := core.CheckKey("idempotencyKey", key); err != nil {
+	if err := core.CheckKey("Idempotency-Key", key); err != nil {
 		return core.Entry{}, err
 	}
 	return s.grant(ctx, actor, tenant, func(now time.Time) (core.Entry, error) {
@@ -40,7 +40,7 @@ func (s *Service) GrantAllowance(ctx context.Context, actor core.Actor, tenant c
 
 // PurchaseCredits adds to the purchased balance, once per key as in GrantAllowance.
 func (s *Service) PurchaseCredits(ctx context.Context, actor core.Actor, tenant core.TenantID, key core.Key, amount core.Credits) (core.Entry, error) {
-	if err := core.CheckKey("idempotencyKey", key); err != nil {
+	if err := core.CheckKey("Idempotency-Key", key); err != nil {
 		return core.Entry{}, err
 	}
 	return s.grant(ctx, actor, tenant, func(now time.Time) (core.Entry, error) {

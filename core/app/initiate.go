@@ -40,12 +40,15 @@ type InitiateRequest struct {
 // key. A file's reference stands for its content.
 func (r InitiateRequest) fingerprint() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q", r.Tenant, r.Template)
+	write := func(format string, args ...any) {
+		_, _ = fmt.Fprintf(h, format, args...) // a hash takes everything
+	}
+	write("%q %q", r.Tenant, r.Template)
 	if r.MaxRetryCount != nil {
-		fmt.Fprintf(h, " %d", *r.MaxRetryCount)
+		write(" %d", *r.MaxRetryCount)
 	}
 	for _, f := range r.Files {
-		fmt.Fprintf(h, "\n%q %q %d", f.Name, f.Ref, f.Size)
+		write("\n%q %q %d", f.Name, f.Ref, f.Size)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -445,9 +445,9 @@ func TestRaiseMaxRetryCount(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, raised.MaxRetryCount)
 	w.continueRun(run.ID)
-	amendments, err := w.svc.Amendments(w.ctx, admin, run.ID)
+	receipt, err := w.svc.Receipt(w.ctx, admin, run.ID)
 	require.NoError(t, err)
 	require.Equal(t, []core.Amendment{{
 		Tenant: acme, Run: run.ID, By: platform, At: w.clock.Now(), MaxRetryCountFrom: 1, MaxRetryCountTo: 2,
-	}}, amendments)
+	}}, receipt.Amendments)
 }

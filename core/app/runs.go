@@ -25,6 +25,21 @@ func (s *Service) Run(ctx context.Context, actor core.Actor, id core.RunID) (Run
 	return v, err
 }
 
+// RunWithFiles reads one run and the first of its files, up to limit, on one
+// snapshot, so that counters and files agree.
+func (s *Service) RunWithFiles(ctx context.Context, actor core.Actor, id core.RunID, limit int) (RunView, []core.File, error) {
+	var v RunView
+	var files []core.File
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, run core.Run) (err error) {
+		if v, err = viewOf(ctx, tx, run); err != nil {
+			return err
+		}
+		files, err = tx.Files().Page(ctx, id, 0, limit)
+		return err
+	})
+	return v, files, err
+}
+
 // Runs lists a tenant's runs, newest first.
 func (s *Service) Runs(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.RunFilter) ([]RunView, error) {
 	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
@@ -68,20 +83,14 @@ func (s *Service) Receipt(ctx context.Context, actor core.Actor, id core.RunID) 
 	var receipt core.Receipt
 	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, run core.Run) error {
 		attempts, err := tx.Attempts().List(ctx, id)
+		if err != nil {
+			return err
+		}
 		receipt = core.NewReceipt(run, attempts)
+		receipt.Amendments, err = tx.Amendments().List(ctx, id)
 		return err
 	})
 	return receipt, err
-}
-
-// Amendments lists the recorded changes to a run's limits.
-func (s *Service) Amendments(ctx context.Context, actor core.Actor, id core.RunID) ([]core.Amendment, error) {
-	var list []core.Amendment
-	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
-		list, err = tx.Amendments().List(ctx, id)
-		return err
-	})
-	return list, err
 }
 
 // viewRun reads a run that the actor may read, on one snapshot.

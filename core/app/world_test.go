@@ -292,7 +292,7 @@ func (w *world) state() state {
 
 // requireRefused does something that must be refused with this code, and checks
 // that nothing at all has changed.
-func (w *world) requireRefused(want *core.Error, do func() error) *core.Error {
+func (w *world) requireRefused(want *core.Error, do func() error) core.Error {
 	w.t.Helper()
 	before := w.state()
 	err := do()
@@ -300,7 +300,7 @@ func (w *world) requireRefused(want *core.Error, do func() error) *core.Error {
 	require.Equal(w.t, before, w.state(), "a refusal changed something")
 	var refusal *core.Error
 	require.ErrorAs(w.t, err, &refusal)
-	return refusal
+	return *refusal
 }
 
 // script is an executor that ends each file as the letter at its index says:

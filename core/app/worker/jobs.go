@@ -85,10 +85,10 @@ func (w *Worker) claim(ctx context.Context, deliveries []ports.Delivery) []app.C
 		byKey[keyOf(jobs[i])] = append(byKey[keyOf(jobs[i])], d)
 	}
 	// A stop must not leave in the dark whether a claim was made.
-	ctx = context.WithoutCancel(ctx)
+	claiming := context.WithoutCancel(ctx)
 	var all []app.Claimed
 	for _, group := range app.ByRun(jobs) {
-		claimed, err := w.svc.Claim(ctx, group)
+		claimed, err := w.svc.Claim(claiming, group)
 		if err != nil {
 			w.log.Error("claim failed, the jobs go back to the queue", "run", group[0].Run, "jobs", len(group), "error", err)
 			w.pause(ctx)
@@ -99,7 +99,7 @@ func (w *Worker) claim(ctx context.Context, deliveries []ports.Delivery) []app.C
 		}
 		for _, job := range group {
 			for _, d := range byKey[keyOf(job)] {
-				if err := tell(d, ctx); err != nil {
+				if err := tell(d, claiming); err != nil {
 					w.log.Warn("the queue was not told; it will deliver the job again, to no effect", "job", job.ID, "error", err)
 				}
 			}

@@ -96,23 +96,28 @@ func (b *bench) run(id core.RunID) core.Run {
 // start runs a worker; stop ends it and gives what Run returned.
 func (b *bench) start(o worker.Options) (stop func() error) {
 	b.t.Helper()
+	cancel, wait := b.launch(o)
+	return func() error {
+		cancel()
+		return wait()
+	}
+}
+
+// launch runs a worker; cancel tells it to stop, wait gives what Run returned.
+func (b *bench) launch(o worker.Options) (cancel func(), wait func() error) {
+	b.t.Helper()
 	o.Log = slog.New(slog.DiscardHandler)
 	w, err := worker.New(b.svc, b.queue, o)
 	require.NoError(b.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
-	var once sync.Once
-	var result error
-	stop = func() error {
-		once.Do(func() {
-			cancel()
-			result = <-ended
-		})
-		return result
-	}
-	b.t.Cleanup(func() { _ = stop() })
-	return stop
+	wait = sync.OnceValue(func() error { return <-ended })
+	b.t.Cleanup(func() {
+		cancel()
+		_ = wait() // the tests that care have looked
+	})
+	return cancel, wait
 }
 
 func (b *bench) eventually(what string, is func() bool) {
@@ -182,7 +187,9 @@ func TestWorkerRenewsLeases(t *testing.T) {
 		return completed(task), nil
 	}))
 	id := b.initiate(1)
-	b.start(worker.Options{Concurrency: 2})
+	b.start(worker.Options{Concurrency: 2, RecoverEvery: 24 * time.Hour})
+	letGo := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(letGo) // before the worker is waited for
 	b.eventually("job starts", func() bool { return calls.Load() == 1 })
 	leaseEnd := func() time.Time {
 		files, err := b.svc.RunFiles(context.Background(), platform, id, 0, 1)
@@ -191,11 +198,13 @@ func TestWorkerRenewsLeases(t *testing.T) {
 	}
 	lease := b.svc.Options().Recovery.Lease
 	for range 6 {
-		want := b.clock.Now().Add(lease/3 + lease)
-		b.clock.Advance(lease / 3)
-		b.eventually("lease renewed", func() bool { return !leaseEnd().Before(want) })
+		before := leaseEnd()
+		b.eventually("lease renewed", func() bool {
+			b.clock.Advance(lease / 24)
+			return leaseEnd().After(before)
+		})
 	}
-	close(release)
+	letGo()
 	b.eventuallyClosed(id, core.RunCompleted)
 	require.Equal(t, int64(1), calls.Load())
 }
@@ -258,18 +267,28 @@ func TestWorkerStop(t *testing.T) {
 			return completed(task), nil
 		}))
 		id := b.initiate(3)
-		stop := b.start(worker.Options{Concurrency: 1})
+		cancel, wait := b.launch(worker.Options{Concurrency: 1})
 		<-started
-		ended := make(chan error)
-		go func() { ended <- stop() }()
-		select {
-		case <-ended:
-			t.Fatal("stopped before the running job had finished")
-		case release <- struct{}{}:
-		}
-		require.NoError(t, <-ended)
+		cancel() // from here on nothing may be claimed
+		release <- struct{}{}
+		require.NoError(t, wait())
 		require.Equal(t, 1, b.run(id).CompletedJobs)
 		require.Equal(t, 2, b.queue.Len(), "the others are for another worker")
+	})
+
+	t.Run("WhileTheStoreIsAway", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, ports.ExecutorFunc(func(_ context.Context, task ports.Task) ([]core.FileResult, error) { return completed(task), nil }))
+		b.initiate(1)
+		const outage = 1 << 40
+		b.store.fail.Store(outage)
+		cancel, wait := b.launch(worker.Options{Concurrency: 1})
+		b.eventually("a claim fails", func() bool { return b.store.fail.Load() < outage })
+		cancel() // the worker may be pausing on a clock that stands still
+		ended := make(chan error, 1)
+		go func() { ended <- wait() }()
+		b.eventually("stops", func() bool { return len(ended) == 1 })
+		require.NoError(t, <-ended)
 	})
 
 	t.Run("HandsBackWhatTakesTooLong", func(t *testing.T) {
