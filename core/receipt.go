@@ -6,6 +6,8 @@ type Receipt struct {
 	Run      RunID
 	Total    Split // what the run has cost in the end: its charges less its refunds
 	Attempts []AttemptReceipt
+	// Amendments are the changes to how often its files may be retried.
+	Amendments []Amendment
 }
 
 // AttemptReceipt is one attempt's part of a receipt.

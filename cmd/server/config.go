@@ -1,0 +1,98 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/core/app/worker"
+)
+
+// secretFlag is the key that signs bearer tokens. It never appears in logs.
+type secretFlag struct {
+	JWTSecret string `env:"REDRIVE_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs bearer tokens (HS256), 32 bytes or more."`
+}
+
+// serveCmd is the configuration of a server.
+type serveCmd struct {
+	secretFlag
+
+	Listen string `env:"REDRIVE_LISTEN" default:"127.0.0.1:8080" help:"Address to listen on."`
+	Demo   bool   `env:"REDRIVE_DEMO" help:"Make a demo tenant and template, print credentials for them, and use a bundled fake LLM unless one is configured."`
+
+	LLMBaseURL string        `name:"llm-base-url" env:"LLM_BASE_URL" placeholder:"URL" help:"OpenAI-compatible endpoint that does the work, such as https://api.openai.com/v1."`
+	LLMAPIKey  string        `name:"llm-api-key" env:"LLM_API_KEY" placeholder:"KEY" help:"Key for that endpoint."`
+	LLMModel   string        `name:"llm-model" env:"LLM_MODEL" placeholder:"NAME" help:"Model to ask for."`
+	LLMTimeout time.Duration `name:"llm-timeout" env:"LLM_TIMEOUT" default:"1m" help:"Bound of one request to the endpoint."`
+
+	Workers      int           `env:"REDRIVE_WORKERS" default:"16" help:"Jobs executed at once."`
+	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are handed back."`
+	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a job is held without sign of life before another worker gets it."`
+	Redeliveries int           `env:"REDRIVE_MAX_REDELIVERIES" default:"3" help:"How many leases of a file may run out before its run is interrupted."`
+
+	MaxFiles       int   `env:"REDRIVE_MAX_FILES" default:"10000" help:"Most files of a run."`
+	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"16777216" help:"Most bytes of one file."`
+	MaxUploadBytes int64 `env:"REDRIVE_MAX_UPLOAD_BYTES" default:"1073741824" help:"Most bytes of one upload."`
+
+	LogFormat string     `env:"REDRIVE_LOG_FORMAT" enum:"text,json" default:"text" help:"Log format, text or json; logs go to standard error."`
+	LogLevel  slog.Level `env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+}
+
+// check refuses a configuration that cannot serve, and fills in what the demo
+// makes up for itself.
+func (c *serveCmd) check() error {
+	var wrong []error
+	if c.JWTSecret == "" {
+		if c.Demo {
+			c.JWTSecret = demoSecret()
+		} else {
+			wrong = append(wrong, errors.New("set REDRIVE_JWT_SECRET to a secret of 32 bytes or more (for example from 'openssl rand -hex 32'), or try it with --demo"))
+		}
+	}
+	if c.LLMBaseURL == "" && !c.Demo {
+		wrong = append(wrong, errors.New("set LLM_BASE_URL and LLM_MODEL to the endpoint that does the work, or try it with --demo"))
+	}
+	if c.LLMBaseURL != "" && c.LLMModel == "" {
+		wrong = append(wrong, errors.New("set LLM_MODEL to the model to ask LLM_BASE_URL for"))
+	}
+	if c.Lease < time.Second {
+		wrong = append(wrong, fmt.Errorf("--lease %s is too short to be renewed in time; use 1s or more", c.Lease))
+	}
+	return errors.Join(wrong...)
+}
+
+// options are those of the use cases.
+func (c *serveCmd) options() app.Options {
+	o := app.DefaultOptions()
+	o.MaxFiles = c.MaxFiles
+	o.Recovery.Lease = c.Lease
+	o.Recovery.MaxRedeliveries = c.Redeliveries
+	if c.Demo {
+		// Nobody wants to watch a backoff: what fails shall fail at once.
+		o.Retry.BaseDelay, o.Retry.MaxDelay = 50*time.Millisecond, 200*time.Millisecond
+	}
+	return o
+}
+
+// workers are the options of the pool.
+func (c *serveCmd) workers(log *slog.Logger) worker.Options {
+	drain := c.DrainTimeout
+	if drain <= 0 {
+		drain = -1 // hand back at once
+	}
+	return worker.Options{Concurrency: c.Workers, DrainTimeout: drain, Log: log}
+}
+
+func (c *serveCmd) logger(to streams) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(to.err, o))
+	}
+	return slog.New(slog.NewTextHandler(to.err, o))
+}
+
+// demoSecret makes up a secret that lasts as long as the process.
+func demoSecret() string { return rand.Text() + rand.Text() }

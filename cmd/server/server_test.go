@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/httpapi"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/fakellm"
+)
+
+// asServer makes the test binary behave as the server, so that tests have a real
+// process to start, signal and wait for.
+const asServer = "REDRIVE_TEST_AS_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
+	}
+	if err := os.Setenv(asServer, "1"); err != nil { // for the children
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+const secret = "a secret of the tests that is long enough"
+
+// process is a server that was started by a test.
+type process struct {
+	cmd *exec.Cmd
+	url string
+	log *logs
+}
+
+// logs is what a process wrote; it tells when there is an address in it.
+type logs struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	found chan string
+}
+
+var address = regexp.MustCompile(`msg=listening url=(\S+)\n`)
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(p)
+	if l.found != nil {
+		if m := address.FindStringSubmatch(l.text.String()); m != nil {
+			l.found <- m[1]
+			l.found = nil
+		}
+	}
+	return len(p), nil
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	found := make(chan string, 1)
+	p := &process{
+		cmd: exec.Command(self, append([]string{"serve", "--listen=127.0.0.1:0"}, args...)...),
+		log: &logs{found: found},
+	}
+	p.cmd.Env = append(os.Environ(), "REDRIVE_JWT_SECRET="+secret)
+	p.cmd.Stderr = p.log
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // has no effect once it ended
+	select {
+	case p.url = <-found:
+	case <-time.After(30 * time.Second):
+	}
+	require.NotEmpty(t, p.url, "the server did not say where it listens")
+	return p
+}
+
+// stop sends SIGTERM and gives the exit code.
+func (p *process) stop(t *testing.T) int {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	_ = p.cmd.Wait() // what counts is the exit code
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) call(t *testing.T, actor core.Actor, method, path, body string) (status int, answer map[string]any) {
+	t.Helper()
+	auth, err := httpapi.NewAuth([]byte(secret))
+	require.NoError(t, err)
+	token, err := auth.Token(actor, time.Minute)
+	require.NoError(t, err)
+	req, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&answer))
+	return res.StatusCode, answer
+}
+
+// The journey that the README promises, against a real process.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	var out, logs bytes.Buffer
+	code := run(context.Background(), []string{"demo"}, &out, &logs)
+	require.Zero(t, code, "%s%s", out.String(), logs.String())
+	for _, line := range []string{
+		"invoice-rate-limit.txt   failed (rate_limited)",
+		"memo-refuse.txt          error (content_refused)",
+		"Paid 60 credits for 6 files.",
+		"Paid 30 credits, for the 3 failed files alone",
+		"Refused with 400 nothing_to_retry",
+		"exited with 0",
+	} {
+		require.Contains(t, out.String(), line)
+	}
+}
+
+// On SIGTERM nothing more is claimed, what is running finishes and is settled,
+// and the exit code is 0.
+func TestGracefulStop(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	provider := fakellm.New(fakellm.Always(fakellm.Hold(release, fakellm.OK())))
+	base, err := provider.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, provider.Close()) })
+	p := start(t, "--demo", "--workers=1", "--llm-base-url="+base, "--llm-model=m")
+
+	status, run := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs",
+		`{"template":"summarise","files":[{"name":"a","text":"A"},{"name":"b","text":"B"},{"name":"c","text":"C"}]}`)
+	require.Equal(t, http.StatusCreated, status, "%v", run)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, provider.AwaitInFlight(ctx, 1))
+
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	ended := make(chan error, 1)
+	go func() { ended <- p.cmd.Wait() }()
+	require.Eventually(t, func() bool {
+		res, err := http.Get(p.url + "/healthz")
+		if err == nil {
+			err = res.Body.Close()
+		}
+		return err != nil
+	}, 20*time.Second, 5*time.Millisecond, "the server still accepts connections")
+	require.Empty(t, ended, "the server did not wait for the running job")
+	close(release)
+	require.NoError(t, <-ended, "exit code must be 0")
+	require.Len(t, provider.Requests(), 1, "a stopping server claimed another job")
+	require.Contains(t, p.log.String(), "msg=stopped")
+}
+
+// What takes longer than the drain timeout is handed back; that is no failure.
+func TestStopWithAHangingProvider(t *testing.T) {
+	t.Parallel()
+	provider := fakellm.New(fakellm.Always(fakellm.Hang()))
+	base, err := provider.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, provider.Close()) })
+	p := start(t, "--demo", "--workers=2", "--drain-timeout=10ms", "--llm-base-url="+base, "--llm-model=m")
+	status, _ := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", `{"template":"summarise","files":[{"name":"a","text":"A"}]}`)
+	require.Equal(t, http.StatusCreated, status)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, provider.AwaitInFlight(ctx, 1))
+	require.Zero(t, p.stop(t))
+	require.Contains(t, p.log.String(), "handing back")
+}
+
+// Secrets given to the process do not appear in what it writes.
+func TestLogsHaveNoSecrets(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--demo", "--llm-base-url=http://127.0.0.1:9", "--llm-model=m", "--llm-api-key=sk-very-secret", "--log-level=debug")
+	status, _ := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", `{"template":"summarise","files":[{"name":"a","text":"A"}]}`)
+	require.Equal(t, http.StatusCreated, status)
+	require.Eventually(t, func() bool {
+		_, list := p.call(t, demoAdmin, http.MethodGet, "/workflow-runs", "")
+		return !strings.Contains(fmt.Sprint(list), "RUNNING")
+	}, 30*time.Second, 20*time.Millisecond)
+	require.Zero(t, p.stop(t))
+	require.NotEmpty(t, p.log.String())
+	for _, leaked := range []string{secret, "sk-very-secret", "Bearer "} {
+		require.NotContains(t, p.log.String(), leaked)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"UnknownFlag":     {[]string{"--nonsense"}, 2, "server --help"},
+		"UnknownCommand":  {[]string{"fly"}, 2, "server --help"},
+		"NoSecret":        {[]string{"serve"}, 1, "REDRIVE_JWT_SECRET"},
+		"NoLLM":           {[]string{"serve"}, 1, "LLM_BASE_URL"},
+		"NoModel":         {[]string{"serve", "--demo", "--llm-base-url=http://127.0.0.1:1"}, 1, "LLM_MODEL"},
+		"ShortSecret":     {[]string{"serve", "--demo", "--jwt-secret=short"}, 1, "32"},
+		"BadAddress":      {[]string{"serve", "--demo", "--listen=nowhere:x"}, 1, "--listen"},
+		"ShortLease":      {[]string{"serve", "--demo", "--lease=1ms"}, 1, "--lease"},
+		"NoWorkers":       {[]string{"serve", "--demo", "--workers=-1"}, 1, "Concurrency"},
+		"TokenBadRole":    {[]string{"token", "--jwt-secret=" + secret, "--subject=x", "--role=king"}, 2, "bubble_admin"},
+		"TokenWithoutKey": {[]string{"token", "--subject=x", "--role=bubble_admin"}, 1, "REDRIVE_JWT_SECRET"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out, logs bytes.Buffer
+			require.Equal(t, c.code, run(context.Background(), c.args, &out, &logs))
+			require.Contains(t, logs.String(), c.says)
+		})
+	}
+
+	t.Run("Help", func(t *testing.T) {
+		t.Parallel()
+		var out, logs bytes.Buffer
+		require.Zero(t, run(context.Background(), []string{"--help"}, &out, &logs))
+		require.Contains(t, out.String(), "serve")
+	})
+
+	t.Run("TokenIsPrintedAlone", func(t *testing.T) {
+		t.Parallel()
+		var out, logs bytes.Buffer
+		require.Zero(t, run(context.Background(), []string{"token", "--jwt-secret=" + secret, "--subject=x", "--role=customer_user", "--tenant=acme"}, &out, &logs))
+		require.Regexp(t, `^[\w-]+\.[\w-]+\.[\w-]+\n$`, out.String())
+	})
+}

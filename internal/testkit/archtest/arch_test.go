@@ -1,0 +1,191 @@
+// Package archtest keeps the import rules of the architecture:
+// core ← ports ← core/app ← adapters/* ← cmd/*.
+package archtest
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/redrive/redrive"
+
+// pkg is what go list says of a package.
+type pkg struct {
+	ImportPath string
+	Standard   bool
+	Imports    []string
+	Deps       []string
+}
+
+// list asks go list about packages of this module, or of their dependencies.
+func list(t *testing.T, args ...string) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports,Deps"}, args...)...)
+	cmd.Dir = "../../.."
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Fatalf("go list: %s", exit.Stderr)
+	}
+	require.NoError(t, err)
+	var packages []pkg
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
+
+// The core decides from values: no clock, no randomness, no I/O, and nothing
+// but the standard library.
+func TestCoreIsPure(t *testing.T) {
+	t.Parallel()
+	forbidden := []string{
+		"context", "os", "io", "io/fs", "net", "database/sql", "log", "log/slog",
+		"math/rand", "math/rand/v2", "crypto/rand", "sync", "sync/atomic", "syscall", "runtime", "unsafe", "testing",
+	}
+	core := list(t, module+"/core")
+	require.Len(t, core, 1)
+	require.NotEmpty(t, core[0].Imports)
+	standard := map[string]bool{}
+	for _, p := range list(t, "std") {
+		standard[p.ImportPath] = true
+	}
+	for _, path := range core[0].Imports {
+		require.True(t, standard[path], "core imports %s, which is not of the standard library", path)
+		require.False(t, slices.ContainsFunc(forbidden, func(f string) bool { return within(path, f) }), "core imports %s", path)
+	}
+}
+
+// Reading the clock needs no forbidden import, so it is looked for by name.
+func TestCoreReadsNoClock(t *testing.T) {
+	t.Parallel()
+	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer", "Sleep", "Local"}
+	inspect(t, "core", func(n ast.Node) (wrong bool) {
+		call, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return false
+		}
+		from, ok := call.X.(*ast.Ident)
+		return ok && from.Name == "time" && slices.Contains(clocks, call.Sel.Name)
+	})
+}
+
+// The rules and the use cases start no goroutine, so that a deterministic
+// scheduler can own every choice; those of a live process are in core/app/worker.
+func TestUseCasesStartNoGoroutine(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"core", "core/app"} {
+		inspect(t, dir, func(n ast.Node) (wrong bool) {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				return true
+			case *ast.CallExpr:
+				method, ok := n.Fun.(*ast.SelectorExpr)
+				return ok && method.Sel.Name == "Go"
+			}
+			return false
+		})
+	}
+}
+
+// inspect fails the test at every node of a package's own files, without its
+// tests, that is wrong.
+func inspect(t *testing.T, dir string, wrong func(ast.Node) bool) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join("../../..", dir, "*.go"))
+	require.NoError(t, err)
+	files := token.NewFileSet()
+	parsed := 0
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(files, path, nil, 0)
+		require.NoError(t, err)
+		parsed++
+		ast.Inspect(file, func(n ast.Node) bool {
+			if n != nil && wrong(n) {
+				t.Errorf("%s: not allowed here", files.Position(n.Pos()))
+			}
+			return true
+		})
+	}
+	require.NotZero(t, parsed, "no files in %s", dir)
+}
+
+// Imports flow one way. A layer may import itself and the layers before it.
+func TestImportsFlowOneWay(t *testing.T) {
+	t.Parallel()
+	layers := []struct {
+		dir     string
+		imports []string // of this module
+	}{
+		{"core/app/worker", []string{"core", "ports", "core/app"}},
+		{"core/app", []string{"core", "ports"}},
+		{"core", nil},
+		{"ports", []string{"core"}},
+		{"adapters", []string{"core", "ports", "core/app"}},
+		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
+		{"cmd", []string{"core", "ports", "core/app", "core/app/worker", "adapters", "internal"}},
+	}
+	packages := list(t, module+"/...")
+	require.Greater(t, len(packages), 8)
+	for _, p := range packages {
+		own := strings.TrimPrefix(p.ImportPath, module+"/")
+		at := slices.IndexFunc(layers, func(l struct {
+			dir     string
+			imports []string
+		},
+		) bool {
+			return within(own, l.dir)
+		})
+		require.GreaterOrEqual(t, at, 0, "%s is in no layer; give it one here", own)
+		for _, path := range p.Imports {
+			if !within(path, module) {
+				continue
+			}
+			imported := strings.TrimPrefix(path, module+"/")
+			allowed := slices.ContainsFunc(layers[at].imports, func(l string) bool {
+				if l == "adapters" || strings.HasPrefix(l, "internal") {
+					return within(imported, l)
+				}
+				return imported == l
+			})
+			require.True(t, allowed, "%s must not import %s", own, imported)
+		}
+	}
+}
+
+// Adapters do not know each other: any one can be replaced or left out.
+func TestAdaptersDoNotImportEachOther(t *testing.T) {
+	t.Parallel()
+	adapters := list(t, module+"/adapters/...")
+	require.NotEmpty(t, adapters)
+	for _, p := range adapters {
+		name, _, _ := strings.Cut(strings.TrimPrefix(p.ImportPath, module+"/adapters/"), "/")
+		for _, path := range p.Deps {
+			other, found := strings.CutPrefix(path, module+"/adapters/")
+			if found {
+				require.True(t, within(other, name), "%s imports adapter %s", p.ImportPath, other)
+			}
+		}
+	}
+}
