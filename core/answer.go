@@ -23,12 +23,17 @@ type Answer struct {
 	At          time.Time
 }
 
+// KeyReused refuses a request whose idempotency key belongs to another one.
+func KeyReused() error {
+	return &Error{Code: CodeIdempotencyKeyReused, Message: "this idempotency key was used for another request; use a new key"}
+}
+
 // Replay gives the first answer to a repeat of a request. It fails with
 // CodeIdempotencyKeyReused if the repeat asks for something else, and with the
 // remembered refusal if the first request was refused.
 func (a Answer) Replay(op Operation, fingerprint string) (Run, error) {
 	if a.Operation != op || a.Fingerprint != fingerprint {
-		return Run{}, &Error{Code: CodeIdempotencyKeyReused, Message: "this idempotency key was used for another request; use a new key"}
+		return Run{}, KeyReused()
 	}
 	if a.Refusal != nil {
 		return a.Run, a.Refusal

@@ -28,6 +28,7 @@ type Audit struct {
 	runs      map[RunID]Split
 	charges   map[Key]Entry
 	refunded  map[Key]Key
+	keys      map[Key]bool
 	recorded  map[Period]bool
 	seenRuns  map[RunID]bool
 	found     []Difference
@@ -37,7 +38,7 @@ type Audit struct {
 func NewAudit(tenant TenantID) *Audit {
 	return &Audit{
 		tenant: tenant, monthly: map[Period]Credits{}, runs: map[RunID]Split{}, charges: map[Key]Entry{},
-		refunded: map[Key]Key{}, recorded: map[Period]bool{}, seenRuns: map[RunID]bool{},
+		refunded: map[Key]Key{}, keys: map[Key]bool{}, recorded: map[Period]bool{}, seenRuns: map[RunID]bool{},
 	}
 }
 
@@ -47,6 +48,13 @@ func (a *Audit) Entry(e Entry) {
 	if e.Seq != int64(a.entries) {
 		a.report(fmt.Sprintf("entry %s: seq", e.Key), e.Seq, a.entries)
 	}
+	if e.Tenant != a.tenant {
+		a.report(fmt.Sprintf("entry %s: tenant", e.Key), e.Tenant, a.tenant)
+	}
+	if a.keys[e.Key] {
+		a.report(fmt.Sprintf("entry %s: key", e.Key), "used again", "used once")
+	}
+	a.keys[e.Key] = true
 	if e.Amount.Monthly < 0 || e.Amount.Purchased < 0 {
 		a.report(fmt.Sprintf("entry %s: amount", e.Key), e.Amount, "0 or more")
 	}
@@ -70,6 +78,8 @@ func (a *Audit) Entry(e Entry) {
 	case EntryRefund:
 		a.refund(e)
 	case EntryAllowance, EntryPurchase:
+	default:
+		a.report(fmt.Sprintf("entry %s: kind", e.Key), e.Kind, "allowance, purchase, charge or refund")
 	}
 }
 
@@ -102,6 +112,9 @@ func (a *Audit) Balance(b Balance) {
 	}
 }
 
+// Counts says how many entries and runs have been given.
+func (a *Audit) Counts() (entries, runs int) { return a.entries, len(a.seenRuns) }
+
 // Run checks a run's credit fields.
 func (a *Audit) Run(r Run) {
 	a.seenRuns[r.ID] = true
@@ -116,23 +129,28 @@ func (a *Audit) Run(r Run) {
 // Differences gives what was found; none means that the books agree. Call it
 // when every entry, every balance and every run has been given.
 func (a *Audit) Differences() []Difference {
+	found := slices.Clone(a.found)
 	for p, left := range a.monthly {
 		if !a.recorded[p] && left != 0 {
-			a.report("monthly left of "+p.String(), "no balance", left)
+			found = append(found, a.difference("monthly left of "+p.String(), "no balance", left))
 		}
 	}
 	for id, sum := range a.runs {
 		if !a.seenRuns[id] {
-			a.report("credits of run "+string(id), "no such run", sum)
+			found = append(found, a.difference("credits of run "+string(id), "no such run", sum))
 		}
 	}
-	slices.SortStableFunc(a.found, func(x, y Difference) int { return cmp.Compare(x.What, y.What) })
-	return a.found
+	slices.SortStableFunc(found, func(x, y Difference) int { return cmp.Compare(x.What, y.What) })
+	return found
 }
 
 func (a *Audit) report(what string, recorded, recomputed any) {
-	a.found = append(a.found, Difference{
+	a.found = append(a.found, a.difference(what, recorded, recomputed))
+}
+
+func (a *Audit) difference(what string, recorded, recomputed any) Difference {
+	return Difference{
 		Tenant: a.tenant, What: what,
 		Recorded: fmt.Sprint(recorded), Recomputed: fmt.Sprint(recomputed),
-	})
+	}
 }

@@ -30,10 +30,21 @@ func (p RetryPolicy) Delay(try int, spent, retryAfter time.Duration, roll float6
 	if try >= p.MaxTries {
 		return 0, false
 	}
-	bound := p.MaxDelay
-	if shift := try - 1; shift < 32 && p.BaseDelay<<shift < bound {
-		bound = p.BaseDelay << shift
-	}
+	bound := doubled(p.BaseDelay, try-1, p.MaxDelay)
 	wait = max(time.Duration(roll*float64(bound)), retryAfter)
-	return wait, spent+wait <= p.Budget
+	return wait, wait <= p.Budget-spent
+}
+
+// doubled is d × 2ⁿ, at most bound. It cannot overflow.
+func doubled(d time.Duration, n int, bound time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	for ; n > 0 && d < bound; n-- {
+		if d > bound/2 {
+			return bound
+		}
+		d *= 2
+	}
+	return min(d, bound)
 }

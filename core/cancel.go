@@ -34,5 +34,8 @@ func interrupt(run Run, unfinished []File, why CloseReason, now time.Time) (Canc
 		}
 		p.Files = append(p.Files, f)
 	}
-	return p, p.Run.close(RunInterrupted, why, now)
+	if err := p.Run.close(RunInterrupted, why, now); err != nil {
+		return CancelPlan{}, err
+	}
+	return p, nil
 }

@@ -33,7 +33,7 @@ func Compensable(run Run, n AttemptNumber) bool {
 // lock and has asked Compensable; otherwise Compensate fails, which is a bug of
 // the caller and no refusal.
 func Compensate(run Run, a Attempt, files []File, by Actor, now time.Time) (CompensatePlan, error) {
-	if !Compensable(run, a.Number) || a.Compensated() || a.Run != run.ID {
+	if !Compensable(run, a.Number) || a.Compensated() || a.Run != run.ID || a.Tenant != run.Tenant {
 		return CompensatePlan{}, fmt.Errorf("attempt %d of run %s cannot be compensated: run is %s, attempt %d, dispatch %s",
 			a.Number, run.ID, run.Status, run.Attempt, run.Dispatch)
 	}

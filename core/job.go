@@ -68,12 +68,13 @@ func FileIndexes(jobs []Job) []int {
 }
 
 // filesOf finds a job's files among rows that were read for it. ok is false if
-// one is missing.
+// one is missing, or if the indexes do not ascend: a job that names a file twice
+// was not made here.
 func filesOf(j Job, rows map[int]*File) (files []*File, ok bool) {
 	files = make([]*File, 0, len(j.Files))
-	for _, i := range j.Files {
+	for n, i := range j.Files {
 		f := rows[i]
-		if f == nil {
+		if f == nil || n > 0 && i <= j.Files[n-1] {
 			return nil, false
 		}
 		files = append(files, f)

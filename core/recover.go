@@ -127,11 +127,7 @@ func (r *Run) resendAt(policy RecoveryPolicy) time.Time {
 	if r.Dispatch == DispatchUnconfirmed && r.Redispatches == 0 {
 		return r.DispatchedAt.Add(policy.DispatchGrace)
 	}
-	wait := policy.MaxRedispatchAfter
-	if r.Redispatches < 32 && policy.RedispatchAfter<<r.Redispatches > 0 {
-		wait = min(wait, policy.RedispatchAfter<<r.Redispatches)
-	}
-	return r.DispatchedAt.Add(wait)
+	return r.DispatchedAt.Add(doubled(policy.RedispatchAfter, r.Redispatches, policy.MaxRedispatchAfter))
 }
 
 func (r *Run) resendDue(now time.Time, policy RecoveryPolicy) bool {

@@ -46,7 +46,7 @@ func (t Template) Deleted() bool { return !t.DeletedAt.IsZero() }
 func NewTemplate(t Template, now time.Time) (Template, error) {
 	t.Status = TemplateDraft
 	t.CreatedAt, t.UpdatedAt, t.DeletedAt = now, now, time.Time{}
-	return t, t.validate()
+	return t.validated()
 }
 
 // TemplateChange is what may be changed of a template; nil leaves a field as
@@ -73,7 +73,7 @@ func (t Template) Change(c TemplateChange, now time.Time) (Template, error) {
 		t.CreditsPerRun = *c.CreditsPerRun
 	}
 	t.UpdatedAt = now
-	return t, t.validate()
+	return t.validated()
 }
 
 // Publish makes a template usable for runs. Publishing twice changes nothing.
@@ -110,7 +110,7 @@ func templateDeleted(id TemplateID) error {
 	return &Error{Code: CodeTemplateDeleted, Message: fmt.Sprintf("template %q was deleted; use another one", id)}
 }
 
-func (t Template) validate() error {
+func (t Template) validated() (Template, error) {
 	var wrong []FieldError
 	wrong = append(wrong, checkID("id", string(t.ID))...)
 	wrong = append(wrong, checkName("name", t.Name)...)
@@ -124,5 +124,8 @@ func (t Template) validate() error {
 	if t.Mode != ModePerFile && t.Mode != ModeBatch {
 		wrong = append(wrong, FieldError{"mode", `must be "per_file" or "batch"`})
 	}
-	return Invalid(wrong...)
+	if err := Invalid(wrong...); err != nil {
+		return Template{}, err
+	}
+	return t, nil
 }

@@ -20,6 +20,9 @@ func checkID(field, id string) []FieldError {
 	if id == "" || len(id) > MaxIDLength {
 		return []FieldError{{field, fmt.Sprintf("must have 1 to %d characters", MaxIDLength)}}
 	}
+	if id == "." || id == ".." {
+		return []FieldError{{field, "may not be '.' or '..', which stand for folders in a path"}}
+	}
 	for _, r := range id {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_', r == '.':

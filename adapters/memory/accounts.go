@@ -146,7 +146,7 @@ func (r answers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
 		if !ok {
 			return ports.ErrNotFound
 		}
-		row = own
+		row = cloneAnswer(own)
 		return nil
 	})
 	return row, err
@@ -186,5 +186,15 @@ func (r answers) put(row core.Answer) {
 		r.t.answers = map[core.Key]core.Answer{}
 	}
 	row.Tenant = r.t.tenant
-	r.t.answers[row.Key] = row
+	r.t.answers[row.Key] = cloneAnswer(row)
+}
+
+// cloneAnswer: what the caller does with its own copy is its own affair.
+func cloneAnswer(a core.Answer) core.Answer {
+	if a.Refusal != nil {
+		refusal := *a.Refusal
+		refusal.Files, refusal.Fields = slices.Clone(refusal.Files), slices.Clone(refusal.Fields)
+		a.Refusal = &refusal
+	}
+	return a
 }

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/redrive/redrive/core"
@@ -51,6 +52,7 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 			continue
 		}
 		q.outstanding[key] = struct{}{}
+		job.Files = slices.Clone(job.Files)
 		q.waiting = append(q.waiting, &delivery{queue: q, key: key, job: job})
 	}
 	q.wake()
@@ -133,7 +135,11 @@ type delivery struct {
 	out   bool // delivered, and neither acked nor nacked yet; guarded by queue.mu
 }
 
-func (d *delivery) Job() core.Job { return d.job }
+func (d *delivery) Job() core.Job {
+	job := d.job
+	job.Files = slices.Clone(job.Files)
+	return job
+}
 
 func (d *delivery) Ack(context.Context) error {
 	d.queue.mu.Lock()

@@ -30,7 +30,7 @@ func (r runs) Insert(ctx context.Context, run core.Run, files []core.File) error
 	}
 	w := r.t.writesOf(run.ID)
 	run.Tenant = r.t.tenant
-	w.run, w.newFiles = &run, slices.Clone(files)
+	w.run, w.inserted, w.newFiles = &run, true, slices.Clone(files)
 	slices.SortFunc(w.newFiles, func(a, b core.File) int { return a.Index - b.Index })
 	return nil
 }
@@ -92,7 +92,7 @@ func (r runs) order(st *tenantState) []ports.RunCursor {
 	}
 	var own []ports.RunCursor
 	for id, w := range r.t.runs {
-		if w.newFiles != nil {
+		if w.inserted {
 			own = append(own, ports.RunCursor{CreatedAt: w.run.CreatedAt, ID: id})
 		}
 	}

@@ -35,6 +35,7 @@ type tx struct {
 // runWrites is what a transaction wrote of one run.
 type runWrites struct {
 	run         *core.Run
+	inserted    bool
 	newFiles    []core.File // of a run that this transaction inserted
 	files       map[int]core.File
 	attempts    []core.Attempt

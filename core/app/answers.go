@@ -19,8 +19,9 @@ type decision struct {
 
 // answerMemo remembers what is decided under a caller's idempotency key, in the
 // transaction that decides it. Without a key it remembers nothing. The caller
-// holds a lock that every request under the same key takes as well (the run's or
-// the tenant's), so that a repeat at the same moment waits and then finds the answer.
+// holds a lock that every repeat takes as well (the run's or the tenant's), so
+// that one at the same moment waits and then finds the answer. Another request
+// under the same key may hold another lock; it is found out when it remembers.
 type answerMemo struct {
 	key         core.Key
 	tenant      core.TenantID
@@ -55,7 +56,7 @@ func (m answerMemo) refuse(ctx context.Context, tx ports.Tx, err error) (decisio
 	}
 	answer := m.answer()
 	answer.Refusal = refusal
-	if err := tx.Answers().Insert(ctx, answer); err != nil {
+	if err := m.insert(ctx, tx, answer); err != nil {
 		return decision{}, err
 	}
 	return decision{done: true, refusal: refusal}, nil
@@ -68,7 +69,17 @@ func (m answerMemo) accept(ctx context.Context, tx ports.Tx, run core.Run) error
 	}
 	answer := m.answer()
 	answer.Run = run
-	return tx.Answers().Insert(ctx, answer)
+	return m.insert(ctx, tx, answer)
+}
+
+// insert writes the answer. If the key was used meanwhile, it was for another
+// request (see answerMemo): the error rolls this one back.
+func (m answerMemo) insert(ctx context.Context, tx ports.Tx, answer core.Answer) error {
+	err := tx.Answers().Insert(ctx, answer)
+	if errors.Is(err, ports.ErrExists) {
+		return core.KeyReused()
+	}
+	return err
 }
 
 func (m answerMemo) answer() core.Answer {

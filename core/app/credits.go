@@ -33,7 +33,7 @@ func (s *Service) GrantAllowance(ctx context.Context, actor core.Actor, tenant c
 	if err := core.CheckKey("Idempotency-Key", key); err != nil {
 		return core.Entry{}, err
 	}
-	return s.grant(ctx, actor, tenant, func(now time.Time) (core.Entry, error) {
+	return s.grant(ctx, actor, tenant, clientKey(key), func(now time.Time) (core.Entry, error) {
 		return core.NewAllowance(tenant, clientKey(key), p, amount, actor, now)
 	})
 }
@@ -43,7 +43,7 @@ func (s *Service) PurchaseCredits(ctx context.Context, actor core.Actor, tenant 
 	if err := core.CheckKey("Idempotency-Key", key); err != nil {
 		return core.Entry{}, err
 	}
-	return s.grant(ctx, actor, tenant, func(now time.Time) (core.Entry, error) {
+	return s.grant(ctx, actor, tenant, clientKey(key), func(now time.Time) (core.Entry, error) {
 		return core.NewPurchase(tenant, clientKey(key), amount, actor, now)
 	})
 }
@@ -51,7 +51,7 @@ func (s *Service) PurchaseCredits(ctx context.Context, actor core.Actor, tenant 
 // grant posts an entry that a caller asked for, at most once per key. The
 // tenant's lock comes first, so that of two calls with one key the second finds
 // the first one's entry.
-func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.TenantID, entry func(now time.Time) (core.Entry, error)) (core.Entry, error) {
+func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.TenantID, key core.Key, entry func(now time.Time) (core.Entry, error)) (core.Entry, error) {
 	if err := core.Authorize(actor, core.ActionManageCredits, tenant); err != nil {
 		return core.Entry{}, err
 	}
@@ -61,23 +61,22 @@ func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.Tenan
 		if err != nil {
 			return err
 		}
-		wanted, err := entry(now)
-		if err != nil {
-			return err
-		}
-		first, err := tx.Books().Entry(ctx, wanted.Key)
+		first, err := tx.Books().Entry(ctx, key)
 		switch {
 		case errors.Is(err, ports.ErrNotFound):
+			wanted, err := entry(now)
+			if err != nil {
+				return err
+			}
 			posted, err = tx.Ledger().Post(ctx, wanted)
 			return err
 		case err != nil:
 			return err
 		}
-		if first.Kind == core.EntryPurchase {
-			wanted.Period = first.Period // when it was bought, which a repeat may be too late for
-		}
-		if !first.SameAs(wanted) {
-			return &core.Error{Code: core.CodeIdempotencyKeyReused, Message: "this idempotency key was used for another entry; use a new key"}
+		// Decided as it was then: a repeat may come when the month has ended.
+		wanted, err := entry(first.At)
+		if err != nil || !first.SameAs(wanted) {
+			return core.KeyReused()
 		}
 		posted = first
 		return nil

@@ -67,5 +67,5 @@ func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
 		return err
 	}
 	s.logDrops(ctx, "handed back job", plan.Dropped)
-	return s.enqueue(ctx, plan.Jobs)
+	return s.enqueueAgain(ctx, plan.Run, plan.Jobs)
 }

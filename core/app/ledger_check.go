@@ -14,25 +14,23 @@ func (s *Service) CheckLedger(ctx context.Context, actor core.Actor, tenant core
 	if err := core.Authorize(actor, core.ActionManageCredits, tenant); err != nil {
 		return nil, err
 	}
-	const page = 1000
-	var found []core.Difference
-	err := s.store.View(ctx, tenant, func(tx ports.Tx) error {
+	audit, err := CheckLedger(ctx, s.store, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return audit.Differences(), nil
+}
+
+// CheckLedger is Service.CheckLedger for commands that have a store alone.
+func CheckLedger(ctx context.Context, store ports.Store, tenant core.TenantID) (*core.Audit, error) {
+	var audit *core.Audit
+	err := store.View(ctx, tenant, func(tx ports.Tx) error {
 		if _, err := tx.Tenants().Get(ctx); err != nil {
 			return notFound(err, tenantNotFound(tenant))
 		}
-		audit := core.NewAudit(tenant)
-		for after := int64(0); ; {
-			entries, err := tx.Books().Entries(ctx, after, page)
-			if err != nil {
-				return err
-			}
-			for _, e := range entries {
-				audit.Entry(e)
-				after = e.Seq
-			}
-			if len(entries) < page {
-				break
-			}
+		audit = core.NewAudit(tenant)
+		if err := eachEntry(ctx, tx, func(e core.Entry) error { audit.Entry(e); return nil }); err != nil {
+			return err
 		}
 		balances, err := tx.Books().Balances(ctx)
 		if err != nil {
@@ -41,21 +39,54 @@ func (s *Service) CheckLedger(ctx context.Context, actor core.Actor, tenant core
 		for _, b := range balances {
 			audit.Balance(b)
 		}
-		for cursor := (ports.RunCursor{}); ; {
-			runs, err := tx.Runs().List(ctx, ports.RunFilter{Before: cursor, Limit: page})
-			if err != nil {
+		return eachRun(ctx, tx, audit.Run)
+	})
+	return audit, err
+}
+
+// ExportLedger calls do for every entry of a tenant, in order, on one snapshot.
+func ExportLedger(ctx context.Context, store ports.Store, tenant core.TenantID, do func(core.Entry) error) error {
+	return store.View(ctx, tenant, func(tx ports.Tx) error {
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		return eachEntry(ctx, tx, do)
+	})
+}
+
+// ledgerPage is how many rows are read at a time.
+const ledgerPage = 1000
+
+func eachEntry(ctx context.Context, tx ports.Tx, do func(core.Entry) error) error {
+	for after := int64(0); ; {
+		entries, err := tx.Books().Entries(ctx, after, ledgerPage)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := do(e); err != nil {
 				return err
 			}
-			for _, r := range runs {
-				audit.Run(r)
-				cursor = ports.RunCursor{CreatedAt: r.CreatedAt, ID: r.ID}
-			}
-			if len(runs) < page {
-				break
-			}
+			after = e.Seq
 		}
-		found = audit.Differences()
-		return nil
-	})
-	return found, err
+		if len(entries) < ledgerPage {
+			return nil
+		}
+	}
+}
+
+func eachRun(ctx context.Context, tx ports.Tx, do func(core.Run)) error {
+	for before := (ports.RunCursor{}); ; {
+		runs, err := tx.Runs().List(ctx, ports.RunFilter{Before: before, Limit: ledgerPage})
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			do(r)
+			before = ports.RunCursor{CreatedAt: r.CreatedAt, ID: r.ID}
+		}
+		if len(runs) < ledgerPage {
+			return nil
+		}
+	}
 }

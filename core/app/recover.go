@@ -75,11 +75,31 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 	}
 	s.stats.redispatched.Add(int64(len(plan.Jobs)))
 	log.Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
-	if err := s.enqueue(ctx, plan.Jobs); err != nil {
+	if err := s.enqueueAgain(ctx, plan.Run, plan.Jobs); err != nil {
 		return true, err
 	}
 	if plan.Unconfirmed {
 		return true, s.confirm(ctx, plan.Run, plan.Run.Attempt)
 	}
 	return true, nil
+}
+
+// enqueueAgain enqueues jobs of an attempt that is under way. If that fails, the
+// run is due for recovery at once instead of after its usual distance.
+func (s *Service) enqueueAgain(ctx context.Context, run core.Run, jobs []core.Job) error {
+	enqueueErr := s.enqueue(ctx, jobs)
+	if enqueueErr == nil {
+		return nil
+	}
+	err := s.store.InTx(ctx, run.Tenant, func(tx ports.Tx) error {
+		now, err := tx.Runs().GetForUpdate(ctx, run.ID)
+		if err != nil {
+			return err
+		}
+		if due, changed := core.DispatchPartly(now, run.Attempt, s.clock.Now()); changed {
+			return tx.Runs().Save(ctx, due)
+		}
+		return nil
+	})
+	return errors.Join(enqueueErr, err)
 }

@@ -166,6 +166,26 @@ func TestRecoverLostMessages(t *testing.T) {
 	require.Equal(t, core.RunCompleted, w.run(run.ID).Status)
 }
 
+// What recovery could not enqueue is due again at once, not after the distance
+// that it keeps between repeats.
+func TestRecoverWhenTheQueueIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	run := w.initiate(1)
+	w.claimNext()
+	w.clock.Advance(w.svc.Options().Recovery.Lease)
+	w.faultyQueue.fail(0)
+	for range 3 {
+		_, err := w.svc.Recover(w.ctx, 10)
+		require.ErrorIs(t, err, errQueue)
+	}
+	w.faultyQueue.heal()
+	require.Equal(t, 1, w.recover())
+	require.Equal(t, 1, w.queue.Len())
+	w.workAll()
+	require.Equal(t, core.RunCompleted, w.run(run.ID).Status)
+}
+
 // Recovery runs on every instance: of many looks at one run one acts.
 func TestRecoverIsSafeTogether(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,7 @@ func (s *Service) Refill(ctx context.Context) error {
 	if next := core.PeriodOf(now.Add(refillAhead)); next != periods[0] {
 		periods = append(periods, next)
 	}
-	return s.eachTenant(ctx, func(t core.Tenant) error {
+	return EachTenant(ctx, s.store, func(t core.Tenant) error {
 		if t.MonthlyAllowance == 0 {
 			return nil
 		}
@@ -70,13 +70,13 @@ func (s *Service) refill(ctx context.Context, t core.Tenant, p core.Period) erro
 	})
 }
 
-// eachTenant calls do for every tenant and joins what goes wrong, so that one
+// EachTenant calls do for every tenant and joins what goes wrong, so that one
 // tenant's trouble is not another's.
-func (s *Service) eachTenant(ctx context.Context, do func(core.Tenant) error) error {
+func EachTenant(ctx context.Context, store ports.Store, do func(core.Tenant) error) error {
 	const page = 500
 	var errs []error
 	for after := core.TenantID(""); ; {
-		tenants, err := s.store.AllTenants(ctx, after, page)
+		tenants, err := store.AllTenants(ctx, after, page)
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}

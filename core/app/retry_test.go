@@ -350,7 +350,10 @@ func TestRetryFailedIdempotencyKey(t *testing.T) {
 			_, err := w.svc.Initiate(w.ctx, admin, req)
 			return err
 		})
-		w.requireRefused(core.ErrInvalidRequest, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, other.ID, "no spaces"); return err })
+		w.requireRefused(core.ErrInvalidRequest, func() error {
+			_, err := w.svc.RetryFailed(w.ctx, admin, other.ID, "no spaces")
+			return err
+		})
 	})
 
 	t.Run("AFailedDispatchIsRemembered", func(t *testing.T) {

@@ -1,0 +1,144 @@
+package core_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+)
+
+// retryScenario is what a Continue is decided on.
+type retryScenario struct {
+	run      core.Run
+	files    []core.File
+	balance  core.Balance
+	template core.Template
+}
+
+func (s retryScenario) plan(t *testing.T) (p core.RetryPlan, err error) {
+	t.Helper()
+	unchanged(t, func() { p, err = core.PlanRetry(s.run, s.files, s.balance, s.template, admin, t1) },
+		s.run, s.files, s.balance, s.template)
+	return p, err
+}
+
+// The violations of the rules 2 to 7 of spec 3. Each can be laid over another.
+func violateRunning(s *retryScenario)   { s.run.Status = core.RunRunning }
+func violateCompleted(s *retryScenario) { s.run.Status = core.RunCompleted }
+func violateNothing(s *retryScenario) {
+	for i := range s.files {
+		if s.files[i].Status.Retriable() {
+			s.files[i].Status = core.FileError
+		}
+	}
+	s.run.Tally = core.TallyOf(s.files)
+}
+
+func violateMaxed(s *retryScenario)        { s.files[3].RetryAttempt, s.files[1].RetryAttempt = 3, 4 }
+func violatePrice(s *retryScenario)        { s.template.CreditsPerRun = maxC/2 + 1 }
+func violateInsufficient(s *retryScenario) { s.balance = balanceOf(4, 5) }
+
+func retryable() retryScenario {
+	files := filesIn(core.FileCompleted, core.FilePending, core.FileFailed, core.FileFailed)
+	return retryScenario{closedOver(files, core.ModePerFile), files, balanceOf(4, 6), published(5)}
+}
+
+func TestPlanRetryRefusals(t *testing.T) {
+	t.Parallel()
+	p, err := retryable().plan(t)
+	require.NoError(t, err, "nothing is violated")
+	require.Equal(t, core.Credits(10), p.Price())
+
+	none := func(*retryScenario) {}
+	for _, tc := range []struct {
+		name          string
+		first, second func(*retryScenario)
+		code          core.Code
+	}{
+		{"2", violateRunning, none, core.CodeRunAlreadyRunning},
+		{"2 before 4", violateRunning, violateNothing, core.CodeRunAlreadyRunning},
+		{"2 before 5", violateRunning, violateMaxed, core.CodeRunAlreadyRunning},
+		{"2 before 6", violateRunning, violatePrice, core.CodeRunAlreadyRunning},
+		{"2 before 7", violateRunning, violateInsufficient, core.CodeRunAlreadyRunning},
+		{"3", violateCompleted, none, core.CodeNoErrorsToRetry},
+		{"3 before 4", violateCompleted, violateNothing, core.CodeNoErrorsToRetry},
+		{"3 before 5", violateCompleted, violateMaxed, core.CodeNoErrorsToRetry},
+		{"3 before 6", violateCompleted, violatePrice, core.CodeNoErrorsToRetry},
+		{"3 before 7", violateCompleted, violateInsufficient, core.CodeNoErrorsToRetry},
+		{"4", violateNothing, none, core.CodeNothingToRetry},
+		{"4 before 5", violateNothing, violateMaxed, core.CodeNothingToRetry},
+		{"4 before 6", violateNothing, violatePrice, core.CodeNothingToRetry},
+		{"4 before 7", violateNothing, violateInsufficient, core.CodeNothingToRetry},
+		{"5", violateMaxed, none, core.CodeMaxRetryCountExceeded},
+		{"5 before 6", violateMaxed, violatePrice, core.CodeMaxRetryCountExceeded},
+		{"5 before 7", violateMaxed, violateInsufficient, core.CodeMaxRetryCountExceeded},
+		{"6", violatePrice, none, core.CodeCreditsOutOfRange},
+		{"6 before 7", violatePrice, violateInsufficient, core.CodeCreditsOutOfRange},
+		{"7", violateInsufficient, none, core.CodeInsufficientCredits},
+	} {
+		t.Run("Rule"+tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := retryable()
+			tc.first(&s)
+			tc.second(&s)
+			p, err := s.plan(t)
+			r := refused(t, err, tc.code)
+			require.Zero(t, p, "a refusal has nothing to write")
+
+			if tc.code == core.CodeCreditsOutOfRange {
+				return // says the numbers in its message
+			}
+			want := core.Error{Code: tc.code, Message: r.Message, Run: run1}
+			if tc.code == core.CodeMaxRetryCountExceeded {
+				want.Files = []int{1, 3} // those that block, pending ones too, ascending
+			}
+			if tc.code == core.CodeInsufficientCredits {
+				want.Run, want.Needed, want.Available = "", 10, 9
+			}
+			require.Equal(t, want, r, "these facts and no others")
+		})
+	}
+}
+
+func TestPlanRetryRefusesFacts(t *testing.T) {
+	t.Parallel()
+	t.Run("BlockingFilesAscending", func(t *testing.T) {
+		t.Parallel()
+		s := retryable()
+		violateMaxed(&s)
+		s.files[0], s.files[3] = s.files[3], s.files[0] // rows come in any order
+		_, err := s.plan(t)
+		require.Equal(t, []int{1, 3}, refused(t, err, core.CodeMaxRetryCountExceeded).Files)
+	})
+	t.Run("MaxedFilesThatAreDoneDoNotBlock", func(t *testing.T) {
+		t.Parallel()
+		s := retryable()
+		s.files[0].RetryAttempt = 3 // completed
+		_, err := s.plan(t)
+		require.NoError(t, err)
+	})
+	t.Run("RunWithoutFiles", func(t *testing.T) {
+		t.Parallel()
+		for _, status := range []core.RunStatus{core.RunFailed, core.RunInterrupted, core.RunCompletedWithErrors} {
+			s := retryable()
+			s.run.Status, s.run.Tally, s.files = status, core.Tally{}, nil
+			_, err := s.plan(t)
+			refused(t, err, core.CodeNothingToRetry)
+		}
+	})
+	t.Run("ProcessingFilesAreNotRetried", func(t *testing.T) {
+		t.Parallel()
+		s := retryable()
+		s.files = filesIn(core.FileProcessing, core.FileCompleted, core.FileError)
+		_, err := s.plan(t)
+		refused(t, err, core.CodeNothingToRetry)
+	})
+	t.Run("NegativePrice", func(t *testing.T) {
+		t.Parallel()
+		s := retryable()
+		s.template.CreditsPerRun = -1
+		_, err := s.plan(t)
+		refused(t, err, core.CodeCreditsOutOfRange)
+	})
+}
