@@ -28,6 +28,10 @@ type serveCmd struct {
 	LLMModel   string        `name:"llm-model" env:"LLM_MODEL" placeholder:"NAME" help:"Model to ask for."`
 	LLMTimeout time.Duration `name:"llm-timeout" env:"LLM_TIMEOUT" default:"1m" help:"Bound of one request to the endpoint."`
 
+	databaseFlags
+
+	Migrate bool `env:"REDRIVE_MIGRATE" default:"true" negatable:"" help:"Bring the database's schema up to date at start."`
+
 	Workers      int           `env:"REDRIVE_WORKERS" default:"16" help:"Jobs executed at once."`
 	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are handed back."`
 	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a job is held without sign of life before another worker gets it."`
@@ -70,6 +74,9 @@ func (c *serveCmd) options() app.Options {
 	o.MaxFiles = c.MaxFiles
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
+	// The queue is in this process, so a restart loses what was waiting. Sending
+	// it again soon is cheap: what is still there is not carried twice.
+	o.Recovery.RedispatchAfter, o.Recovery.MaxRedispatchAfter = 30*time.Second, 5*time.Minute
 	if c.Demo {
 		// Nobody wants to watch a backoff: what fails shall fail at once.
 		o.Retry.BaseDelay, o.Retry.MaxDelay = 50*time.Millisecond, 200*time.Millisecond

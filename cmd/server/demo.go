@@ -225,7 +225,7 @@ func startServer(ctx context.Context, secret string) (*exec.Cmd, string, error) 
 		return nil, "", err
 	}
 	server := exec.CommandContext(ctx, self, "serve", "--demo", "--listen=127.0.0.1:0", "--log-level=error") //nolint:gosec // it is this very program
-	server.Env = append(os.Environ(), "REDRIVE_JWT_SECRET="+secret, "LLM_BASE_URL=")
+	server.Env = append(os.Environ(), "REDRIVE_JWT_SECRET="+secret, "LLM_BASE_URL=", "DATABASE_URL=")        // a demo of its own, whatever is configured
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 	server.WaitDelay = shutdownTimeout
 	server.Stderr = os.Stderr

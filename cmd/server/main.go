@@ -15,9 +15,11 @@ import (
 
 // cli is the command line. Every flag of serve can be given by the environment.
 type cli struct {
-	Serve serveCmd `cmd:"" default:"withargs" help:"Serve the HTTP API and work the queue (the default)."`
-	Token tokenCmd `cmd:"" help:"Print a bearer token for the API."`
-	Demo  demoCmd  `cmd:"" help:"Start a demo server, play the journey from upload to Continue, and print what happens."`
+	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the HTTP API and work the queue (the default)."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or say where it is."`
+	Ledger  ledgerCmd  `cmd:"" help:"Check or export the ledger."`
+	Token   tokenCmd   `cmd:"" help:"Print a bearer token for the API."`
+	Demo    demoCmd    `cmd:"" help:"Start a demo server, play the journey from upload to Continue, and print what happens."`
 }
 
 func main() {

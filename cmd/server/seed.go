@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -27,9 +28,9 @@ var (
 	demoOperator = core.Actor{Subject: "demo-operator", Role: core.RolePlatformAdmin}
 )
 
-// seed makes the demo's tenant, template and credits.
+// seed makes the demo's tenant, template and credits, unless they are there.
 func seed(ctx context.Context, svc *app.Service) error {
-	if _, err := svc.CreateTenant(ctx, core.System, demoTenant, "Demo", demoAllowance); err != nil {
+	if _, err := svc.CreateTenant(ctx, core.System, demoTenant, "Demo", demoAllowance); err != nil && !errors.Is(err, core.ErrTenantExists) {
 		return err
 	}
 	if err := svc.Refill(ctx); err != nil {
@@ -38,14 +39,17 @@ func seed(ctx context.Context, svc *app.Service) error {
 	if _, err := svc.PurchaseCredits(ctx, core.System, demoTenant, "demo-purchase", demoPurchased); err != nil {
 		return err
 	}
-	template := core.Template{
-		ID: demoTemplate, Tenant: demoTenant, Name: "Summarise", CreditsPerRun: demoPrice, Mode: core.ModePerFile,
-		Instructions: "Summarise the document in two sentences.",
+	_, err := svc.Template(ctx, core.System, demoTenant, demoTemplate)
+	if errors.Is(err, core.ErrTemplateNotFound) {
+		_, err = svc.CreateTemplate(ctx, core.System, core.Template{
+			ID: demoTemplate, Tenant: demoTenant, Name: "Summarise", CreditsPerRun: demoPrice, Mode: core.ModePerFile,
+			Instructions: "Summarise the document in two sentences.",
+		})
 	}
-	if _, err := svc.CreateTemplate(ctx, core.System, template); err != nil {
+	if err != nil {
 		return err
 	}
-	_, err := svc.PublishTemplate(ctx, core.System, demoTenant, demoTemplate)
+	_, err = svc.PublishTemplate(ctx, core.System, demoTenant, demoTemplate)
 	return err
 }
 
@@ -65,7 +69,7 @@ func demoFileNames() ([]string, error) {
 }
 
 // welcome prints what to paste into another terminal.
-func welcome(to io.Writer, auth *httpapi.Auth, url string) error {
+func welcome(to io.Writer, auth *httpapi.Auth, url string, durable bool) error {
 	admin, err := auth.Token(demoAdmin, demoTokenTTL)
 	if err != nil {
 		return err
@@ -78,13 +82,17 @@ func welcome(to io.Writer, auth *httpapi.Auth, url string) error {
 	if err != nil {
 		return err
 	}
+	kept := "It keeps its data in memory only, and everything is gone when it stops."
+	if durable {
+		kept = "It keeps its data in the database."
+	}
 	uploads := ""
 	for _, name := range names {
 		uploads += " -F files=@cmd/server/demofiles/" + name
 	}
 	_, err = fmt.Fprintf(to, `
-Redrive is running at %[1]s. Its data is in memory only and gone when it stops.
-Tenant %[2]q has %[3]d credits of monthly allowance and %[4]d purchased; template %[5]q costs %[6]d credits a file.
+Redrive is running at %[1]s. %[10]s
+Tenant %[2]q began with %[3]d credits of monthly allowance and %[4]d purchased; template %[5]q costs %[6]d credits a file.
 
 Paste these lines into another terminal, in this folder. First the credentials:
 
@@ -105,6 +113,6 @@ curl -sS -H "$AUTH" $REDRIVE/balance; curl -sS -H "$AUTH" -X POST $REDRIVE/workf
 Line 2 again shows how it ended. For /tenants and /templates there is a platform admin's credential:
 export OPERATOR="Authorization: Bearer %[9]s"
 
-`, url, demoTenant, demoAllowance, demoPurchased, demoTemplate, demoPrice, admin, uploads, operator)
+`, url, demoTenant, demoAllowance, demoPurchased, demoTemplate, demoPrice, admin, uploads, operator, kept)
 	return err
 }

@@ -44,9 +44,14 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 	if err != nil {
 		return err
 	}
+	kept, err := c.backend(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer kept.close()
 	queue := memory.NewQueue()
 	svc, err := app.New(app.Deps{
-		Store: memory.NewStore(), Queue: queue, Executor: executor, Files: memory.NewFiles(),
+		Store: kept.store, Queue: queue, Executor: executor, Files: memory.NewFiles(),
 		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: log,
 	}, c.options())
 	if err != nil {
@@ -62,12 +67,11 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 	}
 	url := "http://" + listener.Addr().String()
 	log.Info("listening", "url", url)
-	log.Warn("data is kept in memory only and is gone when the server stops")
 	if c.Demo {
 		if err := seed(ctx, svc); err != nil {
 			return errors.Join(err, listener.Close())
 		}
-		if err := welcome(to.out, auth, url); err != nil {
+		if err := welcome(to.out, auth, url, kept.durable); err != nil {
 			return errors.Join(err, listener.Close())
 		}
 	}
@@ -75,11 +79,11 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 	server := &http.Server{
 		Handler: httpapi.New(svc, httpapi.Config{
 			Auth: auth, Log: log, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
-			Ready: func(context.Context) error {
+			Ready: func(ctx context.Context) error {
 				if stopping.Load() {
 					return errors.New("stopping")
 				}
-				return nil
+				return kept.ready(ctx)
 			},
 		}),
 		ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,

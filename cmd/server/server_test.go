@@ -34,6 +34,15 @@ func TestMain(m *testing.M) {
 		stop()
 		os.Exit(code)
 	}
+	for _, variable := range os.Environ() {
+		// What is configured outside is not for the tests, nor for their children.
+		name, _, _ := strings.Cut(variable, "=")
+		if name == "DATABASE_URL" || strings.HasPrefix(name, "LLM_") || strings.HasPrefix(name, "REDRIVE_") && name != "REDRIVE_TEST_DATABASE_URL" {
+			if err := os.Unsetenv(name); err != nil {
+				panic(err)
+			}
+		}
+	}
 	if err := os.Setenv(asServer, "1"); err != nil { // for the children
 		panic(err)
 	}

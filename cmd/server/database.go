@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/ports"
+)
+
+// databaseFlags say which database the commands work on.
+type databaseFlags struct {
+	DatabaseURL        string        `env:"DATABASE_URL" placeholder:"URL" help:"Postgres to keep everything in, such as postgres://user@host/db. Without it, data is kept in memory and is gone when the server stops."`
+	DBMaxConns         int32         `env:"REDRIVE_DB_MAX_CONNS" default:"10" help:"Most connections to the database."`
+	DBConnectTimeout   time.Duration `env:"REDRIVE_DB_CONNECT_TIMEOUT" default:"5s" help:"Bound of making one connection."`
+	DBLockTimeout      time.Duration `env:"REDRIVE_DB_LOCK_TIMEOUT" default:"5s" help:"Bound of the wait for one lock."`
+	DBStatementTimeout time.Duration `env:"REDRIVE_DB_STATEMENT_TIMEOUT" default:"30s" help:"Bound of one statement."`
+}
+
+func (f databaseFlags) config() postgres.Config {
+	return postgres.Config{
+		URL: f.DatabaseURL, MaxConns: f.DBMaxConns, ConnectTimeout: f.DBConnectTimeout,
+		LockTimeout: f.DBLockTimeout, StatementTimeout: f.DBStatementTimeout,
+	}
+}
+
+// connect opens the database for a command that needs one. Whoever connects
+// closes the pool.
+func (f databaseFlags) connect(ctx context.Context) (*pgxpool.Pool, *postgres.Store, error) {
+	if f.DatabaseURL == "" {
+		return nil, nil, errors.New("set DATABASE_URL to the database, such as postgres://user@host/db")
+	}
+	pool, err := postgres.Connect(ctx, f.config())
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := postgres.New(pool, f.config())
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return pool, store, nil
+}
+
+// backend is where a server keeps everything.
+type backend struct {
+	store   ports.Store
+	durable bool
+	ready   func(context.Context) error // nil if the store answers
+	close   func()
+}
+
+// backend opens the database that is configured, with its schema brought up to
+// date or at least checked, or the memory.
+func (c *serveCmd) backend(ctx context.Context, log *slog.Logger) (backend, error) {
+	if c.DatabaseURL == "" {
+		log.Warn("data is kept in memory only and is gone when the server stops; set DATABASE_URL to keep it")
+		return backend{
+			store: memory.NewStore(),
+			ready: func(context.Context) error { return nil },
+			close: func() {},
+		}, nil
+	}
+	pool, store, err := c.connect(ctx)
+	if err != nil {
+		return backend{}, err
+	}
+	if err := prepareSchema(ctx, pool, c.Migrate, log); err != nil {
+		pool.Close()
+		return backend{}, err
+	}
+	return backend{store: store, durable: true, ready: store.Ping, close: pool.Close}, nil
+}
+
+// prepareSchema migrates, or refuses a schema that is behind: its first query
+// would fail in the middle of somebody's request.
+func prepareSchema(ctx context.Context, pool *pgxpool.Pool, migrate bool, log *slog.Logger) error {
+	if migrate {
+		applied, err := postgres.Migrate(ctx, pool)
+		for _, m := range applied {
+			log.Info("migrated", "version", m.Version, "name", m.Name)
+		}
+		return err
+	}
+	steps, err := postgres.MigrationStatus(ctx, pool)
+	if err != nil {
+		return err
+	}
+	for _, m := range steps {
+		if m.AppliedAt.IsZero() {
+			return fmt.Errorf("the database lacks migration %s; run 'server migrate', or start without --no-migrate", m.Name)
+		}
+	}
+	return nil
+}

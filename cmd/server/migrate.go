@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/redrive/redrive/adapters/postgres"
+)
+
+// migrateCmd brings the schema up to date, or says where it is.
+type migrateCmd struct {
+	databaseFlags
+
+	Status bool `help:"Only list the migrations and when each was applied."`
+}
+
+// Run prints a line for each migration that it applied, or that there is.
+func (c *migrateCmd) Run(ctx context.Context, to streams) error {
+	pool, _, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	if !c.Status {
+		applied, err := postgres.Migrate(ctx, pool)
+		for _, m := range applied {
+			fmt.Fprintln(to.out, "applied", m.Name)
+		}
+		if err == nil && len(applied) == 0 {
+			fmt.Fprintln(to.out, "the schema is up to date")
+		}
+		return err
+	}
+	steps, err := postgres.MigrationStatus(ctx, pool)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "VERSION\tNAME\tAPPLIED")
+	for _, m := range steps {
+		applied := "pending"
+		if !m.AppliedAt.IsZero() {
+			applied = m.AppliedAt.Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\n", m.Version, m.Name, applied)
+	}
+	return table.Flush()
+}

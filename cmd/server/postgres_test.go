@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/internal/testkit/pgtest"
+)
+
+// command runs a command in this process and gives its exit code and output.
+func command(args ...string) (code int, out, logs string) {
+	var o, l bytes.Buffer
+	code = run(context.Background(), args, &o, &l)
+	return code, o.String(), l.String()
+}
+
+// runFiles starts a run of the demo's template and waits until it has closed.
+func (p *process) runFiles(t *testing.T, body string) (id, status string) {
+	t.Helper()
+	code, created := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", body)
+	require.Equal(t, http.StatusCreated, code, "%v", created)
+	id = created["id"].(string)
+	p.awaitClosed(t, id)
+	_, run := p.call(t, demoAdmin, http.MethodGet, "/workflow-runs/"+id, "")
+	return id, run["status"].(string)
+}
+
+func (p *process) awaitClosed(t *testing.T, id string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, run := p.call(t, demoAdmin, http.MethodGet, "/workflow-runs/"+id, "")
+		return run["status"] != "RUNNING"
+	}, 60*time.Second, 20*time.Millisecond)
+}
+
+func (p *process) ready(t *testing.T) int {
+	t.Helper()
+	res, err := http.Get(p.url + "/readyz")
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	return res.StatusCode
+}
+
+const twoFiles = `{"template":"summarise","files":[{"name":"a","text":"A"},{"name":"b-rate-limit","text":"B"}]}`
+
+// What was paid for and done is there after a restart, the books agree, and the
+// check says so if they do not.
+func TestServerOnPostgres(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewEmpty(t)
+	flag := "--database-url=" + db.URL
+
+	code, out, _ := command("migrate", "--status", flag)
+	require.Zero(t, code)
+	require.Contains(t, out, "pending")
+	code, _, logs := command("serve", "--demo", "--listen=127.0.0.1:0", "--no-migrate", flag)
+	require.Equal(t, 1, code)
+	require.Contains(t, logs, "server migrate")
+	code, out, _ = command("migrate", flag)
+	require.Zero(t, code)
+	require.Contains(t, out, "applied")
+	code, out, _ = command("migrate", flag)
+	require.Zero(t, code)
+	require.Contains(t, out, "up to date")
+
+	p := start(t, "--demo", "--no-migrate", flag)
+	id, status := p.runFiles(t, twoFiles)
+	require.Equal(t, "COMPLETED_WITH_ERRORS", status)
+	require.Zero(t, p.stop(t))
+
+	p = start(t, "--demo", flag)
+	_, balance := p.call(t, demoAdmin, http.MethodGet, "/balance", "")
+	require.InDelta(t, 130, balance["available"], 0, "the demo's credits were granted twice, or the charge is gone")
+	code, run := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs/"+id+"/retry-failed", "")
+	require.Equal(t, http.StatusOK, code, "%v", run)
+	p.awaitClosed(t, id)
+	_, balance = p.call(t, demoAdmin, http.MethodGet, "/balance", "")
+	require.InDelta(t, 120, balance["available"], 0)
+	require.Zero(t, p.stop(t))
+
+	t.Run("LedgerCheck", func(t *testing.T) {
+		code, out, logs := command("ledger", "check", flag)
+		require.Zero(t, code, logs)
+		require.Regexp(t, `demo +4 +1 +0`, out)
+		code, _, logs = command("ledger", "check", "--tenant=nobody", flag)
+		require.Equal(t, 1, code)
+		require.Contains(t, logs, "tenant_not_found")
+
+		conn, err := pgx.Connect(t.Context(), db.URL)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, conn.Close(t.Context())) }()
+		_, err = conn.Exec(t.Context(), `UPDATE credits SET purchased = purchased + 7`)
+		require.NoError(t, err)
+		code, out, logs = command("ledger", "check", "--tenant=demo", flag)
+		require.Equal(t, 1, code)
+		require.Contains(t, out, "purchased balance")
+		require.Contains(t, logs, "differ")
+		_, err = conn.Exec(t.Context(), `UPDATE credits SET purchased = purchased - 7`)
+		require.NoError(t, err)
+	})
+
+	t.Run("LedgerExport", func(t *testing.T) {
+		code, out, logs := command("ledger", "export", flag)
+		require.Zero(t, code, logs)
+		rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+		require.NoError(t, err)
+		require.Len(t, rows, 5)
+		require.Equal(t, "tenant", rows[0][0])
+		require.Equal(t, []string{"demo", "4", "charge/" + id + "/1", "charge"}, rows[4][:4])
+		require.Equal(t, "-10", rows[4][14])
+
+		code, out, logs = command("ledger", "export", "--tenant=demo", "--format=jsonl", flag)
+		require.Zero(t, code, logs)
+		lines := strings.Split(strings.TrimSpace(out), "\n")
+		require.Len(t, lines, 4)
+		var last map[string]any
+		require.NoError(t, json.Unmarshal([]byte(lines[3]), &last))
+		require.Equal(t, id, last["run"])
+		require.InDelta(t, -10, last["changesCredit"], 0)
+	})
+}
+
+// Readiness fails while the database is away; the server survives and goes on.
+func TestServerSurvivesARestartOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	postgres := pgtest.NewServer(t, pgtest.Options{})
+	p := start(t, "--demo", "--database-url="+postgres.New(t).URL)
+	require.Equal(t, http.StatusOK, p.ready(t))
+	_, status := p.runFiles(t, `{"template":"summarise","files":[{"name":"a","text":"A"}]}`)
+	require.Equal(t, "COMPLETED", status)
+
+	postgres.Stop(t)
+	require.Eventually(t, func() bool { return p.ready(t) == http.StatusServiceUnavailable }, 30*time.Second, 20*time.Millisecond)
+	code, problem := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", twoFiles)
+	require.Equal(t, http.StatusServiceUnavailable, code)
+	require.Equal(t, "unavailable", problem["code"])
+
+	postgres.Start(t)
+	require.Eventually(t, func() bool { return p.ready(t) == http.StatusOK }, 30*time.Second, 20*time.Millisecond)
+	_, status = p.runFiles(t, `{"template":"summarise","files":[{"name":"b","text":"B"}]}`)
+	require.Equal(t, "COMPLETED", status)
+	require.Zero(t, p.stop(t))
+}
+
+func TestDatabaseCommandsNeedADatabase(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"migrate"}, {"ledger", "check"}, {"ledger", "export"}} {
+		code, _, logs := command(args...)
+		require.Equal(t, 1, code)
+		require.Contains(t, logs, "DATABASE_URL")
+	}
+	code, _, logs := command("migrate", "--database-url=postgres://someone:hunter2@127.0.0.1:1/x", "--db-connect-timeout=1s")
+	require.Equal(t, 1, code)
+	require.NotContains(t, logs, "hunter2")
+}
