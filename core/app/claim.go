@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -18,16 +17,7 @@ func (s *Service) Claim(ctx context.Context, jobs []core.Job) ([]Claimed, error)
 	}
 	var plan core.ClaimPlan
 	var template core.Template
-	err := s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
-		plan = core.ClaimPlan{}
-		run, files, err := heldFiles(ctx, tx, jobs)
-		if errors.Is(err, ports.ErrNotFound) {
-			plan.Dropped = dropAll(jobs)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	drops, err := s.onJobs(ctx, jobs, func(tx ports.Tx, run core.Run, files []core.File) (err error) {
 		if plan, err = core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease); err != nil || len(plan.Claimed) == 0 {
 			return err
 		}
@@ -44,7 +34,7 @@ func (s *Service) Claim(ctx context.Context, jobs []core.Job) ([]Claimed, error)
 	if err != nil {
 		return nil, err
 	}
-	s.logDrops(ctx, "delivery", plan.Dropped)
+	s.logDrops(ctx, "delivery", append(drops, plan.Dropped...))
 	claimed := make([]Claimed, len(plan.Claimed))
 	rest := plan.Files // in the order of the claimed jobs
 	for i, job := range plan.Claimed {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -16,15 +15,7 @@ func (s *Service) Renew(ctx context.Context, jobs []core.Job) (lost []core.Job, 
 		return nil, nil
 	}
 	var plan core.LeasePlan
-	err = s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
-		run, files, err := heldFiles(ctx, tx, jobs)
-		if errors.Is(err, ports.ErrNotFound) {
-			plan = core.LeasePlan{Lost: dropAll(jobs)}
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	drops, err := s.onJobs(ctx, jobs, func(tx ports.Tx, run core.Run, files []core.File) error {
 		plan = core.Renew(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
 		if len(plan.Files) == 0 {
 			return nil
@@ -34,8 +25,9 @@ func (s *Service) Renew(ctx context.Context, jobs []core.Job) (lost []core.Job, 
 	if err != nil {
 		return nil, err
 	}
-	s.logDrops(ctx, "lease", plan.Lost)
-	for _, d := range plan.Lost {
+	drops = append(drops, plan.Lost...)
+	s.logDrops(ctx, "lease", drops)
+	for _, d := range drops {
 		lost = append(lost, d.Job)
 	}
 	return lost, nil
@@ -48,16 +40,7 @@ func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
 		return nil
 	}
 	var plan core.HandBackPlan
-	err := s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
-		plan = core.HandBackPlan{}
-		run, files, err := heldFiles(ctx, tx, jobs)
-		if errors.Is(err, ports.ErrNotFound) {
-			plan.Dropped = dropAll(jobs)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	drops, err := s.onJobs(ctx, jobs, func(tx ports.Tx, run core.Run, files []core.File) (err error) {
 		if plan, err = core.HandBack(run, files, jobs, s.clock.Now()); err != nil || len(plan.Jobs) == 0 {
 			return err
 		}
@@ -66,6 +49,9 @@ func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
 	if err != nil {
 		return err
 	}
-	s.logDrops(ctx, "handed back job", plan.Dropped)
+	s.logDrops(ctx, "handed back job", append(drops, plan.Dropped...))
+	if len(plan.Jobs) == 0 {
+		return nil
+	}
 	return s.enqueueAgain(ctx, plan.Run, plan.Jobs)
 }

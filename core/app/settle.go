@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -20,16 +19,7 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement) err
 		jobs[i] = settlements[i].Job
 	}
 	var plan core.SettlePlan
-	err := s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
-		plan = core.SettlePlan{}
-		run, files, err := heldFiles(ctx, tx, jobs)
-		if errors.Is(err, ports.ErrNotFound) {
-			plan.Dropped = dropAll(jobs)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	drops, err := s.onJobs(ctx, jobs, func(tx ports.Tx, run core.Run, files []core.File) (err error) {
 		if plan, err = core.Settle(run, files, settlements, s.clock.Now()); err != nil || !plan.Changed() {
 			return err
 		}
@@ -38,7 +28,7 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement) err
 	if err != nil {
 		return err
 	}
-	s.logDrops(ctx, "result", plan.Dropped)
+	s.logDrops(ctx, "result", append(drops, plan.Dropped...))
 	if plan.Closed {
 		s.log.Info("run closed", "tenant", plan.Run.Tenant, "run", plan.Run.ID, "attempt", plan.Run.Attempt, "status", plan.Run.Status)
 	}

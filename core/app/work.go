@@ -42,15 +42,29 @@ func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 	return nil
 }
 
-// heldFiles locks the run that these jobs belong to and reads their files.
-// ports.ErrNotFound if there is no such run.
-func heldFiles(ctx context.Context, tx ports.Tx, jobs []core.Job) (core.Run, []core.File, error) {
-	run, err := tx.Runs().GetForUpdate(ctx, jobs[0].Run)
-	if err != nil {
-		return core.Run{}, nil, err
-	}
-	files, err := tx.Files().ByIndex(ctx, run.ID, core.FileIndexes(jobs))
-	return run, files, err
+// onJobs runs fn in one transaction under the lock of the run that these jobs
+// belong to, with their files. If there is no such run, fn is not called and all
+// jobs are dropped.
+func (s *Service) onJobs(ctx context.Context, jobs []core.Job, fn func(ports.Tx, core.Run, []core.File) error) (dropped []core.Drop, err error) {
+	err = s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
+		dropped = nil
+		run, err := tx.Runs().GetForUpdate(ctx, jobs[0].Run)
+		if errors.Is(err, ports.ErrNotFound) {
+			for _, j := range jobs {
+				dropped = append(dropped, core.Drop{Job: j, Reason: core.DropRunUnknown})
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		files, err := tx.Files().ByIndex(ctx, run.ID, core.FileIndexes(jobs))
+		if err != nil {
+			return err
+		}
+		return fn(tx, run, files)
+	})
+	return dropped, err
 }
 
 func saveRunAndFiles(ctx context.Context, tx ports.Tx, run core.Run, files []core.File) error {
@@ -61,14 +75,6 @@ func saveRunAndFiles(ctx context.Context, tx ports.Tx, run core.Run, files []cor
 		return nil
 	}
 	return tx.Files().Save(ctx, run.ID, files)
-}
-
-func dropAll(jobs []core.Job) []core.Drop {
-	drops := make([]core.Drop, len(jobs))
-	for i, j := range jobs {
-		drops[i] = core.Drop{Job: j, Reason: core.DropRunUnknown}
-	}
-	return drops
 }
 
 // ByRun groups jobs by the run that they belong to, in order of appearance:
