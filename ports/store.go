@@ -135,7 +135,8 @@ type RunFiles interface {
 	// AnyMaxed reports whether a failed or pending file has used maxRetryCount
 	// retries, for rule 5 of spec 3 on reads.
 	AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error)
-	// Save overwrites rows. ErrNotFound if one does not exist.
+	// Save overwrites what changes of files; index, name, reference and size are
+	// as Insert wrote them. ErrNotFound if one does not exist.
 	Save(ctx context.Context, run core.RunID, files []core.File) error
 }
 

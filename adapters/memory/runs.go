@@ -192,11 +192,14 @@ func (f runFiles) Save(ctx context.Context, run core.RunID, files []core.File) e
 	if err := f.t.lock(ctx, lockFiles, string(run)); err != nil {
 		return err
 	}
+	files = slices.Clone(files)
 	err := f.t.readRun(ctx, run, func(s *runState, w *runWrites) error {
 		for i := range files {
-			if _, ok := fileAt(s, w, files[i].Index); !ok {
+			row, ok := fileAt(s, w, files[i].Index)
+			if !ok {
 				return ports.ErrNotFound
 			}
+			files[i].Name, files[i].Ref, files[i].Size = row.Name, row.Ref, row.Size
 		}
 		return nil
 	})

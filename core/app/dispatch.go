@@ -69,11 +69,12 @@ func (s *Service) enqueue(ctx context.Context, jobs []core.Job) error {
 	return nil
 }
 
-// confirm records that the attempt's jobs reached the queue.
+// confirm records that the attempt's jobs reached the queue. If a crash of the
+// store forgets that, recovery sends them again, to no effect.
 func (s *Service) confirm(ctx context.Context, run core.Run, n core.AttemptNumber) error {
 	ctx, cancel := context.WithTimeout(ctx, s.opts.DispatchTimeout)
 	defer cancel()
-	return s.store.InTx(ctx, run.Tenant, func(tx ports.Tx) error {
+	return s.store.InTx(ports.Relaxed(ctx), run.Tenant, func(tx ports.Tx) error {
 		now, err := tx.Runs().GetForUpdate(ctx, run.ID)
 		if err != nil {
 			return err

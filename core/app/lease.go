@@ -9,13 +9,14 @@ import (
 
 // Renew extends the leases of jobs of one run and says which are lost: their
 // files were settled, cancelled or given to another worker, so whoever works on
-// them may stop.
+// them may stop. A renewal that a crash of the store forgets makes the lease run
+// out early, which fences the worker.
 func (s *Service) Renew(ctx context.Context, jobs []core.Job) (lost []core.Job, err error) {
 	if len(jobs) == 0 {
 		return nil, nil
 	}
 	var plan core.LeasePlan
-	drops, err := s.onJobs(ctx, jobs, func(tx ports.Tx, run core.Run, files []core.File) error {
+	drops, err := s.onJobs(ports.Relaxed(ctx), jobs, func(tx ports.Tx, run core.Run, files []core.File) error {
 		plan = core.Renew(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
 		if len(plan.Files) == 0 {
 			return nil
