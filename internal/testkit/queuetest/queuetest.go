@@ -1,0 +1,91 @@
+// Package queuetest is the conformance suite of ports.Queue and ports.Feed.
+// Every adapter runs it from a test of its own:
+//
+//	func TestQueue(t *testing.T) {
+//		queuetest.Run(t, func(t *testing.T) queuetest.Subject {
+//			q := newQueue(t)
+//			return queuetest.Subject{Queue: q, Feed: q, Close: q.Close}
+//		})
+//	}
+//
+// The contract lets a queue lose, repeat, reorder and delay jobs, and nothing
+// in Redrive depends on better. A queue that did so without any fault would be
+// of no use, though, so the suite holds it to more: while nothing breaks, what
+// was enqueued is delivered, once, until it is acked.
+package queuetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/redrive/redrive/ports"
+)
+
+// Subject is a queue under test with what it can do.
+type Subject struct {
+	Queue ports.Queue
+	Feed  ports.Feed
+	// Close closes both; every Receive then ends with ports.ErrClosed.
+	Close func() error
+
+	// RemembersAcked says that the queue deduplicates over a window of time and
+	// not only while a job is outstanding, as brokers do: a job that was acked
+	// may then be swallowed when it is enqueued again under the same epoch. The
+	// same job under a new epoch must be delivered all the same.
+	RemembersAcked bool
+	// MayRepeat says that a job may be delivered again although it was acked or
+	// is still in somebody's hands, without any fault.
+	MayRepeat bool
+	// Quiet is how long the suite listens before it believes that nothing comes;
+	// default 50 ms. Only a queue with slow polling needs more.
+	Quiet time.Duration
+	// Many is the number of jobs in the large test; default 10,000.
+	Many int
+}
+
+// Factory gives a new empty queue. It registers with t whatever has to be
+// stopped or removed afterwards. Subtests call it in parallel.
+type Factory func(t *testing.T) Subject
+
+// patience bounds what must happen; only a queue that hangs uses it up.
+const patience = 60 * time.Second
+
+// Run runs the whole suite.
+func Run(t *testing.T, newQueue Factory) {
+	t.Helper()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, *subject)
+	}{
+		{"Delivers", testDelivers},
+		{"RoundTrip", testRoundTrip},
+		{"NotAliased", testNotAliased},
+		{"NoJobs", testNoJobs},
+		{"Limit", testLimit},
+		{"ReceiveWaits", testReceiveWaits},
+		{"ReceiveIsCancelled", testReceiveIsCancelled},
+		{"CancelledReceiveLosesNothing", testCancelledReceiveLosesNothing},
+		{"EnqueueIsCancelled", testEnqueueIsCancelled},
+		{"Closed", testClosed},
+		{"Dedupe/Waiting", testDedupeWaiting},
+		{"Dedupe/Delivered", testDedupeDelivered},
+		{"Dedupe/InOneCall", testDedupeInOneCall},
+		{"Dedupe/ByTheWholeKey", testDedupeByTheWholeKey},
+		{"Dedupe/AfterNack", testDedupeAfterNack},
+		{"NewEpoch/Waiting", testNewEpochWaiting},
+		{"NewEpoch/Delivered", testNewEpochDelivered},
+		{"NewEpoch/Acked", testNewEpochAcked},
+		{"SameAgainAfterAck", testSameAgainAfterAck},
+		{"Ack", testAck},
+		{"Nack", testNack},
+		{"AckAndNack", testAckAndNack},
+		{"Consumers", testConsumers},
+		{"EnqueueAtOnce", testEnqueueAtOnce},
+		{"Many", testMany},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, newSubject(t, newQueue))
+		})
+	}
+}

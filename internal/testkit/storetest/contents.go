@@ -1,0 +1,109 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Contents is everything that a store holds of one tenant. Two Contents are
+// equal (require.Equal) if and only if nothing was changed in between.
+type Contents struct {
+	Tenant     *core.Tenant // nil: there is no such tenant
+	Templates  []core.Template
+	Runs       []core.Run // newest first
+	Files      map[core.RunID][]core.File
+	Attempts   map[core.RunID][]core.Attempt
+	Amendments map[core.RunID][]core.Amendment
+	Entries    []core.Entry
+	Balances   []core.Balance
+	// Answers has those of the keys that were asked for: answers cannot be listed.
+	Answers map[core.Key]core.Answer
+}
+
+// Read reads everything of a tenant on one snapshot, and the answers under keys.
+func Read(ctx context.Context, s ports.Store, tenant core.TenantID, keys ...core.Key) (Contents, error) {
+	var c Contents
+	err := s.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		c, err = readAll(ctx, tx, keys)
+		return err
+	})
+	return c, err
+}
+
+// MustRead is Read in a test.
+func MustRead(t *testing.T, s ports.Store, tenant core.TenantID, keys ...core.Key) Contents {
+	t.Helper()
+	c, err := Read(bounded(t), s, tenant, keys...)
+	require.NoError(t, err)
+	return c
+}
+
+func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error) {
+	c := Contents{
+		Files: map[core.RunID][]core.File{}, Attempts: map[core.RunID][]core.Attempt{},
+		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{},
+	}
+	tenant, err := tx.Tenants().Get(ctx)
+	switch {
+	case err == nil:
+		c.Tenant = &tenant
+	case !errors.Is(err, ports.ErrNotFound):
+		return c, err
+	}
+	if c.Templates, err = tx.Templates().List(ctx); err != nil {
+		return c, err
+	}
+	if c.Runs, err = tx.Runs().List(ctx, ports.RunFilter{Limit: 1 << 20}); err != nil {
+		return c, err
+	}
+	for _, r := range c.Runs {
+		if c.Files[r.ID], err = tx.Files().Page(ctx, r.ID, 0, 1<<20); err != nil {
+			return c, err
+		}
+		if c.Attempts[r.ID], err = tx.Attempts().List(ctx, r.ID); err != nil {
+			return c, err
+		}
+		if c.Amendments[r.ID], err = tx.Amendments().List(ctx, r.ID); err != nil {
+			return c, err
+		}
+	}
+	if c.Entries, err = tx.Books().Entries(ctx, 0, 1<<20); err != nil {
+		return c, err
+	}
+	if c.Balances, err = tx.Books().Balances(ctx); err != nil {
+		return c, err
+	}
+	for _, key := range keys {
+		answer, err := tx.Answers().Get(ctx, key)
+		if errors.Is(err, ports.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return c, err
+		}
+		c.Answers[key] = answer
+	}
+	c.tidy()
+	return c, nil
+}
+
+// tidy makes lists without elements nil: a store may give them either way.
+func (c *Contents) tidy() {
+	c.Templates, c.Runs, c.Entries, c.Balances = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances)
+	for id := range c.Files {
+		c.Files[id], c.Attempts[id], c.Amendments[id] = orNil(c.Files[id]), orNil(c.Attempts[id]), orNil(c.Amendments[id])
+	}
+}
+
+func orNil[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}

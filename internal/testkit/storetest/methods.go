@@ -1,0 +1,201 @@
+package storetest
+
+import (
+	"context"
+	"reflect"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// reading is a method that reads, called for a row that the world has.
+type reading struct {
+	name  string
+	locks bool // …ForUpdate
+	// own says that the method is asked for no row by name: it gives what the
+	// transaction's own tenant has.
+	own  bool
+	call func(ctx context.Context, tx ports.Tx, w *world) (any, error)
+}
+
+// readings has one for each method of ports.Tx that reads; testCoverage
+// compares it with the interfaces.
+var readings = []reading{
+	{name: "Runs.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) { return tx.Runs().Get(ctx, w.running.ID) }},
+	{name: "Runs.GetForUpdate", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Runs().GetForUpdate(ctx, w.running.ID)
+	}},
+	{name: "Runs.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Runs().List(ctx, ports.RunFilter{Limit: 100})
+	}},
+	{name: "RunFiles.ByIndex", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Files().ByIndex(ctx, w.running.ID, []int{0, 1, 2, 3, 4, 5})
+	}},
+	{name: "RunFiles.InStatus", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Files().InStatus(ctx, w.running.ID, core.FilePending, core.FileProcessing, core.FileCompleted, core.FileFailed, core.FileError)
+	}},
+	{name: "RunFiles.Page", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Files().Page(ctx, w.running.ID, 0, 100)
+	}},
+	{name: "RunFiles.AnyMaxed", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Files().AnyMaxed(ctx, w.running.ID, 1)
+	}},
+	{name: "Attempts.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Attempts().Get(ctx, w.running.ID, 1)
+	}},
+	{name: "Attempts.List", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Attempts().List(ctx, w.running.ID)
+	}},
+	{name: "Amendments.List", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Amendments().List(ctx, w.closed.ID)
+	}},
+	{name: "Tenants.Get", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.Tenants().Get(ctx) }},
+	{name: "Templates.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Templates().Get(ctx, w.template.ID)
+	}},
+	{name: "Templates.GetForUpdate", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Templates().GetForUpdate(ctx, w.template.ID)
+	}},
+	{name: "Templates.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.Templates().List(ctx) }},
+	{name: "Ledger.Balance", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Ledger().Balance(ctx, march)
+	}},
+	{name: "Ledger.BalanceForUpdate", own: true, locks: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Ledger().BalanceForUpdate(ctx, march)
+	}},
+	{name: "Books.Entry", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Books().Entry(ctx, w.attempts[0].Charge.Key)
+	}},
+	{name: "Books.Entries", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Books().Entries(ctx, 0, 100)
+	}},
+	{name: "Books.Balances", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.Books().Balances(ctx) }},
+	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Answers().Get(ctx, w.answer.Key)
+	}},
+}
+
+// writing is a method that writes, called so that it changes what the world has.
+type writing struct {
+	name string
+	// child says that the row belongs to a run, which has to be there.
+	child bool
+	// insert says that the method adds a row, else it changes one.
+	insert bool
+	call   func(ctx context.Context, tx ports.Tx, w *world) error
+}
+
+// writings has one for each method of ports.Tx that writes, but for
+// Tenants.Insert, which a world cannot repeat: see testTenantInsert.
+var writings = []writing{
+	{name: "Runs.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.Runs().Insert(ctx, w.newRun("new"), w.files)
+	}},
+	{name: "Runs.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		run := w.running
+		run.Redispatches++
+		return tx.Runs().Save(ctx, run)
+	}},
+	{name: "RunFiles.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		file := w.files[0]
+		file.Redeliveries += 7
+		return tx.Files().Save(ctx, w.running.ID, []core.File{file})
+	}},
+	{name: "Attempts.Insert", insert: true, child: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.Attempts().Insert(ctx, w.nextAttempt(w.running))
+	}},
+	{name: "Attempts.MarkCompensated", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.Attempts().MarkCompensated(ctx, w.running.ID, 1, at(50))
+	}},
+	{name: "Amendments.Insert", insert: true, child: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		a := w.amendment
+		a.At, a.MaxRetryCountFrom, a.MaxRetryCountTo = at(51), 5, 6
+		return tx.Amendments().Insert(ctx, a)
+	}},
+	{name: "Tenants.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		tenant := w.tenant
+		tenant.Name += " renamed"
+		return tx.Tenants().Save(ctx, tenant)
+	}},
+	{name: "Templates.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		template := w.template
+		template.ID = "template-2"
+		return tx.Templates().Insert(ctx, template)
+	}},
+	{name: "Templates.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		template := w.template
+		template.CreditsPerRun++
+		return tx.Templates().Save(ctx, template)
+	}},
+	{name: "Ledger.Post", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		_, err := tx.Ledger().Post(ctx, purchase(w.tenant.ID, "client/more", 5))
+		return err
+	}},
+	{name: "Answers.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		answer := w.answer
+		answer.Key = "another"
+		return tx.Answers().Insert(ctx, answer)
+	}},
+	{name: "Answers.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		answer := w.answer
+		answer.Fingerprint += " changed"
+		return tx.Answers().Save(ctx, answer)
+	}},
+}
+
+// keys are the answers' keys that the world and the writings use.
+func (w *world) keys() []core.Key { return []core.Key{w.answer.Key, w.refusal.Key, "another"} }
+
+// nextAttempt describes a free attempt of a run that the world does not have yet.
+func (w *world) nextAttempt(run core.Run) core.Attempt {
+	a := continuation(run, run.CreatedBy, core.Split{})
+	a.Number, a.Charge, a.Price = 2, core.Charge{}, 0
+	a.Files = a.Files[:1]
+	return a
+}
+
+func purchase(tenant core.TenantID, key core.Key, amount core.Credits) core.Entry {
+	return core.Entry{
+		Tenant: tenant, Key: key, Kind: core.EntryPurchase, Period: march,
+		Amount: core.Split{Purchased: amount}, Actor: core.System, At: at(60),
+	}
+}
+
+func allowance(tenant core.TenantID, key core.Key, p core.Period, amount core.Credits) core.Entry {
+	return core.Entry{
+		Tenant: tenant, Key: key, Kind: core.EntryAllowance, Period: p,
+		Amount: core.Split{Monthly: amount}, Actor: core.System, At: at(61),
+	}
+}
+
+// testCoverage fails when a method is added to the ports that the tables above
+// do not have: everything that goes over them would silently leave it out.
+func testCoverage(t *testing.T, _ Factory, _ Options) {
+	var want []string
+	tx := reflect.TypeFor[ports.Tx]()
+	for i := range tx.NumMethod() {
+		part := tx.Method(i).Type.Out(0)
+		for j := range part.NumMethod() {
+			want = append(want, part.Name()+"."+part.Method(j).Name)
+		}
+	}
+	covered := []string{"Tenants.Insert"}
+	for _, r := range readings {
+		covered = append(covered, r.name)
+	}
+	for _, w := range writings {
+		covered = append(covered, w.name)
+	}
+	require.ElementsMatch(t, want, covered, "every method of ports.Tx stands once in readings or writings")
+
+	store := reflect.TypeFor[ports.Store]()
+	var methods []string
+	for i := range store.NumMethod() {
+		methods = append(methods, store.Method(i).Name)
+	}
+	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "AllTenants"}, methods,
+		"a new method of ports.Store needs tests, and its place here")
+}

@@ -1,0 +1,189 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Recorder is a ports.Store that remembers what was committed through it of
+// runs and files, for what only a history can tell of I7 and I8.
+type Recorder struct {
+	ports.Store
+	// Pause, if set, is called before each statement of a transaction. A store
+	// in memory is so fast that transactions hardly ever meet otherwise.
+	Pause func()
+
+	mu       sync.Mutex
+	results  map[resultKey]int            // recorded per file and epoch
+	final    map[fileKey]core.Epoch       // of completed and error files, when they became so
+	latest   map[fileKey]core.Epoch       // the highest epoch that was ever written of a file
+	closings map[ports.RunKey]map[int]int // per attempt
+}
+
+type fileKey struct {
+	run   ports.RunKey
+	index int
+}
+
+type resultKey struct {
+	fileKey
+	epoch core.Epoch
+}
+
+// NewRecorder makes a Recorder of a store.
+func NewRecorder(s ports.Store) *Recorder {
+	return &Recorder{
+		Store: s, results: map[resultKey]int{}, final: map[fileKey]core.Epoch{}, latest: map[fileKey]core.Epoch{},
+		closings: map[ports.RunKey]map[int]int{},
+	}
+}
+
+// InTx implements ports.Store. What fn wrote is remembered once it is committed;
+// a run of fn that the store repeats is forgotten.
+func (r *Recorder) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	var w *recordedTx
+	err := r.Store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		w = &recordedTx{Tx: tx, tenant: tenant, pause: r.Pause}
+		w.wait() // also before the first statement
+		return fn(w)
+	})
+	if err == nil && w != nil {
+		r.remember(w)
+	}
+	return err
+}
+
+type recordedTx struct {
+	ports.Tx
+	tenant core.TenantID
+	pause  func()
+	runs   []core.Run
+	files  []writtenFile
+}
+
+func (w *recordedTx) wait() {
+	if w.pause != nil {
+		w.pause()
+	}
+}
+
+type writtenFile struct {
+	run  core.RunID
+	file core.File
+}
+
+// Runs implements ports.Tx.
+func (w *recordedTx) Runs() ports.Runs { w.wait(); return recordedRuns{w.Tx.Runs(), w} }
+
+// Files implements ports.Tx.
+func (w *recordedTx) Files() ports.RunFiles { w.wait(); return recordedFiles{w.Tx.Files(), w} }
+
+// Attempts implements ports.Tx.
+func (w *recordedTx) Attempts() ports.Attempts { w.wait(); return w.Tx.Attempts() }
+
+// Ledger implements ports.Tx.
+func (w *recordedTx) Ledger() ports.Ledger { w.wait(); return w.Tx.Ledger() }
+
+// Books implements ports.Tx.
+func (w *recordedTx) Books() ports.Books { w.wait(); return w.Tx.Books() }
+
+// Answers implements ports.Tx.
+func (w *recordedTx) Answers() ports.Answers { w.wait(); return w.Tx.Answers() }
+
+type recordedRuns struct {
+	ports.Runs
+	w *recordedTx
+}
+
+// Save implements ports.Runs.
+func (r recordedRuns) Save(ctx context.Context, run core.Run) error {
+	err := r.Runs.Save(ctx, run)
+	if err == nil {
+		r.w.runs = append(r.w.runs, run)
+	}
+	return err
+}
+
+type recordedFiles struct {
+	ports.RunFiles
+	w *recordedTx
+}
+
+// Save implements ports.RunFiles.
+func (f recordedFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
+	err := f.RunFiles.Save(ctx, run, files)
+	if err == nil {
+		for _, file := range files {
+			f.w.files = append(f.w.files, writtenFile{run, file})
+		}
+	}
+	return err
+}
+
+// remember does not depend on the order in which transactions get here, which
+// need not be that of their commits: it counts, and keeps what is highest.
+func (r *Recorder) remember(w *recordedTx) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, run := range w.runs {
+		if run.Status == core.RunRunning {
+			continue
+		}
+		key := ports.RunKey{Tenant: w.tenant, Run: run.ID}
+		if r.closings[key] == nil {
+			r.closings[key] = map[int]int{}
+		}
+		r.closings[key][int(run.Attempt)]++
+	}
+	for _, f := range w.files {
+		key := fileKey{ports.RunKey{Tenant: w.tenant, Run: f.run}, f.file.Index}
+		r.latest[key] = max(r.latest[key], f.file.Epoch)
+		switch f.file.Status {
+		case core.FileCompleted, core.FileError:
+			r.final[key] = f.file.Epoch
+			r.results[resultKey{key, f.file.Epoch}]++
+		case core.FileFailed:
+			r.results[resultKey{key, f.file.Epoch}]++
+		case core.FilePending, core.FileProcessing:
+		}
+	}
+}
+
+// Check fails the test if a result was recorded twice for one file and epoch, a
+// completed or error file was written again, or an attempt closed its run twice.
+// A change of a closed run by RaiseMaxRetryCount counts as closing it.
+func (r *Recorder) Check(t *testing.T) {
+	t.Helper()
+	require.Empty(t, r.violations())
+}
+
+func (r *Recorder) violations() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var broken []string
+	for key, n := range r.results {
+		if n > 1 {
+			broken = append(broken, fmt.Sprintf("I8: run %s, file %d: %d results under epoch %d", key.run.Run, key.index, n, key.epoch))
+		}
+	}
+	for key, epoch := range r.final {
+		if r.latest[key] > epoch {
+			broken = append(broken, fmt.Sprintf("I8: run %s, file %d was final under epoch %d and was written under epoch %d", key.run.Run, key.index, epoch, r.latest[key]))
+		}
+	}
+	for key, attempts := range r.closings {
+		for attempt, n := range attempts {
+			if n > 1 {
+				broken = append(broken, fmt.Sprintf("I7: run %s: attempt %d closed it %d times", key.Run, attempt, n))
+			}
+		}
+	}
+	return broken
+}
