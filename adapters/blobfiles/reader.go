@@ -1,0 +1,63 @@
+package blobfiles
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+
+	"gocloud.dev/blob"
+
+	"github.com/redrive/redrive/core"
+)
+
+// ErrDamaged says that a stored content is no longer what was stored: it was cut
+// off, or changed. Putting the content again mends it.
+var ErrDamaged = errors.New("stored content is damaged")
+
+// reader checks what it reads when it comes to the end.
+type reader struct {
+	blob   *blob.Reader
+	file   *os.File // of a bucket that is a folder
+	tenant core.TenantID
+	want   sum
+	hash   hash.Hash
+	read   int64 // bytes
+}
+
+func newReader(r *blob.Reader, file *os.File, tenant core.TenantID, want sum) *reader {
+	return &reader{blob: r, file: file, tenant: tenant, want: want, hash: sha256.New()}
+}
+
+// Read reads on. The error at the end is io.EOF or ErrDamaged, which says of what.
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.blob.Read(p)
+	_, _ = r.hash.Write(p[:n]) // a hash takes everything
+	r.read += int64(n)
+	if errors.Is(err, io.EOF) {
+		err = io.EOF
+		if got := sum(r.hash.Sum(nil)); got != r.want {
+			err = fmt.Errorf("blobfiles: %s of tenant %s: %w: it has %d bytes with %s", r.want.ref(), r.tenant, ErrDamaged, r.read, got.ref())
+		}
+	}
+	return n, err
+}
+
+// Close ends reading.
+func (r *reader) Close() error { return r.blob.Close() }
+
+// contextReader stops at the next read when ctx has ended.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}

@@ -1,0 +1,86 @@
+package filestest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/ports"
+)
+
+func testReadingFails(t *testing.T, s *subject) {
+	content := random(1, 300_000)
+	for _, read := range []int{0, 1, 32 * 1024, 299_999, 300_000} {
+		broken := io.MultiReader(bytes.NewReader(content[:read]), iotest.ErrReader(errBroken))
+		stored, err := s.Files.Put(t.Context(), tenant, broken)
+		require.ErrorIs(t, err, errBroken)
+		require.Zero(t, stored)
+		s.requireCount(t, 0)
+	}
+	_, err := s.Files.Put(t.Context(), tenant, io.MultiReader(bytes.NewReader(content), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	s.requireNothing(t, content[:32*1024], content)
+
+	// What is kept already stays when the same content breaks off.
+	_, err = s.Files.Put(t.Context(), tenant, io.MultiReader(bytes.NewReader(content), iotest.ErrReader(errBroken)))
+	require.ErrorIs(t, err, errBroken)
+	s.requireKept(t, tenant, s.put(t, tenant, content).Ref, content)
+	s.requireCount(t, 2)
+}
+
+// testReaderPanics: a server recovers from the panic of one request and must not
+// be left with half of its file.
+func testReaderPanics(t *testing.T, s *subject) {
+	content := random(1, 100_000)
+	require.PanicsWithValue(t, errBroken, func() {
+		_, _ = s.Files.Put(t.Context(), tenant, io.MultiReader(bytes.NewReader(content), readerFunc(func([]byte) (int, error) {
+			panic(errBroken)
+		})))
+	})
+	s.requireNothing(t, content)
+}
+
+func testContextEnded(t *testing.T, s *subject) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	content := []byte("too late")
+	stored, err := s.Files.Put(ended, tenant, bytes.NewReader(content))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, stored)
+	s.requireNothing(t, content)
+
+	ref := s.put(t, tenant, content).Ref
+	r, err := s.Files.Open(ended, tenant, ref)
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, ports.ErrNotFound)
+	require.Nil(t, r)
+	stored, err = s.Files.Put(ended, tenant, bytes.NewReader(content))
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, stored)
+	s.requireKept(t, tenant, ref, content)
+}
+
+// testContextEndsWhileReading: the reader knows nothing of ctx and goes on.
+func testContextEndsWhileReading(t *testing.T, s *subject) {
+	content := random(1, 300_000)
+	for _, read := range []int{0, 1, 100_000, 300_000} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancelling := readerFunc(func([]byte) (int, error) {
+			cancel()
+			return 0, io.EOF
+		})
+		stored, err := s.Files.Put(ctx, tenant, io.MultiReader(bytes.NewReader(content[:read]), cancelling, bytes.NewReader(content[read:])))
+		require.ErrorIs(t, err, context.Canceled)
+		require.Zero(t, stored)
+		s.requireCount(t, 0)
+	}
+	s.requireNothing(t, content)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
