@@ -1,0 +1,111 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Config is what an operator may set. A zero value means the default of that field.
+type Config struct {
+	// URL is a connection string as libpq has it: postgres://… or key=value.
+	// Only Connect needs it. It holds a password: do not log it.
+	URL string
+	// MaxConns bounds the pool; default: pool_max_conns of the URL, else the
+	// greater of 4 and the number of processors.
+	MaxConns int32
+	// ConnectTimeout bounds making one connection; default: connect_timeout of
+	// the URL, else 5 s.
+	ConnectTimeout time.Duration
+	// LockTimeout bounds the wait for one lock (ports.ErrLockTimeout); default 5 s.
+	LockTimeout time.Duration
+	// StatementTimeout bounds one statement, its waits for locks included; default 30 s.
+	StatementTimeout time.Duration
+	// IdleTimeout is after what time without a statement Postgres ends a
+	// transaction, so that a process which hangs does not keep its locks;
+	// default 60 s.
+	IdleTimeout time.Duration
+	// CommitTimeout bounds a COMMIT, which the caller's context does not;
+	// default 10 s. After it the outcome is unknown.
+	CommitTimeout time.Duration
+	// MaxTries is how often in all a transaction is run that has to give way to
+	// others; default 8.
+	MaxTries int
+	// Tracer sees every statement, for tracing and for tests; nil for none.
+	Tracer pgx.QueryTracer
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.LockTimeout, 5 * time.Second},
+		{&c.StatementTimeout, 30 * time.Second},
+		{&c.IdleTimeout, time.Minute},
+		{&c.CommitTimeout, 10 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if c.MaxTries == 0 {
+		c.MaxTries = 8
+	}
+	return c
+}
+
+func (c Config) validate() error {
+	// Postgres counts in milliseconds and takes 0 for "never".
+	for _, d := range []time.Duration{c.LockTimeout, c.StatementTimeout, c.IdleTimeout, c.CommitTimeout} {
+		if d < time.Millisecond {
+			return errors.New("postgres: timeouts must be 1 ms or more")
+		}
+	}
+	if c.MaxTries < 1 {
+		return errors.New("postgres: MaxTries must be 1 or more")
+	}
+	return nil
+}
+
+// begin gives the statements that begin a transaction. They are sent together.
+// JIT is off because it is decided by estimates: a plan for 10,000 rows of an
+// array would be compiled for longer than it runs.
+func (c Config) begin(mode string) string {
+	return fmt.Sprintf("begin %s; set local lock_timeout = %d; set local statement_timeout = %d; "+
+		"set local idle_in_transaction_session_timeout = %d; set local jit = off",
+		mode, c.LockTimeout.Milliseconds(), c.StatementTimeout.Milliseconds(), c.IdleTimeout.Milliseconds())
+}
+
+// Connect makes a pool of connections. It fails if the URL cannot be understood;
+// it does not connect, so a server can start while its database is away.
+// Whoever connects closes the pool.
+func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
+	if c.URL == "" {
+		return nil, errors.New("postgres: no URL")
+	}
+	pc, err := pgxpool.ParseConfig(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("postgres: %w", err) // pgx keeps the password out of it
+	}
+	if c.MaxConns > 0 {
+		pc.MaxConns = c.MaxConns
+	}
+	switch {
+	case c.ConnectTimeout > 0:
+		pc.ConnConfig.ConnectTimeout = c.ConnectTimeout
+	case pc.ConnConfig.ConnectTimeout == 0:
+		pc.ConnConfig.ConnectTimeout = 5 * time.Second
+	}
+	if c.Tracer != nil {
+		pc.ConnConfig.Tracer = c.Tracer
+	}
+	if _, set := pc.ConnConfig.RuntimeParams["application_name"]; !set {
+		pc.ConnConfig.RuntimeParams["application_name"] = "redrive"
+	}
+	return pgxpool.NewWithConfig(ctx, pc)
+}

@@ -1,0 +1,271 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/ports"
+)
+
+// isCommit and isBegin recognize the statements that end and begin a transaction;
+// pgx sends both as simple queries ('Q').
+func isCommit(kind byte, body string) bool { return kind == 'Q' && strings.HasPrefix(body, "commit") }
+
+func isBegin(kind byte, body string) bool { return kind == 'Q' && strings.HasPrefix(body, "begin") }
+
+// onNth gives a verdict on the nth message that matches (from 1); all others are
+// passed on.
+func onNth(n int32, v verdict, match func(byte, string) bool) func(byte, string) verdict {
+	var seen atomic.Int32
+	return func(kind byte, body string) verdict {
+		if match(kind, body) && seen.Add(1) == n {
+			return v
+		}
+		return forward
+	}
+}
+
+// relayed is a store behind a relay with the tenant "acme", and a pool that goes
+// past the relay.
+func relayed(t *testing.T, c postgres.Config) (*postgres.Store, *relay, *pgxpool.Pool) {
+	t.Helper()
+	url := pgtest.New(t).URL
+	r := newRelay(t, url)
+	direct, pool := newStore(t, postgres.Config{URL: url})
+	ctx := bounded(t)
+	require.NoError(t, direct.InTx(ctx, "acme", func(tx ports.Tx) error {
+		return tx.Tenants().Insert(ctx, core.Tenant{ID: "acme", Name: "before"})
+	}))
+	c.URL = r.url
+	store, _ := newStore(t, c)
+	return store, r, pool
+}
+
+// rename changes the tenant's name and counts how often it was run.
+func rename(ctx context.Context, s *postgres.Store, runs *int) error {
+	return s.InTx(ctx, "acme", func(tx ports.Tx) error {
+		*runs++
+		return tx.Tenants().Save(ctx, core.Tenant{ID: "acme", Name: "after"})
+	})
+}
+
+// nameOnceFree waits for whoever still holds the tenant's row, so that the
+// outcome is final, and reads its name.
+func nameOnceFree(t *testing.T, pool *pgxpool.Pool) string {
+	t.Helper()
+	return names(t, pool, `SELECT name FROM tenants WHERE tenant_id = 'acme' FOR UPDATE`)[0]
+}
+
+func TestCommitUnknown(t *testing.T) {
+	t.Parallel()
+	t.Run("CommittedAndNotTold", func(t *testing.T) {
+		t.Parallel()
+		store, r, pool := relayed(t, postgres.Config{})
+		r.on(onNth(1, forwardCut, isCommit))
+		runs := 0
+		require.ErrorIs(t, rename(bounded(t), store, &runs), ports.ErrCommitUnknown)
+		require.Equal(t, 1, runs, "it must not be run again as if it had had no effect")
+		require.Equal(t, "after", nameOnceFree(t, pool))
+	})
+	t.Run("NotCommittedAndNotTold", func(t *testing.T) {
+		t.Parallel()
+		store, r, pool := relayed(t, postgres.Config{})
+		r.on(onNth(1, cut, isCommit))
+		runs := 0
+		require.ErrorIs(t, rename(bounded(t), store, &runs), ports.ErrCommitUnknown)
+		require.Equal(t, 1, runs)
+		require.Equal(t, "before", nameOnceFree(t, pool))
+	})
+	t.Run("NoAnswerInTime", func(t *testing.T) {
+		t.Parallel()
+		store, r, pool := relayed(t, postgres.Config{CommitTimeout: 50 * time.Millisecond})
+		r.on(onNth(1, forwardMute, isCommit))
+		runs := 0
+		require.ErrorIs(t, rename(bounded(t), store, &runs), ports.ErrCommitUnknown)
+		require.Equal(t, 1, runs)
+		require.Equal(t, "after", nameOnceFree(t, pool))
+	})
+	t.Run("TheCallerGoesAway", func(t *testing.T) {
+		t.Parallel()
+		store, r, pool := relayed(t, postgres.Config{})
+		ctx, cancel := context.WithCancel(bounded(t))
+		r.on(func(kind byte, body string) verdict {
+			if isCommit(kind, body) {
+				cancel()
+			}
+			return forward
+		})
+		runs := 0
+		require.NoError(t, rename(ctx, store, &runs), "a commit that is under way is not given up")
+		require.Equal(t, "after", nameOnceFree(t, pool))
+	})
+}
+
+func TestConnectionLost(t *testing.T) {
+	t.Parallel()
+	isUpdate := func(kind byte, body string) bool { return kind == 'P' && strings.Contains(body, "UPDATE tenants") }
+
+	for name, v := range map[string]verdict{"BeforeAStatement": cut, "AfterAStatement": forwardCut} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, r, pool := relayed(t, postgres.Config{})
+			r.on(onNth(1, v, isUpdate))
+			runs := 0
+			err := rename(bounded(t), store, &runs)
+			require.ErrorIs(t, err, ports.ErrUnavailable)
+			require.NotErrorIs(t, err, ports.ErrCommitUnknown)
+			require.Equal(t, 1, runs)
+			require.Equal(t, "before", nameOnceFree(t, pool))
+			require.NoError(t, rename(bounded(t), store, &runs), "the next one has another connection")
+		})
+	}
+	t.Run("AtTheBegin", func(t *testing.T) {
+		t.Parallel()
+		store, r, _ := relayed(t, postgres.Config{})
+		r.on(onNth(1, cut, isBegin))
+		runs := 0
+		require.NoError(t, rename(bounded(t), store, &runs), "nothing was run yet, so another connection is taken")
+		require.Equal(t, 1, runs)
+	})
+	t.Run("AtEveryBegin", func(t *testing.T) {
+		t.Parallel()
+		store, r, _ := relayed(t, postgres.Config{MaxConns: 3})
+		var begins atomic.Int32
+		r.on(func(kind byte, body string) verdict {
+			if isBegin(kind, body) {
+				begins.Add(1)
+				return cut
+			}
+			return forward
+		})
+		runs := 0
+		require.ErrorIs(t, rename(bounded(t), store, &runs), ports.ErrUnavailable)
+		require.Zero(t, runs)
+		require.EqualValues(t, 4, begins.Load(), "as many as the pool may have, and one")
+	})
+	t.Run("InAView", func(t *testing.T) {
+		t.Parallel()
+		store, r, _ := relayed(t, postgres.Config{})
+		r.on(onNth(1, cut, func(kind byte, body string) bool { return kind == 'P' && strings.Contains(body, "FROM tenants") }))
+		view := func() error {
+			return store.View(bounded(t), "acme", func(tx ports.Tx) error {
+				_, err := tx.Tenants().Get(context.Background())
+				return err
+			})
+		}
+		require.ErrorIs(t, view(), ports.ErrUnavailable)
+		require.NoError(t, view())
+	})
+	t.Run("InAReadOutsideTransactions", func(t *testing.T) {
+		t.Parallel()
+		store, r, _ := relayed(t, postgres.Config{})
+		r.on(onNth(1, cut, func(kind byte, body string) bool { return kind == 'P' && strings.Contains(body, "tenant_id >") }))
+		list, err := store.AllTenants(bounded(t), "", 10)
+		require.NoError(t, err, "a read is repeated on another connection")
+		require.Len(t, list, 1)
+	})
+	t.Run("ByTheIdleTimeout", func(t *testing.T) {
+		t.Parallel()
+		store, pool := newStore(t, postgres.Config{IdleTimeout: 20 * time.Millisecond})
+		ctx := bounded(t)
+		err := store.InTx(ctx, "acme", func(tx ports.Tx) error {
+			if err := tx.Tenants().Insert(ctx, core.Tenant{ID: "acme", Name: "never"}); err != nil {
+				return err
+			}
+			// A process that hangs: Postgres ends the transaction, and its locks with it.
+			require.Eventually(t, func() bool {
+				return len(names(t, pool, `SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`)) == 0
+			}, patience, 5*time.Millisecond)
+			_, err := tx.Tenants().Get(ctx)
+			return err
+		})
+		require.ErrorIs(t, err, ports.ErrUnavailable)
+		require.Empty(t, names(t, pool, `SELECT tenant_id FROM tenants`))
+	})
+}
+
+func TestUnavailable(t *testing.T) {
+	t.Parallel()
+	store, pool := newStore(t, postgres.Config{URL: "postgres:///nowhere?user=u&password=sesame&host=" + t.TempDir()})
+	ctx := bounded(t)
+	never := func(ports.Tx) error { t.Error("nothing can be run"); return nil }
+	_, ownerErr := store.TenantOf(ctx, "r")
+	_, dueErr := store.DueRuns(ctx, time.Now(), 1)
+	_, tenantsErr := store.AllTenants(ctx, "", 1)
+	for _, err := range []error{
+		store.InTx(ctx, "acme", never), store.View(ctx, "acme", never), store.Ping(ctx), ownerErr, dueErr, tenantsErr,
+	} {
+		require.ErrorIs(t, err, ports.ErrUnavailable)
+		require.NotContains(t, err.Error(), "sesame")
+	}
+	pool.Close()
+	require.ErrorIs(t, store.InTx(ctx, "acme", never), ports.ErrUnavailable, "a pool that was closed")
+}
+
+// The server is restarted under a pool full of connections: what ran meanwhile
+// fails with ErrUnavailable and no effect, and what comes afterwards succeeds at
+// once, although every connection of the pool is dead.
+func TestServerRestart(t *testing.T) {
+	t.Parallel()
+	server := pgtest.NewServer(t, pgtest.Options{Durable: true})
+	const conns = 8
+	store, pool := newStore(t, postgres.Config{URL: server.New(t).URL, MaxConns: conns})
+	ctx := bounded(t)
+	require.NoError(t, store.InTx(ctx, "acme", func(tx ports.Tx) error {
+		return tx.Tenants().Insert(ctx, core.Tenant{ID: "acme", Name: "before"})
+	}))
+	fill := func() { // every connection of the pool is open
+		all := make(chan struct{})
+		var arrived atomic.Int32
+		for _, err := range together(conns, func(int) error {
+			return store.View(ctx, "acme", func(ports.Tx) error {
+				if arrived.Add(1) == conns {
+					close(all)
+				}
+				<-all
+				return nil
+			})
+		}) {
+			require.NoError(t, err)
+		}
+		require.EqualValues(t, conns, pool.Stat().TotalConns())
+	}
+
+	fill()
+	server.Restart(t)
+	for _, err := range together(conns, func(int) error {
+		return store.View(ctx, "acme", func(tx ports.Tx) error { _, err := tx.Tenants().Get(ctx); return err })
+	}) {
+		require.NoError(t, err)
+	}
+
+	fill()
+	err := store.InTx(ctx, "acme", func(tx ports.Tx) error {
+		if err := tx.Tenants().Save(ctx, core.Tenant{ID: "acme", Name: "after"}); err != nil {
+			return err
+		}
+		server.Stop(t)
+		return nil // the COMMIT finds the server gone
+	})
+	// The session ended before the COMMIT, but its bytes may have been sent.
+	require.True(t, errors.Is(err, ports.ErrUnavailable) || errors.Is(err, ports.ErrCommitUnknown), "%v", err)
+	require.ErrorIs(t, store.Ping(ctx), ports.ErrUnavailable)
+	require.ErrorIs(t, store.InTx(ctx, "acme", func(ports.Tx) error { return nil }), ports.ErrUnavailable)
+
+	server.Start(t)
+	require.NoError(t, store.Ping(ctx))
+	runs := 0
+	require.Equal(t, "before", nameOnceFree(t, pool), "what was not committed is gone, what was is there")
+	require.NoError(t, rename(ctx, store, &runs))
+	require.Equal(t, "after", nameOnceFree(t, pool))
+}

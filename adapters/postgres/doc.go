@@ -1,0 +1,31 @@
+// Package postgres is ports.Store on PostgreSQL 13 or later, through pgx.
+//
+//	pool, err := postgres.Connect(ctx, postgres.Config{URL: url})
+//	applied, err := postgres.Migrate(ctx, pool)
+//	store, err := postgres.New(pool, postgres.Config{})
+//
+// # Transactions
+//
+// InTx is READ COMMITTED: what it relies on it locks, a run's row first and the
+// tenant's credits second. A transaction that Postgres chose to give way (a
+// deadlock or a serialization failure) is run again, a bounded number of times
+// and after a random wait. Waiting for a lock and every statement are bounded by
+// timeouts that travel with the BEGIN, so they cost no round trip and hold
+// behind a connection pooler too.
+//
+// View is REPEATABLE READ, READ ONLY: one snapshot, no locks.
+//
+// # Lost connections
+//
+// Before the COMMIT is sent, a lost connection means that nothing happened:
+// ports.ErrUnavailable. If it is lost after that, nobody knows:
+// ports.ErrCommitUnknown, and nothing is run again. The caller's cancellation
+// does not reach a COMMIT, so that a client which goes away does not make its
+// outcome unknown. A connection that turns out to be dead at the BEGIN, as all of
+// a pool are after the server was restarted, is replaced by another one.
+//
+// # Round trips
+//
+// No method's number of round trips depends on how many files it reads or
+// writes: rows travel as arrays (unnest), many in one statement.
+package postgres

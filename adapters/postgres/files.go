@@ -1,0 +1,73 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+type files struct{ t *tx }
+
+// The columns that fileArgs has arrays for, and the arrays as parameters from
+// $32 (after a run's) and from $3 on.
+const (
+	fileColumns = `index, name, ref, size, status, retry_attempt, epoch, lease_until, redeliveries, paid_by,
+ output, failure_code, failure_message`
+	fileArrays32 = `$32::int[], $33::text[], $34::text[], $35::bigint[], $36::text[], $37::int[], $38::bigint[],
+ $39::timestamptz[], $40::int[], $41::int[], $42::text[], $43::text[], $44::text[]`
+	fileState   = `index, status, retry_attempt, epoch, lease_until, redeliveries, paid_by, output, failure_code, failure_message`
+	fileArrays3 = `$3::int[], $4::text[], $5::int[], $6::bigint[], $7::timestamptz[], $8::int[], $9::int[], $10::text[], $11::text[], $12::text[]`
+)
+
+func (f files) ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error) {
+	const sql = `
+SELECT f.index, f.name, f.ref, f.size, f.status, f.retry_attempt, f.epoch, f.lease_until, f.redeliveries, f.paid_by,
+       f.output, f.failure_code, f.failure_message
+  FROM unnest($3::int[]) WITH ORDINALITY AS wanted (index, place)
+  JOIN files f ON f.tenant_id = $1 AND f.run_id = $2 AND f.index = wanted.index
+ ORDER BY wanted.place`
+	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), int32s(indexes))
+}
+
+func (f files) InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error) {
+	const sql = `
+SELECT ` + fileColumns + ` FROM files
+ WHERE tenant_id = $1 AND run_id = $2 AND status = ANY($3::text[])
+ ORDER BY index`
+	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), statuses)
+}
+
+func (f files) Page(ctx context.Context, run core.RunID, from, limit int) ([]core.File, error) {
+	const sql = `
+SELECT ` + fileColumns + ` FROM files
+ WHERE tenant_id = $1 AND run_id = $2 AND index >= $3
+ ORDER BY index LIMIT $4`
+	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), from, max(limit, 0))
+}
+
+func (f files) AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error) {
+	const sql = `
+SELECT EXISTS (SELECT FROM files
+ WHERE tenant_id = $1 AND run_id = $2 AND retry_attempt >= $3 AND status IN ('failed', 'pending'))`
+	return one(ctx, f.t, pgx.RowTo[bool], sql, f.t.tenant, findable(run), maxRetryCount)
+}
+
+// Save writes all rows with one statement. max_retry_count is the run's, so that
+// the table refuses a file that has used more retries than its run allows.
+func (f files) Save(ctx context.Context, run core.RunID, list []core.File) error {
+	const sql = `
+UPDATE files f SET status = v.status, retry_attempt = v.retry_attempt,
+       max_retry_count = (SELECT max_retry_count FROM runs WHERE tenant_id = $1 AND run_id = $2),
+       epoch = v.epoch, lease_until = v.lease_until, redeliveries = v.redeliveries, paid_by = v.paid_by,
+       output = v.output, failure_code = v.failure_code, failure_message = v.failure_message
+  FROM unnest(` + fileArrays3 + `) AS v (` + fileState + `)
+ WHERE f.tenant_id = $1 AND f.run_id = $2 AND f.index = v.index`
+	n, err := f.t.exec(ctx, sql, append([]any{f.t.tenant, findable(run)}, fileStateArgs(list)...)...)
+	if err == nil && n != int64(len(list)) {
+		return ports.ErrNotFound
+	}
+	return err
+}

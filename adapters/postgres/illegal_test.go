@@ -1,0 +1,221 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/core"
+)
+
+// illegalWrites are refused by the database itself, each by the guard that it is
+// written for. $closed is an interrupted run whose attempt 1 was compensated: file
+// 0 is completed, 1 failed, 2 error, 3 pending. $running is a running run.
+// Another tenant, "other", has nothing but itself and its templates.
+var illegalWrites = []struct{ guard, sql string }{
+	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, now())`},
+	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, now())`},
+	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
+
+	{"credits_pkey", `INSERT INTO credits VALUES ('acme')`},
+	{"credits_tenant", `INSERT INTO credits VALUES ('ghost')`},
+	{"credits_purchased", `UPDATE credits SET purchased = -1`},
+	{"credits_last_seq", `UPDATE credits SET last_seq = -1`},
+	{"allowances_pkey", `INSERT INTO allowances VALUES ('acme', '2026-03', 5)`},
+	{"allowances_credits", `INSERT INTO allowances VALUES ('ghost', '2026-03', 5)`},
+	{"allowances_period", `INSERT INTO allowances VALUES ('acme', '2026-13', 5)`},
+	{"allowances_left", `UPDATE allowances SET monthly_left = -1`},
+
+	{"templates_pkey", `INSERT INTO templates SELECT * FROM templates WHERE tenant_id = 'acme'`},
+	{"templates_tenant", `INSERT INTO templates SELECT 'ghost', template_id, name, '', 1, mode, status, now(), now() FROM templates WHERE tenant_id = 'acme'`},
+	{"templates_id", `INSERT INTO templates SELECT tenant_id, '', name, '', 1, mode, status, now(), now() FROM templates WHERE tenant_id = 'acme'`},
+	{"templates_price", `UPDATE templates SET credits_per_run = -1`},
+	{"templates_mode", `UPDATE templates SET mode = 'one_by_one'`},
+	{"templates_status", `UPDATE templates SET status = 'deleted'`},
+
+	{"run_owners_pkey", `INSERT INTO run_owners VALUES ($closed, 'other')`},
+	{"run_owners_id", `INSERT INTO run_owners VALUES ('', 'acme')`},
+
+	{"runs_pkey", `INSERT INTO runs SELECT * FROM runs WHERE run_id = $closed`},
+	{"runs_template", `UPDATE runs SET template_id = 'ghost' WHERE run_id = $closed`},
+	{"runs_mode", `UPDATE runs SET mode = 'stream' WHERE run_id = $closed`},
+	{"runs_status", `UPDATE runs SET status = 'PAUSED', closed_at = now(), recover_at = NULL WHERE run_id = $running`},
+	{"runs_reason", `UPDATE runs SET reason = 'bored' WHERE run_id = $closed`},
+	{"runs_reason_running", `UPDATE runs SET reason = 'cancelled' WHERE run_id = $running`},
+	{"runs_dispatch", `UPDATE runs SET dispatch = 'perhaps' WHERE run_id = $closed`},
+	{"runs_role", `UPDATE runs SET created_by_role = 'king' WHERE run_id = $closed`},
+	{"runs_closed_at", `UPDATE runs SET closed_at = NULL WHERE run_id = $closed`},
+	{"runs_closed_at", `UPDATE runs SET closed_at = now() WHERE run_id = $running`},
+	{"runs_recover_at", `UPDATE runs SET recover_at = NULL WHERE run_id = $running`},
+	{"runs_max_retry_count", `UPDATE runs SET max_retry_count = 11 WHERE run_id = $closed`},
+	{"runs_attempt", `INSERT INTO runs SELECT (r).* FROM (SELECT jsonb_populate_record(runs, '{"run_id": "new", "attempt": -1}') r FROM runs WHERE run_id = $closed) x`},
+	{"runs_epoch", `INSERT INTO runs SELECT (r).* FROM (SELECT jsonb_populate_record(runs, '{"run_id": "new", "epoch": 0}') r FROM runs WHERE run_id = $closed) x`},
+	{"runs_redispatches", `UPDATE runs SET redispatches = -1 WHERE run_id = $closed`},
+	{"runs_jobs", `UPDATE runs SET completed_jobs = attempt_jobs + 1, failed_jobs = 0 WHERE run_id = $running`},
+	{"runs_jobs", `UPDATE runs SET failed_jobs = -1 WHERE run_id = $running`},
+	{"runs_jobs", `UPDATE runs SET attempt_jobs = total_jobs + 1 WHERE run_id = $running`},
+	{"runs_total_jobs", `UPDATE runs SET total_jobs = total_jobs + 1 WHERE run_id = $running`},
+	{"runs_total_jobs", `UPDATE runs SET mode = 'batch' WHERE run_id = $closed`},
+	{"runs_tally", `UPDATE runs SET tally_unfinished = tally_unfinished + 1 WHERE run_id = $running`},
+	{"runs_tally", `UPDATE runs SET tally_failed = -1, tally_unfinished = tally_unfinished + tally_failed + 1 WHERE run_id = $running`},
+	{"runs_status_tally", `UPDATE runs SET status = 'COMPLETED', reason = '', closed_at = now(), recover_at = NULL WHERE run_id = $running`},
+	{"runs_status_tally", `UPDATE runs SET status = 'FAILED', reason = '', closed_at = now(), recover_at = NULL WHERE run_id = $running`},
+	{"runs_credits", `UPDATE runs SET credits_consumed = credits_consumed + 1 WHERE run_id = $closed`},
+	{"runs_credits", `UPDATE runs SET credits_from_monthly = -1, credits_consumed = credits_from_purchased - 1 WHERE run_id = $closed`},
+	{"runs_transition", `UPDATE runs SET status = 'FAILED' WHERE run_id = $closed`},
+	{"runs_transition", `UPDATE runs SET status = 'RUNNING', closed_at = NULL, recover_at = now() WHERE status = 'COMPLETED'`},
+	{"runs_forward", `UPDATE runs SET epoch = epoch - 1 WHERE run_id = $closed`},
+	{"runs_forward", `UPDATE runs SET attempt = attempt - 1 WHERE run_id = $closed`},
+	{"runs_forward", `UPDATE runs SET max_retry_count = max_retry_count - 1 WHERE run_id = $closed`},
+
+	{"files_pkey", `INSERT INTO files SELECT * FROM files WHERE run_id = $closed`},
+	{"files_run", `UPDATE files SET run_id = 'ghost' WHERE run_id = $closed AND index = 1`},
+	{"files_run", `UPDATE files SET tenant_id = 'other' WHERE run_id = $closed AND index = 1`},
+	{"files_index", `UPDATE files SET index = -1 WHERE run_id = $closed AND index = 1`},
+	{"files_size", `UPDATE files SET size = -1 WHERE run_id = $closed AND index = 1`},
+	{"files_status", `UPDATE files SET status = 'lost' WHERE run_id = $closed AND index = 3`},
+	{"files_retry_attempt", `UPDATE files SET retry_attempt = max_retry_count + 1 WHERE run_id = $closed AND index = 1`},
+	{"files_retry_attempt", `UPDATE files SET retry_attempt = -1 WHERE run_id = $closed AND index = 1`},
+	{"files_max_retry_count", `UPDATE files SET max_retry_count = 11 WHERE run_id = $closed AND index = 1`},
+	{"files_epoch", `UPDATE files SET epoch = 0 WHERE run_id = $closed AND index = 1`},
+	{"files_lease", `UPDATE files SET status = 'processing' WHERE run_id = $closed AND index = 3`},
+	{"files_lease", `UPDATE files SET lease_until = now() WHERE run_id = $closed AND index = 3`},
+	{"files_redeliveries", `UPDATE files SET redeliveries = -1 WHERE run_id = $closed AND index = 1`},
+	{"files_paid_by", `UPDATE files SET paid_by = -1 WHERE run_id = $closed AND index = 1`},
+	{"files_output", `UPDATE files SET output = 'x' WHERE run_id = $closed AND index = 1`},
+	{"files_failure", `UPDATE files SET failure_code = 'x' WHERE run_id = $closed AND index = 3`},
+	{"files_final", `UPDATE files SET output = 'another result' WHERE run_id = $closed AND index = 0`},
+	{"files_final", `UPDATE files SET status = 'pending', output = '' WHERE run_id = $closed AND index = 0`},
+	{"files_final", `UPDATE files SET status = 'pending', failure_code = '', failure_message = '' WHERE run_id = $closed AND index = 2`},
+
+	{"attempts_pkey", `INSERT INTO attempts SELECT * FROM attempts WHERE run_id = $closed`},
+	{"attempts_run", `INSERT INTO attempts SELECT (r).* FROM (SELECT jsonb_populate_record(a, '{"run_id": "ghost"}') r FROM attempts a WHERE run_id = $closed) x`},
+	{"attempts_run", `INSERT INTO attempts SELECT (r).* FROM (SELECT jsonb_populate_record(a, '{"tenant_id": "other"}') r FROM attempts a WHERE run_id = $closed) x`},
+	{"attempts_number", newAttempt(`{"attempt": -1}`)},
+	{"attempts_epoch", newAttempt(`{"attempt": 7, "epoch": 0}`)},
+	{"attempts_jobs", newAttempt(`{"attempt": 7, "jobs": -1}`)},
+	{"attempts_role", newAttempt(`{"attempt": 7, "requested_by_role": "king"}`)},
+	{"attempts_price", newAttempt(`{"attempt": 7, "price": -1}`)},
+	{"attempts_charge", newAttempt(`{"attempt": 7, "charge_monthly": -1}`)},
+	{"attempts_charge", newAttempt(`{"attempt": 7, "charge_key": null}`)},
+	{"attempts_charge", newAttempt(`{"attempt": 7, "charge_monthly": 0, "charge_purchased": 0}`)},
+	{"attempts_before", newAttempt(`{"attempt": 7, "before_status": "RUNNING"}`)},
+	{"attempts_before_initiation", newAttempt(`{"attempt": 7, "before_status": null}`)},
+	{"attempts_kept", `DELETE FROM attempts WHERE run_id = $closed`},
+	{"attempts_only_compensated", `UPDATE attempts SET price = 0 WHERE run_id = $closed AND attempt = 0`},
+	{"attempts_only_compensated", `UPDATE attempts SET compensated_at = NULL WHERE run_id = $closed AND attempt = 1`},
+
+	{"attempt_files_pkey", `INSERT INTO attempt_files SELECT * FROM attempt_files WHERE run_id = $closed`},
+	{"attempt_files_attempt", newAttemptFile(`{"attempt": 7}`)},
+	{"attempt_files_before", newAttemptFile(`{"index": 7, "before_status": "completed"}`)},
+	{"attempt_files_before_initiation", newAttemptFile(`{"index": 7, "attempt": 0}`)},
+	{"attempt_files_charged", newAttemptFile(`{"index": 7, "before_status": "pending", "charged": true}`)},
+	{"attempt_files_numbers", newAttemptFile(`{"index": 7, "before_retry_attempt": 11}`)},
+	{"attempt_files_append_only", `UPDATE attempt_files SET charged = false`},
+
+	{"amendments_pkey", `INSERT INTO amendments OVERRIDING SYSTEM VALUE SELECT * FROM amendments`},
+	{"amendments_run", newAmendment(`'ghost', 3, 4, 'bubble_admin'`)},
+	{"amendments_role", newAmendment(`$closed, 3, 4, 'king'`)},
+	{"amendments_raise", newAmendment(`$closed, 4, 4, 'bubble_admin'`)},
+	{"amendments_raise", newAmendment(`$closed, 4, 11, 'bubble_admin'`)},
+	{"amendments_append_only", `DELETE FROM amendments`},
+
+	{"ledger_pkey", newEntry("purchase", `{"key": "new", "seq": 1}`)},
+	{"ledger_key", newEntry("purchase", `{}`)},
+	{"ledger_key", newEntry("charge", `{}`)},
+	{"ledger_credits", newEntry("purchase", `{"tenant_id": "ghost"}`)},
+	{"ledger_attempt", newEntry("charge", `{"key": "charge/ghost/1", "run_id": "ghost"}`)},
+	{"ledger_attempt", newEntry("charge", `{"tenant_id": "other"}`)},
+	{"ledger_refunded_once", newEntry("refund", `{"key": "again"}`)},
+	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "charge_key": "ghost"}`)},
+	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "charge_key": "client/opening"}`)},
+	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "monthly": 1}`)},
+	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "period": "2026-04"}`)},
+	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "attempt": 0}`)},
+	{"ledger_charge", `ALTER TABLE ledger DISABLE TRIGGER ledger_refund_exact; ` + newEntry("refund", `{"key": "again", "charge_key": "ghost"}`)},
+	{"ledger_seq", newEntry("purchase", `{"key": "new", "seq": 0}`)},
+	{"ledger_key_form", newEntry("purchase", `{"key": ""}`)},
+	{"ledger_kind", newEntry("purchase", `{"key": "new", "kind": "gift"}`)},
+	{"ledger_role", newEntry("purchase", `{"key": "new", "actor_role": "king"}`)},
+	{"ledger_period", newEntry("purchase", `{"key": "new", "period": "2026-3"}`)},
+	{"ledger_amount", newEntry("purchase", `{"key": "new", "purchased": -1}`)},
+	{"ledger_amount", newEntry("purchase", `{"key": "new", "purchased": 0}`)},
+	{"ledger_amount", newEntry("charge", `{"key": "charge/$running/0", "purchased": 9223372036854775807, "monthly": 1}`)},
+	{"ledger_grant", newEntry("purchase", `{"key": "new", "monthly": 1}`)},
+	{"ledger_grant", newEntry("allowance", `{"key": "new", "purchased": 1}`)},
+	{"ledger_of_attempt", newEntry("purchase", `{"key": "new", "run_id": "r", "attempt": 0}`)},
+	{"ledger_of_attempt", newEntry("charge", `{"attempt": null}`)},
+	{"ledger_of_charge", newEntry("purchase", `{"key": "new", "charge_key": "client/opening"}`)},
+	{"ledger_charge_key", newEntry("charge", `{"key": "a second charge of the attempt"}`)},
+	{"ledger_append_only", `UPDATE ledger SET monthly = 0`},
+
+	{"answers_pkey", `INSERT INTO answers SELECT * FROM answers`},
+	{"answers_tenant", `INSERT INTO answers VALUES ('ghost', 'k', 'continue', '', '{}', NULL, now())`},
+	{"answers_operation", `INSERT INTO answers VALUES ('acme', 'k', 'delete', '', '{}', NULL, now())`},
+	{"answers_something", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', NULL, NULL, now())`},
+}
+
+// The helpers copy a row of their kind with some columns changed.
+
+func newAttempt(change string) string {
+	return `INSERT INTO attempts SELECT (r).* FROM (SELECT jsonb_populate_record(a, '` + change + `') r FROM attempts a WHERE run_id = $closed AND attempt = 1) x`
+}
+
+func newAttemptFile(change string) string {
+	return `INSERT INTO attempt_files SELECT (r).* FROM (SELECT jsonb_populate_record(a, '` + change + `') r FROM attempt_files a WHERE run_id = $closed AND attempt = 1 AND before_status = 'failed') x`
+}
+
+func newEntry(kind, change string) string {
+	return `INSERT INTO ledger SELECT (r).* FROM (SELECT jsonb_populate_record(l, '{"seq": 1000}'::jsonb || '` + change + `') r FROM ledger l
+	 WHERE tenant_id = 'acme' AND kind = '` + kind + `' ORDER BY seq DESC LIMIT 1) x`
+}
+
+func newAmendment(values string) string {
+	return `INSERT INTO amendments (tenant_id, by_subject, by_tenant, at, run_id, max_retry_count_from, max_retry_count_to, by_role)
+	 VALUES ('acme', 's', '', now(), ` + values + `)`
+}
+
+func TestIllegalWrites(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, postgres.Config{}, noExecution)
+	w.addTenant(t, "other")
+	ctx := bounded(t)
+	w.settled(t, 1, func(int) core.Outcome { return core.OutcomeCompleted })
+	closed := w.settled(t, 4, func(i int) core.Outcome {
+		return map[int]core.Outcome{0: core.OutcomeCompleted, 1: core.OutcomeTransient, 2: core.OutcomePermanent}[i]
+	})
+	_, err := w.Cancel(ctx, admin, closed.ID)
+	require.NoError(t, err)
+	running, err := w.initiate(ctx, "acme", 3)
+	require.NoError(t, err)
+	_, err = w.RaiseMaxRetryCount(ctx, admin, closed.ID, 4)
+	require.NoError(t, err)
+	w.queue.failWith(func() error { return errQueueDown })
+	_, err = w.RetryFailed(ctx, customer, closed.ID, "key-1")
+	require.ErrorIs(t, err, errQueueDown)
+	w.requireInvariants(t)
+
+	refusals := map[string]bool{}
+	for _, illegal := range illegalWrites {
+		sql := strings.NewReplacer(
+			"/$running/", "/"+string(running.ID)+"/", "$closed", "'"+string(closed.ID)+"'", "$running", "'"+string(running.ID)+"'",
+		).Replace(illegal.sql)
+		tx, err := w.pool.Begin(ctx)
+		require.NoError(t, err)
+		_, err = tx.Exec(ctx, sql)
+		require.NoError(t, tx.Rollback(ctx))
+		var pg *pgconn.PgError
+		require.ErrorAs(t, err, &pg, "allowed: %s", sql)
+		require.Equal(t, illegal.guard, pg.ConstraintName, "%s: %s", sql, pg.Message)
+		refusals[illegal.guard] = true
+	}
+	for _, guard := range names(t, w.pool, `
+		SELECT conname::text FROM pg_constraint k WHERE connamespace = 'public'::regnamespace AND conrelid <> 'schema_migrations'::regclass
+		   AND contype IN ('c', 'f', 'p', 'u')
+		 UNION SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal`) {
+		require.True(t, refusals[guard], "no illegal write shows that %s works", guard)
+	}
+}

@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+type ledger struct{ t *tx }
+
+// account is what a transaction knows of its tenant's credits from the moment
+// that it has their lock. Nobody else can change them until it ends.
+type account struct {
+	purchased core.Credits
+	lastSeq   int64
+	monthly   map[core.Period]core.Credits // of the periods that were asked for
+}
+
+func (a *account) balance(p core.Period) core.Balance {
+	return core.Balance{Period: p, Split: core.Split{Monthly: a.monthly[p], Purchased: a.purchased}}
+}
+
+// Balance gives a period without entries 0 credits.
+func (l ledger) Balance(ctx context.Context, p core.Period) (core.Balance, error) {
+	const sql = `
+SELECT $2, coalesce(a.monthly_left, 0), c.purchased
+  FROM credits c LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = $2
+ WHERE c.tenant_id = $1`
+	return one(ctx, l.t, scanBalance, sql, l.t.tenant, p.String())
+}
+
+func (l ledger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
+	a, err := l.lock(ctx, p)
+	if err != nil {
+		return core.Balance{}, err
+	}
+	return a.balance(p), nil
+}
+
+// lock locks the tenant's credits and reads one period. These are two
+// statements, in one round trip: a single one that joined both tables would,
+// after it had waited, give the locked row as it is now and the other as it was
+// when the statement began.
+func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
+	if err := l.t.writable(); err != nil {
+		return nil, err
+	}
+	if a := l.t.account; a != nil {
+		if _, known := a.monthly[p]; known {
+			return a, nil
+		}
+	}
+	var held []account
+	var left []core.Credits
+	batch := &pgx.Batch{}
+	batch.Queue(`SELECT purchased, last_seq FROM credits WHERE tenant_id = $1 FOR UPDATE`, l.t.tenant).
+		Query(collect(&held, scanAccount))
+	batch.Queue(`SELECT monthly_left FROM allowances WHERE tenant_id = $1 AND period = $2`, l.t.tenant, p.String()).
+		Query(collect(&left, pgx.RowTo[core.Credits]))
+	if err := l.t.fail(l.t.pg.SendBatch(ctx, batch).Close()); err != nil {
+		return nil, err
+	}
+	if len(held) == 0 {
+		return nil, ports.ErrNotFound
+	}
+	if l.t.account == nil {
+		l.t.account = &account{purchased: held[0].purchased, lastSeq: held[0].lastSeq, monthly: map[core.Period]core.Credits{}}
+	}
+	l.t.account.monthly[p] = 0
+	if len(left) > 0 {
+		l.t.account.monthly[p] = left[0]
+	}
+	return l.t.account, nil
+}
+
+const entryColumns = `tenant_id, seq, key, kind, period, monthly, purchased, run_id, attempt, charge_key,
+ actor_subject, actor_tenant, actor_role, at`
+
+// Post decides by the rule of core on what it knows under the lock, and writes
+// entry and balances with one statement: all of them, or none if the entry's key
+// or charge was used before.
+func (l ledger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
+	const sql = `
+WITH entry AS (
+    INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    ON CONFLICT DO NOTHING RETURNING tenant_id, seq, period
+), purse AS (
+    UPDATE credits c SET purchased = $15, last_seq = entry.seq
+      FROM entry WHERE c.tenant_id = $1 AND c.tenant_id = entry.tenant_id
+), month AS (
+    INSERT INTO allowances (tenant_id, period, monthly_left) SELECT tenant_id, period, $16 FROM entry
+    ON CONFLICT (tenant_id, period) DO UPDATE SET monthly_left = excluded.monthly_left
+)
+SELECT FROM entry`
+	a, err := l.lock(ctx, e.Period)
+	if err != nil {
+		return core.Entry{}, err
+	}
+	after, err := a.balance(e.Period).Apply(e)
+	if err != nil {
+		// A repeat is told that it is one, not that credits do not suffice for it.
+		if used, lookErr := l.used(ctx, e); lookErr != nil || used {
+			return core.Entry{}, existsOr(lookErr)
+		}
+		return core.Entry{}, err
+	}
+	e.Tenant, e.Seq = l.t.tenant, a.lastSeq+1
+	n, err := l.t.exec(ctx, sql, append(entryArgs(e), after.Purchased, after.Monthly)...)
+	if err != nil {
+		return core.Entry{}, err
+	}
+	if n == 0 {
+		used, err := l.used(ctx, e)
+		if err != nil || used {
+			return core.Entry{}, existsOr(err)
+		}
+		return core.Entry{}, l.t.fail(fmt.Errorf("ledger of tenant %s: entry %d is there, but the last one is said to be %d", e.Tenant, e.Seq, a.lastSeq))
+	}
+	a.purchased, a.lastSeq, a.monthly[e.Period] = after.Purchased, e.Seq, after.Monthly
+	return e, nil
+}
+
+// used reports whether the entry's key was used, or its charge refunded, before.
+func (l ledger) used(ctx context.Context, e core.Entry) (bool, error) {
+	const sql = `
+SELECT EXISTS (SELECT FROM ledger WHERE tenant_id = $1 AND key = $2)
+    OR EXISTS (SELECT FROM ledger WHERE tenant_id = $1 AND charge_key = $3)`
+	return one(ctx, l.t, pgx.RowTo[bool], sql, l.t.tenant, e.Key, nullText(e.Charge))
+}
+
+func existsOr(err error) error {
+	if err != nil {
+		return err
+	}
+	return ports.ErrExists
+}
+
+type books struct{ t *tx }
+
+func (b books) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
+	const sql = `SELECT ` + entryColumns + ` FROM ledger WHERE tenant_id = $1 AND key = $2`
+	return one(ctx, b.t, scanEntry, sql, b.t.tenant, findable(key))
+}
+
+func (b books) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
+	const sql = `SELECT ` + entryColumns + ` FROM ledger WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`
+	return all(ctx, b.t, scanEntry, sql, b.t.tenant, after, max(limit, 0))
+}
+
+// Balances reads allowances, which has a row for every period of an entry.
+func (b books) Balances(ctx context.Context) ([]core.Balance, error) {
+	const sql = `
+SELECT a.period, a.monthly_left, c.purchased
+  FROM allowances a JOIN credits c ON c.tenant_id = a.tenant_id
+ WHERE a.tenant_id = $1 ORDER BY a.period`
+	return all(ctx, b.t, scanBalance, sql, b.t.tenant)
+}

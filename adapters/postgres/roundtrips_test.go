@@ -1,0 +1,86 @@
+package postgres_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/core"
+)
+
+// counter counts round trips. Preparing a statement is not counted: it happens
+// once a connection.
+type counter struct{ trips atomic.Int64 }
+
+func (c *counter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	c.trips.Add(1)
+	return ctx
+}
+func (c *counter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (c *counter) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	c.trips.Add(1)
+	return ctx
+}
+func (c *counter) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+func (c *counter) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
+
+func (c *counter) TraceCopyFromStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceCopyFromStartData) context.Context {
+	c.trips.Add(1)
+	return ctx
+}
+func (c *counter) TraceCopyFromEnd(context.Context, *pgx.Conn, pgx.TraceCopyFromEndData) {}
+
+// The number of round trips does not grow with the number of files, whatever is
+// done with a run.
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	trips := func(n int) map[string]int64 {
+		c := &counter{}
+		w := newWorld(t, postgres.Config{Tracer: c}, noExecution)
+		ctx := bounded(t)
+		counts := map[string]int64{}
+		counted := func(name string, fn func()) {
+			before, began := c.trips.Load(), time.Now()
+			fn()
+			counts[name] = c.trips.Load() - before
+			t.Logf("%6d files: %-10s %3d round trips, %v", n, name, counts[name], time.Since(began).Round(time.Millisecond))
+		}
+		var run core.Run
+		var err error
+		counted("initiate", func() { run, err = w.initiate(ctx, "acme", n); require.NoError(t, err) })
+		jobs := w.queue.drain(t)
+		counted("claim", func() {
+			claimed, err := w.Claim(ctx, jobs)
+			require.NoError(t, err)
+			require.Len(t, claimed, n)
+		})
+		settlements := make([]core.Settlement, n)
+		for i, job := range jobs {
+			settlements[i] = core.Settlement{Job: job, Results: []core.FileResult{resultOf(job.Files[0], core.OutcomeTransient)}}
+		}
+		counted("settle", func() { require.NoError(t, w.Settle(ctx, settlements)) })
+		counted("preview", func() { _, err := w.PreviewRetry(ctx, customer, run.ID); require.NoError(t, err) })
+		counted("continue", func() { _, err := w.RetryFailed(ctx, customer, run.ID, "key"); require.NoError(t, err) })
+		require.Len(t, w.queue.drain(t), n)
+		w.clock.Advance(time.Hour)
+		counted("recover", func() { _, err := w.Recover(ctx, 1); require.NoError(t, err) })
+		require.Len(t, w.queue.drain(t), n)
+		counted("receipt", func() { _, err := w.Receipt(ctx, customer, run.ID); require.NoError(t, err) })
+		counted("cancel", func() { _, err := w.Cancel(ctx, customer, run.ID); require.NoError(t, err) })
+		w.queue.failWith(func() error { return errQueueDown })
+		counted("compensate", func() { _, err := w.RetryFailed(ctx, customer, run.ID, ""); require.ErrorIs(t, err, errQueueDown) })
+		w.requireInvariants(t)
+		return counts
+	}
+	few, many := trips(10), trips(10_000)
+	require.Equal(t, few, many)
+	for name, n := range many {
+		require.LessOrEqual(t, n, int64(25), name)
+	}
+}

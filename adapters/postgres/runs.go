@@ -1,0 +1,88 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+type runs struct{ t *tx }
+
+const runColumns = `tenant_id, run_id, template_id, mode, status, reason,
+ created_by_subject, created_by_tenant, created_by_role, created_at, closed_at,
+ max_retry_count, attempt, epoch, dispatch, last_retried_at,
+ total_jobs, attempt_jobs, completed_jobs, failed_jobs,
+ tally_unfinished, tally_completed, tally_failed, tally_error,
+ credits_consumed, credits_from_monthly, credits_from_purchased,
+ recover_at, dispatched_at, redispatches`
+
+// Insert writes the directory's row, the run and its files with one statement.
+// If the run's ID is taken, by whatever tenant, none of them is written.
+func (r runs) Insert(ctx context.Context, run core.Run, list []core.File) error {
+	const sql = `
+WITH owner AS (
+    INSERT INTO run_owners (run_id, tenant_id) VALUES ($2, $1) ON CONFLICT DO NOTHING RETURNING run_id
+), run AS (
+    INSERT INTO runs (` + runColumns + `, file_count)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::timestamptz, $11::timestamptz, $12::int, $13::int, $14::bigint, $15, $16::timestamptz,
+           $17::int, $18::int, $19::int, $20::int, $21::int, $22::int, $23::int, $24::int, $25::bigint, $26::bigint, $27::bigint,
+           $28::timestamptz, $29::timestamptz, $30::int, $31::int
+      FROM owner
+), rows AS (
+    INSERT INTO files (tenant_id, run_id, max_retry_count, ` + fileColumns + `)
+    SELECT $1, $2, $12, v.* FROM owner, unnest(` + fileArrays32 + `) AS v
+)
+SELECT FROM owner`
+	args := append(runArgs(r.t.tenant, run), run.Tally.Total())
+	return r.t.insert(ctx, sql, append(args, fileArgs(list)...)...)
+}
+
+func (r runs) Get(ctx context.Context, id core.RunID) (core.Run, error) {
+	const sql = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = $2`
+	return one(ctx, r.t, scanRun, sql, r.t.tenant, findable(id))
+}
+
+func (r runs) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
+	const sql = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = $2 FOR UPDATE`
+	return locked(ctx, r.t, scanRun, sql, r.t.tenant, findable(id))
+}
+
+// Save overwrites everything but file_count, so that a tally which does not add
+// up to the number of files is refused by the table.
+func (r runs) Save(ctx context.Context, run core.Run) error {
+	const sql = `
+UPDATE runs SET template_id = $3, mode = $4, status = $5, reason = $6,
+       created_by_subject = $7, created_by_tenant = $8, created_by_role = $9, created_at = $10, closed_at = $11,
+       max_retry_count = $12, attempt = $13, epoch = $14, dispatch = $15, last_retried_at = $16,
+       total_jobs = $17, attempt_jobs = $18, completed_jobs = $19, failed_jobs = $20,
+       tally_unfinished = $21, tally_completed = $22, tally_failed = $23, tally_error = $24,
+       credits_consumed = $25, credits_from_monthly = $26, credits_from_purchased = $27,
+       recover_at = $28, dispatched_at = $29, redispatches = $30
+ WHERE tenant_id = $1 AND run_id = $2`
+	return r.t.overwrite(ctx, sql, runArgs(r.t.tenant, run)...)
+}
+
+// List pages by (created_at, run_id), which never change.
+func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, error) {
+	const (
+		from     = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1`
+		inStatus = ` AND status = $3`
+		before   = ` AND (created_at, run_id) < ($4, $5)`
+		newest   = ` ORDER BY created_at DESC, run_id DESC LIMIT $2`
+	)
+	args := []any{r.t.tenant, filter.Limit}
+	first := filter.Before == (ports.RunCursor{})
+	switch {
+	case filter.Status == "" && first:
+		return all(ctx, r.t, scanRun, from+newest, args...)
+	case first:
+		return all(ctx, r.t, scanRun, from+inStatus+newest, append(args, filter.Status)...)
+	case filter.Status == "":
+		return all(ctx, r.t, scanRun, from+` AND (created_at, run_id) < ($3, $4)`+newest,
+			append(args, filter.Before.CreatedAt, findable(filter.Before.ID))...)
+	default:
+		return all(ctx, r.t, scanRun, from+inStatus+before+newest,
+			append(args, filter.Status, filter.Before.CreatedAt, findable(filter.Before.ID))...)
+	}
+}

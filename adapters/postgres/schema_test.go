@@ -1,0 +1,133 @@
+package postgres_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/pgtest"
+)
+
+// exceptions to the rule that keys begin with tenant_id.
+var keysWithoutTenant = map[string]string{
+	"run_owners_pkey":        "the directory is asked by run alone; its comment says why",
+	"schema_migrations_pkey": "not a tenant's table",
+}
+
+func names(t *testing.T, conn interface {
+	Query(context.Context, string, ...any) (pgx.Rows, error)
+}, sql string,
+) []string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), sql)
+	require.NoError(t, err)
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return list
+}
+
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	_, pool := newStore(t, postgres.Config{})
+
+	t.Run("EveryKeyBeginsWithTheTenant", func(t *testing.T) {
+		t.Parallel()
+		for _, key := range names(t, pool, `
+			SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+			  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+			 WHERE c.relnamespace = 'public'::regnamespace AND (i.indisunique OR i.indisprimary) AND a.attname <> 'tenant_id'`) {
+			require.Contains(t, keysWithoutTenant, key)
+		}
+	})
+	t.Run("EveryForeignKeyIsWithinTheTenant", func(t *testing.T) {
+		t.Parallel()
+		require.Empty(t, names(t, pool, `
+			SELECT k.conname::text FROM pg_constraint k
+			  JOIN pg_attribute mine ON mine.attrelid = k.conrelid AND mine.attnum = k.conkey[1]
+			  JOIN pg_attribute theirs ON theirs.attrelid = k.confrelid AND theirs.attnum = k.confkey[1]
+			 WHERE k.contype = 'f' AND (mine.attname <> 'tenant_id' OR theirs.attname <> 'tenant_id')`))
+	})
+	t.Run("NoIndexOnWhatChangesWithEveryFile", func(t *testing.T) {
+		t.Parallel()
+		// Else no update of a file, a counter or a balance could be HOT.
+		require.Empty(t, names(t, pool, `
+			SELECT i.indexrelid::regclass::text FROM pg_index i
+			  JOIN pg_depend d ON d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
+			  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = d.refobjsubid
+			 WHERE (i.indrelid::regclass::text, a.attname) IN (
+			       ('files', 'status'), ('files', 'lease_until'), ('files', 'epoch'), ('files', 'retry_attempt'),
+			       ('runs', 'completed_jobs'), ('runs', 'failed_jobs'), ('runs', 'tally_unfinished'), ('runs', 'epoch'), ('runs', 'dispatch'),
+			       ('credits', 'purchased'), ('credits', 'last_seq'), ('allowances', 'monthly_left'))`))
+	})
+	t.Run("IDsAndKeysCompareByteByByte", func(t *testing.T) {
+		t.Parallel()
+		require.Empty(t, names(t, pool, `
+			SELECT a.attrelid::regclass::text || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+			 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
+			   AND (a.attname ~ '_id$|^key$|_key$|period$') AND a.atttypid = 'text'::regtype AND a.attcollation <> '"C"'::regcollation`))
+	})
+}
+
+// The ledger cannot be rewritten, by whatever statement, and not even by the
+// superuser that owns the table.
+func TestLedgerIsAppendOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, postgres.Config{}, noExecution)
+	w.settled(t, 2, allFail)
+	const all = `SELECT string_agg(l::text, E'\n' ORDER BY l.seq) FROM ledger l`
+	var before, after string
+	require.NoError(t, w.pool.QueryRow(t.Context(), all).Scan(&before))
+	require.Equal(t, 3, len(strings.Split(before, "\n")))
+
+	for _, sql := range []string{
+		`UPDATE ledger SET purchased = purchased + 1`,
+		`UPDATE ledger SET at = at WHERE seq = 1`,
+		`UPDATE ledger SET purchased = 0 WHERE false`,
+		`DELETE FROM ledger`,
+		`DELETE FROM ledger WHERE seq = 2`,
+		`TRUNCATE ledger`,
+		`TRUNCATE tenants CASCADE`,
+		`INSERT INTO ledger SELECT * FROM ledger WHERE seq = 1 ON CONFLICT (tenant_id, seq) DO UPDATE SET purchased = 999`,
+		`WITH gone AS (DELETE FROM ledger RETURNING *) SELECT count(*) FROM gone`,
+		`SET session_replication_role = replica; DELETE FROM ledger`,
+		`SET session_replication_role = replica; UPDATE ledger SET monthly = 0`,
+		`SET session_replication_role = replica; TRUNCATE ledger`,
+	} {
+		err := inOwnConnection(t, w, sql)
+		var pg *pgconn.PgError
+		require.ErrorAs(t, err, &pg, sql)
+		require.Equal(t, "ledger_append_only", pg.ConstraintName, sql)
+		require.Contains(t, pg.Message, "append-only", sql)
+	}
+	require.NoError(t, w.pool.QueryRow(t.Context(), all).Scan(&after))
+	require.Equal(t, before, after)
+}
+
+// inOwnConnection runs statements on a connection that is thrown away, with
+// whatever they have set.
+func inOwnConnection(t *testing.T, w *world, sql string) error {
+	t.Helper()
+	conn, err := pgx.ConnectConfig(t.Context(), w.pool.Config().ConnConfig)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(t.Context())) }()
+	_, err = conn.Exec(t.Context(), sql)
+	return err
+}
+
+// A foreign schema: tables that are not ours are none of our business, but a
+// database without ours is told apart from one that is unreachable.
+func TestStoreWithoutSchema(t *testing.T) {
+	t.Parallel()
+	store, _ := newStore(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
+	_, err := store.TenantOf(bounded(t), core.RunID("r"))
+	var pg *pgconn.PgError
+	require.ErrorAs(t, err, &pg)
+	require.Equal(t, "42P01", pg.Code, "undefined table")
+	require.NoError(t, store.Ping(bounded(t)))
+}

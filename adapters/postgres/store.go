@@ -1,0 +1,193 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// rollbackTimeout bounds a ROLLBACK. If it is not answered in time the
+// connection is closed, which rolls back as well.
+const rollbackTimeout = 2 * time.Second
+
+// Store is a ports.Store in a Postgres database. It may be used by many
+// goroutines at once, and by many processes on the same database.
+type Store struct {
+	pool  *pgxpool.Pool
+	conns int32 // the most that the pool may have
+	cfg   Config
+	write pgx.TxOptions
+	relax pgx.TxOptions // for ports.Relaxed
+	read  pgx.TxOptions
+	again core.RetryPolicy // of transactions that gave way
+	roll  func() float64   // jitter
+}
+
+var _ ports.Store = (*Store)(nil)
+
+// New makes a store of a database that Migrate has been run on. The pool stays
+// the caller's to close.
+func New(pool *pgxpool.Pool, c Config) (*Store, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	return &Store{
+		pool:  pool,
+		conns: pool.Config().MaxConns,
+		cfg:   c,
+		write: pgx.TxOptions{BeginQuery: c.begin("isolation level read committed")},
+		relax: pgx.TxOptions{BeginQuery: c.begin("isolation level read committed") + "; set local synchronous_commit = off"},
+		read:  pgx.TxOptions{BeginQuery: c.begin("isolation level repeatable read read only")},
+		again: core.RetryPolicy{
+			MaxTries: c.MaxTries, BaseDelay: 5 * time.Millisecond, MaxDelay: 200 * time.Millisecond, Budget: time.Minute,
+		},
+		roll: rand.Float64,
+	}, nil
+}
+
+// Ping reports whether the database answers: nil or ports.ErrUnavailable.
+func (s *Store) Ping(ctx context.Context) error {
+	_, err := query(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.pool.Ping(ctx) })
+	return err
+}
+
+// InTx implements ports.Store.
+func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	began := time.Now()
+	for try := 1; ; try++ {
+		err := s.transact(ctx, tenant, fn)
+		if !mustGiveWay(err) {
+			return err
+		}
+		wait, again := s.again.Delay(try, time.Since(began), 0, s.roll())
+		if !again {
+			return err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// transact runs fn in one transaction, once.
+func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	options := s.write
+	if ports.IsRelaxed(ctx) {
+		options = s.relax
+	}
+	pg, err := s.begin(ctx, options)
+	if err != nil {
+		return err
+	}
+	t := &tx{pg: pg, tenant: findable(tenant)}
+	committing := false
+	defer func() {
+		if !committing { // fn failed, or panicked, or ended its goroutine
+			s.rollback(ctx, pg)
+		}
+	}()
+	err = fn(t)
+	switch {
+	case mustGiveWay(t.failed):
+		return t.failed // whatever fn made of it
+	case err != nil:
+		return err
+	case t.failed != nil:
+		return t.failed // fn looked away; Postgres would roll back
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	if pg.Conn().IsClosed() {
+		return fmt.Errorf("%w: the connection was lost before the commit", ports.ErrUnavailable)
+	}
+	committing = true
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
+	defer cancel()
+	return translateCommit(pg.Commit(ctx))
+}
+
+// View implements ports.Store.
+func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	pg, err := s.begin(ctx, s.read)
+	if err != nil {
+		return err
+	}
+	defer s.rollback(ctx, pg) // there is nothing to commit
+	return fn(&tx{pg: pg, tenant: findable(tenant), readOnly: true})
+}
+
+// begin begins a transaction. Connections that are found dead are dropped from
+// the pool, at most all of them: fn has not run, so nothing is done twice.
+func (s *Store) begin(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error) {
+	return query(ctx, s, func(ctx context.Context) (pgx.Tx, error) { return s.pool.BeginTx(ctx, o) })
+}
+
+func (s *Store) rollback(ctx context.Context, pg pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
+	defer cancel()
+	// An error means that the connection is lost or closed, and the pool throws
+	// it away: Postgres rolls back.
+	_ = pg.Rollback(ctx)
+}
+
+// query runs something that may be repeated, on another connection if the one
+// that it got is dead. It does not repeat a failure to connect.
+func query[T any](ctx context.Context, s *Store, fn func(context.Context) (T, error)) (T, error) {
+	for left := s.conns; ; left-- {
+		result, err := fn(ctx)
+		var connect *pgconn.ConnectError
+		if err == nil || left <= 0 || ctx.Err() != nil || !lost(err) || errors.As(err, &connect) {
+			return result, translate(err)
+		}
+	}
+}
+
+// TenantOf implements ports.Store.
+func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
+	defer cancel()
+	return query(ctx, s, func(ctx context.Context) (tenant core.TenantID, err error) {
+		err = s.pool.QueryRow(ctx, `SELECT tenant_id FROM run_owners WHERE run_id = $1`, findable(run)).Scan(&tenant)
+		return tenant, err
+	})
+}
+
+// DueRuns implements ports.Store.
+func (s *Store) DueRuns(ctx context.Context, now time.Time, limit int) ([]ports.RunKey, error) {
+	const sql = `
+SELECT tenant_id, run_id FROM runs
+ WHERE status = 'RUNNING' AND recover_at <= $1
+ ORDER BY recover_at, run_id LIMIT $2`
+	return list(ctx, s, scanRunKey, sql, now, limit)
+}
+
+// AllTenants implements ports.Store.
+func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
+	const sql = `SELECT ` + tenantColumns + ` FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2`
+	return list(ctx, s, scanTenant, sql, findable(after), limit)
+}
+
+// list runs a query outside any transaction.
+func list[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
+	defer cancel()
+	return query(ctx, s, func(ctx context.Context) ([]T, error) {
+		rows, err := s.pool.Query(ctx, sql, args...)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, scan)
+	})
+}

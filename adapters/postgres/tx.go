@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// tx is one transaction of one tenant.
+type tx struct {
+	pg       pgx.Tx
+	tenant   core.TenantID // stands in every WHERE
+	readOnly bool          // a View
+	failed   error         // the first failure: Postgres accepts nothing after it
+	account  *account      // what is known under the lock of the tenant's credits; nil without it
+}
+
+func (t *tx) Runs() ports.Runs             { return runs{t} }
+func (t *tx) Files() ports.RunFiles        { return files{t} }
+func (t *tx) Attempts() ports.Attempts     { return attempts{t} }
+func (t *tx) Amendments() ports.Amendments { return amendments{t} }
+func (t *tx) Tenants() ports.Tenants       { return tenants{t} }
+func (t *tx) Templates() ports.Templates   { return templates{t} }
+func (t *tx) Ledger() ports.Ledger         { return ledger{t} }
+func (t *tx) Books() ports.Books           { return books{t} }
+func (t *tx) Answers() ports.Answers       { return answers{t} }
+
+// fail translates the error of a statement and remembers it, since the
+// transaction can only be rolled back after it. That a query found nothing is
+// not a failure.
+func (t *tx) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	translated := translate(err)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return translated
+	}
+	if t.failed == nil {
+		t.failed = translated
+	}
+	return translated
+}
+
+// writable is asked before whatever locks or writes, so that a View stays usable
+// after it was refused.
+func (t *tx) writable() error {
+	if t.readOnly {
+		return ports.ErrReadOnly
+	}
+	return nil
+}
+
+// exec runs a statement that writes and gives the number of rows it wrote.
+func (t *tx) exec(ctx context.Context, sql string, args ...any) (int64, error) {
+	if err := t.writable(); err != nil {
+		return 0, err
+	}
+	tag, err := t.pg.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), t.fail(err)
+}
+
+// overwrite runs an UPDATE of one row. ports.ErrNotFound if it is not there.
+func (t *tx) overwrite(ctx context.Context, sql string, args ...any) error {
+	n, err := t.exec(ctx, sql, args...)
+	if err == nil && n == 0 {
+		return ports.ErrNotFound
+	}
+	return err
+}
+
+// insert runs an INSERT … ON CONFLICT DO NOTHING, which leaves the transaction
+// usable. ports.ErrExists if the row was there.
+func (t *tx) insert(ctx context.Context, sql string, args ...any) error {
+	n, err := t.exec(ctx, sql, args...)
+	if err == nil && n == 0 {
+		return ports.ErrExists
+	}
+	return err
+}
+
+// one reads one row. ports.ErrNotFound if there is none.
+func one[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+	rows, err := t.pg.Query(ctx, sql, args...)
+	if err != nil {
+		var none T
+		return none, t.fail(err)
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, scan)
+	return row, t.fail(err)
+}
+
+// locked is one for a query that locks what it reads.
+func locked[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+	if err := t.writable(); err != nil {
+		var none T
+		return none, err
+	}
+	return one(ctx, t, scan, sql, args...)
+}
+
+// all reads every row.
+func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := t.pg.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, t.fail(err)
+	}
+	list, err := pgx.CollectRows(rows, scan)
+	return list, t.fail(err)
+}
