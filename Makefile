@@ -17,12 +17,16 @@ run: ## Start a demo server on 127.0.0.1:8080 and print what to try (ARGS="--lis
 demo: ## Play upload, failure and Continue against a real server process, and print what happens
 	$(GO) run ./cmd/server demo
 
+.PHONY: postgres
+postgres: ## Find the Postgres binaries that the tests start, or install them
+	@internal/testkit/pgtest/install.sh
+
 .PHONY: test
-test: ## Run all tests
+test: postgres ## Run all tests
 	$(GO) test ./...
 
 .PHONY: race
-race: ## Run all tests under the race detector
+race: postgres ## Run all tests under the race detector
 	$(GO) test -race ./...
 
 .PHONY: lint
@@ -38,6 +42,10 @@ cover: ## Show how much of core its own tests cover
 .PHONY: bench
 bench: ## Measure initiate, work and Continue of 1,000, 10,000 and 100,000 files in memory
 	$(GO) test -run '^$$' -bench Run -benchtime 3x -benchmem ./core/app
+
+.PHONY: bench-postgres
+bench-postgres: postgres ## Compare Continue on Postgres with pgbench, and 10,000 files with 1,000,000 (fsync on)
+	$(GO) test -run '^$$' -bench '^Benchmark(Continue|Scale)' -benchtime 1x -timeout 20m ./adapters/postgres
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -30,7 +30,8 @@ type serveCmd struct {
 
 	databaseFlags
 
-	Migrate bool `env:"REDRIVE_MIGRATE" default:"true" negatable:"" help:"Bring the database's schema up to date at start."`
+	Files   string `env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files; default data/files with a database, else in memory."`
+	Migrate bool   `env:"REDRIVE_MIGRATE" default:"true" negatable:"" help:"Bring the database's schema up to date at start."`
 
 	Workers      int           `env:"REDRIVE_WORKERS" default:"16" help:"Jobs executed at once."`
 	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are handed back."`

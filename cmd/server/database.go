@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/redrive/redrive/adapters/blobfiles"
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/ports"
@@ -48,34 +51,56 @@ func (f databaseFlags) connect(ctx context.Context) (*pgxpool.Pool, *postgres.St
 	return pool, store, nil
 }
 
+// defaultFiles is the folder for uploaded files beside a database.
+const defaultFiles = "data/files"
+
 // backend is where a server keeps everything.
 type backend struct {
 	store   ports.Store
+	files   ports.Files
 	durable bool
 	ready   func(context.Context) error // nil if the store answers
-	close   func()
+	close   func() error
 }
 
 // backend opens the database that is configured, with its schema brought up to
-// date or at least checked, or the memory.
-func (c *serveCmd) backend(ctx context.Context, log *slog.Logger) (backend, error) {
+// date or at least checked, and the files beside it; or the memory.
+func (c *serveCmd) backend(ctx context.Context, log *slog.Logger) (_ backend, err error) {
 	if c.DatabaseURL == "" {
+		if c.Files != "" {
+			return backend{}, errors.New("--files without DATABASE_URL: the files would outlive the runs that they belong to; set both or none")
+		}
 		log.Warn("data is kept in memory only and is gone when the server stops; set DATABASE_URL to keep it")
 		return backend{
-			store: memory.NewStore(),
+			store: memory.NewStore(), files: memory.NewFiles(),
 			ready: func(context.Context) error { return nil },
-			close: func() {},
+			close: func() error { return nil },
 		}, nil
 	}
-	pool, store, err := c.connect(ctx)
+	files, err := openFiles(ctx, cmp.Or(c.Files, defaultFiles))
 	if err != nil {
 		return backend{}, err
 	}
-	if err := prepareSchema(ctx, pool, c.Migrate, log); err != nil {
-		pool.Close()
-		return backend{}, err
+	pool, store, err := c.connect(ctx)
+	if err != nil {
+		return backend{}, errors.Join(err, files.Close())
 	}
-	return backend{store: store, durable: true, ready: store.Ping, close: pool.Close}, nil
+	closeAll := func() error {
+		pool.Close()
+		return files.Close()
+	}
+	if err := prepareSchema(ctx, pool, c.Migrate, log); err != nil {
+		return backend{}, errors.Join(err, closeAll())
+	}
+	return backend{store: store, files: files, durable: true, ready: store.Ping, close: closeAll}, nil
+}
+
+// openFiles opens a folder, which is made if it is not there, or a bucket.
+func openFiles(ctx context.Context, where string) (*blobfiles.Files, error) {
+	if strings.Contains(where, "://") {
+		return blobfiles.Open(ctx, where)
+	}
+	return blobfiles.OpenDir(where)
 }
 
 // prepareSchema migrates, or refuses a schema that is behind: its first query

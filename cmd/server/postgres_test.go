@@ -62,7 +62,7 @@ func TestServerOnPostgres(t *testing.T) {
 	code, out, _ := command("migrate", "--status", flag)
 	require.Zero(t, code)
 	require.Contains(t, out, "pending")
-	code, _, logs := command("serve", "--demo", "--listen=127.0.0.1:0", "--no-migrate", flag)
+	code, _, logs := command("serve", "--demo", "--listen=127.0.0.1:0", "--no-migrate", flag, "--files="+t.TempDir())
 	require.Equal(t, 1, code)
 	require.Contains(t, logs, "server migrate")
 	code, out, _ = command("migrate", flag)
@@ -72,12 +72,13 @@ func TestServerOnPostgres(t *testing.T) {
 	require.Zero(t, code)
 	require.Contains(t, out, "up to date")
 
-	p := start(t, "--demo", "--no-migrate", flag)
+	files := "--files=" + t.TempDir()
+	p := start(t, "--demo", "--no-migrate", flag, files)
 	id, status := p.runFiles(t, twoFiles)
 	require.Equal(t, "COMPLETED_WITH_ERRORS", status)
 	require.Zero(t, p.stop(t))
 
-	p = start(t, "--demo", flag)
+	p = start(t, "--demo", flag, files) // the file that failed is read again after the restart
 	_, balance := p.call(t, demoAdmin, http.MethodGet, "/balance", "")
 	require.InDelta(t, 130, balance["available"], 0, "the demo's credits were granted twice, or the charge is gone")
 	code, run := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs/"+id+"/retry-failed", "")
@@ -133,7 +134,7 @@ func TestServerOnPostgres(t *testing.T) {
 func TestServerSurvivesARestartOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.NewServer(t, pgtest.Options{})
-	p := start(t, "--demo", "--database-url="+postgres.New(t).URL)
+	p := start(t, "--demo", "--database-url="+postgres.New(t).URL, "--files="+t.TempDir())
 	require.Equal(t, http.StatusOK, p.ready(t))
 	_, status := p.runFiles(t, `{"template":"summarise","files":[{"name":"a","text":"A"}]}`)
 	require.Equal(t, "COMPLETED", status)

@@ -48,10 +48,10 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 	if err != nil {
 		return err
 	}
-	defer kept.close()
+	defer func() { err = errors.Join(err, kept.close()) }()
 	queue := memory.NewQueue()
 	svc, err := app.New(app.Deps{
-		Store: kept.store, Queue: queue, Executor: executor, Files: memory.NewFiles(),
+		Store: kept.store, Queue: queue, Executor: executor, Files: kept.files,
 		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: log,
 	}, c.options())
 	if err != nil {

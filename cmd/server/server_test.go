@@ -235,6 +235,7 @@ func TestCommandLine(t *testing.T) {
 		"NoModel":         {[]string{"serve", "--demo", "--llm-base-url=http://127.0.0.1:1"}, 1, "LLM_MODEL"},
 		"ShortSecret":     {[]string{"serve", "--demo", "--jwt-secret=short"}, 1, "32"},
 		"BadAddress":      {[]string{"serve", "--demo", "--listen=nowhere:x"}, 1, "--listen"},
+		"FilesAlone":      {[]string{"serve", "--demo", "--files=/tmp"}, 1, "DATABASE_URL"},
 		"ShortLease":      {[]string{"serve", "--demo", "--lease=1ms"}, 1, "--lease"},
 		"NoWorkers":       {[]string{"serve", "--demo", "--workers=-1"}, 1, "Concurrency"},
 		"TokenBadRole":    {[]string{"token", "--jwt-secret=" + secret, "--subject=x", "--role=king"}, 2, "bubble_admin"},
