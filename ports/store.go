@@ -10,6 +10,9 @@ import (
 
 // What a store can answer besides success. Anything else that it returns is a
 // fault: the transaction has no effect, unless the error is ErrCommitUnknown.
+//
+// After ErrNotFound, ErrExists or core.CodeCreditsOutOfRange a transaction goes on
+// and can be committed; after a fault it can only be rolled back.
 var (
 	// ErrNotFound says: there is no such row of this tenant.
 	ErrNotFound = errors.New("not found")
@@ -69,7 +72,8 @@ type RunKey struct {
 	Run    core.RunID
 }
 
-// Tx is one transaction of one tenant. None of its methods reads or writes
+// Tx is one transaction of one tenant. Lists that ascend do so by bytes, in every
+// store alike. None of its methods reads or writes
 // anything of another tenant: a wrong tenant finds nothing.
 type Tx interface {
 	RunTx

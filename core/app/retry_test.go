@@ -257,6 +257,8 @@ func TestRetryFailed(t *testing.T) {
 			files, err := tx.Files().ByIndex(w.ctx, run.ID, []int{1})
 			require.NoError(t, err)
 			files[0].RetryAttempt = run.MaxRetryCount
+			run.Attempt = core.AttemptNumber(run.MaxRetryCount)
+			require.NoError(t, tx.Runs().Save(w.ctx, run))
 			return tx.Files().Save(w.ctx, run.ID, files)
 		}))
 		refusal := w.requireRefused(core.ErrMaxRetryCountExceeded, func() error {

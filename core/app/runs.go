@@ -110,8 +110,9 @@ func (s *Service) viewRun(ctx context.Context, actor core.Actor, id core.RunID, 
 
 func viewOf(ctx context.Context, tx ports.Tx, run core.Run) (RunView, error) {
 	anyMaxed := false
-	// Only where it can matter: the question looks at the run's files.
-	if core.Continuable(run, false) == nil {
+	// The question looks at the run's files, so it is asked only where it can
+	// matter: no file has been retried more often than the run was continued.
+	if int(run.Attempt) >= run.MaxRetryCount && core.Continuable(run, false) == nil {
 		var err error
 		if anyMaxed, err = tx.Files().AnyMaxed(ctx, run.ID, run.MaxRetryCount); err != nil {
 			return RunView{}, err
