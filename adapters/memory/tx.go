@@ -137,3 +137,12 @@ func (t *tx) writesOf(id core.RunID) *runWrites {
 	}
 	return w
 }
+
+// ignoreNotFound: a list of what belongs to an unknown run is empty, as a
+// query's would be.
+func ignoreNotFound(err error) error {
+	if errors.Is(err, ports.ErrNotFound) {
+		return nil
+	}
+	return err
+}

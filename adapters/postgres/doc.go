@@ -1,4 +1,4 @@
-// Package postgres is ports.Store on PostgreSQL 13 or later, through pgx.
+// Package postgres is ports.Store on PostgreSQL, through pgx; it is tested on version 15.
 //
 //	pool, err := postgres.Connect(ctx, postgres.Config{URL: url})
 //	applied, err := postgres.Migrate(ctx, pool)
