@@ -55,8 +55,14 @@ type Split struct {
 	Purchased Credits
 }
 
-// Total is both parts together. A Split made by this package never overflows here.
-func (s Split) Total() Credits { return s.Monthly + s.Purchased }
+// Total is both parts together, or the most that Credits can say: a grant for one
+// month and a purchase in another may each be in range and not their sum.
+func (s Split) Total() Credits {
+	if s.Monthly > math.MaxInt64-s.Purchased {
+		return math.MaxInt64
+	}
+	return s.Monthly + s.Purchased
+}
 
 // IsZero reports whether there is nothing in either part.
 func (s Split) IsZero() bool { return s == Split{} }

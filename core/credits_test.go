@@ -140,3 +140,14 @@ func TestSplitPrice(t *testing.T) {
 	}
 	require.Equal(t, core.Credits(10), balanceOf(4, 6).Available())
 }
+
+// Two balances that each are in range may add up to more than fits: what is
+// available is then as much as can be said, and a charge is split as ever.
+func TestBalanceBeyondTheRange(t *testing.T) {
+	t.Parallel()
+	b := core.Balance{Split: core.Split{Monthly: math.MaxInt64 - 10, Purchased: 100}}
+	require.Equal(t, core.Credits(math.MaxInt64), b.Available())
+	split, err := b.SplitPrice(math.MaxInt64)
+	require.NoError(t, err)
+	require.Equal(t, core.Split{Monthly: math.MaxInt64 - 10, Purchased: 10}, split)
+}

@@ -63,6 +63,8 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 		return false, err
 	}
 
+	// What is committed is followed up, also while the process stops.
+	ctx = context.WithoutCancel(ctx)
 	log := s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
 	s.stats.expiredLeases.Add(int64(plan.Expired))
 	if plan.Closed {
@@ -87,10 +89,13 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 // enqueueAgain enqueues jobs of an attempt that is under way. If that fails, the
 // run is due for recovery at once instead of after its usual distance.
 func (s *Service) enqueueAgain(ctx context.Context, run core.Run, jobs []core.Job) error {
+	ctx = context.WithoutCancel(ctx)
 	enqueueErr := s.enqueue(ctx, jobs)
 	if enqueueErr == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.opts.DispatchTimeout)
+	defer cancel()
 	err := s.store.InTx(ctx, run.Tenant, func(tx ports.Tx) error {
 		now, err := tx.Runs().GetForUpdate(ctx, run.ID)
 		if err != nil {

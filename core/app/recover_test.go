@@ -186,6 +186,23 @@ func TestRecoverWhenTheQueueIsAway(t *testing.T) {
 	require.Equal(t, core.RunCompleted, w.run(run.ID).Status)
 }
 
+// A stop between recovery's commit and its enqueueing does not keep the jobs.
+func TestRecoverWhileStopping(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.initiate(1)
+	w.claimNext()
+	w.clock.Advance(w.svc.Options().Recovery.Lease)
+	ctx, stop := context.WithCancel(w.ctx)
+	w.faultyStore.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		defer stop()
+		return w.store.InTx(ctx, tenant, fn)
+	})
+	_, err := w.svc.Recover(ctx, 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, w.queue.Len())
+}
+
 // Recovery runs on every instance: of many looks at one run one acts.
 func TestRecoverIsSafeTogether(t *testing.T) {
 	t.Parallel()
