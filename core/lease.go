@@ -61,7 +61,7 @@ func HandBack(run Run, files []File, jobs []Job, now time.Time) (HandBackPlan, e
 		p.Jobs = append(p.Jobs, job)
 	}
 	if len(p.Jobs) > 0 {
-		p.Run.DispatchedAt = now
+		p.Run.DispatchedAt, p.Run.Redispatches = now, 0
 	}
 	return p, nil
 }

@@ -62,7 +62,7 @@ func TestHandBack(t *testing.T) {
 			return j
 		}
 		want := run
-		want.Epoch, want.DispatchedAt = 7, t1
+		want.Epoch, want.DispatchedAt, want.Redispatches = 7, t1, 0
 		require.Equal(t, core.HandBackPlan{
 			Run:     want,
 			Files:   []core.File{back(files[2], 6), back(files[0], 7)},

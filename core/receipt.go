@@ -40,6 +40,7 @@ type LineReason string
 const (
 	WhyInitiated      LineReason = "initiated"       // charged: the run was started with it
 	WhyFailedBefore   LineReason = "failed_before"   // charged: its earlier work was done and failed
+	WhyRefundedBefore LineReason = "refunded_before" // charged: its initiation was refunded, so nothing covers it
 	WhyPaidBefore     LineReason = "paid_before"     // free: it was pending, so an earlier charge covers it
 	WhyPriceZero      LineReason = "price_zero"      // free: the template cost nothing then
 	WhyDispatchFailed LineReason = "dispatch_failed" // refunded: its jobs could not be enqueued
@@ -72,6 +73,8 @@ func lineFor(a Attempt, f AttemptFile) ReceiptLine {
 		line.Kind, line.Why, line.Credits = LineRefunded, WhyDispatchFailed, a.Price
 	case f.Charged && a.Number == 0:
 		line.Kind, line.Why, line.Credits = LineCharged, WhyInitiated, a.Price
+	case f.Charged && f.Before.Failure.Code == FailureDispatchFailed:
+		line.Kind, line.Why, line.Credits = LineCharged, WhyRefundedBefore, a.Price
 	case f.Charged:
 		line.Kind, line.Why, line.Credits = LineCharged, WhyFailedBefore, a.Price
 	case f.Before.Status == FilePending:

@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -17,7 +18,9 @@ type RecoveryPolicy struct {
 	RedispatchAfter    time.Duration
 	MaxRedispatchAfter time.Duration
 	// Lease is how long a claim holds without renewal; no running run goes
-	// unvisited for longer.
+	// unvisited for longer. It is 12 hours at most. The clocks of all instances
+	// must agree to well within it: one that is ahead by a lease takes live
+	// workers for dead ones.
 	Lease time.Duration
 	// MaxRedeliveries is how many leases of one file may run out within an
 	// attempt before recovery gives up on it; 0 gives up at the first.
@@ -28,6 +31,9 @@ type RecoveryPolicy struct {
 func (p RecoveryPolicy) Validate() error {
 	if p.DispatchGrace <= 0 || p.RedispatchAfter <= 0 || p.MaxRedispatchAfter < p.RedispatchAfter || p.Lease <= 0 || p.MaxRedeliveries < 0 {
 		return errors.New("recovery policy: durations must be positive, MaxRedispatchAfter at least RedispatchAfter, MaxRedeliveries 0 or more")
+	}
+	if p.Lease > MaxRecoverAhead/2 {
+		return fmt.Errorf("recovery policy: Lease must be at most %s", MaxRecoverAhead/2)
 	}
 	return nil
 }
@@ -44,10 +50,14 @@ type RecoveryPlan struct {
 	Unconfirmed bool
 }
 
+// MaxRecoverAhead is further ahead than recovery ever plans. A time beyond it was
+// written by a clock that was wrong, and must not put recovery off until then.
+const MaxRecoverAhead = 24 * time.Hour
+
 // RecoveryDue reports whether recovery has to look at the run. It is asked
 // again under the run's lock: another instance may have been faster.
 func RecoveryDue(run Run, now time.Time) bool {
-	return run.Status == RunRunning && !run.RecoverAt.After(now)
+	return run.Status == RunRunning && (!run.RecoverAt.After(now) || run.RecoverAt.After(now.Add(MaxRecoverAhead)))
 }
 
 // PlanRecovery decides what a running run needs so that it does not stay
@@ -65,6 +75,9 @@ func RecoveryDue(run Run, now time.Time) bool {
 // run's lock.
 func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPolicy) (RecoveryPlan, error) {
 	p := RecoveryPlan{Run: run}
+	if p.Run.DispatchedAt.After(now) {
+		p.Run.DispatchedAt = now // a clock was ahead and is corrected
+	}
 	resend := p.Run.resendDue(now, policy)
 	own, _ := byIndex(unfinished)
 
@@ -74,6 +87,10 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 	for i := range own {
 		f := &own[i]
 		switch {
+		case f.Status == FileProcessing && f.LeaseUntil.After(now.Add(2*policy.Lease)):
+			// Given by a clock that was ahead: whoever lives renews it in time.
+			f.LeaseUntil = now.Add(policy.Lease)
+			p.Files = append(p.Files, *f)
 		case f.Status == FileProcessing && f.LeaseUntil.After(now):
 			if f.LeaseUntil.Before(earliest) {
 				earliest = f.LeaseUntil
@@ -108,10 +125,14 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 		p.Run, p.Closed = closed.Run, true
 		return p, nil
 	}
-	if resend && len(jobs) > 0 {
+	switch {
+	case resend && len(jobs) > 0:
 		p.Unconfirmed = run.Dispatch == DispatchUnconfirmed
 		p.Run.DispatchedAt = now
 		p.Run.Redispatches++
+	case len(jobs) > 0:
+		// Dispatched anew: if that is lost, it is not long until the next time.
+		p.Run.DispatchedAt, p.Run.Redispatches = now, 0
 	}
 	p.Run.RecoverAt = earliest
 	if due := p.Run.resendAt(policy); due.Before(earliest) && due.After(now) {

@@ -68,7 +68,7 @@ func TestRecoverExpiredLeases(t *testing.T) {
 		back := files[0]
 		back.Status, back.Epoch, back.LeaseUntil, back.Redeliveries = core.FilePending, 5, time.Time{}, 1
 		want := run
-		want.Epoch, want.RecoverAt = 5, now.Add(7*time.Second)
+		want.Epoch, want.RecoverAt, want.DispatchedAt = 5, now.Add(7*time.Second), now
 		require.Equal(t, core.RecoveryPlan{
 			Run: want, Files: []core.File{back}, Jobs: []core.Job{jobFor(run, back)}, Expired: 1,
 		}, plan, "the waiting file is left to the queue, the renewed lease to its worker, which is looked at when it ends")

@@ -56,8 +56,8 @@ type Store interface {
 	// TenantOf says whose run this is, for authorization alone. ErrNotFound.
 	TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error)
 
-	// DueRuns lists up to limit RUNNING runs of all tenants whose RecoverAt is
-	// not after now, longest due first, for recovery. It takes no locks: whoever
+	// DueRuns lists up to limit RUNNING runs of all tenants for which
+	// core.RecoveryDue holds, by RecoverAt, for recovery. It takes no locks: whoever
 	// acts on one asks again under its lock.
 	DueRuns(ctx context.Context, now time.Time, limit int) ([]RunKey, error)
 

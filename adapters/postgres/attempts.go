@@ -68,7 +68,7 @@ func (a attempts) read(ctx context.Context, and string, args ...any) ([]core.Att
 		Query(collect(&list, scanAttempt))
 	batch.Queue(`SELECT attempt, `+attemptFileColumns+` FROM attempt_files`+where+` ORDER BY attempt, index`, args...).
 		Query(collect(&rows, scanAttemptFile))
-	if err := a.t.fail(a.t.pg.SendBatch(ctx, batch).Close()); err != nil {
+	if err := a.t.batch(ctx, batch); err != nil {
 		return nil, err
 	}
 	for i := range list {

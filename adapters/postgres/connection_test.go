@@ -269,3 +269,32 @@ func TestServerRestart(t *testing.T) {
 	require.NoError(t, rename(ctx, store, &runs))
 	require.Equal(t, "after", nameOnceFree(t, pool))
 }
+
+// A network that swallows an answer holds nobody for longer than Postgres itself
+// would take to time out, also where the caller has set no bound (as claims and
+// settlements do, which must not be left in the dark).
+func TestSilentNetwork(t *testing.T) {
+	t.Parallel()
+	for name, match := range map[string]func(byte, string) bool{
+		"Begin":     isBegin,
+		"Statement": func(kind byte, body string) bool { return kind == 'P' && strings.Contains(body, "UPDATE tenants") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, r, _ := relayed(t, postgres.Config{StatementTimeout: 200 * time.Millisecond, LockTimeout: 100 * time.Millisecond, IdleTimeout: 500 * time.Millisecond})
+			r.on(onNth(1, forwardMute, match))
+			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context())) // as claim and settle have it
+			done := make(chan error, 1)
+			runs := 0
+			go func() { done <- rename(ctx, store, &runs) }()
+			select {
+			case err := <-done:
+				require.ErrorIs(t, err, ports.ErrUnavailable)
+			case <-time.After(patience):
+				cancel()
+				t.Fatal("InTx waits for an answer that does not come")
+			}
+			cancel()
+		})
+	}
+}

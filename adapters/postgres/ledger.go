@@ -61,7 +61,7 @@ func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 		Query(collect(&held, scanAccount))
 	batch.Queue(`SELECT monthly_left FROM allowances WHERE tenant_id = $1 AND period = $2`, l.t.tenant, p.String()).
 		Query(collect(&left, pgx.RowTo[core.Credits]))
-	if err := l.t.fail(l.t.pg.SendBatch(ctx, batch).Close()); err != nil {
+	if err := l.t.batch(ctx, batch); err != nil {
 		return nil, err
 	}
 	if len(held) == 0 {

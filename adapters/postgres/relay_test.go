@@ -94,7 +94,11 @@ func (r *relay) serve(client net.Conn) {
 	var muted atomic.Bool
 	var answers sync.WaitGroup
 	answers.Go(func() {
-		defer func() { _ = client.Close() }()
+		defer func() {
+			if !muted.Load() {
+				_ = client.Close()
+			}
+		}()
 		buffer := make([]byte, 1<<16)
 		for {
 			n, err := server.Read(buffer)
@@ -122,7 +126,7 @@ func (r *relay) serve(client net.Conn) {
 		if v == forwardCut || v == forwardMute { // before the server can answer
 			muted.Store(true)
 		}
-		if _, err := server.Write(message); err != nil || v == forwardCut {
+		if _, err := server.Write(message); (err != nil && !muted.Load()) || v == forwardCut {
 			return
 		}
 	}

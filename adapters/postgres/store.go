@@ -91,7 +91,7 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	if err != nil {
 		return err
 	}
-	t := &tx{pg: pg, tenant: findable(tenant)}
+	t := &tx{pg: pg, tenant: findable(tenant), patience: s.patience()}
 	committing := false
 	defer func() {
 		if !committing { // fn failed, or panicked, or ended its goroutine
@@ -125,14 +125,19 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 		return err
 	}
 	defer s.rollback(ctx, pg) // there is nothing to commit
-	return fn(&tx{pg: pg, tenant: findable(tenant), readOnly: true})
+	return fn(&tx{pg: pg, tenant: findable(tenant), patience: s.patience(), readOnly: true})
 }
 
 // begin begins a transaction. Connections that are found dead are dropped from
 // the pool, at most all of them: fn has not run, so nothing is done twice.
 func (s *Store) begin(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error) {
-	return query(ctx, s, func(ctx context.Context) (pgx.Tx, error) { return s.pool.BeginTx(ctx, o) })
+	return answered(ctx, s.patience(), func(ctx context.Context) (pgx.Tx, error) {
+		return query(ctx, s, func(ctx context.Context) (pgx.Tx, error) { return s.pool.BeginTx(ctx, o) })
+	})
 }
+
+// patience is somewhat longer than Postgres takes to time a statement out itself.
+func (s *Store) patience() time.Duration { return s.cfg.StatementTimeout + 2*time.Second }
 
 func (s *Store) rollback(ctx context.Context, pg pgx.Tx) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
@@ -168,9 +173,9 @@ func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, er
 func (s *Store) DueRuns(ctx context.Context, now time.Time, limit int) ([]ports.RunKey, error) {
 	const sql = `
 SELECT tenant_id, run_id FROM runs
- WHERE status = 'RUNNING' AND recover_at <= $1
+ WHERE status = 'RUNNING' AND (recover_at <= $1 OR recover_at > $3)
  ORDER BY recover_at, run_id LIMIT $2`
-	return list(ctx, s, scanRunKey, sql, now, limit)
+	return list(ctx, s, scanRunKey, sql, now, limit, now.Add(core.MaxRecoverAhead))
 }
 
 // AllTenants implements ports.Store.

@@ -3,8 +3,11 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -16,6 +19,7 @@ type tx struct {
 	tenant   core.TenantID // stands in every WHERE
 	readOnly bool          // a View
 	failed   error         // the first failure: Postgres accepts nothing after it
+	patience time.Duration // how long an answer may take
 	account  *account      // what is known under the lock of the tenant's credits; nil without it
 }
 
@@ -60,7 +64,9 @@ func (t *tx) exec(ctx context.Context, sql string, args ...any) (int64, error) {
 	if err := t.writable(); err != nil {
 		return 0, err
 	}
-	tag, err := t.pg.Exec(ctx, sql, args...)
+	tag, err := answered(ctx, t.patience, func(ctx context.Context) (pgconn.CommandTag, error) {
+		return t.pg.Exec(ctx, sql, args...)
+	})
 	return tag.RowsAffected(), t.fail(err)
 }
 
@@ -85,12 +91,14 @@ func (t *tx) insert(ctx context.Context, sql string, args ...any) error {
 
 // one reads one row. ports.ErrNotFound if there is none.
 func one[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
-	rows, err := t.pg.Query(ctx, sql, args...)
-	if err != nil {
-		var none T
-		return none, t.fail(err)
-	}
-	row, err := pgx.CollectExactlyOneRow(rows, scan)
+	row, err := answered(ctx, t.patience, func(ctx context.Context) (T, error) {
+		rows, err := t.pg.Query(ctx, sql, args...)
+		if err != nil {
+			var none T
+			return none, err
+		}
+		return pgx.CollectExactlyOneRow(rows, scan)
+	})
 	return row, t.fail(err)
 }
 
@@ -105,10 +113,33 @@ func locked[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string
 
 // all reads every row.
 func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	rows, err := t.pg.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, t.fail(err)
-	}
-	list, err := pgx.CollectRows(rows, scan)
+	list, err := answered(ctx, t.patience, func(ctx context.Context) ([]T, error) {
+		rows, err := t.pg.Query(ctx, sql, args...)
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, scan)
+	})
 	return list, t.fail(err)
+}
+
+// batch runs queued queries in one round trip.
+func (t *tx) batch(ctx context.Context, b *pgx.Batch) error {
+	_, err := answered(ctx, t.patience, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, t.pg.SendBatch(ctx, b).Close()
+	})
+	return t.fail(err)
+}
+
+// answered bounds the wait for an answer, which is Postgres's to give in time: a
+// network that has gone silent tells nobody, and would otherwise hold whoever
+// waits for as long as TCP hopes. The caller's own end is told as it is.
+func answered[T any](ctx context.Context, patience time.Duration, ask func(context.Context) (T, error)) (T, error) {
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answer, err := ask(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return answer, fmt.Errorf("%w: no answer within %s", ports.ErrUnavailable, patience)
+	}
+	return answer, err
 }

@@ -120,7 +120,10 @@ func runUntil(ctx context.Context, log *slog.Logger, server *http.Server, listen
 	stop()
 	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
-	failure = errors.Join(failure, server.Shutdown(within))
+	if err := server.Shutdown(within); err != nil {
+		// Requests that still are not answered will not be.
+		failure = errors.Join(failure, err, server.Close())
+	}
 	for range left {
 		failure = errors.Join(failure, <-ended)
 	}

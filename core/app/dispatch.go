@@ -44,9 +44,12 @@ func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
 		s.stats.compensationFailures.Add(1)
 		log.Error("enqueueing failed and so did the compensation; recovery will dispatch", "enqueue_error", enqueueErr, "error", err)
 		return d.run, enqueueFailed(d.run.ID, enqueueErr)
-	case !undone:
+	case !undone && run.Attempt == d.attempt && run.Dispatch == core.DispatchConfirmed:
 		log.Warn("enqueueing failed, but the attempt is under way; recovery sends what is missing", "enqueue_error", enqueueErr)
 		return run, nil
+	case !undone: // cancelled meanwhile: what is paid for is pending and free to continue
+		log.Warn("enqueueing failed, and the run was closed meanwhile", "enqueue_error", enqueueErr)
+		return run, enqueueFailed(d.run.ID, enqueueErr)
 	default:
 		s.stats.compensated.Add(1)
 		log.Warn("enqueueing failed; the attempt was undone and refunded", "enqueue_error", enqueueErr)

@@ -45,6 +45,9 @@ func TestInitiateEnqueueFails(t *testing.T) {
 	w.workAll()
 	require.Equal(t, core.RunCompleted, w.run(run.ID).Status)
 	w.requireBooks()
+	receipt, err := w.svc.Receipt(w.ctx, admin, run.ID)
+	require.NoError(t, err)
+	require.Equal(t, core.WhyRefundedBefore, receipt.Attempts[1].Lines[0].Why, "its earlier work was never done")
 }
 
 // Compensating a Continue is the identity on everything that the user sees.
@@ -241,7 +244,8 @@ func TestCancelledDuringFailingDispatch(t *testing.T) {
 		return 0, errQueue
 	})
 	run, err := w.svc.Initiate(w.ctx, admin, w.request(2))
-	require.NoError(t, err)
+	require.ErrorIs(t, err, core.ErrEnqueueFailed)
+	require.ErrorIs(t, err, errQueue)
 	require.Equal(t, core.RunInterrupted, run.Status)
 	w.requireBalance(80, 50)
 	w.faultyQueue.heal()

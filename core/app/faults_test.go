@@ -144,3 +144,23 @@ func (l recordingLedger) Post(ctx context.Context, e core.Entry) (core.Entry, er
 	*l.log = append(*l.log, "post "+string(e.Kind))
 	return l.Ledger.Post(ctx, e)
 }
+
+// failingTx cannot lock some runs.
+type failingTx struct {
+	ports.Tx
+	runs map[core.RunID]bool
+}
+
+func (t failingTx) Runs() ports.Runs { return failingRuns{t.Tx.Runs(), t.runs} }
+
+type failingRuns struct {
+	ports.Runs
+	runs map[core.RunID]bool
+}
+
+func (r failingRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
+	if r.runs[id] {
+		return core.Run{}, errStore
+	}
+	return r.Runs.GetForUpdate(ctx, id)
+}

@@ -9,33 +9,52 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Recover looks at up to limit runs that are due and gives each what it needs
+// Recover looks at all runs that are due, a page at a time, and gives each what it needs
 // (spec 6): expired leases, unconfirmed dispatches and lost messages are
 // dispatched again, and a run on which redelivery was tried often enough is
 // closed INTERRUPTED. It may run on every instance at once: each run is decided
 // under its lock, and whoever comes second finds nothing due. It gives the
-// number of runs it acted on. An error of one run does not keep it from the
-// others; that run is due again at once.
-func (s *Service) Recover(ctx context.Context, limit int) (visited int, err error) {
-	due, err := s.store.DueRuns(ctx, s.clock.Now(), limit)
-	if err != nil {
-		return 0, err
-	}
+// number of runs it acted on. However many runs fail, the others get their turn:
+// those that failed stay due and are passed over until the next call.
+func (s *Service) Recover(ctx context.Context, page int) (visited int, err error) {
+	failed := map[ports.RunKey]bool{}
 	var errs []error
-	for _, key := range due {
-		if err := ctx.Err(); err != nil {
+	for {
+		due, err := s.store.DueRuns(ctx, s.clock.Now(), page+len(failed))
+		if err != nil {
 			return visited, errors.Join(append(errs, err)...)
 		}
-		acted, err := s.recoverRun(ctx, key)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("recover run %s: %w", key.Run, err))
+		looked := false
+		for _, key := range due {
+			if failed[key] {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return visited, errors.Join(append(errs, err)...)
+			}
+			looked = true
+			acted, err := s.recoverRun(ctx, key)
+			if err != nil {
+				failed[key] = true
+				if len(failed) <= maxRecoveryErrors {
+					errs = append(errs, fmt.Errorf("recover run %s: %w", key.Run, err))
+				}
+			}
+			if acted {
+				visited++
+			}
 		}
-		if acted {
-			visited++
+		if !looked || len(due) < page {
+			if n := len(failed); n > maxRecoveryErrors {
+				errs = append(errs, fmt.Errorf("and %d more runs", n-maxRecoveryErrors))
+			}
+			return visited, errors.Join(errs...)
 		}
 	}
-	return visited, errors.Join(errs...)
 }
+
+// maxRecoveryErrors bounds what one pass of recovery reports.
+const maxRecoveryErrors = 10
 
 func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool, err error) {
 	var plan core.RecoveryPlan

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
@@ -184,6 +185,78 @@ func TestRecoverWhenTheQueueIsAway(t *testing.T) {
 	require.Equal(t, 1, w.queue.Len())
 	w.workAll()
 	require.Equal(t, core.RunCompleted, w.run(run.ID).Status)
+}
+
+// A clock that was ahead and is corrected does not put recovery off until then.
+func TestRecoverAfterAClockWasAhead(t *testing.T) {
+	t.Parallel()
+	for name, ahead := range map[string]time.Duration{"AYear": 365 * 24 * time.Hour, "AnHour": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, withPrice(0))
+			w.clock.Advance(ahead)
+			lost, dead := w.initiate(1), w.initiate(1)
+			deliveries, err := w.queue.Receive(w.ctx, 2)
+			require.NoError(t, err)
+			_, err = w.svc.Claim(w.ctx, []core.Job{deliveries[1].Job()}) // by a worker that dies
+			require.NoError(t, err)
+			for _, d := range deliveries {
+				require.NoError(t, d.Ack(w.ctx))
+			}
+			w.clock.Advance(-ahead)
+			for range int(min(ahead, time.Hour)/time.Minute) + 10 {
+				w.clock.Advance(time.Minute)
+				w.recover()
+				w.workAll()
+			}
+			require.Equal(t, core.RunCompleted, w.run(lost.ID).Status)
+			require.Equal(t, core.RunCompleted, w.run(dead.ID).Status)
+		})
+	}
+}
+
+// However many runs cannot be recovered, the others get their turn.
+func TestRecoverIsNotStarvedByFailingRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(0))
+	failing := map[core.RunID]bool{}
+	for range 25 {
+		failing[w.initiate(1).ID] = true
+	}
+	run := w.initiate(1)
+	for range 26 {
+		w.claimNext()
+	}
+	w.clock.Advance(w.svc.Options().Recovery.Lease)
+	w.faultyStore.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		return w.store.InTx(ctx, tenant, func(tx ports.Tx) error { return fn(failingTx{tx, failing}) })
+	})
+	acted, err := w.svc.Recover(w.ctx, 10)
+	require.ErrorIs(t, err, errStore)
+	require.ErrorContains(t, err, "and 15 more runs")
+	require.Equal(t, 1, acted)
+	require.Equal(t, "p", w.statuses(run.ID))
+}
+
+// What recovery dispatched anew is not waited for as long as what had been sent
+// again and again before: the process may have died before it enqueued.
+func TestRecoverAfterDyingBeforeItEnqueued(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.initiate(1)
+	policy := w.svc.Options().Recovery
+	for range 6 { // a long line: the job waits and is sent again, at growing distances
+		w.clock.Advance(policy.MaxRedispatchAfter)
+		w.recover()
+	}
+	w.claimNext()
+	w.clock.Advance(policy.Lease)
+	w.faultyQueue.set(func(context.Context, *memory.Queue, []core.Job) (int, error) { panic("killed") })
+	require.Panics(t, func() { w.recover() })
+	w.faultyQueue.heal()
+	w.clock.Advance(policy.RedispatchAfter)
+	w.recover()
+	require.Equal(t, 1, w.queue.Len())
 }
 
 // A stop between recovery's commit and its enqueueing does not keep the jobs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
@@ -57,8 +58,7 @@ func (w *Worker) claimLoop(ctx, working context.Context, jobs *sync.WaitGroup) e
 			w.pause(ctx)
 			continue
 		}
-		claimed := w.claim(ctx, deliveries)
-		for _, c := range claimed {
+		started := w.claim(ctx, deliveries, func(c app.Claimed) {
 			jobContext, cancel := context.WithCancel(working)
 			w.hold(c.Job, cancel)
 			jobs.Go(func() {
@@ -69,15 +69,17 @@ func (w *Worker) claimLoop(ctx, working context.Context, jobs *sync.WaitGroup) e
 				}()
 				w.work(jobContext, c)
 			})
-		}
-		free.giveBack(taken - len(claimed))
+		})
+		free.giveBack(taken - started)
 	}
 }
 
-// claim claims deliveries in groups of one run. A delivery is acked once its
-// claim is durable or it turned out to have no effect; if claiming failed it is
-// nacked, since then nobody knows.
-func (w *Worker) claim(ctx context.Context, deliveries []ports.Delivery) []app.Claimed {
+// claim claims deliveries in groups of one run, and starts the jobs of a group
+// before the next is claimed: a run that is locked must not let the leases of
+// others run out unused. A delivery is acked once its claim is durable or it
+// turned out to have no effect; if claiming failed it is nacked, since then nobody
+// knows.
+func (w *Worker) claim(ctx context.Context, deliveries []ports.Delivery, start func(app.Claimed)) (started int) {
 	jobs := make([]core.Job, len(deliveries))
 	byKey := make(map[heldKey][]ports.Delivery, len(deliveries)) // a queue may deliver twice at once
 	for i, d := range deliveries {
@@ -86,16 +88,17 @@ func (w *Worker) claim(ctx context.Context, deliveries []ports.Delivery) []app.C
 	}
 	// A stop must not leave in the dark whether a claim was made.
 	claiming := context.WithoutCancel(ctx)
-	var all []app.Claimed
+	faults := false
 	for _, group := range app.ByRun(jobs) {
 		claimed, err := w.svc.Claim(claiming, group)
-		if err != nil {
-			w.log.Error("claim failed, the jobs go back to the queue", "run", group[0].Run, "jobs", len(group), "error", err)
-			w.pause(ctx)
+		for _, c := range claimed {
+			start(c)
 		}
+		started += len(claimed)
 		tell := ports.Delivery.Ack
 		if err != nil {
-			tell = ports.Delivery.Nack
+			w.log.Error("claim failed, the jobs go back to the queue", "run", group[0].Run, "jobs", len(group), "error", err)
+			tell, faults = ports.Delivery.Nack, true
 		}
 		for _, job := range group {
 			for _, d := range byKey[keyOf(job)] {
@@ -104,9 +107,11 @@ func (w *Worker) claim(ctx context.Context, deliveries []ports.Delivery) []app.C
 				}
 			}
 		}
-		all = append(all, claimed...)
 	}
-	return all
+	if faults {
+		w.pause(ctx)
+	}
+	return started
 }
 
 func nackAll(ctx context.Context, deliveries []ports.Delivery) error {
@@ -117,110 +122,49 @@ func nackAll(ctx context.Context, deliveries []ports.Delivery) error {
 	return errors.Join(errs...)
 }
 
-// work executes one claimed job and sees to it that its result is recorded. If
-// ctx ends first (the lease is lost, or the worker stops), there is no result.
+// work executes one claimed job and sees to it that its result is recorded,
+// however long the store is away: what was worked for is given up only when the
+// lease is lost or the worker stops, which both end ctx.
 func (w *Worker) work(ctx context.Context, c app.Claimed) {
 	results, err := w.svc.Execute(ctx, c)
 	if err != nil {
 		return
 	}
-	o := outcome{core.Settlement{Job: c.Job, Results: results}, make(chan error, 1)}
-	for try := 1; ; try++ {
-		select {
-		case w.settling <- o:
-		case <-ctx.Done():
-			return
-		}
-		err := <-o.done
+	settlement := core.Settlement{Job: c.Job, Results: results}
+	for try := 1; ctx.Err() == nil; try++ {
+		err := w.settling.settle(ctx, settlement)
 		if err == nil {
 			return
 		}
-		log := w.log.With("tenant", c.Job.Tenant, "run", c.Job.Run, "job", c.Job.ID, "try", try, "error", err)
-		if try == settleTries {
-			log.Error("result not recorded; the job will be worked again when its lease has run out")
-			return
-		}
-		log.Warn("result not recorded, will try again")
+		w.log.Warn("result not recorded, will try again", "tenant", c.Job.Tenant, "run", c.Job.Run, "job", c.Job.ID, "try", try, "error", err)
 		w.pause(ctx)
 	}
 }
 
-// outcome is a result on its way to the store, and where its worker waits.
-type outcome struct {
-	settlement core.Settlement
-	done       chan error
-}
-
-// settleLoop records results. While one group is being written the next one
-// gathers, so groups grow with the load and nobody waits for company.
-func (w *Worker) settleLoop(ctx context.Context) {
-	for {
-		var group []outcome
-		select {
-		case o := <-w.settling:
-			group = append(group, o)
-		case <-ctx.Done():
-			return
-		}
-		for gathering := true; gathering; {
-			select {
-			case o := <-w.settling:
-				group = append(group, o)
-			default:
-				gathering = false
-			}
-		}
-		w.settle(ctx, group)
-	}
-}
-
-// settle writes a group run by run. If a run's group fails, its results are
-// written one by one, so that a bad one does not take the others with it.
-func (w *Worker) settle(ctx context.Context, group []outcome) {
-	ctx = context.WithoutCancel(ctx) // a result in hand is recorded even while stopping
-	runs := make(map[ports.RunKey][]outcome)
-	var order []ports.RunKey
-	for _, o := range group {
-		key := ports.RunKey{Tenant: o.settlement.Job.Tenant, Run: o.settlement.Job.Run}
-		if runs[key] == nil {
-			order = append(order, key)
-		}
-		runs[key] = append(runs[key], o)
-	}
-	for _, key := range order {
-		of := runs[key]
-		settlements := make([]core.Settlement, len(of))
-		for i, o := range of {
-			settlements[i] = o.settlement
-		}
-		err := w.svc.Settle(ctx, settlements)
-		for _, o := range of {
-			if err != nil && len(of) > 1 {
-				o.done <- w.svc.Settle(ctx, []core.Settlement{o.settlement})
-				continue
-			}
-			o.done <- err
-		}
-	}
-}
-
 // renewLoop extends the leases of everything that is being worked on, three
-// times per lease, so that two renewals may fail before one runs out.
+// times per lease, so that two renewals may fail before one runs out. Runs are
+// renewed side by side: one that is locked must not cost others their leases.
 func (w *Worker) renewLoop(ctx context.Context) {
 	interval := w.svc.Options().Recovery.Lease / 3
+	var renewals sync.WaitGroup
+	defer renewals.Wait()
 	for w.clock.Sleep(ctx, interval) == nil {
 		for _, group := range app.ByRun(w.heldJobs()) {
-			lost, err := w.svc.Renew(ctx, group)
-			if err != nil {
-				if ctx.Err() == nil {
-					w.log.Warn("leases not renewed, will try again", "run", group[0].Run, "jobs", len(group), "error", err)
-				}
-				continue
-			}
-			for _, job := range lost {
-				w.cancelJob(job)
-			}
+			renewals.Go(func() { w.renew(ctx, group, interval) })
 		}
+	}
+}
+
+func (w *Worker) renew(ctx context.Context, group []core.Job, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	lost, err := w.svc.Renew(ctx, group)
+	if err != nil {
+		w.log.Warn("leases not renewed, will try again", "run", group[0].Run, "jobs", len(group), "error", err)
+		return
+	}
+	for _, job := range lost {
+		w.cancelJob(job)
 	}
 }
 

@@ -47,14 +47,11 @@ func (o Options) withDefaults() Options {
 }
 
 const (
-	// recoverBatch bounds the runs that one look of recovery takes on.
-	recoverBatch = 100
+	// recoverPage bounds the runs that recovery asks for at a time.
+	recoverPage = 100
 	// faultPause is the wait after a fault of the store or the queue, so that
 	// an outage is not hammered.
 	faultPause = time.Second
-	// settleTries bounds the tries to record a result. Each is harmless to
-	// repeat; after the last, the lease runs out and the job is worked again.
-	settleTries = 10
 	// abandonAfter bounds the wait for executors that do not return when told to.
 	abandonAfter = 2 * time.Second
 	// handBackTimeout bounds the bookkeeping at the very end of a stop.
@@ -70,7 +67,7 @@ type Worker struct {
 	opts  Options
 	log   *slog.Logger
 
-	settling chan outcome
+	settling *settler
 	mu       sync.Mutex
 	held     map[heldKey]*heldJob // what this worker has claimed and not settled
 }
@@ -86,7 +83,7 @@ func New(svc *app.Service, feed ports.Feed, o Options) (*Worker, error) {
 	}
 	return &Worker{
 		svc: svc, feed: feed, clock: svc.Clock(), opts: o, log: o.Log,
-		settling: make(chan outcome), held: map[heldKey]*heldJob{},
+		settling: newSettler(svc), held: map[heldKey]*heldJob{},
 	}, nil
 }
 
@@ -103,7 +100,6 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	var loops, jobs sync.WaitGroup
 	loops.Go(func() { w.renewLoop(working) })
-	loops.Go(func() { w.settleLoop(working) })
 	loops.Go(func() { w.every(claiming, w.opts.RecoverEvery, "recovery", w.recover) })
 	loops.Go(func() { w.every(claiming, w.opts.RefillEvery, "refill", w.svc.Refill) })
 
@@ -179,14 +175,9 @@ func (w *Worker) every(ctx context.Context, d time.Duration, what string, do fun
 	}
 }
 
-// recover looks at due runs until none is left.
 func (w *Worker) recover(ctx context.Context) error {
-	for {
-		visited, err := w.svc.Recover(ctx, recoverBatch)
-		if err != nil || visited < recoverBatch {
-			return err
-		}
-	}
+	_, err := w.svc.Recover(ctx, recoverPage)
+	return err
 }
 
 // heldKey tells claims apart: a file is claimed at most once per epoch.

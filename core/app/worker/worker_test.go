@@ -36,12 +36,14 @@ type bench struct {
 // flakyStore fails transactions as told.
 type flakyStore struct {
 	*memory.Store
-	fail atomic.Int64 // transactions still to fail
+	fail  atomic.Int64 // transactions still to fail
+	begun atomic.Int64 // transactions that were begun
 }
 
 var errStore = errors.New("database unreachable")
 
 func (s *flakyStore) InTx(ctx context.Context, t core.TenantID, fn func(ports.Tx) error) error {
+	s.begun.Add(1)
 	if s.fail.Add(-1) >= 0 {
 		return errStore
 	}
@@ -253,6 +255,76 @@ func TestWorkerRecoversWhatADeadWorkerLeft(t *testing.T) {
 		return b.run(id).Status.Closed()
 	})
 	require.Equal(t, core.RunCompleted, b.run(id).Status)
+}
+
+// lockRun holds a run's row until free is called.
+func (b *bench) lockRun(id core.RunID) (free func()) {
+	b.t.Helper()
+	locked, end := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = b.store.Store.InTx(context.Background(), tenant, func(tx ports.Tx) error { // rolled back: nothing to tell
+			_, err := tx.Runs().GetForUpdate(context.Background(), id)
+			close(locked)
+			<-end
+			return errors.Join(err, errors.New("roll back"))
+		})
+	}()
+	<-locked
+	free = sync.OnceFunc(func() { close(end) })
+	b.t.Cleanup(free)
+	return free
+}
+
+// A run whose row is held keeps no other run from being worked: neither from
+// being started once it is claimed, nor from being settled.
+func TestWorkerIsNotHeldUpByALockedRun(t *testing.T) {
+	t.Parallel()
+	gates := map[core.RunID]chan struct{}{"run-1": make(chan struct{}), "run-2": make(chan struct{})}
+	started := make(chan core.RunID, 10)
+	b := newBench(t, ports.ExecutorFunc(func(ctx context.Context, task ports.Task) ([]core.FileResult, error) {
+		started <- task.Job.Run
+		select {
+		case <-gates[task.Job.Run]:
+		case <-ctx.Done():
+		}
+		return completed(task), ctx.Err()
+	}))
+	first, second := b.initiate(1), b.initiate(1)
+	free := b.lockRun(second)
+	b.start(worker.Options{Concurrency: 4, RecoverEvery: 24 * time.Hour})
+	require.Equal(t, first, <-started, "claimed, and not started because another run's claim waits")
+	free()
+	require.Equal(t, second, <-started)
+
+	free = b.lockRun(first)
+	before := b.store.begun.Load()
+	close(gates[first])
+	b.eventually("the first run's result waits for the lock", func() bool { return b.store.begun.Load() > before })
+	close(gates[second])
+	b.eventuallyClosed(second, core.RunCompleted)
+	free()
+	b.eventuallyClosed(first, core.RunCompleted)
+}
+
+// A result in hand is recorded however long the store is away; nothing is
+// executed twice for it.
+func TestWorkerKeepsResultsThroughAnOutage(t *testing.T) {
+	t.Parallel()
+	var executed atomic.Int64
+	var b *bench
+	b = newBench(t, ports.ExecutorFunc(func(_ context.Context, task ports.Task) ([]core.FileResult, error) {
+		executed.Add(1)
+		b.store.fail.Store(40) // the store goes away while the work is done
+		return completed(task), nil
+	}))
+	id := b.initiate(1)
+	b.start(worker.Options{Concurrency: 1, RecoverEvery: 24 * time.Hour})
+	b.eventually("run closes", func() bool {
+		b.clock.Advance(time.Second)
+		return b.run(id).Status.Closed()
+	})
+	require.Equal(t, core.RunCompleted, b.run(id).Status)
+	require.Equal(t, int64(1), executed.Load())
 }
 
 func TestWorkerStop(t *testing.T) {
