@@ -1,6 +1,9 @@
 package core
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Role is what a caller may do.
 type Role string
@@ -57,6 +60,14 @@ func allowed(role Role, action Action) bool {
 	}
 }
 
+// whoMay names the least role that may do it.
+func whoMay(action Action) string {
+	if allowed(RoleCustomerAdmin, action) {
+		return "a customer_admin of the tenant"
+	}
+	return "a bubble_admin, who operates the platform"
+}
+
 // Authorize decides whether the actor may do that to what the owner has. The
 // tenant is looked at before the role, in the order of spec 3.1: CodeWrongTenant
 // for another tenant's (a platform admin acts for every tenant), then
@@ -68,7 +79,7 @@ func Authorize(actor Actor, action Action, owner TenantID) error {
 	if !allowed(actor.Role, action) {
 		return &Error{
 			Code:    CodeRoleNotAllowed,
-			Message: fmt.Sprintf("role %q may not %s; ask an administrator", actor.Role, action),
+			Message: fmt.Sprintf("%s is not for role %q; ask %s", strings.ReplaceAll(string(action), "_", " "), actor.Role, whoMay(action)),
 		}
 	}
 	return nil

@@ -66,6 +66,22 @@ func (c *serveCmd) check() error {
 	if c.Lease < time.Second {
 		wrong = append(wrong, fmt.Errorf("--lease %s is too short to be renewed in time; use 1s or more", c.Lease))
 	}
+	for _, n := range []struct {
+		flag  string
+		value int64
+		least int64
+	}{
+		{"--workers", int64(c.Workers), 1},
+		{"--redeliveries", int64(c.Redeliveries), 0},
+		{"--max-files", int64(c.MaxFiles), 1},
+		{"--max-file-bytes", c.MaxFileBytes, 1},
+		{"--max-upload-bytes", c.MaxUploadBytes, 1},
+		{"--db-max-conns", int64(c.DBMaxConns), 1},
+	} {
+		if n.value < n.least {
+			wrong = append(wrong, fmt.Errorf("%s must be %d or more, not %d", n.flag, n.least, n.value))
+		}
+	}
 	return errors.Join(wrong...)
 }
 

@@ -54,6 +54,19 @@ func (f databaseFlags) connect(ctx context.Context) (*pgxpool.Pool, *postgres.St
 // defaultFiles is the folder for uploaded files beside a database.
 const defaultFiles = "data/files"
 
+// connectMigrated is connect for a command that reads what is kept.
+func (f databaseFlags) connectMigrated(ctx context.Context) (*pgxpool.Pool, *postgres.Store, error) {
+	pool, store, err := f.connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := prepareSchema(ctx, pool, false, nil); err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return pool, store, nil
+}
+
 // backend is where a server keeps everything.
 type backend struct {
 	store   ports.Store
@@ -79,7 +92,7 @@ func (c *serveCmd) backend(ctx context.Context, log *slog.Logger) (_ backend, er
 	}
 	files, err := openFiles(ctx, cmp.Or(c.Files, defaultFiles))
 	if err != nil {
-		return backend{}, err
+		return backend{}, fmt.Errorf("cannot keep uploaded files: %w; choose another place with --files", err)
 	}
 	pool, store, err := c.connect(ctx)
 	if err != nil {
@@ -119,7 +132,7 @@ func prepareSchema(ctx context.Context, pool *pgxpool.Pool, migrate bool, log *s
 	}
 	for _, m := range steps {
 		if m.AppliedAt.IsZero() {
-			return fmt.Errorf("the database lacks migration %s; run 'server migrate', or start without --no-migrate", m.Name)
+			return fmt.Errorf("the database lacks migration %s; run 'server migrate'", m.Name)
 		}
 	}
 	return nil

@@ -13,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -215,6 +217,14 @@ func (j *journey) call(method, path, contentType string, body io.Reader, want in
 	return json.Unmarshal(answer, into)
 }
 
+// configures reports whether a variable would configure the server: the demo is
+// one of its own, whatever is configured here.
+func configures(variable string) bool {
+	name, _, _ := strings.Cut(variable, "=")
+	return name == "DATABASE_URL" || strings.HasPrefix(name, "LLM_") ||
+		strings.HasPrefix(name, "REDRIVE_") && !strings.HasPrefix(name, "REDRIVE_TEST_")
+}
+
 var listening = regexp.MustCompile(`Redrive is running at (http://[0-9.:]+)\.`)
 
 // startServer starts this program as a demo server on a free port and waits
@@ -225,7 +235,7 @@ func startServer(ctx context.Context, secret string) (*exec.Cmd, string, error) 
 		return nil, "", err
 	}
 	server := exec.CommandContext(ctx, self, "serve", "--demo", "--listen=127.0.0.1:0", "--log-level=error") //nolint:gosec // it is this very program
-	server.Env = append(os.Environ(), "REDRIVE_JWT_SECRET="+secret, "LLM_BASE_URL=", "DATABASE_URL=")        // a demo of its own, whatever is configured
+	server.Env = append(slices.DeleteFunc(os.Environ(), configures), "REDRIVE_JWT_SECRET="+secret)
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 	server.WaitDelay = shutdownTimeout
 	server.Stderr = os.Stderr

@@ -41,7 +41,7 @@ type ledgerCheckCmd struct{ ledgerScope }
 // Run prints a line for each tenant and one for each difference, and fails if
 // there is any.
 func (c *ledgerCheckCmd) Run(ctx context.Context, to streams) error {
-	pool, store, err := c.connect(ctx)
+	pool, store, err := c.connectMigrated(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ type ledgerExportCmd struct {
 
 // Run writes every entry, tenant by tenant, each in the order of its ledger.
 func (c *ledgerExportCmd) Run(ctx context.Context, to streams) error {
-	pool, store, err := c.connect(ctx)
+	pool, store, err := c.connectMigrated(ctx)
 	if err != nil {
 		return err
 	}

@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	}
 	for _, variable := range os.Environ() {
 		// What is configured outside is not for the tests, nor for their children.
-		name, _, _ := strings.Cut(variable, "=")
-		if name == "DATABASE_URL" || strings.HasPrefix(name, "LLM_") || strings.HasPrefix(name, "REDRIVE_") && name != "REDRIVE_TEST_DATABASE_URL" {
+		if configures(variable) {
+			name, _, _ := strings.Cut(variable, "=")
 			if err := os.Unsetenv(name); err != nil {
 				panic(err)
 			}
@@ -237,7 +237,10 @@ func TestCommandLine(t *testing.T) {
 		"BadAddress":      {[]string{"serve", "--demo", "--listen=nowhere:x"}, 1, "--listen"},
 		"FilesAlone":      {[]string{"serve", "--demo", "--files=/tmp"}, 1, "DATABASE_URL"},
 		"ShortLease":      {[]string{"serve", "--demo", "--lease=1ms"}, 1, "--lease"},
-		"NoWorkers":       {[]string{"serve", "--demo", "--workers=-1"}, 1, "Concurrency"},
+		"NoWorkers":       {[]string{"serve", "--demo", "--workers=0"}, 1, "--workers"},
+		"NoFiles":         {[]string{"serve", "--demo", "--max-files=0"}, 1, "--max-files"},
+		"Redeliveries":    {[]string{"serve", "--demo", "--redeliveries=-1"}, 1, "--redeliveries"},
+		"FilesNotAllowed": {[]string{"serve", "--demo", "--database-url=postgres://127.0.0.1:1/x", "--files=/proc/nowhere"}, 1, "--files"},
 		"TokenBadRole":    {[]string{"token", "--jwt-secret=" + secret, "--subject=x", "--role=king"}, 2, "bubble_admin"},
 		"TokenWithoutKey": {[]string{"token", "--subject=x", "--role=bubble_admin"}, 1, "REDRIVE_JWT_SECRET"},
 	} {
