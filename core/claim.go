@@ -7,7 +7,7 @@ import "time"
 type DropReason string
 
 const (
-	DropRunUnknown DropReason = "run_unknown" // no such run of this tenant, or the job names files that it has not
+	DropRunUnknown DropReason = "run_unknown" // no such run of this tenant, or a job that it does not have
 	DropRunClosed  DropReason = "run_closed"  // the run is not RUNNING
 	DropStaleEpoch DropReason = "stale_epoch" // the files have been dispatched anew, or were compensated
 	DropNotPending DropReason = "not_pending" // claimed before: a second delivery
@@ -92,7 +92,7 @@ func match(run Run, job Job, rows map[int]*File, want FileStatus) ([]*File, Drop
 		return nil, DropRunClosed
 	}
 	files, ok := filesOf(job, rows)
-	if !ok {
+	if !ok || !job.fits(run) {
 		return nil, DropRunUnknown
 	}
 	for _, f := range files {

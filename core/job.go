@@ -58,6 +58,15 @@ func JobsOf(r Run, files []File) ([]Job, error) {
 	return jobs, nil
 }
 
+// fits reports whether the run has such a job. A message that merges two files
+// into one job would be counted once and waited for twice.
+func (j Job) fits(r Run) bool {
+	if r.Mode == ModeBatch {
+		return j.ID == BatchJobID(r.ID)
+	}
+	return len(j.Files) == 1 && j.ID == FileJobID(r.ID, j.Files[0])
+}
+
 // FileIndexes lists the files of all these jobs.
 func FileIndexes(jobs []Job) []int {
 	indexes := make([]int, 0, len(jobs))

@@ -236,7 +236,7 @@ func (x *bench) explain(b *testing.B) {
 		`SELECT EXISTS (SELECT FROM files WHERE tenant_id = 'bench-0' AND run_id = 'run-0-1000' AND retry_attempt >= 3 AND status IN ('failed', 'pending'))`,
 		`SELECT * FROM runs WHERE tenant_id = 'bench-0' ORDER BY created_at DESC, run_id DESC LIMIT 20`,
 		`SELECT * FROM runs WHERE tenant_id = 'bench-0' AND status = 'RUNNING' ORDER BY created_at DESC, run_id DESC LIMIT 20`,
-		`SELECT tenant_id, run_id FROM runs WHERE status = 'RUNNING' AND recover_at <= now() ORDER BY recover_at, run_id LIMIT 100`,
+		`SELECT tenant_id, run_id FROM runs WHERE status = 'RUNNING' AND (recover_at <= now() OR recover_at > now() + interval '24 hours') ORDER BY recover_at, run_id LIMIT 100`,
 		`SELECT * FROM ledger WHERE tenant_id = 'bench-0' AND key = 'charge/run-0-1000/0'`,
 		`SELECT * FROM ledger WHERE tenant_id = 'bench-0' AND seq > 1000 ORDER BY seq LIMIT 100`,
 		`SELECT * FROM attempt_files WHERE tenant_id = 'bench-0' AND run_id = 'run-0-1000' AND attempt = 0 ORDER BY attempt, index`,

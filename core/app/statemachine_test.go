@@ -98,6 +98,8 @@ func (m *machine) tolerate(t *rapid.T, before state, err error) {
 	}
 }
 
+// pick chooses a run. Skip, here and below, is rapid's: the operation does not
+// apply now, and another one is drawn.
 func (m *machine) pick(t *rapid.T) core.RunID {
 	if len(m.runs) == 0 {
 		t.Skip("no run yet")

@@ -31,9 +31,10 @@ func TestDeliveriesWithoutEffect(t *testing.T) {
 		require.Equal(t, before, w.state())
 	}
 	dropped(t, jobs[0]) // delivered twice
-	unknown, foreign, missing, newer := jobs[1], jobs[1], jobs[1], jobs[1]
+	unknown, foreign, missing, newer, merged, renamed := jobs[1], jobs[1], jobs[1], jobs[1], jobs[1], jobs[1]
 	unknown.Run, foreign.Tenant, missing.Files, newer.Epoch = "nothing", globex, []int{7}, 99
-	for _, job := range []core.Job{unknown, foreign, missing, newer} {
+	merged.Files, renamed.ID = []int{0, 1}, jobs[0].ID
+	for _, job := range []core.Job{unknown, foreign, missing, newer, merged, renamed} {
 		dropped(t, job)
 	}
 	w.settle(first, 'c')
