@@ -129,7 +129,7 @@ func statusFor(t core.Tally) core.RunStatus {
 
 // jobFor is the per-file job of one file under its present epoch.
 func jobFor(r core.Run, f core.File) core.Job {
-	return core.Job{Tenant: r.Tenant, Run: r.ID, Epoch: f.Epoch, ID: core.FileJobID(r.ID, f.Index), Files: []int{f.Index}}
+	return core.Job{Tenant: r.Tenant, Run: r.ID, Epoch: f.Epoch, ID: core.FileJobID(r.ID, f.Index), Template: r.Template, Files: []int{f.Index}}
 }
 
 // overlay writes a plan's files over the rows, as a store would.

@@ -42,15 +42,15 @@ func TestPlanRun(t *testing.T) {
 			Run: run1, Attempt: 0, Actor: admin, At: t0,
 		}}, plan.Charge)
 		require.Equal(t, []core.Job{
-			{Tenant: acme, Run: run1, Epoch: 1, ID: "run-1:file:0", Files: []int{0}},
-			{Tenant: acme, Run: run1, Epoch: 1, ID: "run-1:file:1", Files: []int{1}},
+			{Tenant: acme, Run: run1, Epoch: 1, ID: "run-1:file:0", Template: "invoices", Files: []int{0}},
+			{Tenant: acme, Run: run1, Epoch: 1, ID: "run-1:file:1", Template: "invoices", Files: []int{1}},
 		}, plan.Jobs)
 	})
 	t.Run("Batch", func(t *testing.T) {
 		t.Parallel()
 		plan, err := core.PlanRun(newRun(3), inMode(published(5), core.ModeBatch), balanceOf(15, 0), t0)
 		require.NoError(t, err)
-		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 1, ID: "run-1", Files: []int{0, 1, 2}}}, plan.Jobs)
+		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 1, ID: "run-1", Template: "invoices", Files: []int{0, 1, 2}}}, plan.Jobs)
 		require.Equal(t, 1, plan.Run.TotalJobs)
 		require.Equal(t, 1, plan.Run.AttemptJobs)
 		require.Equal(t, 1, plan.Attempt.Jobs)

@@ -17,6 +17,9 @@ type Job struct {
 	Epoch  Epoch
 	ID     JobID
 	Files  []int // indexes, ascending
+	// Template is the run's. Limits of concurrency go by it before the job is
+	// claimed; empty if an older version sent the job. Nothing is decided by it.
+	Template TemplateID
 }
 
 // FileJobID is the ID of the job of one file: {runId}:file:{index}.
@@ -35,7 +38,10 @@ func JobsOf(r Run, files []File) ([]Job, error) {
 		return nil, nil
 	}
 	if r.Mode == ModeBatch {
-		job := Job{Tenant: r.Tenant, Run: r.ID, Epoch: files[0].Epoch, ID: BatchJobID(r.ID), Files: make([]int, 0, len(files))}
+		job := Job{
+			Tenant: r.Tenant, Run: r.ID, Epoch: files[0].Epoch, ID: BatchJobID(r.ID), Template: r.Template,
+			Files: make([]int, 0, len(files)),
+		}
 		for i := range files {
 			if files[i].Epoch != job.Epoch {
 				return nil, fmt.Errorf("files %d and %d of batch run %s have epochs %d and %d; they must be dispatched together",
@@ -52,7 +58,8 @@ func JobsOf(r Run, files []File) ([]Job, error) {
 		indexes[i] = files[i].Index
 		jobs[i] = Job{
 			Tenant: r.Tenant, Run: r.ID, Epoch: files[i].Epoch,
-			ID: FileJobID(r.ID, files[i].Index), Files: indexes[i : i+1 : i+1],
+			ID: FileJobID(r.ID, files[i].Index), Template: r.Template,
+			Files: indexes[i : i+1 : i+1],
 		}
 	}
 	return jobs, nil

@@ -29,8 +29,8 @@ func TestJobsOf(t *testing.T) {
 		jobs, err := core.JobsOf(runningOver(files, core.ModePerFile), own)
 		require.NoError(t, err)
 		require.Equal(t, []core.Job{
-			{Tenant: acme, Run: run1, Epoch: 9, ID: "run-1:file:2", Files: []int{2}},
-			{Tenant: acme, Run: run1, Epoch: 4, ID: "run-1:file:0", Files: []int{0}},
+			{Tenant: acme, Run: run1, Epoch: 9, ID: "run-1:file:2", Template: "invoices", Files: []int{2}},
+			{Tenant: acme, Run: run1, Epoch: 4, ID: "run-1:file:0", Template: "invoices", Files: []int{0}},
 		}, jobs)
 		require.Equal(t, []int{2, 0}, core.FileIndexes(jobs))
 
@@ -41,7 +41,7 @@ func TestJobsOf(t *testing.T) {
 		t.Parallel()
 		jobs, err := core.JobsOf(runningOver(files, core.ModeBatch), []core.File{files[2], files[0], files[1]})
 		require.NoError(t, err)
-		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 4, ID: "run-1", Files: []int{0, 1, 2}}}, jobs)
+		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 4, ID: "run-1", Template: "invoices", Files: []int{0, 1, 2}}}, jobs)
 		require.Equal(t, []int{0, 1, 2}, core.FileIndexes(jobs))
 	})
 	t.Run("Batch/EpochsDiffer", func(t *testing.T) {

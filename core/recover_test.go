@@ -78,7 +78,7 @@ func TestRecoverExpiredLeases(t *testing.T) {
 		files := filesIn(core.FileProcessing, core.FileProcessing)
 		plan, err := core.PlanRecovery(runningOver(files, core.ModeBatch), files, now, policy)
 		require.NoError(t, err)
-		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 2, ID: "run-1", Files: []int{0, 1}}}, plan.Jobs)
+		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 2, ID: "run-1", Template: "invoices", Files: []int{0, 1}}}, plan.Jobs)
 		require.Equal(t, 2, plan.Expired)
 	})
 	t.Run("LeaseThatHoldsIsLeftAlone", func(t *testing.T) {

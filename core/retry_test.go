@@ -61,9 +61,9 @@ func TestPlanRetry(t *testing.T) {
 			Run: run1, Attempt: 5, Actor: admin, At: t1,
 		}}, plan.Charge)
 		require.Equal(t, []core.Job{
-			{Tenant: acme, Run: run1, Epoch: 10, ID: "run-1:file:1", Files: []int{1}},
-			{Tenant: acme, Run: run1, Epoch: 10, ID: "run-1:file:3", Files: []int{3}},
-			{Tenant: acme, Run: run1, Epoch: 10, ID: "run-1:file:4", Files: []int{4}},
+			{Tenant: acme, Run: run1, Epoch: 10, ID: "run-1:file:1", Template: "invoices", Files: []int{1}},
+			{Tenant: acme, Run: run1, Epoch: 10, ID: "run-1:file:3", Template: "invoices", Files: []int{3}},
+			{Tenant: acme, Run: run1, Epoch: 10, ID: "run-1:file:4", Template: "invoices", Files: []int{4}},
 		}, plan.Jobs)
 		require.Equal(t, 2, plan.Charged)
 		require.Equal(t, 1, plan.Free)
@@ -75,7 +75,7 @@ func TestPlanRetry(t *testing.T) {
 		files := filesIn(core.FileFailed, core.FileCompleted, core.FileFailed)
 		plan, err := core.PlanRetry(closedOver(files, core.ModeBatch), files, balanceOf(10, 0), inMode(published(5), core.ModeBatch), admin, t1)
 		require.NoError(t, err)
-		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 2, ID: "run-1", Files: []int{0, 2}}}, plan.Jobs)
+		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 2, ID: "run-1", Template: "invoices", Files: []int{0, 2}}}, plan.Jobs)
 		require.Equal(t, 1, plan.Run.AttemptJobs)
 		require.Equal(t, 1, plan.Attempt.Jobs)
 	})

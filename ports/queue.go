@@ -3,6 +3,7 @@ package ports
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/redrive/redrive/core"
 )
@@ -26,7 +27,30 @@ type Feed interface {
 	// Receive waits for at least one job and gives at most limit. It fails with
 	// ctx's error, or ErrClosed. Several goroutines may receive at once; a
 	// delivery goes to one of them.
-	Receive(ctx context.Context, limit int) ([]Delivery, error)
+	//
+	// skip names what to leave in the queue for now. A feed that cannot look past
+	// the head of a line may deliver it nevertheless, or wait with what is behind
+	// it. Whoever wants to skip something else cancels ctx and receives anew.
+	Receive(ctx context.Context, limit int, skip Skip) ([]Delivery, error)
+}
+
+// Skip names jobs that a worker does not want now: those of a tenant or template
+// that is at its limit of concurrency, or whose executor is down. The zero value
+// skips nothing.
+type Skip struct {
+	Tenants   []core.TenantID
+	Templates []TemplateKey
+}
+
+// Skips reports whether the job is one of those.
+func (s Skip) Skips(j core.Job) bool {
+	return slices.Contains(s.Tenants, j.Tenant) || slices.Contains(s.Templates, TemplateKey{j.Tenant, j.Template})
+}
+
+// TemplateKey names a template with its tenant.
+type TemplateKey struct {
+	Tenant   core.TenantID
+	Template core.TemplateID
 }
 
 // Delivery is one job in a worker's hands. Ack it once the claim is durable (or

@@ -65,7 +65,7 @@ func TestInitiate(t *testing.T) {
 		require.Equal(t, http.StatusCreated, got.status, got.text())
 		require.Equal(t, 1, got.int("totalJobs"))
 		require.Equal(t, []core.Job{{
-			Tenant: acme, Run: core.RunID(got.str("id")), Epoch: 1, ID: core.JobID(got.str("id")), Files: []int{0, 1, 2},
+			Tenant: acme, Run: core.RunID(got.str("id")), Epoch: 1, ID: core.JobID(got.str("id")), Template: "all", Files: []int{0, 1, 2},
 		}}, w.queue.Waiting())
 	})
 

@@ -166,7 +166,7 @@ func (w *world) closed(names ...string) string {
 func (w *world) work() {
 	w.t.Helper()
 	for w.queue.Len() > 0 {
-		deliveries, err := w.queue.Receive(w.t.Context(), 1)
+		deliveries, err := w.queue.Receive(w.t.Context(), 1, ports.Skip{})
 		require.NoError(w.t, err)
 		for _, d := range deliveries {
 			require.NoError(w.t, w.svc.Work(w.t.Context(), d))

@@ -16,6 +16,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/ports"
 )
 
 // recordingClock stands still, and a sleep moves it at once and is noted down.
@@ -115,7 +116,7 @@ func (s *service) initiate(files ...string) core.RunID {
 func (s *service) work() {
 	s.t.Helper()
 	for s.queue.Len() > 0 {
-		deliveries, err := s.queue.Receive(s.t.Context(), 1)
+		deliveries, err := s.queue.Receive(s.t.Context(), 1, ports.Skip{})
 		require.NoError(s.t, err)
 		for _, d := range deliveries {
 			require.NoError(s.t, s.app.Work(s.t.Context(), d))
@@ -256,7 +257,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		require.NoError(t, err)
 		run, err := s.app.Initiate(t.Context(), admin, app.InitiateRequest{Tenant: tenant, Template: "summary", Files: []core.NewFile{file}})
 		require.NoError(t, err)
-		deliveries, err := s.queue.Receive(t.Context(), 1)
+		deliveries, err := s.queue.Receive(t.Context(), 1, ports.Skip{})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)

@@ -59,13 +59,13 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	return len(jobs), nil
 }
 
-// Receive implements ports.Feed.
-func (q *Queue) Receive(ctx context.Context, limit int) ([]ports.Delivery, error) {
+// Receive implements ports.Feed. It looks past everything that is skipped.
+func (q *Queue) Receive(ctx context.Context, limit int, skip ports.Skip) ([]ports.Delivery, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		got, changed, err := q.take(limit)
+		got, changed, err := q.take(limit, skip)
 		if err != nil || len(got) > 0 {
 			return got, err
 		}
@@ -76,20 +76,28 @@ func (q *Queue) Receive(ctx context.Context, limit int) ([]ports.Delivery, error
 	}
 }
 
-func (q *Queue) take(limit int) ([]ports.Delivery, <-chan struct{}, error) {
+func (q *Queue) take(limit int, skip ports.Skip) ([]ports.Delivery, <-chan struct{}, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
 		return nil, nil, ports.ErrClosed
 	}
-	n := min(max(limit, 1), len(q.waiting))
-	got := make([]ports.Delivery, n)
-	for i, d := range q.waiting[:n] {
+	limit = max(limit, 1)
+	got := make([]ports.Delivery, 0, min(limit, len(q.waiting)))
+	var passed []*delivery // over, to stay at the head
+	looked := 0
+	for ; looked < len(q.waiting) && len(got) < limit; looked++ {
+		d := q.waiting[looked]
+		if skip.Skips(d.job) {
+			passed = append(passed, d)
+			continue
+		}
 		d.out = true
-		got[i] = d
+		got = append(got, d)
 	}
-	clear(q.waiting[:n]) // or the delivered would be kept alive by the array
-	q.waiting = q.waiting[n:]
+	copy(q.waiting[len(got):looked], passed)
+	clear(q.waiting[:len(got)]) // or the delivered would be kept alive by the array
+	q.waiting = q.waiting[len(got):]
 	return got, q.changed, nil
 }
 

@@ -120,7 +120,7 @@ func (w *world) settle(t testing.TB, run core.Run, outcome func(i int) core.Outc
 	var jobs []core.Job
 	for _, f := range w.files(t, run.ID) {
 		if f.Status == core.FilePending && outcome(f.Index) != "" {
-			jobs = append(jobs, core.Job{Tenant: run.Tenant, Run: run.ID, Epoch: f.Epoch, ID: core.FileJobID(run.ID, f.Index), Files: []int{f.Index}})
+			jobs = append(jobs, core.Job{Tenant: run.Tenant, Run: run.ID, Epoch: f.Epoch, ID: core.FileJobID(run.ID, f.Index), Template: run.Template, Files: []int{f.Index}})
 		}
 	}
 	claimed, err := w.Claim(t.Context(), jobs)
@@ -208,7 +208,7 @@ func (q *flakyQueue) failWith(fail func() error) {
 func (q *flakyQueue) drain(t testing.TB) []core.Job {
 	t.Helper()
 	for q.Len() > 0 {
-		deliveries, err := q.Receive(t.Context(), 1000)
+		deliveries, err := q.Receive(t.Context(), 1000, ports.Skip{})
 		require.NoError(t, err)
 		for _, d := range deliveries {
 			require.NoError(t, d.Ack(t.Context()))

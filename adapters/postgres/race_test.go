@@ -102,7 +102,7 @@ func TestMixedRace(t *testing.T) {
 	for i := range workers {
 		working.Go(func() {
 			for {
-				deliveries, err := w.queue.Receive(stop, 3)
+				deliveries, err := w.queue.Receive(stop, 3, ports.Skip{})
 				if err != nil {
 					return // stopped
 				}

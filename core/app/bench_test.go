@@ -63,7 +63,7 @@ func BenchmarkRun(b *testing.B) {
 
 func benchWork(b *testing.B, w *world, svc *app.Service) {
 	for w.queue.Len() > 0 {
-		deliveries, err := w.queue.Receive(w.ctx, 100)
+		deliveries, err := w.queue.Receive(w.ctx, 100, ports.Skip{})
 		require.NoError(b, err)
 		for _, d := range deliveries {
 			require.NoError(b, svc.Work(w.ctx, d))

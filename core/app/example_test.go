@@ -81,7 +81,7 @@ func upload(ctx context.Context, redrive *app.Service, names ...string) []core.N
 
 func work(ctx context.Context, redrive *app.Service, queue *memory.Queue, run core.RunID) {
 	for queue.Len() > 0 {
-		deliveries, err := queue.Receive(ctx, 1)
+		deliveries, err := queue.Receive(ctx, 1, ports.Skip{})
 		must(err)
 		must(redrive.Work(ctx, deliveries[0]))
 	}

@@ -24,7 +24,7 @@ func (w *world) recover() int {
 // claimNext claims the next job of the queue for a worker that then may die.
 func (w *world) claimNext() app.Claimed {
 	w.t.Helper()
-	deliveries, err := w.queue.Receive(w.ctx, 1)
+	deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 	require.NoError(w.t, err)
 	claimed, err := w.svc.Claim(w.ctx, []core.Job{deliveries[0].Job()})
 	require.NoError(w.t, err)
@@ -152,7 +152,7 @@ func TestRecoverLostMessages(t *testing.T) {
 	var sent []time.Duration
 	for w.clock.Now().Before(began.Add(90 * time.Minute)) {
 		for w.queue.Len() > 0 {
-			deliveries, err := w.queue.Receive(w.ctx, 1)
+			deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 			require.NoError(t, err)
 			require.NoError(t, deliveries[0].Ack(w.ctx)) // and that was that
 			sent = append(sent, w.clock.Now().Sub(began))
@@ -196,7 +196,7 @@ func TestRecoverAfterAClockWasAhead(t *testing.T) {
 			w := newWorld(t, withPrice(0))
 			w.clock.Advance(ahead)
 			lost, dead := w.initiate(1), w.initiate(1)
-			deliveries, err := w.queue.Receive(w.ctx, 2)
+			deliveries, err := w.queue.Receive(w.ctx, 2, ports.Skip{})
 			require.NoError(t, err)
 			_, err = w.svc.Claim(w.ctx, []core.Job{deliveries[1].Job()}) // by a worker that dies
 			require.NoError(t, err)

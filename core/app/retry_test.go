@@ -43,9 +43,9 @@ func TestRetryFailed(t *testing.T) {
 			require.Equal(t, 1, f.RetryAttempt)
 		}
 		require.Equal(t, []core.Job{
-			{Tenant: acme, Run: run.ID, Epoch: run.Epoch, ID: core.JobID(run.ID + ":file:3"), Files: []int{3}},
-			{Tenant: acme, Run: run.ID, Epoch: run.Epoch, ID: core.JobID(run.ID + ":file:4"), Files: []int{4}},
-			{Tenant: acme, Run: run.ID, Epoch: run.Epoch, ID: core.JobID(run.ID + ":file:5"), Files: []int{5}},
+			{Tenant: acme, Run: run.ID, Epoch: run.Epoch, ID: core.JobID(run.ID + ":file:3"), Template: template, Files: []int{3}},
+			{Tenant: acme, Run: run.ID, Epoch: run.Epoch, ID: core.JobID(run.ID + ":file:4"), Template: template, Files: []int{4}},
+			{Tenant: acme, Run: run.ID, Epoch: run.Epoch, ID: core.JobID(run.ID + ":file:5"), Template: template, Files: []int{5}},
 		}, w.queue.Waiting())
 
 		w.script.set("")
@@ -187,7 +187,7 @@ func TestRetryFailed(t *testing.T) {
 		require.Equal(t, core.RunCompletedWithErrors, run.Status)
 		after := w.continueRun(run.ID)
 		require.Equal(t, []core.Job{
-			{Tenant: acme, Run: run.ID, Epoch: after.Epoch, ID: core.JobID(run.ID), Files: []int{1, 3, 4}},
+			{Tenant: acme, Run: run.ID, Epoch: after.Epoch, ID: core.JobID(run.ID), Template: template, Files: []int{1, 3, 4}},
 		}, w.queue.Waiting())
 		w.requireBalance(100-50-30, 50)
 		w.script.set("")

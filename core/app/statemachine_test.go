@@ -162,11 +162,11 @@ func (m *machine) receive(t *rapid.T) ports.Delivery {
 		t.Skip("queue is empty")
 	}
 	for range rapid.IntRange(0, m.queue.Len()-1).Draw(t, "skipped") {
-		deliveries, err := m.queue.Receive(m.ctx, 1)
+		deliveries, err := m.queue.Receive(m.ctx, 1, ports.Skip{})
 		require.NoError(t, err)
 		require.NoError(t, deliveries[0].Nack(m.ctx))
 	}
-	deliveries, err := m.queue.Receive(m.ctx, 1)
+	deliveries, err := m.queue.Receive(m.ctx, 1, ports.Skip{})
 	require.NoError(t, err)
 	return deliveries[0]
 }

@@ -148,7 +148,7 @@ func (w *world) initiate(n int) core.Run {
 func (w *world) workAll() {
 	w.t.Helper()
 	for w.queue.Len() > 0 {
-		deliveries, err := w.queue.Receive(w.ctx, 1)
+		deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 		require.NoError(w.t, err)
 		require.NoError(w.t, w.svc.Work(w.ctx, deliveries[0]))
 	}
@@ -170,7 +170,7 @@ func (w *world) mixedRun(outcomes string) core.Run {
 	w.script.set(strings.ReplaceAll(outcomes, "p", "c"))
 	run := w.initiate(len(outcomes))
 	for range len(outcomes) {
-		deliveries, err := w.queue.Receive(w.ctx, 1)
+		deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 		require.NoError(w.t, err)
 		if job := deliveries[0].Job(); outcomes[job.Files[0]] != 'p' {
 			require.NoError(w.t, w.svc.Work(w.ctx, deliveries[0]))

@@ -47,7 +47,7 @@ func (w *Worker) claimLoop(ctx, working context.Context, jobs *sync.WaitGroup) e
 		if taken == 0 {
 			return ctx.Err()
 		}
-		deliveries, err := w.feed.Receive(ctx, taken)
+		deliveries, err := w.feed.Receive(ctx, taken, ports.Skip{})
 		if ctx.Err() != nil || errors.Is(err, ports.ErrClosed) {
 			// What was received and not claimed is for another worker.
 			return errors.Join(err, nackAll(context.WithoutCancel(ctx), deliveries))

@@ -244,7 +244,7 @@ func TestWorkerRecoversWhatADeadWorkerLeft(t *testing.T) {
 		return completed(task), nil
 	}))
 	id := b.initiate(3)
-	deliveries, err := b.queue.Receive(context.Background(), 1)
+	deliveries, err := b.queue.Receive(context.Background(), 1, ports.Skip{})
 	require.NoError(t, err)
 	_, err = b.svc.Claim(context.Background(), []core.Job{deliveries[0].Job()})
 	require.NoError(t, err)

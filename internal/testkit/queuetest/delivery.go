@@ -28,7 +28,7 @@ func testDelivers(t *testing.T, s *subject) {
 // testRoundTrip: every field of a job arrives.
 func testRoundTrip(t *testing.T, s *subject) {
 	long := strings.Repeat("x", core.MaxIDLength)
-	batch := core.Job{Tenant: "Tenant_1.a-b", Run: core.RunID(long), Epoch: math.MaxInt64, ID: core.BatchJobID(core.RunID(long))}
+	batch := core.Job{Tenant: "Tenant_1.a-b", Run: core.RunID(long), Epoch: math.MaxInt64, ID: core.BatchJobID(core.RunID(long)), Template: core.TemplateID(long)}
 	for i := range core.DefaultMaxFiles {
 		batch.Files = append(batch.Files, i*7)
 	}
@@ -80,7 +80,7 @@ func testLimit(t *testing.T, s *subject) {
 		if len(seen) == 20 {
 			break
 		}
-		got, err := s.Feed.Receive(s.ctx, limit)
+		got, err := s.Feed.Receive(s.ctx, limit, ports.Skip{})
 		require.NoError(t, err)
 		require.NotEmpty(t, got)
 		require.LessOrEqual(t, len(got), limit)
@@ -94,6 +94,35 @@ func testLimit(t *testing.T, s *subject) {
 			seen[identityOf(j)] = true
 		}
 	}
+}
+
+// testSkip: what is skipped stays for a Receive that does not skip it.
+func testSkip(t *testing.T, s *subject) {
+	if !s.Skips {
+		return // it may deliver anything
+	}
+	other := core.Job{Tenant: "globex", Run: "g", Epoch: 1, ID: core.FileJobID("g", 0), Template: "t", Files: []int{0}}
+	second := job(100, 1)
+	second.Template = "u"
+	s.enqueue(t, jobs(20, 1)...)
+	s.enqueue(t, other, second)
+	for _, c := range []struct {
+		skip ports.Skip
+		want core.Job
+	}{
+		{ports.Skip{Tenants: []core.TenantID{"acme"}}, other},
+		{ports.Skip{Templates: []ports.TemplateKey{{Tenant: "acme", Template: "t"}, {Tenant: "globex", Template: "u"}}}, second},
+	} {
+		deliveries, err := s.Feed.Receive(s.ctx, 10, c.skip)
+		require.NoError(t, err)
+		got := s.ack(t, deliveries...)
+		ctx, cancel := context.WithTimeout(s.ctx, s.Quiet)
+		more, err := s.Feed.Receive(ctx, 10, c.skip)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded, "%d deliveries that were to be skipped", len(more))
+		require.Equal(t, []core.Job{c.want}, got)
+	}
+	require.ElementsMatch(t, jobs(20, 1), s.ack(t, s.receive(t, 20)...))
 }
 
 func testReceiveWaits(t *testing.T, s *subject) {
@@ -160,7 +189,7 @@ func testCancelledReceiveLosesNothing(t *testing.T, s *subject) {
 				default:
 				}
 				ctx, cancel := context.WithTimeout(s.ctx, time.Duration(rand.IntN(3000))*time.Microsecond)
-				got, err := s.Feed.Receive(ctx, 3)
+				got, err := s.Feed.Receive(ctx, 3, ports.Skip{})
 				cancel()
 				if err != nil && !over(err) || s.ctx.Err() != nil {
 					failed <- err
@@ -285,7 +314,7 @@ func (s *subject) consume(t *testing.T, consumers, n int, produce func()) {
 	for range consumers {
 		wg.Go(func() {
 			for {
-				got, err := s.Feed.Receive(ctx, 64)
+				got, err := s.Feed.Receive(ctx, 64, ports.Skip{})
 				if err != nil {
 					if ctx.Err() == nil {
 						failed <- err

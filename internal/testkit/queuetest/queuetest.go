@@ -36,6 +36,8 @@ type Subject struct {
 	// MayRepeat says that a job may be delivered again although it was acked or
 	// is still in somebody's hands, without any fault.
 	MayRepeat bool
+	// Skips says that Receive looks past what it is told to skip.
+	Skips bool
 	// Quiet is how long the suite listens before it believes that nothing comes;
 	// default 50 ms. Only a queue with slow polling needs more.
 	Quiet time.Duration
@@ -62,6 +64,7 @@ func Run(t *testing.T, newQueue Factory) {
 		{"NotAliased", testNotAliased},
 		{"NoJobs", testNoJobs},
 		{"Limit", testLimit},
+		{"Skip", testSkip},
 		{"ReceiveWaits", testReceiveWaits},
 		{"ReceiveIsCancelled", testReceiveIsCancelled},
 		{"CancelledReceiveLosesNothing", testCancelledReceiveLosesNothing},

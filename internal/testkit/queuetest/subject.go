@@ -46,7 +46,7 @@ func identityOf(j core.Job) identity { return identity{j.Tenant, j.ID, j.Epoch} 
 
 // job makes the job of one file of run "r".
 func job(file int, epoch core.Epoch) core.Job {
-	return core.Job{Tenant: "acme", Run: "r", Epoch: epoch, ID: core.FileJobID("r", file), Files: []int{file}}
+	return core.Job{Tenant: "acme", Run: "r", Epoch: epoch, ID: core.FileJobID("r", file), Template: "t", Files: []int{file}}
 }
 
 func jobs(n int, epoch core.Epoch) []core.Job {
@@ -70,7 +70,7 @@ func (s *subject) receive(t *testing.T, n int) []ports.Delivery {
 	t.Helper()
 	var got []ports.Delivery
 	for len(got) < n {
-		more, err := s.Feed.Receive(s.ctx, n-len(got))
+		more, err := s.Feed.Receive(s.ctx, n-len(got), ports.Skip{})
 		require.NoError(t, err, "after %d of %d deliveries", len(got), n)
 		require.NotEmpty(t, more, "Receive waits for at least one job")
 		require.LessOrEqual(t, len(more), n-len(got), "limit")
@@ -103,7 +103,7 @@ func (s *subject) quiet(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.Quiet)
 	defer cancel()
-	more, err := s.Feed.Receive(ctx, 10)
+	more, err := s.Feed.Receive(ctx, 10, ports.Skip{})
 	for _, d := range more {
 		require.Fail(t, "a delivery too many", "%+v", d.Job())
 	}
@@ -119,7 +119,7 @@ type receiving struct {
 func (s *subject) receiveAsync(ctx context.Context, limit int) <-chan receiving {
 	done := make(chan receiving, 1)
 	go func() {
-		got, err := s.Feed.Receive(ctx, limit)
+		got, err := s.Feed.Receive(ctx, limit, ports.Skip{})
 		done <- receiving{got, err}
 	}()
 	return done

@@ -30,7 +30,7 @@ func eventful(t *testing.T) (*service, core.RunID) {
 	s.queue.out.Store(nil)
 	_, err = s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "") // attempt 2: file 2 fails again, file 3 is being worked on
 	require.NoError(t, err)
-	got, err := s.queue.Receive(ctx, 2)
+	got, err := s.queue.Receive(ctx, 2, ports.Skip{})
 	require.NoError(t, err)
 	for i, d := range got {
 		claimed, err := s.servers[0].Claim(ctx, []core.Job{d.Job()})

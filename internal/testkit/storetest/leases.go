@@ -146,7 +146,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		t.Parallel()
 		s, run := startedRun(t, newStore, 1)
 		ctx := bounded(t)
-		got, err := s.queue.Receive(ctx, 1)
+		got, err := s.queue.Receive(ctx, 1, ports.Skip{})
 		require.NoError(t, err)
 		require.NoError(t, got[0].Ack(ctx)) // acked and never claimed
 		s.clock.Advance(2 * time.Minute)
@@ -176,7 +176,7 @@ func (s *service) claim(t *testing.T, n int) []core.Settlement {
 	var deliveries []ports.Delivery
 	for len(deliveries) < n {
 		require.Positive(t, s.queue.Len())
-		more, err := s.queue.Receive(ctx, n-len(deliveries))
+		more, err := s.queue.Receive(ctx, n-len(deliveries), ports.Skip{})
 		require.NoError(t, err)
 		deliveries = append(deliveries, more...)
 	}

@@ -249,7 +249,7 @@ func (r *races) workSome(ctx context.Context, server *app.Service, d *dice) erro
 		return nil
 	}
 	soon, cancel := context.WithTimeout(ctx, time.Millisecond)
-	deliveries, err := r.queue.Receive(soon, 1+d.IntN(4))
+	deliveries, err := r.queue.Receive(soon, 1+d.IntN(4), ports.Skip{})
 	cancel()
 	if err != nil {
 		return ctx.Err() // others were faster

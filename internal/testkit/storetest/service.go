@@ -173,7 +173,7 @@ func (s *service) initiate(t *testing.T, tenant core.TenantID, n int) core.Run {
 func (s *service) work(ctx context.Context, server *app.Service) error {
 	for s.queue.Len() > 0 {
 		soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond) // others may have been faster
-		deliveries, err := s.queue.Receive(soon, 256)
+		deliveries, err := s.queue.Receive(soon, 256, ports.Skip{})
 		cancel()
 		if err != nil {
 			if ctx.Err() != nil {
