@@ -12,7 +12,7 @@ import (
 // fault: the transaction has no effect, unless the error is ErrCommitUnknown.
 //
 // After ErrNotFound, ErrExists or core.CodeCreditsOutOfRange a transaction goes on
-// and can be committed; after a fault it can only be rolled back.
+// and can be committed (but for Groups.Save); after a fault it can only be rolled back.
 var (
 	// ErrNotFound says: there is no such row of this tenant.
 	ErrNotFound = errors.New("not found")
@@ -84,6 +84,7 @@ type Tx interface {
 type RunTx interface {
 	Runs() Runs
 	Files() RunFiles
+	Groups() Groups
 	Attempts() Attempts
 	Amendments() Amendments
 }
@@ -142,6 +143,36 @@ type RunFiles interface {
 	// Save overwrites what changes of files; index, name, reference and size are
 	// as Insert wrote them. ErrNotFound if one does not exist.
 	Save(ctx context.Context, run core.RunID, files []core.File) error
+}
+
+// Groups reads and writes several runs of the tenant at once: a worker with jobs of
+// many runs in hand needs one transaction for all of them.
+type Groups interface {
+	// LockFree locks those of these runs that nobody else holds, until the end of
+	// the transaction, and reads each with the files that are asked for, in the
+	// order of the request. It waits for nobody: what is left out is held by
+	// another transaction or does not exist, which GetForUpdate tells apart. A
+	// run must not be asked for twice.
+	LockFree(ctx context.Context, want []FilesOf) ([]RunRows, error)
+	// Save overwrites the runs' rows, and what changes of the files, as Runs.Save
+	// and RunFiles.Save do; the caller holds the runs' locks. No run and no file
+	// may be in rows twice. ErrNotFound if a row does not exist; the transaction
+	// can then only be rolled back, since others may be written.
+	Save(ctx context.Context, rows []RunRows) error
+}
+
+// FilesOf names files of one run; those that do not exist are left out of an answer.
+type FilesOf struct {
+	Run     core.RunID
+	Indexes []int
+}
+
+// RunRows is a run with some of its files.
+type RunRows struct {
+	Run   core.Run
+	Files []core.File
+	// FilesOnly tells Save that the run's own row is as it was read.
+	FilesOnly bool
 }
 
 // Attempts are the records of a run's dispatches.

@@ -66,6 +66,19 @@ type waiter struct {
 	wake func()
 }
 
+// tryAcquire takes a lock if nobody else holds it.
+func (l *locks) tryAcquire(t *tx, key lockKey) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	row := l.rows[key]
+	if row == nil {
+		l.rows[key] = &rowLock{holder: t}
+		t.held = append(t.held, key)
+		return true
+	}
+	return row.holder == t
+}
+
 func (l *locks) acquire(ctx context.Context, t *tx, key lockKey) error {
 	l.mu.Lock()
 	row := l.rows[key]

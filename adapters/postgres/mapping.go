@@ -145,6 +145,20 @@ func scanFile(row pgx.CollectableRow) (f core.File, err error) {
 	return f, err
 }
 
+// fileOfRun is a row of files where rows of several runs are read.
+type fileOfRun struct {
+	run core.RunID
+	core.File
+}
+
+func scanFileOfRun(row pgx.CollectableRow) (f fileOfRun, err error) {
+	var lease pgtype.Timestamptz
+	err = row.Scan(&f.run, &f.Index, &f.Name, &f.Ref, &f.Size, &f.Status, &f.RetryAttempt, &f.Epoch, &lease, &f.Redeliveries, &f.PaidBy,
+		&f.Output, &f.Failure.Code, &f.Failure.Message)
+	f.LeaseUntil = timeOf(lease)
+	return f, err
+}
+
 func attemptArgs(tenant core.TenantID, a core.Attempt) []any {
 	period := ""
 	if !a.Charge.IsZero() {

@@ -48,10 +48,9 @@ func (r runs) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error)
 	return locked(ctx, r.t, scanRun, sql, r.t.tenant, findable(id))
 }
 
-// Save overwrites everything but file_count, so that a tally which does not add
+// saveRun overwrites everything but file_count, so that a tally which does not add
 // up to the number of files is refused by the table.
-func (r runs) Save(ctx context.Context, run core.Run) error {
-	const sql = `
+const saveRun = `
 UPDATE runs SET template_id = $3, mode = $4, status = $5, reason = $6,
        created_by_subject = $7, created_by_tenant = $8, created_by_role = $9, created_at = $10, closed_at = $11,
        max_retry_count = $12, attempt = $13, epoch = $14, dispatch = $15, last_retried_at = $16,
@@ -60,7 +59,9 @@ UPDATE runs SET template_id = $3, mode = $4, status = $5, reason = $6,
        credits_consumed = $25, credits_from_monthly = $26, credits_from_purchased = $27,
        recover_at = $28, dispatched_at = $29, redispatches = $30
  WHERE tenant_id = $1 AND run_id = $2`
-	return r.t.overwrite(ctx, sql, runArgs(r.t.tenant, run)...)
+
+func (r runs) Save(ctx context.Context, run core.Run) error {
+	return r.t.overwrite(ctx, saveRun, runArgs(r.t.tenant, run)...)
 }
 
 // List pages by (created_at, run_id), which never change.

@@ -25,6 +25,7 @@ type tx struct {
 
 func (t *tx) Runs() ports.Runs             { return runs{t} }
 func (t *tx) Files() ports.RunFiles        { return files{t} }
+func (t *tx) Groups() ports.Groups         { return groups{t} }
 func (t *tx) Attempts() ports.Attempts     { return attempts{t} }
 func (t *tx) Amendments() ports.Amendments { return amendments{t} }
 func (t *tx) Tenants() ports.Tenants       { return tenants{t} }

@@ -12,34 +12,54 @@ import (
 // is safe to repeat: files that are being processed are not claimed again. After
 // an error nothing may be assumed; deliver the jobs again.
 func (s *Service) Claim(ctx context.Context, jobs []core.Job) ([]Claimed, error) {
+	claimed, unknown, err := s.claim(ctx, jobs, waitForRun)
+	s.logDrops(ctx, "delivery", dropUnknown(unknown))
+	return claimed, err
+}
+
+// ClaimFree is Claim for jobs of several runs of one tenant, in one transaction
+// that waits for nobody: held are those of runs that somebody else has locked,
+// which are to be claimed run by run.
+func (s *Service) ClaimFree(ctx context.Context, jobs []core.Job) (claimed []Claimed, held []core.Job, err error) {
+	return s.claim(ctx, jobs, passHeldRun)
+}
+
+func (s *Service) claim(ctx context.Context, jobs []core.Job, wait waitMode) (claimed []Claimed, left []core.Job, err error) {
 	if len(jobs) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var plan core.ClaimPlan
-	var template core.Template
-	drops, err := s.onJobs(ctx, jobs, func(tx ports.Tx, run core.Run, files []core.File) (err error) {
-		if plan, err = core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease); err != nil || len(plan.Claimed) == 0 {
-			return err
-		}
-		if template, err = tx.Templates().Get(ctx, run.Template); err != nil {
-			return err
-		}
-		if plan.RunChanged {
-			if err := tx.Runs().Save(ctx, plan.Run); err != nil {
-				return err
+	plans, left, err := onJobs(ctx, s.store, jobs, wait, func() planner[claimPlan] {
+		templates := map[core.TemplateID]core.Template{}
+		return func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (p claimPlan, rows ports.RunRows, err error) {
+			if p.ClaimPlan, err = core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease); err != nil || len(p.Claimed) == 0 {
+				return p, unchanged, err
 			}
+			var read bool
+			if p.template, read = templates[run.Template]; !read {
+				if p.template, err = tx.Templates().Get(ctx, run.Template); err != nil {
+					return p, unchanged, err
+				}
+				templates[run.Template] = p.template
+			}
+			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.RunChanged}, nil
 		}
-		return tx.Files().Save(ctx, run.ID, plan.Files)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s.logDrops(ctx, "delivery", append(drops, plan.Dropped...))
-	claimed := make([]Claimed, len(plan.Claimed))
-	rest := plan.Files // in the order of the claimed jobs
-	for i, job := range plan.Claimed {
-		claimed[i] = Claimed{Job: job, Template: template, Files: rest[:len(job.Files)]}
-		rest = rest[len(job.Files):]
+	for _, p := range plans {
+		s.logDrops(ctx, "delivery", p.Dropped)
+		rest := p.Files // in the order of the claimed jobs
+		for _, job := range p.Claimed {
+			claimed = append(claimed, Claimed{Job: job, Template: p.template, Files: rest[:len(job.Files)]})
+			rest = rest[len(job.Files):]
+		}
 	}
-	return claimed, nil
+	return claimed, left, nil
+}
+
+// claimPlan is a plan with the template that its jobs are worked by.
+type claimPlan struct {
+	core.ClaimPlan
+	template core.Template
 }

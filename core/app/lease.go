@@ -12,26 +12,38 @@ import (
 // them may stop. A renewal that a crash of the store forgets makes the lease run
 // out early, which fences the worker.
 func (s *Service) Renew(ctx context.Context, jobs []core.Job) (lost []core.Job, err error) {
+	lost, unknown, err := s.renew(ctx, jobs, waitForRun)
+	s.logDrops(ctx, "lease", dropUnknown(unknown))
+	return append(lost, unknown...), err
+}
+
+// RenewFree is Renew for jobs of several runs of one tenant, in one transaction
+// that waits for nobody: held are those of runs that somebody else has locked,
+// which are to be renewed run by run.
+func (s *Service) RenewFree(ctx context.Context, jobs []core.Job) (lost, held []core.Job, err error) {
+	return s.renew(ctx, jobs, passHeldRun)
+}
+
+func (s *Service) renew(ctx context.Context, jobs []core.Job, wait waitMode) (lost, left []core.Job, err error) {
 	if len(jobs) == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
-	var plan core.LeasePlan
-	drops, err := s.onJobs(ports.Relaxed(ctx), jobs, func(tx ports.Tx, run core.Run, files []core.File) error {
-		plan = core.Renew(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
-		if len(plan.Files) == 0 {
-			return nil
+	plans, left, err := onJobs(ports.Relaxed(ctx), s.store, jobs, wait, func() planner[core.LeasePlan] {
+		return func(_ ports.Tx, run core.Run, files []core.File, jobs []core.Job) (core.LeasePlan, ports.RunRows, error) {
+			p := core.Renew(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
+			return p, ports.RunRows{Run: run, Files: p.Files, FilesOnly: true}, nil
 		}
-		return tx.Files().Save(ctx, run.ID, plan.Files)
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	drops = append(drops, plan.Lost...)
-	s.logDrops(ctx, "lease", drops)
-	for _, d := range drops {
-		lost = append(lost, d.Job)
+	for _, p := range plans {
+		s.logDrops(ctx, "lease", p.Lost)
+		for _, d := range p.Lost {
+			lost = append(lost, d.Job)
+		}
 	}
-	return lost, nil
+	return lost, left, nil
 }
 
 // HandBack gives jobs of one run back unfinished, for another worker to claim
@@ -40,19 +52,21 @@ func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	var plan core.HandBackPlan
-	drops, err := s.onJobs(ctx, jobs, func(tx ports.Tx, run core.Run, files []core.File) (err error) {
-		if plan, err = core.HandBack(run, files, jobs, s.clock.Now()); err != nil || len(plan.Jobs) == 0 {
-			return err
+	plans, unknown, err := onJobs(ctx, s.store, jobs, waitForRun, func() planner[core.HandBackPlan] {
+		return func(_ ports.Tx, run core.Run, files []core.File, jobs []core.Job) (core.HandBackPlan, ports.RunRows, error) {
+			p, err := core.HandBack(run, files, jobs, s.clock.Now())
+			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: len(p.Jobs) == 0}, err
 		}
-		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
 	})
 	if err != nil {
 		return err
 	}
-	s.logDrops(ctx, "handed back job", append(drops, plan.Dropped...))
-	if len(plan.Jobs) == 0 {
-		return nil
+	s.logDrops(ctx, "handed back job", dropUnknown(unknown))
+	for _, p := range plans {
+		s.logDrops(ctx, "handed back job", p.Dropped)
+		if len(p.Jobs) > 0 {
+			return s.enqueueAgain(ctx, p.Run, p.Jobs)
+		}
 	}
-	return s.enqueueAgain(ctx, plan.Run, plan.Jobs)
+	return nil
 }

@@ -13,20 +13,21 @@ import (
 // (spec 6): expired leases, unconfirmed dispatches and lost messages are
 // dispatched again, and a run on which redelivery was tried often enough is
 // closed INTERRUPTED. It may run on every instance at once: each run is decided
-// under its lock, and whoever comes second finds nothing due. It gives the
-// number of runs it acted on. However many runs fail, the others get their turn:
-// those that failed stay due and are passed over until the next call.
+// under its lock, and a run that somebody holds is passed over, so the instances
+// share the work. It gives the number of runs it acted on. However many runs fail
+// or are held, the others get their turn: those stay due, for the next call.
 func (s *Service) Recover(ctx context.Context, page int) (visited int, err error) {
-	failed := map[ports.RunKey]bool{}
+	passed := map[ports.RunKey]bool{} // they failed, or somebody holds them
+	failed := 0
 	var errs []error
 	for {
-		due, err := s.store.DueRuns(ctx, s.clock.Now(), page+len(failed))
+		due, err := s.store.DueRuns(ctx, s.clock.Now(), page+len(passed))
 		if err != nil {
 			return visited, errors.Join(append(errs, err)...)
 		}
 		looked := false
 		for _, key := range due {
-			if failed[key] {
+			if passed[key] {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -35,18 +36,20 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 			looked = true
 			acted, err := s.recoverRun(ctx, key)
 			if err != nil {
-				failed[key] = true
-				if len(failed) <= maxRecoveryErrors {
+				if failed++; failed <= maxRecoveryErrors {
 					errs = append(errs, fmt.Errorf("recover run %s: %w", key.Run, err))
 				}
 			}
 			if acted {
 				visited++
 			}
+			if err != nil || !acted {
+				passed[key] = true
+			}
 		}
 		if !looked || len(due) < page {
-			if n := len(failed); n > maxRecoveryErrors {
-				errs = append(errs, fmt.Errorf("and %d more runs", n-maxRecoveryErrors))
+			if failed > maxRecoveryErrors {
+				errs = append(errs, fmt.Errorf("and %d more runs", failed-maxRecoveryErrors))
 			}
 			return visited, errors.Join(errs...)
 		}
@@ -60,11 +63,11 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 	var plan core.RecoveryPlan
 	err = s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
 		acted = false
-		run, err := tx.Runs().GetForUpdate(ctx, key.Run)
-		if err != nil {
+		free, err := tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: key.Run}})
+		if err != nil || len(free) == 0 {
 			return err
 		}
-		now := s.clock.Now()
+		run, now := free[0].Run, s.clock.Now()
 		if !core.RecoveryDue(run, now) {
 			return nil
 		}

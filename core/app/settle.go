@@ -11,26 +11,52 @@ import (
 // complete its attempt. It is safe to repeat, also after an error: a result is
 // recorded once, and one of a job that is not held any more is dropped.
 func (s *Service) Settle(ctx context.Context, settlements []core.Settlement) error {
+	unknown, err := s.settle(ctx, settlements, waitForRun)
+	s.logDrops(ctx, "result", dropUnknown(jobsOf(unknown)))
+	return err
+}
+
+// SettleFree is Settle for jobs of several runs of one tenant, in one transaction
+// that waits for nobody: held are those of runs that somebody else has locked,
+// which are to be settled run by run.
+func (s *Service) SettleFree(ctx context.Context, settlements []core.Settlement) (held []core.Settlement, err error) {
+	return s.settle(ctx, settlements, passHeldRun)
+}
+
+func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wait waitMode) (left []core.Settlement, err error) {
 	if len(settlements) == 0 {
-		return nil
+		return nil, nil
 	}
+	byRun := map[core.RunID][]core.Settlement{}
+	for _, one := range settlements {
+		byRun[one.Job.Run] = append(byRun[one.Job.Run], one)
+	}
+	plans, leftJobs, err := onJobs(ctx, s.store, jobsOf(settlements), wait, func() planner[core.SettlePlan] {
+		return func(_ ports.Tx, run core.Run, files []core.File, _ []core.Job) (core.SettlePlan, ports.RunRows, error) {
+			p, err := core.Settle(run, files, byRun[run.ID], s.clock.Now())
+			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.Changed()}, err
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range plans {
+		p := &plans[i]
+		s.logDrops(ctx, "result", p.Dropped)
+		if p.Closed {
+			s.log.Info("run closed", "tenant", p.Run.Tenant, "run", p.Run.ID, "attempt", p.Run.Attempt, "status", p.Run.Status)
+		}
+	}
+	for _, group := range ByRun(leftJobs) {
+		left = append(left, byRun[group[0].Run]...)
+	}
+	return left, nil
+}
+
+func jobsOf(settlements []core.Settlement) []core.Job {
 	jobs := make([]core.Job, len(settlements))
 	for i := range settlements {
 		jobs[i] = settlements[i].Job
 	}
-	var plan core.SettlePlan
-	drops, err := s.onJobs(ctx, jobs, func(tx ports.Tx, run core.Run, files []core.File) (err error) {
-		if plan, err = core.Settle(run, files, settlements, s.clock.Now()); err != nil || !plan.Changed() {
-			return err
-		}
-		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
-	})
-	if err != nil {
-		return err
-	}
-	s.logDrops(ctx, "result", append(drops, plan.Dropped...))
-	if plan.Closed {
-		s.log.Info("run closed", "tenant", plan.Run.Tenant, "run", plan.Run.ID, "attempt", plan.Run.Attempt, "status", plan.Run.Status)
-	}
-	return nil
+	return jobs
 }

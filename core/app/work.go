@@ -42,31 +42,6 @@ func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 	return nil
 }
 
-// onJobs runs fn in one transaction under the lock of the run that these jobs
-// belong to, with their files. If there is no such run, fn is not called and all
-// jobs are dropped.
-func (s *Service) onJobs(ctx context.Context, jobs []core.Job, fn func(ports.Tx, core.Run, []core.File) error) (dropped []core.Drop, err error) {
-	err = s.store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
-		dropped = nil
-		run, err := tx.Runs().GetForUpdate(ctx, jobs[0].Run)
-		if errors.Is(err, ports.ErrNotFound) {
-			for _, j := range jobs {
-				dropped = append(dropped, core.Drop{Job: j, Reason: core.DropRunUnknown})
-			}
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		files, err := tx.Files().ByIndex(ctx, run.ID, core.FileIndexes(jobs))
-		if err != nil {
-			return err
-		}
-		return fn(tx, run, files)
-	})
-	return dropped, err
-}
-
 func saveRunAndFiles(ctx context.Context, tx ports.Tx, run core.Run, files []core.File) error {
 	if err := tx.Runs().Save(ctx, run); err != nil {
 		return err
@@ -75,21 +50,4 @@ func saveRunAndFiles(ctx context.Context, tx ports.Tx, run core.Run, files []cor
 		return nil
 	}
 	return tx.Files().Save(ctx, run.ID, files)
-}
-
-// ByRun groups jobs by the run that they belong to, in order of appearance:
-// claims, renewals and settlements of one run share a transaction.
-func ByRun(jobs []core.Job) [][]core.Job {
-	var groups [][]core.Job
-	place := make(map[ports.RunKey]int, len(jobs))
-	for _, j := range jobs {
-		key := ports.RunKey{Tenant: j.Tenant, Run: j.Run}
-		i, ok := place[key]
-		if !ok {
-			i = len(groups)
-			place[key], groups = i, append(groups, nil)
-		}
-		groups[i] = append(groups[i], j)
-	}
-	return groups
 }

@@ -43,6 +43,9 @@ var readings = []reading{
 	{name: "RunFiles.AnyMaxed", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Files().AnyMaxed(ctx, w.running.ID, 1)
 	}},
+	{name: "Groups.LockFree", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: w.running.ID, Indexes: []int{0, 1}}, {Run: w.closed.ID, Indexes: []int{0}}})
+	}},
 	{name: "Attempts.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Attempts().Get(ctx, w.running.ID, 1)
 	}},
@@ -103,6 +106,12 @@ var writings = []writing{
 		file := w.files[0]
 		file.Redeliveries += 7
 		return tx.Files().Save(ctx, w.running.ID, []core.File{file})
+	}},
+	{name: "Groups.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		run, file := w.running, w.files[1]
+		run.Redispatches += 3
+		file.Redeliveries += 5
+		return tx.Groups().Save(ctx, []ports.RunRows{{Run: run, Files: []core.File{file}}})
 	}},
 	{name: "Attempts.Insert", insert: true, child: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		return tx.Attempts().Insert(ctx, w.nextAttempt(w.running))

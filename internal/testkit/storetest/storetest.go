@@ -84,6 +84,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Refused", testRefused},
 		{"Runs", testRuns},
 		{"Files", testFiles},
+		{"Groups", testGroups},
 		{"Lists", testLists},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},

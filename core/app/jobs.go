@@ -1,0 +1,119 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// ByRun groups jobs by the run that they belong to, in order of appearance.
+func ByRun(jobs []core.Job) [][]core.Job {
+	return groupBy(jobs, func(j core.Job) ports.RunKey { return ports.RunKey{Tenant: j.Tenant, Run: j.Run} })
+}
+
+// ByTenant groups jobs by tenant, in order of appearance: claims, renewals and
+// settlements of one tenant share a transaction.
+func ByTenant(jobs []core.Job) [][]core.Job {
+	return groupBy(jobs, func(j core.Job) core.TenantID { return j.Tenant })
+}
+
+func groupBy[T any, K comparable](list []T, keyOf func(T) K) [][]T {
+	var groups [][]T
+	place := make(map[K]int)
+	for _, one := range list {
+		key := keyOf(one)
+		i, ok := place[key]
+		if !ok {
+			i = len(groups)
+			place[key], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], one)
+	}
+	return groups
+}
+
+// planner decides about the jobs of one run, whose lock is held: what is to be
+// written, and the plan that it follows from. files are the rows of the jobs' files.
+type planner[P any] func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (P, ports.RunRows, error)
+
+// waitMode says what a transaction does about a run that another one has locked.
+type waitMode bool
+
+const (
+	waitForRun  waitMode = true
+	passHeldRun waitMode = false
+)
+
+// onJobs decides about jobs of one tenant and writes that, in one transaction that
+// locks their runs. newPlanner is called for each time that the transaction is
+// run. left are the jobs whose runs were not decided about: with waitForRun they do
+// not exist (and jobs must be of one run), with passHeldRun they are held or do not
+// exist.
+func onJobs[P any](ctx context.Context, store ports.Store, jobs []core.Job, wait waitMode, newPlanner func() planner[P]) (plans []P, left []core.Job, err error) {
+	byRun := ByRun(jobs)
+	want := make([]ports.FilesOf, len(byRun))
+	for i, group := range byRun {
+		want[i] = ports.FilesOf{Run: group[0].Run, Indexes: core.FileIndexes(group)}
+	}
+	err = store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
+		plans, left = nil, nil
+		plan := newPlanner()
+		locked, err := tx.Groups().LockFree(ctx, want)
+		if err != nil {
+			return err
+		}
+		if len(locked) == 0 && wait == waitForRun {
+			if locked, err = lockRun(ctx, tx, want[0]); err != nil {
+				return err
+			}
+		}
+		var changed []ports.RunRows
+		for _, group := range byRun {
+			if len(locked) == 0 || locked[0].Run.ID != group[0].Run {
+				left = append(left, group...)
+				continue
+			}
+			p, rows, err := plan(tx, locked[0].Run, locked[0].Files, group)
+			if err != nil {
+				return err
+			}
+			locked = locked[1:]
+			plans = append(plans, p)
+			if !rows.FilesOnly || len(rows.Files) > 0 {
+				changed = append(changed, rows)
+			}
+		}
+		if len(changed) == 0 {
+			return nil
+		}
+		return tx.Groups().Save(ctx, changed)
+	})
+	return plans, left, err
+}
+
+// lockRun waits for a run's lock; it gives nothing if there is no such run.
+func lockRun(ctx context.Context, tx ports.Tx, want ports.FilesOf) ([]ports.RunRows, error) {
+	run, err := tx.Runs().GetForUpdate(ctx, want.Run)
+	if errors.Is(err, ports.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	files, err := tx.Files().ByIndex(ctx, want.Run, want.Indexes)
+	return []ports.RunRows{{Run: run, Files: files}}, err
+}
+
+// unchanged is what a plan writes that has no effect.
+var unchanged = ports.RunRows{FilesOnly: true}
+
+// dropUnknown are jobs of runs that do not exist.
+func dropUnknown(jobs []core.Job) []core.Drop {
+	drops := make([]core.Drop, len(jobs))
+	for i, j := range jobs {
+		drops[i] = core.Drop{Job: j, Reason: core.DropRunUnknown}
+	}
+	return drops
+}
