@@ -33,8 +33,8 @@ func (w *Worker) claim(ctx context.Context, group []*entry, ask func(context.Con
 }
 
 // claimGroup claims what has gathered of a tenant, in one transaction, and starts
-// it. If that fails it may be by one of them, so that parts are tried.
-func (w *Worker) claimGroup(tenant tenantKey, take func() []*entry) {
+// it.
+func (w *Worker) claimGroup(take func() []*entry) {
 	var group []*entry
 	var a claimAnswer
 	w.slots.use(func() {
@@ -43,16 +43,12 @@ func (w *Worker) claimGroup(tenant tenantKey, take func() []*entry) {
 	})
 	switch {
 	case !a.tried:
+		w.runs.free(group)
 		w.withdraw(group)
-	case a.err == nil:
-		w.claimAnswered(group, a)
-	case len(group) == 1 || noFaultOfOne(a.err):
+	case a.err != nil:
 		w.claimFailed(group, a.err)
 	default:
-		w.log.Warn("a group's claim failed; its parts are tried", "tenant", tenant, "jobs", len(group), "error", a.err)
-		for _, part := range split(group) {
-			w.claimGroup(tenant, func() []*entry { return part })
-		}
+		w.claimAnswered(group, a)
 	}
 }
 
@@ -68,21 +64,17 @@ func split(group []*entry) [][]*entry {
 	return singles
 }
 
-// heldCost bounds a group that waits for a run: until it has the lock it keeps its
-// places from others, so it must not have more than a quarter of them.
-func (w *Worker) heldCost(e *entry) int {
-	return e.files() + groupCost/max(1, w.opts.Concurrency/4)
-}
-
-// claimHeld claims jobs of a run that was found locked, by waiting for it.
-func (w *Worker) claimHeld(run ports.RunKey, take func() []*entry) {
-	group := take()
-	if len(group) == 0 {
-		return
+// claimHeld claims jobs of a run that was found locked, by waiting for it. Until
+// then they keep their places from others, so no more than a quarter of them do that.
+func (w *Worker) claimHeld(group []*entry) {
+	run := runOf(group[0].job)
+	if most := max(1, w.opts.Concurrency/4); len(group) > most {
+		w.claims.add(group[most:]...) // where the run is in use
+		group = group[:most]
 	}
 	defer w.watchStuck(run)()
 	var a claimAnswer
-	w.slots.locked(w.receiving,
+	done := w.slots.locked(w.receiving,
 		func() (free bool) {
 			a = w.claim(w.working, group, w.svc.ClaimFree)
 			return !a.tried || a.err != nil || len(a.held) == 0
@@ -94,16 +86,13 @@ func (w *Worker) claimHeld(run ports.RunKey, take func() []*entry) {
 			})
 		})
 	switch {
-	case a.err == nil && a.tried && len(a.held) == 0:
-		w.claimAnswered(group, a)
-	case a.err == nil: // the worker stops
+	case !done || !a.tried: // the worker stops
+		w.runs.free(group)
 		w.withdraw(group)
-	case len(group) == 1 || noFaultOfOne(a.err):
+	case a.err != nil:
 		w.claimFailed(group, a.err)
 	default:
-		for _, part := range split(group) {
-			w.claimGroup(run.Tenant, func() []*entry { return part })
-		}
+		w.claimAnswered(group, a)
 	}
 }
 
@@ -141,16 +130,27 @@ func (w *Worker) claimAnswered(group []*entry, a claimAnswer) {
 	w.releaseLocked(dropped)
 	w.mu.Unlock()
 	w.stats.claimed.Add(int64(len(a.claimed)))
-	for _, of := range byRun(waiting) {
-		w.heldClaims.add(runOf(of[0].job), of...)
+	w.runs.free(without(group, waiting))
+	for _, of := range byRun(waiting) { // their runs stay in use
+		w.claiming.Go(func() { w.claimHeld(of) })
 	}
 	w.tell(w.working, done, ports.Delivery.Ack)
 }
 
-// claimFailed sends jobs back to the queue, since nobody knows now. Until then
-// their places stay taken: that is what keeps an outage from being hammered.
+// claimFailed tries the parts of a group, since it may have failed by one of
+// them, or sends jobs back to the queue, since nobody knows now. Until then their
+// places stay taken: that is what keeps an outage from being hammered.
 func (w *Worker) claimFailed(group []*entry, err error) {
-	w.log.Error("claim failed, the jobs go back to the queue", append(attrs(group[0].job), "jobs", len(group), "error", err)...)
+	log := w.log.With(append(attrs(group[0].job), "jobs", len(group), "error", err)...)
+	if len(group) > 1 && !noFaultOfOne(err) {
+		log.Warn("claim of a group failed; its parts are tried")
+		for _, part := range split(group) {
+			w.claimGroup(func() []*entry { return part })
+		}
+		return
+	}
+	log.Error("claim failed, the jobs go back to the queue")
+	w.runs.free(group)
 	wait := w.claimPauses.next()
 	w.claiming.Go(func() {
 		_ = w.clock.Sleep(w.receiving, wait) // ends early only because the worker stops
@@ -189,7 +189,7 @@ func (w *Worker) watchStuck(run ports.RunKey) (over func()) {
 		w.pool.gate.stuck[run]++
 		w.mu.Unlock()
 		w.log.Warn("a run has been locked for long; others are worked on meanwhile", "tenant", run.Tenant, "run", run.Run)
-		w.withdraw(w.heldClaims.take(run, int(^uint(0)>>1)))
+		w.withdraw(w.claims.takeRun(run))
 	})
 	return func() {
 		timer.Stop()

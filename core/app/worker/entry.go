@@ -37,8 +37,6 @@ type entryKey struct {
 
 func keyOf(j core.Job) entryKey { return entryKey{j.Tenant, j.Run, j.ID, j.Epoch} }
 
-type tenantKey = core.TenantID
-
 func runOf(j core.Job) ports.RunKey { return ports.RunKey{Tenant: j.Tenant, Run: j.Run} }
 
 func templateOf(j core.Job) ports.TemplateKey {

@@ -209,7 +209,7 @@ func (w *Worker) enter(entries []*entry) {
 				others = append(others, e)
 			}
 		}
-		w.claims.add(tenant, group...)
+		w.claims.add(group...)
 		entries = others
 	}
 }

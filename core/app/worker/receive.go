@@ -174,6 +174,7 @@ func (w *Worker) stopClaiming(ctx context.Context) {
 	w.pool.stopping = true
 	parked := w.pool.expire(time.Now(), true)
 	w.mu.Unlock()
+	w.claims.close()
 	w.tell(ctx, parked, ports.Delivery.Nack)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/ports"
 )
 
 // settle asks the service to record results, and gives back whose run was locked.
@@ -35,9 +34,8 @@ func (w *Worker) settle(group []*entry, ask func(context.Context, []core.Settlem
 	return held, nil
 }
 
-// settleGroup records what has gathered of a tenant, in one transaction. If that
-// fails it may be by one of them, so that parts are tried.
-func (w *Worker) settleGroup(tenant tenantKey, take func() []*entry) {
+// settleGroup records what has gathered of a tenant, in one transaction.
+func (w *Worker) settleGroup(take func() []*entry) {
 	var group, held []*entry
 	var err error
 	w.slots.use(func() {
@@ -45,53 +43,38 @@ func (w *Worker) settleGroup(tenant tenantKey, take func() []*entry) {
 			held, err = w.settle(group, w.svc.SettleFree)
 		}
 	})
-	switch {
-	case err == nil:
-		w.settled(without(group, held))
-		for _, of := range byRun(held) {
-			w.heldResults.add(runOf(of[0].job), of...)
+	if err == nil {
+		free := without(group, held)
+		w.runs.free(free)
+		w.settled(free)
+		for _, of := range byRun(held) { // their runs stay in use
+			w.running.Go(func() { w.settleHeld(of) })
 		}
-	case len(group) == 1 || noFaultOfOne(err):
-		w.settleFailed(group, err)
-	default:
-		w.log.Warn("a group's results were not recorded; its parts are tried", "tenant", tenant, "jobs", len(group), "error", err)
-		for _, part := range split(group) {
-			w.settleGroup(tenant, func() []*entry { return part })
-		}
+		return
 	}
+	w.settleFailed(group, err)
 }
 
 // settleHeld records results of a run that was found locked, by waiting for it.
-func (w *Worker) settleHeld(run ports.RunKey, take func() []*entry) {
-	var group []*entry
+func (w *Worker) settleHeld(group []*entry) {
 	var err error
-	late := func() []*entry { // the later, the more have gathered
-		if group == nil {
-			group = take()
-		}
-		return group
-	}
 	w.slots.locked(context.WithoutCancel(w.working),
 		func() (free bool) {
 			var held []*entry
-			held, err = w.settle(late(), w.svc.SettleFree)
+			held, err = w.settle(group, w.svc.SettleFree)
 			return err != nil || len(held) == 0
 		},
 		func() {
-			_, err = w.settle(late(), func(ctx context.Context, all []core.Settlement) ([]core.Settlement, error) {
+			_, err = w.settle(group, func(ctx context.Context, all []core.Settlement) ([]core.Settlement, error) {
 				return nil, w.svc.Settle(ctx, all)
 			})
 		})
-	switch {
-	case err == nil:
+	if err == nil {
+		w.runs.free(group)
 		w.settled(group)
-	case len(group) == 1 || noFaultOfOne(err):
-		w.settleFailed(group, err)
-	default:
-		for _, part := range split(group) {
-			w.settleGroup(run.Tenant, func() []*entry { return part })
-		}
+		return
 	}
+	w.settleFailed(group, err)
 }
 
 func (w *Worker) settled(group []*entry) {
@@ -99,11 +82,18 @@ func (w *Worker) settled(group []*entry) {
 	w.done(group...)
 }
 
-// settleFailed keeps results for another try: what was worked for is given up only
-// when its lease is lost or the worker stops.
+// settleFailed tries the parts of a group, or keeps a result for another try: what
+// was worked for is given up only when its lease is lost or the worker stops.
 func (w *Worker) settleFailed(group []*entry, err error) {
 	w.log.Warn("results not recorded, will try again", append(attrs(group[0].job), "jobs", len(group), "error", err)...)
-	w.tryLater(group, func(e *entry) { w.results.add(e.job.Tenant, e) })
+	if len(group) > 1 && !noFaultOfOne(err) {
+		for _, part := range split(group) {
+			w.settleGroup(func() []*entry { return part })
+		}
+		return
+	}
+	w.runs.free(group)
+	w.tryLater(group, w.results)
 }
 
 func without(group, out []*entry) []*entry {

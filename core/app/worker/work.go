@@ -5,7 +5,6 @@ import (
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
-	"github.com/redrive/redrive/ports"
 )
 
 // start begins the execution of a claimed job. The caller holds mu.
@@ -30,10 +29,10 @@ func (w *Worker) work(e *entry, c app.Claimed) {
 		e.results = brokenDown(e.job)
 	}
 	if w.report(e, judge(e.results)) {
-		w.handBacks.add(runOf(e.job), e)
+		w.handBacks.add(e)
 		return
 	}
-	w.results.add(e.job.Tenant, e)
+	w.results.add(e)
 }
 
 func brokenDown(j core.Job) []core.FileResult {
@@ -66,22 +65,25 @@ func (w *Worker) done(entries ...*entry) {
 	w.release(entries...)
 }
 
-// handBackGroup gives jobs of one run back whose provider is down. They wait in
-// the queue, as pending files, until it is back.
-func (w *Worker) handBackGroup(run ports.RunKey, take func() []*entry) {
-	var group []*entry
+// handBackGroup gives jobs back whose provider is down. They wait in the queue,
+// as pending files, until it is back.
+func (w *Worker) handBackGroup(take func() []*entry) {
+	for _, group := range byRun(take()) {
+		w.running.Go(func() { w.handBackOfRun(group) })
+	}
+}
+
+func (w *Worker) handBackOfRun(group []*entry) {
 	var err error
 	w.slots.useWaiting(func() {
-		if group = take(); len(group) == 0 {
-			return
-		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.working), handBackTimeout)
 		defer cancel()
 		err = w.guard(func() error { return w.svc.HandBack(ctx, jobsOf(group)) })
 	})
+	w.runs.free(group)
 	if err != nil {
-		w.log.Warn("jobs not handed back, will try again", "tenant", run.Tenant, "run", run.Run, "jobs", len(group), "error", err)
-		w.tryLater(group, func(e *entry) { w.handBacks.add(run, e) })
+		w.log.Warn("jobs not handed back, will try again", append(attrs(group[0].job), "jobs", len(group), "error", err)...)
+		w.tryLater(group, w.handBacks)
 		return
 	}
 	w.stats.handedBack.Add(int64(len(group)))
@@ -90,7 +92,7 @@ func (w *Worker) handBackGroup(run ports.RunKey, take func() []*entry) {
 
 // tryLater does something about claimed jobs again after a pause, unless their
 // lease is lost by then or the worker gives them up.
-func (w *Worker) tryLater(group []*entry, again func(*entry)) {
+func (w *Worker) tryLater(group []*entry, to *lanes) {
 	for _, e := range group {
 		w.running.Go(func() {
 			w.pause(e.ctx, &e.pauses)
@@ -98,7 +100,7 @@ func (w *Worker) tryLater(group []*entry, again func(*entry)) {
 				w.giveUp(e)
 				return
 			}
-			again(e)
+			to.add(e)
 		})
 	}
 }

@@ -21,12 +21,11 @@ type Worker struct {
 	log   *slog.Logger
 	stats counters
 
-	slots       *slots
-	claims      *lanes[tenantKey, *entry]
-	heldClaims  *lanes[ports.RunKey, *entry]
-	results     *lanes[tenantKey, *entry]
-	heldResults *lanes[ports.RunKey, *entry]
-	handBacks   *lanes[ports.RunKey, *entry]
+	slots     *slots
+	runs      *runsInUse
+	claims    *lanes
+	results   *lanes
+	handBacks *lanes
 
 	receiving   context.Context // ends when nothing more is to be claimed
 	working     context.Context // ends when running jobs are to be given up
@@ -50,14 +49,15 @@ func New(svc *app.Service, feed ports.Feed, o Options) (*Worker, error) {
 		return nil, err
 	}
 	o.guardCallbacks()
-	w := &Worker{svc: svc, feed: feed, clock: svc.Clock(), opts: o, log: o.Log, slots: newSlots(o.Transactions)}
+	w := &Worker{
+		svc: svc, feed: feed, clock: svc.Clock(), opts: o, log: o.Log,
+		slots: newSlots(o.Transactions), runs: newRunsInUse(),
+	}
 	w.pool = newPool(o, w.breakerChanged)
-	w.claims = newLanes(&w.claiming, (*entry).files, w.claimGroup)
-	w.heldClaims = newLanes(&w.claiming, w.heldCost, w.claimHeld)
-	w.results = newLanes(&w.running, (*entry).resultCost, w.settleGroup)
+	w.claims = newLanes(claiming, w.runs, &w.claiming, (*entry).files, w.claimGroup)
+	w.results = newLanes(settling, w.runs, &w.running, (*entry).resultCost, w.settleGroup)
 	w.results.linger = max(o.Linger, 0)
-	w.heldResults = newLanes(&w.running, (*entry).resultCost, w.settleHeld)
-	w.handBacks = newLanes(&w.running, (*entry).files, w.handBackGroup)
+	w.handBacks = newLanes(handingBack, w.runs, &w.running, (*entry).files, w.handBackGroup)
 	return w, nil
 }
 
