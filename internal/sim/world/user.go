@@ -39,7 +39,7 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 			continue
 		}
 		a.process = (a.nth + a.at + a.tries) % w.sc.Processes
-		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind), op.Kind.String())
+		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind)<<8|int64(a.process), op.Kind.String())
 		err := w.ask(ctx, id, a, op)
 		a.process = -1
 		if definite := w.answered(id, op, err); !definite && w.again(a, op) {
