@@ -33,6 +33,7 @@ type Result struct {
 	Steps      int
 	Hash       uint64 // of everything that happened
 	Deviations []sched.Deviation
+	DeviatedAt []int // the step at which each deviation showed, if events are recorded
 	Situations oracle.Situations
 	Events     []trace.Event // if recorded
 	Actors     []string      // their names, by ActorID, if events are recorded
@@ -152,8 +153,9 @@ func (w *World) Run(sc *Scenario, c sched.Chooser, o Options) (Result, error) {
 	return r, nil
 }
 
-// cast says who the actors are.
+// cast says who the actors are, and when they did not do as they do by default.
 func (w *World) cast(r *Result) {
+	r.DeviatedAt = append(r.DeviatedAt, w.sched.DeviatedAt()...)
 	for i := range w.actors {
 		a := &w.actors[i]
 		process := a.process
