@@ -25,6 +25,8 @@ type Oracle struct {
 	Step int
 	// Closed is called when a run has closed; nil for nobody.
 	Closed func(core.RunID)
+	// Watch is told of every commit after the oracle; nil for nobody.
+	Watch func(*Commit)
 	// NeedsRecovery says that something happened which only recovery makes good.
 	NeedsRecovery bool
 }
@@ -100,6 +102,9 @@ func (o *Oracle) Committed(c *Commit) {
 		o.settled(c, o.runs[c.Inserted[i].Run.ID])
 	}
 	o.eachTouched(c, func(r *run) { o.settled(c, r) })
+	if o.Watch != nil {
+		o.Watch(c)
+	}
 }
 
 func (o *Oracle) newTenant(id core.TenantID) *tenant {
