@@ -71,7 +71,9 @@ type shrinker struct {
 	ctx    context.Context //nolint:containedctx // it lives as long as the one call of Shrink
 	world  *world.World
 	replay sched.Replay
-	left   int // worlds that may still be played
+	noting sched.Noting
+	note   bool // what could be chosen otherwise, in noting
+	left   int  // worlds that may still be played
 	ops    int // of the world that was played last
 	stats  ShrinkStats
 	best   Token
@@ -88,15 +90,17 @@ func (s *shrinker) shrink(original []sched.Deviation) error {
 	return err
 }
 
-// passes repeats the passes until none finds anything more.
+// passes repeats the passes until none finds anything more. The original deviations
+// are many, so they are searched once.
 func (s *shrinker) passes(original []sched.Deviation) error {
-	for {
+	for pool := original; ; pool = slices.Clone(s.best.Deviations) {
 		size := s.size()
 		for _, pass := range []func() error{
 			s.fewerDeviations,
-			func() error { return s.few(original) },
+			func() error { return s.few(pool) },
 			s.fewerParts,
 			s.fewerDeviations,
+			s.exchange,
 		} {
 			if err := pass(); err != nil {
 				return err
@@ -131,7 +135,12 @@ func (s *shrinker) play(t Token) (world.Result, error) {
 	for _, d := range t.Deviations {
 		s.replay[d.Point] = d.Value
 	}
-	r, err := s.world.Run(sc, s.replay, world.Options{})
+	var chooser sched.Chooser = s.replay
+	if s.note {
+		s.noting.Replay = s.replay
+		chooser = &s.noting
+	}
+	r, err := s.world.Run(sc, chooser, world.Options{})
 	if err != nil {
 		return world.Result{}, fmt.Errorf("play: %w", err)
 	}
@@ -186,7 +195,8 @@ func (s *shrinker) fewerDeviations() error {
 
 const (
 	fewDeviations = 3    // what few looks for
-	fewTries      = 4000 // worlds that it plays for each number of deviations
+	fewTries      = 1000 // worlds that it plays for each number of deviations
+	exchangeTries = 2000 // worlds that exchange plays
 )
 
 // few looks for up to three of the original deviations that suffice, because delta
@@ -228,6 +238,43 @@ func nextCombination(chosen []int, n int) bool {
 		}
 	}
 	return false
+}
+
+// exchange takes two deviations away and tries every other single one in their
+// place: often one switch does what took two. It is worth its time only where many
+// are left.
+func (s *shrinker) exchange() error {
+	tries := exchangeTries
+	for i := 0; i < len(s.best.Deviations); i++ {
+		for j := i + 1; j < len(s.best.Deviations); j++ {
+			if len(s.best.Deviations) <= fewDeviations || tries <= 0 {
+				return nil
+			}
+			t := s.best
+			t.Deviations = slices.Concat(t.Deviations[:i], t.Deviations[i+1:j], t.Deviations[j+1:])
+			s.noting.Alternatives = s.noting.Alternatives[:0]
+			s.note = true
+			_, err := s.play(t)
+			s.note = false
+			if err != nil {
+				return err
+			}
+			tries -= 1 + len(s.noting.Alternatives)
+			rest := t.Deviations
+			for _, d := range s.noting.Alternatives {
+				t.Deviations = append(slices.Clone(rest), d)
+				ok, err := s.try(t)
+				if err != nil {
+					return err
+				}
+				if ok {
+					i, j = 0, 0
+					break
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // fewerParts leaves out parts of the scenario, many at a time at first.

@@ -7,9 +7,9 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// smallSeed makes the first execution of the small scenarios' files fail, so that
-// there is something to continue.
-const smallSeed = 3
+// smallSeed makes the first execution of a file fail, so that there is something
+// to continue.
+const smallSeed = 1
 
 // small are scenarios that can be searched exhaustively: a few users at one run.
 var small = []struct {
@@ -35,13 +35,16 @@ var small = []struct {
 	}},
 	{"continue-recovery", func(s *Scenario) {
 		s.first(2, Op{Kind: Continue})
-		s.Recoverers = 1
+		s.stay()
+		s.RecoverLate = false
 	}},
 	{"enqueue-claim", func(s *Scenario) {
 		s.first(2, Op{Kind: Continue})
+		s.stay()
 		s.Workers = append(s.Workers, Worker{Limit: 1})
 	}},
 	{"last-credits", func(s *Scenario) {
+		s.Seed = 11                                           // both runs fail
 		s.Tenants[0].Allowance, s.Tenants[0].Purchased = 9, 2 // 3 + 3 to initiate, 5 for one Continue
 		s.Templates[0].Price = 3
 		s.first(1, Op{Kind: Continue})
@@ -51,7 +54,8 @@ var small = []struct {
 	{"initiate-recovery", func(s *Scenario) {
 		s.Runs = []Run{{Files: 2, MaxRetryCount: 2}}
 		s.Users = [][]Op{{{Kind: Initiate, Together: true}}}
-		s.Recoverers = 1
+		s.stay()
+		s.RecoverLate = false
 	}},
 }
 
@@ -74,7 +78,7 @@ func Named(name string) (*Scenario, error) {
 			Name: name, Seed: smallSeed, Start: time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC),
 			Tenants:   []Tenant{{ID: tenantIDs[0], Allowance: 10, Purchased: 10}},
 			Templates: []Template{{ID: templateIDs[0], Price: 2, Mode: core.ModePerFile}},
-			Processes: 1, Workers: []Worker{{Limit: 1}}, FaultSteps: 500,
+			Processes: 1, Workers: []Worker{{Limit: 1}}, Recoverers: 1, RecoverLate: true, FaultSteps: 500,
 		}
 		small[i].make(s)
 		return s, nil
@@ -94,4 +98,10 @@ func (s *Scenario) first(files int, op Op) {
 func (s *Scenario) other(op Op) {
 	op.Together = true
 	s.Users = append(s.Users, []Op{op})
+}
+
+// stay lets the first user continue once more when the run has closed: the search
+// ends when users are done, and it is to go on until then.
+func (s *Scenario) stay() {
+	s.Users[0] = append(s.Users[0], Op{Kind: Continue})
 }
