@@ -137,22 +137,22 @@ func (o *Oracle) isolated(c *Commit) {
 func (o *Oracle) touch(c *Commit) {
 	o.touched = o.touched[:0]
 	for i := range c.Runs {
-		o.touchRun(c.Runs[i].ID)
+		o.touchRun(c, c.Runs[i].ID)
 	}
 	for i := range c.Files {
 		if i == 0 || c.Files[i].Run != c.Files[i-1].Run {
-			o.touchRun(c.Files[i].Run)
+			o.touchRun(c, c.Files[i].Run)
 		}
 	}
 	for i := range c.Attempts {
-		o.touchRun(c.Attempts[i].Run)
+		o.touchRun(c, c.Attempts[i].Run)
 	}
 	for i := range c.Marks {
-		o.touchRun(c.Marks[i].Run)
+		o.touchRun(c, c.Marks[i].Run)
 	}
 }
 
-func (o *Oracle) touchRun(id core.RunID) {
+func (o *Oracle) touchRun(c *Commit, id core.RunID) {
 	for _, r := range o.touched {
 		if r.row.ID == id {
 			return
@@ -160,7 +160,14 @@ func (o *Oracle) touchRun(id core.RunID) {
 	}
 	if r := o.runs[id]; r != nil {
 		o.touched = append(o.touched, r)
+		return
 	}
+	for i := range c.Inserted {
+		if c.Inserted[i].Run.ID == id {
+			return
+		}
+	}
+	o.fail(I10, "a transaction of tenant %s wrote run %s, which there is not", c.Tenant, id)
 }
 
 // RunClosed reports whether there is such a run and it is closed.
