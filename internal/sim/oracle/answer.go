@@ -40,6 +40,13 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 	if a.Key != "" && code != core.CodeIdempotencyKeyReused && code != core.CodeWrongTenant {
 		o.repeated(a, code)
 	}
+	switch code {
+	case core.CodeIdempotencyKeyReused:
+		o.met(KeyReused)
+	case core.CodeWrongTenant:
+		o.met(RefusedForeigner)
+	default:
+	}
 	if a.Use == UseContinue {
 		o.answeredContinue(a, code)
 	}
