@@ -45,9 +45,9 @@ type answer int32
 
 const (
 	unanswered answer = iota
-	acked           // over
-	nacked          // deliver it again, after a moment
-	released        // deliver it again, at once: nobody has looked at it
+	acked             // over
+	nacked            // deliver it again, after a moment
+	released          // deliver it again, at once: nobody has looked at it
 )
 
 // delivery is a job on its way to a worker or in its hands.

@@ -27,8 +27,11 @@ type tenantFlows struct {
 // flow is the jobs of one template of one tenant.
 type flow struct {
 	key ports.TemplateKey
-	// after is for the backend: where it goes on.
+
+	// For the backend on Postgres: where it goes on, and whether there may be more
+	// than it has seen.
 	after int64
+	fresh bool
 }
 
 // share is how many jobs of a flow may be taken now.

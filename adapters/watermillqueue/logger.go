@@ -22,9 +22,13 @@ func (l logger) Error(msg string, err error, fields watermill.LogFields) {
 
 func (l logger) Info(msg string, fields watermill.LogFields) { l.debug(slog.LevelDebug, msg, fields) }
 
-func (l logger) Debug(msg string, fields watermill.LogFields) { l.debug(slog.LevelDebug-4, msg, fields) }
+func (l logger) Debug(msg string, fields watermill.LogFields) {
+	l.debug(slog.LevelDebug-4, msg, fields)
+}
 
-func (l logger) Trace(msg string, fields watermill.LogFields) { l.debug(slog.LevelDebug-8, msg, fields) }
+func (l logger) Trace(msg string, fields watermill.LogFields) {
+	l.debug(slog.LevelDebug-8, msg, fields)
+}
 
 func (l logger) debug(level slog.Level, msg string, fields watermill.LogFields) {
 	if ctx := context.Background(); l.log.Enabled(ctx, level) {

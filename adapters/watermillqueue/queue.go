@@ -68,7 +68,7 @@ const (
 )
 
 const (
-	routerClose  = 10 * time.Second
+	routerClose = 10 * time.Second
 	// staleAfter is how long a delivery that nobody wants any more stays here
 	// before it is given back for other servers.
 	staleAfter = 500 * time.Millisecond
