@@ -11,7 +11,7 @@ help: ## List the targets
 
 .PHONY: run
 run: ## Start a demo server on 127.0.0.1:8080 and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
-	DATABASE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= $(GO) run ./cmd/server serve --demo $(ARGS)
+	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= $(GO) run ./cmd/server serve --demo $(ARGS)
 
 .PHONY: demo
 demo: ## Play upload, failure and Continue against a real server process, and print what happens
