@@ -29,6 +29,10 @@ test: postgres ## Run all tests
 race: postgres ## Run all tests under the race detector
 	$(GO) test -race ./...
 
+.PHONY: chaos
+chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
+	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 5m ./internal/testkit/chaos -args -runs 200 -files 50 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
+
 .PHONY: lint
 lint: ## Run go vet and the linters
 	$(GO) vet ./...
@@ -46,6 +50,10 @@ bench: ## Measure initiate, work and Continue of 1,000, 10,000 and 100,000 files
 .PHONY: bench-postgres
 bench-postgres: postgres ## Compare Continue on Postgres with pgbench, and 10,000 files with 1,000,000 (fsync on)
 	$(GO) test -run '^$$' -bench '^Benchmark(Continue|Scale)' -benchtime 1x -timeout 20m ./adapters/postgres
+
+.PHONY: bench-river
+bench-river: postgres ## Measure Redrive beside River, in turns on one Postgres (BENCH="-queue memory -rounds 5" for other settings)
+	cd internal/bench && $(GO) test -run '^$$' -bench BesideRiver -benchtime 1x -timeout 60m $(BENCH_FLAGS) . -args $(BENCH)
 
 .PHONY: fmt
 fmt: ## Format the code

@@ -30,14 +30,15 @@ var operator = core.Actor{Subject: "bench", Role: core.RolePlatformAdmin}
 
 // bench is the use cases over a database with fsync on, as in production.
 type bench struct {
-	url  string
-	pool *pgxpool.Pool
-	svc  *app.Service
+	url   string
+	pool  *pgxpool.Pool
+	queue *memory.Queue
+	svc   *app.Service
 }
 
 func newBench(b *testing.B, server *pgtest.Server) *bench {
 	b.Helper()
-	x := &bench{url: server.New(b).URL}
+	x := &bench{url: server.New(b).URL, queue: memory.NewQueue()}
 	config := postgres.Config{URL: x.url, MaxConns: 16}
 	var err error
 	x.pool, err = postgres.Connect(b.Context(), config)
@@ -46,7 +47,7 @@ func newBench(b *testing.B, server *pgtest.Server) *bench {
 	store, err := postgres.New(x.pool, config)
 	require.NoError(b, err)
 	x.svc, err = app.New(app.Deps{
-		Store: store, Queue: memory.NewQueue(), Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
+		Store: store, Queue: x.queue, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
 		Clock: memory.NewManualClock(benchNow), IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(b, err)

@@ -22,12 +22,18 @@ const (
 	fileArrays3 = `$3::int[], $4::text[], $5::int[], $6::bigint[], $7::timestamptz[], $8::int[], $9::int[], $10::text[], $11::text[], $12::text[]`
 )
 
+// Rows that are named by a list are joined through a subquery that says their
+// whole key, the tenant and the run too. If these stood beside it as constants,
+// Postgres could read all files of the run first and look each up in the list,
+// which it does when its statistics are older than the run: 10,000 files then
+// take minutes. OFFSET 0 keeps it from taking the subquery apart.
+
 func (f files) ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error) {
 	const sql = `
 SELECT f.index, f.name, f.ref, f.size, f.status, f.retry_attempt, f.epoch, f.lease_until, f.redeliveries, f.paid_by,
        f.output, f.failure_code, f.failure_message
-  FROM unnest($3::int[]) WITH ORDINALITY AS wanted (index, place)
-  JOIN files f ON f.tenant_id = $1 AND f.run_id = $2 AND f.index = wanted.index
+  FROM (SELECT $1::text AS tenant_id, $2::text AS run_id, u.* FROM unnest($3::int[]) WITH ORDINALITY AS u (index, place) OFFSET 0) wanted
+  JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id AND f.index = wanted.index
  ORDER BY wanted.place`
 	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), int32s(indexes))
 }
@@ -63,8 +69,8 @@ UPDATE files f SET status = v.status, retry_attempt = v.retry_attempt,
        max_retry_count = (SELECT max_retry_count FROM runs WHERE tenant_id = $1 AND run_id = $2),
        epoch = v.epoch, lease_until = v.lease_until, redeliveries = v.redeliveries, paid_by = v.paid_by,
        output = v.output, failure_code = v.failure_code, failure_message = v.failure_message
-  FROM unnest(` + fileArrays3 + `) AS v (` + fileState + `)
- WHERE f.tenant_id = $1 AND f.run_id = $2 AND f.index = v.index`
+  FROM (SELECT $1::text AS tenant_id, $2::text AS run_id, u.* FROM unnest(` + fileArrays3 + `) AS u (` + fileState + `) OFFSET 0) v
+ WHERE f.tenant_id = v.tenant_id AND f.run_id = v.run_id AND f.index = v.index`
 	n, err := f.t.exec(ctx, sql, append([]any{f.t.tenant, findable(run)}, fileStateArgs(list)...)...)
 	if err == nil && n != int64(len(list)) {
 		return ports.ErrNotFound

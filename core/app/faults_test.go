@@ -151,16 +151,18 @@ type failingTx struct {
 	runs map[core.RunID]bool
 }
 
-func (t failingTx) Runs() ports.Runs { return failingRuns{t.Tx.Runs(), t.runs} }
+func (t failingTx) Groups() ports.Groups { return failingGroups{t.Tx.Groups(), t.runs} }
 
-type failingRuns struct {
-	ports.Runs
+type failingGroups struct {
+	ports.Groups
 	runs map[core.RunID]bool
 }
 
-func (r failingRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
-	if r.runs[id] {
-		return core.Run{}, errStore
+func (g failingGroups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.RunRows, error) {
+	for _, w := range want {
+		if g.runs[w.Run] {
+			return nil, errStore
+		}
 	}
-	return r.Runs.GetForUpdate(ctx, id)
+	return g.Groups.LockFree(ctx, want)
 }

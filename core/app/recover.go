@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -13,20 +14,21 @@ import (
 // (spec 6): expired leases, unconfirmed dispatches and lost messages are
 // dispatched again, and a run on which redelivery was tried often enough is
 // closed INTERRUPTED. It may run on every instance at once: each run is decided
-// under its lock, and whoever comes second finds nothing due. It gives the
-// number of runs it acted on. However many runs fail, the others get their turn:
-// those that failed stay due and are passed over until the next call.
+// under its lock, and a run that somebody holds is passed over, so the instances
+// share the work. It gives the number of runs it acted on. However many runs fail
+// or are held, the others get their turn: those stay due, for the next call.
 func (s *Service) Recover(ctx context.Context, page int) (visited int, err error) {
-	failed := map[ports.RunKey]bool{}
+	passed := map[ports.RunKey]bool{} // they failed, or somebody holds them
+	failed := 0
 	var errs []error
 	for {
-		due, err := s.store.DueRuns(ctx, s.clock.Now(), page+len(failed))
+		due, err := s.store.DueRuns(ctx, s.clock.Now(), page+len(passed))
 		if err != nil {
 			return visited, errors.Join(append(errs, err)...)
 		}
 		looked := false
 		for _, key := range due {
-			if failed[key] {
+			if passed[key] {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -35,18 +37,20 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 			looked = true
 			acted, err := s.recoverRun(ctx, key)
 			if err != nil {
-				failed[key] = true
-				if len(failed) <= maxRecoveryErrors {
+				if failed++; failed <= maxRecoveryErrors {
 					errs = append(errs, fmt.Errorf("recover run %s: %w", key.Run, err))
 				}
 			}
 			if acted {
 				visited++
 			}
+			if err != nil || !acted {
+				passed[key] = true
+			}
 		}
 		if !looked || len(due) < page {
-			if n := len(failed); n > maxRecoveryErrors {
-				errs = append(errs, fmt.Errorf("and %d more runs", n-maxRecoveryErrors))
+			if failed > maxRecoveryErrors {
+				errs = append(errs, fmt.Errorf("and %d more runs", failed-maxRecoveryErrors))
 			}
 			return visited, errors.Join(errs...)
 		}
@@ -60,11 +64,11 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 	var plan core.RecoveryPlan
 	err = s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
 		acted = false
-		run, err := tx.Runs().GetForUpdate(ctx, key.Run)
-		if err != nil {
+		free, err := tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: key.Run}})
+		if err != nil || len(free) == 0 {
 			return err
 		}
-		now := s.clock.Now()
+		run, now := free[0].Run, s.clock.Now()
 		if !core.RecoveryDue(run, now) {
 			return nil
 		}
@@ -84,18 +88,20 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 
 	// What is committed is followed up, also while the process stops.
 	ctx = context.WithoutCancel(ctx)
-	log := s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
+	log := func() *slog.Logger { // made only if there is something to log
+		return s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
+	}
 	s.stats.expiredLeases.Add(int64(plan.Expired))
 	if plan.Closed {
 		s.stats.givenUp.Add(1)
-		log.Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
+		log().Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
 		return true, nil
 	}
 	if len(plan.Jobs) == 0 {
 		return true, nil
 	}
 	s.stats.redispatched.Add(int64(len(plan.Jobs)))
-	log.Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
+	log().Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
 	if err := s.enqueueAgain(ctx, plan.Run, plan.Jobs); err != nil {
 		return true, err
 	}
@@ -113,7 +119,7 @@ func (s *Service) enqueueAgain(ctx context.Context, run core.Run, jobs []core.Jo
 	if enqueueErr == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DispatchTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	err := s.store.InTx(ctx, run.Tenant, func(tx ports.Tx) error {
 		now, err := tx.Runs().GetForUpdate(ctx, run.ID)

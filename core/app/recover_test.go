@@ -238,6 +238,29 @@ func TestRecoverIsNotStarvedByFailingRuns(t *testing.T) {
 	require.Equal(t, "p", w.statuses(run.ID))
 }
 
+// A run that somebody holds, another instance's recovery say, is not waited for;
+// it stays due.
+func TestRecoverPassesOverWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	held, other := w.initiate(1), w.initiate(1)
+	for range 2 {
+		w.claimNext()
+	}
+	w.clock.Advance(w.svc.Options().Recovery.Lease)
+	free := w.hold(t, held.ID)
+	acted, err := w.svc.Recover(w.ctx, 1)
+	require.NoError(t, err)
+	require.Equal(t, 1, acted)
+	require.Equal(t, "p", w.statuses(other.ID))
+	require.Equal(t, "r", w.statuses(held.ID))
+	free()
+	acted, err = w.svc.Recover(w.ctx, 1)
+	require.NoError(t, err)
+	require.Equal(t, 1, acted)
+	require.Equal(t, "p", w.statuses(held.ID))
+}
+
 // What recovery dispatched anew is not waited for as long as what had been sent
 // again and again before: the process may have died before it enqueued.
 func TestRecoverAfterDyingBeforeItEnqueued(t *testing.T) {

@@ -143,6 +143,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 		{"core", nil},
 		{"ports", []string{"core"}},
 		{"adapters", []string{"core", "ports", "core/app"}},
+		{"internal/sim", []string{"core", "ports", "core/app", "adapters/memory", "internal/sim"}},
 		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
 		{"cmd", []string{"core", "ports", "core/app", "core/app/worker", "adapters", "internal"}},
 	}

@@ -1,0 +1,39 @@
+package hostile
+
+import (
+	"context"
+	"time"
+
+	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
+)
+
+// Clock is the world's clock, which moves when everybody sleeps or when it jumps.
+type Clock struct{ Env *Env }
+
+var (
+	_ ports.Clock = Clock{}
+	_ ports.IDs   = IDs{}
+)
+
+// Now implements ports.Clock.
+func (c Clock) Now() time.Time { return c.Env.now() }
+
+// Sleep implements ports.Clock.
+func (c Clock) Sleep(ctx context.Context, d time.Duration) error {
+	e := c.Env
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	e.Sched.Alive()
+	e.outsideTx(trace.Sleep)
+	if e.Over {
+		return context.Canceled
+	}
+	e.Sched.Sleep(e.Sched.Now.Add(d))
+	e.event(trace.Call, trace.Sleep, "", "", int64(d))
+	if e.Over {
+		return context.Canceled
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,205 @@
+package hostile
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/sched"
+	"github.com/redrive/redrive/internal/sim/trace"
+)
+
+// Env is what the wrapped ports of one world share.
+type Env struct {
+	Sched  *sched.Scheduler
+	Tape   *trace.Tape
+	Oracle *oracle.Oracle
+
+	// Faults says whether faults may happen; not while a world is set up and not
+	// once it heals.
+	Faults bool
+	// Over makes everybody who waits return: the world ends.
+	Over bool
+	// Lease is the recovery policy's, for what is to take longer than it.
+	Lease time.Duration
+
+	actors [sched.MaxActors]actorState
+	spare  []*tx
+	events trace.Event // the one being written: it would escape otherwise
+}
+
+// actorState is what the ports know of an actor.
+type actorState struct {
+	use       oracle.Use
+	inTx      bool
+	committed bool // something was committed, and its follow-up is not done yet
+	atomic    int  // above 0: inside a snapshot, which cannot be interrupted
+	seenMin   time.Time
+	seenMax   time.Time
+	ids       int
+}
+
+// Reset begins a new world.
+func (e *Env) Reset() {
+	e.Faults, e.Over = false, false
+	e.actors = [sched.MaxActors]actorState{}
+}
+
+// Enter says which use case the running actor is in.
+func (e *Env) Enter(use oracle.Use) {
+	if a := e.actor(); a != nil {
+		a.use, a.committed = use, false
+	}
+}
+
+// Died forgets what the ports knew of an actor whose process died, and says where
+// it was.
+func (e *Env) Died(id sched.ActorID) (inTx, committed bool) {
+	a := &e.actors[id]
+	inTx, committed = a.inTx, a.committed
+	a.use, a.inTx, a.committed, a.atomic = oracle.UseOther, false, false, 0
+	return inTx, committed
+}
+
+// actor is the state of the actor that runs, or nil while a world is set up.
+func (e *Env) actor() *actorState {
+	if !e.Sched.Running() {
+		return nil
+	}
+	return &e.actors[e.Sched.Current()]
+}
+
+// step yields before a call, unless the caller cannot be interrupted.
+func (e *Env) step(op trace.Op, tenant core.TenantID, run core.RunID) {
+	a := e.actor()
+	if a == nil {
+		return
+	}
+	e.Sched.Alive()
+	if a.atomic > 0 {
+		return
+	}
+	e.Sched.Yield()
+	e.event(trace.Call, op, tenant, run, 0)
+}
+
+// event records what the running actor does.
+func (e *Env) event(kind trace.Kind, op trace.Op, tenant core.TenantID, run core.RunID, n int64) {
+	actor := uint8(trace.NoActor)
+	if e.Sched.Running() {
+		actor = uint8(e.Sched.Current())
+	}
+	e.events = trace.Event{Step: e.Sched.Steps, At: e.Sched.Now, Actor: actor, Kind: kind, Op: op, Tenant: tenant, Run: run, N: n}
+	e.Tape.Add(&e.events)
+}
+
+// Event records something that the world does.
+func (e *Env) Event(kind trace.Kind, actor uint8, tenant core.TenantID, run core.RunID, n int64, text string) {
+	e.events = trace.Event{Step: e.Sched.Steps, At: e.Sched.Now, Actor: actor, Kind: kind, Tenant: tenant, Run: run, N: n, Text: text}
+	e.Tape.Add(&e.events)
+}
+
+// say gives the last event its words, for readers.
+func (e *Env) say(text string) {
+	if n := len(e.Tape.Events); n > 0 && e.Tape.Recording {
+		e.Tape.Events[n-1].Text = text
+	}
+}
+
+// fault asks whether a fault of a kind happens now.
+func (e *Env) fault(k sched.Kind, run core.RunID) int {
+	if !e.Faults || e.actor() == nil {
+		return 0
+	}
+	v := e.Sched.Pick(k, Alternatives[k])
+	if v != 0 {
+		e.faulted(k, v, run)
+	}
+	return v
+}
+
+func (e *Env) faulted(k sched.Kind, v int, run core.RunID) {
+	e.event(trace.Fault, trace.NoOp, "", run, int64(k)<<8|int64(v))
+	if e.Tape.Recording {
+		e.say(Words(k, v))
+	}
+	if onlyRecoveryHeals(k, v) {
+		e.Oracle.NeedsRecovery = true
+	}
+}
+
+// onlyRecoveryHeals reports whether a fault can leave a run open that nobody but
+// recovery will ever close.
+func onlyRecoveryHeals(k sched.Kind, v int) bool {
+	switch k {
+	case sched.Next, OrderChoice, AckFault, NackFault, ClockFault, ReadFault, FilesFault, ExecuteFault:
+		return false
+	case MessageFault:
+		return v == MessageLost
+	default:
+		return true
+	}
+}
+
+// Choose asks for a fault that the world itself makes, before a step.
+func (e *Env) Choose(k sched.Kind) int {
+	if !e.Faults {
+		return 0
+	}
+	return e.Sched.Pick(k, Alternatives[k])
+}
+
+// Chosen records a fault that the world itself made.
+func (e *Env) Chosen(k sched.Kind, v int) { e.faulted(k, v, "") }
+
+// outsideTx checks that no transaction waits for a network, a queue or an executor.
+func (e *Env) outsideTx(op trace.Op) {
+	if a := e.actor(); a != nil && a.inTx {
+		e.Oracle.Fail(oracle.NoCallInTx, "%s was called inside a transaction, whose locks everybody else waits for", op)
+	}
+}
+
+// now is the clock as the running actor sees it.
+func (e *Env) now() time.Time {
+	t := e.Sched.Now
+	if a := e.actor(); a != nil {
+		if a.seenMin.IsZero() || t.Before(a.seenMin) {
+			a.seenMin = t
+		}
+		if t.After(a.seenMax) {
+			a.seenMax = t
+		}
+	}
+	return t
+}
+
+// names are the IDs that an actor gives: they do not depend on what others did.
+var names [sched.MaxActors][64]string
+
+func init() {
+	for a := range names {
+		for n := range names[a] {
+			names[a][n] = idOf(a, n)
+		}
+	}
+}
+
+func idOf(actor, n int) string { return "id-" + strconv.Itoa(actor) + "-" + strconv.Itoa(n+1) }
+
+// IDs gives each actor IDs of its own.
+type IDs struct{ Env *Env }
+
+// NewID implements ports.IDs.
+func (i IDs) NewID() string {
+	a := i.Env.actor()
+	if a == nil {
+		panic("hostile: an ID was asked for outside any actor")
+	}
+	n := a.ids
+	a.ids++
+	if n < len(names[0]) {
+		return names[i.Env.Sched.Current()][n]
+	}
+	return idOf(int(i.Env.Sched.Current()), n)
+}

@@ -1,0 +1,92 @@
+package hostile
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
+)
+
+// Executor answers for files as the scenario says, and fails as faults say.
+type Executor struct {
+	Env *Env
+	// Outcome is what the scenario has for the nth execution of a file.
+	Outcome func(job core.Job, index int, epoch core.Epoch, try int) core.Outcome
+}
+
+var _ ports.Executor = (*Executor)(nil)
+
+var errExecutor = errors.New("upstream answered 503")
+
+// Execute implements ports.Executor.
+func (x *Executor) Execute(_ context.Context, task ports.Task) ([]core.FileResult, error) {
+	e := x.Env
+	e.outsideTx(trace.Execute)
+	e.step(trace.Execute, task.Job.Tenant, task.Job.Run)
+	all := func(o core.Outcome) {
+		for i := range task.Files {
+			e.Oracle.Executed(task.Job, task.Files[i].Index, o)
+		}
+	}
+	switch e.fault(ExecuteFault, task.Job.Run) {
+	case ExecuteError:
+		all(core.OutcomeTransient)
+		return nil, errExecutor
+	case ExecutePanic:
+		all(core.OutcomeTransient)
+		panic("the executor broke down")
+	case ExecuteNothing:
+		all(core.OutcomeTransient)
+		return nil, nil
+	case ExecuteHang:
+		e.Sched.Sleep(e.Sched.Now.Add(2*e.Lease + time.Second))
+	case ExecuteSlow:
+		e.Sched.Sleep(e.Sched.Now.Add(e.Lease / 2))
+	}
+	results := make([]core.FileResult, len(task.Files))
+	for i, f := range task.Files {
+		r := core.FileResult{Index: f.Index, Outcome: x.Outcome(task.Job, f.Index, task.Job.Epoch, task.Try)}
+		if r.Outcome == core.OutcomeCompleted {
+			r.Output = "done"
+		} else {
+			r.Failure = core.Failure{Code: "simulated", Message: "the scenario says so"}
+		}
+		e.Oracle.Executed(task.Job, f.Index, r.Outcome)
+		results[i] = r
+	}
+	return results, nil
+}
+
+// Files wraps the files that all processes share.
+type Files struct {
+	Env   *Env
+	Inner ports.Files
+}
+
+var _ ports.Files = (*Files)(nil)
+
+var errFiles = errors.New("bucket does not answer")
+
+// Put implements ports.Files.
+func (f *Files) Put(ctx context.Context, tenant core.TenantID, content io.Reader) (ports.Stored, error) {
+	f.Env.outsideTx(trace.FilePut)
+	f.Env.step(trace.FilePut, tenant, "")
+	if f.Env.fault(FilesFault, "") != 0 {
+		return ports.Stored{}, errFiles
+	}
+	return f.Inner.Put(ctx, tenant, content)
+}
+
+// Open implements ports.Files.
+func (f *Files) Open(ctx context.Context, tenant core.TenantID, ref core.FileRef) (io.ReadCloser, error) {
+	f.Env.outsideTx(trace.FileOpen)
+	f.Env.step(trace.FileOpen, tenant, "")
+	if f.Env.fault(FilesFault, "") != 0 {
+		return nil, errFiles
+	}
+	return f.Inner.Open(ctx, tenant, ref)
+}

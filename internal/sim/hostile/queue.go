@@ -1,0 +1,345 @@
+package hostile
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/sched"
+	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
+)
+
+var errQueue = errors.New("broker does not answer")
+
+// delayed is how long a delayed message stays away.
+const delayed = 10 * time.Minute
+
+// Queue wraps the queue that all processes share: it loses, repeats, delays and
+// reorders. What the inner queue gives out is kept in a pool, so that any message
+// can be the next.
+type Queue struct {
+	Env   *Env
+	Inner *memory.Queue
+
+	pool    []*message
+	out     []*message // delivered, neither acked nor nacked
+	all     []*message // of this world and of earlier ones, to be used again
+	used    int
+	waiting sched.Set // actors that wait for a message
+	last    int64
+}
+
+// message is one copy of a job.
+type message struct {
+	queue   *Queue
+	id      int64
+	job     core.Job
+	inner   ports.Delivery // nil for a copy that the queue was not asked for
+	until   time.Time      // delayed until then
+	process int            // who has it
+	out     bool
+}
+
+var _ ports.Queue = (*Queue)(nil)
+
+// Reset empties the queue.
+func (q *Queue) Reset(inner *memory.Queue) {
+	q.Inner, q.pool, q.out, q.waiting, q.last, q.used = inner, q.pool[:0], q.out[:0], 0, 0, 0
+}
+
+// Enqueue implements ports.Queue.
+func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
+	e := q.Env
+	run := core.RunID("")
+	if len(jobs) > 0 {
+		run = jobs[0].Run
+	}
+	e.outsideTx(trace.Enqueue)
+	e.step(trace.Enqueue, "", run)
+	e.Oracle.Step = e.Sched.Steps
+	e.Oracle.Enqueuing(jobs)
+	half := len(jobs) / 2
+	switch e.fault(EnqueueFault, run) {
+	case EnqueueRefused:
+		return 0, errQueue
+	case EnqueueUnanswered:
+		_, err := q.send(ctx, jobs)
+		return 0, errors.Join(errQueue, err)
+	case EnqueueHalf:
+		n, err := q.send(ctx, jobs[:half])
+		return n, errors.Join(errQueue, err)
+	case EnqueueShort:
+		return q.send(ctx, jobs[:half])
+	}
+	n, err := q.send(ctx, jobs)
+	if a := e.actor(); a != nil && err == nil {
+		a.committed = false
+		e.Oracle.Enqueued(jobs, a.use)
+	}
+	return n, err
+}
+
+func (q *Queue) send(ctx context.Context, jobs []core.Job) (int, error) {
+	if len(jobs) == 0 {
+		return 0, nil
+	}
+	n, err := q.Inner.Enqueue(ctx, jobs)
+	for i := range jobs {
+		q.Env.event(trace.Send, trace.NoOp, jobs[i].Tenant, jobs[i].Run, int64(jobs[i].Epoch)<<16|int64(jobs[i].Files[0]))
+		if q.Env.Tape.Recording {
+			q.Env.say(string(jobs[i].ID))
+		}
+	}
+	q.wake()
+	return n, err
+}
+
+// wake lets everybody look who waits for a message.
+func (q *Queue) wake() {
+	for rest := q.waiting; rest != 0; rest &= rest - 1 {
+		q.Env.Sched.Wake(rest.At(0))
+	}
+	q.waiting = 0
+}
+
+// Stop lets everybody go who waits for a message: the world ends.
+func (q *Queue) Stop() { q.wake() }
+
+// fill takes what the inner queue has into the pool.
+func (q *Queue) fill(ctx context.Context) error {
+	n := q.Inner.Len()
+	if n == 0 {
+		return nil
+	}
+	deliveries, err := q.Inner.Receive(ctx, n, ports.Skip{})
+	for _, d := range deliveries {
+		q.pool = append(q.pool, q.newMessage(d.Job(), d))
+	}
+	return err
+}
+
+func (q *Queue) newMessage(job core.Job, inner ports.Delivery) *message {
+	if q.used == len(q.all) {
+		q.all = append(q.all, &message{})
+	}
+	m := q.all[q.used]
+	q.used++
+	q.last++
+	*m = message{queue: q, id: q.last, job: job, inner: inner}
+	return m
+}
+
+// Feed is the queue as one process receives from it.
+type Feed struct {
+	Queue   *Queue
+	Process int
+}
+
+var _ ports.Feed = Feed{}
+
+// Receive implements ports.Feed.
+func (f Feed) Receive(ctx context.Context, limit int, skip ports.Skip) ([]ports.Delivery, error) {
+	q, e := f.Queue, f.Queue.Env
+	e.outsideTx(trace.Receive)
+	e.step(trace.Receive, "", "")
+	for {
+		if e.Over {
+			return nil, ports.ErrClosed
+		}
+		if err := q.fill(ctx); err != nil {
+			return nil, err
+		}
+		got := f.take(max(limit, 1), skip)
+		if len(got) > 0 {
+			return got, nil
+		}
+		me := e.Sched.Current()
+		if until, some := q.earliest(); some {
+			q.waiting |= 1 << me
+			e.Sched.Sleep(until)
+			q.waiting &^= 1 << me
+		} else {
+			q.waiting |= 1 << me
+			e.Sched.Block()
+		}
+	}
+}
+
+// earliest is when the first delayed message may be delivered.
+func (q *Queue) earliest() (until time.Time, some bool) {
+	for _, m := range q.pool {
+		if !some || m.until.Before(until) {
+			until, some = m.until, true
+		}
+	}
+	return until, some
+}
+
+// take chooses messages; some may be lost, repeated or put off on the way.
+func (f Feed) take(limit int, skip ports.Skip) []ports.Delivery {
+	q, e := f.Queue, f.Queue.Env
+	var got []ports.Delivery
+	for len(got) < limit {
+		deliverable := 0
+		for _, m := range q.pool {
+			if q.deliverable(m, skip) {
+				deliverable++
+			}
+		}
+		if deliverable == 0 {
+			return got
+		}
+		nth := 0
+		if e.Faults && deliverable > 1 {
+			if nth = e.Sched.Pick(OrderChoice, deliverable); nth > 0 {
+				e.faulted(OrderChoice, nth, "")
+			}
+		}
+		at := q.nth(nth, skip)
+		m := q.pool[at]
+		switch e.fault(MessageFault, m.job.Run) {
+		case MessageLost:
+			q.remove(at)
+			q.forget(m)
+			continue
+		case MessageTwice:
+			q.pool = append(q.pool, q.newMessage(m.job, nil))
+		case MessageDelayed:
+			m.until = e.Sched.Now.Add(delayed)
+			continue
+		}
+		q.remove(at)
+		m.out, m.process = true, f.Process
+		q.out = append(q.out, m)
+		e.event(trace.Deliver, trace.NoOp, m.job.Tenant, m.job.Run, m.id)
+		if e.Tape.Recording {
+			e.say(string(m.job.ID))
+		}
+		e.Oracle.Delivered(m.job)
+		got = append(got, delivery{m, m.id})
+	}
+	return got
+}
+
+func (q *Queue) deliverable(m *message, skip ports.Skip) bool {
+	return !m.until.After(q.Env.Sched.Now) && !skip.Skips(m.job)
+}
+
+// nth finds the place of the nth deliverable message.
+func (q *Queue) nth(n int, skip ports.Skip) int {
+	for at, m := range q.pool {
+		if !q.deliverable(m, skip) {
+			continue
+		}
+		if n == 0 {
+			return at
+		}
+		n--
+	}
+	panic("hostile: no such message")
+}
+
+func (q *Queue) remove(at int) {
+	q.pool = append(q.pool[:at], q.pool[at+1:]...)
+}
+
+// forget makes the inner queue forget a message, so that the same job can be
+// enqueued again.
+func (q *Queue) forget(m *message) {
+	if m.inner != nil {
+		if err := m.inner.Ack(context.Background()); err != nil {
+			q.Env.Oracle.Fail(oracle.Stuck, "the queue did not forget a message: %v", err)
+		}
+		m.inner = nil
+	}
+}
+
+// back puts a delivered message back at the end of the line.
+func (q *Queue) back(m *message) {
+	m.out = false
+	q.dropOut(m)
+	again := q.newMessage(m.job, m.inner)
+	q.pool = append(q.pool, again)
+	q.wake()
+}
+
+func (q *Queue) dropOut(m *message) {
+	for i, o := range q.out {
+		if o == m {
+			q.out = append(q.out[:i], q.out[i+1:]...)
+			return
+		}
+	}
+}
+
+// Died redelivers what a process had in its hands when it died.
+func (q *Queue) Died(process int) {
+	for i := 0; i < len(q.out); {
+		if m := q.out[i]; m.process == process {
+			q.back(m)
+			continue
+		}
+		i++
+	}
+}
+
+// Idle reports whether no message is under way.
+func (q *Queue) Idle() bool { return len(q.pool) == 0 && len(q.out) == 0 && q.Inner.Len() == 0 }
+
+// delivery is a message in a worker's hands.
+type delivery struct {
+	m  *message
+	id int64
+}
+
+func (d delivery) Job() core.Job { return d.m.job }
+
+// spent reports whether it was acked or nacked before.
+func (d delivery) spent() bool { return !d.m.out || d.m.id != d.id }
+
+func (d delivery) Ack(context.Context) error {
+	q, e := d.m.queue, d.m.queue.Env
+	e.step(trace.Ack, d.m.job.Tenant, d.m.job.Run)
+	if d.spent() {
+		return nil
+	}
+	e.Oracle.Step = e.Sched.Steps
+	e.Oracle.Acking(d.m.job)
+	switch e.fault(AckFault, d.m.job.Run) {
+	case AckLost:
+		q.back(d.m)
+		return errQueue
+	case AckUnanswered:
+		d.acked()
+		return errQueue
+	}
+	d.acked()
+	return nil
+}
+
+func (d delivery) acked() {
+	q := d.m.queue
+	d.m.out = false
+	q.dropOut(d.m)
+	q.forget(d.m)
+}
+
+func (d delivery) Nack(context.Context) error {
+	q, e := d.m.queue, d.m.queue.Env
+	e.step(trace.Nack, d.m.job.Tenant, d.m.job.Run)
+	if d.spent() {
+		return nil
+	}
+	if e.fault(NackFault, d.m.job.Run) != 0 {
+		// It comes back when the broker loses patience.
+		q.back(d.m)
+		q.pool[len(q.pool)-1].until = e.Sched.Now.Add(delayed)
+		return errQueue
+	}
+	q.back(d.m)
+	return nil
+}

@@ -1,0 +1,181 @@
+package hostile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
+)
+
+// Store wraps the store that all processes share.
+type Store struct {
+	Env   *Env
+	Inner ports.Store
+}
+
+var _ ports.Store = (*Store)(nil)
+
+// errRerun makes the wrapper run a transaction again, as stores do after a
+// serialization failure.
+var errRerun = errors.New("hostile: run again")
+
+var errNetwork = fmt.Errorf("connection reset: %w", ports.ErrUnavailable)
+
+// InTx implements ports.Store.
+func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	e := s.Env
+	a := e.actor()
+	if a != nil {
+		a.seenMin, a.seenMax = time.Time{}, time.Time{}
+		if a.inTx {
+			e.Oracle.Fail(oracle.NoCallInTx, "a transaction was begun inside another one, which two connections can deadlock on")
+		}
+	}
+	e.step(trace.Begin, tenant, "")
+	if e.fault(BeginFault, "") != 0 {
+		return errNetwork
+	}
+	for {
+		if err := s.once(ctx, tenant, a, fn); !errors.Is(err, errRerun) {
+			return err
+		}
+	}
+}
+
+// once runs the transaction one time.
+func (s *Store) once(ctx context.Context, tenant core.TenantID, a *actorState, fn func(ports.Tx) error) error {
+	e := s.Env
+	t := e.newTx(tenant)
+	if a != nil {
+		a.inTx = true
+	}
+	lost := false
+	err := s.Inner.InTx(ctx, tenant, func(inner ports.Tx) error {
+		t.inner = inner
+		if err := fn(t); err != nil {
+			return err
+		}
+		if t.broken != nil {
+			return t.broken
+		}
+		if !t.commit.Wrote() {
+			return nil
+		}
+		e.step(trace.CommitTx, tenant, t.run)
+		switch e.fault(CommitFault, t.run) {
+		case CommitAborted:
+			return ports.ErrSerialization
+		case CommitDown:
+			return errNetwork
+		case CommitUnknown:
+			e.Oracle.Met(oracle.CommitLost)
+			return ports.ErrCommitUnknown
+		case CommitUnanswered:
+			lost = true
+		case CommitRerun:
+			return errRerun
+		}
+		return nil
+	})
+	t.over = true
+	e.Sched.Alive() // a lock that a killed actor waited for
+	if a != nil {
+		a.inTx = false
+	}
+	if err != nil {
+		if t.commit.Wrote() {
+			e.event(trace.Rollback, trace.NoOp, tenant, t.run, 0)
+			if e.Tape.Recording {
+				e.say(err.Error())
+			}
+		}
+		e.free(t)
+		return err
+	}
+	if t.commit.Wrote() {
+		s.committed(t, a)
+	}
+	e.free(t)
+	if lost {
+		e.Oracle.Met(oracle.CommitAnswerLost)
+		return ports.ErrCommitUnknown
+	}
+	return nil
+}
+
+func (s *Store) committed(t *tx, a *actorState) {
+	e, c := s.Env, &t.commit
+	c.Tenant, c.Actor = t.tenant, trace.NoActor
+	c.Use, c.SeenMin, c.SeenMax = oracle.UseOther, e.Sched.Now, e.Sched.Now
+	if a != nil {
+		a.committed = true
+		c.Actor, c.Use = uint8(e.Sched.Current()), a.use
+		if !a.seenMin.IsZero() {
+			c.SeenMin, c.SeenMax = a.seenMin, a.seenMax
+		}
+	}
+	e.event(trace.Commit, trace.NoOp, t.tenant, t.run, int64(len(c.Runs)+len(c.Files)<<8+len(c.Entries)<<16))
+	e.Oracle.Step = e.Sched.Steps
+	e.Oracle.Committed(c)
+	if n := len(e.Tape.Events); e.Tape.Recording && n > 0 {
+		e.Tape.Events[n-1].Text = describe(c)
+		e.Tape.Events[n-1].State = e.Oracle.State()
+	}
+}
+
+// View implements ports.Store. The snapshot is one step: nobody can come between
+// its reads.
+func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	e := s.Env
+	e.step(trace.View, tenant, "")
+	if e.fault(ReadFault, "") != 0 {
+		return errNetwork
+	}
+	a := e.actor()
+	t := e.newTx(tenant)
+	if a != nil {
+		a.atomic++
+	}
+	err := s.Inner.View(ctx, tenant, func(inner ports.Tx) error {
+		t.inner = inner
+		return fn(t)
+	})
+	if a != nil {
+		a.atomic--
+	}
+	t.over = true
+	e.free(t)
+	return err
+}
+
+// TenantOf implements ports.Store.
+func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error) {
+	s.Env.step(trace.TenantOf, "", run)
+	if s.Env.fault(ReadFault, run) != 0 {
+		return "", errNetwork
+	}
+	return s.Inner.TenantOf(ctx, run)
+}
+
+// DueRuns implements ports.Store.
+func (s *Store) DueRuns(ctx context.Context, now time.Time, limit int) ([]ports.RunKey, error) {
+	s.Env.step(trace.DueRuns, "", "")
+	if s.Env.fault(ReadFault, "") != 0 {
+		return nil, errNetwork
+	}
+	return s.Inner.DueRuns(ctx, now, limit)
+}
+
+// AllTenants implements ports.Store.
+func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
+	s.Env.step(trace.AllTenants, "", "")
+	if s.Env.fault(ReadFault, "") != 0 {
+		return nil, errNetwork
+	}
+	return s.Inner.AllTenants(ctx, after, limit)
+}

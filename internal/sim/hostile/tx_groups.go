@@ -1,0 +1,57 @@
+package hostile
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
+)
+
+type txGroups struct{ *tx }
+
+func (t txGroups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.RunRows, error) {
+	var first core.RunID
+	if len(want) > 0 {
+		first = want[0].Run
+	}
+	if err := t.lock(trace.GroupLock, first); err != nil {
+		return nil, err
+	}
+	rows, err := t.inner.Groups().LockFree(ctx, want)
+	t.locked(err)
+	for i := range rows {
+		t.lockedRun(rows[i].Run.ID)
+		t.ofTenant(rows[i].Run.Tenant, "run")
+	}
+	return rows, err
+}
+
+func (t txGroups) Save(ctx context.Context, rows []ports.RunRows) error {
+	locked, first := true, core.RunID("")
+	for i := range rows {
+		locked = locked && t.holds(rows[i].Run.ID)
+		first = rows[0].Run.ID
+	}
+	if err := t.under(locked, trace.GroupSave, first); err != nil {
+		return err
+	}
+	err := t.inner.Groups().Save(ctx, rows)
+	t.locked(err)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		r := &rows[i]
+		if !r.FilesOnly {
+			t.lockedRun(r.Run.ID)
+			t.commit.Runs = append(t.commit.Runs, r.Run)
+		}
+		t.about(r.Run.ID)
+		for j := range r.Files {
+			t.commit.Files = append(t.commit.Files, oracle.FileWrite{Run: r.Run.ID, File: r.Files[j]})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,101 @@
+package oracle
+
+import (
+	"errors"
+
+	"github.com/redrive/redrive/core"
+)
+
+// given is the first definite answer under an idempotency key.
+type given struct {
+	code    core.Code // empty: success
+	run     core.RunID
+	attempt core.AttemptNumber
+}
+
+// Answer is what a user got for one request.
+type Answer struct {
+	Use     Use
+	Tenant  core.TenantID
+	Run     core.Run // as it was answered
+	Key     core.Key
+	Err     error
+	Actor   uint8
+	Effects int // of the actor, when it asked
+}
+
+// Answered is told of every answer that a user gets. It gives the refusal's code,
+// empty for a success; definite is false if the answer leaves open what happened.
+func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
+	var refusal *core.Error
+	if a.Err != nil && !errors.As(a.Err, &refusal) {
+		return "", false // a fault
+	}
+	if refusal != nil {
+		code = refusal.Code
+	}
+	if refusal != nil && code != core.CodeEnqueueFailed && o.effects[a.Actor] != a.Effects {
+		o.fail(Refusal, "%s was answered, but something was changed", code)
+	}
+	if a.Key != "" && code != core.CodeIdempotencyKeyReused && code != core.CodeWrongTenant {
+		o.repeated(a, code)
+	}
+	if a.Use == UseContinue {
+		o.answeredContinue(a, code)
+	}
+	return code, true
+}
+
+func (o *Oracle) answeredContinue(a Answer, code core.Code) {
+	switch code {
+	case "":
+		r := o.runs[a.Run.ID]
+		if r == nil || int(a.Run.Attempt) >= len(r.attempts) {
+			o.fail(I9, "a Continue succeeded with attempt %d of run %s, which there is not", a.Run.Attempt, a.Run.ID)
+			return
+		}
+		if a.Key != "" {
+			return
+		}
+		if at := &r.attempts[a.Run.Attempt]; at.won {
+			o.fail(I9, "two Continues succeeded with attempt %d of run %s", a.Run.Attempt, a.Run.ID)
+		} else {
+			at.won = true
+		}
+	case core.CodeRunAlreadyRunning:
+		o.met(ContinueLost)
+	case core.CodeInsufficientCredits:
+		o.met(ContinueInsufficient)
+	case core.CodeMaxRetryCountExceeded:
+		o.met(ContinueMaxed)
+	default:
+	}
+}
+
+// repeated compares with the first definite answer under the key. A success may
+// be followed by enqueue_failed and the other way round: a repeat can come before
+// the dispatch is known to have failed.
+func (o *Oracle) repeated(a Answer, code core.Code) {
+	t := o.tenants[a.Tenant]
+	if t == nil {
+		return
+	}
+	now := given{code: code, run: a.Run.ID, attempt: a.Run.Attempt}
+	first, ok := t.answers[a.Key]
+	if !ok {
+		t.answers[a.Key] = now
+		return
+	}
+	dispatched := func(c core.Code) bool { return c == "" || c == core.CodeEnqueueFailed }
+	if dispatched(first.code) && dispatched(code) {
+		o.met(ReplayedSuccess)
+		if first.code == "" && code == "" && (first.run != now.run || first.attempt != now.attempt) {
+			o.fail(Idempotency, "key %s gave attempt %d of run %s and then attempt %d of run %s", a.Key, first.attempt, first.run, now.attempt, now.run)
+		}
+		return
+	}
+	o.met(ReplayedRefusal)
+	if first.code != code {
+		o.fail(Idempotency, "key %s was answered %q and then %q", a.Key, first.code, code)
+	}
+}

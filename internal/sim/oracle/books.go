@@ -1,0 +1,191 @@
+package oracle
+
+import (
+	"github.com/redrive/redrive/core"
+)
+
+// tenant is what is committed of a tenant's credits and templates.
+type tenant struct {
+	id        core.TenantID
+	seq       int64
+	purchased core.Credits
+	monthly   []month
+	keys      map[core.Key]core.Entry
+	refunded  map[core.Key]bool
+	templates []template
+	answers   map[core.Key]given
+}
+
+type month struct {
+	period core.Period
+	left   core.Credits
+}
+
+// template remembers every price that a template had, and from which commit on:
+// it is read without a lock, so a transaction may use any that it could have seen.
+type template struct {
+	id      core.TemplateID
+	prices  []price
+	deleted bool
+	batch   bool
+}
+
+type price struct {
+	from    int // the commit that set it
+	credits core.Credits
+}
+
+// could reports whether a transaction that began at a commit can have seen the price.
+func (t *template) could(credits core.Credits, began int) bool {
+	for i := len(t.prices) - 1; i >= 0; i-- {
+		if t.prices[i].credits == credits {
+			return true
+		}
+		if t.prices[i].from <= began {
+			return false
+		}
+	}
+	return false
+}
+
+func (t *tenant) reset(id core.TenantID) {
+	t.id, t.seq, t.purchased, t.monthly, t.templates = id, 0, 0, t.monthly[:0], t.templates[:0]
+	if t.keys == nil {
+		t.keys, t.refunded, t.answers = map[core.Key]core.Entry{}, map[core.Key]bool{}, map[core.Key]given{}
+		return
+	}
+	clear(t.keys)
+	clear(t.refunded)
+	clear(t.answers)
+}
+
+// month finds a period's bucket.
+func (t *tenant) month(p core.Period) *month {
+	for i := range t.monthly {
+		if t.monthly[i].period == p {
+			return &t.monthly[i]
+		}
+	}
+	t.monthly = append(t.monthly, month{period: p})
+	return &t.monthly[len(t.monthly)-1]
+}
+
+func (t *tenant) template(id core.TemplateID) *template {
+	for i := range t.templates {
+		if t.templates[i].id == id {
+			return &t.templates[i]
+		}
+	}
+	return nil
+}
+
+func (o *Oracle) saveTemplates(t *tenant, c *Commit) {
+	for i := range c.Templates {
+		row := &c.Templates[i]
+		known := t.template(row.ID)
+		if known == nil {
+			t.templates = append(t.templates, template{id: row.ID, batch: row.Mode == core.ModeBatch})
+			known = &t.templates[len(t.templates)-1]
+		}
+		known.deleted = row.Deleted()
+		if n := len(known.prices); n == 0 || known.prices[n-1].credits != row.CreditsPerRun {
+			known.prices = append(known.prices, price{o.commits, row.CreditsPerRun})
+		}
+	}
+}
+
+// post checks and applies one ledger entry: I1, I3's burn order, I4.
+func (o *Oracle) post(t *tenant, c *Commit, e *core.Entry) {
+	t.seq++
+	bucket := t.month(e.Period)
+	_, used := t.keys[e.Key]
+	switch {
+	case e.Tenant != t.id:
+		o.fail(I10, "entry %s of tenant %s was posted for %s", e.Key, t.id, e.Tenant)
+	case e.Seq != t.seq:
+		o.fail(I1, "entry %s has seq %d, it is number %d", e.Key, e.Seq, t.seq)
+	case used:
+		o.fail(I1, "key %s was used twice", e.Key)
+	case e.Amount.Monthly < 0 || e.Amount.Purchased < 0:
+		o.fail(I1, "entry %s has a negative amount", e.Key)
+	}
+	t.keys[e.Key] = *e
+	switch e.Kind {
+	case core.EntryAllowance:
+		bucket.left += e.Amount.Monthly
+		if e.Amount.Purchased != 0 {
+			o.fail(I1, "allowance %s adds purchased credits", e.Key)
+		}
+	case core.EntryPurchase:
+		t.purchased += e.Amount.Purchased
+		if e.Amount.Monthly != 0 {
+			o.fail(I1, "purchase %s adds allowance", e.Key)
+		}
+	case core.EntryCharge:
+		o.charge(t, c, bucket, e)
+	case core.EntryRefund:
+		o.refund(t, c, bucket, e)
+	default:
+		o.fail(I1, "entry %s is of no known kind", e.Key)
+	}
+	if bucket.left < 0 || t.purchased < 0 {
+		o.fail(I1, "after entry %s tenant %s has %d monthly of %s and %d purchased", e.Key, t.id, bucket.left, e.Period, t.purchased)
+	}
+}
+
+func (o *Oracle) charge(t *tenant, c *Commit, bucket *month, e *core.Entry) {
+	total := e.Amount.Monthly + e.Amount.Purchased
+	monthly := min(total, bucket.left)
+	if e.Amount.Monthly != monthly {
+		o.fail(I3, "charge %s of %d took %d of the %d monthly credits left, not %d", e.Key, total, e.Amount.Monthly, bucket.left, monthly)
+	}
+	if p := core.PeriodOf(e.At); p != e.Period || e.At.Before(c.SeenMin) || e.At.After(c.SeenMax) {
+		o.fail(I3, "charge %s of %s is for %s", e.Key, e.At.UTC().Format("2006-01-02 15:04:05"), e.Period)
+	}
+	if e.Amount.Monthly > 0 && e.Amount.Purchased > 0 {
+		o.met(ChargeSplitOverBoth)
+	}
+	bucket.left -= e.Amount.Monthly
+	t.purchased -= e.Amount.Purchased
+	if r := o.runs[e.Run]; r != nil {
+		r.charged.Monthly += e.Amount.Monthly
+		r.charged.Purchased += e.Amount.Purchased
+	} else {
+		o.fail(I10, "charge %s is for a run that tenant %s does not have", e.Key, t.id)
+	}
+}
+
+func (o *Oracle) refund(t *tenant, c *Commit, bucket *month, e *core.Entry) {
+	charge, ok := t.keys[e.Charge]
+	switch {
+	case !ok || charge.Kind != core.EntryCharge:
+		o.fail(I4, "refund %s is of no charge", e.Key)
+	case t.refunded[e.Charge]:
+		o.fail(I4, "charge %s was refunded twice", e.Charge)
+	case e.Amount != charge.Amount || e.Period != charge.Period || e.Run != charge.Run || e.Attempt != charge.Attempt:
+		o.fail(I4, "charge %s took %+v of %s, its refund gives %+v to %s", e.Charge, charge.Amount, charge.Period, e.Amount, e.Period)
+	}
+	t.refunded[e.Charge] = true
+	bucket.left += e.Amount.Monthly
+	t.purchased += e.Amount.Purchased
+	if e.Period.Before(core.PeriodOf(c.SeenMax)) {
+		o.met(RefundAfterMonthEnd)
+	}
+	if r := o.runs[e.Run]; r != nil {
+		r.charged.Monthly -= e.Amount.Monthly
+		r.charged.Purchased -= e.Amount.Purchased
+	}
+}
+
+// ReadBalance checks a balance that was read outside any writes of its own
+// transaction: it must be what the entries add up to.
+func (o *Oracle) ReadBalance(id core.TenantID, b core.Balance) {
+	t := o.tenants[id]
+	if t == nil {
+		return
+	}
+	if left := t.month(b.Period).left; b.Monthly != left || b.Purchased != t.purchased {
+		o.fail(I1, "tenant %s has %d monthly of %s and %d purchased, its entries add up to %d and %d",
+			id, b.Monthly, b.Period, b.Purchased, left, t.purchased)
+	}
+}

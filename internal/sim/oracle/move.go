@@ -1,0 +1,254 @@
+package oracle
+
+import (
+	"github.com/redrive/redrive/core"
+)
+
+// moved is everything that neither begins nor undoes an attempt: claims,
+// renewals, results, hand backs, recovery, cancels, raised limits.
+func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
+	m := &r.model
+	n := len(r.attempts) - 1
+	settled, allCompleted, fresh := 0, true, core.Epoch(0)
+	var recorded core.Epoch
+	for i := range c.Files {
+		w := &c.Files[i]
+		if w.Run != r.row.ID || w.File.Index >= len(m.files) {
+			continue
+		}
+		was, f, now := &r.files[w.File.Index], &m.files[w.File.Index], &w.File
+		switch {
+		case now.Status == f.status && now.Epoch == f.epoch:
+			o.untouched(c, r, was, now)
+		case f.status == core.FilePending && now.Status == core.FileProcessing:
+			o.claimed(c, r, was, now)
+			f.status = core.FileProcessing
+			r.attempts[n].claimed = true
+		case f.status == core.FileProcessing && now.Status == core.FilePending:
+			o.interrupted(c, r, was, now, next)
+			f.status, f.epoch = core.FilePending, now.Epoch
+			fresh = max(fresh, now.Epoch)
+		case f.status == core.FileProcessing:
+			o.recorded(r, f, now)
+			f.status, f.owed, f.recorded = now.Status, false, f.epoch
+			recorded = f.epoch
+			settled++
+			if !r.batch() {
+				m.count(now.Status == core.FileCompleted)
+			}
+			allCompleted = allCompleted && now.Status == core.FileCompleted
+		default:
+			o.fail(I8, "file %d of run %s went from %s (epoch %d) to %s (epoch %d)", now.Index, r.row.ID, f.status, f.epoch, now.Status, now.Epoch)
+		}
+	}
+	if settled > 0 && m.status != core.RunRunning {
+		o.fail(I7, "a result was recorded in run %s, which is %s", r.row.ID, m.status)
+	}
+	if settled > 0 && r.batch() {
+		m.count(allCompleted)
+		for i := range m.files {
+			if f := &m.files[i]; f.status == core.FileProcessing && f.epoch == recorded {
+				o.fail(I7, "the batch job of run %s was settled without its file %d", r.row.ID, i)
+			}
+		}
+	}
+	if fresh > next.Epoch {
+		o.fail(I8, "run %s gave out epoch %d without counting it", r.row.ID, fresh)
+	}
+	o.closes(c, r, next, settled)
+}
+
+// count counts a job that was settled.
+func (m *model) count(completed bool) {
+	if completed {
+		m.completed++
+	} else {
+		m.failed++
+	}
+}
+
+// untouched is a renewal, or bookkeeping that leaves a file where it is.
+func (o *Oracle) untouched(c *Commit, r *run, was, now *core.File) {
+	if now.RetryAttempt != was.RetryAttempt || now.PaidBy != was.PaidBy || now.Output != was.Output {
+		o.fail(Refinement, "file %d of run %s stayed %s and was changed", now.Index, r.row.ID, now.Status)
+	}
+	if c.Use == UseWork && now.Status == core.FileProcessing && now.LeaseUntil.After(was.LeaseUntil) {
+		o.met(Renewed)
+	}
+}
+
+func (o *Oracle) claimed(c *Commit, r *run, was, now *core.File) {
+	switch {
+	case r.model.status != core.RunRunning:
+		o.fail(I7, "file %d of run %s was claimed while the run is %s", now.Index, r.row.ID, r.model.status)
+	case now.Epoch != was.Epoch:
+		o.fail(I8, "file %d of run %s was claimed under epoch %d, it waits under %d", now.Index, r.row.ID, now.Epoch, was.Epoch)
+	case !now.LeaseUntil.After(c.SeenMin):
+		o.fail(Refinement, "file %d of run %s was claimed without a lease", now.Index, r.row.ID)
+	}
+}
+
+// interrupted is a lease that ran out, a hand back, or a cancel.
+func (o *Oracle) interrupted(c *Commit, r *run, was, now *core.File, next *core.Run) {
+	if now.Epoch <= r.row.Epoch {
+		o.fail(I8, "file %d of run %s waits again under epoch %d, which was given out before: its worker is not fenced", now.Index, r.row.ID, now.Epoch)
+	}
+	switch {
+	case next.Status == core.RunInterrupted && next.Reason == core.ReasonCancelled && c.Use == UseCancel:
+		o.met(CancelledWhileProcessing)
+	case c.Use == UseWork:
+		o.met(HandedBack)
+	case c.Use == UseRecover:
+		o.met(RecoveryTookLease)
+		if was.LeaseUntil.After(c.SeenMax) {
+			o.fail(Refinement, "recovery took file %d of run %s from its worker, whose lease holds until %s", now.Index, r.row.ID, was.LeaseUntil.Format("15:04:05"))
+		}
+		if now.Redeliveries != was.Redeliveries+1 {
+			o.fail(Refinement, "recovery did not count the redelivery of file %d of run %s", now.Index, r.row.ID)
+		}
+	default:
+		o.fail(Refinement, "file %d of run %s was taken from its worker", now.Index, r.row.ID)
+	}
+}
+
+// recorded checks a result: it must be what an executor answered under this epoch.
+func (o *Oracle) recorded(r *run, f *file, now *core.File) {
+	if f.recorded == f.epoch {
+		o.fail(I8, "a second result was recorded for file %d of run %s under epoch %d", now.Index, r.row.ID, f.epoch)
+	}
+	if now.Epoch != f.epoch {
+		o.fail(I8, "a result for epoch %d was recorded for file %d of run %s, which is in epoch %d", now.Epoch, now.Index, r.row.ID, f.epoch)
+	}
+	want := core.OutcomeTransient
+	switch now.Status {
+	case core.FileCompleted:
+		want = core.OutcomeCompleted
+	case core.FileError:
+		want = core.OutcomePermanent
+	case core.FileFailed, core.FilePending, core.FileProcessing:
+	}
+	for _, e := range r.execs[now.Index] {
+		if e.epoch == f.epoch && e.outcome == want {
+			return
+		}
+	}
+	o.fail(I8, "file %d of run %s became %s, which no executor answered for its epoch %d", now.Index, r.row.ID, now.Status, f.epoch)
+}
+
+// closes follows the run's own row: a run closes when its attempt is complete,
+// and otherwise only by a cancel or because recovery gave up.
+func (o *Oracle) closes(c *Commit, r *run, next *core.Run, settled int) {
+	m := &r.model
+	complete := m.status == core.RunRunning && m.completed+m.failed >= m.jobs
+	switch {
+	case m.status == core.RunRunning && next.Status.Closed():
+		a := &r.attempts[len(r.attempts)-1]
+		a.closes++
+		if a.closes > 1 {
+			o.fail(I7, "attempt %d of run %s closed twice", len(r.attempts)-1, r.row.ID)
+		}
+		o.closed(c, r, next, complete, settled)
+	case complete && settled > 0:
+		o.fail(I7, "all %d jobs of the attempt are settled, and run %s did not close", m.jobs, r.row.ID)
+	case m.status.Closed() && next.Status == core.RunRunning:
+		o.fail(Refinement, "run %s was opened again without an attempt", r.row.ID)
+	case next.MaxRetryCount != r.row.MaxRetryCount && c.Use == UseRaise:
+		o.met(Raised)
+	}
+}
+
+func (o *Oracle) closed(c *Commit, r *run, next *core.Run, complete bool, settled int) {
+	m := &r.model
+	switch {
+	case complete && settled > 0:
+		m.status = m.closing()
+		if m.jobs < m.size {
+			o.met(PartialRetryClosed)
+		}
+	case next.Reason == core.ReasonCancelled && c.Use == UseCancel:
+		m.status = core.RunInterrupted
+	case next.Reason == core.ReasonRedeliveriesExhausted && c.Use == UseRecover:
+		m.status = core.RunInterrupted
+		o.met(RedeliveriesExhausted)
+		for i := range c.Files {
+			if w := &c.Files[i]; w.Run == r.row.ID && w.File.Index < len(r.files) {
+				r.files[w.File.Index] = w.File
+			}
+		}
+		for i := range r.files {
+			if f := &r.files[i]; (f.Status == core.FilePending || f.Status == core.FileProcessing) && f.Redeliveries <= o.MaxRedeliveries {
+				o.fail(Refinement, "recovery gave up on run %s, but file %d was redelivered only %d times", r.row.ID, i, f.Redeliveries)
+			}
+		}
+	default:
+		o.fail(I7, "run %s closed %s with %d of %d jobs settled", r.row.ID, next.Status, m.completed+m.failed, m.jobs)
+		m.status = next.Status
+	}
+}
+
+// settled compares what is committed of a run with the model, and checks the
+// invariants that a run's own rows show.
+func (o *Oracle) settled(c *Commit, r *run) {
+	row, m := &r.row, &r.model
+	if row.Tenant != c.Tenant {
+		o.fail(I10, "run %s of tenant %s was changed by a transaction of %s", row.ID, row.Tenant, c.Tenant)
+	}
+	switch split := (core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}); {
+	case row.CreditsConsumed != split.Monthly+split.Purchased:
+		o.fail(I2, "run %s consumed %d credits, %d monthly and %d purchased", row.ID, row.CreditsConsumed, split.Monthly, split.Purchased)
+	case split != r.charged:
+		o.fail(I2, "run %s consumed %+v, its charges less its refunds are %+v", row.ID, split, r.charged)
+	case split != m.credits:
+		o.fail(I2, "run %s consumed %+v, by the model %+v", row.ID, split, m.credits)
+	case row.CompletedJobs+row.FailedJobs > row.AttemptJobs || row.AttemptJobs > row.TotalJobs:
+		o.fail(I7, "run %s has %d + %d of %d jobs of its attempt, and %d in all", row.ID, row.CompletedJobs, row.FailedJobs, row.AttemptJobs, row.TotalJobs)
+	case row.Status != m.status:
+		o.fail(Refinement, "run %s is %s, by the model %s", row.ID, row.Status, m.status)
+	case row.AttemptJobs != m.jobs || row.CompletedJobs != m.completed || row.FailedJobs != m.failed || row.TotalJobs != m.size:
+		o.fail(Refinement, "run %s counts %d + %d of %d jobs, by the model %d + %d of %d", row.ID,
+			row.CompletedJobs, row.FailedJobs, row.AttemptJobs, m.completed, m.failed, m.jobs)
+	case int(row.Attempt) != len(r.attempts)-1:
+		o.fail(Refinement, "run %s is in attempt %d, by the model in %d", row.ID, row.Attempt, len(r.attempts)-1)
+	}
+	var tally core.Tally
+	for i := range r.files {
+		f, mf := &r.files[i], &m.files[i]
+		switch f.Status {
+		case core.FilePending, core.FileProcessing:
+			tally.Unfinished++
+		case core.FileCompleted:
+			tally.Completed++
+		case core.FileFailed:
+			tally.Failed++
+		case core.FileError:
+			tally.Error++
+		}
+		o.fileHolds(r, f, mf)
+	}
+	if tally != row.Tally {
+		o.fail(Refinement, "run %s counts its files as %+v, they are %+v", row.ID, row.Tally, tally)
+	}
+	if row.Status.Closed() && o.Closed != nil {
+		o.Closed(row.ID)
+	}
+}
+
+func (o *Oracle) fileHolds(r *run, f *core.File, m *file) {
+	switch {
+	case f.Status != m.status || f.Epoch != m.epoch:
+		o.fail(Refinement, "file %d of run %s is %s in epoch %d, by the model %s in epoch %d", f.Index, r.row.ID, f.Status, f.Epoch, m.status, m.epoch)
+	case f.RetryAttempt < 0 || f.RetryAttempt > r.row.MaxRetryCount:
+		o.fail(I6, "file %d of run %s was retried %d times of %d", f.Index, r.row.ID, f.RetryAttempt, r.row.MaxRetryCount)
+	case f.RetryAttempt != m.retries:
+		o.fail(I6, "file %d of run %s was retried %d times, by the model %d", f.Index, r.row.ID, f.RetryAttempt, m.retries)
+	case f.PaidBy != m.paidBy:
+		o.fail(I5, "file %d of run %s is paid for by attempt %d, by the model by %d", f.Index, r.row.ID, f.PaidBy, m.paidBy)
+	}
+	unfinished := f.Status == core.FilePending || f.Status == core.FileProcessing
+	if unfinished && (m.unpaid || r.attempts[m.paidBy].compensated) {
+		o.fail(I5, "file %d of run %s is %s, but the charge that covers it was refunded", f.Index, r.row.ID, f.Status)
+	}
+	if !unfinished && m.owed {
+		o.fail(I12, "file %d of run %s is %s: it was charged for, not executed since, and not refunded", f.Index, r.row.ID, f.Status)
+	}
+}

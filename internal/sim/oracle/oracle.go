@@ -1,0 +1,264 @@
+package oracle
+
+import (
+	"fmt"
+
+	"github.com/redrive/redrive/core"
+)
+
+// Oracle judges one world at a time; Reset reuses it.
+type Oracle struct {
+	tenants   map[core.TenantID]*tenant
+	order     []*tenant // in the order in which they were created
+	runs      map[core.RunID]*run
+	list      []*run // in the order in which they were initiated
+	spare     []*run
+	spareT    []*tenant
+	commits   int
+	effects   [256]int // commits of each actor that had an effect
+	violation *Violation
+	met_      [SituationCount]bool
+
+	// MaxRedeliveries is the recovery policy's.
+	MaxRedeliveries int
+	// Step is the world's step, for the violation.
+	Step int
+	// Closed is called when a run has closed; nil for nobody.
+	Closed func(core.RunID)
+	// NeedsRecovery says that something happened which only recovery makes good.
+	NeedsRecovery bool
+}
+
+// New makes an Oracle.
+func New() *Oracle {
+	return &Oracle{tenants: map[core.TenantID]*tenant{}, runs: map[core.RunID]*run{}}
+}
+
+// Reset forgets everything.
+func (o *Oracle) Reset() {
+	o.spare = append(o.spare, o.list...)
+	o.spareT = append(o.spareT, o.order...)
+	clear(o.tenants)
+	clear(o.runs)
+	o.order, o.list = o.order[:0], o.list[:0]
+	o.commits, o.effects, o.violation, o.met_ = 0, [256]int{}, nil, [SituationCount]bool{}
+	o.Step, o.NeedsRecovery = 0, false
+}
+
+// Violation is the first rule that did not hold, or nil.
+func (o *Oracle) Violation() *Violation { return o.violation }
+
+// Fail records a violation that somebody else found.
+func (o *Oracle) Fail(r Rule, format string, args ...any) { o.fail(r, format, args...) }
+
+func (o *Oracle) fail(r Rule, format string, args ...any) {
+	if o.violation == nil {
+		o.violation = &Violation{Rule: r, Text: fmt.Sprintf(format, args...), Step: o.Step}
+	}
+}
+
+// Met records a situation that somebody else saw.
+func (o *Oracle) Met(s Situation) { o.met_[s] = true }
+
+func (o *Oracle) met(s Situation) { o.met_[s] = true }
+
+// Situations adds what this world has met to a count.
+func (o *Oracle) Situations(count *Situations) {
+	for i, met := range o.met_ {
+		if met {
+			count[i]++
+		}
+	}
+}
+
+// Commits counts the commits so far.
+func (o *Oracle) Commits() int { return o.commits }
+
+// Effects counts an actor's commits that changed more than remembered answers.
+func (o *Oracle) Effects(actor uint8) int { return o.effects[actor] }
+
+// Committed is told of every commit, at once.
+func (o *Oracle) Committed(c *Commit) {
+	o.commits++
+	if c.effects() {
+		o.effects[c.Actor]++
+	}
+	t := o.tenants[c.Tenant]
+	if t == nil {
+		t = o.newTenant(c.Tenant)
+	}
+	o.isolated(c)
+	o.saveTemplates(t, c)
+	for i := range c.Inserted {
+		o.initiated(t, c, &c.Inserted[i])
+	}
+	o.changed(t, c)
+	for i := range c.Entries {
+		o.post(t, c, &c.Entries[i])
+	}
+	for i := range c.Inserted {
+		o.settled(c, o.runs[c.Inserted[i].Run.ID])
+	}
+	o.eachTouched(c, func(r *run) { o.settled(c, r) })
+}
+
+func (o *Oracle) newTenant(id core.TenantID) *tenant {
+	var t *tenant
+	if n := len(o.spareT); n > 0 {
+		t, o.spareT = o.spareT[n-1], o.spareT[:n-1]
+	} else {
+		t = &tenant{}
+	}
+	t.reset(id)
+	o.tenants[id] = t
+	o.order = append(o.order, t)
+	return t
+}
+
+// isolated checks that a transaction wrote rows of its own tenant only (I10).
+func (o *Oracle) isolated(c *Commit) {
+	for i := range c.Runs {
+		if r := o.runs[c.Runs[i].ID]; r == nil || r.row.Tenant != c.Tenant {
+			o.fail(I10, "a transaction of tenant %s wrote run %s of another", c.Tenant, c.Runs[i].ID)
+		}
+	}
+	for i := range c.Files {
+		if r := o.runs[c.Files[i].Run]; r == nil || r.row.Tenant != c.Tenant {
+			o.fail(I10, "a transaction of tenant %s wrote files of run %s of another", c.Tenant, c.Files[i].Run)
+		}
+	}
+}
+
+// eachTouched calls fn once for each run that was there before and was written.
+func (o *Oracle) eachTouched(c *Commit, fn func(*run)) {
+	o.each(c, func(r *run) {
+		if r.touched != o.commits {
+			r.touched = o.commits
+			fn(r)
+		}
+	})
+	o.each(c, func(r *run) { r.touched = 0 })
+}
+
+func (o *Oracle) each(c *Commit, fn func(*run)) {
+	for i := range c.Runs {
+		if r := o.runs[c.Runs[i].ID]; r != nil {
+			fn(r)
+		}
+	}
+	for i := range c.Files {
+		if r := o.runs[c.Files[i].Run]; r != nil {
+			fn(r)
+		}
+	}
+	for i := range c.Attempts {
+		if r := o.runs[c.Attempts[i].Run]; r != nil {
+			fn(r)
+		}
+	}
+	for i := range c.Marks {
+		if r := o.runs[c.Marks[i].Run]; r != nil {
+			fn(r)
+		}
+	}
+}
+
+// RunClosed reports whether there is such a run and it is closed.
+func (o *Oracle) RunClosed(id core.RunID) bool {
+	r := o.runs[id]
+	return r != nil && r.row.Status.Closed()
+}
+
+// Row gives a run as it is committed; the zero value if there is none.
+func (o *Oracle) Row(id core.RunID) core.Run {
+	if r := o.runs[id]; r != nil {
+		return r.row
+	}
+	return core.Run{}
+}
+
+// Open names the first run that is still RUNNING.
+func (o *Oracle) Open() (core.RunID, bool) {
+	for _, r := range o.list {
+		if !r.row.Status.Closed() {
+			return r.row.ID, true
+		}
+	}
+	return "", false
+}
+
+// Executed is told what an executor answered for a file of a job.
+func (o *Oracle) Executed(job core.Job, index int, outcome core.Outcome) {
+	if r := o.runs[job.Run]; r != nil && index < len(r.execs) {
+		r.execs[index] = append(r.execs[index], execution{job.Epoch, outcome})
+	}
+}
+
+// Enqueuing is told of jobs on their way to the queue.
+func (o *Oracle) Enqueuing(jobs []core.Job) {
+	for i := range jobs {
+		j := &jobs[i]
+		r := o.runs[j.Run]
+		if r == nil || r.row.Tenant != j.Tenant {
+			o.fail(EnqueueAfterCommit, "job %s is enqueued, but its run was not committed", j.ID)
+			continue
+		}
+		if j.Epoch > r.row.Epoch {
+			o.fail(EnqueueAfterCommit, "job %s is enqueued with epoch %d, but the latest committed is %d", j.ID, j.Epoch, r.row.Epoch)
+		}
+		if j.Template != r.row.Template {
+			o.fail(Refinement, "job %s is enqueued for template %q, its run has %q", j.ID, j.Template, r.row.Template)
+		}
+	}
+}
+
+// Enqueued is told that the queue confirmed jobs to an actor.
+func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
+	if use != UseInitiate && use != UseContinue {
+		return
+	}
+	for i := range jobs {
+		if r := o.runs[jobs[i].Run]; r != nil {
+			for n := range r.attempts {
+				if r.attempts[n].epoch == jobs[i].Epoch {
+					r.attempts[n].enqueued = true
+				}
+			}
+		}
+	}
+}
+
+// Delivered is told of a message that a worker gets.
+func (o *Oracle) Delivered(job core.Job) {
+	r := o.runs[job.Run]
+	if r == nil || len(job.Files) == 0 || job.Files[0] >= len(r.files) {
+		return
+	}
+	f := &r.files[job.Files[0]]
+	switch {
+	case f.Epoch == job.Epoch && f.Status != core.FilePending:
+		o.met(DuplicateDelivery)
+	case f.Epoch != job.Epoch:
+		o.met(StaleDelivery)
+		for n := range r.attempts {
+			if a := &r.attempts[n]; a.epoch == job.Epoch && a.compensated {
+				o.met(LateDeliveryOfCompensated)
+			}
+		}
+	}
+}
+
+// Acking is told that a worker tells the queue to forget a job. That must not
+// happen while the job could still be claimed: if the worker dies, nobody has it.
+func (o *Oracle) Acking(job core.Job) {
+	r := o.runs[job.Run]
+	if r == nil || r.row.Status.Closed() {
+		return
+	}
+	for _, i := range job.Files {
+		if i >= len(r.files) || r.files[i].Status != core.FilePending || r.files[i].Epoch != job.Epoch {
+			return
+		}
+	}
+	o.fail(AckAfterClaim, "job %s of epoch %d was acked, but its files are still pending: if the worker dies now, the job is lost", job.ID, job.Epoch)
+}

@@ -1,0 +1,359 @@
+package oracle
+
+import (
+	"github.com/redrive/redrive/core"
+)
+
+// run is one run: what is committed of it, and what the model says.
+type run struct {
+	row      core.Run
+	files    []core.File
+	attempts []attempt
+	charged  core.Split // charges less refunds, by the ledger
+	execs    [][]execution
+	touched  int
+
+	model model
+}
+
+// execution is what an executor answered for a file under an epoch.
+type execution struct {
+	epoch   core.Epoch
+	outcome core.Outcome
+}
+
+// model is the run by the model's own rules.
+type model struct {
+	status                        core.RunStatus
+	jobs, completed, failed, size int
+	credits                       core.Split
+	files                         []file
+}
+
+// file is one file by the model's own rules.
+type file struct {
+	status   core.FileStatus
+	retries  int
+	epoch    core.Epoch
+	paidBy   core.AttemptNumber
+	owed     bool       // charged for, and no result recorded since
+	unpaid   bool       // its charge was refunded
+	recorded core.Epoch // of the last result
+}
+
+// attempt is what the model remembers of a dispatch.
+type attempt struct {
+	epoch       core.Epoch
+	price       core.Credits
+	charge      core.Split
+	claimed     bool // a job of it got to a worker
+	enqueued    bool // the queue confirmed all of it
+	compensated bool
+	closes      int
+	won         bool // a Continue was told that it is its own
+	before      model
+}
+
+func (m *model) copyTo(to *model) {
+	files := append(to.files[:0], m.files...)
+	*to = *m
+	to.files = files
+}
+
+// newRun takes a spare run, or makes one.
+func (o *Oracle) newRun(row core.Run, files []core.File) *run {
+	var r *run
+	if n := len(o.spare); n > 0 {
+		r, o.spare = o.spare[n-1], o.spare[:n-1]
+	} else {
+		r = &run{}
+	}
+	r.row, r.charged, r.touched = row, core.Split{}, 0
+	r.files = append(r.files[:0], files...)
+	r.attempts = r.attempts[:0]
+	for len(r.execs) < len(files) {
+		r.execs = append(r.execs, nil)
+	}
+	for i := range r.execs {
+		r.execs[i] = r.execs[i][:0]
+	}
+	r.model.files = r.model.files[:0]
+	return r
+}
+
+func (r *run) begin(a attempt) *attempt {
+	n := len(r.attempts)
+	if n < cap(r.attempts) {
+		r.attempts = r.attempts[:n+1]
+		before := r.attempts[n].before.files
+		r.attempts[n] = a
+		r.attempts[n].before.files = before
+	} else {
+		r.attempts = append(r.attempts, a)
+	}
+	return &r.attempts[n]
+}
+
+func (r *run) batch() bool { return r.row.Mode == core.ModeBatch }
+
+// jobsOf is how many jobs process that many files.
+func (r *run) jobsOf(files int) int {
+	if r.batch() {
+		return min(files, 1)
+	}
+	return files
+}
+
+// closing is the status of a run whose attempt is complete.
+func (m *model) closing() core.RunStatus {
+	completed := 0
+	for i := range m.files {
+		if m.files[i].status == core.FileCompleted {
+			completed++
+		}
+	}
+	switch completed {
+	case len(m.files):
+		return core.RunCompleted
+	case 0:
+		return core.RunFailed
+	default:
+		return core.RunCompletedWithErrors
+	}
+}
+
+// initiated is an initiation: all files pending and charged for.
+func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
+	row := &n.Run
+	if row.Tenant != t.id {
+		o.fail(I10, "run %s of tenant %s was written in a transaction of %s", row.ID, row.Tenant, t.id)
+	}
+	if o.runs[row.ID] != nil {
+		o.fail(Refinement, "run %s was inserted twice", row.ID)
+		return
+	}
+	r := o.newRun(*row, n.Files)
+	o.runs[row.ID] = r
+	o.list = append(o.list, r)
+	template := t.template(row.Template)
+	if template == nil || len(c.Attempts) != 1 {
+		o.fail(Refinement, "run %s was initiated with %d attempts on template %q", row.ID, len(c.Attempts), row.Template)
+		return
+	}
+	a := &c.Attempts[0]
+	o.priced(template, c, a)
+	m := &r.model
+	m.status, m.size = core.RunRunning, r.jobsOf(len(n.Files))
+	m.jobs, m.completed, m.failed = m.size, 0, 0
+	m.credits = core.Split{}
+	for range n.Files {
+		m.files = append(m.files, file{status: core.FilePending, epoch: row.Epoch, owed: a.Price > 0})
+	}
+	mine := r.begin(attempt{epoch: row.Epoch, price: a.Price})
+	mine.charge = o.chargeOf(c, r, 0, a.Price*core.Credits(len(n.Files)))
+	m.credits = mine.charge
+}
+
+// priced checks that an attempt's price is one that the template had meanwhile.
+func (o *Oracle) priced(t *template, c *Commit, a *core.Attempt) {
+	if !t.could(a.Price, c.Began) {
+		o.fail(I3, "attempt %d of run %s was priced at %d a file, which template %s did not cost then", a.Number, a.Run, a.Price, t.id)
+	}
+}
+
+// chargeOf finds the charge of an attempt among what is committed with it, which
+// must be of exactly this price, or none if it is 0.
+func (o *Oracle) chargeOf(c *Commit, r *run, n core.AttemptNumber, total core.Credits) core.Split {
+	var split core.Split
+	found := 0
+	for i := range c.Entries {
+		if e := &c.Entries[i]; e.Kind == core.EntryCharge && e.Run == r.row.ID {
+			if e.Attempt != n {
+				o.fail(I3, "attempt %d of run %s was committed with a charge of attempt %d", n, r.row.ID, e.Attempt)
+			}
+			found++
+			split = e.Amount
+		}
+	}
+	want := 1
+	if total == 0 {
+		want = 0
+	}
+	if got := split.Monthly + split.Purchased; found != want || got != total {
+		o.fail(I3, "attempt %d of run %s costs %d, but was committed with %d charges of %d", n, r.row.ID, total, found, got)
+	}
+	return split
+}
+
+// changed takes what a transaction wrote of runs that were there before through
+// the model.
+func (o *Oracle) changed(t *tenant, c *Commit) {
+	o.eachTouched(c, func(r *run) {
+		for i := range c.Inserted {
+			if c.Inserted[i].Run.ID == r.row.ID {
+				return
+			}
+		}
+		next := r.row
+		for i := range c.Runs {
+			if c.Runs[i].ID == r.row.ID {
+				next = c.Runs[i]
+			}
+		}
+		switch added, marked := o.recordsOf(c, r); {
+		case added != nil && marked != nil:
+			o.fail(Refinement, "run %s: an attempt was begun and undone in one transaction", r.row.ID)
+		case added != nil:
+			o.continued(t, c, r, added, &next)
+		case marked != nil:
+			o.compensated(c, r, marked, &next)
+		default:
+			o.moved(c, r, &next)
+		}
+		r.row = next
+		for i := range c.Files {
+			if w := &c.Files[i]; w.Run == r.row.ID && w.File.Index < len(r.files) {
+				r.files[w.File.Index] = w.File
+			}
+		}
+	})
+}
+
+func (o *Oracle) recordsOf(c *Commit, r *run) (added *core.Attempt, marked *Mark) {
+	for i := range c.Attempts {
+		if c.Attempts[i].Run == r.row.ID {
+			if added != nil {
+				o.fail(Refinement, "run %s: two attempts were begun in one transaction", r.row.ID)
+			}
+			added = &c.Attempts[i]
+		}
+	}
+	for i := range c.Marks {
+		if c.Marks[i].Run == r.row.ID {
+			marked = &c.Marks[i]
+		}
+	}
+	return added, marked
+}
+
+// continued is a Continue: failed files are charged for, pending ones are free.
+func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *core.Run) {
+	m := &r.model
+	n := core.AttemptNumber(len(r.attempts))
+	if a.Number != n {
+		o.fail(Refinement, "run %s: attempt %d was begun, it is number %d", r.row.ID, a.Number, n)
+	}
+	if !m.status.Closed() || m.status == core.RunCompleted {
+		o.fail(I9, "run %s was continued while %s", r.row.ID, m.status)
+	}
+	mine := r.begin(attempt{epoch: next.Epoch, price: a.Price})
+	m.copyTo(&mine.before)
+	failed, pending := 0, 0
+	for i := range m.files {
+		f := &m.files[i]
+		switch f.status {
+		case core.FileFailed:
+			failed++
+			f.paidBy, f.owed, f.unpaid = n, a.Price > 0, false
+		case core.FilePending:
+			pending++
+		case core.FileProcessing:
+			o.fail(Refinement, "run %s was continued while file %d was being processed", r.row.ID, i)
+		case core.FileCompleted, core.FileError:
+			continue
+		}
+		if f.retries >= r.row.MaxRetryCount {
+			o.fail(I6, "run %s was continued, but file %d has used its %d retries", r.row.ID, i, f.retries)
+		}
+		f.status, f.epoch, f.retries = core.FilePending, next.Epoch, f.retries+1
+	}
+	if failed+pending == 0 {
+		o.fail(Refinement, "run %s was continued with nothing to retry", r.row.ID)
+	}
+	template := t.template(r.row.Template)
+	o.priced(template, c, a)
+	mine.charge = o.chargeOf(c, r, n, a.Price*core.Credits(failed))
+	m.credits.Monthly += mine.charge.Monthly
+	m.credits.Purchased += mine.charge.Purchased
+	m.status, m.jobs, m.completed, m.failed = core.RunRunning, r.jobsOf(failed+pending), 0, 0
+	if next.Epoch <= r.row.Epoch {
+		o.fail(I8, "run %s was continued under epoch %d, which was given out before", r.row.ID, next.Epoch)
+	}
+	o.metContinue(r, template, failed, pending, a.Price)
+}
+
+func (o *Oracle) metContinue(r *run, t *template, failed, pending int, price core.Credits) {
+	switch {
+	case failed == 0:
+		o.met(ContinueFree)
+	case pending > 0:
+		o.met(ContinueMixed)
+	}
+	if r.batch() {
+		o.met(ContinueBatch)
+	}
+	if t.deleted {
+		o.met(ContinueAfterDelete)
+	}
+	if price != r.attempts[0].price {
+		o.met(ContinueAfterReprice)
+	}
+}
+
+// compensated undoes the latest attempt: everything is as before it, under a new
+// epoch, and the charge is given back.
+func (o *Oracle) compensated(c *Commit, r *run, mark *Mark, next *core.Run) {
+	n := len(r.attempts) - 1
+	a := &r.attempts[n]
+	m := &r.model
+	switch {
+	case int(mark.Number) != n || m.status != core.RunRunning:
+		o.fail(I4, "attempt %d of run %s was compensated while the run is %s in attempt %d", mark.Number, r.row.ID, m.status, n)
+		return
+	case a.claimed:
+		o.fail(I12, "attempt %d of run %s was compensated although a job of it was claimed: the tenant gets both the work and the refund", n, r.row.ID)
+	case a.enqueued:
+		o.fail(I12, "attempt %d of run %s was compensated although all its jobs were enqueued", n, r.row.ID)
+	case a.compensated:
+		o.fail(I4, "attempt %d of run %s was compensated twice", n, r.row.ID)
+	}
+	o.refundOf(c, r, n)
+	if next.Epoch <= r.row.Epoch {
+		o.fail(I8, "attempt %d of run %s was compensated under epoch %d, which was given out before: a job of it that got out could still be claimed", n, r.row.ID, next.Epoch)
+	}
+	if n == 0 {
+		o.met(CompensatedInitiate)
+		m.status, m.failed = core.RunFailed, m.jobs
+		for i := range m.files {
+			f := &m.files[i]
+			f.status, f.retries, f.epoch, f.owed, f.unpaid = core.FileFailed, 0, next.Epoch, false, true
+		}
+	} else {
+		o.met(CompensatedContinue)
+		for i := range m.files {
+			if m.files[i].status == core.FilePending {
+				f := &m.files[i]
+				*f = a.before.files[i]
+				f.epoch = next.Epoch
+			}
+		}
+		m.status, m.jobs, m.completed, m.failed = a.before.status, a.before.jobs, a.before.completed, a.before.failed
+	}
+	m.credits.Monthly -= a.charge.Monthly
+	m.credits.Purchased -= a.charge.Purchased
+	a.compensated = true
+}
+
+// refundOf checks that a compensation is committed with the refund of its charge.
+func (o *Oracle) refundOf(c *Commit, r *run, n int) {
+	want, found := r.attempts[n].charge, core.Split{}
+	for i := range c.Entries {
+		if e := &c.Entries[i]; e.Kind == core.EntryRefund && e.Run == r.row.ID && int(e.Attempt) == n {
+			found.Monthly += e.Amount.Monthly
+			found.Purchased += e.Amount.Purchased
+		}
+	}
+	if found != want {
+		o.fail(I4, "attempt %d of run %s took %+v, its compensation gives back %+v", n, r.row.ID, want, found)
+	}
+}

@@ -1,0 +1,99 @@
+package oracle
+
+// Situation is something interesting that a campaign must have met: one that
+// never happens is never tested.
+type Situation uint8
+
+// The situations.
+const (
+	RefundAfterMonthEnd Situation = iota
+	ChargeSplitOverBoth
+	LateDeliveryOfCompensated
+	DuplicateDelivery
+	StaleDelivery
+	RecoveryTookLease
+	LateResultDropped
+	CompensationRefused
+	CompensatedContinue
+	CompensatedInitiate
+	CompensationFailed
+	ContinueLost
+	ContinueFree
+	ContinueMixed
+	ContinueBatch
+	ContinueAfterReprice
+	ContinueAfterDelete
+	ContinueInsufficient
+	ContinueMaxed
+	Raised
+	PartialRetryClosed
+	CancelledWhileProcessing
+	RedeliveriesExhausted
+	HandedBack
+	Renewed
+	ReplayedSuccess
+	ReplayedRefusal
+	CommitAnswerLost
+	CommitLost
+	CrashAfterCommit
+	CrashInTransaction
+	WaitedForLock
+	MonthEnded
+	RefillRaced
+	HealedWithoutRecovery
+	situationCount
+)
+
+// SituationCount is the number of situations.
+const SituationCount = int(situationCount)
+
+var situationNames = [...]string{
+	RefundAfterMonthEnd:       "refund after the month of its charge ended",
+	ChargeSplitOverBoth:       "charge split over allowance and purchased credits",
+	LateDeliveryOfCompensated: "late delivery of a compensated attempt",
+	DuplicateDelivery:         "second delivery of a job that is being processed or done",
+	StaleDelivery:             "delivery of a job whose files were dispatched anew",
+	RecoveryTookLease:         "recovery took the lease of a worker",
+	LateResultDropped:         "late result of a fenced worker",
+	CompensationRefused:       "enqueueing failed after a job was claimed: no refund",
+	CompensatedContinue:       "Continue compensated",
+	CompensatedInitiate:       "initiation compensated",
+	CompensationFailed:        "enqueueing failed and so did the compensation",
+	ContinueLost:              "Continue refused because another one won",
+	ContinueFree:              "Continue of pending files only, free",
+	ContinueMixed:             "Continue of failed and pending files",
+	ContinueBatch:             "Continue of a batch run",
+	ContinueAfterReprice:      "Continue at another price than the initiation",
+	ContinueAfterDelete:       "Continue after the template was deleted",
+	ContinueInsufficient:      "Continue refused for want of credits",
+	ContinueMaxed:             "Continue refused because a file used its retries",
+	Raised:                    "maxRetryCount raised",
+	PartialRetryClosed:        "run closed by a partial retry",
+	CancelledWhileProcessing:  "run cancelled while a worker held a file",
+	RedeliveriesExhausted:     "recovery gave up on a run",
+	HandedBack:                "job handed back",
+	Renewed:                   "lease renewed",
+	ReplayedSuccess:           "repeat answered with the first success",
+	ReplayedRefusal:           "repeat answered with the first refusal",
+	CommitAnswerLost:          "commit succeeded, its answer was lost",
+	CommitLost:                "commit failed with its outcome unknown",
+	CrashAfterCommit:          "process died between commit and enqueue",
+	CrashInTransaction:        "process died inside a transaction",
+	WaitedForLock:             "transaction waited for another's lock",
+	MonthEnded:                "month ended",
+	RefillRaced:               "refill found that another one had granted the month",
+	HealedWithoutRecovery:     "all runs closed without recovery",
+}
+
+// String names the situation.
+func (s Situation) String() string { return situationNames[s] }
+
+// Situations counts worlds by the situations that they met.
+type Situations [SituationCount]int64
+
+// Add adds another count.
+func (s *Situations) Add(o *Situations) {
+	for i, n := range o {
+		s[i] += n
+	}
+}

@@ -1,0 +1,298 @@
+package sched
+
+import (
+	"context"
+	"time"
+)
+
+// Scheduler runs its actors one step at a time. It is used by one goroutine and
+// can be reset, which keeps its coroutines.
+type Scheduler struct {
+	actors  []*Actor
+	count   int // of actors that are in use
+	ready   Set
+	asleep  Set
+	current *Actor
+	last    ActorID
+	chooser Chooser
+
+	Now        time.Time
+	Steps      int
+	deviations []Deviation
+	nth        [MaxKinds]uint16
+}
+
+// New makes a scheduler without actors.
+func New() *Scheduler { return &Scheduler{} }
+
+// Reset forgets what the actors did and begins anew at a time. All actors must
+// be idle, see Settle.
+func (s *Scheduler) Reset(c Chooser, now time.Time) {
+	for _, a := range s.actors[:s.count] {
+		a.steps, a.asked, a.panicked = 0, 0, nil
+	}
+	s.count, s.ready, s.asleep, s.current, s.last, s.chooser = 0, 0, 0, nil, 0, c
+	s.Now, s.Steps, s.deviations = now, 0, s.deviations[:0]
+}
+
+// Close ends all coroutines; without it they leak.
+func (s *Scheduler) Close() {
+	s.KillAll()
+	for _, a := range s.actors {
+		a.stop()
+	}
+	s.actors, s.count = nil, 0
+}
+
+// SetChooser lets another chooser go on, for example when faults stop.
+func (s *Scheduler) SetChooser(c Chooser) { s.chooser = c }
+
+// Deviations are the choices made otherwise than by default since Reset, in
+// order. The slice is reused.
+func (s *Scheduler) Deviations() []Deviation { return s.deviations }
+
+// Add gives the next actor, idle.
+func (s *Scheduler) Add() ActorID {
+	if s.count == len(s.actors) {
+		if s.count == MaxActors {
+			panic("sched: too many actors")
+		}
+		a := &Actor{id: ActorID(s.count)}
+		a.start()
+		s.actors = append(s.actors, a)
+	}
+	s.count++
+	return ActorID(s.count - 1)
+}
+
+// Go gives an idle actor something to do.
+func (s *Scheduler) Go(id ActorID, body func()) {
+	a := s.actors[id]
+	if a.state != idle {
+		panic("sched: the actor is not idle")
+	}
+	a.body = body
+	s.setReady(a)
+}
+
+// Idle reports whether the actor has nothing to do.
+func (s *Scheduler) Idle(id ActorID) bool { return s.actors[id].state == idle }
+
+// Panicked gives what the actor's own code panicked with, or nil.
+func (s *Scheduler) Panicked(id ActorID) *Panic { return s.actors[id].panicked }
+
+// Ready are the actors that can go on now.
+func (s *Scheduler) Ready() Set { return s.ready }
+
+// Asleep are the actors that wait for a time.
+func (s *Scheduler) Asleep() Set { return s.asleep }
+
+// Current is the actor that runs.
+func (s *Scheduler) Current() ActorID { return s.current.id }
+
+// Running reports whether an actor runs, rather than the scheduler's owner.
+func (s *Scheduler) Running() bool { return s.current != nil }
+
+// StepOf counts the steps that an actor has taken.
+func (s *Scheduler) StepOf(id ActorID) uint32 { return s.actors[id].steps }
+
+func (s *Scheduler) setReady(a *Actor) {
+	a.state = ready
+	s.ready |= 1 << a.id
+	s.asleep &^= 1 << a.id
+}
+
+func (s *Scheduler) setWaiting(a *Actor, why state) {
+	a.state = why
+	s.ready &^= 1 << a.id
+	if why == sleeping {
+		s.asleep |= 1 << a.id
+	}
+}
+
+// Yield ends a step: others may go on before the actor does. It is called by
+// the actor that runs, holding no mutex: whoever wants it next would hang.
+func (s *Scheduler) Yield() { s.current.pause() }
+
+// Block waits until Wake.
+func (s *Scheduler) Block() {
+	s.Alive()
+	a := s.current
+	s.setWaiting(a, blocked)
+	a.pause()
+}
+
+// Sleep waits until a time.
+func (s *Scheduler) Sleep(until time.Time) {
+	s.Alive()
+	a := s.current
+	if !until.After(s.Now) {
+		a.pause()
+		return
+	}
+	a.wake = until
+	s.setWaiting(a, sleeping)
+	a.pause()
+}
+
+// Wake lets an actor that waits go on.
+func (s *Scheduler) Wake(id ActorID) {
+	if a := s.actors[id]; a.state == blocked || a.state == sleeping {
+		s.setReady(a)
+	}
+}
+
+// Alive panics if the running actor was killed, so that what it does on its way
+// out has no effect.
+func (s *Scheduler) Alive() {
+	if s.current != nil && s.current.dead {
+		panic(killed{})
+	}
+}
+
+// LockWait makes a wait for a lock: its shape is that of memory.NewWait. When the
+// actor is killed, wait fails instead of panicking, so that the store can take it
+// out of its line.
+func (s *Scheduler) LockWait() (wait func(ctx context.Context) error, wake func()) {
+	a := s.current
+	if a == nil {
+		panic("sched: a lock is waited for outside any actor")
+	}
+	woken := false
+	wait = func(context.Context) error {
+		for !woken {
+			s.setWaiting(a, blocked)
+			if !a.yield(struct{}{}) {
+				a.dead = true
+			}
+			if a.dead {
+				return errKilled
+			}
+		}
+		return nil
+	}
+	wake = func() {
+		woken = true
+		s.Wake(a.id)
+	}
+	return wait, wake
+}
+
+// Kill ends an actor where it is. Its memory is gone; what it holds at a store is
+// given up as its stack unwinds. An actor cannot kill itself: see Step.
+func (s *Scheduler) Kill(id ActorID) {
+	a := s.actors[id]
+	if a.state == idle {
+		return
+	}
+	a.dead = true
+	a.steps++ // or the choice to kill it would be made again for its next life
+	a.asked = 0
+	s.setReady(a)
+	s.enter(a)
+	if a.state != idle {
+		panic("sched: a killed actor went on")
+	}
+}
+
+// KillAll ends every actor.
+func (s *Scheduler) KillAll() {
+	for id := range s.count {
+		s.Kill(ActorID(id))
+	}
+}
+
+// enter lets an actor run until it pauses.
+func (s *Scheduler) enter(a *Actor) {
+	s.current = a
+	a.resume()
+	s.current = nil
+	if a.state == idle {
+		s.ready &^= 1 << a.id
+		s.asleep &^= 1 << a.id
+	}
+}
+
+// Choose picks the actor of the next step. If nobody is ready, time passes until
+// the first sleeper wakes. ok is false if there is nobody who could ever go on.
+func (s *Scheduler) Choose() (id ActorID, ok bool) {
+	if s.ready == 0 && !s.WakeEarliest() {
+		return 0, false
+	}
+	def := s.last
+	if !s.ready.Has(def) {
+		def = s.ready.after(def)
+	}
+	if s.ready&(s.ready-1) == 0 {
+		return def, true
+	}
+	a := s.actors[def]
+	p := Point{Actor: def, Step: a.steps, Kind: Next, Nth: a.asked}
+	chosen := s.chooser.Next(p, s.ready, def)
+	a.asked++
+	if chosen != def {
+		s.deviations = append(s.deviations, Deviation{p, uint8(chosen)})
+	}
+	return chosen, true
+}
+
+// Begin makes an actor the one that choices are about, before Step.
+func (s *Scheduler) Begin(id ActorID) {
+	s.nth = [MaxKinds]uint16{}
+	s.last = id
+}
+
+// Step lets the actor take a step.
+func (s *Scheduler) Step(id ActorID) {
+	a := s.actors[id]
+	s.Steps++
+	s.enter(a)
+	a.steps++
+	a.asked = 0
+}
+
+// Pick makes a choice of a kind within the current step.
+func (s *Scheduler) Pick(k Kind, n int) int {
+	a := s.actors[s.last]
+	p := Point{Actor: a.id, Step: a.steps, Kind: k, Nth: s.nth[k]}
+	s.nth[k]++
+	v := s.chooser.Pick(p, n)
+	if v != 0 {
+		s.deviations = append(s.deviations, Deviation{p, uint8(v)})
+	}
+	return v
+}
+
+// WakeEarliest lets time pass until the first sleeper wakes; false if nobody sleeps.
+func (s *Scheduler) WakeEarliest() bool {
+	var first *Actor
+	for rest := s.asleep; rest != 0; rest &= rest - 1 {
+		if a := s.actors[rest.At(0)]; first == nil || a.wake.Before(first.wake) {
+			first = a
+		}
+	}
+	if first == nil {
+		return false
+	}
+	s.PassTo(first.wake)
+	return true
+}
+
+// WakeAll lets everybody look again at what they wait for. Who waits for a lock
+// goes on waiting.
+func (s *Scheduler) WakeAll() {
+	for id := range s.count {
+		s.Wake(ActorID(id))
+	}
+}
+
+// PassTo moves the clock and wakes whoever slept until then. A time in the past
+// moves the clock back and wakes nobody.
+func (s *Scheduler) PassTo(t time.Time) {
+	s.Now = t
+	for rest := s.asleep; rest != 0; rest &= rest - 1 {
+		if a := s.actors[rest.At(0)]; !a.wake.After(t) {
+			s.setReady(a)
+		}
+	}
+}

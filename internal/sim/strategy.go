@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/sched"
+)
+
+// Strategy is how schedules are chosen. None is best at everything, so a campaign
+// takes turns unless it is told otherwise.
+type Strategy string
+
+// The strategies.
+const (
+	Portfolio Strategy = "portfolio"
+	Random    Strategy = "random"
+	PCT3      Strategy = "pct3"
+	PCT10     Strategy = "pct10"
+	Sparse    Strategy = "sparse"
+)
+
+// Strategies lists them.
+func Strategies() []Strategy { return []Strategy{Portfolio, Random, PCT3, PCT10, Sparse} }
+
+// ParseStrategy reads the name of a strategy.
+func ParseStrategy(s string) (Strategy, error) {
+	for _, known := range Strategies() {
+		if string(known) == s {
+			return known, nil
+		}
+	}
+	return "", fmt.Errorf("strategy %q is not known; take one of %v", s, Strategies())
+}
+
+// of is the strategy of a seed.
+func (s Strategy) of(seed uint64) Strategy {
+	if s != Portfolio && s != "" {
+		return s
+	}
+	return [...]Strategy{Random, PCT3, Sparse, PCT10}[seed%4]
+}
+
+// expectedSteps is about how long the part of a world with faults is, for the
+// change points of PCT.
+const expectedSteps = 160
+
+// choosers are the choosers of one worker, reused.
+type choosers struct {
+	walk   sched.Walk
+	sparse sched.Sparse
+	pct    sched.PCT
+}
+
+// chooser gives a strategy's chooser for a seed.
+func (c *choosers) chooser(s Strategy, seed uint64, rates *sched.Rates) sched.Chooser {
+	mixed := sched.Mix(seed ^ 0xc0ffee)
+	switch s.of(seed) {
+	case PCT3:
+		c.pct.Reset(mixed, rates, 3, expectedSteps)
+		return &c.pct
+	case PCT10:
+		c.pct.Reset(mixed, rates, 10, expectedSteps)
+		return &c.pct
+	case Sparse:
+		c.sparse.Reset(mixed, rates)
+		return &c.sparse
+	case Random, Portfolio:
+	}
+	c.walk.Reset(mixed, rates)
+	return &c.walk
+}
+
+// DefaultRates is how often each fault happens when it could.
+func DefaultRates() sched.Rates {
+	var r sched.Rates
+	r[sched.Next] = 0.05
+	r[hostile.BeginFault] = 0.01
+	r[hostile.CommitFault] = 0.03
+	r[hostile.LockFault] = 0.01
+	r[hostile.ReadFault] = 0.005
+	r[hostile.RefundFault] = 0.15
+	r[hostile.EnqueueFault] = 0.15
+	r[hostile.MessageFault] = 0.08
+	r[hostile.OrderChoice] = 0.2
+	r[hostile.AckFault] = 0.03
+	r[hostile.NackFault] = 0.1
+	r[hostile.ExecuteFault] = 0.06
+	r[hostile.FilesFault] = 0.02
+	r[hostile.CrashFault] = 0.005
+	r[hostile.ClockFault] = 0.01
+	return r
+}

@@ -1,0 +1,68 @@
+package trace
+
+// Op is a call of a port, named as a reader would.
+type Op uint8
+
+// The calls.
+const (
+	NoOp Op = iota
+	Begin
+	CommitTx
+	View
+	TenantOf
+	DueRuns
+	AllTenants
+	RunGet
+	RunLock
+	RunInsert
+	RunSave
+	RunList
+	FilesRead
+	FilesSave
+	GroupLock
+	GroupSave
+	AttemptInsert
+	AttemptRead
+	AttemptMark
+	AmendmentInsert
+	AmendmentList
+	TenantInsert
+	TenantGet
+	TenantSave
+	TemplateInsert
+	TemplateGet
+	TemplateLock
+	TemplateSave
+	TemplateList
+	BalanceRead
+	CreditsLock
+	Post
+	BooksRead
+	AnswerGet
+	AnswerInsert
+	AnswerSave
+	Enqueue
+	Receive
+	Ack
+	Nack
+	Execute
+	FilePut
+	FileOpen
+	Sleep
+	Start
+	WaitRun
+)
+
+var opNames = [...]string{
+	"", "begin", "commit", "view", "tenant of run", "due runs", "all tenants",
+	"read run", "lock run", "insert run", "save run", "list runs", "read files", "save files", "lock free runs", "save runs",
+	"insert attempt", "read attempt", "mark compensated", "insert amendment", "list amendments",
+	"insert tenant", "read tenant", "save tenant",
+	"insert template", "read template", "lock template", "save template", "list templates",
+	"read balance", "lock credits", "post entry", "read ledger",
+	"read answer", "insert answer", "save answer",
+	"enqueue", "receive", "ack", "nack", "execute", "put file", "open file", "sleep", "start", "wait for run",
+}
+
+// String names the call.
+func (o Op) String() string { return opNames[o] }

@@ -1,0 +1,129 @@
+// Package trace records what happened in a simulated world. Its hash is always
+// kept; the events themselves only when somebody will read them.
+package trace
+
+import (
+	"time"
+
+	"github.com/redrive/redrive/core"
+)
+
+// Kind is what an event is.
+type Kind uint8
+
+// The kinds of events.
+const (
+	Call     Kind = iota // an actor is about to call a port
+	Commit               // a transaction was committed
+	Rollback             // a transaction was rolled back
+	Fault                // a fault was injected
+	Send                 // a message got into the queue
+	Deliver              // a message was handed to a worker
+	Ask                  // a user asks the service for something
+	Answer               // and is answered
+	Crash                // a process died
+	Restart              // and came back
+	Time                 // the clock was moved
+	Phase                // faults stop, or the world ends
+	Broken               // an invariant does not hold
+)
+
+var kindNames = [...]string{
+	"call", "commit", "rollback", "fault", "send", "deliver", "ask", "answer", "crash", "restart", "time", "phase", "violation",
+}
+
+// String names the kind.
+func (k Kind) String() string { return kindNames[k] }
+
+// NoActor stands for events that no actor caused.
+const NoActor = 0xff
+
+// Event is one thing that happened. Equal worlds with equal choices have equal
+// events, byte for byte.
+type Event struct {
+	Step   int // of the world
+	At     time.Time
+	Actor  uint8
+	Kind   Kind
+	Op     Op // the call, for Call
+	Tenant core.TenantID
+	Run    core.RunID
+	N      int64  // the case's number: message, fault alternative, epoch …
+	Text   string // in words; empty unless events are recorded
+	State  *State // after a commit; nil unless events are recorded
+}
+
+// State is what was committed and what the model says, for reports.
+type State struct {
+	Tenants []TenantState `json:"tenants"`
+	Runs    []RunState    `json:"runs"`
+}
+
+// TenantState is a tenant's credits.
+type TenantState struct {
+	Tenant    core.TenantID           `json:"tenant"`
+	Monthly   map[string]core.Credits `json:"monthly"` // by period
+	Purchased core.Credits            `json:"purchased"`
+}
+
+// RunState is one run, as it is committed and as the model has it.
+type RunState struct {
+	Run    core.RunID    `json:"run"`
+	Tenant core.TenantID `json:"tenant"`
+	Actual RunFacts      `json:"actual"`
+	Model  RunFacts      `json:"model"`
+}
+
+// RunFacts are what both sides say of a run.
+type RunFacts struct {
+	Status        core.RunStatus `json:"status"`
+	Attempt       int            `json:"attempt"`
+	AttemptJobs   int            `json:"attemptJobs"`
+	CompletedJobs int            `json:"completedJobs"`
+	FailedJobs    int            `json:"failedJobs"`
+	Credits       core.Credits   `json:"credits"`
+	Files         []string       `json:"files"` // status, retryAttempt and epoch of each
+}
+
+// Tape takes the events.
+type Tape struct {
+	hash      uint64
+	Recording bool
+	Events    []Event
+}
+
+// Reset begins a new tape.
+func (t *Tape) Reset(recording bool) {
+	t.hash, t.Recording, t.Events = 14695981039346656037, recording, nil
+}
+
+// Hash is that of all events so far.
+func (t *Tape) Hash() uint64 { return t.hash }
+
+// Add takes an event. Text and State do not count for the hash: they follow from
+// the rest and are made only for readers.
+func (t *Tape) Add(e *Event) {
+	h := t.hash
+	h = mix(h, uint64(e.Step)<<24|uint64(e.Actor)<<16|uint64(e.Kind)<<8|uint64(e.Op))
+	h = mix(h, uint64(e.At.UnixNano()))
+	h = mix(h, uint64(e.N))
+	h = mixString(h, string(e.Tenant))
+	h = mixString(h, string(e.Run))
+	t.hash = h
+	if t.Recording {
+		t.Events = append(t.Events, *e)
+	}
+}
+
+func mix(h, v uint64) uint64 {
+	h ^= v
+	h *= 0x9e3779b97f4a7c15
+	return h ^ h>>29
+}
+
+func mixString(h uint64, s string) uint64 {
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h ^ uint64(len(s))
+}

@@ -1,0 +1,216 @@
+package world
+
+import (
+	"context"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/sched"
+	"github.com/redrive/redrive/internal/sim/trace"
+)
+
+// play lets the world go on to its end, or to the first violation.
+func (w *World) play() {
+	for w.oracle.Violation() == nil {
+		if !w.healing && (w.usersDone() || w.sched.Steps >= w.sc.FaultSteps) {
+			w.heal()
+		}
+		if w.healing && w.healed() {
+			break
+		}
+		if w.sched.Steps > w.options.MaxSteps {
+			w.notHealed("after %d steps", w.sched.Steps)
+			return
+		}
+		if w.idle() {
+			switch {
+			case !w.healing:
+				w.heal()
+			case w.paused:
+				w.withRecovery("nobody can go on")
+			default:
+				w.notHealed("when nobody could go on", 0)
+				return
+			}
+			continue
+		}
+		id, _ := w.sched.Choose()
+		w.take(id)
+	}
+	w.end()
+}
+
+// idle reports whether nobody can go on, now or later, but those who look after
+// the month: they would wake for ever.
+func (w *World) idle() bool { return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 }
+
+// take lets an actor take a step, unless a fault comes between.
+func (w *World) take(id sched.ActorID) {
+	w.sched.Begin(id)
+	w.oracle.Step = w.sched.Steps
+	if p := w.actors[id].process; p >= 0 {
+		if w.env.Choose(hostile.CrashFault) != 0 {
+			w.env.Chosen(hostile.CrashFault, 1)
+			w.crash(p)
+			return
+		}
+	}
+	if v := w.env.Choose(hostile.ClockFault); v != 0 {
+		w.env.Chosen(hostile.ClockFault, v)
+		w.jump(v)
+	}
+	w.sched.Step(id)
+	if p := w.sched.Panicked(id); p != nil {
+		w.stack = string(p.Stack)
+		w.oracle.Fail(oracle.Panicked, "%s panicked: %v", w.actors[id].name, p.Value)
+	}
+}
+
+// jump moves the clock.
+func (w *World) jump(how int) {
+	now := w.sched.Now
+	switch how {
+	case hostile.ClockEarliest:
+		w.sched.WakeEarliest()
+	case hostile.ClockLease:
+		w.sched.PassTo(now.Add(recovery.Lease + time.Second))
+	case hostile.ClockMonth:
+		w.sched.PassTo(core.PeriodOf(now).End().Add(time.Second))
+	case hostile.ClockBack:
+		w.sched.PassTo(now.Add(-5 * time.Second))
+	case hostile.ClockResend:
+		w.sched.PassTo(now.Add(recovery.MaxRedispatchAfter + time.Second))
+	}
+	if core.PeriodOf(w.sched.Now) != core.PeriodOf(now) {
+		w.oracle.Met(oracle.MonthEnded)
+	}
+	w.env.Event(trace.Time, trace.NoActor, "", "", int64(how), w.sched.Now.Format(time.DateTime))
+}
+
+// crash kills a process: its memory is gone, what it had received comes again,
+// and it is started anew.
+func (w *World) crash(p int) {
+	w.env.Event(trace.Crash, trace.NoActor, "", "", int64(p), "")
+	for id := range w.actors {
+		a := &w.actors[id]
+		if a.process != p || w.sched.Idle(sched.ActorID(id)) {
+			continue
+		}
+		inTx, committed := w.env.Died(sched.ActorID(id))
+		w.sched.Kill(sched.ActorID(id))
+		if inTx {
+			w.oracle.Met(oracle.CrashInTransaction)
+		}
+		if committed && a.kind == user {
+			w.oracle.Met(oracle.CrashAfterCommit)
+		}
+		a.died()
+		w.start(sched.ActorID(id), true)
+	}
+	w.queue.Died(p)
+	w.env.Event(trace.Restart, trace.NoActor, "", "", int64(p), "")
+}
+
+// heal stops the faults.
+func (w *World) heal() {
+	w.healing, w.env.Faults = true, false
+	w.sched.SetChooser(sched.Default{})
+	w.env.Event(trace.Phase, trace.NoActor, "", "", 0, "faults stop")
+	// Recovery would hide what others forgot, so it is left out where nothing
+	// happened that only recovery makes good.
+	w.paused = !w.oracle.NeedsRecovery
+	if !w.paused {
+		w.startRecovery()
+	}
+	for i := range w.slots {
+		w.wakeWaiters(&w.slots[i])
+	}
+}
+
+// withRecovery ends the attempt to do without recovery.
+func (w *World) withRecovery(why string) {
+	w.paused = false
+	if run, open := w.oracle.Open(); open {
+		w.oracle.Fail(oracle.I11, "run %s stays RUNNING although nothing happened that only recovery makes good: %s", run, why)
+	}
+	w.startRecovery()
+}
+
+func (w *World) startRecovery() {
+	for id := range w.actors {
+		if w.actors[id].kind == recoverer {
+			w.sched.Wake(sched.ActorID(id))
+		}
+	}
+}
+
+// healed reports whether everything that was begun has come to its end.
+func (w *World) healed() bool {
+	if _, open := w.oracle.Open(); open {
+		return false
+	}
+	for id := range w.actors {
+		if a := &w.actors[id]; a.busy {
+			return false
+		}
+	}
+	if !w.usersDone() {
+		return false
+	}
+	if w.paused {
+		w.oracle.Met(oracle.HealedWithoutRecovery)
+	}
+	return true
+}
+
+func (w *World) usersDone() bool {
+	for id := range w.actors {
+		if a := &w.actors[id]; a.kind == user && a.at < len(a.script) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *World) notHealed(format string, n int) {
+	run, open := w.oracle.Open()
+	if !open {
+		w.oracle.Fail(oracle.Stuck, "the world does not come to its end "+format, n)
+		return
+	}
+	row := w.oracle.Row(run)
+	w.oracle.Fail(oracle.I11, "run %s is still RUNNING in attempt %d with %d + %d of %d jobs, %s after faults stopped",
+		run, row.Attempt, row.CompletedJobs, row.FailedJobs, row.AttemptJobs, w.sched.Now.Sub(w.sc.Start))
+}
+
+// end lets everybody return who waits, and compares what the store has with what
+// was committed.
+func (w *World) end() {
+	if w.oracle.Violation() != nil {
+		return
+	}
+	w.env.Over = true
+	w.queue.Stop()
+	w.sched.WakeAll()
+	for steps := 0; ; steps++ {
+		id, ok := w.sched.Choose()
+		if !ok {
+			break
+		}
+		if steps > w.options.MaxSteps {
+			w.oracle.Fail(oracle.Stuck, "%s does not return when the world ends", w.actors[id].name)
+			return
+		}
+		w.take(id)
+	}
+	for id := range w.actors {
+		if !w.sched.Idle(sched.ActorID(id)) {
+			w.oracle.Fail(oracle.Stuck, "%s waits when the world ends", w.actors[id].name)
+			return
+		}
+	}
+	w.oracle.Step = w.sched.Steps
+	w.oracle.Final(context.Background(), w.store.Inner)
+}

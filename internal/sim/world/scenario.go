@@ -1,0 +1,254 @@
+package world
+
+import (
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/sched"
+)
+
+// Scenario is what a world is about: all of it follows from Seed and Size, and it
+// can be made smaller by taking operations away.
+type Scenario struct {
+	Seed       uint64
+	Start      time.Time
+	Tenants    []Tenant
+	Templates  []Template
+	Runs       []Run
+	Users      [][]Op // what each user does, one after the other
+	Processes  int
+	Workers    []Worker
+	Recoverers int
+	Refillers  int
+	// Unfilled leaves it to the refillers to grant the first month.
+	Unfilled bool
+	// RecoverLate lets recovery begin only when faults stop.
+	RecoverLate bool
+	// FaultSteps is after how many steps faults stop at the latest.
+	FaultSteps int
+	// MinSteps is until when users go on with their fillers.
+	MinSteps int
+}
+
+// Tenant is one tenant with its credits.
+type Tenant struct {
+	ID        core.TenantID
+	Allowance core.Credits // monthly
+	Purchased core.Credits
+}
+
+// Template is a template of one tenant.
+type Template struct {
+	ID     core.TemplateID
+	Tenant int
+	Price  core.Credits
+	Mode   core.Mode
+}
+
+// Run is a run that some user will initiate.
+type Run struct {
+	Template      int
+	Files         int
+	MaxRetryCount int
+}
+
+// Worker is a loop that works on jobs.
+type Worker struct {
+	Grouped  bool // claims and settles in groups, as core/app/worker does
+	Limit    int  // jobs received at a time
+	HandBack int  // the nth claimed job is handed back; 0 for none
+	Renews   bool // renews leases before it executes
+}
+
+// OpKind is what a user does.
+type OpKind uint8
+
+// The operations.
+const (
+	Initiate OpKind = iota
+	Continue        // waits until the run has closed
+	Cancel
+	Raise
+	Preview
+	Reprice
+	Delete
+	Purchase
+	Audit
+)
+
+var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit"}
+
+// String names the operation.
+func (k OpKind) String() string { return opKindNames[k] }
+
+// Op is one thing that a user does.
+type Op struct {
+	Kind     OpKind
+	Run      int // slot, for what is about a run
+	Template int
+	Tenant   int
+	Key      core.Key // idempotency key; empty for none
+	Amount   core.Credits
+	Foreign  bool // asked by another tenant's admin, who must be refused
+	Early    bool // does not wait until the run has closed
+	Again    bool // repeats when the answer got lost
+	Filler   bool // asked again and again, and only until Scenario.MinSteps
+}
+
+// The default world.
+const (
+	tenants  = 3
+	runs     = 5
+	users    = 4
+	firstDay = 28
+)
+
+var (
+	tenantIDs   = [...]core.TenantID{"ada", "bob", "cyd"}
+	templateIDs = [...]core.TemplateID{"t0", "t1", "t2", "t3"}
+	keys        = [...]core.Key{"key-0", "key-1", "key-2", "key-3", "key-4", "key-5", "key-6", "key-7"}
+)
+
+// Default makes the default world of a seed: 3 tenants, 5 runs, 4 users who
+// continue them together, an operator, workers, recovery loops and a refill, in
+// 2 processes.
+func Default(seed uint64) *Scenario {
+	s := &Scenario{}
+	s.Reset(seed)
+	return s
+}
+
+// Reset makes the scenario the default one of a seed, reusing its memory.
+func (s *Scenario) Reset(seed uint64) {
+	r := sched.NewRand(sched.Mix(seed) ^ 0x5ce9a210)
+	*s = Scenario{
+		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
+		Users: s.Users[:0], Workers: s.Workers[:0],
+		Processes: 2, Recoverers: 2, FaultSteps: 160, MinSteps: 142,
+	}
+	// Half of the worlds begin shortly before a month ends.
+	s.Start = time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC)
+	if r.IntN(2) == 0 {
+		s.Start = time.Date(2026, time.November, 30, 23, 59, 50, 0, time.UTC)
+	}
+	s.RecoverLate = r.IntN(4) == 0
+	for i := range tenants {
+		s.Tenants = append(s.Tenants, Tenant{
+			ID: tenantIDs[i], Allowance: core.Credits(r.IntN(60)), Purchased: core.Credits(r.IntN(60)),
+		})
+	}
+	for i := range templateIDs {
+		mode := core.ModePerFile
+		if r.IntN(3) == 0 {
+			mode = core.ModeBatch
+		}
+		t := Template{ID: templateIDs[i], Tenant: i % tenants, Price: core.Credits(1 + r.IntN(12)), Mode: mode}
+		if r.IntN(12) == 0 {
+			t.Price = 0
+		}
+		s.Templates = append(s.Templates, t)
+	}
+	for range runs {
+		s.Runs = append(s.Runs, Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(4)), MaxRetryCount: 1 + r.IntN(2)})
+	}
+	s.script(&r)
+	for i := range 2 + r.IntN(2) {
+		w := Worker{Grouped: i%2 == 0, Limit: 1 + r.IntN(3), Renews: r.IntN(4) == 0}
+		if r.IntN(6) == 0 {
+			w.HandBack = 1 + r.IntN(3)
+		}
+		s.Workers = append(s.Workers, w)
+	}
+	switch r.IntN(4) {
+	case 0:
+		s.Refillers, s.Unfilled = 2, r.IntN(2) == 0
+	case 1:
+		s.Refillers = 1
+	}
+}
+
+// user gives the nth user's script to be added to, reusing its memory.
+func (s *Scenario) user(n int) *[]Op {
+	for len(s.Users) <= n {
+		if len(s.Users) < cap(s.Users) {
+			s.Users = s.Users[:len(s.Users)+1]
+			s.Users[len(s.Users)-1] = s.Users[len(s.Users)-1][:0]
+		} else {
+			s.Users = append(s.Users, nil)
+		}
+	}
+	return &s.Users[n]
+}
+
+// script writes what users do: the runs are initiated by all in turn, then each
+// is continued by several users at once, and an operator meddles.
+func (s *Scenario) script(r *sched.Rand) {
+	add := func(user int, op Op) {
+		u := s.user(user)
+		*u = append(*u, op)
+	}
+	for slot := range s.Runs {
+		op := Op{Kind: Initiate, Run: slot, Again: r.IntN(2) == 0}
+		if op.Again && r.IntN(2) == 0 {
+			op.Key = keys[slot]
+		}
+		add(slot%users, op)
+	}
+	// The first run is the one that all users continue together.
+	shared := core.Key("")
+	if r.IntN(4) == 0 {
+		shared = keys[5]
+	}
+	for u := range users {
+		op := Op{Kind: Continue, Run: 0, Key: shared, Again: r.IntN(2) == 0}
+		if shared == "" && r.IntN(3) == 0 {
+			op.Key = core.Key("own-" + string(rune('a'+u)))
+		}
+		add(u, op)
+	}
+	for u := range users {
+		if r.IntN(3) == 0 {
+			add(u, s.anyContinue(r))
+		}
+	}
+	const operator = users
+	for range 1 + r.IntN(3) {
+		add(operator, s.meddle(r))
+	}
+	for u := range users {
+		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})
+		// The last one always takes steps, so the end comes.
+		add(u, Op{Kind: Purchase, Tenant: r.IntN(len(s.Tenants)), Key: "filler", Amount: 3, Filler: true})
+	}
+}
+
+func (s *Scenario) anyContinue(r *sched.Rand) Op {
+	op := Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Again: r.IntN(2) == 0}
+	if r.IntN(3) == 0 {
+		op.Key = keys[6+r.IntN(2)]
+	}
+	op.Foreign = r.IntN(16) == 0
+	op.Early = r.IntN(8) == 0
+	return op
+}
+
+// meddle is something that an operator does at a bad moment.
+func (s *Scenario) meddle(r *sched.Rand) Op {
+	op := Op{Run: r.IntN(len(s.Runs)), Template: r.IntN(len(s.Templates)), Tenant: r.IntN(len(s.Tenants)), Amount: core.Credits(1 + r.IntN(20))}
+	switch r.IntN(8) {
+	case 0, 1:
+		op.Kind = Reprice
+	case 2:
+		op.Kind = Delete
+	case 3, 4:
+		op.Kind = Cancel
+	case 5:
+		op.Kind = Purchase
+		op.Key = keys[4]
+	case 6:
+		op.Kind = Raise
+	case 7:
+		op.Kind = Preview
+	}
+	return op
+}

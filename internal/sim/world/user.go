@@ -1,0 +1,204 @@
+package world
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/sched"
+	"github.com/redrive/redrive/internal/sim/trace"
+)
+
+// maxTries is how often a user repeats a request whose answer was lost.
+const maxTries = 2
+
+// admin is who asks in a tenant's name.
+func admin(t core.TenantID) core.Actor {
+	return core.Actor{Subject: "admin", Tenant: t, Role: core.RoleCustomerAdmin}
+}
+
+// use works through a user's script.
+func (w *World) use(ctx context.Context, id sched.ActorID) {
+	a := &w.actors[id]
+	for a.at < len(a.script) {
+		op := &a.script[a.at]
+		if w.enough(op) && a.tries == 0 && !a.unknown {
+			w.next(a)
+			continue
+		}
+		if a.unknown {
+			// The process died before it answered.
+			a.unknown = false
+			if !w.again(a, op) {
+				continue
+			}
+		}
+		if !w.await(id, op) {
+			w.next(a)
+			continue
+		}
+		a.process = (a.nth + a.at + a.tries) % w.sc.Processes
+		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind), op.Kind.String())
+		err := w.ask(ctx, id, a, op)
+		a.process = -1
+		if definite := w.answered(id, op, err); !definite && w.again(a, op) {
+			continue
+		}
+		if a.at < len(a.script) && &a.script[a.at] == op {
+			w.next(a)
+		}
+	}
+}
+
+// enough reports whether an operation that is not under way is not begun any
+// more: what users still ask once faults have stopped finds little.
+func (w *World) enough(op *Op) bool {
+	return (op.Filler || w.healing) && w.sched.Steps >= w.sc.MinSteps
+}
+
+// again reports whether a user repeats a request whose outcome is open; if not,
+// the next one is up.
+func (w *World) again(a *actor, op *Op) bool {
+	if op.Again && a.tries < maxTries {
+		a.tries++
+		return true
+	}
+	w.next(a)
+	return false
+}
+
+func (w *World) next(a *actor) {
+	op := &a.script[a.at]
+	a.at++
+	a.tries = 0
+	if op.Filler && a.at == len(a.script) && w.sched.Steps < w.sc.MinSteps {
+		for a.at > 0 && a.script[a.at-1].Filler {
+			a.at--
+		}
+	}
+	if op.Kind == Initiate {
+		if s := &w.slots[op.Run]; !s.known {
+			s.gone = true
+			w.wakeWaiters(s)
+		}
+	}
+}
+
+// await waits until the operation makes sense; false if it never will.
+func (w *World) await(id sched.ActorID, op *Op) bool {
+	switch op.Kind {
+	case Continue, Raise, Cancel, Preview:
+	case Initiate, Reprice, Delete, Purchase, Audit:
+		return true
+	}
+	s := &w.slots[op.Run]
+	for !s.gone && !w.enough(op) {
+		if s.known && (op.Early || op.Kind == Cancel || op.Kind == Preview || w.oracle.RunClosed(s.id)) {
+			return true
+		}
+		s.waiting |= 1 << id
+		w.sched.Block()
+		s.waiting &^= 1 << id
+	}
+	return false
+}
+
+func (w *World) tenantOf(op *Op) core.TenantID {
+	switch op.Kind {
+	case Reprice, Delete:
+		return w.sc.Tenants[w.sc.Templates[op.Template].Tenant].ID
+	case Purchase, Audit:
+		return w.sc.Tenants[op.Tenant].ID
+	case Initiate, Continue, Cancel, Raise, Preview:
+	}
+	return w.sc.Tenants[w.sc.Templates[w.sc.Runs[op.Run].Template].Tenant].ID
+}
+
+// ask sends one request.
+func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (err error) {
+	svc := w.processes[a.process].svc
+	tenant := w.tenantOf(op)
+	who := admin(tenant)
+	if op.Foreign {
+		who = admin(w.sc.Tenants[(w.sc.Templates[w.sc.Runs[op.Run].Template].Tenant+1)%len(w.sc.Tenants)].ID)
+	}
+	run := w.slots[op.Run].id
+	answer := oracle.Answer{Tenant: tenant, Key: op.Key, Actor: uint8(id), Effects: w.oracle.Effects(uint8(id))}
+	switch op.Kind {
+	case Initiate:
+		w.env.Enter(oracle.UseInitiate)
+		answer.Use = oracle.UseInitiate
+		spec := &w.sc.Runs[op.Run]
+		answer.Run, err = svc.Initiate(ctx, who, app.InitiateRequest{
+			Tenant: tenant, Template: w.sc.Templates[spec.Template].ID, Files: newFiles[:spec.Files],
+			MaxRetryCount: &spec.MaxRetryCount, IdempotencyKey: op.Key,
+		})
+		if answer.Run.ID != "" {
+			s := &w.slots[op.Run]
+			s.id, s.known = answer.Run.ID, true
+			w.wakeWaiters(s)
+		}
+	case Continue:
+		w.env.Enter(oracle.UseContinue)
+		answer.Use = oracle.UseContinue
+		answer.Run, err = svc.RetryFailed(ctx, who, run, op.Key)
+	case Cancel:
+		w.env.Enter(oracle.UseCancel)
+		answer.Use = oracle.UseCancel
+		answer.Run, err = svc.Cancel(ctx, who, run)
+	case Raise:
+		w.env.Enter(oracle.UseRaise)
+		answer.Use = oracle.UseRaise
+		answer.Run, err = svc.RaiseMaxRetryCount(ctx, core.System, run, w.sc.Runs[op.Run].MaxRetryCount+2)
+	case Preview:
+		w.env.Enter(oracle.UseOther)
+		_, err = svc.PreviewRetry(ctx, who, run)
+	case Reprice:
+		w.env.Enter(oracle.UseTemplate)
+		answer.Use = oracle.UseTemplate
+		_, err = svc.ChangeTemplate(ctx, core.System, tenant, w.sc.Templates[op.Template].ID, core.TemplateChange{CreditsPerRun: &op.Amount})
+	case Delete:
+		w.env.Enter(oracle.UseTemplate)
+		answer.Use = oracle.UseTemplate
+		_, err = svc.DeleteTemplate(ctx, core.System, tenant, w.sc.Templates[op.Template].ID)
+	case Purchase:
+		w.env.Enter(oracle.UseGrant)
+		answer.Use = oracle.UseGrant
+		_, err = svc.PurchaseCredits(ctx, core.System, tenant, op.Key, op.Amount)
+	case Audit:
+		w.env.Enter(oracle.UseOther)
+		_, err = svc.CheckLedger(ctx, core.System, tenant)
+	}
+	answer.Err = err
+	w.asked = answer
+	return err
+}
+
+// answered tells the oracle; definite is false if the user cannot know what
+// became of the request.
+func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
+	answer := w.asked
+	w.oracle.Step = w.sched.Steps
+	if op.Kind != Initiate && op.Kind != Continue {
+		answer.Key = ""
+	}
+	code, definite := w.oracle.Answered(answer)
+	if op.Foreign && definite && code != core.CodeWrongTenant {
+		w.oracle.Fail(oracle.I10, "an admin of another tenant asked to %s run %s and was answered %q", op.Kind, w.slots[op.Run].id, code)
+	}
+	text := string(code)
+	if err != nil && !definite {
+		text = err.Error()
+	}
+	w.env.Event(trace.Answer, uint8(id), answer.Tenant, w.slots[op.Run].id, int64(len(code)), text)
+	return definite
+}
+
+// newFiles are what runs are made of; nobody looks at their contents.
+var newFiles = []core.NewFile{
+	{Name: "a.txt", Ref: "a", Size: 1},
+	{Name: "b.txt", Ref: "b", Size: 1},
+	{Name: "c.txt", Ref: "c", Size: 1},
+	{Name: "d.txt", Ref: "d", Size: 1},
+}

@@ -1,0 +1,274 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/sched"
+	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
+)
+
+// Options are how a world is played.
+type Options struct {
+	Record bool // keep events for reports; the hash is kept anyway
+	// MaxSteps is after how many steps a world that does not come to its end is
+	// given up; 0 for the default.
+	MaxSteps int
+}
+
+const maxSteps = 6000
+
+// Result is what came of a world.
+type Result struct {
+	Violation  *oracle.Violation // nil if everything held
+	Stack      string            // of a panic
+	Steps      int
+	Hash       uint64 // of everything that happened
+	Deviations []sched.Deviation
+	Situations oracle.Situations
+	Events     []trace.Event // if recorded
+	Actors     []string      // their names, by ActorID
+}
+
+// World plays scenarios one after the other. It belongs to one goroutine.
+type World struct {
+	sched  *sched.Scheduler
+	tape   trace.Tape
+	oracle *oracle.Oracle
+	env    *hostile.Env
+	memory *memory.Store
+	store  *hostile.Store
+	queue  *hostile.Queue
+	files  *hostile.Files
+
+	sc        *Scenario
+	options   Options
+	processes []process
+	actors    []actor
+	slots     []slot
+	refillers sched.Set
+	healing   bool
+	paused    bool // recovery is, while it is tried to do without it
+	stack     string
+	asked     oracle.Answer // the answer that a user just got
+}
+
+// process is one server: a Service, and the actors that run in it.
+type process struct {
+	svc  *app.Service
+	feed hostile.Feed
+}
+
+// slot is a run of the scenario, once it is initiated.
+type slot struct {
+	id      core.RunID
+	known   bool // id is
+	gone    bool // it will never be
+	waiting sched.Set
+}
+
+// recovery is the policy of all processes: short distances, so that a world needs
+// few steps to get over them.
+var recovery = core.RecoveryPolicy{
+	DispatchGrace: 20 * time.Second, RedispatchAfter: 90 * time.Second, MaxRedispatchAfter: 6 * time.Minute,
+	Lease: time.Minute, MaxRedeliveries: 1,
+}
+
+const (
+	recoverEvery = time.Minute
+	refillEvery  = 6 * time.Hour
+	restartAfter = 3 * time.Second
+	faultPause   = time.Second
+	// forever: a deadline on the machine's own clock must never decide anything.
+	forever = 10000 * time.Hour
+)
+
+// processes is the most that a scenario can have.
+const maxProcesses = 4
+
+// New makes a World; Close ends it.
+func New() (*World, error) {
+	w := &World{sched: sched.New(), oracle: oracle.New()}
+	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: recovery.Lease}
+	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
+	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
+	w.queue = &hostile.Queue{Env: w.env}
+	w.files = &hostile.Files{Env: w.env}
+	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
+	w.oracle.Closed = w.runClosed
+	executor := &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	for n := range maxProcesses {
+		svc, err := app.New(app.Deps{
+			Store: w.store, Queue: w.queue, Executor: executor, Files: w.files,
+			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
+			Log: slog.New(slog.DiscardHandler),
+		}, app.Options{
+			Recovery:        recovery,
+			Retry:           core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute},
+			DispatchTimeout: forever,
+			Roll:            func() float64 { return 0.5 },
+		})
+		if err != nil {
+			return nil, err
+		}
+		w.processes = append(w.processes, process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
+	}
+	return w, nil
+}
+
+// Close ends the world's coroutines.
+func (w *World) Close() { w.sched.Close() }
+
+// Run plays a scenario with a chooser.
+func (w *World) Run(sc *Scenario, c sched.Chooser, o Options) (Result, error) {
+	if err := w.reset(sc, c, o); err != nil {
+		return Result{}, err
+	}
+	w.play()
+	if w.oracle.Violation() != nil {
+		w.sched.KillAll()
+	}
+	r := Result{
+		Violation: w.oracle.Violation(), Stack: w.stack, Steps: w.sched.Steps,
+		Deviations: w.sched.Deviations(),
+	}
+	if v := r.Violation; v != nil {
+		w.env.Event(trace.Broken, trace.NoActor, "", "", int64(v.Rule), v.Text)
+	}
+	r.Hash, r.Events = w.tape.Hash(), w.tape.Events
+	w.oracle.Situations(&r.Situations)
+	for i := range w.actors {
+		r.Actors = append(r.Actors, w.actors[i].name)
+	}
+	return r, nil
+}
+
+func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
+	if sc.Processes < 1 || sc.Processes > maxProcesses {
+		return fmt.Errorf("world: %d processes, must be 1 to %d", sc.Processes, maxProcesses)
+	}
+	if o.MaxSteps == 0 {
+		o.MaxSteps = maxSteps
+	}
+	w.sc, w.options, w.healing, w.paused, w.stack = sc, o, false, false, ""
+	w.sched.Reset(c, sc.Start)
+	w.tape.Reset(o.Record)
+	w.oracle.Reset()
+	w.env.Reset()
+	w.memory.Reset()
+	w.files.Inner = memory.NewFiles()
+	w.queue.Reset(memory.NewQueue())
+	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
+	if err := w.setUp(context.Background()); err != nil {
+		return fmt.Errorf("set up: %w", err)
+	}
+	w.addActors()
+	w.env.Faults = true
+	return nil
+}
+
+// lockWait makes waits for locks choices of the scheduler.
+func (w *World) lockWait() (wait func(context.Context) error, wake func()) {
+	w.oracle.Met(oracle.WaitedForLock)
+	return w.sched.LockWait()
+}
+
+// setUp makes what is there before anybody acts, without faults or steps. The rows
+// are those that the use cases would write, in one transaction a tenant: thousands
+// of worlds a second begin with this.
+func (w *World) setUp(ctx context.Context) error {
+	for i := range w.sc.Tenants {
+		err := w.store.InTx(ctx, w.sc.Tenants[i].ID, func(tx ports.Tx) error { return w.setUpTenant(ctx, tx, i) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
+	t, now := &w.sc.Tenants[n], w.sc.Start
+	if err := tx.Tenants().Insert(ctx, core.Tenant{ID: t.ID, Name: string(t.ID), MonthlyAllowance: t.Allowance, CreatedAt: now}); err != nil {
+		return err
+	}
+	for i := range w.sc.Templates {
+		spec := &w.sc.Templates[i]
+		if spec.Tenant != n {
+			continue
+		}
+		err := tx.Templates().Insert(ctx, core.Template{
+			ID: spec.ID, Tenant: t.ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
+			Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	period := core.PeriodOf(now)
+	if _, err := tx.Ledger().BalanceForUpdate(ctx, period); err != nil {
+		return err
+	}
+	var grants [2]core.Entry
+	entries := grants[:0]
+	if t.Purchased > 0 {
+		e, err := core.NewPurchase(t.ID, "client/set-up", t.Purchased, core.System, now)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	if t.Allowance > 0 && !w.sc.Unfilled {
+		e, err := core.NewAllowance(t.ID, core.AllowanceKey(period), period, t.Allowance, core.System, now)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	for _, e := range entries {
+		if _, err := tx.Ledger().Post(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// outcome is what the scenario has for an execution of a file: it depends on
+// nothing that a schedule could change but which execution it is.
+func (w *World) outcome(job core.Job, index int, epoch core.Epoch, try int) core.Outcome {
+	h := w.sc.Seed
+	for i := range len(job.Run) {
+		h = h*131 + uint64(job.Run[i])
+	}
+	switch v := sched.Mix(h^uint64(index)<<40^uint64(epoch)<<20^uint64(try)) % 16; {
+	case v < 8:
+		return core.OutcomeCompleted
+	case v < 14:
+		return core.OutcomeTransient
+	default:
+		return core.OutcomePermanent
+	}
+}
+
+// runClosed lets users go on who waited for a run to close.
+func (w *World) runClosed(id core.RunID) {
+	for i := range w.slots {
+		if s := &w.slots[i]; s.known && s.id == id {
+			w.wakeWaiters(s)
+		}
+	}
+}
+
+func (w *World) wakeWaiters(s *slot) {
+	for rest := s.waiting; rest != 0; rest &= rest - 1 {
+		w.sched.Wake(rest.At(0))
+	}
+	s.waiting = 0
+}
