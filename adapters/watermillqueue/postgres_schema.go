@@ -27,16 +27,15 @@ ON CONFLICT (tenant_id, message_id) DO NOTHING`
 // hands, only free_at says so.
 const takeSQL = `
 WITH picked AS (
-  SELECT p.tenant_id, p.message_id
+  SELECT p.ctid
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[]) AS f (tenant_id, template_id, after, share)
    CROSS JOIN LATERAL (
-     SELECT q.tenant_id, q.message_id FROM queue_jobs q
+     SELECT q.ctid FROM queue_jobs q
       WHERE q.tenant_id = f.tenant_id AND q.template_id = f.template_id AND q.seq > f.after AND q.free_at <= now()
       ORDER BY q.seq LIMIT f.share FOR UPDATE SKIP LOCKED) p)
 UPDATE queue_jobs q
    SET free_at = now() + $5 * interval '1 millisecond', deliveries = q.deliveries + 1
-  FROM picked p
- WHERE q.tenant_id = p.tenant_id AND q.message_id = p.message_id
+ WHERE q.ctid = ANY (ARRAY(SELECT picked.ctid FROM picked))
 RETURNING q.tenant_id, q.template_id, q.message_id, q.seq, q.deliveries, q.metadata, q.payload`
 
 // ackSQL deletes exactly what was acked. seq tells a row from a later one of the
