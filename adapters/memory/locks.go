@@ -52,8 +52,39 @@ const (
 type locks struct {
 	newWait NewWait
 
-	mu   sync.Mutex
-	rows map[lockKey]*rowLock
+	mu    sync.Mutex
+	rows  map[lockKey]*rowLock
+	spare []*rowLock
+}
+
+// maxSpareLocks bounds how many are kept to be used again.
+const maxSpareLocks = 64
+
+// take gives a lock that nobody holds to a transaction. The caller holds mu.
+func (l *locks) take(t *tx, key lockKey) {
+	row := (*rowLock)(nil)
+	if n := len(l.spare); n > 0 {
+		row, l.spare = l.spare[n-1], l.spare[:n-1]
+	} else {
+		row = &rowLock{}
+	}
+	row.holder = t
+	l.rows[key] = row
+	t.held = append(t.held, key)
+}
+
+// free forgets a lock for which nobody waits. The caller holds mu.
+func (l *locks) free(row *rowLock, key lockKey) {
+	delete(l.rows, key)
+	if row.holder = nil; len(l.spare) < maxSpareLocks {
+		l.spare = append(l.spare, row)
+	}
+}
+
+func (l *locks) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.rows)
 }
 
 type rowLock struct {
@@ -72,8 +103,7 @@ func (l *locks) tryAcquire(t *tx, key lockKey) bool {
 	defer l.mu.Unlock()
 	row := l.rows[key]
 	if row == nil {
-		l.rows[key] = &rowLock{holder: t}
-		t.held = append(t.held, key)
+		l.take(t, key)
 		return true
 	}
 	return row.holder == t
@@ -83,8 +113,7 @@ func (l *locks) acquire(ctx context.Context, t *tx, key lockKey) error {
 	l.mu.Lock()
 	row := l.rows[key]
 	if row == nil {
-		l.rows[key] = &rowLock{holder: t}
-		t.held = append(t.held, key)
+		l.take(t, key)
 		l.mu.Unlock()
 		return nil
 	}
@@ -136,7 +165,7 @@ func (l *locks) release(t *tx) {
 	for _, key := range t.held {
 		row := l.rows[key]
 		if len(row.queue) == 0 {
-			delete(l.rows, key)
+			l.free(row, key)
 			continue
 		}
 		next := row.queue[0]

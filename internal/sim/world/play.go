@@ -24,23 +24,27 @@ func (w *World) play() {
 			w.notHealed("after %d steps", w.sched.Steps)
 			return
 		}
-		id, ok := w.sched.Choose()
-		if !ok {
-			if !w.healing {
+		if w.idle() {
+			switch {
+			case !w.healing:
 				w.heal()
-				continue
-			}
-			if w.paused {
+			case w.paused:
 				w.withRecovery("nobody can go on")
-				continue
+			default:
+				w.notHealed("when nobody could go on", 0)
+				return
 			}
-			w.notHealed("when nobody could go on", 0)
-			return
+			continue
 		}
+		id, _ := w.sched.Choose()
 		w.take(id)
 	}
 	w.end()
 }
+
+// idle reports whether nobody can go on, now or later, but those who look after
+// the month: they would wake for ever.
+func (w *World) idle() bool { return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 }
 
 // take lets an actor take a step, unless a fault comes between.
 func (w *World) take(id sched.ActorID) {
@@ -119,6 +123,9 @@ func (w *World) heal() {
 	w.paused = !w.oracle.NeedsRecovery
 	if !w.paused {
 		w.startRecovery()
+	}
+	for i := range w.slots {
+		w.wakeWaiters(&w.slots[i])
 	}
 }
 

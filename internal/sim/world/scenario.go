@@ -20,10 +20,14 @@ type Scenario struct {
 	Workers    []Worker
 	Recoverers int
 	Refillers  int
+	// Unfilled leaves it to the refillers to grant the first month.
+	Unfilled bool
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
 	FaultSteps int
+	// MinSteps is until when users go on with their fillers.
+	MinSteps int
 }
 
 // Tenant is one tenant with its credits.
@@ -88,6 +92,7 @@ type Op struct {
 	Foreign  bool // asked by another tenant's admin, who must be refused
 	Early    bool // does not wait until the run has closed
 	Again    bool // repeats when the answer got lost
+	Filler   bool // asked again and again, and only until Scenario.MinSteps
 }
 
 // The default world.
@@ -119,7 +124,7 @@ func (s *Scenario) Reset(seed uint64) {
 	*s = Scenario{
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
 		Users: s.Users[:0], Workers: s.Workers[:0],
-		Processes: 2, Recoverers: 2, Refillers: 1, FaultSteps: 500,
+		Processes: 2, Recoverers: 2, FaultSteps: 160, MinSteps: 142,
 	}
 	// Half of the worlds begin shortly before a month ends.
 	s.Start = time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC)
@@ -144,7 +149,7 @@ func (s *Scenario) Reset(seed uint64) {
 		s.Templates = append(s.Templates, t)
 	}
 	for range runs {
-		s.Runs = append(s.Runs, Run{Template: r.IntN(len(s.Templates)), Files: 1 + r.IntN(3), MaxRetryCount: 1 + r.IntN(2)})
+		s.Runs = append(s.Runs, Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(4)), MaxRetryCount: 1 + r.IntN(2)})
 	}
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
@@ -154,8 +159,11 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Workers = append(s.Workers, w)
 	}
-	if r.IntN(4) == 0 {
-		s.Refillers = 2
+	switch r.IntN(4) {
+	case 0:
+		s.Refillers, s.Unfilled = 2, r.IntN(2) == 0
+	case 1:
+		s.Refillers = 1
 	}
 }
 
@@ -199,13 +207,18 @@ func (s *Scenario) script(r *sched.Rand) {
 		add(u, op)
 	}
 	for u := range users {
-		if r.IntN(2) == 0 {
+		if r.IntN(3) == 0 {
 			add(u, s.anyContinue(r))
 		}
 	}
 	const operator = users
 	for range 1 + r.IntN(3) {
 		add(operator, s.meddle(r))
+	}
+	for u := range users {
+		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})
+		// The last one always takes steps, so the end comes.
+		add(u, Op{Kind: Purchase, Tenant: r.IntN(len(s.Tenants)), Key: "filler", Amount: 3, Filler: true})
 	}
 }
 
