@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,7 @@ var (
 	killEvery = flag.Duration("kill-every", 500*time.Millisecond, "how often one of them is killed")
 	faults    = flag.Duration("faults", 8*time.Second, "how long there are faults and users, at most")
 	settle    = flag.Duration("settle", 40*time.Second, "how long everything may take to close when the faults have stopped")
+	workers   = flag.Int("workers", 4, "jobs that a server executes at once")
 	flags     = flag.String("server-flags", "", "further flags of the servers, separated by spaces; {database} is the database's URL")
 	variables = flag.String("server-env", "", "further variables of the servers' environment, the same way")
 )
@@ -37,8 +39,7 @@ var (
 // recovery is what the servers are given so that a test need not wait for what an
 // operator can wait for.
 var recovery = []string{
-	"--lease=2s", "--recover-every=500ms", "--dispatch-grace=2s", "--redispatch-after=2s", "--redeliveries=3",
-	"--workers=16", "--db-max-conns=10",
+	"--lease=2s", "--recover-every=500ms", "--dispatch-grace=2s", "--redispatch-after=2s", "--redeliveries=3", "--db-max-conns=10",
 }
 
 // lookEvery is how often the invariants are looked at while there are faults.
@@ -78,7 +79,8 @@ func TestChaos(t *testing.T) {
 		"DATABASE_URL="+database, "REDRIVE_JWT_SECRET="+secret, "REDRIVE_FILES="+filepath.Join(folder, "files"), "REDRIVE_MIGRATE=false",
 		"LLM_BASE_URL="+base, "LLM_MODEL=fake", "LLM_TIMEOUT=10s", "REDRIVE_LOG_LEVEL=debug")...)
 	program := binary{path: build(t, folder), env: env, logs: folder}
-	running := newCluster(t, *servers, program, append(recovery, strings.Fields(fill.Replace(*flags))...))
+	arguments := append(slices.Clone(recovery), fmt.Sprintf("--workers=%d", *workers))
+	running := newCluster(t, *servers, program, append(arguments, strings.Fields(fill.Replace(*flags))...))
 	require.NoError(t, running.ready(t.Context()))
 
 	ctx, cancel := context.WithTimeout(t.Context(), *faults+*settle)
@@ -105,8 +107,9 @@ func TestChaos(t *testing.T) {
 	if err != nil {
 		wrong = append(wrong, fmt.Sprintf("server ledger check: %v\n%s", err, books))
 	}
-	executed, err := asked.executions(t.Context(), pool)
+	executed, found, err := asked.executions(t.Context(), pool)
 	require.NoError(t, err)
+	wrong = append(wrong, found...)
 
 	happened.report(t, people, pool, executed, books)
 	t.Logf("%d things are wrong; %v in all", len(wrong), time.Since(began).Round(time.Millisecond))
@@ -118,7 +121,6 @@ func TestChaos(t *testing.T) {
 	require.Zero(t, stillRunning, "I11: runs that did not close within %v after the faults stopped", *settle)
 	require.Equal(t, *runs, len(people.runs), "not all users got a run")
 	require.Positive(t, happened.kills, "nobody was killed: this showed nothing")
-	require.Zero(t, executed.unknown, "the provider was asked for what nobody had claimed")
 }
 
 // events are what happened.
@@ -197,14 +199,14 @@ SELECT format('credits: %s charged, %s refunded; attempts: %s, of them undone: %
 	c := people.counts
 	t.Logf(`seed %d: %d runs × %d files, %d servers, a kill every %v
 faults: %d kills in %v; then everything closed in %v; invariants looked at %d times meanwhile
-users: %d requests, of them %d repeats; %d runs started, %d Continues accepted, %d lost to another, %d refused, %d cancels; %d unavailable, %d unknown outcomes
+users: %d requests, of them %d repeats for want of an answer and %d after one; %d runs started, %d Continues accepted, %d lost to another, %d refused, %d cancels; %d unavailable, %d unknown outcomes
 %s
 provider: %d requests for %d (file, epoch), %d of them asked for more than once; %d results given, %d of them for nothing, %d given twice
 ledger check:
 %s`,
 		*seed, *runs, *files, len(people.cluster), *killEvery,
 		e.kills, e.faulty.Round(time.Millisecond), e.settled.Round(time.Millisecond), e.looks,
-		c.requests.Load(), c.repeats.Load(), c.initiated.Load(), c.continued.Load(), c.lost.Load(), c.refused.Load(), c.cancelled.Load(), c.unavailable.Load(), c.outcomeUnknown.Load(),
+		c.requests.Load(), c.repeats.Load(), c.again.Load(), c.initiated.Load(), c.continued.Load(), c.lost.Load(), c.refused.Load(), c.cancelled.Load(), c.unavailable.Load(), c.outcomeUnknown.Load(),
 		strings.Join(lines, "\n"),
 		x.requests, x.epochs, x.repeated, x.completed, x.thrown, x.twice, books)
 }

@@ -33,7 +33,7 @@ const (
 	batchRuns = 10
 	// cancels and doubles are in hundredths: of the looks at a running run that
 	// end in a cancel, and of the Continues that two users send at the same moment.
-	cancels = 2
+	cancels = 3
 	doubles = 25
 )
 
@@ -168,6 +168,12 @@ func (u *users) journey(busy, ctx context.Context, n int) error {
 			if err := u.cancel(ctx, c, r, id); err != nil {
 				return err
 			}
+			if r.IntN(2) == 0 { // while jobs of before still wait in the queue
+				continues++
+				if err := u.retryFailed(ctx, c, r, id, fmt.Sprintf("continue-%d-%d", n, continues)); err != nil {
+					return err
+				}
+			}
 		case !a.closed():
 		case a.Continuable.OK:
 			continues++
@@ -201,7 +207,7 @@ func (u *users) initiate(ctx context.Context, c *client, r *rand.Rand, n int) (i
 	for i := range body.Files {
 		body.Files[i] = file{fileName(n, i), fileText(n, i)}
 	}
-	a, err := c.do(ctx, r, http.MethodPost, "/workflow-runs", fmt.Sprintf("initiate-%d", n), body)
+	a, err := c.doTwice(ctx, r, http.MethodPost, "/workflow-runs", fmt.Sprintf("initiate-%d", n), body)
 	switch {
 	case err != nil:
 		return "", err
@@ -252,7 +258,7 @@ func (u *users) retryFailed(ctx context.Context, c *client, r *rand.Rand, id, ke
 }
 
 func (u *users) retryOnce(ctx context.Context, c *client, r *rand.Rand, id, key string) error {
-	a, err := c.do(ctx, r, http.MethodPost, "/workflow-runs/"+id+"/retry-failed", key, nil)
+	a, err := c.doTwice(ctx, r, http.MethodPost, "/workflow-runs/"+id+"/retry-failed", key, nil)
 	if err != nil {
 		return err
 	}
