@@ -174,7 +174,7 @@ func (t *tx) writesOf(id core.RunID) *runWrites {
 	if w := t.written(id); w != nil {
 		return w
 	}
-	w := &runWrites{id: id}
+	w := t.store.locks.newWrites(id)
 	if t.runs == nil {
 		t.runs = t.runsRoom[:0]
 	}

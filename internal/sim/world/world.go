@@ -87,8 +87,6 @@ const (
 	refillEvery  = 6 * time.Hour
 	restartAfter = 3 * time.Second
 	faultPause   = time.Second
-	// forever: a deadline on the machine's own clock must never decide anything.
-	forever = 10000 * time.Hour
 )
 
 // processes is the most that a scenario can have.
@@ -113,7 +111,7 @@ func New() (*World, error) {
 		}, app.Options{
 			Recovery:        recovery,
 			Retry:           core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute},
-			DispatchTimeout: forever,
+			DispatchTimeout: -1, // a deadline on this machine's clock must never decide anything
 			Roll:            func() float64 { return 0.5 },
 		})
 		if err != nil {
@@ -191,6 +189,7 @@ func (w *World) setUp(ctx context.Context) error {
 			return err
 		}
 	}
+	w.oracle.Begin()
 	return nil
 }
 
@@ -200,26 +199,22 @@ func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
 		return err
 	}
 	for i := range w.sc.Templates {
-		spec := &w.sc.Templates[i]
-		if spec.Tenant != n {
+		if w.sc.Templates[i].Tenant != n {
 			continue
 		}
-		err := tx.Templates().Insert(ctx, core.Template{
-			ID: spec.ID, Tenant: t.ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
-			Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
-		})
-		if err != nil {
+		if err := tx.Templates().Insert(ctx, w.template(i)); err != nil {
 			return err
 		}
 	}
 	period := core.PeriodOf(now)
-	if _, err := tx.Ledger().BalanceForUpdate(ctx, period); err != nil {
+	balance, err := tx.Ledger().BalanceForUpdate(ctx, period)
+	if err != nil {
 		return err
 	}
 	var grants [2]core.Entry
 	entries := grants[:0]
-	if t.Purchased > 0 {
-		e, err := core.NewPurchase(t.ID, "client/set-up", t.Purchased, core.System, now)
+	if bought := t.Purchased + w.sc.cost(n); bought > 0 {
+		e, err := core.NewPurchase(t.ID, "client/set-up", bought, core.System, now)
 		if err != nil {
 			return err
 		}
@@ -236,8 +231,20 @@ func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
 		if _, err := tx.Ledger().Post(ctx, e); err != nil {
 			return err
 		}
+		if balance, err = balance.Apply(e); err != nil {
+			return err
+		}
 	}
-	return nil
+	return w.past(ctx, tx, n, balance)
+}
+
+// template is a template as the world begins with it.
+func (w *World) template(n int) core.Template {
+	spec, now := &w.sc.Templates[n], w.sc.Start
+	return core.Template{
+		ID: spec.ID, Tenant: w.sc.Tenants[spec.Tenant].ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
+		Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
+	}
 }
 
 // outcome is what the scenario has for an execution of a file: it depends on
