@@ -21,6 +21,8 @@ type Config struct {
 	Strategy Strategy
 	Rates    sched.Rates
 	Workers  int // goroutines; 0: one per core
+	// Wrap is put between the use cases and the hostile ports.
+	Wrap world.Wrap
 	// Continue goes on after a violation instead of ending at the first.
 	Continue bool
 	// Progress is called about twice a second with what was done so far; nil for nobody.
@@ -170,7 +172,7 @@ const flushEvery = 64
 
 func (p *player) play(ctx context.Context) error {
 	k := p.campaign
-	w, err := world.New()
+	w, err := world.NewWith(k.config.Wrap)
 	if err != nil {
 		return err
 	}

@@ -44,8 +44,12 @@ func (s *Scheduler) Close() {
 	s.actors, s.count = nil, 0
 }
 
-// SetChooser lets another chooser go on, for example when faults stop.
-func (s *Scheduler) SetChooser(c Chooser) { s.chooser = c }
+// SetChooser lets another chooser go on, for example when faults stop, and gives
+// the one before.
+func (s *Scheduler) SetChooser(c Chooser) (before Chooser) {
+	before, s.chooser = s.chooser, c
+	return before
+}
 
 // Deviations are the choices made otherwise than by default since Reset, in
 // order. The slice is reused.

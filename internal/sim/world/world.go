@@ -22,6 +22,8 @@ type Options struct {
 	// MaxSteps is after how many steps a world that does not come to its end is
 	// given up; 0 for the default.
 	MaxSteps int
+	// Observer is told what users and stores do, for histories; nil for nobody.
+	Observer Observer
 }
 
 const maxSteps = 6000
@@ -59,6 +61,9 @@ type World struct {
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
 	asked     oracle.Answer // the answer that a user just got
+	preview   app.Preview   // and, if it asked for one, the preview
+	chooser   sched.Chooser // for when everybody has come together
+	together  sched.Set     // who is still to come
 }
 
 // process is one server: a Service, and the actors that run in it.
@@ -93,7 +98,10 @@ const (
 const maxProcesses = 4
 
 // New makes a World; Close ends it.
-func New() (*World, error) {
+func New() (*World, error) { return NewWith(Wrap{}) }
+
+// NewWith makes a World whose use cases get wrapped ports.
+func NewWith(wrap Wrap) (*World, error) {
 	w := &World{sched: sched.New(), oracle: oracle.New()}
 	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: recovery.Lease}
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
@@ -105,7 +113,8 @@ func New() (*World, error) {
 	executor := &hostile.Executor{Env: w.env, Outcome: w.outcome}
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
-			Store: w.store, Queue: w.queue, Executor: executor, Files: w.files,
+			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
+			Executor: wrapped(wrap.Executor, ports.Executor(executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
 		}, app.Options{
@@ -160,6 +169,11 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.sched.Reset(c, sc.Start)
 	w.tape.Reset(o.Record)
 	w.oracle.Reset()
+	w.oracle.Watch = nil
+	if o.Observer != nil {
+		w.oracle.Watch = o.Observer.Committed
+		o.Observer.Began(sc)
+	}
 	w.env.Reset()
 	w.memory.Reset()
 	w.files.Inner = memory.NewFiles()
@@ -170,6 +184,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	}
 	w.addActors()
 	w.env.Faults = true
+	w.calm()
 	return nil
 }
 
