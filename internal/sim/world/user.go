@@ -40,7 +40,7 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 		}
 		w.meet(id, op)
 		a.process = (a.nth + a.at + a.tries) % w.sc.Processes
-		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind), op.Kind.String())
+		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind)<<8|int64(a.process), op.Kind.String())
 		if o := w.options.Observer; o != nil {
 			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.sched.Now)
 		}

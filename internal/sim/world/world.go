@@ -35,9 +35,11 @@ type Result struct {
 	Steps      int
 	Hash       uint64 // of everything that happened
 	Deviations []sched.Deviation
+	DeviatedAt []int // the step at which each deviation showed, if events are recorded
 	Situations oracle.Situations
 	Events     []trace.Event // if recorded
-	Actors     []string      // their names, by ActorID
+	Actors     []string      // their names, by ActorID, if events are recorded
+	Processes  []int         // that they run in, by ActorID; -1 for users
 }
 
 // World plays scenarios one after the other. It belongs to one goroutine.
@@ -152,10 +154,23 @@ func (w *World) Run(sc *Scenario, c sched.Chooser, o Options) (Result, error) {
 	}
 	r.Hash, r.Events = w.tape.Hash(), w.tape.Events
 	w.oracle.Situations(&r.Situations)
-	for i := range w.actors {
-		r.Actors = append(r.Actors, w.actors[i].name)
+	if o.Record {
+		w.cast(&r)
 	}
 	return r, nil
+}
+
+// cast says who the actors are, and when they did not do as they do by default.
+func (w *World) cast(r *Result) {
+	r.DeviatedAt = append(r.DeviatedAt, w.sched.DeviatedAt()...)
+	for i := range w.actors {
+		a := &w.actors[i]
+		process := a.process
+		if a.kind == user {
+			process = -1 // a user asks now this process and now that one
+		}
+		r.Actors, r.Processes = append(r.Actors, a.name), append(r.Processes, process)
+	}
 }
 
 func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
