@@ -47,6 +47,10 @@ bench: ## Measure initiate, work and Continue of 1,000, 10,000 and 100,000 files
 bench-postgres: postgres ## Compare Continue on Postgres with pgbench, and 10,000 files with 1,000,000 (fsync on)
 	$(GO) test -run '^$$' -bench '^Benchmark(Continue|Scale)' -benchtime 1x -timeout 20m ./adapters/postgres
 
+.PHONY: bench-river
+bench-river: postgres ## Measure Redrive beside River, in turns on one Postgres (BENCH="-queue memory -rounds 5" for other settings)
+	cd internal/bench && $(GO) test -run '^$$' -bench BesideRiver -benchtime 1x -timeout 60m $(BENCH_FLAGS) . -args $(BENCH)
+
 .PHONY: fmt
 fmt: ## Format the code
 	$(GOLANGCI_LINT) fmt

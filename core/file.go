@@ -65,6 +65,31 @@ const (
 	FailureUnreadable     = "file_unreadable"   // the stored content could not be read
 )
 
+// Failure codes that every executor shares which asks a provider: they say that
+// it is not there for anybody, and nothing about the file. All are transient.
+const (
+	FailureRateLimited   = "rate_limited"             // it receives too many requests
+	FailureTimeout       = "timeout"                  // no whole answer in time
+	FailureUnavailable   = "provider_unavailable"     // it says that it cannot answer now
+	FailureUnreachable   = "provider_unreachable"     // no connection, or it broke before an answer
+	FailureUnauthorized  = "provider_unauthorized"    // our credential is wrong
+	FailureMisconfigured = "provider_misconfigured"   // our address or model is wrong
+	FailureQuota         = "provider_quota_exhausted" // our account with it is used up
+)
+
+// ProviderDown reports whether other files would have fared the same: if so, it
+// is better to wait for the provider than to try them. An executor that fails as a
+// whole counts, since that is how one without codes of its own tells; a panic does
+// not, since it tells of the file.
+func (f Failure) ProviderDown() bool {
+	switch f.Code {
+	case FailureRateLimited, FailureTimeout, FailureUnavailable, FailureUnreachable,
+		FailureUnauthorized, FailureMisconfigured, FailureQuota, FailureExecutor:
+		return true
+	}
+	return false
+}
+
 // File is one input of a run with its own result.
 type File struct {
 	Index int // 0..N-1, fixed

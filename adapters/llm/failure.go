@@ -21,20 +21,20 @@ const (
 
 // Transient: the file becomes failed and may be continued.
 const (
-	FailureRateLimited = "rate_limited"         // 429
-	FailureTimeout     = "timeout"              // no whole answer within Config.Timeout, 408 or 504
-	FailureUnavailable = "provider_unavailable" // 409 or 5xx
-	FailureUnreachable = "provider_unreachable" // no connection, or it broke before an answer
-	FailureMalformed   = "malformed_response"   // truncated, not of the protocol, without a choice or without text
-	FailureCutOff      = "output_truncated"     // the model stopped at its limit of output tokens
+	FailureRateLimited = core.FailureRateLimited // 429
+	FailureTimeout     = core.FailureTimeout     // no whole answer within Config.Timeout, 408 or 504
+	FailureUnavailable = core.FailureUnavailable // 409 or 5xx
+	FailureUnreachable = core.FailureUnreachable // no connection, or it broke before an answer
+	FailureMalformed   = "malformed_response"    // truncated, not of the protocol, without a choice or without text
+	FailureCutOff      = "output_truncated"      // the model stopped at its limit of output tokens
 )
 
 // Transient as well, though a Continue alone will not help: the fault is the
 // operator's and not the file's, and must not cost a tenant the file for ever.
 const (
-	FailureUnauthorized  = "provider_unauthorized"    // 401 or 403: our credential is wrong
-	FailureMisconfigured = "provider_misconfigured"   // a redirect, or a model that the provider does not have
-	FailureQuota         = "provider_quota_exhausted" // our account with the provider is used up
+	FailureUnauthorized  = core.FailureUnauthorized  // 401 or 403: our credential is wrong
+	FailureMisconfigured = core.FailureMisconfigured // a redirect, or a model that the provider does not have
+	FailureQuota         = core.FailureQuota         // our account with the provider is used up
 )
 
 // permanent and transient make results without an index, which the caller sets.

@@ -11,19 +11,22 @@ import (
 type answers struct{ t *tx }
 
 func (r answers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
-	var row core.Answer
-	err := r.t.read(ctx, func(st *tenantState) error {
-		own, ok := r.t.answers[key]
-		if !ok && st != nil {
-			own, ok = st.answers[key]
+	st, err := r.t.read(ctx)
+	if err != nil {
+		return core.Answer{}, err
+	}
+	defer r.t.done()
+	for i := range r.t.answers {
+		if r.t.answers[i].Key == key {
+			return cloneAnswer(r.t.answers[i]), nil
 		}
-		if !ok {
-			return ports.ErrNotFound
+	}
+	if st != nil {
+		if row, ok := st.answers[key]; ok {
+			return cloneAnswer(row), nil
 		}
-		row = cloneAnswer(own)
-		return nil
-	})
-	return row, err
+	}
+	return core.Answer{}, ports.ErrNotFound
 }
 
 func (r answers) Insert(ctx context.Context, row core.Answer) error {
@@ -37,7 +40,7 @@ func (r answers) Insert(ctx context.Context, row core.Answer) error {
 	if err := ignoreNotFound(err); err != nil {
 		return err
 	}
-	if err := r.t.read(ctx, r.t.exists); err != nil {
+	if err := r.t.exists(ctx); err != nil {
 		return err
 	}
 	r.put(row)
@@ -56,11 +59,15 @@ func (r answers) Save(ctx context.Context, row core.Answer) error {
 }
 
 func (r answers) put(row core.Answer) {
-	if r.t.answers == nil {
-		r.t.answers = map[core.Key]core.Answer{}
-	}
 	row.Tenant = r.t.tenant
-	r.t.answers[row.Key] = cloneAnswer(row)
+	row = cloneAnswer(row)
+	for i := range r.t.answers {
+		if r.t.answers[i].Key == row.Key {
+			r.t.answers[i] = row
+			return
+		}
+	}
+	r.t.answers = append(r.t.answers, row)
 }
 
 // cloneAnswer: what the caller does with its own copy is its own affair.

@@ -15,11 +15,10 @@ func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
 	if err := a.t.lock(ctx, lockAttempts, string(attempt.Run)); err != nil {
 		return err
 	}
-	_, err := a.Get(ctx, attempt.Run, attempt.Number)
-	if err == nil {
+	if _, err := a.get(ctx, attempt.Run, attempt.Number); err == nil {
 		return ports.ErrExists
 	}
-	if err := a.t.readRun(ctx, attempt.Run, func(*runState, *runWrites) error { return nil }); err != nil {
+	if err := a.t.runExists(ctx, attempt.Run); err != nil {
 		return err
 	}
 	attempt.Tenant = a.t.tenant
@@ -30,21 +29,55 @@ func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
 }
 
 func (a attempts) Get(ctx context.Context, run core.RunID, n core.AttemptNumber) (core.Attempt, error) {
-	list, err := a.list(ctx, run, func(x core.Attempt) bool { return x.Number == n })
+	x, err := a.get(ctx, run, n)
+	x.Files = slices.Clone(x.Files)
+	return x, err
+}
+
+// get is Get, and shares the attempt's files.
+func (a attempts) get(ctx context.Context, run core.RunID, n core.AttemptNumber) (core.Attempt, error) {
+	s, w, err := a.t.readRun(ctx, run)
 	if err != nil {
 		return core.Attempt{}, err
 	}
-	if len(list) == 0 {
-		return core.Attempt{}, ports.ErrNotFound
+	defer a.t.done()
+	for _, list := range lists(s, w) {
+		for i := range list {
+			if list[i].Number == n {
+				return w.compensation(list[i]), nil
+			}
+		}
 	}
-	return list[0], nil
+	return core.Attempt{}, ports.ErrNotFound
+}
+
+// lists are a run's attempts: those that are committed, and the transaction's own.
+func lists(s *runState, w *runWrites) (lists [2][]core.Attempt) {
+	if s != nil {
+		lists[0] = s.attempts
+	}
+	if w != nil {
+		lists[1] = w.attempts
+	}
+	return lists
+}
+
+// compensation gives the attempt as the transaction has marked it.
+func (w *runWrites) compensation(x core.Attempt) core.Attempt {
+	if w == nil {
+		return x
+	}
+	if at, marked := w.compensated[x.Number]; marked {
+		x.CompensatedAt = at
+	}
+	return x
 }
 
 func (a attempts) MarkCompensated(ctx context.Context, run core.RunID, n core.AttemptNumber, at time.Time) error {
 	if err := a.t.lock(ctx, lockAttempts, string(run)); err != nil {
 		return err
 	}
-	if _, err := a.Get(ctx, run, n); err != nil {
+	if _, err := a.get(ctx, run, n); err != nil {
 		return err
 	}
 	w := a.t.writesOf(run)
@@ -56,34 +89,20 @@ func (a attempts) MarkCompensated(ctx context.Context, run core.RunID, n core.At
 }
 
 func (a attempts) List(ctx context.Context, run core.RunID) ([]core.Attempt, error) {
-	list, err := a.list(ctx, run, func(core.Attempt) bool { return true })
-	return list, ignoreNotFound(err)
-}
-
-func (a attempts) list(ctx context.Context, run core.RunID, want func(core.Attempt) bool) ([]core.Attempt, error) {
+	s, w, err := a.t.readRun(ctx, run)
+	if err != nil {
+		return nil, ignoreNotFound(err)
+	}
+	defer a.t.done()
 	var list []core.Attempt
-	err := a.t.readRun(ctx, run, func(s *runState, w *runWrites) error {
-		var all []core.Attempt
-		if s != nil {
-			all = s.attempts
-		}
-		if w != nil {
-			all = slices.Concat(all, w.attempts)
-		}
-		for _, x := range all {
-			if !want(x) {
-				continue
-			}
+	for _, some := range lists(s, w) {
+		for _, x := range some {
 			x.Files = slices.Clone(x.Files)
-			if w != nil && !w.compensated[x.Number].IsZero() {
-				x.CompensatedAt = w.compensated[x.Number]
-			}
-			list = append(list, x)
+			list = append(list, w.compensation(x))
 		}
-		return nil
-	})
+	}
 	slices.SortFunc(list, func(x, y core.Attempt) int { return int(x.Number - y.Number) })
-	return list, err
+	return list, nil
 }
 
 type amendments struct{ t *tx }
@@ -92,7 +111,7 @@ func (a amendments) Insert(ctx context.Context, amendment core.Amendment) error 
 	if err := a.t.lock(ctx, lockAttempts, string(amendment.Run)); err != nil {
 		return err
 	}
-	if err := a.t.readRun(ctx, amendment.Run, func(*runState, *runWrites) error { return nil }); err != nil {
+	if err := a.t.runExists(ctx, amendment.Run); err != nil {
 		return err
 	}
 	amendment.Tenant = a.t.tenant
@@ -102,15 +121,17 @@ func (a amendments) Insert(ctx context.Context, amendment core.Amendment) error 
 }
 
 func (a amendments) List(ctx context.Context, run core.RunID) ([]core.Amendment, error) {
+	s, w, err := a.t.readRun(ctx, run)
+	if err != nil {
+		return nil, ignoreNotFound(err)
+	}
+	defer a.t.done()
 	var list []core.Amendment
-	err := a.t.readRun(ctx, run, func(s *runState, w *runWrites) error {
-		if s != nil {
-			list = slices.Clone(s.amendments)
-		}
-		if w != nil {
-			list = append(list, w.amendments...)
-		}
-		return nil
-	})
-	return list, ignoreNotFound(err)
+	if s != nil {
+		list = slices.Clone(s.amendments)
+	}
+	if w != nil {
+		list = append(list, w.amendments...)
+	}
+	return list, nil
 }

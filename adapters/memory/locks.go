@@ -52,8 +52,75 @@ const (
 type locks struct {
 	newWait NewWait
 
-	mu   sync.Mutex
-	rows map[lockKey]*rowLock
+	mu    sync.Mutex
+	rows  map[lockKey]*rowLock
+	spare []*rowLock
+	// writes are what ended transactions wrote to, to be used again.
+	writes []*runWrites
+}
+
+// maxSpareWrites bounds how many are kept, and maxSpareFiles how large.
+const (
+	maxSpareWrites = 32
+	maxSpareFiles  = 64
+)
+
+// newWrites gives an empty place for what a transaction writes of a run.
+func (l *locks) newWrites(id core.RunID) *runWrites {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.writes)
+	if n == 0 {
+		return &runWrites{id: id}
+	}
+	w := l.writes[n-1]
+	l.writes = l.writes[:n-1]
+	w.id = id
+	return w
+}
+
+// reuse keeps what an ended transaction wrote to. The caller holds mu.
+func (l *locks) reuse(w *runWrites) {
+	if len(l.writes) == maxSpareWrites {
+		return
+	}
+	files := w.files
+	if cap(files) > maxSpareFiles {
+		files = nil
+	}
+	clear(files)
+	*w = runWrites{files: files[:0]}
+	l.writes = append(l.writes, w)
+}
+
+// maxSpareLocks bounds how many are kept to be used again.
+const maxSpareLocks = 64
+
+// take gives a lock that nobody holds to a transaction. The caller holds mu.
+func (l *locks) take(t *tx, key lockKey) {
+	row := (*rowLock)(nil)
+	if n := len(l.spare); n > 0 {
+		row, l.spare = l.spare[n-1], l.spare[:n-1]
+	} else {
+		row = &rowLock{}
+	}
+	row.holder = t
+	l.rows[key] = row
+	t.held = append(t.held, key)
+}
+
+// free forgets a lock for which nobody waits. The caller holds mu.
+func (l *locks) free(row *rowLock, key lockKey) {
+	delete(l.rows, key)
+	if row.holder = nil; len(l.spare) < maxSpareLocks {
+		l.spare = append(l.spare, row)
+	}
+}
+
+func (l *locks) reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.rows)
 }
 
 type rowLock struct {
@@ -72,8 +139,7 @@ func (l *locks) tryAcquire(t *tx, key lockKey) bool {
 	defer l.mu.Unlock()
 	row := l.rows[key]
 	if row == nil {
-		l.rows[key] = &rowLock{holder: t}
-		t.held = append(t.held, key)
+		l.take(t, key)
 		return true
 	}
 	return row.holder == t
@@ -83,8 +149,7 @@ func (l *locks) acquire(ctx context.Context, t *tx, key lockKey) error {
 	l.mu.Lock()
 	row := l.rows[key]
 	if row == nil {
-		l.rows[key] = &rowLock{holder: t}
-		t.held = append(t.held, key)
+		l.take(t, key)
 		l.mu.Unlock()
 		return nil
 	}
@@ -136,7 +201,7 @@ func (l *locks) release(t *tx) {
 	for _, key := range t.held {
 		row := l.rows[key]
 		if len(row.queue) == 0 {
-			delete(l.rows, key)
+			l.free(row, key)
 			continue
 		}
 		next := row.queue[0]
@@ -146,4 +211,8 @@ func (l *locks) release(t *tx) {
 		next.wake()
 	}
 	t.held = nil
+	for _, w := range t.runs {
+		l.reuse(w)
+	}
+	t.runs, t.runsByID = nil, nil
 }

@@ -10,22 +10,10 @@ import (
 
 type runFiles struct{ t *tx }
 
-// each calls fn for every file from an index on, until fn says stop.
-func (f runFiles) each(ctx context.Context, run core.RunID, from int, fn func(core.File) (more bool)) error {
-	return f.t.readRun(ctx, run, func(s *runState, w *runWrites) error {
-		for i := max(from, 0); ; i++ {
-			file, ok := fileAt(s, w, i)
-			if !ok || !fn(file) {
-				return nil
-			}
-		}
-	})
-}
-
 func fileAt(s *runState, w *runWrites, i int) (core.File, bool) {
-	if w != nil {
-		if file, ok := w.files[i]; ok {
-			return file, true
+	if w != nil && len(w.files) > 0 {
+		if at, found := w.find(i); found {
+			return w.files[at], true
 		}
 	}
 	rows := []core.File(nil)
@@ -40,49 +28,103 @@ func fileAt(s *runState, w *runWrites, i int) (core.File, bool) {
 	return rows[i], true
 }
 
-func (f runFiles) ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error) {
-	files := make([]core.File, 0, len(indexes))
-	err := f.t.readRun(ctx, run, func(s *runState, w *runWrites) error {
-		for _, i := range indexes {
-			if file, ok := fileAt(s, w, i); ok {
-				files = append(files, file)
-			}
+// find finds the place of a written file.
+func (w *runWrites) find(index int) (at int, found bool) {
+	return slices.BinarySearchFunc(w.files, index, func(f core.File, i int) int { return f.Index - i })
+}
+
+// add takes written files; of two writes of one file the later counts.
+func (w *runWrites) add(files []core.File) {
+	ascending := len(w.files) == 0 || len(files) == 0 || files[0].Index > w.files[len(w.files)-1].Index
+	for i := 1; i < len(files) && ascending; i++ {
+		ascending = files[i].Index > files[i-1].Index
+	}
+	w.files = append(w.files, files...)
+	if ascending {
+		return
+	}
+	slices.SortStableFunc(w.files, func(a, b core.File) int { return a.Index - b.Index })
+	last := 0
+	for i := 1; i < len(w.files); i++ {
+		if w.files[i].Index != w.files[last].Index {
+			last++
 		}
-		return nil
-	})
-	return files, ignoreNotFound(err)
+		w.files[last] = w.files[i]
+	}
+	w.files = w.files[:last+1]
+}
+
+func (f runFiles) ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error) {
+	if len(indexes) == 0 {
+		return nil, f.t.usable(ctx)
+	}
+	s, w, err := f.t.readRun(ctx, run)
+	if err != nil {
+		return nil, ignoreNotFound(err)
+	}
+	defer f.t.done()
+	files := make([]core.File, 0, len(indexes))
+	for _, i := range indexes {
+		if file, ok := fileAt(s, w, i); ok {
+			files = append(files, file)
+		}
+	}
+	return files, nil
 }
 
 func (f runFiles) InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error) {
+	s, w, err := f.t.readRun(ctx, run)
+	if err != nil {
+		return nil, ignoreNotFound(err)
+	}
+	defer f.t.done()
 	var files []core.File
-	err := f.each(ctx, run, 0, func(file core.File) bool {
+	for i := 0; ; i++ {
+		file, ok := fileAt(s, w, i)
+		if !ok {
+			return files, nil
+		}
 		if slices.Contains(statuses, file.Status) {
 			files = append(files, file)
 		}
-		return true
-	})
-	return files, ignoreNotFound(err)
+	}
 }
 
 func (f runFiles) Page(ctx context.Context, run core.RunID, from, limit int) ([]core.File, error) {
-	var files []core.File
 	if limit <= 0 {
 		return nil, f.t.usable(ctx)
 	}
-	err := f.each(ctx, run, from, func(file core.File) bool {
+	s, w, err := f.t.readRun(ctx, run)
+	if err != nil {
+		return nil, ignoreNotFound(err)
+	}
+	defer f.t.done()
+	var files []core.File
+	for i := max(from, 0); len(files) < limit; i++ {
+		file, ok := fileAt(s, w, i)
+		if !ok {
+			break
+		}
 		files = append(files, file)
-		return len(files) < limit
-	})
-	return files, ignoreNotFound(err)
+	}
+	return files, nil
 }
 
 func (f runFiles) AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error) {
-	found := false
-	err := f.each(ctx, run, 0, func(file core.File) bool {
-		found = file.Status.Retriable() && file.RetryAttempt >= maxRetryCount
-		return !found
-	})
-	return found, ignoreNotFound(err)
+	s, w, err := f.t.readRun(ctx, run)
+	if err != nil {
+		return false, ignoreNotFound(err)
+	}
+	defer f.t.done()
+	for i := 0; ; i++ {
+		file, ok := fileAt(s, w, i)
+		if !ok {
+			return false, nil
+		}
+		if file.Status.Retriable() && file.RetryAttempt >= maxRetryCount {
+			return true, nil
+		}
+	}
 }
 
 func (f runFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
@@ -90,25 +132,26 @@ func (f runFiles) Save(ctx context.Context, run core.RunID, files []core.File) e
 		return err
 	}
 	files = slices.Clone(files)
-	err := f.t.readRun(ctx, run, func(s *runState, w *runWrites) error {
-		for i := range files {
-			row, ok := fileAt(s, w, files[i].Index)
-			if !ok {
-				return ports.ErrNotFound
-			}
-			files[i].Name, files[i].Ref, files[i].Size = row.Name, row.Ref, row.Size
-		}
-		return nil
-	})
+	if err := f.keep(ctx, run, files); err != nil {
+		return err
+	}
+	f.t.writesOf(run).add(files)
+	return nil
+}
+
+// keep gives files what Insert wrote and nothing changes.
+func (f runFiles) keep(ctx context.Context, run core.RunID, files []core.File) error {
+	s, w, err := f.t.readRun(ctx, run)
 	if err != nil {
 		return err
 	}
-	w := f.t.writesOf(run)
-	if w.files == nil {
-		w.files = make(map[int]core.File, len(files))
-	}
-	for _, file := range files {
-		w.files[file.Index] = file
+	defer f.t.done()
+	for i := range files {
+		row, ok := fileAt(s, w, files[i].Index)
+		if !ok {
+			return ports.ErrNotFound
+		}
+		files[i].Name, files[i].Ref, files[i].Size = row.Name, row.Ref, row.Size
 	}
 	return nil
 }

@@ -14,36 +14,41 @@ func (r runs) Insert(ctx context.Context, run core.Run, files []core.File) error
 	if err := r.t.lock(ctx, lockRun, string(run.ID)); err != nil {
 		return err
 	}
-	err := r.t.read(ctx, func(st *tenantState) error {
-		if err := r.t.exists(st); err != nil {
-			return err
-		}
-		if _, taken := r.t.store.owners[run.ID]; taken || r.t.runs[run.ID] != nil {
-			return ports.ErrExists
-		}
-		return nil
-	})
-	if err != nil {
+	if err := r.free(ctx, run.ID); err != nil {
 		return err
 	}
 	w := r.t.writesOf(run.ID)
 	run.Tenant = r.t.tenant
-	w.run, w.inserted, w.newFiles = &run, true, slices.Clone(files)
+	w.run, w.saved, w.inserted, w.newFiles = run, true, true, slices.Clone(files)
 	slices.SortFunc(w.newFiles, func(a, b core.File) int { return a.Index - b.Index })
 	return nil
 }
 
+// free fails with ports.ErrExists if there is a run with this ID, of any tenant.
+func (r runs) free(ctx context.Context, id core.RunID) error {
+	if err := r.t.exists(ctx); err != nil {
+		return err
+	}
+	if _, err := r.t.read(ctx); err != nil {
+		return err
+	}
+	defer r.t.done()
+	if _, taken := r.t.store.owners[id]; taken || r.t.written(id) != nil {
+		return ports.ErrExists
+	}
+	return nil
+}
+
 func (r runs) Get(ctx context.Context, id core.RunID) (core.Run, error) {
-	var run core.Run
-	err := r.t.readRun(ctx, id, func(s *runState, w *runWrites) error {
-		if w != nil && w.run != nil {
-			run = *w.run
-		} else {
-			run = s.run
-		}
-		return nil
-	})
-	return run, err
+	s, w, err := r.t.readRun(ctx, id)
+	if err != nil {
+		return core.Run{}, err
+	}
+	defer r.t.done()
+	if w != nil && w.saved {
+		return w.run, nil
+	}
+	return s.run, nil
 }
 
 func (r runs) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
@@ -54,32 +59,38 @@ func (r runs) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error)
 }
 
 func (r runs) Save(ctx context.Context, run core.Run) error {
-	if _, err := r.GetForUpdate(ctx, run.ID); err != nil {
+	if err := r.t.lock(ctx, lockRun, string(run.ID)); err != nil {
 		return err
 	}
-	run.Tenant = r.t.tenant
-	r.t.writesOf(run.ID).run = &run
+	if err := r.t.runExists(ctx, run.ID); err != nil {
+		return err
+	}
+	w := r.t.writesOf(run.ID)
+	w.run, w.saved = run, true
+	w.run.Tenant = r.t.tenant
 	return nil
 }
 
 func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, error) {
+	st, err := r.t.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.t.done()
 	var list []core.Run
-	err := r.t.read(ctx, func(st *tenantState) error {
-		for _, cursor := range slices.Backward(r.order(st)) {
-			if filter.Before != (ports.RunCursor{}) && compareCursors(cursor, filter.Before) >= 0 {
-				continue
-			}
-			run := r.row(st, cursor.ID)
-			if filter.Status != "" && run.Status != filter.Status {
-				continue
-			}
-			if list = append(list, run); len(list) == filter.Limit {
-				break
-			}
+	for _, cursor := range slices.Backward(r.order(st)) {
+		if filter.Before != (ports.RunCursor{}) && compareCursors(cursor, filter.Before) >= 0 {
+			continue
 		}
-		return nil
-	})
-	return list, err
+		run := r.row(st, cursor.ID)
+		if filter.Status != "" && run.Status != filter.Status {
+			continue
+		}
+		if list = append(list, run); len(list) == filter.Limit {
+			break
+		}
+	}
+	return list, nil
 }
 
 // order is that of the committed runs with those of this transaction among them.
@@ -89,9 +100,9 @@ func (r runs) order(st *tenantState) []ports.RunCursor {
 		order = st.order
 	}
 	var own []ports.RunCursor
-	for id, w := range r.t.runs {
+	for _, w := range r.t.runs {
 		if w.inserted {
-			own = append(own, ports.RunCursor{CreatedAt: w.run.CreatedAt, ID: id})
+			own = append(own, ports.RunCursor{CreatedAt: w.run.CreatedAt, ID: w.id})
 		}
 	}
 	if len(own) == 0 {
@@ -103,8 +114,8 @@ func (r runs) order(st *tenantState) []ports.RunCursor {
 }
 
 func (r runs) row(st *tenantState, id core.RunID) core.Run {
-	if w := r.t.runs[id]; w != nil && w.run != nil {
-		return *w.run
+	if w := r.t.written(id); w != nil && w.saved {
+		return w.run
 	}
 	return st.runs[id].run
 }

@@ -3,7 +3,6 @@ package memory
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +19,10 @@ type Store struct {
 	tenants map[core.TenantID]*tenantState
 	owners  map[core.RunID]core.TenantID
 	running map[ports.RunKey]struct{}
+
+	// What Reset has emptied, to be used again.
+	spareTenants []*tenantState
+	spareRuns    []*runState
 }
 
 // tenantState is everything of one tenant that is committed.
@@ -73,11 +76,8 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 		return err
 	}
 	t := &tx{store: s, tenant: tenant}
-	defer func() {
-		// Also after a panic: what was not committed is forgotten here.
-		t.over = true
-		s.locks.release(t)
-	}()
+	t.held = t.heldRoom[:0]
+	defer s.end(t) // also after a panic: what was not committed is forgotten here
 	if err := fn(t); err != nil {
 		return err
 	}
@@ -89,6 +89,11 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	}
 	s.commit(t)
 	return nil
+}
+
+func (s *Store) end(t *tx) {
+	t.over = true
+	s.locks.release(t)
 }
 
 // View implements ports.Store. Commits wait until fn has returned.
@@ -143,12 +148,13 @@ func (s *Store) AllTenants(_ context.Context, after core.TenantID, limit int) ([
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	var list []core.Tenant
-	for _, id := range slices.Sorted(maps.Keys(s.tenants)) {
-		if id > after && len(list) < limit {
-			list = append(list, s.tenants[id].tenant)
+	for id, st := range s.tenants {
+		if id > after {
+			list = append(list, st.tenant)
 		}
 	}
-	return list, nil
+	slices.SortFunc(list, func(a, b core.Tenant) int { return cmp.Compare(a.ID, b.ID) })
+	return list[:min(limit, len(list))], nil
 }
 
 // commit makes everything that the transaction wrote visible at once.
@@ -156,54 +162,67 @@ func (s *Store) commit(t *tx) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.newTenant != nil {
-		s.tenants[t.tenant] = &tenantState{
-			templates: map[core.TemplateID]core.Template{}, runs: map[core.RunID]*runState{},
-			answers: map[core.Key]core.Answer{}, monthly: map[core.Period]core.Credits{},
-			byKey: map[core.Key]int{}, refunds: map[core.Key]bool{},
-		}
+		s.tenants[t.tenant] = s.newTenant()
 	}
 	st := s.tenants[t.tenant]
 	if st == nil {
 		return // nothing can be written for a tenant that is not there
 	}
-	for _, row := range []*core.Tenant{t.newTenant, t.savedTenant} {
-		if row != nil {
-			st.tenant = *row
-		}
+	if t.newTenant != nil {
+		st.tenant = *t.newTenant
 	}
-	maps.Copy(st.templates, t.templates)
-	maps.Copy(st.answers, t.answers)
+	if t.savedTenant != nil {
+		st.tenant = *t.savedTenant
+	}
+	for i := range t.templates {
+		st.templates[t.templates[i].ID] = t.templates[i]
+	}
+	for i := range t.answers {
+		st.answers[t.answers[i].Key] = t.answers[i]
+	}
 	if t.posted != nil {
-		st.purchased = t.posted.purchased
-		maps.Copy(st.monthly, t.posted.monthly)
-		for _, e := range t.posted.entries {
-			st.byKey[e.Key] = len(st.entries)
-			st.entries = append(st.entries, e)
-			if e.Kind == core.EntryRefund {
-				st.refunds[e.Charge] = true
-			}
-		}
+		st.post(t.posted)
 	}
-	for id, w := range t.runs {
-		s.commitRun(st, ports.RunKey{Tenant: t.tenant, Run: id}, w)
+	for _, w := range t.runs {
+		s.commitRun(st, ports.RunKey{Tenant: t.tenant, Run: w.id}, w)
+	}
+}
+
+func (st *tenantState) post(w *ledgerWrites) {
+	st.purchased = w.purchased
+	for i := range w.monthly {
+		st.monthly[w.monthly[i].Period] = w.monthly[i].Monthly
+	}
+	for i := range w.entries {
+		e := &w.entries[i]
+		st.byKey[e.Key] = len(st.entries)
+		st.entries = append(st.entries, *e)
+		if e.Kind == core.EntryRefund {
+			st.refunds[e.Charge] = true
+		}
 	}
 }
 
 func (s *Store) commitRun(st *tenantState, key ports.RunKey, w *runWrites) {
 	r := st.runs[key.Run]
 	if r == nil {
-		r = &runState{files: w.newFiles}
+		r = s.newRun()
+		if len(w.newFiles) > cap(r.files) {
+			r.files = w.newFiles // nobody else has it
+		} else {
+			r.files = append(r.files, w.newFiles...)
+		}
 		st.runs[key.Run] = r
 		s.owners[key.Run] = key.Tenant
 		cursor := ports.RunCursor{CreatedAt: w.run.CreatedAt, ID: key.Run}
 		at, _ := slices.BinarySearchFunc(st.order, cursor, compareCursors)
 		st.order = slices.Insert(st.order, at, cursor)
 	}
-	if w.run != nil {
-		r.run = *w.run
+	if w.saved {
+		r.run = w.run
 	}
-	for i, f := range w.files {
-		r.files[i] = f
+	for i := range w.files {
+		r.files[w.files[i].Index] = w.files[i]
 	}
 	r.attempts = append(r.attempts, w.attempts...)
 	for n, at := range w.compensated {

@@ -20,7 +20,7 @@ func (r templates) Insert(ctx context.Context, row core.Template) error {
 	if err := ignoreNotFound(err); err != nil {
 		return err
 	}
-	if err := r.t.read(ctx, r.t.exists); err != nil {
+	if err := r.t.exists(ctx); err != nil {
 		return err
 	}
 	r.put(row)
@@ -28,19 +28,22 @@ func (r templates) Insert(ctx context.Context, row core.Template) error {
 }
 
 func (r templates) Get(ctx context.Context, id core.TemplateID) (core.Template, error) {
-	var row core.Template
-	err := r.t.read(ctx, func(st *tenantState) error {
-		own, ok := r.t.templates[id]
-		if !ok && st != nil {
-			own, ok = st.templates[id]
+	st, err := r.t.read(ctx)
+	if err != nil {
+		return core.Template{}, err
+	}
+	defer r.t.done()
+	for i := range r.t.templates {
+		if r.t.templates[i].ID == id {
+			return r.t.templates[i], nil
 		}
-		if !ok {
-			return ports.ErrNotFound
+	}
+	if st != nil {
+		if row, ok := st.templates[id]; ok {
+			return row, nil
 		}
-		row = own
-		return nil
-	})
-	return row, err
+	}
+	return core.Template{}, ports.ErrNotFound
 }
 
 func (r templates) GetForUpdate(ctx context.Context, id core.TemplateID) (core.Template, error) {
@@ -59,23 +62,28 @@ func (r templates) Save(ctx context.Context, row core.Template) error {
 }
 
 func (r templates) put(row core.Template) {
-	if r.t.templates == nil {
-		r.t.templates = map[core.TemplateID]core.Template{}
-	}
 	row.Tenant = r.t.tenant
-	r.t.templates[row.ID] = row
+	for i := range r.t.templates {
+		if r.t.templates[i].ID == row.ID {
+			r.t.templates[i] = row
+			return
+		}
+	}
+	r.t.templates = append(r.t.templates, row)
 }
 
 func (r templates) List(ctx context.Context) ([]core.Template, error) {
-	var list []core.Template
-	err := r.t.read(ctx, func(st *tenantState) error {
-		rows := map[core.TemplateID]core.Template{}
-		if st != nil {
-			maps.Copy(rows, st.templates)
-		}
-		maps.Copy(rows, r.t.templates)
-		list = slices.SortedFunc(maps.Values(rows), func(a, b core.Template) int { return cmp.Compare(a.ID, b.ID) })
-		return nil
-	})
-	return list, err
+	st, err := r.t.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer r.t.done()
+	rows := map[core.TemplateID]core.Template{}
+	if st != nil {
+		maps.Copy(rows, st.templates)
+	}
+	for _, row := range r.t.templates {
+		rows[row.ID] = row
+	}
+	return slices.SortedFunc(maps.Values(rows), func(a, b core.Template) int { return cmp.Compare(a.ID, b.ID) }), nil
 }

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -16,13 +17,10 @@ func (r tenants) Insert(ctx context.Context, row core.Tenant) error {
 	if err := r.t.lock(ctx, lockTenant, ""); err != nil {
 		return err
 	}
-	err := r.t.read(ctx, func(st *tenantState) error {
-		if r.t.exists(st) == nil {
-			return ports.ErrExists
-		}
-		return nil
-	})
-	if err != nil {
+	switch err := r.t.exists(ctx); {
+	case err == nil:
+		return ports.ErrExists
+	case !errors.Is(err, ports.ErrNotFound):
 		return err
 	}
 	r.t.newTenant = &row
@@ -30,21 +28,21 @@ func (r tenants) Insert(ctx context.Context, row core.Tenant) error {
 }
 
 func (r tenants) Get(ctx context.Context) (core.Tenant, error) {
-	var row core.Tenant
-	err := r.t.read(ctx, func(st *tenantState) error {
-		switch {
-		case r.t.savedTenant != nil:
-			row = *r.t.savedTenant
-		case r.t.newTenant != nil:
-			row = *r.t.newTenant
-		case st != nil:
-			row = st.tenant
-		default:
-			return ports.ErrNotFound
-		}
-		return nil
-	})
-	return row, err
+	st, err := r.t.read(ctx)
+	if err != nil {
+		return core.Tenant{}, err
+	}
+	defer r.t.done()
+	switch {
+	case r.t.savedTenant != nil:
+		return *r.t.savedTenant, nil
+	case r.t.newTenant != nil:
+		return *r.t.newTenant, nil
+	case st != nil:
+		return st.tenant, nil
+	default:
+		return core.Tenant{}, ports.ErrNotFound
+	}
 }
 
 func (r tenants) Save(ctx context.Context, row core.Tenant) error {

@@ -26,18 +26,25 @@ type tx struct {
 
 	newTenant   *core.Tenant
 	savedTenant *core.Tenant
-	templates   map[core.TemplateID]core.Template
-	answers     map[core.Key]core.Answer
+	templates   []core.Template // each ID once
+	answers     []core.Answer   // each key once
 	posted      *ledgerWrites
-	runs        map[core.RunID]*runWrites
+	runs        []*runWrites
+	runsByID    map[core.RunID]*runWrites // nil while there are few
+
+	// Room for what a usual transaction needs.
+	heldRoom [4]lockKey
+	runsRoom [1]*runWrites
 }
 
 // runWrites is what a transaction wrote of one run.
 type runWrites struct {
-	run         *core.Run
+	id          core.RunID
+	run         core.Run
+	saved       bool // run is set
 	inserted    bool
 	newFiles    []core.File // of a run that this transaction inserted
-	files       map[int]core.File
+	files       []core.File // ascending by index, each once
 	attempts    []core.Attempt
 	compensated map[core.AttemptNumber]time.Time
 	amendments  []core.Amendment
@@ -46,7 +53,7 @@ type runWrites struct {
 // ledgerWrites is what a transaction posted, with the balances after it.
 type ledgerWrites struct {
 	purchased core.Credits
-	monthly   map[core.Period]core.Credits
+	monthly   []core.Balance // one for each period that it posted to
 	entries   []core.Entry
 }
 
@@ -87,54 +94,99 @@ func (t *tx) lock(ctx context.Context, kind lockKind, id string) error {
 	return nil
 }
 
-// read runs fn on what is committed of the tenant; st is nil if there is no
-// such tenant.
-func (t *tx) read(ctx context.Context, fn func(st *tenantState) error) error {
+// read gives what is committed of the tenant, nil if there is no such tenant. If
+// it does not fail, the caller calls done when it has read.
+func (t *tx) read(ctx context.Context) (*tenantState, error) {
 	if err := t.usable(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if !t.readOnly { // a View holds the mutex already
 		t.store.mu.RLock()
-		defer t.store.mu.RUnlock()
 	}
-	return fn(t.store.tenants[t.tenant])
+	return t.store.tenants[t.tenant], nil
+}
+
+func (t *tx) done() {
+	if !t.readOnly {
+		t.store.mu.RUnlock()
+	}
 }
 
 // exists fails with ports.ErrNotFound if the tenant is neither committed nor
 // written by this transaction.
-func (t *tx) exists(st *tenantState) error {
+func (t *tx) exists(ctx context.Context) error {
+	st, err := t.read(ctx)
+	if err != nil {
+		return err
+	}
+	defer t.done()
 	if st == nil && t.newTenant == nil {
 		return ports.ErrNotFound
 	}
 	return nil
 }
 
-// readRun runs fn on what is committed of a run and on what this transaction
-// wrote of it; one of the two may be nil, and if both would be, it fails with
-// ports.ErrNotFound.
-func (t *tx) readRun(ctx context.Context, id core.RunID, fn func(r *runState, w *runWrites) error) error {
-	return t.read(ctx, func(st *tenantState) error {
-		var r *runState
-		if st != nil {
-			r = st.runs[id]
+// readRun gives what is committed of a run and what this transaction wrote of it;
+// one of the two may be nil, and if both would be, it fails with
+// ports.ErrNotFound. If it does not fail, the caller calls done when it has read.
+func (t *tx) readRun(ctx context.Context, id core.RunID) (r *runState, w *runWrites, err error) {
+	st, err := t.read(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if st != nil {
+		r = st.runs[id]
+	}
+	if w = t.written(id); r == nil && w == nil {
+		t.done()
+		return nil, nil, ports.ErrNotFound
+	}
+	return r, w, nil
+}
+
+// runExists fails with ports.ErrNotFound if there is no such run.
+func (t *tx) runExists(ctx context.Context, id core.RunID) error {
+	_, _, err := t.readRun(ctx, id)
+	if err == nil {
+		t.done()
+	}
+	return err
+}
+
+// fewRuns is up to how many runs are faster looked through than looked up.
+const fewRuns = 8
+
+// written gives what the transaction wrote of a run, or nil.
+func (t *tx) written(id core.RunID) *runWrites {
+	if t.runsByID != nil {
+		return t.runsByID[id]
+	}
+	for _, w := range t.runs {
+		if w.id == id {
+			return w
 		}
-		w := t.runs[id]
-		if r == nil && w == nil {
-			return ports.ErrNotFound
-		}
-		return fn(r, w)
-	})
+	}
+	return nil
 }
 
 // writesOf gives the place for what the transaction writes of a run.
 func (t *tx) writesOf(id core.RunID) *runWrites {
-	w := t.runs[id]
-	if w == nil {
-		w = &runWrites{}
-		if t.runs == nil {
-			t.runs = map[core.RunID]*runWrites{}
+	if w := t.written(id); w != nil {
+		return w
+	}
+	w := t.store.locks.newWrites(id)
+	if t.runs == nil {
+		t.runs = t.runsRoom[:0]
+	}
+	t.runs = append(t.runs, w)
+	switch {
+	case t.runsByID != nil:
+		t.runsByID[id] = w
+	case len(t.runs) > fewRuns:
+		t.runsByID = make(map[core.RunID]*runWrites, 2*len(t.runs))
+		for _, w := range t.runs {
+			t.runsByID[w.id] = w
 		}
-		t.runs[id] = w
 	}
 	return w
 }

@@ -38,6 +38,10 @@ type serveCmd struct {
 	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a job is held without sign of life before another worker gets it."`
 	Redeliveries int           `env:"REDRIVE_MAX_REDELIVERIES" default:"3" help:"How many leases of a file may run out before its run is interrupted."`
 
+	RecoverEvery    time.Duration `env:"REDRIVE_RECOVER_EVERY" default:"5s" help:"How often to look for what a stopped server left behind."`
+	DispatchGrace   time.Duration `env:"REDRIVE_DISPATCH_GRACE" default:"30s" help:"How long a server may take to hand out a run's jobs before another does."`
+	RedispatchAfter time.Duration `env:"REDRIVE_REDISPATCH_AFTER" default:"30s" help:"How long jobs may wait unclaimed before they are sent again, in case the queue lost them; doubles up to ten times this."`
+
 	MaxFiles       int   `env:"REDRIVE_MAX_FILES" default:"10000" help:"Most files of a run."`
 	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"16777216" help:"Most bytes of one file."`
 	MaxUploadBytes int64 `env:"REDRIVE_MAX_UPLOAD_BYTES" default:"1073741824" help:"Most bytes of one upload."`
@@ -66,6 +70,13 @@ func (c *serveCmd) check() error {
 	if c.Lease < time.Second {
 		wrong = append(wrong, fmt.Errorf("--lease %s is too short to be renewed in time; use 1s or more", c.Lease))
 	}
+	for flag, d := range map[string]time.Duration{
+		"--recover-every": c.RecoverEvery, "--dispatch-grace": c.DispatchGrace, "--redispatch-after": c.RedispatchAfter,
+	} {
+		if d < 100*time.Millisecond {
+			wrong = append(wrong, fmt.Errorf("%s must be 100ms or more, not %s", flag, d))
+		}
+	}
 	for _, n := range []struct {
 		flag  string
 		value int64
@@ -93,7 +104,10 @@ func (c *serveCmd) options() app.Options {
 	o.Recovery.MaxRedeliveries = c.Redeliveries
 	// The queue is in this process, so a restart loses what was waiting. Sending
 	// it again soon is cheap: what is still there is not carried twice.
-	o.Recovery.RedispatchAfter, o.Recovery.MaxRedispatchAfter = 30*time.Second, 5*time.Minute
+	o.Recovery.RedispatchAfter, o.Recovery.MaxRedispatchAfter = c.RedispatchAfter, 10*c.RedispatchAfter
+	o.Recovery.DispatchGrace = c.DispatchGrace
+	// Whoever dispatches has given up before another begins.
+	o.DispatchTimeout = min(o.DispatchTimeout, c.DispatchGrace/2)
 	if c.Demo {
 		// Nobody wants to watch a backoff: what fails shall fail at once.
 		o.Retry.BaseDelay, o.Retry.MaxDelay = 50*time.Millisecond, 200*time.Millisecond
@@ -107,7 +121,7 @@ func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 	if drain <= 0 {
 		drain = -1 // hand back at once
 	}
-	return worker.Options{Concurrency: c.Workers, DrainTimeout: drain, Log: log}
+	return worker.Options{Concurrency: c.Workers, RecoverEvery: c.RecoverEvery, DrainTimeout: drain, Log: log}
 }
 
 func (c *serveCmd) logger(to streams) *slog.Logger {

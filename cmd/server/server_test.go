@@ -237,6 +237,7 @@ func TestCommandLine(t *testing.T) {
 		"BadAddress":      {[]string{"serve", "--demo", "--listen=nowhere:x"}, 1, "--listen"},
 		"FilesAlone":      {[]string{"serve", "--demo", "--files=/tmp"}, 1, "DATABASE_URL"},
 		"ShortLease":      {[]string{"serve", "--demo", "--lease=1ms"}, 1, "--lease"},
+		"NoRecovery":      {[]string{"serve", "--demo", "--recover-every=0s"}, 1, "--recover-every"},
 		"NoWorkers":       {[]string{"serve", "--demo", "--workers=0"}, 1, "--workers"},
 		"NoFiles":         {[]string{"serve", "--demo", "--max-files=0"}, 1, "--max-files"},
 		"Redeliveries":    {[]string{"serve", "--demo", "--redeliveries=-1"}, 1, "--redeliveries"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime/debug"
 	"time"
 
@@ -66,18 +67,22 @@ func (s *Service) executeOnce(ctx context.Context, task ports.Task) (results []c
 		}
 		return failed
 	}
-	log := s.log.With("tenant", task.Job.Tenant, "run", task.Job.Run, "job", task.Job.ID, "epoch", task.Job.Epoch, "try", task.Try)
+	log := func() *slog.Logger { // made only if there is something to log
+		return s.log.With("tenant", task.Job.Tenant, "run", task.Job.Run, "job", task.Job.ID, "epoch", task.Job.Epoch, "try", task.Try)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			s.stats.executorPanics.Add(1)
-			log.Error("executor panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if s.log.Enabled(ctx, slog.LevelError) {
+				log().Error("executor panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			}
 			results = failAll(core.FailurePanic, "the executor broke down on this job")
 		}
 	}()
 	results, err := s.executor.Execute(ctx, task)
 	if err != nil {
 		if !ended(ctx, err) {
-			log.Warn("executor failed", "error", err)
+			log().Warn("executor failed", "error", err)
 		}
 		return failAll(core.FailureExecutor, "the executor could not do this job")
 	}

@@ -43,7 +43,7 @@ func (s Strategy) of(seed uint64) Strategy {
 
 // expectedSteps is about how long the part of a world with faults is, for the
 // change points of PCT.
-const expectedSteps = 250
+const expectedSteps = 160
 
 // choosers are the choosers of one worker, reused.
 type choosers struct {

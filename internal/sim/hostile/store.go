@@ -111,7 +111,7 @@ func (s *Store) once(ctx context.Context, tenant core.TenantID, a *actorState, f
 func (s *Store) committed(t *tx, a *actorState) {
 	e, c := s.Env, &t.commit
 	c.Tenant, c.Actor = t.tenant, trace.NoActor
-	c.Use, c.SeenMin, c.SeenMax = oracle.UseOther, e.Sched.Now, e.Sched.Now
+	c.Use, c.SeenMin, c.SeenMax = oracle.UseSetUp, e.Sched.Now, e.Sched.Now
 	if a != nil {
 		a.committed = true
 		c.Actor, c.Use = uint8(e.Sched.Current()), a.use

@@ -81,6 +81,12 @@ func (s *Scheduler) Idle(id ActorID) bool { return s.actors[id].state == idle }
 // Panicked gives what the actor's own code panicked with, or nil.
 func (s *Scheduler) Panicked(id ActorID) *Panic { return s.actors[id].panicked }
 
+// Ready are the actors that can go on now.
+func (s *Scheduler) Ready() Set { return s.ready }
+
+// Asleep are the actors that wait for a time.
+func (s *Scheduler) Asleep() Set { return s.asleep }
+
 // Current is the actor that runs.
 func (s *Scheduler) Current() ActorID { return s.current.id }
 

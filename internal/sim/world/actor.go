@@ -54,10 +54,13 @@ var actorNames = func() (names [4][sched.MaxActors]string) {
 }()
 
 func (w *World) addActors() {
-	w.actors = w.actors[:0]
+	w.actors, w.refillers = w.actors[:0], 0
 	add := func(kind actorKind, nth, process int, script []Op) {
 		id := w.sched.Add()
 		w.actors = append(w.actors, actor{name: actorNames[kind][nth], kind: kind, nth: nth, process: process, script: script})
+		if kind == refiller {
+			w.refillers |= 1 << id
+		}
 		w.start(id, false)
 	}
 	for n, script := range w.sc.Users {

@@ -24,23 +24,27 @@ func (w *World) play() {
 			w.notHealed("after %d steps", w.sched.Steps)
 			return
 		}
-		id, ok := w.sched.Choose()
-		if !ok {
-			if !w.healing {
+		if w.idle() {
+			switch {
+			case !w.healing:
 				w.heal()
-				continue
-			}
-			if w.paused {
+			case w.paused:
 				w.withRecovery("nobody can go on")
-				continue
+			default:
+				w.notHealed("when nobody could go on", 0)
+				return
 			}
-			w.notHealed("when nobody could go on", 0)
-			return
+			continue
 		}
+		id, _ := w.sched.Choose()
 		w.take(id)
 	}
 	w.end()
 }
+
+// idle reports whether nobody can go on, now or later, but those who look after
+// the month: they would wake for ever.
+func (w *World) idle() bool { return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 }
 
 // take lets an actor take a step, unless a fault comes between.
 func (w *World) take(id sched.ActorID) {
@@ -120,12 +124,16 @@ func (w *World) heal() {
 	if !w.paused {
 		w.startRecovery()
 	}
+	for i := range w.slots {
+		w.wakeWaiters(&w.slots[i])
+	}
 }
 
 // withRecovery ends the attempt to do without recovery.
 func (w *World) withRecovery(why string) {
 	w.paused = false
-	if run, open := w.oracle.Open(); open {
+	// A pass of recovery that was under way may have given something up meanwhile.
+	if run, open := w.oracle.Open(); open && !w.oracle.NeedsRecovery {
 		w.oracle.Fail(oracle.I11, "run %s stays RUNNING although nothing happened that only recovery makes good: %s", run, why)
 	}
 	w.startRecovery()

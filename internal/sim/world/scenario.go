@@ -20,10 +20,14 @@ type Scenario struct {
 	Workers    []Worker
 	Recoverers int
 	Refillers  int
+	// Unfilled leaves it to the refillers to grant the first month.
+	Unfilled bool
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
 	FaultSteps int
+	// MinSteps is until when users go on with their fillers.
+	MinSteps int
 }
 
 // Tenant is one tenant with its credits.
@@ -46,6 +50,7 @@ type Run struct {
 	Template      int
 	Files         int
 	MaxRetryCount int
+	Past          Past
 }
 
 // Worker is a loop that works on jobs.
@@ -88,12 +93,14 @@ type Op struct {
 	Foreign  bool // asked by another tenant's admin, who must be refused
 	Early    bool // does not wait until the run has closed
 	Again    bool // repeats when the answer got lost
+	Filler   bool // asked again and again, and only until Scenario.MinSteps
 }
 
 // The default world.
 const (
 	tenants  = 3
 	runs     = 5
+	pastRuns = 3 // of them, closed before the world begins
 	users    = 4
 	firstDay = 28
 )
@@ -101,6 +108,7 @@ const (
 var (
 	tenantIDs   = [...]core.TenantID{"ada", "bob", "cyd"}
 	templateIDs = [...]core.TemplateID{"t0", "t1", "t2", "t3"}
+	ownKeys     = [users]core.Key{"own-a", "own-b", "own-c", "own-d"}
 	keys        = [...]core.Key{"key-0", "key-1", "key-2", "key-3", "key-4", "key-5", "key-6", "key-7"}
 )
 
@@ -119,7 +127,7 @@ func (s *Scenario) Reset(seed uint64) {
 	*s = Scenario{
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
 		Users: s.Users[:0], Workers: s.Workers[:0],
-		Processes: 2, Recoverers: 2, Refillers: 1, FaultSteps: 500,
+		Processes: 2, Recoverers: 2, FaultSteps: 135, MinSteps: 148,
 	}
 	// Half of the worlds begin shortly before a month ends.
 	s.Start = time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC)
@@ -143,8 +151,12 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Templates = append(s.Templates, t)
 	}
-	for range runs {
-		s.Runs = append(s.Runs, Run{Template: r.IntN(len(s.Templates)), Files: 1 + r.IntN(3), MaxRetryCount: 1 + r.IntN(2)})
+	for slot := range runs {
+		run := Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(4)), MaxRetryCount: 1 + r.IntN(2)}
+		if slot < pastRuns {
+			run.Past = anyPast(&r, run.Files)
+		}
+		s.Runs = append(s.Runs, run)
 	}
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
@@ -154,9 +166,40 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Workers = append(s.Workers, w)
 	}
-	if r.IntN(4) == 0 {
-		s.Refillers = 2
+	switch r.IntN(4) {
+	case 0:
+		s.Refillers, s.Unfilled = 2, r.IntN(2) == 0
+	case 1:
+		s.Refillers = 1
 	}
+}
+
+// anyPast is what a run went through before: one attempt or two, after which
+// there is something to retry, most of the time.
+func anyPast(r *sched.Rand, files int) Past {
+	past := Past{endsOf(r, files)}
+	past[0][0] = core.FileFailed
+	if r.IntN(4) == 0 {
+		past = append(past, endsOf(r, files))
+	}
+	return past
+}
+
+func endsOf(r *sched.Rand, files int) []core.FileStatus {
+	ends := make([]core.FileStatus, files)
+	for i := range ends {
+		switch v := r.IntN(16); {
+		case v < 7:
+			ends[i] = core.FileFailed
+		case v < 11:
+			ends[i] = core.FileCompleted
+		case v < 14:
+			ends[i] = core.FilePending
+		default:
+			ends[i] = core.FileError
+		}
+	}
+	return ends
 }
 
 // user gives the nth user's script to be added to, reusing its memory.
@@ -172,21 +215,25 @@ func (s *Scenario) user(n int) *[]Op {
 	return &s.Users[n]
 }
 
-// script writes what users do: the runs are initiated by all in turn, then each
-// is continued by several users at once, and an operator meddles.
+// script writes what users do: all continue the first run together, the others
+// are initiated, or continued by one or two, and an operator meddles.
 func (s *Scenario) script(r *sched.Rand) {
 	add := func(user int, op Op) {
 		u := s.user(user)
 		*u = append(*u, op)
 	}
-	for slot := range s.Runs {
+	initiate := func(slot, user int) {
 		op := Op{Kind: Initiate, Run: slot, Again: r.IntN(2) == 0}
 		if op.Again && r.IntN(2) == 0 {
 			op.Key = keys[slot]
 		}
-		add(slot%users, op)
+		add(user, op)
 	}
-	// The first run is the one that all users continue together.
+	first := r.IntN(users)
+	early := r.IntN(2) == 0
+	if early {
+		initiate(pastRuns, first)
+	}
 	shared := core.Key("")
 	if r.IntN(4) == 0 {
 		shared = keys[5]
@@ -194,23 +241,34 @@ func (s *Scenario) script(r *sched.Rand) {
 	for u := range users {
 		op := Op{Kind: Continue, Run: 0, Key: shared, Again: r.IntN(2) == 0}
 		if shared == "" && r.IntN(3) == 0 {
-			op.Key = core.Key("own-" + string(rune('a'+u)))
+			op.Key = ownKeys[u]
 		}
 		add(u, op)
 	}
-	for u := range users {
-		if r.IntN(2) == 0 {
-			add(u, s.anyContinue(r))
+	if !early {
+		initiate(pastRuns, first)
+	}
+	for slot := pastRuns + 1; slot < runs; slot++ {
+		initiate(slot, (first+slot-pastRuns)%users)
+	}
+	for slot := 1; slot < runs; slot++ {
+		for range r.IntN(3) {
+			add(r.IntN(users), someContinue(r, slot))
 		}
 	}
 	const operator = users
 	for range 1 + r.IntN(3) {
 		add(operator, s.meddle(r))
 	}
+	for u := range users {
+		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})
+		// The last one always takes steps, so the end comes.
+		add(u, Op{Kind: Purchase, Tenant: r.IntN(len(s.Tenants)), Key: "filler", Amount: 3, Filler: true})
+	}
 }
 
-func (s *Scenario) anyContinue(r *sched.Rand) Op {
-	op := Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Again: r.IntN(2) == 0}
+func someContinue(r *sched.Rand, slot int) Op {
+	op := Op{Kind: Continue, Run: slot, Again: r.IntN(2) == 0}
 	if r.IntN(3) == 0 {
 		op.Key = keys[6+r.IntN(2)]
 	}

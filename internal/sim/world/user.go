@@ -23,6 +23,10 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	a := &w.actors[id]
 	for a.at < len(a.script) {
 		op := &a.script[a.at]
+		if w.enough(op) && a.tries == 0 && !a.unknown {
+			w.next(a)
+			continue
+		}
 		if a.unknown {
 			// The process died before it answered.
 			a.unknown = false
@@ -47,6 +51,12 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	}
 }
 
+// enough reports whether an operation that is not under way is not begun any
+// more: what users still ask once faults have stopped finds little.
+func (w *World) enough(op *Op) bool {
+	return (op.Filler || w.healing) && w.sched.Steps >= w.sc.MinSteps
+}
+
 // again reports whether a user repeats a request whose outcome is open; if not,
 // the next one is up.
 func (w *World) again(a *actor, op *Op) bool {
@@ -62,6 +72,11 @@ func (w *World) next(a *actor) {
 	op := &a.script[a.at]
 	a.at++
 	a.tries = 0
+	if op.Filler && a.at == len(a.script) && w.sched.Steps < w.sc.MinSteps {
+		for a.at > 0 && a.script[a.at-1].Filler {
+			a.at--
+		}
+	}
 	if op.Kind == Initiate {
 		if s := &w.slots[op.Run]; !s.known {
 			s.gone = true
@@ -78,7 +93,7 @@ func (w *World) await(id sched.ActorID, op *Op) bool {
 		return true
 	}
 	s := &w.slots[op.Run]
-	for !s.gone {
+	for !s.gone && !w.enough(op) {
 		if s.known && (op.Early || op.Kind == Cancel || op.Kind == Preview || w.oracle.RunClosed(s.id)) {
 			return true
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
 )
 
 // Options are how a world is played.
@@ -43,6 +44,7 @@ type World struct {
 	tape   trace.Tape
 	oracle *oracle.Oracle
 	env    *hostile.Env
+	memory *memory.Store
 	store  *hostile.Store
 	queue  *hostile.Queue
 	files  *hostile.Files
@@ -52,6 +54,7 @@ type World struct {
 	processes []process
 	actors    []actor
 	slots     []slot
+	refillers sched.Set
 	healing   bool
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
@@ -80,12 +83,10 @@ var recovery = core.RecoveryPolicy{
 }
 
 const (
-	recoverEvery = 40 * time.Second
+	recoverEvery = time.Minute
 	refillEvery  = 6 * time.Hour
 	restartAfter = 3 * time.Second
 	faultPause   = time.Second
-	// forever: a deadline on the machine's own clock must never decide anything.
-	forever = 10000 * time.Hour
 )
 
 // processes is the most that a scenario can have.
@@ -95,7 +96,8 @@ const maxProcesses = 4
 func New() (*World, error) {
 	w := &World{sched: sched.New(), oracle: oracle.New()}
 	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: recovery.Lease}
-	w.store = &hostile.Store{Env: w.env}
+	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
+	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
 	w.queue = &hostile.Queue{Env: w.env}
 	w.files = &hostile.Files{Env: w.env}
 	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
@@ -109,7 +111,7 @@ func New() (*World, error) {
 		}, app.Options{
 			Recovery:        recovery,
 			Retry:           core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute},
-			DispatchTimeout: forever,
+			DispatchTimeout: -1, // a deadline on this machine's clock must never decide anything
 			Roll:            func() float64 { return 0.5 },
 		})
 		if err != nil {
@@ -159,7 +161,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.tape.Reset(o.Record)
 	w.oracle.Reset()
 	w.env.Reset()
-	w.store.Inner = memory.NewStore(memory.WithWaits(w.lockWait))
+	w.memory.Reset()
 	w.files.Inner = memory.NewFiles()
 	w.queue.Reset(memory.NewQueue())
 	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
@@ -177,34 +179,72 @@ func (w *World) lockWait() (wait func(context.Context) error, wake func()) {
 	return w.sched.LockWait()
 }
 
-// setUp makes what is there before anybody acts, without faults or steps.
+// setUp makes what is there before anybody acts, without faults or steps. The rows
+// are those that the use cases would write, in one transaction a tenant: thousands
+// of worlds a second begin with this.
 func (w *World) setUp(ctx context.Context) error {
-	svc := w.processes[0].svc
 	for i := range w.sc.Tenants {
-		t := &w.sc.Tenants[i]
-		if _, err := svc.CreateTenant(ctx, core.System, t.ID, string(t.ID), t.Allowance); err != nil {
-			return err
-		}
-		if t.Purchased > 0 {
-			if _, err := svc.PurchaseCredits(ctx, core.System, t.ID, "set-up", t.Purchased); err != nil {
-				return err
-			}
-		}
-	}
-	for i := range w.sc.Templates {
-		t := &w.sc.Templates[i]
-		tenant := w.sc.Tenants[t.Tenant].ID
-		_, err := svc.CreateTemplate(ctx, core.System, core.Template{
-			ID: t.ID, Tenant: tenant, Name: "template", CreditsPerRun: t.Price, Mode: t.Mode,
-		})
+		err := w.store.InTx(ctx, w.sc.Tenants[i].ID, func(tx ports.Tx) error { return w.setUpTenant(ctx, tx, i) })
 		if err != nil {
 			return err
 		}
-		if _, err := svc.PublishTemplate(ctx, core.System, tenant, t.ID); err != nil {
+	}
+	w.oracle.Begin()
+	return nil
+}
+
+func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
+	t, now := &w.sc.Tenants[n], w.sc.Start
+	if err := tx.Tenants().Insert(ctx, core.Tenant{ID: t.ID, Name: string(t.ID), MonthlyAllowance: t.Allowance, CreatedAt: now}); err != nil {
+		return err
+	}
+	for i := range w.sc.Templates {
+		if w.sc.Templates[i].Tenant != n {
+			continue
+		}
+		if err := tx.Templates().Insert(ctx, w.template(i)); err != nil {
 			return err
 		}
 	}
-	return svc.Refill(ctx)
+	period := core.PeriodOf(now)
+	balance, err := tx.Ledger().BalanceForUpdate(ctx, period)
+	if err != nil {
+		return err
+	}
+	var grants [2]core.Entry
+	entries := grants[:0]
+	if bought := t.Purchased + w.sc.cost(n); bought > 0 {
+		e, err := core.NewPurchase(t.ID, "client/set-up", bought, core.System, now)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	if t.Allowance > 0 && !w.sc.Unfilled {
+		e, err := core.NewAllowance(t.ID, core.AllowanceKey(period), period, t.Allowance, core.System, now)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+	}
+	for _, e := range entries {
+		if _, err := tx.Ledger().Post(ctx, e); err != nil {
+			return err
+		}
+		if balance, err = balance.Apply(e); err != nil {
+			return err
+		}
+	}
+	return w.past(ctx, tx, n, balance)
+}
+
+// template is a template as the world begins with it.
+func (w *World) template(n int) core.Template {
+	spec, now := &w.sc.Templates[n], w.sc.Start
+	return core.Template{
+		ID: spec.ID, Tenant: w.sc.Tenants[spec.Tenant].ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
+		Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
+	}
 }
 
 // outcome is what the scenario has for an execution of a file: it depends on

@@ -1,0 +1,53 @@
+package memory
+
+import "github.com/redrive/redrive/core"
+
+// Reset empties the store and keeps its memory for what comes next, which is what
+// makes many short lives of one store cheap. Nobody may use it meanwhile.
+func (s *Store) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, st := range s.tenants {
+		for _, r := range st.runs {
+			clear(r.files)
+			clear(r.attempts)
+			*r = runState{files: r.files[:0], attempts: r.attempts[:0]}
+			s.spareRuns = append(s.spareRuns, r)
+		}
+		clear(st.templates)
+		clear(st.runs)
+		clear(st.answers)
+		clear(st.monthly)
+		clear(st.byKey)
+		clear(st.refunds)
+		clear(st.entries)
+		st.tenant, st.purchased, st.order, st.entries = core.Tenant{}, 0, st.order[:0], st.entries[:0]
+		s.spareTenants = append(s.spareTenants, st)
+	}
+	clear(s.tenants)
+	clear(s.owners)
+	clear(s.running)
+	s.locks.reset()
+}
+
+func (s *Store) newTenant() *tenantState {
+	if n := len(s.spareTenants); n > 0 {
+		st := s.spareTenants[n-1]
+		s.spareTenants = s.spareTenants[:n-1]
+		return st
+	}
+	return &tenantState{
+		templates: map[core.TemplateID]core.Template{}, runs: map[core.RunID]*runState{},
+		answers: map[core.Key]core.Answer{}, monthly: map[core.Period]core.Credits{},
+		byKey: map[core.Key]int{}, refunds: map[core.Key]bool{},
+	}
+}
+
+func (s *Store) newRun() *runState {
+	if n := len(s.spareRuns); n > 0 {
+		r := s.spareRuns[n-1]
+		s.spareRuns = s.spareRuns[:n-1]
+		return r
+	}
+	return &runState{}
+}

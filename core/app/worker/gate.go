@@ -1,0 +1,214 @@
+package worker
+
+import (
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// gate says which jobs may be worked on now: those within the limits of their
+// tenant and template whose provider is not down and whose run is not locked for
+// long. It is guarded by Worker.mu.
+type gate struct {
+	opts      Options
+	changed   func(e *endpoint, from, to gobreaker.State)
+	tenants   map[core.TenantID]int // jobs inside; kept only if there are limits
+	templates map[ports.TemplateKey]int
+	endpoints map[string]*endpoint
+	stuck     map[ports.RunKey]int // claims of a locked run that take too long
+}
+
+func newGate(o Options, changed func(e *endpoint, from, to gobreaker.State)) gate {
+	return gate{
+		opts: o, changed: changed,
+		tenants: map[core.TenantID]int{}, templates: map[ports.TemplateKey]int{},
+		endpoints: map[string]*endpoint{}, stuck: map[ports.RunKey]int{},
+	}
+}
+
+// pass is what a job holds while it is inside.
+type pass struct {
+	endpoint *endpoint // nil without a breaker
+	report   func(error)
+}
+
+// barrier is what may stop a job, as a set.
+type barrier uint8
+
+const (
+	atTenantLimit barrier = 1 << iota
+	atTemplateLimit
+	atEndpoint
+	atRun
+)
+
+// barriers says what stops a job now.
+func (g *gate) barriers(j core.Job, now time.Time) (b barrier) {
+	if g.opts.TenantLimit != nil && reached(g.tenants[j.Tenant], g.opts.TenantLimit(j.Tenant)) {
+		b |= atTenantLimit
+	}
+	if key := templateOf(j); g.opts.TemplateLimit != nil && reached(g.templates[key], g.opts.TemplateLimit(key)) {
+		b |= atTemplateLimit
+	}
+	if e := g.endpoint(j); e != nil && e.blocked(now) {
+		b |= atEndpoint
+	}
+	if len(g.stuck) > 0 && g.stuck[runOf(j)] > 0 {
+		b |= atRun
+	}
+	return b
+}
+
+// hindered is a job with what would stop one like it.
+type hindered struct {
+	job core.Job
+	by  barrier
+}
+
+// hinder adds a job to the list if anything would stop one like it.
+func (g *gate) hinder(list []hindered, j core.Job, now time.Time) []hindered {
+	if by := g.barriers(j, now); by != 0 {
+		return append(list, hindered{j, by})
+	}
+	return list
+}
+
+func reached(n, limit int) bool { return limit > 0 && n >= limit }
+
+// endpoint finds where a job goes, if that was used before; nil if not.
+func (g *gate) endpoint(j core.Job) *endpoint {
+	if g.opts.Breaker.Failures < 0 {
+		return nil
+	}
+	return g.endpoints[g.opts.Breaker.Endpoint(templateOf(j))]
+}
+
+// enter lets a job in, which must leave. If it may not enter, the gate remembers
+// its template where that is what keeps it out.
+func (g *gate) enter(j core.Job, now time.Time) (p pass, ok bool) {
+	if b := g.barriers(j, now); b != 0 {
+		if b&atEndpoint != 0 {
+			g.endpoint(j).stopped[templateOf(j)] = struct{}{}
+		}
+		return pass{}, false
+	}
+	if g.opts.Breaker.Failures >= 0 {
+		name := g.opts.Breaker.Endpoint(templateOf(j))
+		p.endpoint = g.endpoints[name]
+		if p.endpoint == nil {
+			p.endpoint = newEndpoint(name, g.opts.Breaker, g.changed)
+			g.endpoints[name] = p.endpoint
+		}
+		if p.report, ok = p.endpoint.enter(now); !ok {
+			return pass{}, false
+		}
+	}
+	if g.opts.TenantLimit != nil {
+		g.tenants[j.Tenant]++
+	}
+	if g.opts.TemplateLimit != nil {
+		g.templates[templateOf(j)]++
+	}
+	return p, true
+}
+
+// leave gives back what enter took.
+func (g *gate) leave(j core.Job, p *pass, now time.Time) {
+	if g.opts.TenantLimit != nil {
+		decrement(g.tenants, j.Tenant)
+	}
+	if g.opts.TemplateLimit != nil {
+		decrement(g.templates, templateOf(j))
+	}
+	g.report(j, p, verdict{}, now)
+}
+
+// report tells the breaker what a job says about its provider, once.
+func (g *gate) report(j core.Job, p *pass, v verdict, now time.Time) {
+	e := p.endpoint
+	if e == nil {
+		return
+	}
+	p.endpoint = nil
+	e.leave(p.report, v, now)
+	if v.kind == saysDown && e.blocked(now) {
+		e.stopped[templateOf(j)] = struct{}{}
+	}
+	if e.forgettable() {
+		delete(g.endpoints, e.name)
+	}
+}
+
+func decrement[K comparable](counts map[K]int, key K) {
+	if counts[key]--; counts[key] <= 0 {
+		delete(counts, key)
+	}
+}
+
+// outlook is what a Receive goes by.
+type outlook struct {
+	skip ports.Skip
+	room int       // most jobs that can come with all of them let in
+	till time.Time // when time alone changes that; zero: never
+}
+
+// maxSkip bounds what is named to a feed. What is not named comes and is parked.
+const maxSkip = 1000
+
+// look says what to leave in the queue. room is the least that anything that is
+// not at its limit has left: more of one kind might come than could be let in.
+func (g *gate) look(now time.Time) outlook {
+	o := outlook{room: g.opts.Concurrency}
+	consider := func(left int) (free bool) {
+		if left > 0 {
+			o.room = min(o.room, left)
+		}
+		return left > 0
+	}
+	if g.opts.TenantLimit != nil {
+		if limit := g.opts.TenantConcurrency; limit > 0 {
+			consider(limit)
+		}
+		for tenant, n := range g.tenants {
+			if limit := g.opts.TenantLimit(tenant); limit > 0 && !consider(limit-n) && len(o.skip.Tenants) < maxSkip {
+				o.skip.Tenants = append(o.skip.Tenants, tenant)
+			}
+		}
+	}
+	if g.opts.TemplateLimit != nil {
+		if limit := g.opts.TemplateConcurrency; limit > 0 {
+			consider(limit)
+		}
+		for template, n := range g.templates {
+			if limit := g.opts.TemplateLimit(template); limit > 0 && !consider(limit-n) && len(o.skip.Templates) < maxSkip {
+				o.skip.Templates = append(o.skip.Templates, template)
+			}
+		}
+	}
+	for _, e := range g.endpoints {
+		g.lookAtEndpoint(&o, e, now)
+	}
+	return o
+}
+
+func (g *gate) lookAtEndpoint(o *outlook, e *endpoint, now time.Time) {
+	if e.downSince.IsZero() || e.givenUp(now) {
+		return
+	}
+	if !e.blocked(now) {
+		o.room = min(o.room, int(allowProbe))
+		return
+	}
+	for template := range e.stopped {
+		if len(o.skip.Templates) == maxSkip {
+			break
+		}
+		o.skip.Templates = append(o.skip.Templates, template)
+	}
+	if next := e.next(now); o.till.IsZero() || next.Before(o.till) {
+		o.till = next
+	}
+}

@@ -1,0 +1,168 @@
+package worker
+
+import (
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Options are the numbers that an operator may set. Zero means the default.
+type Options struct {
+	Concurrency int // jobs worked on at once; default 16
+
+	// TenantConcurrency and TemplateConcurrency are how many of them may be of one
+	// tenant, and of one template of a tenant; 0 for no limit of its own. They hold
+	// in this process: N processes work N times as many.
+	TenantConcurrency, TemplateConcurrency int
+	// TenantLimit and TemplateLimit are asked for the limit of one; nil for the same
+	// for all. 0 is no limit. They are called often and must be quick, and must not
+	// call the worker.
+	TenantLimit   func(core.TenantID) int
+	TemplateLimit func(ports.TemplateKey) int
+	// Parked is how many deliveries that came in spite of a limit are kept for when
+	// it frees; default 32, negative for none.
+	Parked int
+
+	Breaker Breaker
+
+	// Transactions is how many groups are written to the store at once; default 4.
+	// Half as many more may wait for runs that are locked. It should be well below the
+	// store's connections, which others need too.
+	Transactions int
+	// Linger is how long a result waits for others to be recorded with, if nothing
+	// is being recorded; default 2 ms, negative for not at all.
+	Linger time.Duration
+
+	RecoverEvery time.Duration // how often recovery looks for due runs; default 5 s
+	RefillEvery  time.Duration // how often the monthly refill is looked after; default 10 min
+	// DrainTimeout is how long running jobs may go on after the stop before
+	// they are handed back; default 30 s. Negative: hand back at once.
+	DrainTimeout time.Duration
+	Log          *slog.Logger // nil: slog.Default()
+}
+
+// Breaker says when a provider counts as down, and what then.
+type Breaker struct {
+	// Failures is how many jobs in a row must have failed by the provider; default 10,
+	// negative for no breaker.
+	Failures int
+	// OpenFor is after what time a job is let through as a probe; default 30 s. If
+	// the provider asked for longer (Retry-After), that counts.
+	OpenFor time.Duration
+	// MaxOutage is after what time without the provider its jobs are no longer kept
+	// back, so that runs close; default 1 h.
+	MaxOutage time.Duration
+	// Endpoint names the provider that a template's jobs go to; those of the same name
+	// share a breaker. nil: a template has one of its own. It must be quick.
+	Endpoint func(ports.TemplateKey) string
+}
+
+func (o Options) withDefaults() Options {
+	for _, n := range []struct {
+		field *int
+		value int
+	}{
+		{&o.Concurrency, 16},
+		{&o.Parked, 32},
+		{&o.Breaker.Failures, 10},
+		{&o.Transactions, 4},
+	} {
+		if *n.field == 0 {
+			*n.field = n.value
+		}
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.Breaker.OpenFor, 30 * time.Second},
+		{&o.Breaker.MaxOutage, time.Hour},
+		{&o.Linger, 2 * time.Millisecond},
+		{&o.RecoverEvery, 5 * time.Second},
+		{&o.RefillEvery, 10 * time.Minute},
+		{&o.DrainTimeout, 30 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if o.TenantLimit == nil && o.TenantConcurrency > 0 {
+		limit := o.TenantConcurrency
+		o.TenantLimit = func(core.TenantID) int { return limit }
+	}
+	if o.TemplateLimit == nil && o.TemplateConcurrency > 0 {
+		limit := o.TemplateConcurrency
+		o.TemplateLimit = func(ports.TemplateKey) int { return limit }
+	}
+	if o.Breaker.Endpoint == nil {
+		o.Breaker.Endpoint = func(t ports.TemplateKey) string { return string(t.Tenant) + "/" + string(t.Template) }
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o
+}
+
+// guardCallbacks lets the embedder's functions panic without taking the pool down:
+// what has no limit then is not stopped.
+func (o *Options) guardCallbacks() {
+	log := o.Log
+	recovered := func(what string) {
+		if p := recover(); p != nil {
+			log.Error("an option of the worker panicked", "option", what, "panic", p, "stack", string(debug.Stack()))
+		}
+	}
+	if ask := o.TenantLimit; ask != nil {
+		o.TenantLimit = func(t core.TenantID) (limit int) {
+			defer recovered("TenantLimit")
+			return ask(t)
+		}
+	}
+	if ask := o.TemplateLimit; ask != nil {
+		o.TemplateLimit = func(t ports.TemplateKey) (limit int) {
+			defer recovered("TemplateLimit")
+			return ask(t)
+		}
+	}
+	ask := o.Breaker.Endpoint
+	o.Breaker.Endpoint = func(t ports.TemplateKey) (name string) {
+		defer recovered("Breaker.Endpoint")
+		return ask(t)
+	}
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.Concurrency < 1 || o.Transactions < 1:
+		return errors.New("worker.New: Concurrency and Transactions must be 1 or more")
+	case o.TenantConcurrency < 0 || o.TemplateConcurrency < 0:
+		return errors.New("worker.New: TenantConcurrency and TemplateConcurrency must not be negative")
+	case o.RecoverEvery < 0 || o.RefillEvery < 0 || o.Breaker.OpenFor < 0 || o.Breaker.MaxOutage < 0:
+		return errors.New("worker.New: RecoverEvery, RefillEvery and the breaker's times must be positive")
+	}
+	return nil
+}
+
+const (
+	// recoverPage bounds the runs that recovery asks for at a time.
+	recoverPage = 100
+	// abandonAfter bounds the wait for executors that do not return when told to.
+	abandonAfter = 2 * time.Second
+	// handBackTimeout bounds the bookkeeping at the very end of a stop.
+	handBackTimeout = 10 * time.Second
+	// parkFor is how long a delivery is parked before it goes back to the queue, where
+	// another process may take it.
+	parkFor = 5 * time.Second
+	// stuckAfter is how long the claim of a locked run may take before no more of its
+	// jobs are let in.
+	stuckAfter = 250 * time.Millisecond
+	// heldRetry is how often a locked run is looked at while others are waited for.
+	heldRetry = 20 * time.Millisecond
+	// groupCost bounds a group in files and, for results, in pages of output, so
+	// that a transaction does not grow with what jobs are made of.
+	groupCost, groupPage = 2000, 8 << 10
+)

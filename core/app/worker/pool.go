@@ -1,0 +1,230 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// pool is who is in the pool and who waits at its gate. It is guarded by Worker.mu.
+type pool struct {
+	gate    gate
+	free    int // places
+	most    int // parked
+	entries map[entryKey]*entry
+	parked  []*entry      // oldest first
+	freed   chan struct{} // has one if a place was freed
+	// anew ends the Receive that waits, if it might be asked for something else; nil
+	// if not.
+	anew     context.CancelFunc
+	stopping bool       // nothing enters any more
+	undone   []core.Job // given up because the worker stops
+}
+
+func newPool(o Options, changed func(e *endpoint, from, to gobreaker.State)) pool {
+	return pool{
+		gate: newGate(o, changed), free: o.Concurrency, most: max(o.Parked, 0),
+		entries: map[entryKey]*entry{}, freed: make(chan struct{}, 1),
+	}
+}
+
+// sorted is what becomes of deliveries.
+type sorted struct {
+	enter     []*entry
+	ack, nack []ports.Delivery
+}
+
+// admit takes in a delivery for which a place is taken, which it gives back if
+// the job does not need it.
+func (p *pool) admit(d ports.Delivery, job core.Job, now time.Time, s *sorted) {
+	key := keyOf(job)
+	if e := p.entries[key]; e != nil {
+		// Delivered twice. Once the claim is answered there is nothing left to wait for.
+		p.free++
+		if e.answered {
+			s.ack = append(s.ack, d)
+		} else {
+			e.deliveries = append(e.deliveries, d)
+		}
+		return
+	}
+	for _, e := range p.parked {
+		if keyOf(e.job) == key {
+			p.free++
+			e.deliveries = append(e.deliveries, d)
+			return
+		}
+	}
+	if !p.stopping {
+		if pass, ok := p.gate.enter(job, now); ok {
+			e := &entry{job: job, deliveries: []ports.Delivery{d}, pass: pass}
+			p.entries[key] = e
+			s.enter = append(s.enter, e)
+			return
+		}
+	}
+	p.free++
+	if p.stopping || len(p.parked) >= p.most {
+		s.nack = append(s.nack, d)
+		return
+	}
+	p.parked = append(p.parked, &entry{job: job, deliveries: []ports.Delivery{d}, parkedTill: now.Add(parkFor)})
+}
+
+// unpark lets in those of the parked that may enter now, as far as there are places.
+func (p *pool) unpark(now time.Time) (enter []*entry) {
+	if len(p.parked) == 0 || p.stopping {
+		return nil
+	}
+	left := p.parked[:0]
+	for _, e := range p.parked {
+		if p.free > 0 {
+			var ok bool
+			if e.pass, ok = p.gate.enter(e.job, now); ok {
+				p.free--
+				p.entries[keyOf(e.job)] = e
+				enter = append(enter, e)
+				continue
+			}
+		}
+		left = append(left, e)
+	}
+	clear(p.parked[len(left):])
+	p.parked = left
+	return enter
+}
+
+// expire gives up on those that have been parked for too long, or on all.
+func (p *pool) expire(now time.Time, all bool) (nack []ports.Delivery) {
+	left := p.parked[:0]
+	for _, e := range p.parked {
+		if all || !now.Before(e.parkedTill) {
+			nack = append(nack, e.deliveries...)
+			continue
+		}
+		left = append(left, e)
+	}
+	clear(p.parked[len(left):])
+	p.parked = left
+	return nack
+}
+
+// remove ends a job's stay.
+func (p *pool) remove(e *entry, now time.Time) {
+	if key := keyOf(e.job); p.entries[key] == e {
+		delete(p.entries, key)
+		p.gate.leave(e.job, &e.pass, now)
+		p.free++
+	}
+}
+
+// wake tells the receive loop that there is a place.
+func (p *pool) wake() {
+	select {
+	case p.freed <- struct{}{}:
+	default:
+	}
+}
+
+func (p *pool) claimedJobs() []core.Job {
+	jobs := make([]core.Job, 0, len(p.entries))
+	for _, e := range p.entries {
+		if e.claimed {
+			jobs = append(jobs, e.job)
+		}
+	}
+	return jobs
+}
+
+// release ends the stay of jobs: their places and what they held of limits go to
+// those who wait.
+func (w *Worker) release(entries ...*entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.releaseLocked(entries)
+}
+
+// releaseLocked is release for a caller that holds mu.
+func (w *Worker) releaseLocked(entries []*entry) {
+	if len(entries) == 0 {
+		return
+	}
+	now := time.Now()
+	var stopped []hindered
+	for _, e := range entries {
+		stopped = w.pool.gate.hinder(stopped, e.job, now)
+		w.pool.remove(e, now)
+	}
+	w.opened(stopped, now)
+}
+
+// opened lets in whoever can use what was freed of what stopped these. The caller
+// holds mu.
+func (w *Worker) opened(stopped []hindered, now time.Time) {
+	w.enter(w.pool.unpark(now))
+	if w.pool.free > 0 {
+		w.pool.wake()
+	}
+	if w.pool.anew == nil {
+		return
+	}
+	for _, h := range stopped {
+		if h.by&^w.pool.gate.barriers(h.job, now) != 0 {
+			w.pool.anew()
+			return
+		}
+	}
+}
+
+// report tells the gate what a job says about its provider. keepBack is true if
+// the job failed by its provider, which is down.
+func (w *Worker) report(e *entry, v verdict) (keepBack bool) {
+	now := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	provider := e.pass.endpoint
+	if provider == nil {
+		return false
+	}
+	stopped := w.pool.gate.hinder(nil, e.job, now)
+	w.pool.gate.report(e.job, &e.pass, v, now)
+	w.opened(stopped, now)
+	return v.kind == saysDown && provider.keepsBack(now)
+}
+
+// enter sends entries to be claimed. The caller holds mu, so that nothing is
+// sent any more once the pool is stopping.
+func (w *Worker) enter(entries []*entry) {
+	for len(entries) > 0 {
+		tenant := entries[0].job.Tenant
+		var group, others []*entry
+		for _, e := range entries {
+			if e.job.Tenant == tenant {
+				group = append(group, e)
+			} else {
+				others = append(others, e)
+			}
+		}
+		w.claims.add(group...)
+		entries = others
+	}
+}
+
+// breakerChanged is told of every change of a breaker; the caller holds mu.
+func (w *Worker) breakerChanged(e *endpoint, from, to gobreaker.State) {
+	log := w.log.With("endpoint", e.name, "from", from.String(), "to", to.String())
+	switch to {
+	case gobreaker.StateOpen:
+		w.stats.breakerOpened.Add(1)
+		log.Warn("the provider is down: its jobs are kept back", "since", e.downSince, "probe_at", e.openUntil)
+	case gobreaker.StateHalfOpen:
+		log.Info("one job is let through to see whether the provider is back")
+	case gobreaker.StateClosed:
+		w.stats.breakerClosed.Add(1)
+		log.Info("the provider is back")
+	}
+}

@@ -1,0 +1,24 @@
+package core_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+)
+
+// What says nothing about the file is told from what may well be its own fault:
+// pausing everything for one bad file would be as wrong as burning all files.
+func TestProviderDown(t *testing.T) {
+	t.Parallel()
+	for code, down := range map[string]bool{
+		core.FailureRateLimited: true, core.FailureTimeout: true, core.FailureUnavailable: true,
+		core.FailureUnreachable: true, core.FailureUnauthorized: true, core.FailureMisconfigured: true,
+		core.FailureQuota: true, core.FailureExecutor: true,
+		core.FailurePanic: false, core.FailureNoResult: false, core.FailureUnreadable: false,
+		core.FailureDispatchFailed: false, "output_truncated": false, "malformed_response": false, "": false,
+	} {
+		require.Equal(t, down, core.Failure{Code: code}.ProviderDown(), code)
+	}
+}

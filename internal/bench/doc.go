@@ -1,0 +1,16 @@
+// Package bench measures Redrive beside River, a job queue in Postgres that is
+// known to be fast, in one run, on one server, in turns:
+//
+//	make bench-river
+//
+// Both do the same number of no-op jobs through a pool of the same size, with
+// fsync and synchronous commits on. What they do is not the same. River inserts
+// a row for each job, and its completion is another write of it. Redrive also
+// charges a tenant, records what was paid for, fences each file by epoch and
+// lease, counts the run's results and closes it.
+//
+// River has its best settings: InsertManyFast (COPY) and the shortest fetch
+// cooldown that it accepts. Redrive has those of the server. Its Relaxed
+// transactions (the confirmation of a dispatch, the renewal of leases) do not
+// wait for the disk; claims and settlements do.
+package bench
