@@ -112,6 +112,14 @@ func (e *Env) say(text string) {
 	}
 }
 
+// carry says which job the last event's message is about, for readers, who want
+// to see where a message that was sent is delivered.
+func (e *Env) carry(job *core.Job) {
+	if n := len(e.Tape.Events); n > 0 && e.Tape.Recording {
+		e.Tape.Events[n-1].Job = string(job.ID) + "@" + strconv.Itoa(int(job.Epoch))
+	}
+}
+
 // fault asks whether a fault of a kind happens now.
 func (e *Env) fault(k sched.Kind, run core.RunID) int {
 	if !e.Faults || e.actor() == nil {

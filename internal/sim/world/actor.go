@@ -61,7 +61,9 @@ func (w *World) addActors() {
 		if kind == refiller {
 			w.refillers |= 1 << id
 		}
-		w.start(id, false)
+		if kind != worker || !w.sc.Workers[nth].Dropped {
+			w.start(id, false)
+		}
 	}
 	for n, script := range w.sc.Users {
 		add(user, n, -1, script)

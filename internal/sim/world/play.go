@@ -128,6 +128,7 @@ func (w *World) heal() {
 	for i := range w.slots {
 		w.wakeWaiters(&w.slots[i])
 	}
+	w.disperse()
 }
 
 // withRecovery ends the attempt to do without recovery.

@@ -10,6 +10,7 @@ import (
 // Scenario is what a world is about: all of it follows from Seed and Size, and it
 // can be made smaller by taking operations away.
 type Scenario struct {
+	Name       string // of a small scenario; empty for the default one of Seed
 	Seed       uint64
 	Start      time.Time
 	Tenants    []Tenant
@@ -63,6 +64,7 @@ type Worker struct {
 	Limit    int  // jobs received at a time
 	HandBack int  // the nth claimed job is handed back; 0 for none
 	Renews   bool // renews leases before it executes
+	Dropped  bool // it does not come at all
 }
 
 // OpKind is what a user does.
@@ -99,6 +101,11 @@ type Op struct {
 	Early    bool // does not wait until the run has closed
 	Again    bool // repeats when the answer got lost
 	Filler   bool // asked again and again, and only until Scenario.MinSteps
+	Dropped  bool // not asked at all
+	// Together waits, before it is asked, for the other users' operations that are
+	// marked so. Until then there are neither faults nor choices: what comes before
+	// only leads up to the moment that is to be searched.
+	Together bool
 }
 
 // The default world.

@@ -28,7 +28,7 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	a := &w.actors[id]
 	for a.at < len(a.script) {
 		op := &a.script[a.at]
-		if w.enough(op) && a.tries == 0 && !a.unknown {
+		if op.Dropped || w.enough(op) && a.tries == 0 && !a.unknown {
 			w.next(a)
 			continue
 		}
@@ -43,8 +43,12 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 			w.next(a)
 			continue
 		}
+		w.meet(id, op)
 		a.process = (a.nth + a.at + a.tries) % w.sc.Processes
-		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind), op.Kind.String())
+		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind)<<8|int64(a.process), op.Kind.String())
+		if o := w.options.Observer; o != nil {
+			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.sched.Now)
+		}
 		err := w.ask(ctx, id, a, op)
 		definite := w.answered(id, op, err)
 		a.process = -1
@@ -78,7 +82,7 @@ func (w *World) next(a *actor) {
 	op := &a.script[a.at]
 	a.at++
 	a.tries, a.lost = 0, false
-	if op.Filler && a.at == len(a.script) && w.sched.Steps < w.sc.MinSteps {
+	if op.Filler && !op.Dropped && a.at == len(a.script) && w.sched.Steps < w.sc.MinSteps {
 		for a.at > 0 && a.script[a.at-1].Filler {
 			a.at--
 		}
@@ -164,7 +168,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		answer.Run, err = svc.RaiseMaxRetryCount(ctx, core.System, run, w.sc.Runs[op.Run].MaxRetryCount+2)
 	case Preview:
 		w.env.Enter(oracle.UseOther)
-		_, err = svc.PreviewRetry(ctx, who, run)
+		w.preview, err = svc.PreviewRetry(ctx, who, run)
 	case Reprice:
 		w.env.Enter(oracle.UseTemplate)
 		answer.Use = oracle.UseTemplate
@@ -194,6 +198,9 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
 	answer := w.asked
 	w.oracle.Step = w.sched.Steps
+	if o := w.options.Observer; o != nil {
+		o.Answered(uint8(id), &answer, &w.preview, w.sched.Now)
+	}
 	if op.Kind != Initiate && op.Kind != Continue {
 		answer.Key = ""
 	}

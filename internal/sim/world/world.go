@@ -23,6 +23,8 @@ type Options struct {
 	// MaxSteps is after how many steps a world that does not come to its end is
 	// given up; 0 for the default.
 	MaxSteps int
+	// Observer is told what users and stores do, for histories; nil for nobody.
+	Observer Observer
 }
 
 const maxSteps = 6000
@@ -34,9 +36,11 @@ type Result struct {
 	Steps      int
 	Hash       uint64 // of everything that happened
 	Deviations []sched.Deviation
+	DeviatedAt []int // the step at which each deviation showed, if events are recorded
 	Situations oracle.Situations
 	Events     []trace.Event // if recorded
-	Actors     []string      // their names, by ActorID
+	Actors     []string      // their names, by ActorID, if events are recorded
+	Processes  []int         // that they run in, by ActorID; -1 for users
 }
 
 // World plays scenarios one after the other. It belongs to one goroutine.
@@ -63,6 +67,9 @@ type World struct {
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
 	asked     oracle.Answer // the answer that a user just got
+	preview   app.Preview   // and, if it asked for one, the preview
+	chooser   sched.Chooser // for when everybody has come together
+	together  sched.Set     // who is still to come
 }
 
 // process is one server: a Service, and the actors that run in it.
@@ -102,7 +109,10 @@ const (
 const maxProcesses = 4
 
 // New makes a World; Close ends it.
-func New() (*World, error) {
+func New() (*World, error) { return NewWith(Wrap{}) }
+
+// NewWith makes a World whose use cases get wrapped ports.
+func NewWith(wrap Wrap) (*World, error) {
 	w := &World{sched: sched.New(), oracle: oracle.New()}
 	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: recovery.Lease}
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
@@ -122,7 +132,8 @@ func New() (*World, error) {
 	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
-			Store: w.store, Queue: w.queue, Executor: w.executor, Files: w.files,
+			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
+			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
 		}, app.Options{
@@ -160,10 +171,23 @@ func (w *World) Run(sc *Scenario, c sched.Chooser, o Options) (Result, error) {
 	}
 	r.Hash, r.Events = w.tape.Hash(), w.tape.Events
 	w.oracle.Situations(&r.Situations)
-	for i := range w.actors {
-		r.Actors = append(r.Actors, w.actors[i].name)
+	if o.Record {
+		w.cast(&r)
 	}
 	return r, nil
+}
+
+// cast says who the actors are, and when they did not do as they do by default.
+func (w *World) cast(r *Result) {
+	r.DeviatedAt = append(r.DeviatedAt, w.sched.DeviatedAt()...)
+	for i := range w.actors {
+		a := &w.actors[i]
+		process := a.process
+		if a.kind == user {
+			process = -1 // a user asks now this process and now that one
+		}
+		r.Actors, r.Processes = append(r.Actors, a.name), append(r.Processes, process)
+	}
 }
 
 func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
@@ -177,6 +201,11 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.sched.Reset(c, sc.Start)
 	w.tape.Reset(o.Record)
 	w.oracle.Reset()
+	w.oracle.Watch = nil
+	if o.Observer != nil {
+		w.oracle.Watch = o.Observer.Committed
+		o.Observer.Began(sc)
+	}
 	w.env.Reset()
 	w.memory.Reset()
 	w.queue.Reset(memory.NewQueue())
@@ -191,6 +220,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	}
 	w.addActors()
 	w.env.Faults = true
+	w.calm()
 	return nil
 }
 
