@@ -85,7 +85,9 @@ func (s *state) accept(o *Op, out outcome) *state {
 	}
 	r := &out.next.runs[o.run]
 	switch {
-	case o.Open, o.code == core.CodeEnqueueFailed:
+	case o.Open:
+	case o.code == core.CodeEnqueueFailed:
+		out.next.begun(half{op: o.id})
 	case o.code != "" || o.attempt != r.attempt || o.credits != r.credits:
 		return nil
 	}
@@ -119,6 +121,11 @@ func (s *state) repeated(o *Op, first *answer) []*state {
 	}
 	if !right {
 		return nil
+	}
+	if !o.Open && o.code == core.CodeEnqueueFailed {
+		n := s.change()
+		n.begun(half{o.id, true})
+		s = n.done()
 	}
 	return []*state{s}
 }
@@ -201,11 +208,24 @@ func (s *state) continued(o *Op, price core.Credits, p core.Period) outcome {
 // because it was under way or the run was closed meanwhile, or because that
 // failed, too. The answer's credits tell.
 func (s *state) undone(o *Op) []*state {
+	if !o.of.Open {
+		at := slices.IndexFunc(s.halves, func(h half) bool { return h.op == o.of.id })
+		if at < 0 {
+			return nil // the first half comes first
+		}
+		repeated := s.halves[at].repeated
+		s = s.change()
+		s.halves = slices.Delete(s.halves, at, at+1)
+		s.done()
+		if repeated {
+			return []*state{s}
+		}
+	}
 	r := &s.runs[o.run]
 	mine := r.exists && r.undo.by == o.of.id
 	unsure := o.Open || o.status == core.RunRunning
 	var states []*state
-	if unsure || !mine && o.of.key != "" || o.credits == r.credits {
+	if unsure || o.credits == r.credits {
 		states = append(states, s)
 	}
 	if !mine || r.status != core.RunRunning || r.undo.claimed {

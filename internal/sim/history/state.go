@@ -14,6 +14,7 @@ type state struct {
 	runs      []run
 	answers   []answer
 	bought    []bought
+	halves    []half
 	text      string // all of it, to compare
 }
 
@@ -58,6 +59,12 @@ type answer struct {
 	credits core.Split
 }
 
+// half is a request whose enqueueing failed and whose second half is still to come.
+type half struct {
+	op       int
+	repeated bool // it was answered from memory
+}
+
 type bought struct {
 	key    core.Key
 	amount core.Credits
@@ -68,7 +75,7 @@ type bought struct {
 func (s *state) change() *state {
 	return &state{
 		purchased: s.purchased, months: slices.Clone(s.months), runs: slices.Clone(s.runs),
-		answers: slices.Clone(s.answers), bought: slices.Clone(s.bought),
+		answers: slices.Clone(s.answers), bought: slices.Clone(s.bought), halves: slices.Clone(s.halves),
 	}
 }
 
@@ -98,6 +105,15 @@ func (s *state) add(p core.Period, c core.Credits) {
 		s.months = slices.Insert(s.months, at, month{period: p})
 	}
 	s.months[at].left += c
+}
+
+// begun keeps that the second half of a request is to come; sorted, as months are.
+func (s *state) begun(h half) {
+	at := 0
+	for at < len(s.halves) && s.halves[at].op < h.op {
+		at++
+	}
+	s.halves = slices.Insert(s.halves, at, h)
 }
 
 func (s *state) answer(key core.Key) *answer {
@@ -181,6 +197,13 @@ func (s *state) done() *state {
 	for _, e := range s.bought {
 		word(string(e.key))
 		number(int64(e.amount))
+	}
+	word("|")
+	for _, h := range s.halves {
+		number(int64(h.op))
+		if h.repeated {
+			word("again")
+		}
 	}
 	s.text = string(b)
 	return s
