@@ -29,7 +29,7 @@ func (x *Executor) Execute(_ context.Context, task ports.Task) ([]core.FileResul
 	e.step(trace.Execute, task.Job.Tenant, task.Job.Run)
 	all := func(o core.Outcome) {
 		for i := range task.Files {
-			e.Oracle.Executed(task.Job, task.Files[i].Index, o)
+			e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, task.Files[i].Index, task.Try, o)
 		}
 	}
 	switch e.fault(ExecuteFault, task.Job.Run) {
@@ -55,7 +55,7 @@ func (x *Executor) Execute(_ context.Context, task ports.Task) ([]core.FileResul
 		} else {
 			r.Failure = core.Failure{Code: "simulated", Message: "the scenario says so"}
 		}
-		e.Oracle.Executed(task.Job, f.Index, r.Outcome)
+		e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, f.Index, task.Try, r.Outcome)
 		results[i] = r
 	}
 	return results, nil

@@ -63,7 +63,11 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	e.Oracle.Step = e.Sched.Steps
 	e.Oracle.Enqueuing(jobs)
 	half := len(jobs) / 2
-	switch e.fault(EnqueueFault, run) {
+	how := e.fault(EnqueueFault, run)
+	if how != 0 {
+		e.Oracle.NotEnqueued(uint8(e.Sched.Current()))
+	}
+	switch how {
 	case EnqueueRefused:
 		return 0, errQueue
 	case EnqueueUnanswered:

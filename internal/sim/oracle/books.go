@@ -14,11 +14,15 @@ type tenant struct {
 	refunded  map[core.Key]bool
 	templates []template
 	answers   map[core.Key]given
+	bought    map[core.Key]bool // keys of purchases
+	allowance core.Credits
+	changed   int // the commit that wrote to its credits or templates last
 }
 
 type month struct {
-	period core.Period
-	left   core.Credits
+	period  core.Period
+	left    core.Credits
+	granted bool // by the refill
 }
 
 // template remembers every price that a template had, and from which commit on:
@@ -50,13 +54,16 @@ func (t *template) could(credits core.Credits, began int) bool {
 
 func (t *tenant) reset(id core.TenantID) {
 	t.id, t.seq, t.purchased, t.monthly, t.templates = id, 0, 0, t.monthly[:0], t.templates[:0]
+	t.allowance, t.changed = 0, 0
 	if t.keys == nil {
 		t.keys, t.refunded, t.answers = map[core.Key]core.Entry{}, map[core.Key]bool{}, map[core.Key]given{}
+		t.bought = map[core.Key]bool{}
 		return
 	}
 	clear(t.keys)
 	clear(t.refunded)
 	clear(t.answers)
+	clear(t.bought)
 }
 
 // month finds a period's bucket.
@@ -79,7 +86,16 @@ func (t *tenant) template(id core.TemplateID) *template {
 	return nil
 }
 
+// price is what a file costs now.
+func (t *template) price() core.Credits { return t.prices[len(t.prices)-1].credits }
+
 func (o *Oracle) saveTemplates(t *tenant, c *Commit) {
+	for i := range c.Tenants {
+		t.allowance = c.Tenants[i].MonthlyAllowance
+	}
+	if len(c.Templates)+len(c.Entries) > 0 {
+		t.changed = o.commits
+	}
 	for i := range c.Templates {
 		row := &c.Templates[i]
 		known := t.template(row.ID)
@@ -113,11 +129,13 @@ func (o *Oracle) post(t *tenant, c *Commit, e *core.Entry) {
 	switch e.Kind {
 	case core.EntryAllowance:
 		bucket.left += e.Amount.Monthly
+		o.granted(t, c, bucket, e)
 		if e.Amount.Purchased != 0 {
 			o.fail(I1, "allowance %s adds purchased credits", e.Key)
 		}
 	case core.EntryPurchase:
 		t.purchased += e.Amount.Purchased
+		o.bought(t, c)
 		if e.Amount.Monthly != 0 {
 			o.fail(I1, "purchase %s adds allowance", e.Key)
 		}

@@ -230,6 +230,11 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 	}
 }
 
-// tolerate reports whether there was an error. Faults are what a world is made
-// of; what must not happen is the oracle's affair.
-func (w *World) tolerate(err error) bool { return err != nil }
+// tolerate reports whether there was an error. Faults are what a world is made of,
+// but what failed without one fails by itself.
+func (w *World) tolerate(err error) bool {
+	if err != nil && !w.env.Over && !w.env.Failed() {
+		w.oracle.Fail(oracle.Explained, "an error, although nothing was made to fail: %v", err)
+	}
+	return err != nil
+}
