@@ -106,7 +106,7 @@ func (t txLedger) Balance(ctx context.Context, p core.Period) (core.Balance, err
 }
 
 func (t txLedger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
-	if err := t.lock(trace.CreditsLock, t.run); err != nil {
+	if err := t.lock(trace.CreditsLock, t.first); err != nil {
 		return core.Balance{}, err
 	}
 	b, err := t.inner.Ledger().BalanceForUpdate(ctx, p)
@@ -174,7 +174,7 @@ func (t txBooks) Balances(ctx context.Context) ([]core.Balance, error) {
 type txAnswers struct{ *tx }
 
 func (t txAnswers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
-	if err := t.before(trace.AnswerGet, t.run); err != nil {
+	if err := t.before(trace.AnswerGet, t.first); err != nil {
 		return core.Answer{}, err
 	}
 	a, err := t.inner.Answers().Get(ctx, key)
@@ -185,7 +185,7 @@ func (t txAnswers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
 }
 
 func (t txAnswers) Insert(ctx context.Context, a core.Answer) error {
-	if err := t.lock(trace.AnswerInsert, t.run); err != nil {
+	if err := t.lock(trace.AnswerInsert, t.first); err != nil {
 		return err
 	}
 	err := t.inner.Answers().Insert(ctx, a)
@@ -197,7 +197,7 @@ func (t txAnswers) Insert(ctx context.Context, a core.Answer) error {
 }
 
 func (t txAnswers) Save(ctx context.Context, a core.Answer) error {
-	if err := t.lock(trace.AnswerSave, t.run); err != nil {
+	if err := t.lock(trace.AnswerSave, t.first); err != nil {
 		return err
 	}
 	err := t.inner.Answers().Save(ctx, a)

@@ -30,8 +30,8 @@ type Answer struct {
 // Answered is told of every answer that a user gets. It gives the refusal's code,
 // empty for a success; definite is false if the answer leaves open what happened.
 func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
-	var refusal *core.Error
-	if a.Err != nil && !errors.As(a.Err, &refusal) {
+	refusal, refused := errors.AsType[*core.Error](a.Err)
+	if a.Err != nil && !refused {
 		if !a.Failed {
 			o.fail(Explained, "an error was answered, although nothing was made to fail: %v", a.Err)
 		}

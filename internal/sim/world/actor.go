@@ -28,6 +28,7 @@ type actor struct {
 	process int // that it runs in; -1 for none: nothing of it is in any server
 	nth     int // of its kind
 	busy    bool
+	again   bool // its process died and came back
 
 	script  []Op
 	at      int  // the operation that is next or under way
@@ -79,25 +80,32 @@ func (w *World) addActors() {
 
 // start lets an actor begin, or begin again after its process died.
 func (w *World) start(id sched.ActorID, again bool) {
+	w.actors[id].again = again
+	if w.bodies[id] == nil {
+		w.bodies[id] = func() { w.act(id) }
+	}
+	w.sched.Go(id, w.bodies[id])
+}
+
+// act is what an actor does, from its start to the end of the world.
+func (w *World) act(id sched.ActorID) {
 	ctx := context.Background()
-	w.sched.Go(id, func() {
-		a := &w.actors[id]
-		if again && a.kind != user {
-			if w.clock(a).Sleep(ctx, restartAfter) != nil {
-				return
-			}
+	a := &w.actors[id]
+	if a.again && a.kind != user {
+		if w.clock(a).Sleep(ctx, restartAfter) != nil {
+			return
 		}
-		switch a.kind {
-		case user:
-			w.use(ctx, id)
-		case worker:
-			w.work(ctx, a, w.sc.Workers[a.nth])
-		case recoverer:
-			w.recover(ctx, a)
-		case refiller:
-			w.refill(ctx, a)
-		}
-	})
+	}
+	switch a.kind {
+	case user:
+		w.use(ctx, id)
+	case worker:
+		w.work(ctx, a, w.sc.Workers[a.nth])
+	case recoverer:
+		w.recover(ctx, a)
+	case refiller:
+		w.refill(ctx, a)
+	}
 }
 
 func (w *World) clock(a *actor) ports.Clock { return w.processes[max(a.process, 0)].svc.Clock() }

@@ -53,6 +53,7 @@ type World struct {
 	options   Options
 	processes []process
 	actors    []actor
+	bodies    [sched.MaxActors]func()
 	slots     []slot
 	refillers sched.Set
 	healing   bool
