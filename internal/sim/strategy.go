@@ -18,6 +18,9 @@ const (
 	PCT3      Strategy = "pct3"
 	PCT10     Strategy = "pct10"
 	Sparse    Strategy = "sparse"
+
+	// Exhaustive is how Exhaust chooses; no campaign can.
+	Exhaustive Strategy = "exhaustive"
 )
 
 // Strategies lists them.
@@ -65,7 +68,7 @@ func (c *choosers) chooser(s Strategy, seed uint64, rates *sched.Rates) sched.Ch
 	case Sparse:
 		c.sparse.Reset(mixed, rates)
 		return &c.sparse
-	case Random, Portfolio:
+	case Random, Portfolio, Exhaustive:
 	}
 	c.walk.Reset(mixed, rates)
 	return &c.walk

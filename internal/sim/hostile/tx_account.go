@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/trace"
 	"github.com/redrive/redrive/ports"
 )
@@ -152,6 +153,9 @@ func (t txBooks) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	}
 	e, err := t.inner.Books().Entry(ctx, key)
 	if err == nil {
+		if a := t.env.actor(); a != nil && a.use == oracle.UseRefill && t.credits {
+			t.env.Oracle.Met(oracle.RefillRaced)
+		}
 		t.ofTenant(e.Tenant, "ledger entry")
 	}
 	return e, err

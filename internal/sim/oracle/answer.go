@@ -50,6 +50,13 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 		o.repeated(a, code)
 	}
 	o.answeredTo(&o.requests[a.Actor], &a, code)
+	switch code {
+	case core.CodeIdempotencyKeyReused:
+		o.met(KeyReused)
+	case core.CodeWrongTenant:
+		o.met(RefusedForeigner)
+	default:
+	}
 	if a.Use == UseContinue {
 		o.answeredContinue(a, code)
 	}

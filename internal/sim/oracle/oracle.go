@@ -27,6 +27,10 @@ type Oracle struct {
 	Step int
 	// Closed is called when a run has closed; nil for nobody.
 	Closed func(core.RunID)
+	// Watch is told of every commit after the oracle; nil for nobody.
+	Watch func(*Commit)
+	// SameProcess reports whether two actors are in one process; nil: none are.
+	SameProcess func(a, b uint8) bool
 	// NeedsRecovery says that something happened which only recovery makes good.
 	NeedsRecovery bool
 }
@@ -111,6 +115,9 @@ func (o *Oracle) Committed(c *Commit) {
 	}
 	for _, r := range o.touched {
 		o.settled(c, r)
+	}
+	if o.Watch != nil {
+		o.Watch(c)
 	}
 }
 

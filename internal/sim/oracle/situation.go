@@ -41,6 +41,16 @@ const (
 	MonthEnded
 	RefillRaced
 	HealedWithoutRecovery
+	RenewedBesideExecution
+	LeaseLostAlive
+	ClaimedManyRuns
+	PassedHeldRun
+	HandedBackBesideExecution
+	FileUnreadable
+	KeyReused
+	RepeatAfterLostCommit
+	ExecutionCancelled
+	RefusedForeigner
 	situationCount
 )
 
@@ -83,6 +93,16 @@ var situationNames = [...]string{
 	MonthEnded:                "month ended",
 	RefillRaced:               "refill found that another one had granted the month",
 	HealedWithoutRecovery:     "all runs closed without recovery",
+	RenewedBesideExecution:    "lease renewed while its job was executed",
+	LeaseLostAlive:            "worker told that its lease is lost while it executed",
+	ClaimedManyRuns:           "jobs of several runs claimed in one transaction",
+	PassedHeldRun:             "run passed over because another transaction held it",
+	HandedBackBesideExecution: "job handed back by a stopping process while it was executed",
+	FileUnreadable:            "file could not be read",
+	KeyReused:                 "idempotency key refused because it was used for something else",
+	RepeatAfterLostCommit:     "request repeated under its key after the commit's answer was lost",
+	ExecutionCancelled:        "execution given up because its lease was lost",
+	RefusedForeigner:          "another tenant's admin refused",
 }
 
 // String names the situation.

@@ -10,6 +10,7 @@ import (
 // Scenario is what a world is about: all of it follows from Seed and Size, and it
 // can be made smaller by taking operations away.
 type Scenario struct {
+	Name       string // of a small scenario; empty for the default one of Seed
 	Seed       uint64
 	Start      time.Time
 	Tenants    []Tenant
@@ -20,6 +21,10 @@ type Scenario struct {
 	Workers    []Worker
 	Recoverers int
 	Refillers  int
+	// Renewals lets each process renew the leases of what its workers execute.
+	Renewals bool
+	// Reads lets users upload files, and executors read them.
+	Reads bool
 	// Unfilled leaves it to the refillers to grant the first month.
 	Unfilled bool
 	// RecoverLate lets recovery begin only when faults stop.
@@ -55,10 +60,11 @@ type Run struct {
 
 // Worker is a loop that works on jobs.
 type Worker struct {
-	Grouped  bool // claims and settles in groups, as core/app/worker does
+	How      How
 	Limit    int  // jobs received at a time
 	HandBack int  // the nth claimed job is handed back; 0 for none
 	Renews   bool // renews leases before it executes
+	Dropped  bool // it does not come at all
 }
 
 // OpKind is what a user does.
@@ -75,9 +81,10 @@ const (
 	Delete
 	Purchase
 	Audit
+	Stop // a process stops and hands back what its workers execute
 )
 
-var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit"}
+var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit", "stop"}
 
 // String names the operation.
 func (k OpKind) String() string { return opKindNames[k] }
@@ -94,6 +101,11 @@ type Op struct {
 	Early    bool // does not wait until the run has closed
 	Again    bool // repeats when the answer got lost
 	Filler   bool // asked again and again, and only until Scenario.MinSteps
+	Dropped  bool // not asked at all
+	// Together waits, before it is asked, for the other users' operations that are
+	// marked so. Until then there are neither faults nor choices: what comes before
+	// only leads up to the moment that is to be searched.
+	Together bool
 }
 
 // The default world.
@@ -158,9 +170,13 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Runs = append(s.Runs, run)
 	}
+	s.Renewals, s.Reads = r.IntN(3) == 0, r.IntN(6) == 0
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
-		w := Worker{Grouped: i%2 == 0, Limit: 1 + r.IntN(3), Renews: r.IntN(4) == 0}
+		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(4) == 0}
+		if i != 1 {
+			w.How = How(1 + r.IntN(2))
+		}
 		if r.IntN(6) == 0 {
 			w.HandBack = 1 + r.IntN(3)
 		}
@@ -259,6 +275,9 @@ func (s *Scenario) script(r *sched.Rand) {
 	const operator = users
 	for range 1 + r.IntN(3) {
 		add(operator, s.meddle(r))
+	}
+	if s.Renewals && r.IntN(2) == 0 {
+		add(operator, Op{Kind: Stop})
 	}
 	for u := range users {
 		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})

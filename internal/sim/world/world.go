@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
@@ -22,6 +23,8 @@ type Options struct {
 	// MaxSteps is after how many steps a world that does not come to its end is
 	// given up; 0 for the default.
 	MaxSteps int
+	// Observer is told what users and stores do, for histories; nil for nobody.
+	Observer Observer
 }
 
 const maxSteps = 6000
@@ -33,9 +36,11 @@ type Result struct {
 	Steps      int
 	Hash       uint64 // of everything that happened
 	Deviations []sched.Deviation
+	DeviatedAt []int // the step at which each deviation showed, if events are recorded
 	Situations oracle.Situations
 	Events     []trace.Event // if recorded
-	Actors     []string      // their names, by ActorID
+	Actors     []string      // their names, by ActorID, if events are recorded
+	Processes  []int         // that they run in, by ActorID; -1 for users
 }
 
 // World plays scenarios one after the other. It belongs to one goroutine.
@@ -49,6 +54,8 @@ type World struct {
 	queue  *hostile.Queue
 	files  *hostile.Files
 
+	executor *hostile.Executor
+
 	sc        *Scenario
 	options   Options
 	processes []process
@@ -60,12 +67,20 @@ type World struct {
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
 	asked     oracle.Answer // the answer that a user just got
+	preview   app.Preview   // and, if it asked for one, the preview
+	chooser   sched.Chooser // for when everybody has come together
+	together  sched.Set     // who is still to come
 }
 
 // process is one server: a Service, and the actors that run in it.
 type process struct {
 	svc  *app.Service
 	feed hostile.Feed
+
+	held     []*heldJob // what its workers execute, if leases are renewed beside
+	renewer  sched.ActorID
+	idle     bool  // the renewer waits for something to be held
+	failures int64 // compensations that failed, of all worlds so far
 }
 
 // slot is a run of the scenario, once it is initiated.
@@ -94,19 +109,32 @@ const (
 const maxProcesses = 4
 
 // New makes a World; Close ends it.
-func New() (*World, error) {
+func New() (*World, error) { return NewWith(Wrap{}) }
+
+// NewWith makes a World whose use cases get wrapped ports.
+func NewWith(wrap Wrap) (*World, error) {
 	w := &World{sched: sched.New(), oracle: oracle.New()}
 	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: recovery.Lease}
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
 	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
 	w.queue = &hostile.Queue{Env: w.env}
-	w.files = &hostile.Files{Env: w.env}
+	files := memory.NewFiles()
+	for _, tenant := range tenantIDs {
+		for _, content := range contents {
+			if _, err := files.Put(context.Background(), tenant, strings.NewReader(content)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	w.files = &hostile.Files{Env: w.env, Inner: files}
 	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
 	w.oracle.Closed = w.runClosed
-	executor := &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
+	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
-			Store: w.store, Queue: w.queue, Executor: executor, Files: w.files,
+			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
+			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
 		}, app.Options{
@@ -144,10 +172,23 @@ func (w *World) Run(sc *Scenario, c sched.Chooser, o Options) (Result, error) {
 	}
 	r.Hash, r.Events = w.tape.Hash(), w.tape.Events
 	w.oracle.Situations(&r.Situations)
-	for i := range w.actors {
-		r.Actors = append(r.Actors, w.actors[i].name)
+	if o.Record {
+		w.cast(&r)
 	}
 	return r, nil
+}
+
+// cast says who the actors are, and when they did not do as they do by default.
+func (w *World) cast(r *Result) {
+	r.DeviatedAt = append(r.DeviatedAt, w.sched.DeviatedAt()...)
+	for i := range w.actors {
+		a := &w.actors[i]
+		process := a.process
+		if a.kind == user {
+			process = -1 // a user asks now this process and now that one
+		}
+		r.Actors, r.Processes = append(r.Actors, a.name), append(r.Processes, process)
+	}
 }
 
 func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
@@ -161,16 +202,26 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.sched.Reset(c, sc.Start)
 	w.tape.Reset(o.Record)
 	w.oracle.Reset()
+	w.oracle.Watch = nil
+	if o.Observer != nil {
+		w.oracle.Watch = o.Observer.Committed
+		o.Observer.Began(sc)
+	}
 	w.env.Reset()
 	w.memory.Reset()
-	w.files.Inner = memory.NewFiles()
 	w.queue.Reset(memory.NewQueue())
+	w.executor.Reads = sc.Reads
+	for i := range w.processes {
+		p := &w.processes[i]
+		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
+	}
 	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
 	if err := w.setUp(context.Background()); err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
 	w.addActors()
 	w.env.Faults = true
+	w.calm()
 	return nil
 }
 
