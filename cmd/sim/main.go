@@ -8,23 +8,30 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/redrive/redrive/internal/sim/mutants"
+	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/world"
 )
 
 // cli is the command line.
 type cli struct {
-	Run     runCmd     `cmd:"" default:"withargs" help:"Play a world for each seed and end at the first violation (the default)."`
-	Replay  replayCmd  `cmd:"" help:"Play a token again and show its trace."`
-	Shrink  shrinkCmd  `cmd:"" help:"Look for a smaller world that violates the same rule."`
-	Exhaust exhaustCmd `cmd:"" help:"Play every schedule of small scenarios within bounds."`
-	Doctor  doctorCmd  `cmd:"" help:"Play everything twice, on 1 and on 2 cores, and compare the traces."`
-	Explain explainCmd `cmd:"" help:"Write an HTML page about a token."`
+	Planted string `placeholder:"BUG" help:"Play with one of the planted bugs on, to see what a violation looks like; sim mutants lists them."`
+
+	Run       runCmd       `cmd:"" default:"withargs" help:"Play a world for each seed and end at the first violation (the default)."`
+	Replay    replayCmd    `cmd:"" help:"Play a token again and show its trace."`
+	Shrink    shrinkCmd    `cmd:"" help:"Look for a smaller world that violates the same rule."`
+	Exhaust   exhaustCmd   `cmd:"" help:"Play every schedule of small scenarios within bounds."`
+	Mutants   mutantsCmd   `cmd:"" help:"Plant realistic bugs, one at a time, and measure how many seeds it takes to find each."`
+	Linearize linearizeCmd `cmd:"" help:"Check that what users were answered is linearizable, tenant by tenant."`
+	Doctor    doctorCmd    `cmd:"" help:"Play everything twice, on 1 and on 2 cores, and compare the traces."`
+	Explain   explainCmd   `cmd:"" help:"Write an HTML page about a token."`
 }
 
 func main() {
@@ -69,7 +76,8 @@ type streams struct {
 // run is main without the process.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	code := -1
-	parser, err := kong.New(&cli{},
+	var asked cli
+	parser, err := kong.New(&asked,
 		kong.Name("sim"),
 		kong.Description("Searches for interleavings that would lose work or money. Exit codes: 0 clean, 1 a rule was violated, "+
 			"2 cannot be used so, 3 the harness is not deterministic, 4 a situation or a planted bug was missed, 5 linearizability unknown."),
@@ -93,15 +101,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "sim: %v\nRun 'sim --help' for the commands and flags.\n", err)
 		return exitUsage
 	}
-	err = parsed.Run()
+	if asked.Planted != "" {
+		err = plant(asked.Planted)
+	}
+	switch {
+	case errors.Is(err, mutants.ErrNotPlanted):
+		return exitCode(runPlanted(ctx, streams{stdout, stderr}, args), stderr)
+	case err == nil:
+		err = parsed.Run()
+	}
+	return exitCode(err, stderr)
+}
+
+// exitCode says what went wrong and gives the exit code for it.
+func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return exitClean
 	}
-	fmt.Fprintln(stderr, "sim:", err)
-	if o := (outcome{}); errors.As(err, &o) {
-		return o.code
+	var exit *exec.ExitError
+	o := outcome{code: exitUsage}
+	if !errors.As(err, &o) && errors.As(err, &exit) {
+		return exit.ExitCode() // it has said so itself
 	}
-	return exitUsage
+	fmt.Fprintln(stderr, "sim:", err)
+	return o.code
 }
 
 // vars are what the help says that the code knows better.
@@ -111,6 +134,7 @@ func vars() kong.Vars {
 		"strategies":    strategyNames(),
 		"scenarios":     strings.Join(world.Small(), ", "),
 		"faults":        strings.Join(faultNames()[1:], ", "),
+		"covered_after": fmt.Sprint(oracle.CoveredAfter),
 		"default_seeds": fmt.Sprint(p["default"].seeds),
 		"ci_seeds":      fmt.Sprint(p["ci"].seeds),
 		"deep_for":      p["deep"].lasting.String(),

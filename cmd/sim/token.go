@@ -63,12 +63,18 @@ func caseOf(t sim.Token, to streams, command string) (*report.Case, error) {
 	return &report.Case{Token: t.String(), Command: command, Changed: played.Changed, Scenario: sc, Result: played.Result}, nil
 }
 
+// bugOn is the planted bug that is on, if any.
+var bugOn string
+
 // replaying is the command that plays a token again, in the way in which this one
 // was started.
 func replaying(t sim.Token) string {
 	program := os.Args[0]
-	if strings.Contains(program, "go-build") {
+	if strings.Contains(program, "go-build") || bugOn != "" {
 		program = "go run ./cmd/sim"
+	}
+	if bugOn != "" {
+		program += " --planted " + bugOn
 	}
 	return program + " replay " + t.String()
 }

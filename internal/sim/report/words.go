@@ -73,13 +73,13 @@ func Scene(s *world.Scenario) []string {
 	}
 	for n, r := range s.Runs {
 		if used.runs[n] {
-			add("Run %d applies %s to %s, maxRetryCount %d.", n, s.Templates[r.Template].ID, count(r.Files, "file"), r.MaxRetryCount)
+			add("Run %d applies %s to %s, maxRetryCount %d%s.", n, s.Templates[r.Template].ID, count(r.Files, "file"), r.MaxRetryCount, past(r))
 		}
 	}
 	for n, script := range s.Users {
 		var ops []string
 		for i := range script {
-			if op := &script[i]; !op.Dropped {
+			if op := &script[i]; !op.Dropped && !op.Filler {
 				ops = append(ops, operation(s, op))
 			}
 		}
@@ -102,7 +102,7 @@ func usedBy(s *world.Scenario) parts {
 	for _, script := range s.Users {
 		for i := range script {
 			op := &script[i]
-			if op.Dropped {
+			if op.Dropped || op.Filler {
 				continue
 			}
 			switch op.Kind {
@@ -111,12 +111,29 @@ func usedBy(s *world.Scenario) parts {
 				template(s.Runs[op.Run].Template)
 			case world.Reprice, world.Delete:
 				template(op.Template)
+			case world.Stop:
 			case world.Purchase, world.Audit:
 				p.tenants[op.Tenant] = true
 			}
 		}
 	}
 	return p
+}
+
+// past says how a run's files ended before the world begins.
+func past(r world.Run) string {
+	var attempts []string
+	for _, ends := range r.Past {
+		var files []string
+		for _, status := range ends[:min(len(ends), r.Files)] {
+			files = append(files, string(status))
+		}
+		attempts = append(attempts, strings.Join(files, ", "))
+	}
+	if len(attempts) == 0 {
+		return ""
+	}
+	return "; it was worked on before: " + strings.Join(attempts, ", then ")
 }
 
 func servers(s *world.Scenario) string {
@@ -130,7 +147,11 @@ func servers(s *world.Scenario) string {
 	if s.RecoverLate {
 		late = ", beginning when faults stop,"
 	}
-	return fmt.Sprintf("%s with %s, %s%s and %s.", count(s.Processes, "process"), count(workers, "worker"),
+	and := ""
+	if s.Renewals {
+		and = ", which renew leases"
+	}
+	return fmt.Sprintf("%s with %s, %s%s and %s.", count(s.Processes, "process"), count(workers, "worker")+and,
 		count(s.Recoverers, "recovery loop"), late, count(s.Refillers, "refill"))
 }
 
@@ -147,6 +168,8 @@ func operation(s *world.Scenario, op *world.Op) string {
 		text += fmt.Sprintf(" %s", s.Templates[op.Template].ID)
 	case world.Purchase:
 		text += fmt.Sprintf(" %d for %s", op.Amount, s.Tenants[op.Tenant].ID)
+	case world.Stop:
+		text = "stop a process"
 	case world.Audit:
 		text += fmt.Sprintf(" %s", s.Tenants[op.Tenant].ID)
 	}
