@@ -11,7 +11,7 @@ help: ## List the targets
 
 .PHONY: run
 run: ## Start a demo server on 127.0.0.1:8080 and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
-	DATABASE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= $(GO) run ./cmd/server serve --demo $(ARGS)
+	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= $(GO) run ./cmd/server serve --demo $(ARGS)
 
 .PHONY: demo
 demo: ## Play upload, failure and Continue against a real server process, and print what happens
@@ -28,6 +28,10 @@ test: postgres ## Run all tests
 .PHONY: race
 race: postgres ## Run all tests under the race detector
 	$(GO) test -race ./...
+
+.PHONY: chaos
+chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
+	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 5m ./internal/testkit/chaos -args -runs 200 -files 50 -workers 16 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
 
 .PHONY: lint
 lint: ## Run go vet and the linters

@@ -84,7 +84,7 @@ func DispatchPartly(run Run, n AttemptNumber, now time.Time) (partly Run, change
 
 // match finds the files of a job if all of them are in the wanted status under
 // the job's epoch and the run is running; else it says why the job has no effect.
-func match(run Run, job Job, rows map[int]*File, want FileStatus) ([]*File, DropReason) {
+func match(run Run, job Job, rows fileRows, want FileStatus) ([]*File, DropReason) {
 	if job.Run != run.ID || job.Tenant != run.Tenant {
 		return nil, DropRunUnknown
 	}

@@ -43,7 +43,7 @@ func Compensate(run Run, a Attempt, files []File, by Actor, now time.Time) (Comp
 	}
 	epoch := run.nextEpoch()
 	for _, before := range a.Files {
-		f := rows[before.Index]
+		f := rows.at(before.Index)
 		if f == nil {
 			return CompensatePlan{}, fmt.Errorf("file %d of run %s was not given", before.Index, run.ID)
 		}

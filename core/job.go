@@ -86,10 +86,10 @@ func FileIndexes(jobs []Job) []int {
 // filesOf finds a job's files among rows that were read for it. ok is false if
 // one is missing, or if the indexes do not ascend: a job that names a file twice
 // was not made here.
-func filesOf(j Job, rows map[int]*File) (files []*File, ok bool) {
+func filesOf(j Job, rows fileRows) (files []*File, ok bool) {
 	files = make([]*File, 0, len(j.Files))
 	for n, i := range j.Files {
-		f := rows[i]
+		f := rows.at(i)
 		if f == nil || n > 0 && i <= j.Files[n-1] {
 			return nil, false
 		}
@@ -100,11 +100,38 @@ func filesOf(j Job, rows map[int]*File) (files []*File, ok bool) {
 
 // byIndex copies rows, so that a plan never changes what it was given, and
 // makes them findable. Order is kept in the returned slice.
-func byIndex(files []File) ([]File, map[int]*File) {
-	own := slices.Clone(files)
-	rows := make(map[int]*File, len(own))
-	for i := range own {
-		rows[own[i].Index] = &own[i]
+func byIndex(files []File) ([]File, fileRows) {
+	rows := fileRows{own: slices.Clone(files)}
+	if len(rows.own) > fewFiles {
+		rows.place = make(map[int]int, len(rows.own))
+		for i := range rows.own {
+			rows.place[rows.own[i].Index] = i
+		}
 	}
-	return own, rows
+	return rows.own, rows
+}
+
+// fewFiles is up to how many files are faster looked through than looked up.
+const fewFiles = 8
+
+// fileRows finds files by their index.
+type fileRows struct {
+	own   []File
+	place map[int]int // nil if there are few
+}
+
+// at gives a file's row, or nil.
+func (r fileRows) at(index int) *File {
+	if r.place != nil {
+		if i, ok := r.place[index]; ok {
+			return &r.own[i]
+		}
+		return nil
+	}
+	for i := range r.own {
+		if r.own[i].Index == index {
+			return &r.own[i]
+		}
+	}
+	return nil
 }

@@ -1,6 +1,9 @@
 package core
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Outcome is how the execution of one file ended.
 type Outcome string
@@ -90,12 +93,19 @@ func Settle(run Run, files []File, settlements []Settlement, now time.Time) (Set
 // that it left out gets a transient failure, so that it can be continued; of two
 // answers for one file the first counts.
 func ResultsByIndex(results []FileResult) func(index int) FileResult {
-	at := make(map[int]int, len(results))
-	for i := len(results) - 1; i >= 0; i-- {
-		at[results[i].Index] = i
+	var at map[int]int // made only if it is faster than looking through
+	if len(results) > fewFiles {
+		at = make(map[int]int, len(results))
+		for i := len(results) - 1; i >= 0; i-- {
+			at[results[i].Index] = i
+		}
 	}
 	return func(index int) FileResult {
-		if i, ok := at[index]; ok {
+		if at != nil {
+			if i, ok := at[index]; ok {
+				return results[i]
+			}
+		} else if i := slices.IndexFunc(results, func(r FileResult) bool { return r.Index == index }); i >= 0 {
 			return results[i]
 		}
 		return FileResult{

@@ -23,14 +23,16 @@ type dispatch struct {
 // cancellation must not decide between work and refund.
 func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
 	ctx = context.WithoutCancel(ctx)
-	log := s.log.With("tenant", d.run.Tenant, "run", d.run.ID, "attempt", d.attempt)
+	log := func() *slog.Logger { // made only if there is something to log
+		return s.log.With("tenant", d.run.Tenant, "run", d.run.ID, "attempt", d.attempt)
+	}
 
 	enqueueErr := s.enqueue(ctx, d.jobs)
 	if enqueueErr == nil {
 		if err := s.confirm(ctx, d.run, d.attempt); err != nil {
 			// The jobs are out. Recovery will send them again, to no effect.
 			s.stats.unconfirmed.Add(1)
-			log.Warn("dispatch not confirmed, recovery will repeat it", "error", err)
+			log().Warn("dispatch not confirmed, recovery will repeat it", "error", err)
 		}
 		return d.run, nil
 	}
@@ -42,25 +44,33 @@ func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
 		// dispatches it: the tenant gets the work. The caller is told what went
 		// wrong first.
 		s.stats.compensationFailures.Add(1)
-		log.Error("enqueueing failed and so did the compensation; recovery will dispatch", "enqueue_error", enqueueErr, "error", err)
+		log().Error("enqueueing failed and so did the compensation; recovery will dispatch", "enqueue_error", enqueueErr, "error", err)
 		return d.run, enqueueFailed(d.run.ID, enqueueErr)
 	case !undone && run.Attempt == d.attempt && run.Dispatch == core.DispatchConfirmed:
-		log.Warn("enqueueing failed, but the attempt is under way; recovery sends what is missing", "enqueue_error", enqueueErr)
+		log().Warn("enqueueing failed, but the attempt is under way; recovery sends what is missing", "enqueue_error", enqueueErr)
 		return run, nil
 	case !undone: // cancelled meanwhile: what is paid for is pending and free to continue
-		log.Warn("enqueueing failed, and the run was closed meanwhile", "enqueue_error", enqueueErr)
+		log().Warn("enqueueing failed, and the run was closed meanwhile", "enqueue_error", enqueueErr)
 		return run, enqueueFailed(d.run.ID, enqueueErr)
 	default:
 		s.stats.compensated.Add(1)
-		log.Warn("enqueueing failed; the attempt was undone and refunded", "enqueue_error", enqueueErr)
+		log().Warn("enqueueing failed; the attempt was undone and refunded", "enqueue_error", enqueueErr)
 		return run, enqueueFailed(d.run.ID, enqueueErr)
 	}
+}
+
+// bounded bounds what follows a commit.
+func (s *Service) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.opts.DispatchTimeout < 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.opts.DispatchTimeout)
 }
 
 // enqueue hands jobs to the queue. Fewer taken than asked is an error: a job
 // that was silently swallowed would be waited for until recovery notices.
 func (s *Service) enqueue(ctx context.Context, jobs []core.Job) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DispatchTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	accepted, err := s.queue.Enqueue(ctx, jobs)
 	if err != nil {
@@ -75,7 +85,7 @@ func (s *Service) enqueue(ctx context.Context, jobs []core.Job) error {
 // confirm records that the attempt's jobs reached the queue. If a crash of the
 // store forgets that, recovery sends them again, to no effect.
 func (s *Service) confirm(ctx context.Context, run core.Run, n core.AttemptNumber) error {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DispatchTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	return s.store.InTx(ports.Relaxed(ctx), run.Tenant, func(tx ports.Tx) error {
 		now, err := tx.Runs().GetForUpdate(ctx, run.ID)
@@ -97,7 +107,7 @@ func (s *Service) confirm(ctx context.Context, run core.Run, n core.AttemptNumbe
 // Nothing is written to by the same attempt twice: once it is undone, the run's
 // attempt is over and Compensable says no, whoever asks.
 func (s *Service) compensate(ctx context.Context, d dispatch) (undone bool, run core.Run, err error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DispatchTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	err = s.store.InTx(ctx, d.run.Tenant, func(tx ports.Tx) error {
 		undone = false

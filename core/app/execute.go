@@ -73,7 +73,9 @@ func (s *Service) executeOnce(ctx context.Context, task ports.Task) (results []c
 	defer func() {
 		if p := recover(); p != nil {
 			s.stats.executorPanics.Add(1)
-			log().Error("executor panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if s.log.Enabled(ctx, slog.LevelError) {
+				log().Error("executor panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			}
 			results = failAll(core.FailurePanic, "the executor broke down on this job")
 		}
 	}()

@@ -20,6 +20,9 @@ func ByTenant(jobs []core.Job) [][]core.Job {
 }
 
 func groupBy[T any, K comparable](list []T, keyOf func(T) K) [][]T {
+	if oneKey(list, keyOf) {
+		return [][]T{list}
+	}
 	var groups [][]T
 	place := make(map[K]int)
 	for _, one := range list {
@@ -32,6 +35,17 @@ func groupBy[T any, K comparable](list []T, keyOf func(T) K) [][]T {
 		groups[i] = append(groups[i], one)
 	}
 	return groups
+}
+
+// oneKey reports whether there is one group, which is what small workers have and
+// needs no map.
+func oneKey[T any, K comparable](list []T, keyOf func(T) K) bool {
+	for i := 1; i < len(list); i++ {
+		if keyOf(list[i]) != keyOf(list[0]) {
+			return false
+		}
+	}
+	return len(list) > 0
 }
 
 // planner decides about the jobs of one run, whose lock is held: what is to be

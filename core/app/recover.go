@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -87,18 +88,20 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 
 	// What is committed is followed up, also while the process stops.
 	ctx = context.WithoutCancel(ctx)
-	log := s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
+	log := func() *slog.Logger { // made only if there is something to log
+		return s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
+	}
 	s.stats.expiredLeases.Add(int64(plan.Expired))
 	if plan.Closed {
 		s.stats.givenUp.Add(1)
-		log.Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
+		log().Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
 		return true, nil
 	}
 	if len(plan.Jobs) == 0 {
 		return true, nil
 	}
 	s.stats.redispatched.Add(int64(len(plan.Jobs)))
-	log.Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
+	log().Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
 	if err := s.enqueueAgain(ctx, plan.Run, plan.Jobs); err != nil {
 		return true, err
 	}
@@ -116,7 +119,7 @@ func (s *Service) enqueueAgain(ctx context.Context, run core.Run, jobs []core.Jo
 	if enqueueErr == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.opts.DispatchTimeout)
+	ctx, cancel := s.bounded(ctx)
 	defer cancel()
 	err := s.store.InTx(ctx, run.Tenant, func(tx ports.Tx) error {
 		now, err := tx.Runs().GetForUpdate(ctx, run.ID)

@@ -21,26 +21,34 @@ const refillAhead = 24 * time.Hour
 // period, and it is looked for under the tenant's lock.
 func (s *Service) Refill(ctx context.Context) error {
 	now := s.clock.Now()
-	periods := []core.Period{core.PeriodOf(now)}
-	if next := core.PeriodOf(now.Add(refillAhead)); next != periods[0] {
-		periods = append(periods, next)
+	months := []month{monthOf(core.PeriodOf(now))}
+	if next := core.PeriodOf(now.Add(refillAhead)); next != months[0].period {
+		months = append(months, monthOf(next))
 	}
 	return EachTenant(ctx, s.store, func(t core.Tenant) error {
 		if t.MonthlyAllowance == 0 {
 			return nil
 		}
-		for _, p := range periods {
-			if err := s.refill(ctx, t, p); err != nil {
-				return fmt.Errorf("refill tenant %s for %s: %w", t.ID, p, err)
+		for _, m := range months {
+			if err := s.refill(ctx, t, m); err != nil {
+				return fmt.Errorf("refill tenant %s for %s: %w", t.ID, m.period, err)
 			}
 		}
 		return nil
 	})
 }
 
-func (s *Service) refill(ctx context.Context, t core.Tenant, p core.Period) error {
+// month is a period with the key of its grant, which is the same for all tenants.
+type month struct {
+	period core.Period
+	key    core.Key
+}
+
+func monthOf(p core.Period) month { return month{p, core.AllowanceKey(p)} }
+
+func (s *Service) refill(ctx context.Context, t core.Tenant, m month) error {
 	granted := func(tx ports.Tx) (bool, error) {
-		_, err := tx.Books().Entry(ctx, core.AllowanceKey(p))
+		_, err := tx.Books().Entry(ctx, m.key)
 		if errors.Is(err, ports.ErrNotFound) {
 			return false, nil
 		}
@@ -62,7 +70,7 @@ func (s *Service) refill(ctx context.Context, t core.Tenant, p core.Period) erro
 		if already, err := granted(tx); err != nil || already {
 			return err
 		}
-		entry, err := core.NewAllowance(t.ID, core.AllowanceKey(p), p, t.MonthlyAllowance, core.System, now)
+		entry, err := core.NewAllowance(t.ID, m.key, m.period, t.MonthlyAllowance, core.System, now)
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,8 @@ type Options struct {
 	// DispatchTimeout bounds what follows the commit of an initiation or a
 	// Continue (enqueueing, then its bookkeeping or its compensation, each).
 	// The caller's own cancellation does not reach it. Default 15 s; it should
-	// be below Recovery.DispatchGrace.
+	// be below Recovery.DispatchGrace. Negative: no bound but that of the queue
+	// and the store, for simulations, in which this machine's clock decides nothing.
 	DispatchTimeout time.Duration
 	// Roll draws the jitter of in-job retries, a number in [0, 1).
 	Roll func() float64
@@ -111,8 +112,8 @@ func New(d Deps, o Options) (*Service, error) {
 	if err := errors.Join(o.Recovery.Validate(), o.Retry.Validate()); err != nil {
 		return nil, err
 	}
-	if o.MaxFiles < 1 || o.DispatchTimeout < 0 {
-		return nil, errors.New("app.New: MaxFiles must be 1 or more and DispatchTimeout positive")
+	if o.MaxFiles < 1 {
+		return nil, errors.New("app.New: MaxFiles must be 1 or more")
 	}
 	if d.Log == nil {
 		d.Log = slog.Default()

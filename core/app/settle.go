@@ -27,13 +27,10 @@ func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wai
 	if len(settlements) == 0 {
 		return nil, nil
 	}
-	byRun := map[core.RunID][]core.Settlement{}
-	for _, one := range settlements {
-		byRun[one.Job.Run] = append(byRun[one.Job.Run], one)
-	}
+	ofRun := settlementsByRun(settlements)
 	plans, leftJobs, err := onJobs(ctx, s.store, jobsOf(settlements), wait, func() planner[core.SettlePlan] {
 		return func(_ ports.Tx, run core.Run, files []core.File, _ []core.Job) (core.SettlePlan, ports.RunRows, error) {
-			p, err := core.Settle(run, files, byRun[run.ID], s.clock.Now())
+			p, err := core.Settle(run, files, ofRun(run.ID), s.clock.Now())
 			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.Changed()}, err
 		}
 	})
@@ -48,9 +45,22 @@ func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wai
 		}
 	}
 	for _, group := range ByRun(leftJobs) {
-		left = append(left, byRun[group[0].Run]...)
+		left = append(left, ofRun(group[0].Run)...)
 	}
 	return left, nil
+}
+
+// settlementsByRun finds the settlements of a run.
+func settlementsByRun(all []core.Settlement) func(core.RunID) []core.Settlement {
+	run := func(s core.Settlement) core.RunID { return s.Job.Run }
+	if oneKey(all, run) {
+		return func(core.RunID) []core.Settlement { return all }
+	}
+	byRun := make(map[core.RunID][]core.Settlement)
+	for _, one := range all {
+		byRun[run(one)] = append(byRun[run(one)], one)
+	}
+	return func(id core.RunID) []core.Settlement { return byRun[id] }
 }
 
 func jobsOf(settlements []core.Settlement) []core.Job {

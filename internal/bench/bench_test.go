@@ -23,7 +23,7 @@ var (
 	loads         = flag.String("loads", "1x10000,20x1000,1000x10", "how many groups of how many jobs")
 	workers       = flag.String("workers", "100,500", "River's MaxWorkers and Redrive's Concurrency")
 	conns         = flag.Int("conns", 10, "connections of each side")
-	queueName     = flag.String("queue", "memory", "Redrive's queue")
+	queueName     = flag.String("queue", "postgres", "Redrive's queue")
 	only          = flag.String("only", "", "river or redrive, to measure one of them")
 	riverCooldown = flag.Duration("river-cooldown", time.Millisecond, "River's FetchCooldown")
 	statements    = flag.Bool("statements", false, "show what the database spent its time on (pg_stat_statements must be installed)")
@@ -102,7 +102,6 @@ func BenchmarkBesideRiver(b *testing.B) {
 // measurement.
 func measureOne(b *testing.B, s side, l load) (f figures) {
 	b.Helper()
-	defer s.database().Close()
 	spent := newSpending(b, s.database())
 	for range b.N {
 		f = s.measure(b, l, func(stretch string, do func()) float64 {

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -15,6 +16,13 @@ import (
 var queues = map[string]func(b *testing.B, pool *pgxpool.Pool) (ports.Queue, ports.Feed){
 	"memory": func(*testing.B, *pgxpool.Pool) (ports.Queue, ports.Feed) {
 		q := memory.NewQueue()
+		return q, q
+	},
+	// The server's queue beside a database, with its options.
+	"postgres": func(b *testing.B, pool *pgxpool.Pool) (ports.Queue, ports.Feed) {
+		q, err := watermillqueue.OpenPostgres(pool, watermillqueue.Options{CommitAsync: true, Log: quiet})
+		require.NoError(b, err)
+		b.Cleanup(func() { require.NoError(b, q.Close()) })
 		return q, q
 	},
 }

@@ -41,6 +41,7 @@ func newRiver(b *testing.B, server *pgtest.Server, workers int) *riverSide {
 	config.MaxConns = int32(*conns)
 	pool, err := pgxpool.NewWithConfig(b.Context(), config)
 	require.NoError(b, err)
+	b.Cleanup(pool.Close)
 	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(b, err)
 	_, err = migrator.Migrate(b.Context(), rivermigrate.DirectionUp, nil)

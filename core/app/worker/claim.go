@@ -109,32 +109,46 @@ func (w *Worker) claimAnswered(group []*entry, a claimAnswer) {
 	for i := range a.claimed {
 		claimed[keyOf(a.claimed[i].Job)] = i
 	}
-	var dropped, waiting []*entry
-	done := make([]ports.Delivery, 0, len(group))
+	var answered, dropped, waiting []*entry
+	acks := make([]ports.Delivery, 0, len(group))
 	w.mu.Lock()
 	for _, e := range group {
 		if held[keyOf(e.job)] {
 			waiting = append(waiting, e)
 			continue
 		}
-		done = append(done, e.deliveries...)
+		answered = append(answered, e)
+		acks = append(acks, e.deliveries...)
 		e.deliveries, e.answered = nil, true
-		i, ok := claimed[keyOf(e.job)]
-		if !ok {
+		if i, ok := claimed[keyOf(e.job)]; ok {
+			e.claimed = true
+			w.start(e, a.claimed[i])
+		} else {
 			dropped = append(dropped, e)
-			continue
 		}
-		e.claimed = true
-		w.start(e, a.claimed[i])
 	}
-	w.releaseLocked(dropped)
 	w.mu.Unlock()
 	w.stats.claimed.Add(int64(len(a.claimed)))
-	w.runs.free(without(group, waiting))
+	w.runs.free(answered)
 	for _, of := range byRun(waiting) { // their runs stay in use
 		w.claiming.Go(func() { w.claimHeld(of) })
 	}
-	w.tell(w.working, done, ports.Delivery.Ack)
+	w.tell(w.working, acks, ports.Delivery.Ack)
+	w.acked(answered, dropped)
+}
+
+// acked lets go of those whose only use of their places was that the queue was not
+// told yet.
+func (w *Worker) acked(answered, over []*entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range answered {
+		e.acked = true
+		if e.over {
+			over = append(over, e)
+		}
+	}
+	w.releaseLocked(over)
 }
 
 // claimFailed tries the parts of a group, since it may have failed by one of

@@ -16,6 +16,8 @@ type entry struct {
 	deliveries []ports.Delivery // not acked; several if the queue delivered it again meanwhile
 	answered   bool             // its claim is: whatever is delivered of it now has no effect
 	claimed    bool
+	acked      bool // nothing of it is left with the queue
+	over       bool // it is done with, and only not acked yet
 	pass       pass
 	parkedTill time.Time // while it is parked
 

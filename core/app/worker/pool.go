@@ -140,15 +140,8 @@ func (p *pool) claimedJobs() []core.Job {
 	return jobs
 }
 
-// release ends the stay of jobs: their places and what they held of limits go to
-// those who wait.
-func (w *Worker) release(entries ...*entry) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.releaseLocked(entries)
-}
-
-// releaseLocked is release for a caller that holds mu.
+// releaseLocked ends the stay of jobs: their places and what they held of limits
+// go to those who wait. The caller holds mu.
 func (w *Worker) releaseLocked(entries []*entry) {
 	if len(entries) == 0 {
 		return

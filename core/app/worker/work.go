@@ -57,12 +57,20 @@ func (w *Worker) giveUp(e *entry) {
 	w.done(e)
 }
 
-// done lets go of claimed jobs.
+// done lets go of claimed jobs, once their deliveries are acked: what the queue
+// counts as ours must not be more than there are places.
 func (w *Worker) done(entries ...*entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	acked := make([]*entry, 0, len(entries))
 	for _, e := range entries {
 		e.cancel()
+		e.claimed = false
+		if e.over = !e.acked; !e.over {
+			acked = append(acked, e)
+		}
 	}
-	w.release(entries...)
+	w.releaseLocked(acked)
 }
 
 // handBackGroup gives jobs back whose provider is down. They wait in the queue,

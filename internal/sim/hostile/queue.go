@@ -63,7 +63,11 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	e.Oracle.Step = e.Sched.Steps
 	e.Oracle.Enqueuing(jobs)
 	half := len(jobs) / 2
-	switch e.fault(EnqueueFault, run) {
+	fault := e.fault(EnqueueFault, run)
+	if a := e.actor(); a != nil && fault != 0 {
+		a.undone = true
+	}
+	switch fault {
 	case EnqueueRefused:
 		return 0, errQueue
 	case EnqueueUnanswered:
@@ -92,6 +96,7 @@ func (q *Queue) send(ctx context.Context, jobs []core.Job) (int, error) {
 		q.Env.event(trace.Send, trace.NoOp, jobs[i].Tenant, jobs[i].Run, int64(jobs[i].Epoch)<<16|int64(jobs[i].Files[0]))
 		if q.Env.Tape.Recording {
 			q.Env.say(string(jobs[i].ID))
+			q.Env.carry(&jobs[i])
 		}
 	}
 	q.wake()
@@ -201,7 +206,11 @@ func (f Feed) take(limit int, skip ports.Skip) []ports.Delivery {
 		}
 		at := q.nth(nth, skip)
 		m := q.pool[at]
-		switch e.fault(MessageFault, m.job.Run) {
+		fault := e.fault(MessageFault, m.job.Run)
+		if fault != 0 {
+			e.carry(&m.job)
+		}
+		switch fault {
 		case MessageLost:
 			q.remove(at)
 			q.forget(m)
@@ -218,6 +227,7 @@ func (f Feed) take(limit int, skip ports.Skip) []ports.Delivery {
 		e.event(trace.Deliver, trace.NoOp, m.job.Tenant, m.job.Run, m.id)
 		if e.Tape.Recording {
 			e.say(string(m.job.ID))
+			e.carry(&m.job)
 		}
 		e.Oracle.Delivered(m.job)
 		got = append(got, delivery{m, m.id})

@@ -106,6 +106,9 @@ func (o *Oracle) interrupted(c *Commit, r *run, was, now *core.File, next *core.
 		if now.Redeliveries != was.Redeliveries+1 {
 			o.fail(Refinement, "recovery did not count the redelivery of file %d of run %s", now.Index, r.row.ID)
 		}
+		if now.Redeliveries > o.MaxRedeliveries {
+			o.NeedsRecovery = true // nobody else closes a run whose file it gave up on
+		}
 	default:
 		o.fail(Refinement, "file %d of run %s was taken from its worker", now.Index, r.row.ID)
 	}

@@ -11,7 +11,6 @@ type run struct {
 	attempts []attempt
 	charged  core.Split // charges less refunds, by the ledger
 	execs    [][]execution
-	touched  int
 
 	model model
 }
@@ -68,7 +67,7 @@ func (o *Oracle) newRun(row core.Run, files []core.File) *run {
 	} else {
 		r = &run{}
 	}
-	r.row, r.charged, r.touched = row, core.Split{}, 0
+	r.row, r.charged = row, core.Split{}
 	r.files = append(r.files[:0], files...)
 	r.attempts = r.attempts[:0]
 	for len(r.execs) < len(files) {
@@ -135,6 +134,10 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	r := o.newRun(*row, n.Files)
 	o.runs[row.ID] = r
 	o.list = append(o.list, r)
+	if c.Use == UseSetUp {
+		o.given(c, r)
+		return
+	}
 	template := t.template(row.Template)
 	if template == nil || len(c.Attempts) != 1 {
 		o.fail(Refinement, "run %s was initiated with %d attempts on template %q", row.ID, len(c.Attempts), row.Template)
@@ -152,6 +155,28 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	mine := r.begin(attempt{epoch: row.Epoch, price: a.Price})
 	mine.charge = o.chargeOf(c, r, 0, a.Price*core.Credits(len(n.Files)))
 	m.credits = mine.charge
+}
+
+// given is a run that a world begins with: what it has gone through is taken as it is.
+func (o *Oracle) given(c *Commit, r *run) {
+	row, m := &r.row, &r.model
+	m.status, m.size, m.jobs, m.completed, m.failed = row.Status, row.TotalJobs, row.AttemptJobs, row.CompletedJobs, row.FailedJobs
+	m.credits = core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}
+	for i := range c.Attempts {
+		if a := &c.Attempts[i]; a.Run == row.ID {
+			r.begin(attempt{epoch: a.Epoch, price: a.Price, charge: a.Charge.Amount, claimed: true, enqueued: true, closes: 1})
+		}
+	}
+	for i := range r.files {
+		f := &r.files[i]
+		now := file{status: f.Status, retries: f.RetryAttempt, epoch: f.Epoch, paidBy: f.PaidBy}
+		if f.Status == core.FilePending {
+			now.owed = r.attempts[f.PaidBy].price > 0
+		} else {
+			now.recorded = f.Epoch
+		}
+		m.files = append(m.files, now)
+	}
 }
 
 // priced checks that an attempt's price is one that the template had meanwhile.
@@ -185,38 +210,31 @@ func (o *Oracle) chargeOf(c *Commit, r *run, n core.AttemptNumber, total core.Cr
 	return split
 }
 
-// changed takes what a transaction wrote of runs that were there before through
+// changed takes what a transaction wrote of a run that was there before through
 // the model.
-func (o *Oracle) changed(t *tenant, c *Commit) {
-	o.eachTouched(c, func(r *run) {
-		for i := range c.Inserted {
-			if c.Inserted[i].Run.ID == r.row.ID {
-				return
-			}
+func (o *Oracle) changed(t *tenant, c *Commit, r *run) {
+	next := r.row
+	for i := range c.Runs {
+		if c.Runs[i].ID == r.row.ID {
+			next = c.Runs[i]
 		}
-		next := r.row
-		for i := range c.Runs {
-			if c.Runs[i].ID == r.row.ID {
-				next = c.Runs[i]
-			}
+	}
+	switch added, marked := o.recordsOf(c, r); {
+	case added != nil && marked != nil:
+		o.fail(Refinement, "run %s: an attempt was begun and undone in one transaction", r.row.ID)
+	case added != nil:
+		o.continued(t, c, r, added, &next)
+	case marked != nil:
+		o.compensated(c, r, marked, &next)
+	default:
+		o.moved(c, r, &next)
+	}
+	r.row = next
+	for i := range c.Files {
+		if w := &c.Files[i]; w.Run == r.row.ID && w.File.Index < len(r.files) {
+			r.files[w.File.Index] = w.File
 		}
-		switch added, marked := o.recordsOf(c, r); {
-		case added != nil && marked != nil:
-			o.fail(Refinement, "run %s: an attempt was begun and undone in one transaction", r.row.ID)
-		case added != nil:
-			o.continued(t, c, r, added, &next)
-		case marked != nil:
-			o.compensated(c, r, marked, &next)
-		default:
-			o.moved(c, r, &next)
-		}
-		r.row = next
-		for i := range c.Files {
-			if w := &c.Files[i]; w.Run == r.row.ID && w.File.Index < len(r.files) {
-				r.files[w.File.Index] = w.File
-			}
-		}
-	})
+	}
 }
 
 func (o *Oracle) recordsOf(c *Commit, r *run) (added *core.Attempt, marked *Mark) {

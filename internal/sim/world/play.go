@@ -109,6 +109,7 @@ func (w *World) crash(p int) {
 		a.died()
 		w.start(sched.ActorID(id), true)
 	}
+	w.processes[p].held, w.processes[p].idle = w.processes[p].held[:0], false
 	w.queue.Died(p)
 	w.env.Event(trace.Restart, trace.NoActor, "", "", int64(p), "")
 }
@@ -133,7 +134,8 @@ func (w *World) heal() {
 // withRecovery ends the attempt to do without recovery.
 func (w *World) withRecovery(why string) {
 	w.paused = false
-	if run, open := w.oracle.Open(); open {
+	// A pass of recovery that was under way may have given something up meanwhile.
+	if run, open := w.oracle.Open(); open && !w.oracle.NeedsRecovery {
 		w.oracle.Fail(oracle.I11, "run %s stays RUNNING although nothing happened that only recovery makes good: %s", run, why)
 	}
 	w.startRecovery()

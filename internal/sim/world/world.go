@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
@@ -35,9 +36,11 @@ type Result struct {
 	Steps      int
 	Hash       uint64 // of everything that happened
 	Deviations []sched.Deviation
+	DeviatedAt []int // the step at which each deviation showed, if events are recorded
 	Situations oracle.Situations
 	Events     []trace.Event // if recorded
-	Actors     []string      // their names, by ActorID
+	Actors     []string      // their names, by ActorID, if events are recorded
+	Processes  []int         // that they run in, by ActorID; -1 for users
 }
 
 // World plays scenarios one after the other. It belongs to one goroutine.
@@ -51,10 +54,13 @@ type World struct {
 	queue  *hostile.Queue
 	files  *hostile.Files
 
+	executor *hostile.Executor
+
 	sc        *Scenario
 	options   Options
 	processes []process
 	actors    []actor
+	bodies    [sched.MaxActors]func()
 	slots     []slot
 	refillers sched.Set
 	healing   bool
@@ -70,6 +76,11 @@ type World struct {
 type process struct {
 	svc  *app.Service
 	feed hostile.Feed
+
+	held     []*heldJob // what its workers execute, if leases are renewed beside
+	renewer  sched.ActorID
+	idle     bool  // the renewer waits for something to be held
+	failures int64 // compensations that failed, of all worlds so far
 }
 
 // slot is a run of the scenario, once it is initiated.
@@ -92,8 +103,6 @@ const (
 	refillEvery  = 6 * time.Hour
 	restartAfter = 3 * time.Second
 	faultPause   = time.Second
-	// forever: a deadline on the machine's own clock must never decide anything.
-	forever = 10000 * time.Hour
 )
 
 // processes is the most that a scenario can have.
@@ -109,20 +118,28 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
 	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
 	w.queue = &hostile.Queue{Env: w.env}
-	w.files = &hostile.Files{Env: w.env}
+	files := memory.NewFiles()
+	for _, tenant := range tenantIDs {
+		for _, content := range contents {
+			if _, err := files.Put(context.Background(), tenant, strings.NewReader(content)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	w.files = &hostile.Files{Env: w.env, Inner: files}
 	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
 	w.oracle.Closed = w.runClosed
-	executor := &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
 			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
-			Executor: wrapped(wrap.Executor, ports.Executor(executor)), Files: w.files,
+			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
 		}, app.Options{
 			Recovery:        recovery,
 			Retry:           core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute},
-			DispatchTimeout: forever,
+			DispatchTimeout: -1, // a deadline on this machine's clock must never decide anything
 			Roll:            func() float64 { return 0.5 },
 		})
 		if err != nil {
@@ -154,10 +171,23 @@ func (w *World) Run(sc *Scenario, c sched.Chooser, o Options) (Result, error) {
 	}
 	r.Hash, r.Events = w.tape.Hash(), w.tape.Events
 	w.oracle.Situations(&r.Situations)
-	for i := range w.actors {
-		r.Actors = append(r.Actors, w.actors[i].name)
+	if o.Record {
+		w.cast(&r)
 	}
 	return r, nil
+}
+
+// cast says who the actors are, and when they did not do as they do by default.
+func (w *World) cast(r *Result) {
+	r.DeviatedAt = append(r.DeviatedAt, w.sched.DeviatedAt()...)
+	for i := range w.actors {
+		a := &w.actors[i]
+		process := a.process
+		if a.kind == user {
+			process = -1 // a user asks now this process and now that one
+		}
+		r.Actors, r.Processes = append(r.Actors, a.name), append(r.Processes, process)
+	}
 }
 
 func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
@@ -178,8 +208,12 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	}
 	w.env.Reset()
 	w.memory.Reset()
-	w.files.Inner = memory.NewFiles()
 	w.queue.Reset(memory.NewQueue())
+	w.executor.Reads = sc.Reads
+	for i := range w.processes {
+		p := &w.processes[i]
+		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
+	}
 	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
 	if err := w.setUp(context.Background()); err != nil {
 		return fmt.Errorf("set up: %w", err)
@@ -206,6 +240,7 @@ func (w *World) setUp(ctx context.Context) error {
 			return err
 		}
 	}
+	w.oracle.Begin()
 	return nil
 }
 
@@ -215,26 +250,22 @@ func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
 		return err
 	}
 	for i := range w.sc.Templates {
-		spec := &w.sc.Templates[i]
-		if spec.Tenant != n {
+		if w.sc.Templates[i].Tenant != n {
 			continue
 		}
-		err := tx.Templates().Insert(ctx, core.Template{
-			ID: spec.ID, Tenant: t.ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
-			Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
-		})
-		if err != nil {
+		if err := tx.Templates().Insert(ctx, w.template(i)); err != nil {
 			return err
 		}
 	}
 	period := core.PeriodOf(now)
-	if _, err := tx.Ledger().BalanceForUpdate(ctx, period); err != nil {
+	balance, err := tx.Ledger().BalanceForUpdate(ctx, period)
+	if err != nil {
 		return err
 	}
 	var grants [2]core.Entry
 	entries := grants[:0]
-	if t.Purchased > 0 {
-		e, err := core.NewPurchase(t.ID, "client/set-up", t.Purchased, core.System, now)
+	if bought := t.Purchased + w.sc.cost(n); bought > 0 {
+		e, err := core.NewPurchase(t.ID, "client/set-up", bought, core.System, now)
 		if err != nil {
 			return err
 		}
@@ -251,8 +282,20 @@ func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
 		if _, err := tx.Ledger().Post(ctx, e); err != nil {
 			return err
 		}
+		if balance, err = balance.Apply(e); err != nil {
+			return err
+		}
 	}
-	return nil
+	return w.past(ctx, tx, n, balance)
+}
+
+// template is a template as the world begins with it.
+func (w *World) template(n int) core.Template {
+	spec, now := &w.sc.Templates[n], w.sc.Start
+	return core.Template{
+		ID: spec.ID, Tenant: w.sc.Tenants[spec.Tenant].ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
+		Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
+	}
 }
 
 // outcome is what the scenario has for an execution of a file: it depends on

@@ -1,0 +1,102 @@
+package watermillqueue
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// parcel is what a message carries for one job, and who is told of its end.
+type parcel struct {
+	job       *core.Job // if it was not bytes
+	messageID string
+	payload   []byte
+	metadata  message.Metadata
+	lane      int
+	origin    string // topic or table
+	holder    holder
+	tag       any // the holder's own
+}
+
+// open reads the job; its errors are *unreadable.
+func (p *parcel) open() (core.Job, error) {
+	if p.job != nil {
+		return *p.job, nil
+	}
+	return decodeJob(p.payload)
+}
+
+// holder keeps a job until it is answered.
+type holder interface {
+	settle(p *parcel, a answer) error
+	// bury makes a dead letter of it.
+	bury(ctx context.Context, p *parcel, l DeadLetter) error
+}
+
+// answer is what becomes of a job that was delivered.
+type answer int32
+
+const (
+	unanswered answer = iota
+	acked             // over
+	nacked            // deliver it again, after a moment
+	released          // deliver it again, at once: nobody has looked at it
+)
+
+// delivery is a job on its way to a worker or in its hands.
+type delivery struct {
+	job core.Job
+	parcel
+	inbox   *inbox
+	arrived time.Time // guarded by inbox.mu
+	state   atomic.Int32
+}
+
+var _ ports.Delivery = (*delivery)(nil)
+
+func (d *delivery) Job() core.Job {
+	job := d.job
+	job.Files = slices.Clone(job.Files)
+	return job
+}
+
+func (d *delivery) Ack(context.Context) error { return d.answer(acked) }
+
+func (d *delivery) Nack(context.Context) error { return d.answer(nacked) }
+
+// answer settles the delivery, the first time.
+func (d *delivery) answer(a answer) error {
+	if !d.state.CompareAndSwap(int32(unanswered), int32(a)) {
+		if answer(d.state.Load()) == released {
+			return ports.ErrClosed // it was given back by Close
+		}
+		return nil
+	}
+	d.inbox.forget(d)
+	return d.holder.settle(&d.parcel, a)
+}
+
+// CorrelationID gives the correlation ID that a delivery of this package came
+// with; empty for any other.
+func CorrelationID(d ports.Delivery) string {
+	own, ok := d.(*delivery)
+	if !ok {
+		return ""
+	}
+	return own.metadata.Get(middleware.CorrelationIDMetadataKey)
+}
+
+type correlationKey struct{}
+
+// WithCorrelationID lets jobs that are enqueued under ctx carry this ID, which
+// logs show on the other side. Without one Enqueue makes one up.
+func WithCorrelationID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, correlationKey{}, id)
+}

@@ -1,0 +1,212 @@
+package chaos
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/storetest"
+)
+
+// With go test -args. The defaults are the short version.
+var (
+	seed      = flag.Uint64("seed", 0, "what the users and the provider do and who is killed; 0: one is made up")
+	runs      = flag.Int("runs", 16, "runs that users start")
+	files     = flag.Int("files", 8, "files of each")
+	servers   = flag.Int("servers", 3, "server processes")
+	killEvery = flag.Duration("kill-every", 500*time.Millisecond, "how often one of them is killed")
+	faults    = flag.Duration("faults", 8*time.Second, "how long there are faults and users, at most")
+	settle    = flag.Duration("settle", 40*time.Second, "how long everything may take to close when the faults have stopped")
+	workers   = flag.Int("workers", 4, "jobs that a server executes at once")
+	flags     = flag.String("server-flags", "", "further flags of the servers, separated by spaces; {database} is the database's URL")
+	variables = flag.String("server-env", "", "further variables of the servers' environment, the same way")
+)
+
+// recovery is what the servers are given so that a test need not wait for what an
+// operator can wait for.
+var recovery = []string{
+	"--lease=2s", "--recover-every=500ms", "--dispatch-grace=2s", "--redispatch-after=2s", "--redeliveries=3", "--db-max-conns=10",
+}
+
+// lookEvery is how often the invariants are looked at while there are faults.
+const lookEvery = 5 * time.Second
+
+func TestChaos(t *testing.T) {
+	if *seed == 0 {
+		*seed = rand.Uint64N(1_000_000)
+	}
+	began := time.Now()
+	folder, err := os.MkdirTemp("", "redrive-chaos-")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d; what the servers wrote is in %s", *seed, folder)
+			return
+		}
+		require.NoError(t, os.RemoveAll(folder))
+	})
+	database := pgtest.New(t).URL
+	pool, err := postgres.Connect(t.Context(), postgres.Config{URL: database})
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store, err := postgres.New(pool, postgres.Config{})
+	require.NoError(t, err)
+	setUp(t, store, *runs, *files)
+	installAudit(t, pool)
+
+	asked := newProvider(*seed)
+	llm := fakellm.New(asked.decide)
+	base, err := llm.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, llm.Close()) })
+
+	fill := strings.NewReplacer("{database}", database)
+	env := environment(append(strings.Fields(fill.Replace(*variables)),
+		"DATABASE_URL="+database, "REDRIVE_JWT_SECRET="+secret, "REDRIVE_FILES="+filepath.Join(folder, "files"), "REDRIVE_MIGRATE=false",
+		"LLM_BASE_URL="+base, "LLM_MODEL=fake", "LLM_TIMEOUT=10s", "REDRIVE_LOG_LEVEL=debug")...)
+	program := binary{path: build(t, folder), env: env, logs: folder}
+	arguments := append(slices.Clone(recovery), fmt.Sprintf("--workers=%d", *workers))
+	running := newCluster(t, *servers, program, append(arguments, strings.Fields(fill.Replace(*flags))...))
+	require.NoError(t, running.ready(t.Context()))
+
+	ctx, cancel := context.WithTimeout(t.Context(), *faults+*settle)
+	defer cancel()
+	people := newUsers(t, running, *seed, *files)
+	happened, wrong := play(ctx, t, running, people, store)
+
+	await := time.Now()
+	stillRunning := awaitClosed(ctx, t, pool)
+	happened.settled = time.Since(await)
+
+	found, err := audit(t.Context(), pool)
+	require.NoError(t, err)
+	wrong = append(wrong, found...)
+	found, err = people.compare(t.Context(), pool)
+	require.NoError(t, err)
+	wrong = append(wrong, found...)
+	found, err = storetest.Violations(t.Context(), store, tenants...)
+	require.NoError(t, err)
+	wrong = append(wrong, found...)
+	check := exec.Command(program.path, "ledger", "check")
+	check.Env = env
+	books, err := check.CombinedOutput()
+	if err != nil {
+		wrong = append(wrong, fmt.Sprintf("server ledger check: %v\n%s", err, books))
+	}
+	executed, found, err := asked.executions(t.Context(), pool)
+	require.NoError(t, err)
+	wrong = append(wrong, found...)
+
+	happened.report(t, people, pool, executed, books)
+	t.Logf("%d things are wrong; %v in all", len(wrong), time.Since(began).Round(time.Millisecond))
+	const most = 30
+	for _, w := range wrong[:min(most, len(wrong))] {
+		t.Error(w)
+	}
+	require.Empty(t, len(wrong)-min(most, len(wrong)), "and more")
+	require.Zero(t, stillRunning, "I11: runs that did not close within %v after the faults stopped", *settle)
+	require.Equal(t, *runs, len(people.runs), "not all users got a run")
+	require.Positive(t, happened.kills, "nobody was killed: this showed nothing")
+}
+
+// events are what happened.
+type events struct {
+	kills   int
+	looks   int
+	faulty  time.Duration // how long there were faults
+	settled time.Duration // how long it then took to close everything
+}
+
+// play lets users and faults go on until few users have anything left to do or
+// the time of faults is over, with a look at the invariants now and then.
+func play(ctx context.Context, t *testing.T, running cluster, people *users, store *postgres.Store) (e events, wrong []string) {
+	t.Helper()
+	began := time.Now()
+	busy, calm := context.WithTimeout(ctx, *faults)
+	defer calm()
+	killed := make(chan error, 1)
+	go func() {
+		var err error
+		e.kills, err = running.torment(busy, *killEvery, rand.New(rand.NewPCG(*seed, 1)))
+		killed <- err
+	}()
+	looked := make(chan error, 1)
+	go func() {
+		for sleep(busy, lookEvery) == nil {
+			found, err := storetest.Violations(ctx, store, tenants...)
+			if err != nil {
+				looked <- err
+				return
+			}
+			e.looks++
+			for _, w := range found {
+				wrong = append(wrong, fmt.Sprintf("after %v: %s", time.Since(began).Round(time.Millisecond), w))
+			}
+		}
+		looked <- nil
+	}()
+	people.work(busy, ctx, calm, *runs)
+	calm()
+	require.NoError(t, <-killed)
+	require.NoError(t, <-looked)
+	e.faulty = time.Since(began)
+	require.NoError(t, running.ready(ctx))
+	require.NoError(t, running.failures())
+	return e, wrong
+}
+
+// awaitClosed waits until no run is running, and says how many still are when
+// ctx ends.
+func awaitClosed(ctx context.Context, t *testing.T, pool *pgxpool.Pool) (left int) {
+	t.Helper()
+	for {
+		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM runs WHERE status = 'RUNNING'`).Scan(&left))
+		if left == 0 || sleep(ctx, 50*time.Millisecond) != nil {
+			return left
+		}
+	}
+}
+
+func (e events) report(t *testing.T, people *users, pool *pgxpool.Pool, x executions, books []byte) {
+	t.Helper()
+	lines, err := texts(t.Context(), pool, `
+SELECT format('runs: %s', string_agg(format('%s %s', n, status), ', ' ORDER BY status)) FROM (SELECT count(*) n, status FROM runs GROUP BY status) x
+UNION ALL
+SELECT format('files: %s', string_agg(format('%s %s', n, status), ', ' ORDER BY status)) FROM (SELECT count(*) n, status FROM files GROUP BY status) x
+UNION ALL
+SELECT format('results recorded: %s, most for a file: %s; claims given up to another worker: %s',
+       sum(n), max(n), (SELECT count(*) FROM chaos_files WHERE was = 'processing' AND became = 'pending'))
+  FROM (SELECT count(*) n FROM chaos_files WHERE `+isResult+` GROUP BY tenant_id, run_id, index) x
+UNION ALL
+SELECT format('credits: %s charged, %s refunded; attempts: %s, of them undone: %s',
+       coalesce(sum(monthly + purchased) FILTER (WHERE kind = 'charge'), 0), coalesce(sum(monthly + purchased) FILTER (WHERE kind = 'refund'), 0),
+       (SELECT count(*) FROM attempts), (SELECT count(*) FROM attempts WHERE compensated_at IS NOT NULL)) FROM ledger`)
+	require.NoError(t, err)
+	c := people.counts
+	t.Logf(`seed %d: %d runs × %d files, %d servers, a kill every %v
+faults: %d kills in %v; then everything closed in %v; invariants looked at %d times meanwhile
+users: %d requests, of them %d repeats for want of an answer and %d after one; %d runs started, %d Continues accepted, %d lost to another, %d refused, %d cancels; %d unavailable, %d unknown outcomes
+%s
+provider: %d requests for %d (file, epoch), %d of them asked for more than once; %d results given, %d of them for nothing, %d given twice
+ledger check:
+%s`,
+		*seed, *runs, *files, len(people.cluster), *killEvery,
+		e.kills, e.faulty.Round(time.Millisecond), e.settled.Round(time.Millisecond), e.looks,
+		c.requests.Load(), c.repeats.Load(), c.again.Load(), c.initiated.Load(), c.continued.Load(), c.lost.Load(), c.refused.Load(), c.cancelled.Load(), c.unavailable.Load(), c.outcomeUnknown.Load(),
+		strings.Join(lines, "\n"),
+		x.requests, x.epochs, x.repeated, x.completed, x.thrown, x.twice, books)
+}
