@@ -2,11 +2,11 @@ package sim_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/internal/sim"
-	"github.com/redrive/redrive/internal/sim/history"
 )
 
 // What users are answered is linearizable in the code as it is.
@@ -38,13 +38,12 @@ func TestLinearizeFindsPlanted(t *testing.T) {
 			continue
 		}
 		c := sim.LinearizeConfig{Config: sim.DefaultConfig()}
-		c.Seeds, c.Wrap = 300, p.wrap()
+		c.Seeds, c.Wrap, c.Limit = 300, p.wrap(), time.Second
 		r, err := sim.Linearize(t.Context(), c)
 		require.NoError(t, err)
-		require.Zero(t, r.Unknown)
 		require.NotZero(t, r.Illegal, p.name)
-		require.Len(t, r.Found, int(r.Illegal)) //nolint:gosec // a count
-		require.Equal(t, history.Illegal, r.Found[0].Verdict)
+		require.Len(t, r.Found, int(r.Illegal+r.Unknown)) //nolint:gosec // a count
+		require.NotEmpty(t, r.Found[0].Text)
 		illegal[p.name] = r.Illegal
 	}
 	require.Len(t, illegal, 3)

@@ -195,7 +195,7 @@ func (s *shrinker) fewerDeviations() error {
 const (
 	fewDeviations = 3    // what few looks for
 	fewTries      = 600  // worlds that it plays for each number of deviations
-	exchangeTries = 2000 // worlds that exchange plays
+	exchangeTries = 1000 // worlds that exchange plays
 )
 
 // few looks for up to three deviations that suffice, because delta debugging ends

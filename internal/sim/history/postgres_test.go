@@ -192,7 +192,7 @@ func (in *installation) use(ctx context.Context, client int) {
 				p, err := in.clients.PreviewRetry(ctx, who, run)
 				return history.Answer{Balance: p.Balance, Refusal: p.Refusal, Err: err}
 			})
-		case history.Undo, history.Grant, history.Move:
+		case history.Undo, history.Grant, history.Move, history.Given:
 		}
 	}
 }
