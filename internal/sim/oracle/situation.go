@@ -111,6 +111,22 @@ func (s Situation) String() string { return situationNames[s] }
 // Situations counts worlds by the situations that they met.
 type Situations [SituationCount]int64
 
+// Missing lists the situations that no world met. A campaign over default worlds
+// that is long enough (CoveredAfter) must have met all of them.
+func (s *Situations) Missing() []Situation {
+	var missing []Situation
+	for i, n := range s {
+		if n == 0 {
+			missing = append(missing, Situation(i))
+		}
+	}
+	return missing
+}
+
+// CoveredAfter is after how many default worlds, with all faults and strategies, no
+// situation may be missing: several times what the rarest needs.
+const CoveredAfter = 5000
+
 // Add adds another count.
 func (s *Situations) Add(o *Situations) {
 	for i, n := range o {
