@@ -56,6 +56,9 @@ type World struct {
 
 	executor *hostile.Executor
 
+	recovery     core.RecoveryPolicy
+	recoverEvery time.Duration
+
 	sc        *Scenario
 	options   Options
 	processes []process
@@ -91,8 +94,8 @@ type slot struct {
 	waiting sched.Set
 }
 
-// recovery is the policy of all processes: short distances, so that a world needs
-// few steps to get over them.
+// recovery is the policy of all processes, unless Wrap has another one: short
+// distances, so that a world needs few steps to get over them.
 var recovery = core.RecoveryPolicy{
 	DispatchGrace: 20 * time.Second, RedispatchAfter: 90 * time.Second, MaxRedispatchAfter: 6 * time.Minute,
 	Lease: time.Minute, MaxRedeliveries: 1,
@@ -114,7 +117,10 @@ func New() (*World, error) { return NewWith(Wrap{}) }
 // NewWith makes a World whose use cases get wrapped ports.
 func NewWith(wrap Wrap) (*World, error) {
 	w := &World{sched: sched.New(), oracle: oracle.New()}
-	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: recovery.Lease}
+	options := wrap.options()
+	w.recovery = options.Recovery
+	w.recoverEvery = max(recoverEvery, w.recovery.MaxRedispatchAfter/6)
+	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: w.recovery.Lease}
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
 	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
 	w.queue = &hostile.Queue{Env: w.env}
@@ -127,7 +133,7 @@ func NewWith(wrap Wrap) (*World, error) {
 		}
 	}
 	w.files = &hostile.Files{Env: w.env, Inner: files}
-	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
+	w.oracle.MaxRedeliveries = w.recovery.MaxRedeliveries
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
 	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
@@ -137,12 +143,7 @@ func NewWith(wrap Wrap) (*World, error) {
 			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
-		}, app.Options{
-			Recovery:        recovery,
-			Retry:           core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute},
-			DispatchTimeout: -1, // a deadline on this machine's clock must never decide anything
-			Roll:            func() float64 { return 0.5 },
-		})
+		}, options)
 		if err != nil {
 			return nil, err
 		}
