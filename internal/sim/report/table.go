@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -15,6 +16,7 @@ const (
 	tableWidth = 180
 	narrowest  = 18
 	widest     = 34
+	longest    = 400 // rows
 )
 
 // Upto limits a table to the rows up to a step; All is no limit.
@@ -37,6 +39,7 @@ func Table(to io.Writer, r *world.Result, upto int) {
 		}
 	}
 	t.cells(upto)
+	t.fold()
 	t.write(to)
 	var idle []string
 	for actor, name := range r.Actors {
@@ -86,6 +89,17 @@ func (t *table) cells(upto int) {
 		}
 		t.lines = append(t.lines, l)
 	}
+}
+
+// fold leaves out the middle of a trace that nobody would read: a world that never
+// heals goes round for thousands of steps.
+func (t *table) fold() {
+	if len(t.lines) <= longest {
+		return
+	}
+	out := len(t.lines) - longest
+	note := line{column: -1, text: []string{fmt.Sprintf("%d rows are left out here; the HTML page has them", out)}}
+	t.lines = slices.Concat(t.lines[:longest/2], []line{note}, t.lines[longest/2+out:])
 }
 
 // cell is a row's text with a sign before what is more than a call.
