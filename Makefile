@@ -21,12 +21,16 @@ demo: ## Play upload, failure and Continue against a real server process, and pr
 postgres: ## Find the Postgres binaries that the tests start, or install them
 	@internal/testkit/pgtest/install.sh
 
+.PHONY: browser
+browser: ## Find the Chromium that the tests of pages start, or install it
+	@internal/testkit/browser/install.sh
+
 .PHONY: test
-test: postgres ## Run all tests
+test: postgres browser ## Run all tests
 	$(GO) test ./...
 
 .PHONY: race
-race: postgres ## Run all tests under the race detector
+race: postgres browser ## Run all tests under the race detector
 	$(GO) test -race ./...
 
 .PHONY: chaos
