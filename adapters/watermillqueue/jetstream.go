@@ -118,6 +118,11 @@ func (b *jetStream) start() (*Queue, error) {
 			return nil, fmt.Errorf("watermillqueue: stream %s: %w", c.Name, err)
 		}
 	}
+	for _, topic := range b.topics {
+		if err := b.addConsumer(topic); err != nil {
+			return nil, fmt.Errorf("watermillqueue: consumer of %s: %w", topic, err)
+		}
+	}
 	js := wnats.JetStreamConfig{
 		TrackMsgId: true, DurablePrefix: "redrive",
 		DurableCalculator: func(_, topic string) string { return durable(topic) },
@@ -143,6 +148,22 @@ func (b *jetStream) start() (*Queue, error) {
 // durable names the consumer of a lane, which all servers share.
 func durable(topic string) string {
 	return strings.ReplaceAll(topic, laneSeparator, "-") + durableSuffix
+}
+
+// addConsumer makes the consumer of a lane, or changes it to our options. If the
+// subscription made it, the first server that stops would remove it, with what
+// others have in hand.
+func (b *jetStream) addConsumer(topic string) error {
+	c := &nats.ConsumerConfig{
+		Durable: durable(topic), DeliverGroup: durable(topic), DeliverSubject: "deliver-" + durable(topic), FilterSubject: topic,
+		AckPolicy: nats.AckExplicitPolicy, AckWait: b.opts.Lease, MaxAckPending: b.opts.Prefetch,
+		DeliverPolicy: nats.DeliverAllPolicy, Replicas: b.opts.Replicas,
+	}
+	_, err := b.js.AddConsumer(b.opts.Topic, c)
+	if errors.Is(err, nats.ErrConsumerNameAlreadyInUse) {
+		_, err = b.js.UpdateConsumer(b.opts.Topic, c)
+	}
+	return err
 }
 
 // subjects gives the servers of a lane one queue group.

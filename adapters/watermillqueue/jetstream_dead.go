@@ -38,7 +38,7 @@ func (d *streamDead) List(ctx context.Context, limit int) ([]DeadLetter, error) 
 		return nil, fmt.Errorf("list dead letters: %w", err)
 	}
 	var letters []DeadLetter
-	for seq := info.State.FirstSeq; seq <= info.State.LastSeq && len(letters) < limit; seq++ {
+	for seq := max(info.State.FirstSeq, 1); seq <= info.State.LastSeq && len(letters) < limit; seq++ {
 		l, err := d.get(ctx, seq)
 		if errors.Is(err, nats.ErrMsgNotFound) {
 			continue // requeued
