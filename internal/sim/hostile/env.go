@@ -34,6 +34,7 @@ type actorState struct {
 	use       oracle.Use
 	inTx      bool
 	committed bool // something was committed, and its follow-up is not done yet
+	undone    bool // the queue did not take everything
 	atomic    int  // above 0: inside a snapshot, which cannot be interrupted
 	seenMin   time.Time
 	seenMax   time.Time
@@ -49,16 +50,20 @@ func (e *Env) Reset() {
 // Enter says which use case the running actor is in.
 func (e *Env) Enter(use oracle.Use) {
 	if a := e.actor(); a != nil {
-		a.use, a.committed = use, false
+		a.use, a.committed, a.undone = use, false, false
 	}
 }
+
+// EnqueueFailed reports whether the queue did not take everything that the use case
+// of an actor enqueued.
+func (e *Env) EnqueueFailed(id sched.ActorID) bool { return e.actors[id].undone }
 
 // Died forgets what the ports knew of an actor whose process died, and says where
 // it was.
 func (e *Env) Died(id sched.ActorID) (inTx, committed bool) {
 	a := &e.actors[id]
 	inTx, committed = a.inTx, a.committed
-	a.use, a.inTx, a.committed, a.atomic = oracle.UseOther, false, false, 0
+	a.use, a.inTx, a.committed, a.undone, a.atomic = oracle.UseOther, false, false, false, 0
 	return inTx, committed
 }
 

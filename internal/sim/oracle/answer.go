@@ -27,8 +27,8 @@ type Answer struct {
 // Answered is told of every answer that a user gets. It gives the refusal's code,
 // empty for a success; definite is false if the answer leaves open what happened.
 func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
-	var refusal *core.Error
-	if a.Err != nil && !errors.As(a.Err, &refusal) {
+	refusal, refused := errors.AsType[*core.Error](a.Err)
+	if a.Err != nil && !refused {
 		return "", false // a fault
 	}
 	if refusal != nil {
@@ -39,6 +39,13 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 	}
 	if a.Key != "" && code != core.CodeIdempotencyKeyReused && code != core.CodeWrongTenant {
 		o.repeated(a, code)
+	}
+	switch code {
+	case core.CodeIdempotencyKeyReused:
+		o.met(KeyReused)
+	case core.CodeWrongTenant:
+		o.met(RefusedForeigner)
+	default:
 	}
 	if a.Use == UseContinue {
 		o.answeredContinue(a, code)

@@ -203,6 +203,9 @@ func (o *Oracle) Open() (core.RunID, bool) {
 func (o *Oracle) Executed(job core.Job, index int, outcome core.Outcome) {
 	if r := o.runs[job.Run]; r != nil && index < len(r.execs) {
 		r.execs[index] = append(r.execs[index], execution{job.Epoch, outcome})
+		if r.files[index].Epoch != job.Epoch {
+			o.met(LateResultDropped)
+		}
 	}
 }
 
