@@ -39,6 +39,7 @@ type actorState struct {
 	seenMin   time.Time
 	seenMax   time.Time
 	ids       int
+	failed    bool // something that it called was made to fail
 }
 
 // Reset begins a new world.
@@ -50,7 +51,7 @@ func (e *Env) Reset() {
 // Enter says which use case the running actor is in.
 func (e *Env) Enter(use oracle.Use) {
 	if a := e.actor(); a != nil {
-		a.use, a.committed, a.undone = use, false, false
+		a.use, a.committed, a.undone, a.failed = use, false, false, false
 	}
 }
 
@@ -128,6 +129,7 @@ func (e *Env) fault(k sched.Kind, run core.RunID) int {
 	v := e.Sched.Pick(k, Alternatives[k])
 	if v != 0 {
 		e.faulted(k, v, run)
+		e.actor().failed = true
 	}
 	return v
 }
@@ -141,6 +143,10 @@ func (e *Env) faulted(k sched.Kind, v int, run core.RunID) {
 		e.Oracle.NeedsRecovery = true
 	}
 }
+
+// Failed reports whether something was made to fail that the running actor called
+// since it entered its use case.
+func (e *Env) Failed() bool { return e.actor().failed }
 
 // onlyRecoveryHeals reports whether a fault can leave a run open that nobody but
 // recovery will ever close.

@@ -32,7 +32,7 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 	e.step(trace.Execute, task.Job.Tenant, task.Job.Run)
 	all := func(o core.Outcome) {
 		for i := range task.Files {
-			e.Oracle.Executed(task.Job, task.Files[i].Index, o)
+			e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, task.Files[i].Index, task.Try, o)
 		}
 	}
 	switch e.fault(ExecuteFault, task.Job.Run) {
@@ -61,7 +61,7 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 		} else {
 			r.Failure = core.Failure{Code: "simulated", Message: "the scenario says so"}
 		}
-		e.Oracle.Executed(task.Job, f.Index, r.Outcome)
+		e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, f.Index, task.Try, r.Outcome)
 		results[i] = r
 	}
 	return results, nil

@@ -66,6 +66,7 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	fault := e.fault(EnqueueFault, run)
 	if a := e.actor(); a != nil && fault != 0 {
 		a.undone = true
+		e.Oracle.NotEnqueued(uint8(e.Sched.Current()))
 	}
 	switch fault {
 	case EnqueueRefused:

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"errors"
+	"time"
 
 	"github.com/redrive/redrive/core"
 )
@@ -22,6 +23,8 @@ type Answer struct {
 	Err     error
 	Actor   uint8
 	Effects int // of the actor, when it asked
+	At      time.Time
+	Failed  bool // something that the actor called was made to fail
 }
 
 // Answered is told of every answer that a user gets. It gives the refusal's code,
@@ -29,6 +32,12 @@ type Answer struct {
 func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 	refusal, refused := errors.AsType[*core.Error](a.Err)
 	if a.Err != nil && !refused {
+		if !a.Failed {
+			o.fail(Explained, "an error was answered, although nothing was made to fail: %v", a.Err)
+		}
+		if q := &o.requests[a.Actor]; q.notEnqueued && (a.Use == UseInitiate || a.Use == UseContinue) {
+			o.fail(Explained, "the queue failed, and another error was answered: %v", a.Err)
+		}
 		return "", false // a fault
 	}
 	if refusal != nil {
@@ -40,6 +49,7 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 	if a.Key != "" && code != core.CodeIdempotencyKeyReused && code != core.CodeWrongTenant {
 		o.repeated(a, code)
 	}
+	o.answeredTo(&o.requests[a.Actor], &a, code)
 	switch code {
 	case core.CodeIdempotencyKeyReused:
 		o.met(KeyReused)

@@ -13,6 +13,9 @@ type tenant struct {
 	entries   []entry
 	templates []template
 	answers   map[core.Key]given
+	bought    map[core.Key]bool // keys of purchases
+	allowance core.Credits
+	changed   int // the commit that wrote to its credits or templates last
 }
 
 // entry is a posted entry; a tenant has few, so they are looked through.
@@ -31,8 +34,9 @@ func (t *tenant) entry(key core.Key) *entry {
 }
 
 type month struct {
-	period core.Period
-	left   core.Credits
+	period  core.Period
+	left    core.Credits
+	granted bool // by the refill
 }
 
 // template remembers every price that a template had, and from which commit on:
@@ -64,11 +68,14 @@ func (t *template) could(credits core.Credits, began int) bool {
 
 func (t *tenant) reset(id core.TenantID) {
 	t.id, t.seq, t.purchased, t.monthly, t.templates = id, 0, 0, t.monthly[:0], t.templates[:0]
+	t.allowance, t.changed = 0, 0
 	t.entries = t.entries[:0]
 	if t.answers == nil {
 		t.answers = map[core.Key]given{}
+		t.bought = map[core.Key]bool{}
 	}
 	clear(t.answers)
+	clear(t.bought)
 }
 
 // month finds a period's bucket.
@@ -91,7 +98,16 @@ func (t *tenant) template(id core.TemplateID) *template {
 	return nil
 }
 
+// price is what a file costs now.
+func (t *template) price() core.Credits { return t.prices[len(t.prices)-1].credits }
+
 func (o *Oracle) saveTemplates(t *tenant, c *Commit) {
+	for i := range c.Tenants {
+		t.allowance = c.Tenants[i].MonthlyAllowance
+	}
+	if len(c.Templates)+len(c.Entries) > 0 {
+		t.changed = o.commits
+	}
 	for i := range c.Templates {
 		row := &c.Templates[i]
 		known := t.template(row.ID)
@@ -123,11 +139,13 @@ func (o *Oracle) post(t *tenant, c *Commit, e *core.Entry) {
 	switch e.Kind {
 	case core.EntryAllowance:
 		bucket.left += e.Amount.Monthly
+		o.granted(t, c, bucket, e)
 		if e.Amount.Purchased != 0 {
 			o.fail(I1, "allowance %s adds purchased credits", e.Key)
 		}
 	case core.EntryPurchase:
 		t.purchased += e.Amount.Purchased
+		o.bought(t, c)
 		if e.Amount.Monthly != 0 {
 			o.fail(I1, "purchase %s adds allowance", e.Key)
 		}

@@ -138,6 +138,8 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	}
 	run := w.slots[op.Run].id
 	answer := oracle.Answer{Tenant: tenant, Key: op.Key, Actor: uint8(id), Effects: w.oracle.Effects(uint8(id))}
+	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key, At: w.sched.Now}
+	w.oracle.Asked(uint8(id), request)
 	switch op.Kind {
 	case Initiate:
 		w.env.Enter(oracle.UseInitiate)
@@ -191,9 +193,23 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseOther)
 		_, err = svc.CheckLedger(ctx, core.System, tenant)
 	}
-	answer.Err = err
+	answer.Err, answer.At, answer.Failed = err, w.sched.Now, w.env.Failed()
 	w.asked = answer
 	return err
+}
+
+// useOf is the use case of an operation, as far as the oracle looks at requests.
+func useOf(k OpKind) oracle.Use {
+	switch k {
+	case Initiate:
+		return oracle.UseInitiate
+	case Continue:
+		return oracle.UseContinue
+	case Purchase:
+		return oracle.UseGrant
+	case Cancel, Raise, Preview, Reprice, Delete, Audit:
+	}
+	return oracle.UseOther
 }
 
 // answered tells the oracle; definite is false if the user cannot know what

@@ -277,6 +277,11 @@ func (w *World) handBack(ctx context.Context, p *process) error {
 	return errors.Join(errs...)
 }
 
-// tolerate reports whether there was an error. Faults are what a world is made
-// of; what must not happen is the oracle's affair.
-func (w *World) tolerate(err error) bool { return err != nil }
+// tolerate reports whether there was an error. Faults are what a world is made of,
+// and who lost a lease is told to stop; but what failed without either fails by itself.
+func (w *World) tolerate(err error) bool {
+	if err != nil && !w.env.Over && !w.env.Failed() && !errors.Is(err, context.Canceled) {
+		w.oracle.Fail(oracle.Explained, "an error, although nothing was made to fail: %v", err)
+	}
+	return err != nil
+}

@@ -129,6 +129,7 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.files = &hostile.Files{Env: w.env, Inner: files}
 	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
 	w.oracle.Closed = w.runClosed
+	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
 	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
