@@ -68,6 +68,7 @@ func (w *world) entries(list ...core.Entry) []core.Entry {
 }
 
 func (w *world) commit(use oracle.Use, fill func(c *oracle.Commit)) {
+	w.Asked(0, oracle.Request{}) // each commit is of a request of its own
 	c := &oracle.Commit{Tenant: "acme", Use: use, Began: w.Commits(), SeenMin: now, SeenMax: now}
 	fill(c)
 	w.Committed(c)
@@ -135,7 +136,7 @@ func settled(t *testing.T, outcome core.Outcome) *world {
 func (w *world) settle(outcome core.Outcome, tamper func(*core.SettlePlan)) {
 	var list []core.Settlement
 	for _, job := range w.jobs {
-		w.Executed(job, job.Files[0], outcome)
+		w.Executed(0, job, job.Files[0], 1, outcome)
 		list = append(list, core.Settlement{Job: job, Results: []core.FileResult{{Index: job.Files[0], Outcome: outcome}}})
 	}
 	plan, err := core.Settle(w.run, w.files, list, now)
