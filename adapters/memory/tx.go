@@ -55,6 +55,10 @@ type ledgerWrites struct {
 	purchased core.Credits
 	monthly   []core.Balance // one for each period that it posted to
 	entries   []core.Entry
+
+	// Room for what a usual transaction posts.
+	monthlyRoom [1]core.Balance
+	entriesRoom [1]core.Entry
 }
 
 func (t *tx) Runs() ports.Runs             { return runs{t} }

@@ -34,10 +34,12 @@ type actorState struct {
 	use       oracle.Use
 	inTx      bool
 	committed bool // something was committed, and its follow-up is not done yet
+	undone    bool // the queue did not take everything
 	atomic    int  // above 0: inside a snapshot, which cannot be interrupted
 	seenMin   time.Time
 	seenMax   time.Time
 	ids       int
+	failed    bool // something that it called was made to fail
 }
 
 // Reset begins a new world.
@@ -49,16 +51,20 @@ func (e *Env) Reset() {
 // Enter says which use case the running actor is in.
 func (e *Env) Enter(use oracle.Use) {
 	if a := e.actor(); a != nil {
-		a.use, a.committed = use, false
+		a.use, a.committed, a.undone, a.failed = use, false, false, false
 	}
 }
+
+// EnqueueFailed reports whether the queue did not take everything that the use case
+// of an actor enqueued.
+func (e *Env) EnqueueFailed(id sched.ActorID) bool { return e.actors[id].undone }
 
 // Died forgets what the ports knew of an actor whose process died, and says where
 // it was.
 func (e *Env) Died(id sched.ActorID) (inTx, committed bool) {
 	a := &e.actors[id]
 	inTx, committed = a.inTx, a.committed
-	a.use, a.inTx, a.committed, a.atomic = oracle.UseOther, false, false, 0
+	a.use, a.inTx, a.committed, a.undone, a.atomic = oracle.UseOther, false, false, false, 0
 	return inTx, committed
 }
 
@@ -123,6 +129,7 @@ func (e *Env) fault(k sched.Kind, run core.RunID) int {
 	v := e.Sched.Pick(k, Alternatives[k])
 	if v != 0 {
 		e.faulted(k, v, run)
+		e.actor().failed = true
 	}
 	return v
 }
@@ -136,6 +143,10 @@ func (e *Env) faulted(k sched.Kind, v int, run core.RunID) {
 		e.Oracle.NeedsRecovery = true
 	}
 }
+
+// Failed reports whether something was made to fail that the running actor called
+// since it entered its use case.
+func (e *Env) Failed() bool { return e.actor().failed }
 
 // onlyRecoveryHeals reports whether a fault can leave a run open that nobody but
 // recovery will ever close.

@@ -63,7 +63,12 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	e.Oracle.Step = e.Sched.Steps
 	e.Oracle.Enqueuing(jobs)
 	half := len(jobs) / 2
-	switch e.fault(EnqueueFault, run) {
+	fault := e.fault(EnqueueFault, run)
+	if a := e.actor(); a != nil && fault != 0 {
+		a.undone = true
+		e.Oracle.NotEnqueued(uint8(e.Sched.Current()))
+	}
+	switch fault {
 	case EnqueueRefused:
 		return 0, errQueue
 	case EnqueueUnanswered:

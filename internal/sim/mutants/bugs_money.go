@@ -150,9 +150,9 @@ var moneyBugs = []Bug{
 		Edits: []Edit{
 			{
 				File: "core/app/refill.go",
-				Old:  "\t\t_, err := tx.Books().Entry(ctx, core.AllowanceKey(p))\n",
+				Old:  "\t\t_, err := tx.Books().Entry(ctx, m.key)\n",
 				As: `		if {on} {
-			balance, err := tx.Ledger().Balance(ctx, p)
+			balance, err := tx.Ledger().Balance(ctx, m.period)
 			return balance.Monthly > 0, err
 		}
 {old}`,
@@ -182,11 +182,11 @@ var moneyBugs = []Bug{
 			},
 			{
 				File: "core/app/refill.go",
-				Old:  "\t\t_, err := tx.Books().Entry(ctx, core.AllowanceKey(p))\n",
+				Old:  "\t\t_, err := tx.Books().Entry(ctx, m.key)\n",
 				As: `		if {on} {
 			entries, err := tx.Books().Entries(ctx, 0, 1000)
 			for i := range entries {
-				if entries[i].Kind == core.EntryAllowance && entries[i].Period == p {
+				if entries[i].Kind == core.EntryAllowance && entries[i].Period == m.period {
 					return true, err
 				}
 			}

@@ -69,11 +69,14 @@ var storeBugs = []Bug{
 		Name: "refund-ignores-period", What: "the store adds the monthly part of a refund to the newest month that it has",
 		Edits: []Edit{{
 			File: "adapters/memory/ledger.go",
-			Old:  "\tl.t.posted.monthly[e.Period] = after.Monthly\n",
+			Old:  "\tl.t.posted.add(e, after)\n",
 			As: `	if {on} && e.Kind == core.EntryRefund {
 		if next, err := l.Balance(ctx, e.Period.Next()); err == nil && next.Monthly > 0 {
-			l.t.posted.monthly[next.Period] = next.Monthly + e.Amount.Monthly
-			l.t.posted.entries = append(l.t.posted.entries, e)
+			next.Monthly += e.Amount.Monthly
+			next.Purchased += e.Amount.Purchased
+			entry := e
+			entry.Period = next.Period
+			l.t.posted.add(entry, next)
 			return e, nil
 		}
 	}

@@ -50,7 +50,7 @@ var workBugs = []Bug{
 		Edits: []Edit{{
 			File: "core/settle.go",
 			Old:  "\t\theld, reason := match(p.Run, s.Job, rows, FileProcessing)\n",
-			As: `		if f := rows[s.Job.Files[0]]; {on} && f != nil {
+			As: `		if f := rows.at(s.Job.Files[0]); {on} && f != nil {
 			s.Job.Epoch = f.Epoch
 		}
 {old}`,
@@ -61,7 +61,7 @@ var workBugs = []Bug{
 		Edits: []Edit{{
 			File: "core/lease.go",
 			Old:  "\t\theld, reason := match(run, job, rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Lost",
-			As: `		if f := rows[job.Files[0]]; {on} && f != nil {
+			As: `		if f := rows.at(job.Files[0]); {on} && f != nil {
 			job.Epoch = f.Epoch
 		}
 {old}`,
@@ -72,7 +72,7 @@ var workBugs = []Bug{
 		Edits: []Edit{{
 			File: "core/lease.go",
 			Old:  "\t\theld, reason := match(run, job, rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Dropped",
-			As: `		if f := rows[job.Files[0]]; {on} && f != nil {
+			As: `		if f := rows.at(job.Files[0]); {on} && f != nil {
 			job.Epoch = f.Epoch
 		}
 {old}`,

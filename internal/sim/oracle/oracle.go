@@ -17,6 +17,7 @@ type Oracle struct {
 	spareT    []*tenant
 	commits   int
 	effects   [256]int // commits of each actor that had an effect
+	requests  [256]request
 	violation *Violation
 	met_      [SituationCount]bool
 
@@ -28,6 +29,8 @@ type Oracle struct {
 	Closed func(core.RunID)
 	// Watch is told of every commit after the oracle; nil for nobody.
 	Watch func(*Commit)
+	// SameProcess reports whether two actors are in one process; nil: none are.
+	SameProcess func(a, b uint8) bool
 	// NeedsRecovery says that something happened which only recovery makes good.
 	NeedsRecovery bool
 }
@@ -45,6 +48,7 @@ func (o *Oracle) Reset() {
 	clear(o.runs)
 	o.order, o.list = o.order[:0], o.list[:0]
 	o.commits, o.effects, o.violation, o.met_ = 0, [256]int{}, nil, [SituationCount]bool{}
+	o.requests = [256]request{}
 	o.Step, o.NeedsRecovery = 0, false
 }
 
@@ -89,6 +93,7 @@ func (o *Oracle) Committed(c *Commit) {
 	if c.effects() {
 		o.effects[c.Actor]++
 	}
+	o.begun(c)
 	t := o.tenants[c.Tenant]
 	if t == nil {
 		t = o.newTenant(c.Tenant)
@@ -199,13 +204,6 @@ func (o *Oracle) Open() (core.RunID, bool) {
 	return "", false
 }
 
-// Executed is told what an executor answered for a file of a job.
-func (o *Oracle) Executed(job core.Job, index int, outcome core.Outcome) {
-	if r := o.runs[job.Run]; r != nil && index < len(r.execs) {
-		r.execs[index] = append(r.execs[index], execution{job.Epoch, outcome})
-	}
-}
-
 // Enqueuing is told of jobs on their way to the queue.
 func (o *Oracle) Enqueuing(jobs []core.Job) {
 	for i := range jobs {
@@ -220,22 +218,6 @@ func (o *Oracle) Enqueuing(jobs []core.Job) {
 		}
 		if j.Template != r.row.Template {
 			o.fail(Refinement, "job %s is enqueued for template %q, its run has %q", j.ID, j.Template, r.row.Template)
-		}
-	}
-}
-
-// Enqueued is told that the queue confirmed jobs to an actor.
-func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
-	if use != UseInitiate && use != UseContinue {
-		return
-	}
-	for i := range jobs {
-		if r := o.runs[jobs[i].Run]; r != nil {
-			for n := range r.attempts {
-				if r.attempts[n].epoch == jobs[i].Epoch {
-					r.attempts[n].enqueued = true
-				}
-			}
 		}
 	}
 }

@@ -109,6 +109,7 @@ func (w *World) crash(p int) {
 		a.died()
 		w.start(sched.ActorID(id), true)
 	}
+	w.processes[p].held, w.processes[p].idle = w.processes[p].held[:0], false
 	w.queue.Died(p)
 	w.env.Event(trace.Restart, trace.NoActor, "", "", int64(p), "")
 }

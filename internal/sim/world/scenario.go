@@ -21,6 +21,10 @@ type Scenario struct {
 	Workers    []Worker
 	Recoverers int
 	Refillers  int
+	// Renewals lets each process renew the leases of what its workers execute.
+	Renewals bool
+	// Reads lets users upload files, and executors read them.
+	Reads bool
 	// Unfilled leaves it to the refillers to grant the first month.
 	Unfilled bool
 	// RecoverLate lets recovery begin only when faults stop.
@@ -56,7 +60,7 @@ type Run struct {
 
 // Worker is a loop that works on jobs.
 type Worker struct {
-	Grouped  bool // claims and settles in groups, as core/app/worker does
+	How      How
 	Limit    int  // jobs received at a time
 	HandBack int  // the nth claimed job is handed back; 0 for none
 	Renews   bool // renews leases before it executes
@@ -77,9 +81,10 @@ const (
 	Delete
 	Purchase
 	Audit
+	Stop // a process stops and hands back what its workers execute
 )
 
-var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit"}
+var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit", "stop"}
 
 // String names the operation.
 func (k OpKind) String() string { return opKindNames[k] }
@@ -165,9 +170,13 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Runs = append(s.Runs, run)
 	}
+	s.Renewals, s.Reads = r.IntN(3) == 0, r.IntN(6) == 0
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
-		w := Worker{Grouped: i%2 == 0, Limit: 1 + r.IntN(3), Renews: r.IntN(4) == 0}
+		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(4) == 0}
+		if i != 1 {
+			w.How = How(1 + r.IntN(2))
+		}
 		if r.IntN(6) == 0 {
 			w.HandBack = 1 + r.IntN(3)
 		}
@@ -266,6 +275,9 @@ func (s *Scenario) script(r *sched.Rand) {
 	const operator = users
 	for range 1 + r.IntN(3) {
 		add(operator, s.meddle(r))
+	}
+	if s.Renewals && r.IntN(2) == 0 {
+		add(operator, Op{Kind: Stop})
 	}
 	for u := range users {
 		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})

@@ -2,16 +2,24 @@ package world
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
 )
 
 // maxTries is how often a user repeats a request whose answer was lost.
 const maxTries = 2
+
+// RaisedBy is by how much users raise maxRetryCount.
+const RaisedBy = 2
 
 // admin is who asks in a tenant's name.
 func admin(t core.TenantID) core.Actor {
@@ -45,8 +53,9 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.sched.Now)
 		}
 		err := w.ask(ctx, id, a, op)
+		definite := w.answered(id, op, err)
 		a.process = -1
-		if definite := w.answered(id, op, err); !definite && w.again(a, op) {
+		if !definite && w.again(a, op) {
 			continue
 		}
 		if a.at < len(a.script) && &a.script[a.at] == op {
@@ -75,7 +84,7 @@ func (w *World) again(a *actor, op *Op) bool {
 func (w *World) next(a *actor) {
 	op := &a.script[a.at]
 	a.at++
-	a.tries = 0
+	a.tries, a.lost = 0, false
 	if op.Filler && !op.Dropped && a.at == len(a.script) && w.sched.Steps < w.sc.MinSteps {
 		for a.at > 0 && a.script[a.at-1].Filler {
 			a.at--
@@ -93,7 +102,7 @@ func (w *World) next(a *actor) {
 func (w *World) await(id sched.ActorID, op *Op) bool {
 	switch op.Kind {
 	case Continue, Raise, Cancel, Preview:
-	case Initiate, Reprice, Delete, Purchase, Audit:
+	case Initiate, Reprice, Delete, Purchase, Audit, Stop:
 		return true
 	}
 	s := &w.slots[op.Run]
@@ -114,7 +123,7 @@ func (w *World) tenantOf(op *Op) core.TenantID {
 		return w.sc.Tenants[w.sc.Templates[op.Template].Tenant].ID
 	case Purchase, Audit:
 		return w.sc.Tenants[op.Tenant].ID
-	case Initiate, Continue, Cancel, Raise, Preview:
+	case Initiate, Continue, Cancel, Raise, Preview, Stop:
 	}
 	return w.sc.Tenants[w.sc.Templates[w.sc.Runs[op.Run].Template].Tenant].ID
 }
@@ -129,11 +138,18 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	}
 	run := w.slots[op.Run].id
 	answer := oracle.Answer{Tenant: tenant, Key: op.Key, Actor: uint8(id), Effects: w.oracle.Effects(uint8(id))}
+	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key, At: w.sched.Now}
+	w.oracle.Asked(uint8(id), request)
 	switch op.Kind {
 	case Initiate:
 		w.env.Enter(oracle.UseInitiate)
 		answer.Use = oracle.UseInitiate
 		spec := &w.sc.Runs[op.Run]
+		if w.sc.Reads {
+			if err = w.upload(ctx, svc, who, tenant, spec.Files); err != nil {
+				break
+			}
+		}
 		answer.Run, err = svc.Initiate(ctx, who, app.InitiateRequest{
 			Tenant: tenant, Template: w.sc.Templates[spec.Template].ID, Files: newFiles[:spec.Files],
 			MaxRetryCount: &spec.MaxRetryCount, IdempotencyKey: op.Key,
@@ -154,7 +170,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	case Raise:
 		w.env.Enter(oracle.UseRaise)
 		answer.Use = oracle.UseRaise
-		answer.Run, err = svc.RaiseMaxRetryCount(ctx, core.System, run, w.sc.Runs[op.Run].MaxRetryCount+2)
+		answer.Run, err = svc.RaiseMaxRetryCount(ctx, core.System, run, w.sc.Runs[op.Run].MaxRetryCount+RaisedBy)
 	case Preview:
 		w.env.Enter(oracle.UseOther)
 		w.preview, err = svc.PreviewRetry(ctx, who, run)
@@ -170,13 +186,30 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseGrant)
 		answer.Use = oracle.UseGrant
 		_, err = svc.PurchaseCredits(ctx, core.System, tenant, op.Key, op.Amount)
+	case Stop:
+		w.env.Enter(oracle.UseWork)
+		err = w.handBack(ctx, &w.processes[a.process])
 	case Audit:
 		w.env.Enter(oracle.UseOther)
 		_, err = svc.CheckLedger(ctx, core.System, tenant)
 	}
-	answer.Err = err
+	answer.Err, answer.At, answer.Failed = err, w.sched.Now, w.env.Failed()
 	w.asked = answer
 	return err
+}
+
+// useOf is the use case of an operation, as far as the oracle looks at requests.
+func useOf(k OpKind) oracle.Use {
+	switch k {
+	case Initiate:
+		return oracle.UseInitiate
+	case Continue:
+		return oracle.UseContinue
+	case Purchase:
+		return oracle.UseGrant
+	case Cancel, Raise, Preview, Reprice, Delete, Audit:
+	}
+	return oracle.UseOther
 }
 
 // answered tells the oracle; definite is false if the user cannot know what
@@ -194,6 +227,7 @@ func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
 	if op.Foreign && definite && code != core.CodeWrongTenant {
 		w.oracle.Fail(oracle.I10, "an admin of another tenant asked to %s run %s and was answered %q", op.Kind, w.slots[op.Run].id, code)
 	}
+	w.metAnswer(id, op, err, code, definite)
 	text := string(code)
 	if err != nil && !definite {
 		text = err.Error()
@@ -202,10 +236,46 @@ func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
 	return definite
 }
 
-// newFiles are what runs are made of; nobody looks at their contents.
-var newFiles = []core.NewFile{
-	{Name: "a.txt", Ref: "a", Size: 1},
-	{Name: "b.txt", Ref: "b", Size: 1},
-	{Name: "c.txt", Ref: "c", Size: 1},
-	{Name: "d.txt", Ref: "d", Size: 1},
+// metAnswer looks at what an answer shows of what went on behind it.
+func (w *World) metAnswer(id sched.ActorID, op *Op, err error, code core.Code, definite bool) {
+	a := &w.actors[id]
+	dispatches := op.Kind == Initiate || op.Kind == Continue
+	if dispatches && err == nil && w.env.EnqueueFailed(id) {
+		w.oracle.Met(oracle.CompensationRefused)
+	}
+	if p := &w.processes[a.process]; code == core.CodeEnqueueFailed {
+		if n := p.svc.Stats().CompensationFailures; n > p.failures {
+			p.failures = n
+			w.oracle.Met(oracle.CompensationFailed)
+		}
+	}
+	if a.lost && definite {
+		w.oracle.Met(oracle.RepeatAfterLostCommit)
+	}
+	a.lost = dispatches && op.Key != "" && errors.Is(err, ports.ErrCommitUnknown)
+}
+
+// contents are what the files of runs say.
+var contents = [...]string{"alpha", "beta", "gamma", "delta"}
+
+// newFiles are what runs are made of.
+var newFiles = func() []core.NewFile {
+	files := make([]core.NewFile, len(contents))
+	for i, content := range contents {
+		sum := sha256.Sum256([]byte(content))
+		files[i] = core.NewFile{
+			Name: string(rune('a'+i)) + ".txt", Ref: core.FileRef("sha256:" + hex.EncodeToString(sum[:])), Size: int64(len(content)),
+		}
+	}
+	return files
+}()
+
+// upload keeps the files of a run before it is initiated.
+func (w *World) upload(ctx context.Context, svc *app.Service, who core.Actor, tenant core.TenantID, files int) error {
+	for i := range files {
+		if _, err := svc.StoreFile(ctx, who, tenant, newFiles[i].Name, strings.NewReader(contents[i])); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
@@ -53,10 +54,13 @@ type World struct {
 	queue  *hostile.Queue
 	files  *hostile.Files
 
+	executor *hostile.Executor
+
 	sc        *Scenario
 	options   Options
 	processes []process
 	actors    []actor
+	bodies    [sched.MaxActors]func()
 	slots     []slot
 	refillers sched.Set
 	healing   bool
@@ -72,6 +76,11 @@ type World struct {
 type process struct {
 	svc  *app.Service
 	feed hostile.Feed
+
+	held     []*heldJob // what its workers execute, if leases are renewed beside
+	renewer  sched.ActorID
+	idle     bool  // the renewer waits for something to be held
+	failures int64 // compensations that failed, of all worlds so far
 }
 
 // slot is a run of the scenario, once it is initiated.
@@ -109,14 +118,23 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
 	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
 	w.queue = &hostile.Queue{Env: w.env}
-	w.files = &hostile.Files{Env: w.env}
+	files := memory.NewFiles()
+	for _, tenant := range tenantIDs {
+		for _, content := range contents {
+			if _, err := files.Put(context.Background(), tenant, strings.NewReader(content)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	w.files = &hostile.Files{Env: w.env, Inner: files}
 	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
 	w.oracle.Closed = w.runClosed
-	executor := &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
+	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
 			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
-			Executor: wrapped(wrap.Executor, ports.Executor(executor)), Files: w.files,
+			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
 		}, app.Options{
@@ -191,8 +209,12 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	}
 	w.env.Reset()
 	w.memory.Reset()
-	w.files.Inner = memory.NewFiles()
 	w.queue.Reset(memory.NewQueue())
+	w.executor.Reads = sc.Reads
+	for i := range w.processes {
+		p := &w.processes[i]
+		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
+	}
 	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
 	if err := w.setUp(context.Background()); err != nil {
 		return fmt.Errorf("set up: %w", err)
