@@ -62,7 +62,7 @@ func TestExhaustFindsARace(t *testing.T) {
 	}{
 		{"continue-cancel", sim.Bounds{Preemptions: 2}, 1},
 		{"last-credits", sim.Bounds{Preemptions: 2}, 2},
-		{"two-continues", sim.Bounds{Preemptions: 1, Faults: 1, Kinds: []sched.Kind{hostile.EnqueueFault}}, 2},
+		{"two-continues", sim.Bounds{Preemptions: 1, Faults: 1, Kinds: []sched.Kind{hostile.EnqueueFault}}, 1},
 	} {
 		scenario := small(t, c.scenario)
 		clean, found, err := sim.Exhaust(t.Context(), scenario, c.bounds, sim.ExhaustOptions{})

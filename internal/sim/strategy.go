@@ -98,7 +98,7 @@ func DefaultRates() sched.Rates {
 	var r sched.Rates
 	r[sched.Next] = 0.05
 	r[hostile.BeginFault] = 0.01
-	r[hostile.CommitFault] = 0.03
+	r[hostile.CommitFault] = 0.05
 	r[hostile.LockFault] = 0.01
 	r[hostile.ReadFault] = 0.005
 	r[hostile.RefundFault] = 0.15
