@@ -74,7 +74,7 @@ type shrinker struct {
 	noting sched.Noting
 	note   bool // what could be chosen otherwise, in noting
 	left   int  // worlds that may still be played
-	ops    int // of the world that was played last
+	ops    int  // of the world that was played last
 	stats  ShrinkStats
 	best   Token
 }

@@ -48,10 +48,10 @@ func (w *World) past(ctx context.Context, tx ports.Tx, tenant int, balance core.
 }
 
 // cost is the most that a tenant's past can have cost.
-func (sc *Scenario) cost(tenant int) (total core.Credits) {
-	for i := range sc.Runs {
-		if t := &sc.Templates[sc.Runs[i].Template]; t.Tenant == tenant {
-			total += t.Price * core.Credits(sc.Runs[i].Files*len(sc.Runs[i].Past))
+func (s *Scenario) cost(tenant int) (total core.Credits) {
+	for i := range s.Runs {
+		if t := &s.Templates[s.Runs[i].Template]; t.Tenant == tenant {
+			total += t.Price * core.Credits(s.Runs[i].Files*len(s.Runs[i].Past))
 		}
 	}
 	return total

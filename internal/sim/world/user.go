@@ -18,6 +18,9 @@ import (
 // maxTries is how often a user repeats a request whose answer was lost.
 const maxTries = 2
 
+// RaisedBy is by how much users raise maxRetryCount.
+const RaisedBy = 2
+
 // admin is who asks in a tenant's name.
 func admin(t core.TenantID) core.Actor {
 	return core.Actor{Subject: "admin", Tenant: t, Role: core.RoleCustomerAdmin}
@@ -171,7 +174,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	case Raise:
 		w.env.Enter(oracle.UseRaise)
 		answer.Use = oracle.UseRaise
-		answer.Run, err = svc.RaiseMaxRetryCount(ctx, core.System, run, w.sc.Runs[op.Run].MaxRetryCount+2)
+		answer.Run, err = svc.RaiseMaxRetryCount(ctx, core.System, run, w.sc.Runs[op.Run].MaxRetryCount+RaisedBy)
 	case Preview:
 		w.env.Enter(oracle.UseOther)
 		w.preview, err = svc.PreviewRetry(ctx, who, run)

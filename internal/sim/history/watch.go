@@ -1,0 +1,104 @@
+package history
+
+import (
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/world"
+)
+
+// Watcher records the histories of a simulated world.
+type Watcher struct {
+	recorder *Recorder
+	scenario *world.Scenario
+	asked    map[uint8]*Asked
+}
+
+var _ world.Observer = (*Watcher)(nil)
+
+// Began implements world.Observer.
+func (w *Watcher) Began(sc *world.Scenario) {
+	w.recorder, w.scenario, w.asked = NewRecorder(), sc, map[uint8]*Asked{}
+	w.recorder.Saw(sc.Start)
+}
+
+// Histories are those of the world that was played last.
+func (w *Watcher) Histories() []*History { return w.recorder.Histories() }
+
+// Asked implements world.Observer.
+func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core.RunID, now time.Time) {
+	delete(w.asked, user) // what was not answered stays open
+	if op.Foreign {
+		return
+	}
+	q := Request{Client: int(user), Tenant: tenant, Run: run, Key: op.Key, Amount: op.Amount}
+	spec := &w.scenario.Runs[op.Run]
+	q.Template = w.scenario.Templates[spec.Template].ID
+	switch op.Kind {
+	case world.Initiate:
+		q.Kind, q.Run, q.Files, q.MaxRetryCount = Initiate, "", spec.Files, spec.MaxRetryCount
+	case world.Continue:
+		q.Kind = Continue
+	case world.Cancel:
+		q.Kind, q.Key = Cancel, ""
+	case world.Raise:
+		q.Kind, q.Key, q.MaxRetryCount = Raise, "", spec.MaxRetryCount+world.RaisedBy
+	case world.Preview:
+		q.Kind, q.Key = Preview, ""
+	case world.Purchase:
+		q.Kind, q.Run, q.Template = Purchase, "", ""
+	case world.Reprice, world.Delete, world.Audit:
+		return
+	}
+	w.asked[user] = w.recorder.Ask(q, now)
+}
+
+// Answered implements world.Observer.
+func (w *Watcher) Answered(user uint8, a *oracle.Answer, preview *app.Preview, now time.Time) {
+	q := w.asked[user]
+	if q == nil {
+		return
+	}
+	delete(w.asked, user)
+	w.recorder.Answered(q, Answer{Run: a.Run, Balance: preview.Balance, Refusal: preview.Refusal, Err: a.Err}, now)
+}
+
+// Committed implements world.Observer. What users' requests write is not taken
+// down: the model is to find it out from the answers.
+func (w *Watcher) Committed(c *oracle.Commit) {
+	w.recorder.Saw(c.SeenMin)
+	w.recorder.Saw(c.SeenMax)
+	for i := range c.Templates {
+		w.recorder.Priced(c.Tenant, c.Templates[i].ID, c.Templates[i].CreditsPerRun, 0)
+	}
+	switch c.Use {
+	case oracle.UseInitiate, oracle.UseContinue, oracle.UseCancel, oracle.UseRaise, oracle.UseGrant, oracle.UseTemplate:
+		return
+	case oracle.UseOther, oracle.UseWork, oracle.UseRecover, oracle.UseRefill:
+	}
+	var writes []Write
+	at := func(run core.RunID) *Write {
+		for i := range writes {
+			if writes[i].Run == run {
+				return &writes[i]
+			}
+		}
+		writes = append(writes, Write{Run: run})
+		return &writes[len(writes)-1]
+	}
+	for i := range c.Runs {
+		at(c.Runs[i].ID).Status = c.Runs[i].Status
+	}
+	for i := range c.Files {
+		w := at(c.Files[i].Run)
+		w.Files = append(w.Files, c.Files[i].File)
+	}
+	if len(c.Entries) > 0 {
+		writes = append(writes, Write{Entries: c.Entries})
+	}
+	if len(writes) > 0 {
+		w.recorder.Wrote(c.Tenant, 0, writes...)
+	}
+}
