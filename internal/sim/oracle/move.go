@@ -105,6 +105,9 @@ func (o *Oracle) interrupted(c *Commit, r *run, f *file, was, now *core.File, ne
 		o.held(c, r, f, now, "somebody handed back")
 	case c.Use == UseRecover:
 		o.met(RecoveryTookLease)
+		if o.Taken != nil {
+			o.Taken(f.holder)
+		}
 		f.expired++
 		if was.LeaseUntil.After(c.SeenMax) {
 			o.fail(Refinement, "recovery took file %d of run %s from its worker, whose lease holds until %s", now.Index, r.row.ID, was.LeaseUntil.Format("15:04:05"))

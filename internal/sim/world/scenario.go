@@ -27,6 +27,8 @@ type Scenario struct {
 	Reads bool
 	// Unfilled leaves it to the refillers to grant the first month.
 	Unfilled bool
+	// Impatient lets recovery give up on a file at the first lease that runs out.
+	Impatient bool
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
@@ -64,6 +66,7 @@ type Worker struct {
 	Limit    int  // jobs received at a time
 	HandBack int  // the nth claimed job is handed back; 0 for none
 	Renews   bool // renews leases before it executes
+	Late     bool // hands back when it has executed, and renews then too
 	Dropped  bool // it does not come at all
 }
 
@@ -146,7 +149,7 @@ func (s *Scenario) Reset(seed uint64) {
 	if r.IntN(2) == 0 {
 		s.Start = time.Date(2026, time.November, 30, 23, 59, 50, 0, time.UTC)
 	}
-	s.RecoverLate = r.IntN(4) == 0
+	s.RecoverLate, s.Impatient = r.IntN(4) == 0, r.IntN(3) == 0
 	for i := range tenants {
 		s.Tenants = append(s.Tenants, Tenant{
 			ID: tenantIDs[i], Allowance: core.Credits(r.IntN(60)), Purchased: core.Credits(r.IntN(60)),
@@ -173,13 +176,14 @@ func (s *Scenario) Reset(seed uint64) {
 	s.Renewals, s.Reads = r.IntN(3) == 0, r.IntN(6) == 0
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
-		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(4) == 0}
+		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(3) == 0}
 		if i != 1 {
 			w.How = How(1 + r.IntN(2))
 		}
-		if r.IntN(6) == 0 {
+		if r.IntN(4) == 0 {
 			w.HandBack = 1 + r.IntN(3)
 		}
+		w.Late = r.IntN(2) == 0
 		s.Workers = append(s.Workers, w)
 	}
 	switch r.IntN(4) {

@@ -135,7 +135,9 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 	svc := w.processes[a.process].svc
 	settlements := make([]core.Settlement, 0, len(claimed))
 	for _, c := range claimed {
-		if a.claims++; a.claims == how.HandBack {
+		a.claims++
+		givesBack := a.claims == how.HandBack
+		if givesBack && !how.Late {
 			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
 			continue
 		}
@@ -145,8 +147,17 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 			}
 		}
 		results, err := w.hold(ctx, a, c)
+		if givesBack {
+			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
+			continue
+		}
 		if w.tolerate(err) {
 			continue
+		}
+		if how.Renews && how.Late {
+			if lost, err := svc.Renew(ctx, []core.Job{c.Job}); !w.tolerate(err) && len(lost) > 0 {
+				continue
+			}
 		}
 		settlements = append(settlements, core.Settlement{Job: c.Job, Results: results})
 	}

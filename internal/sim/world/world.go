@@ -58,7 +58,8 @@ type World struct {
 
 	sc        *Scenario
 	options   Options
-	processes []process
+	servers   [2][]process // by how often recovery redelivers a file before it gives up
+	processes []process    // of them, those of the scenario
 	actors    []actor
 	bodies    [sched.MaxActors]func()
 	slots     []slot
@@ -127,10 +128,22 @@ func NewWith(wrap Wrap) (*World, error) {
 		}
 	}
 	w.files = &hostile.Files{Env: w.env, Inner: files}
-	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
+	w.oracle.Taken = w.env.Taken
 	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	for patience := range w.servers {
+		if err := w.addServers(patience, wrap); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// addServers makes the processes of one way to set recovery up.
+func (w *World) addServers(patience int, wrap Wrap) error {
+	policy := recovery
+	policy.MaxRedeliveries = patience
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
 			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
@@ -138,17 +151,17 @@ func NewWith(wrap Wrap) (*World, error) {
 			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
 		}, app.Options{
-			Recovery:        recovery,
+			Recovery:        policy,
 			Retry:           core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute},
 			DispatchTimeout: -1, // a deadline on this machine's clock must never decide anything
 			Roll:            func() float64 { return 0.5 },
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
-		w.processes = append(w.processes, process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
+		w.servers[patience] = append(w.servers[patience], process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
 	}
-	return w, nil
+	return nil
 }
 
 // Close ends the world's coroutines.
@@ -211,6 +224,11 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.memory.Reset()
 	w.queue.Reset(memory.NewQueue())
 	w.executor.Reads = sc.Reads
+	patience := 1
+	if sc.Impatient {
+		patience = 0
+	}
+	w.processes, w.oracle.MaxRedeliveries = w.servers[patience], patience
 	for i := range w.processes {
 		p := &w.processes[i]
 		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
