@@ -69,7 +69,6 @@ func (w *world) entries(list ...core.Entry) []core.Entry {
 }
 
 func (w *world) commit(use oracle.Use, fill func(c *oracle.Commit)) {
-	w.Asked(0, oracle.Request{}) // each commit is of a request of its own
 	c := &oracle.Commit{Tenant: "acme", Use: use, Began: w.Commits(), SeenMin: now, SeenMax: now}
 	fill(c)
 	w.Committed(c)

@@ -242,7 +242,7 @@ func (w *World) renew(ctx context.Context, id sched.ActorID) {
 			p.idle = false
 			continue
 		}
-		if p.svc.Clock().Sleep(ctx, recovery.Lease/3) != nil {
+		if p.svc.Clock().Sleep(ctx, w.recovery.Lease/3) != nil {
 			return
 		}
 		w.env.Enter(oracle.UseWork)
