@@ -158,6 +158,12 @@ func (e *Env) faulted(k sched.Kind, v int, run core.RunID) {
 // since it entered its use case.
 func (e *Env) Failed() bool { return e.actor().failed }
 
+// Seen is what the running actor's clock said in the transaction that it was last in.
+func (e *Env) Seen() (least, most time.Time) {
+	a := e.actor()
+	return a.seenMin, a.seenMax
+}
+
 // onlyRecoveryHeals reports whether a fault can leave a run open that nobody but
 // recovery will ever close.
 func onlyRecoveryHeals(k sched.Kind, v int) bool {

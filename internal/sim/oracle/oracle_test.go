@@ -101,7 +101,7 @@ func (w *world) initiate(tamper func(*core.RunPlan)) {
 	plan, err := core.PlanRun(core.NewRun{ID: "run", Files: files, By: ada}, w.template, w.balance, now)
 	require.NoError(w.t, err)
 	tamper(&plan)
-	w.Asked(0, oracle.Request{Use: oracle.UseInitiate, Tenant: "acme", At: now})
+	w.Asked(0, oracle.Request{Use: oracle.UseInitiate, Tenant: "acme"})
 	w.run, w.files, w.jobs, w.attempt = plan.Run, plan.Files, plan.Jobs, plan.Attempt
 	w.commit(oracle.UseInitiate, func(c *oracle.Commit) {
 		c.Inserted = []oracle.NewRun{{Run: plan.Run, Files: append([]core.File(nil), plan.Files...)}}
@@ -161,7 +161,7 @@ func (w *world) retry(tamper func(*core.RetryPlan)) {
 
 // ask begins a Continue of the run.
 func (w *world) ask() {
-	w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "run", At: now})
+	w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "run"})
 }
 
 func (w *world) compensate(tamper func(*core.CompensatePlan)) {
@@ -501,7 +501,7 @@ func TestRulesFail(t *testing.T) {
 		{"PurchasePostedTwice", oracle.GrantOnce, func(t *testing.T) *world {
 			w := newWorld(t)
 			for _, key := range []core.Key{"client/key", "client/key again"} {
-				w.Asked(0, oracle.Request{Use: oracle.UseGrant, Tenant: "acme", Key: "key", At: now})
+				w.Asked(0, oracle.Request{Use: oracle.UseGrant, Tenant: "acme", Key: "key"})
 				e := entry(core.EntryPurchase, core.Split{Purchased: 5})
 				e.Key = key
 				w.commit(oracle.UseGrant, func(c *oracle.Commit) { c.Entries = w.entries(e) })
@@ -532,32 +532,32 @@ func TestRulesFail(t *testing.T) {
 		{"RefusedForNoReason", oracle.Explained, func(t *testing.T) *world {
 			w := failed(t)
 			w.ask()
-			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", At: now, Err: &core.Error{Code: core.CodeInsufficientCredits}, Effects: w.Effects(0)})
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", SeenMin: now, SeenMax: now, Err: &core.Error{Code: core.CodeInsufficientCredits}, Effects: w.Effects(0)})
 			return w
 		}},
 		{"RefusedForADeletedTemplate", oracle.Explained, func(t *testing.T) *world {
 			w := failed(t)
 			w.ask()
-			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", At: now, Err: &core.Error{Code: core.CodeTemplateDeleted}, Effects: w.Effects(0)})
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", SeenMin: now, SeenMax: now, Err: &core.Error{Code: core.CodeTemplateDeleted}, Effects: w.Effects(0)})
 			return w
 		}},
 		{"ErrorOfNothing", oracle.Explained, func(t *testing.T) *world {
 			w := failed(t)
 			w.ask()
-			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", At: now, Err: errors.New("constraint violated")})
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", SeenMin: now, SeenMax: now, Err: errors.New("constraint violated")})
 			return w
 		}},
 		{"ErrorHidesTheQueues", oracle.Explained, func(t *testing.T) *world {
 			w := failed(t)
 			w.ask()
 			w.NotEnqueued(0)
-			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", At: now, Failed: true, Err: errors.New("store unavailable")})
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", SeenMin: now, SeenMax: now, Failed: true, Err: errors.New("store unavailable")})
 			return w
 		}},
 		{"AnsweredAnotherRun", oracle.Idempotency, func(t *testing.T) *world {
 			w := failed(t)
-			w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "other", Key: "key", At: now})
-			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", Key: "key", Run: w.run, At: now, Effects: w.Effects(0)})
+			w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "other", Key: "key"})
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", Key: "key", Run: w.run, Effects: w.Effects(0)})
 			return w
 		}},
 		{"AnsweredWhatWasUndone", oracle.Idempotency, func(t *testing.T) *world {
@@ -565,8 +565,8 @@ func TestRulesFail(t *testing.T) {
 			w.retry(func(*core.RetryPlan) {})
 			answered := w.run
 			w.compensate(func(*core.CompensatePlan) {})
-			w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "run", Key: "key", At: now})
-			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", Key: "key", Run: answered, At: now, Effects: w.Effects(0)})
+			w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "run", Key: "key"})
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", Key: "key", Run: answered, Effects: w.Effects(0)})
 			return w
 		}},
 	} {

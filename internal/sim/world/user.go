@@ -142,7 +142,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	}
 	run := w.slots[op.Run].id
 	answer := oracle.Answer{Tenant: tenant, Key: op.Key, Actor: uint8(id), Effects: w.oracle.Effects(uint8(id))}
-	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key, At: w.sched.Now}
+	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key}
 	w.oracle.Asked(uint8(id), request)
 	switch op.Kind {
 	case Initiate:
@@ -197,7 +197,8 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseOther)
 		_, err = svc.CheckLedger(ctx, core.System, tenant)
 	}
-	answer.Err, answer.At, answer.Failed = err, w.sched.Now, w.env.Failed()
+	answer.Err, answer.Failed = err, w.env.Failed()
+	answer.SeenMin, answer.SeenMax = w.env.Seen()
 	w.asked = answer
 	return err
 }
