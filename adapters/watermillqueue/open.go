@@ -25,6 +25,10 @@ func Open(ctx context.Context, queueURL string, o Options) (*Queue, error) {
 		return openGoChannel(o)
 	case "postgres", "postgresql":
 		return openPostgresURL(ctx, queueURL, o)
+	case "kafka":
+		return openKafka(queueURL, o)
+	case "nats", "tls":
+		return openJetStream(queueURL, o)
 	default:
 		return nil, fmt.Errorf("watermillqueue: no queue for URLs of scheme %q; memory:, postgres:, nats: and kafka: are known", scheme)
 	}

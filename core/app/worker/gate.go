@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -191,6 +193,10 @@ func (g *gate) look(now time.Time) outlook {
 	for _, e := range g.endpoints {
 		g.lookAtEndpoint(&o, e, now)
 	}
+	slices.Sort(o.skip.Tenants) // a feed may compare
+	slices.SortFunc(o.skip.Templates, func(a, b ports.TemplateKey) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Template, b.Template))
+	})
 	return o
 }
 

@@ -14,7 +14,8 @@ import (
 // ports.ErrClosed, after everything that is not being claimed went back to the queue.
 func (w *Worker) receiveLoop(ctx context.Context) error {
 	defer w.stopClaiming(ctx)
-	var crowded pauses // at the gate
+	// At the gate. Others may come any moment, so these are short.
+	crowded := pauses{first: 20 * time.Millisecond, most: 250 * time.Millisecond}
 	for {
 		limit, ahead, err := w.takePlaces(ctx)
 		if err != nil {

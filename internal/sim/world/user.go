@@ -55,7 +55,7 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 		err := w.ask(ctx, id, a, op)
 		definite := w.answered(id, op, err)
 		a.process = -1
-		if !definite && w.again(a, op) {
+		if (!definite || w.insists(op)) && w.again(a, op) {
 			continue
 		}
 		if a.at < len(a.script) && &a.script[a.at] == op {
@@ -69,6 +69,10 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 func (w *World) enough(op *Op) bool {
 	return (op.Filler || w.healing) && w.sched.Steps >= w.sc.MinSteps
 }
+
+// insists reports whether a user who was refused asks once more under the same key,
+// as a client does that takes every failure for one of the network.
+func (w *World) insists(op *Op) bool { return op.Key != "" && op.Again && w.asked.Err != nil }
 
 // again reports whether a user repeats a request whose outcome is open; if not,
 // the next one is up.
@@ -138,7 +142,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	}
 	run := w.slots[op.Run].id
 	answer := oracle.Answer{Tenant: tenant, Key: op.Key, Actor: uint8(id), Effects: w.oracle.Effects(uint8(id))}
-	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key, At: w.sched.Now}
+	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key}
 	w.oracle.Asked(uint8(id), request)
 	switch op.Kind {
 	case Initiate:
@@ -193,7 +197,8 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseOther)
 		_, err = svc.CheckLedger(ctx, core.System, tenant)
 	}
-	answer.Err, answer.At, answer.Failed = err, w.sched.Now, w.env.Failed()
+	answer.Err, answer.Failed = err, w.env.Failed()
+	answer.SeenMin, answer.SeenMax = w.env.Seen()
 	w.asked = answer
 	return err
 }

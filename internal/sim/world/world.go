@@ -61,7 +61,8 @@ type World struct {
 
 	sc        *Scenario
 	options   Options
-	processes []process
+	servers   [2][]process // by how often recovery redelivers a file before it gives up
+	processes []process    // of them, those of the scenario
 	actors    []actor
 	bodies    [sched.MaxActors]func()
 	slots     []slot
@@ -133,10 +134,23 @@ func NewWith(wrap Wrap) (*World, error) {
 		}
 	}
 	w.files = &hostile.Files{Env: w.env, Inner: files}
-	w.oracle.MaxRedeliveries = w.recovery.MaxRedeliveries
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
+	w.oracle.Taken = w.env.Taken
 	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	for patience := range w.servers {
+		if err := w.addServers(patience, wrap, options); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// addServers makes the processes of one way to set recovery up.
+func (w *World) addServers(patience int, wrap Wrap, options app.Options) error {
+	if patience == 0 {
+		options.Recovery.MaxRedeliveries = 0
+	}
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
 			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
@@ -145,11 +159,11 @@ func NewWith(wrap Wrap) (*World, error) {
 			Log: slog.New(slog.DiscardHandler),
 		}, options)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		w.processes = append(w.processes, process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
+		w.servers[patience] = append(w.servers[patience], process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
 	}
-	return w, nil
+	return nil
 }
 
 // Close ends the world's coroutines.
@@ -212,6 +226,10 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.memory.Reset()
 	w.queue.Reset(memory.NewQueue())
 	w.executor.Reads = sc.Reads
+	w.processes, w.oracle.MaxRedeliveries = w.servers[1], w.recovery.MaxRedeliveries
+	if sc.Impatient {
+		w.processes, w.oracle.MaxRedeliveries = w.servers[0], 0
+	}
 	for i := range w.processes {
 		p := &w.processes[i]
 		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
