@@ -49,7 +49,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.close()) }()
-	queue, err := c.openQueue(ctx, kept.database, log)
+	queue, err := c.openQueue(ctx, kept.database, c.Lease, log)
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,18 @@
 package sim_test
 
 import (
+	"fmt"
+	"hash/fnv"
+	"runtime"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/internal/sim"
+	"github.com/redrive/redrive/internal/sim/sched"
+	"github.com/redrive/redrive/internal/sim/world"
 )
 
 // Every world can be played again from its token alone, event by event.
@@ -56,4 +63,70 @@ func TestToken(t *testing.T) {
 		_, err := sim.ParseToken(wrong)
 		require.ErrorIs(t, err, sim.ErrToken, wrong)
 	}
+}
+
+// Traces depend on nothing but the seed: neither on the number of cores, nor on
+// what else goes on, nor on what a world played before.
+func TestTracesDoNotDependOnCores(t *testing.T) { //nolint:paralleltest // it changes GOMAXPROCS
+	const seeds = 150
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	var first []uint64
+	for _, cores := range []int{1, 2, 1} {
+		runtime.GOMAXPROCS(cores)
+		both := [2][]uint64{}
+		var wait sync.WaitGroup
+		for i := range both {
+			wait.Go(func() { both[i] = hashes(t, seeds, i == 1) })
+		}
+		wait.Wait()
+		require.Equal(t, both[0], both[1], "on %d cores", cores)
+		if first == nil {
+			first = both[0]
+		}
+		require.Equal(t, first, both[0], "on %d cores", cores)
+	}
+	all := fnv.New64a()
+	for _, h := range first {
+		_, err := fmt.Fprintln(all, h)
+		require.NoError(t, err)
+	}
+	t.Logf("%d traces, all together %016x", seeds, all.Sum64())
+}
+
+// hashes plays seeds, in one world after the other or with a new one for each, and
+// gives the hashes of their traces by seed.
+func hashes(t *testing.T, seeds uint64, fresh bool) []uint64 {
+	var list []uint64
+	if fresh {
+		for seed := range seeds {
+			r, _, err := sim.Play(sim.DefaultConfig(), seed)
+			if !assert.NoError(t, err) {
+				return nil
+			}
+			list = append(list, r.Hash)
+		}
+		return list
+	}
+	w, err := world.New()
+	if !assert.NoError(t, err) {
+		return nil
+	}
+	defer w.Close()
+	for seed := range seeds {
+		_, token, err := sim.Play(sim.DefaultConfig(), seed)
+		if !assert.NoError(t, err) {
+			return nil
+		}
+		sc, err := token.World()
+		if !assert.NoError(t, err) {
+			return nil
+		}
+		r, err := w.Run(sc, sched.NewReplay(token.Deviations), world.Options{})
+		if !assert.NoError(t, err) {
+			return nil
+		}
+		list = append(list, r.Hash)
+	}
+	return list
 }

@@ -158,6 +158,8 @@ type Write struct {
 	Status  core.RunStatus // of the run, if its row was written
 	Files   []core.File
 	Entries []core.Entry
+	// Given is a run that was there before anybody asked for it, with Files.
+	Given *core.Run
 }
 
 // Before gives the tick before a transaction of somebody who is no client.
@@ -178,7 +180,15 @@ func (r *Recorder) Wrote(tenant core.TenantID, since int64, writes ...Write) {
 	for i := range writes {
 		w := &writes[i]
 		for _, e := range w.Entries {
-			t.ops = append(t.ops, &Op{Kind: Grant, Call: since, Return: until, run: -1, periods: []core.Period{e.Period}, grant: e.Amount})
+			grant := e.Amount
+			if e.Kind == core.EntryCharge {
+				grant = core.Split{Monthly: -grant.Monthly, Purchased: -grant.Purchased}
+			}
+			t.ops = append(t.ops, &Op{Kind: Grant, Call: since, Return: until, run: -1, periods: []core.Period{e.Period}, grant: grant})
+		}
+		if w.Given != nil {
+			t.ops = append(t.ops, &Op{Kind: Given, Call: since, Return: until, run: -1, name: w.Given.ID, given: given(w.Given, w.Files)})
+			continue
 		}
 		if w.Run == "" {
 			continue
@@ -206,4 +216,16 @@ func (r *Recorder) Priced(tenant core.TenantID, id core.TemplateID, price core.C
 		versions[n-1].until = until
 	}
 	t.templates[id] = append(versions, version{price, since, never})
+}
+
+// given is the model's run for a row.
+func given(row *core.Run, files []core.File) run {
+	r := run{
+		exists: true, status: row.Status, attempt: row.Attempt, retries: row.MaxRetryCount,
+		credits: core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}, undo: undo{by: -1},
+	}
+	for i := range files {
+		r.files = append(r.files, file{files[i].Status, files[i].RetryAttempt})
+	}
+	return r
 }

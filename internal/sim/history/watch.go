@@ -49,7 +49,7 @@ func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core
 		q.Kind, q.Key = Preview, ""
 	case world.Purchase:
 		q.Kind, q.Run, q.Template = Purchase, "", ""
-	case world.Reprice, world.Delete, world.Audit:
+	case world.Reprice, world.Delete, world.Audit, world.Stop:
 		return
 	}
 	w.asked[user] = w.recorder.Ask(q, now)
@@ -87,6 +87,10 @@ func (w *Watcher) Committed(c *oracle.Commit) {
 		}
 		writes = append(writes, Write{Run: run})
 		return &writes[len(writes)-1]
+	}
+	for i := range c.Inserted {
+		n := &c.Inserted[i]
+		writes = append(writes, Write{Given: &n.Run, Files: n.Files})
 	}
 	for i := range c.Runs {
 		at(c.Runs[i].ID).Status = c.Runs[i].Status

@@ -131,7 +131,7 @@ func (w *World) recover(ctx context.Context, a *actor) {
 		_, err := svc.Recover(ctx, 100)
 		w.tolerate(err)
 		a.busy = false
-		if svc.Clock().Sleep(ctx, recoverEvery) != nil {
+		if svc.Clock().Sleep(ctx, w.recoverEvery) != nil {
 			return
 		}
 	}

@@ -75,13 +75,13 @@ func (w *World) jump(how int) {
 	case hostile.ClockEarliest:
 		w.sched.WakeEarliest()
 	case hostile.ClockLease:
-		w.sched.PassTo(now.Add(recovery.Lease + time.Second))
+		w.sched.PassTo(now.Add(w.recovery.Lease + time.Second))
 	case hostile.ClockMonth:
 		w.sched.PassTo(core.PeriodOf(now).End().Add(time.Second))
 	case hostile.ClockBack:
 		w.sched.PassTo(now.Add(-5 * time.Second))
 	case hostile.ClockResend:
-		w.sched.PassTo(now.Add(recovery.MaxRedispatchAfter + time.Second))
+		w.sched.PassTo(now.Add(w.recovery.MaxRedispatchAfter + time.Second))
 	}
 	if core.PeriodOf(w.sched.Now) != core.PeriodOf(now) {
 		w.oracle.Met(oracle.MonthEnded)

@@ -148,7 +148,7 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 			}
 		}
 		results, err := w.hold(ctx, a, c)
-		if givesBack || how.Late && how.HandBack > 0 && w.sched.Now.Sub(began) >= recovery.Lease {
+		if givesBack || how.Late && how.HandBack > 0 && w.sched.Now.Sub(began) >= w.recovery.Lease {
 			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
 			continue
 		}
@@ -236,9 +236,9 @@ func (p *process) heldJobs() []core.Job {
 func (w *World) renew(ctx context.Context, id sched.ActorID) {
 	p := &w.processes[w.actors[id].process]
 	p.renewer = id
-	every := recovery.Lease / 3
+	every := w.recovery.Lease / 3
 	if w.sc.Sluggish {
-		every = recovery.Lease * 5 / 4
+		every = w.recovery.Lease * 5 / 4
 	}
 	for !w.env.Over {
 		if len(p.held) == 0 {

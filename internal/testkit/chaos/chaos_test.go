@@ -31,6 +31,7 @@ var (
 	killEvery = flag.Duration("kill-every", 500*time.Millisecond, "how often one of them is killed")
 	faults    = flag.Duration("faults", 8*time.Second, "how long there are faults and users, at most")
 	settle    = flag.Duration("settle", 40*time.Second, "how long everything may take to close when the faults have stopped")
+	within    = flag.Duration("within", 5*time.Minute, "bound of everything; the time of faults is cut short for it")
 	workers   = flag.Int("workers", 4, "jobs that a server executes at once")
 	flags     = flag.String("server-flags", "", "further flags of the servers, separated by spaces; {database} is the database's URL")
 	variables = flag.String("server-env", "", "further variables of the servers' environment, the same way")
@@ -40,7 +41,11 @@ var (
 // operator can wait for.
 var recovery = []string{
 	"--lease=2s", "--recover-every=500ms", "--dispatch-grace=2s", "--redispatch-after=2s", "--redeliveries=3", "--db-max-conns=10",
+	"--breaker-open-for=1s",
 }
+
+// forTheBooks is what is kept of -within for looking at the books.
+const forTheBooks = 30 * time.Second
 
 // lookEvery is how often the invariants are looked at while there are faults.
 const lookEvery = 5 * time.Second
@@ -83,14 +88,16 @@ func TestChaos(t *testing.T) {
 	running := newCluster(t, *servers, program, append(arguments, strings.Fields(fill.Replace(*flags))...))
 	require.NoError(t, running.ready(t.Context()))
 
-	ctx, cancel := context.WithTimeout(t.Context(), *faults+*settle)
+	// A machine that took long to build the server has less time for faults.
+	faulty := min(*faults, *within-forTheBooks-*settle-time.Since(began))
+	require.Positive(t, faulty, "no time is left for faults after %v", time.Since(began))
+	ctx, cancel := context.WithTimeout(t.Context(), faulty+*settle)
 	defer cancel()
 	people := newUsers(t, running, *seed, *files)
-	happened, wrong := play(ctx, t, running, people, store)
+	happened, wrong := play(ctx, faulty, t, running, people, store)
 
-	await := time.Now()
 	stillRunning := awaitClosed(ctx, t, pool)
-	happened.settled = time.Since(await)
+	happened.settled = time.Since(happened.stopped)
 
 	found, err := audit(t.Context(), pool)
 	require.NoError(t, err)
@@ -128,20 +135,22 @@ type events struct {
 	kills   int
 	looks   int
 	faulty  time.Duration // how long there were faults
+	stopped time.Time     // when the last of them was over
 	settled time.Duration // how long it then took to close everything
 }
 
 // play lets users and faults go on until few users have anything left to do or
 // the time of faults is over, with a look at the invariants now and then.
-func play(ctx context.Context, t *testing.T, running cluster, people *users, store *postgres.Store) (e events, wrong []string) {
+func play(ctx context.Context, faulty time.Duration, t *testing.T, running cluster, people *users, store *postgres.Store) (e events, wrong []string) {
 	t.Helper()
 	began := time.Now()
-	busy, calm := context.WithTimeout(ctx, *faults)
+	busy, calm := context.WithTimeout(ctx, faulty)
 	defer calm()
 	killed := make(chan error, 1)
 	go func() {
 		var err error
 		e.kills, err = running.torment(busy, *killEvery, rand.New(rand.NewPCG(*seed, 1)))
+		e.stopped = time.Now()
 		killed <- err
 	}()
 	looked := make(chan error, 1)
@@ -163,7 +172,7 @@ func play(ctx context.Context, t *testing.T, running cluster, people *users, sto
 	calm()
 	require.NoError(t, <-killed)
 	require.NoError(t, <-looked)
-	e.faulty = time.Since(began)
+	e.faulty = e.stopped.Sub(began)
 	require.NoError(t, running.ready(ctx))
 	require.NoError(t, running.failures())
 	return e, wrong

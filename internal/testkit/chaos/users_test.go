@@ -119,7 +119,7 @@ func (u *users) work(busy, ctx context.Context, calm context.CancelFunc, runs in
 	var wait sync.WaitGroup
 	var over atomic.Int64
 	places := make(chan struct{}, atOnce)
-	few := max(1, runs/20)
+	few := max(2, runs/8)
 	for n := range runs {
 		places <- struct{}{}
 		wait.Go(func() {
