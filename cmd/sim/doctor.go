@@ -16,7 +16,7 @@ import (
 // doctorCmd asks whether equal choices give equal traces: without that no token
 // and no campaign means anything.
 type doctorCmd struct {
-	Seeds  uint64   `default:"2000" placeholder:"N" help:"Worlds of each strategy."`
+	Seeds  uint64   `default:"1000" placeholder:"N" help:"Worlds of each strategy."`
 	From   uint64   `default:"1" placeholder:"SEED" help:"The first seed."`
 	Faults []string `placeholder:"LIST" help:"Faults and their rates, as for run."`
 	JSON   bool     `name:"json" help:"Write lines of JSON."`
