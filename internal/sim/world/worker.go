@@ -148,7 +148,7 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 			}
 		}
 		results, err := w.hold(ctx, a, c)
-		if givesBack || how.Late && how.HandBack > 0 && w.sched.Now.Sub(began) >= recovery.Lease {
+		if givesBack || how.Late && how.HandBack > 0 && w.sched.Now.Sub(began) >= w.recovery.Lease {
 			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
 			continue
 		}
