@@ -237,11 +237,11 @@ func useOf(k OpKind) oracle.Use {
 // answered tells the oracle; definite is false if the user cannot know what
 // became of the request.
 func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
-	answer := w.asked
 	w.oracle.Step = w.sched.Steps
 	if o := w.options.Observer; o != nil {
-		o.Answered(uint8(id), &answer, &w.preview, w.sched.Now)
+		o.Answered(uint8(id), &w.asked, &w.preview, w.sched.Now)
 	}
+	answer := w.asked
 	if op.Kind != Initiate && op.Kind != Continue {
 		answer.Key = ""
 	}
