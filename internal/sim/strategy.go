@@ -102,12 +102,12 @@ func DefaultRates() sched.Rates {
 	r[hostile.LockFault] = 0.01
 	r[hostile.ReadFault] = 0.005
 	r[hostile.RefundFault] = 0.15
-	r[hostile.EnqueueFault] = 0.15
+	r[hostile.EnqueueFault] = 0.2
 	r[hostile.MessageFault] = 0.08
 	r[hostile.OrderChoice] = 0.2
 	r[hostile.AckFault] = 0.03
 	r[hostile.NackFault] = 0.1
-	r[hostile.ExecuteFault] = 0.06
+	r[hostile.ExecuteFault] = 0.08
 	r[hostile.FilesFault] = 0.02
 	r[hostile.CrashFault] = 0.005
 	r[hostile.ClockFault] = 0.01

@@ -25,7 +25,7 @@ type Env struct {
 	Lease time.Duration
 
 	actors [sched.MaxActors]actorState
-	hung   sched.Set // actors that execute until their lease is taken
+	hung   sched.Set // actors that execute until somebody else gets their file
 	spare  []*tx
 	events trace.Event // the one being written: it would escape otherwise
 }
@@ -70,8 +70,8 @@ func (e *Env) Died(id sched.ActorID) (inTx, committed bool) {
 	return inTx, committed
 }
 
-// Taken lets an actor go on that has executed until its lease was taken: whoever
-// got the file and whoever lost it then do their next steps side by side.
+// Taken lets an actor go on that has executed until somebody else got its file:
+// both then do their next steps side by side.
 func (e *Env) Taken(holder uint8) {
 	if e.hung.Has(sched.ActorID(holder)) {
 		e.Sched.Wake(sched.ActorID(holder))

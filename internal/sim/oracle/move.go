@@ -22,6 +22,9 @@ func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 			o.untouched(c, r, f, was, now)
 		case f.status == core.FilePending && now.Status == core.FileProcessing:
 			o.claimed(c, r, was, now)
+			if len(r.claims[now.Index]) > 0 && o.Taken != nil {
+				o.Taken(f.holder)
+			}
 			f.status, f.holder = core.FileProcessing, c.Actor
 			r.claims[now.Index] = append(r.claims[now.Index], claim{now.Epoch, c.Actor})
 			r.attempts[n].claimed = true
@@ -105,9 +108,6 @@ func (o *Oracle) interrupted(c *Commit, r *run, f *file, was, now *core.File, ne
 		o.held(c, r, f, now, "somebody handed back")
 	case c.Use == UseRecover:
 		o.met(RecoveryTookLease)
-		if o.Taken != nil {
-			o.Taken(f.holder)
-		}
 		f.expired++
 		if was.LeaseUntil.After(c.SeenMax) {
 			o.fail(Refinement, "recovery took file %d of run %s from its worker, whose lease holds until %s", now.Index, r.row.ID, was.LeaseUntil.Format("15:04:05"))

@@ -23,6 +23,8 @@ type Scenario struct {
 	Refillers  int
 	// Renewals lets each process renew the leases of what its workers execute.
 	Renewals bool
+	// Sluggish lets a process renew too late, as one does that got no processor for a while.
+	Sluggish bool
 	// Reads lets users upload files, and executors read them.
 	Reads bool
 	// Unfilled leaves it to the refillers to grant the first month.
@@ -64,7 +66,7 @@ type Run struct {
 type Worker struct {
 	How      How
 	Limit    int  // jobs received at a time
-	HandBack int  // the nth claimed job is handed back; 0 for none
+	HandBack int  // the nth claimed job is handed back, and if Late what took as long as a lease; 0 for none
 	Renews   bool // renews leases before it executes
 	Late     bool // hands back when it has executed, and renews then too
 	Dropped  bool // it does not come at all
@@ -173,10 +175,10 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Runs = append(s.Runs, run)
 	}
-	s.Renewals, s.Reads = r.IntN(3) == 0, r.IntN(6) == 0
+	s.Renewals, s.Sluggish, s.Reads = r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(6) == 0
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
-		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(3) == 0}
+		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(2) == 0}
 		if i != 1 {
 			w.How = How(1 + r.IntN(2))
 		}
@@ -292,7 +294,7 @@ func (s *Scenario) script(r *sched.Rand) {
 
 func someContinue(r *sched.Rand, slot int) Op {
 	op := Op{Kind: Continue, Run: slot, Again: r.IntN(2) == 0}
-	if r.IntN(3) == 0 {
+	if r.IntN(2) == 0 {
 		op.Key = keys[6+r.IntN(2)]
 	}
 	op.Foreign = r.IntN(16) == 0
