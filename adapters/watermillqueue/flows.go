@@ -93,6 +93,12 @@ func (f *flows) each(visit func(*flow)) {
 	}
 }
 
+// company is how many jobs of a tenant are taken together where many may be taken.
+// A store's transaction is of one tenant, so a job of each of many tenants would
+// cost a transaction each. Where few may be taken, because jobs take long and
+// places free one by one, everybody gets one in turn.
+const company, fewTenants = 25, 4
+
 // shares divides limit among those whose turn it is and who are not skipped.
 func (f *flows) shares(limit int, skip ports.Skip) []share {
 	skipped := newSkipSet(skip)
@@ -101,8 +107,8 @@ func (f *flows) shares(limit int, skip ports.Skip) []share {
 		flows  []*flow
 	}
 	var turns []turn
-	passed := 0
-	for ; passed < len(f.tenants) && len(turns) < limit; passed++ {
+	passed, most := 0, min(limit, max(fewTenants, limit/company))
+	for ; passed < len(f.tenants) && len(turns) < most; passed++ {
 		t := f.tenants[(f.next+passed)%len(f.tenants)]
 		if wanted := t.wanted(skipped); len(wanted) > 0 {
 			turns = append(turns, turn{t, wanted})

@@ -42,8 +42,14 @@ func TestOpen(t *testing.T) {
 			require.False(t, strings.Contains(err.Error(), "secret"), "%v", err)
 		}
 		for _, o := range []watermillqueue.Options{
-			{MaxBatch: -1}, {Lanes: -1}, {Prefetch: -1}, {Replicas: -1}, {DeadLimit: -1},
-			{Lease: time.Microsecond}, {PollInterval: -1}, {NackDelay: -1},
+			{MaxBatch: -1},
+			{Lanes: -1},
+			{Prefetch: -1},
+			{Replicas: -1},
+			{DeadLimit: -1},
+			{Lease: time.Microsecond},
+			{PollInterval: -1},
+			{NackDelay: -1},
 		} {
 			_, err := watermillqueue.Open(t.Context(), "", o)
 			require.Error(t, err, "%+v", o)

@@ -1,13 +1,13 @@
 package sim_test
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"runtime"
 	"sync"
 	"testing"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/internal/sim"
@@ -74,12 +74,13 @@ func TestTracesDoNotDependOnCores(t *testing.T) { //nolint:paralleltest // it ch
 	var first []uint64
 	for _, cores := range []int{1, 2, 1} {
 		runtime.GOMAXPROCS(cores)
-		both := [2][]uint64{}
+		both, errs := [2][]uint64{}, [2]error{}
 		var wait sync.WaitGroup
 		for i := range both {
-			wait.Go(func() { both[i] = hashes(t, seeds, i == 1) })
+			wait.Go(func() { both[i], errs[i] = hashes(seeds, i == 1) })
 		}
 		wait.Wait()
+		require.NoError(t, errors.Join(errs[:]...))
 		require.Equal(t, both[0], both[1], "on %d cores", cores)
 		if first == nil {
 			first = both[0]
@@ -96,37 +97,27 @@ func TestTracesDoNotDependOnCores(t *testing.T) { //nolint:paralleltest // it ch
 
 // hashes plays seeds, in one world after the other or with a new one for each, and
 // gives the hashes of their traces by seed.
-func hashes(t *testing.T, seeds uint64, fresh bool) []uint64 {
-	var list []uint64
-	if fresh {
-		for seed := range seeds {
-			r, _, err := sim.Play(sim.DefaultConfig(), seed)
-			if !assert.NoError(t, err) {
-				return nil
-			}
-			list = append(list, r.Hash)
-		}
-		return list
-	}
+func hashes(seeds uint64, fresh bool) (list []uint64, err error) {
 	w, err := world.New()
-	if !assert.NoError(t, err) {
-		return nil
+	if err != nil {
+		return nil, err
 	}
 	defer w.Close()
 	for seed := range seeds {
-		_, token, err := sim.Play(sim.DefaultConfig(), seed)
-		if !assert.NoError(t, err) {
-			return nil
+		r, token, err := sim.Play(sim.DefaultConfig(), seed)
+		if err != nil {
+			return nil, err
 		}
-		sc, err := token.World()
-		if !assert.NoError(t, err) {
-			return nil
-		}
-		r, err := w.Run(sc, sched.NewReplay(token.Deviations), world.Options{})
-		if !assert.NoError(t, err) {
-			return nil
+		if !fresh {
+			sc, err := token.World()
+			if err != nil {
+				return nil, err
+			}
+			if r, err = w.Run(sc, sched.NewReplay(token.Deviations), world.Options{}); err != nil {
+				return nil, err
+			}
 		}
 		list = append(list, r.Hash)
 	}
-	return list
+	return list, nil
 }

@@ -84,7 +84,7 @@ const (
 // of zero bits is none.
 func drawScenario(t *rapid.T) *world.Scenario {
 	s := &world.Scenario{
-		Seed: uint64(bits(t, 4, "outcomes")), Start: time.Date(2026, time.November, 28, 12, 0, 0, 0, time.UTC), //nolint:gosec // 4 bits
+		Seed: uint64(bits(t, 4, "outcomes")), Start: time.Date(2026, time.November, 28, 12, 0, 0, 0, time.UTC),
 		Processes: 2, Recoverers: 1, FaultSteps: 160, Workers: []world.Worker{{Limit: 1}, {Limit: 2, How: world.ByRun}},
 	}
 	if rapid.Bool().Draw(t, "month ends") {

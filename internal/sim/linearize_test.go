@@ -42,7 +42,7 @@ func TestLinearizeFindsPlanted(t *testing.T) {
 		r, err := sim.Linearize(t.Context(), c)
 		require.NoError(t, err)
 		require.NotZero(t, r.Illegal, p.name)
-		require.Len(t, r.Found, int(r.Illegal+r.Unknown)) //nolint:gosec // a count
+		require.Len(t, r.Found, int(r.Illegal+r.Unknown))
 		require.NotEmpty(t, r.Found[0].Text)
 		illegal[p.name] = r.Illegal
 	}

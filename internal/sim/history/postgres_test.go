@@ -91,7 +91,7 @@ func newInstallation(t *testing.T) *installation {
 	store, err := postgres.New(pool, c)
 	require.NoError(t, err)
 
-	in := &installation{t: t, recorder: history.NewRecorder(), queue: memory.NewQueue(), rand: &lockedRand{r: rand.New(rand.NewPCG(1, 2))}} //nolint:gosec // a test's choices
+	in := &installation{t: t, recorder: history.NewRecorder(), queue: memory.NewQueue(), rand: &lockedRand{r: rand.New(rand.NewPCG(1, 2))}}
 	service := func(s ports.Store, q ports.Queue) *app.Service {
 		svc, err := app.New(app.Deps{
 			Store: s, Queue: q, Executor: in, Files: memory.NewFiles(), Clock: memory.SystemClock{}, IDs: memory.UUIDs{},

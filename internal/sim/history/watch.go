@@ -76,7 +76,7 @@ func (w *Watcher) Committed(c *oracle.Commit) {
 	switch c.Use {
 	case oracle.UseInitiate, oracle.UseContinue, oracle.UseCancel, oracle.UseRaise, oracle.UseGrant, oracle.UseTemplate:
 		return
-	case oracle.UseOther, oracle.UseWork, oracle.UseRecover, oracle.UseRefill:
+	case oracle.UseOther, oracle.UseSetUp, oracle.UseWork, oracle.UseRecover, oracle.UseRefill:
 	}
 	var writes []Write
 	at := func(run core.RunID) *Write {
