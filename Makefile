@@ -33,6 +33,14 @@ race: postgres ## Run all tests under the race detector
 chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
 	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 270s -runs 200 -files 50 -workers 16 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
 
+.PHONY: mutants
+mutants: ## Measure how many seeds the simulator needs to find each planted bug (ARGS="--only no-run-lock --campaigns 5" for less)
+	$(GO) run ./cmd/sim mutants $(ARGS)
+
+.PHONY: mutants-gate
+mutants-gate: ## Fail if a planted bug is not found within ten times the seeds that it ever took
+	$(GO) run ./cmd/sim mutants --gate --campaigns 3
+
 .PHONY: lint
 lint: ## Run go vet and the linters
 	$(GO) vet ./...

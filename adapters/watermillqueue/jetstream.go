@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	wnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
+	natspubsub "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 
@@ -47,8 +47,8 @@ type jetStream struct {
 	out    *nats.Conn // closed by Watermill's publisher
 	in     *nats.Conn // drained by Watermill's subscriber, so it is another one
 	js     nats.JetStreamContext
-	pub    *wnats.Publisher
-	sub    *wnats.Subscriber
+	pub    *natspubsub.Publisher
+	sub    *natspubsub.Subscriber
 	held   sync.Map // *nats.Msg by reply subject, until it is unpacked
 	buried *streamDead
 
@@ -123,7 +123,7 @@ func (b *jetStream) start() (*Queue, error) {
 			return nil, fmt.Errorf("watermillqueue: consumer of %s: %w", topic, err)
 		}
 	}
-	js := wnats.JetStreamConfig{
+	js := natspubsub.JetStreamConfig{
 		TrackMsgId: true, DurablePrefix: "redrive",
 		DurableCalculator: func(_, topic string) string { return durable(topic) },
 		SubscribeOptions: []nats.SubOpt{
@@ -132,10 +132,10 @@ func (b *jetStream) start() (*Queue, error) {
 		},
 		ConnectOptions: []nats.JSOpt{nats.MaxWait(natsTimeout)},
 	}
-	if b.pub, err = wnats.NewPublisherWithNatsConn(b.out, wnats.PublisherPublishConfig{JetStream: js, Marshaler: &wnats.NATSMarshaler{}, SubjectCalculator: subjects}, logger{b.opts.Log}); err != nil {
+	if b.pub, err = natspubsub.NewPublisherWithNatsConn(b.out, natspubsub.PublisherPublishConfig{JetStream: js, Marshaler: &natspubsub.NATSMarshaler{}, SubjectCalculator: subjects}, logger{b.opts.Log}); err != nil {
 		return nil, fmt.Errorf("watermillqueue: %w", err)
 	}
-	b.sub, err = wnats.NewSubscriberWithNatsConn(b.in, wnats.SubscriberSubscriptionConfig{
+	b.sub, err = natspubsub.NewSubscriberWithNatsConn(b.in, natspubsub.SubscriberSubscriptionConfig{
 		JetStream: js, Unmarshaler: holding{b}, SubjectCalculator: subjects,
 		AckWaitTimeout: b.opts.Lease, CloseTimeout: routerClose,
 	}, logger{b.opts.Log})
@@ -167,18 +167,18 @@ func (b *jetStream) addConsumer(topic string) error {
 }
 
 // subjects gives the servers of a lane one queue group.
-func subjects(_, topic string) *wnats.SubjectDetail {
-	return &wnats.SubjectDetail{Primary: topic, QueueGroup: durable(topic)}
+func subjects(_, topic string) *natspubsub.SubjectDetail {
+	return &natspubsub.SubjectDetail{Primary: topic, QueueGroup: durable(topic)}
 }
 
 // holding keeps messages back from Watermill's acks.
 type holding struct{ b *jetStream }
 
 func (h holding) Unmarshal(m *nats.Msg) (*message.Message, error) {
-	msg, err := (&wnats.NATSMarshaler{}).Unmarshal(m)
+	msg, err := (&natspubsub.NATSMarshaler{}).Unmarshal(m)
 	if err != nil {
 		// Headers that nobody here writes; what matters is what is in it.
-		msg = message.NewMessage(m.Header.Get(wnats.WatermillUUIDHdr), m.Data)
+		msg = message.NewMessage(m.Header.Get(natspubsub.WatermillUUIDHdr), m.Data)
 		msg.Metadata = message.Metadata{"unreadable": err.Error()}
 	}
 	h.b.held.Store(m.Reply, &nats.Msg{Subject: m.Subject, Reply: m.Reply, Header: m.Header, Data: m.Data, Sub: m.Sub})
@@ -287,7 +287,7 @@ func (b *jetStream) bury(ctx context.Context, p *parcel, l DeadLetter) error {
 func (b *jetStream) sendAgain(ctx context.Context, l DeadLetter) error {
 	msg := nats.NewMsg(b.topics[laneOf(l.Tenant, len(b.topics))])
 	msg.Data = l.Payload
-	msg.Header.Set(wnats.WatermillUUIDHdr, l.MessageID)
+	msg.Header.Set(natspubsub.WatermillUUIDHdr, l.MessageID)
 	for name, value := range l.Metadata {
 		msg.Header.Set(name, value)
 	}

@@ -25,6 +25,8 @@ func Open(ctx context.Context, queueURL string, o Options) (*Queue, error) {
 		return openGoChannel(o)
 	case "postgres", "postgresql":
 		return openPostgresURL(ctx, queueURL, o)
+	case "kafka":
+		return openKafka(queueURL, o)
 	case "nats", "tls":
 		return openJetStream(queueURL, o)
 	default:

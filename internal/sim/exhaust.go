@@ -118,7 +118,6 @@ type batch struct {
 	steps    uint64
 	children []node
 	found    *Found
-	at       int // of found
 	err      error
 }
 
@@ -213,19 +212,21 @@ type explorer struct {
 	world   *world.World
 	chooser sched.Explorer
 	follow  []sched.Deviation
+	nodes   []node
 }
 
 // batch plays nodes[from:to], up to the first violation.
 func (p *explorer) batch(nodes []node, from, to int) batch {
+	p.nodes = nodes
 	b := batch{hashes: make([]uint64, 0, to-from)}
 	for i := from; i < to && b.err == nil && b.found == nil; i++ {
-		b.err = p.play(&b, nodes, i)
+		b.err = p.play(&b, i)
 	}
 	return b
 }
 
-func (p *explorer) play(b *batch, nodes []node, at int) error {
-	x := p.exhaust
+func (p *explorer) play(b *batch, at int) error {
+	x, nodes := p.exhaust, p.nodes
 	if err := x.ctx.Err(); err != nil {
 		return err
 	}
@@ -250,14 +251,25 @@ func (p *explorer) play(b *batch, nodes []node, at int) error {
 	b.hashes = append(b.hashes, r.Hash)
 	b.steps += uint64(r.Steps)
 	if r.Violation != nil {
-		b.found = &Found{
-			Seed: x.scenario.Seed, Strategy: Exhaustive, Violation: *r.Violation, Stack: r.Stack, Hash: r.Hash,
-			Token: Token{Build: Build(), Scenario: x.scenario.Name, Seed: x.scenario.Seed, Deviations: slices.Clone(r.Deviations)},
-		}
-		return nil
+		b.found = x.found(&r)
+	} else {
+		p.children(b, at)
 	}
+	return nil
+}
+
+func (x *exhaust) found(r *world.Result) *Found {
+	return &Found{
+		Seed: x.scenario.Seed, Strategy: Exhaustive, Violation: *r.Violation, Stack: r.Stack, Hash: r.Hash,
+		Token: Token{Build: Build(), Scenario: x.scenario.Name, Seed: x.scenario.Seed, Deviations: slices.Clone(r.Deviations)},
+	}
+}
+
+// children adds the schedules with one deviation more than the one just played.
+func (p *explorer) children(b *batch, at int) {
+	n := &p.nodes[at]
 	for _, d := range p.chooser.Alternatives {
-		child := node{parent: int32(at), faults: n.faults, preempted: n.preempted, deviation: d} //nolint:gosec // memory ends long before
+		child := node{parent: int32(at), faults: n.faults, preempted: n.preempted, deviation: d}
 		if d.Kind == sched.Next {
 			child.preempted++
 		} else {
@@ -265,5 +277,4 @@ func (p *explorer) play(b *batch, nodes []node, at int) error {
 		}
 		b.children = append(b.children, child)
 	}
-	return nil
 }

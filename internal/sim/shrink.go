@@ -90,14 +90,13 @@ func (s *shrinker) shrink(original []sched.Deviation) error {
 	return err
 }
 
-// passes repeats the passes until none finds anything more. The original deviations
-// are many, so they are searched once.
+// passes repeats the passes until none finds anything more.
 func (s *shrinker) passes(original []sched.Deviation) error {
-	for pool := original; ; pool = slices.Clone(s.best.Deviations) {
+	for {
 		size := s.size()
 		for _, pass := range []func() error{
 			s.fewerDeviations,
-			func() error { return s.few(pool) },
+			func() error { return s.few(original) },
 			s.fewerParts,
 			s.fewerDeviations,
 			s.exchange,
@@ -195,30 +194,33 @@ func (s *shrinker) fewerDeviations() error {
 
 const (
 	fewDeviations = 3    // what few looks for
-	fewTries      = 1000 // worlds that it plays for each number of deviations
-	exchangeTries = 2000 // worlds that exchange plays
+	fewTries      = 600  // worlds that it plays for each number of deviations
+	exchangeTries = 1000 // worlds that exchange plays
 )
 
-// few looks for up to three of the original deviations that suffice, because delta
-// debugging ends in a local minimum.
+// few looks for up to three deviations that suffice, because delta debugging ends
+// in a local minimum: any one of the original ones, two or three of those left.
 func (s *shrinker) few(original []sched.Deviation) error {
 	for n := 0; n <= fewDeviations && n < len(s.best.Deviations); n++ {
-		tries := fewTries
+		pool := original
+		if n > 1 {
+			pool = slices.Clone(s.best.Deviations)
+		}
 		chosen := make([]int, n)
 		for i := range chosen {
 			chosen[i] = i
 		}
-		for ; tries > 0; tries-- {
+		for range fewTries {
 			t := s.best
 			t.Deviations = make([]sched.Deviation, n)
 			for i, at := range chosen {
-				t.Deviations[i] = original[at]
+				t.Deviations[i] = pool[at]
 			}
 			ok, err := s.try(t)
 			if err != nil {
 				return err
 			}
-			if ok || !nextCombination(chosen, len(original)) {
+			if ok || !nextCombination(chosen, len(pool)) {
 				break
 			}
 		}

@@ -137,8 +137,8 @@ func (w *Worker) claimAnswered(group []*entry, a claimAnswer) {
 	w.acked(answered, dropped)
 }
 
-// acked lets go of those whose only use of their places was that the queue was not
-// told yet.
+// acked lets go of those who only had their places because the queue was not told
+// yet.
 func (w *Worker) acked(answered, over []*entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -149,6 +149,7 @@ func (w *Worker) acked(answered, over []*entry) {
 		}
 	}
 	w.releaseLocked(over)
+	w.vacateLocked(answered...)
 }
 
 // claimFailed tries the parts of a group, since it may have failed by one of

@@ -5,15 +5,17 @@
 //
 // # The way of a job
 //
-//	Feed ──receive──► gate ──► claim ──────► execute ──► settle ──► forgotten
-//	                   │       (grouped)     (a place    (grouped)
-//	                   ▼                      each)
+//	Feed ──receive──► gate ──► claim, ack ──► execute ──► settle ──► forgotten
+//	                   │       (in groups)                (in groups)
+//	                   ▼
 //	                 parked, or nacked
 //
-// A job has one of Concurrency places from when it was received until its result
-// is durable, and no more is received than there are free places: that pushes back
-// on the queue and bounds memory, however much waits. Executing takes no connection
-// and no transaction. Claims, renewals and settlements of all runs of a tenant
+// A job has one of Concurrency places from when it was received until it was
+// executed, and no more is received than there are free places: that pushes back
+// on the queue and bounds memory, however much waits. Results wait for their
+// transaction without a place, up to a bound; beyond it places stay taken, so that a
+// store which cannot keep up slows everything down. Executing takes no connection and
+// no transaction. Claims, renewals and settlements of all runs of a tenant
 // share transactions: while one is being written the next gathers, so groups grow
 // with the load; at most Transactions are open at a time. A run that somebody else
 // has locked is left out of its group and waited for by itself, so that it holds

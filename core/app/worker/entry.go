@@ -17,7 +17,9 @@ type entry struct {
 	answered   bool             // its claim is: whatever is delivered of it now has no effect
 	claimed    bool
 	acked      bool // nothing of it is left with the queue
+	executed   bool // only its results are to be recorded
 	over       bool // it is done with, and only not acked yet
+	placed     bool // it has a place, and pass
 	pass       pass
 	parkedTill time.Time // while it is parked
 

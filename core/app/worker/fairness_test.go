@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,32 +23,37 @@ import (
 func TestASmallRunIsNotStarved(t *testing.T) {
 	t.Parallel()
 	quiet := slog.New(slog.DiscardHandler)
-	for name, open := range map[string]func(t *testing.T) *watermillqueue.Queue{
-		"GoChannel": func(t *testing.T) *watermillqueue.Queue {
+	for name, c := range map[string]struct {
+		large int // files; as many as can be enqueued in a second or so
+		open  func(t *testing.T) *watermillqueue.Queue
+	}{
+		"GoChannel": {100_000, func(t *testing.T) *watermillqueue.Queue {
 			q, err := watermillqueue.Open(t.Context(), "memory:", watermillqueue.Options{Log: quiet})
 			require.NoError(t, err)
 			return q
-		},
-		"Postgres": func(t *testing.T) *watermillqueue.Queue {
+		}},
+		"Postgres": {20_000, func(t *testing.T) *watermillqueue.Queue {
 			pool, err := postgres.Connect(t.Context(), postgres.Config{URL: pgtest.New(t).URL})
 			require.NoError(t, err)
 			t.Cleanup(pool.Close)
 			q, err := watermillqueue.OpenPostgres(pool, watermillqueue.Options{Log: quiet})
 			require.NoError(t, err)
 			return q
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			const largeRun, smallRun, places = 100_000, 3, 16
-			queue := open(t)
+			const smallRun, places = 3, 16
+			queue := c.open(t)
 			t.Cleanup(func() { require.NoError(t, queue.Close()) })
 			g := newGate()
-			b := newBench(t, g, func(d *app.Deps, o *app.Options) { d.Queue, o.MaxFiles = queue, largeRun })
+			b := newBench(t, g, withSystemClock, func(d *app.Deps, o *app.Options) {
+				d.Queue, o.MaxFiles, o.DispatchTimeout = queue, c.large, time.Minute
+			})
 			b.feed = queue
 			file, err := b.svc.StoreFile(context.Background(), platform, tenant, "f", strings.NewReader("x"))
 			require.NoError(t, err)
-			files := make([]core.NewFile, largeRun)
+			files := make([]core.NewFile, c.large)
 			for i := range files {
 				files[i] = file
 			}

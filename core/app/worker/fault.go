@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,18 +16,21 @@ import (
 
 // pauses are the waits after faults in a row. The zero value is ready.
 type pauses struct {
+	first, most time.Duration // default half a second, and 10 s
+
 	mu      sync.Mutex
 	backoff *backoff.ExponentialBackOff
 }
 
-// next is the next wait: about half a second, growing to about 10 s, each half as
-// long or half as long again by chance, so that workers do not come all at once.
+// next is the next wait, longer each time. It is up to half as long or half as
+// long again by chance, so that workers do not come all at once.
 func (p *pauses) next() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.backoff == nil {
 		p.backoff = backoff.NewExponentialBackOff()
-		p.backoff.MaxInterval = 10 * time.Second
+		p.backoff.InitialInterval = cmp.Or(p.first, 500*time.Millisecond)
+		p.backoff.MaxInterval = cmp.Or(p.most, 10*time.Second)
 	}
 	return p.backoff.NextBackOff()
 }

@@ -85,7 +85,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, completes)
 	feed := &endlessFeed{}
-	feed.left.Store(50_000)
+	feed.left.Store(10_000)
 	b.feed = feed
 	w, _, _ := b.launch(worker.Options{Concurrency: 50})
 	b.eventually("all are dropped", func() bool { return feed.left.Load() == 0 && feed.outstanding.Load() == 0 })

@@ -12,7 +12,7 @@ import (
 
 // Options are the numbers that an operator may set. Zero means the default.
 type Options struct {
-	Concurrency int // jobs worked on at once; default 16
+	Concurrency int // jobs executed at once; default 16
 
 	// TenantConcurrency and TemplateConcurrency are how many of them may be of one
 	// tenant, and of one template of a tenant; 0 for no limit of its own. They hold
@@ -34,7 +34,8 @@ type Options struct {
 	// store's connections, which others need too.
 	Transactions int
 	// Linger is how long a result waits for others to be recorded with, if nothing
-	// is being recorded; default 2 ms, negative for not at all.
+	// is being recorded, and a free place for others to be filled with; default 2 ms,
+	// negative for not at all.
 	Linger time.Duration
 
 	RecoverEvery time.Duration // how often recovery looks for due runs; default 5 s
@@ -165,4 +166,7 @@ const (
 	// groupCost bounds a group in files and, for results, in pages of output, so
 	// that a transaction does not grow with what jobs are made of.
 	groupCost, groupPage = 2000, 8 << 10
+	// unsavedCost bounds the results that wait to be recorded with their places
+	// given to others: some 2,000 jobs of one file, or 16 MiB of output.
+	unsavedCost = 2000
 )

@@ -14,6 +14,7 @@ import (
 type pool struct {
 	gate    gate
 	free    int // places
+	unsaved int // cost of the results of those who have no place any more
 	most    int // parked
 	entries map[entryKey]*entry
 	parked  []*entry      // oldest first
@@ -61,14 +62,16 @@ func (p *pool) admit(d ports.Delivery, job core.Job, now time.Time, s *sorted) {
 	}
 	if !p.stopping {
 		if pass, ok := p.gate.enter(job, now); ok {
-			e := &entry{job: job, deliveries: []ports.Delivery{d}, pass: pass}
+			e := &entry{job: job, deliveries: []ports.Delivery{d}, placed: true, pass: pass}
 			p.entries[key] = e
 			s.enter = append(s.enter, e)
 			return
 		}
 	}
 	p.free++
-	if p.stopping || len(p.parked) >= p.most {
+	// Jobs of a locked run are not parked: when it is free they would all have the
+	// next places, before those whose turn it is.
+	if p.stopping || len(p.parked) >= p.most || p.gate.stuck[runOf(job)] > 0 {
 		s.nack = append(s.nack, d)
 		return
 	}
@@ -85,6 +88,7 @@ func (p *pool) unpark(now time.Time) (enter []*entry) {
 		if p.free > 0 {
 			var ok bool
 			if e.pass, ok = p.gate.enter(e.job, now); ok {
+				e.placed = true
 				p.free--
 				p.entries[keyOf(e.job)] = e
 				enter = append(enter, e)
@@ -115,11 +119,29 @@ func (p *pool) expire(now time.Time, all bool) (nack []ports.Delivery) {
 
 // remove ends a job's stay.
 func (p *pool) remove(e *entry, now time.Time) {
-	if key := keyOf(e.job); p.entries[key] == e {
-		delete(p.entries, key)
-		p.gate.leave(e.job, &e.pass, now)
-		p.free++
+	key := keyOf(e.job)
+	if p.entries[key] != e {
+		return
 	}
+	delete(p.entries, key)
+	if !e.placed {
+		p.unsaved -= e.resultCost()
+		return
+	}
+	p.leave(e, now)
+}
+
+// leave gives back a job's place and what it held of limits.
+func (p *pool) leave(e *entry, now time.Time) {
+	e.placed = false
+	p.free++
+	p.gate.leave(e.job, &e.pass, now)
+}
+
+// vacates reports whether a job needs its place no more, although its results are
+// not recorded: others may execute meanwhile, unless too many results are waiting.
+func (p *pool) vacates(e *entry) bool {
+	return e.placed && e.executed && e.acked && p.unsaved+e.resultCost() <= unsavedCost
 }
 
 // wake tells the receive loop that there is a place.
@@ -153,6 +175,25 @@ func (w *Worker) releaseLocked(entries []*entry) {
 		w.pool.remove(e, now)
 	}
 	w.opened(stopped, now)
+}
+
+// vacateLocked gives the places of these jobs to others, where they need them no
+// more. The caller holds mu.
+func (w *Worker) vacateLocked(entries ...*entry) {
+	now := time.Now()
+	var stopped []hindered
+	vacated := false
+	for _, e := range entries {
+		if w.pool.vacates(e) {
+			vacated = true
+			stopped = w.pool.gate.hinder(stopped, e.job, now)
+			w.pool.unsaved += e.resultCost()
+			w.pool.leave(e, now)
+		}
+	}
+	if vacated {
+		w.opened(stopped, now)
+	}
 }
 
 // opened lets in whoever can use what was freed of what stopped these. The caller

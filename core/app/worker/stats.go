@@ -9,7 +9,8 @@ import (
 // Stats is what an operator wants to know of a worker. The counts only grow and
 // are those of this process.
 type Stats struct {
-	Running int // jobs that are claimed and not done with
+	Running int // jobs that are claimed and executing
+	Unsaved int // jobs that are executed and whose results are not recorded yet
 	Waiting int // jobs on their way to a claim
 	Parked  int // deliveries that wait for a limit to free
 
@@ -60,9 +61,12 @@ func (w *Worker) Stats() Stats {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, e := range w.pool.entries {
-		if e.claimed {
+		switch {
+		case e.executed:
+			s.Unsaved++
+		case e.claimed:
 			s.Running++
-		} else {
+		default:
 			s.Waiting++
 		}
 	}

@@ -32,6 +32,10 @@ func (w *Worker) work(e *entry, c app.Claimed) {
 		w.handBacks.add(e)
 		return
 	}
+	w.mu.Lock()
+	e.executed = true
+	w.vacateLocked(e)
+	w.mu.Unlock()
 	w.results.add(e)
 }
 

@@ -56,7 +56,7 @@ func (h *History) String() string {
 			until = fmt.Sprint(o.Return)
 		}
 		who := fmt.Sprintf("client %d", o.Client)
-		if o.Kind == Move || o.Kind == Grant {
+		if o.Kind == Move || o.Kind == Grant || o.Kind == Given {
 			who = "system"
 		}
 		fmt.Fprintf(&b, "%5d–%-5s %-9s %s\n", o.Call, until, who, o)
@@ -119,11 +119,11 @@ func (r *Recorder) history(id core.TenantID, t *recorded) *History {
 	runs := map[core.RunID]int{}
 	initiated := map[core.Key]core.RunID{}
 	for _, o := range t.ops {
-		if o.Kind == Initiate && !o.Open && o.name != "" {
+		if (o.Kind == Initiate || o.Kind == Given) && !o.Open && o.name != "" {
 			if _, known := runs[o.name]; !known {
 				runs[o.name] = len(runs)
 			}
-			if o.key != "" {
+			if o.Kind == Initiate && o.key != "" {
 				initiated[o.key] = o.name
 			}
 		}
@@ -154,7 +154,7 @@ func (r *Recorder) history(id core.TenantID, t *recorded) *History {
 				Client: o.Client, Kind: Undo, Call: o.Call, Return: o.Return, Open: o.Open, run: o.run, name: o.name,
 				code: o.code, status: o.status, attempt: o.attempt, credits: o.credits, of: o,
 			}
-			if o.status == core.RunRunning {
+			if o.status == core.RunRunning && !r.Prompt {
 				u.Return = never // the compensation failed, perhaps only its answer
 			}
 			h.Ops = append(h.Ops, u)
@@ -171,7 +171,7 @@ func (r *Recorder) history(id core.TenantID, t *recorded) *History {
 func (r *Recorder) complete(t *recorded, o *Op) {
 	switch o.Kind {
 	case Initiate, Continue, Preview:
-	case Undo, Cancel, Raise, Purchase, Balance, Grant, Move:
+	case Undo, Cancel, Raise, Purchase, Balance, Grant, Move, Given:
 		return
 	}
 	for _, v := range t.templates[o.template] {

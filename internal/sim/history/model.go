@@ -31,6 +31,10 @@ func step(s *state, o *Op) []*state {
 		return []*state{n.done()}
 	case Move:
 		return s.moved(o)
+	case Given:
+		n := s.change()
+		n.runs[o.run] = o.given
+		return []*state{n.done()}
 	}
 	return nil
 }

@@ -23,9 +23,10 @@ const (
 	Preview // reads the balance and what a Continue would be told
 	Grant   // credits that nobody asked for: the refill
 	Move    // workers or recovery wrote files
+	Given   // a run that was there before
 )
 
-var kindNames = [...]string{"initiate", "continue", "undo", "cancel", "raise", "purchase", "balance", "preview", "grant", "move"}
+var kindNames = [...]string{"initiate", "continue", "undo", "cancel", "raise", "purchase", "balance", "preview", "grant", "move", "given"}
 
 // String names the kind.
 func (k Kind) String() string { return kindNames[k] }
@@ -65,6 +66,7 @@ type Op struct {
 	of    *Op    // Undo: the first half
 	moves []move // Move
 	grant core.Split
+	given run
 }
 
 // move is what was written of one file.
@@ -101,6 +103,9 @@ func (o *Op) String() string {
 		if o.status != "" {
 			fmt.Fprintf(&b, ", run %s", o.status)
 		}
+		return b.String()
+	case Given:
+		fmt.Fprintf(&b, " %s in attempt %d with %v", o.given.status, o.given.attempt, o.given.files)
 		return b.String()
 	case Undo, Cancel, Balance, Preview:
 	}

@@ -47,7 +47,7 @@ func TestHistoryOfPostgres(t *testing.T) {
 	stop()
 	others.Wait()
 
-	wins, lost, undone, open, ops := 0, 0, 0, 0, 0
+	open, ops := 0, 0
 	began := time.Now()
 	histories := in.recorder.Histories()
 	for _, h := range histories {
@@ -56,7 +56,7 @@ func TestHistoryOfPostgres(t *testing.T) {
 		open += h.Open()
 		ops += len(h.Ops)
 	}
-	wins, lost, undone = int(in.wins.Load()), int(in.lost.Load()), int(in.undone.Load())
+	wins, lost, undone := int(in.wins.Load()), int(in.lost.Load()), int(in.undone.Load())
 	t.Logf("%d histories of %d operations checked in %s: %d Continues won, %d were refused because another ran, %d enqueueings failed, %d outcomes unknown",
 		len(histories), ops, time.Since(began), wins, lost, undone, open)
 	require.Positive(t, wins)
@@ -74,9 +74,10 @@ type installation struct {
 	queue    *memory.Queue
 	rand     *lockedRand
 
-	wins, lost, undone atomic.Int64
-	mu                 sync.Mutex
-	runs               [pgTenants][]core.RunID
+	wins, lost, undone  atomic.Int64
+	commits, dispatches atomic.Int64
+	mu                  sync.Mutex
+	runs                [pgTenants][]core.RunID
 }
 
 func pgTenant(n int) core.TenantID { return core.TenantID(fmt.Sprintf("tenant-%d", n%pgTenants)) }
@@ -90,7 +91,7 @@ func newInstallation(t *testing.T) *installation {
 	store, err := postgres.New(pool, c)
 	require.NoError(t, err)
 
-	in := &installation{t: t, recorder: history.NewRecorder(), queue: memory.NewQueue(), rand: &lockedRand{r: rand.New(rand.NewPCG(1, 2))}} //nolint:gosec // a test's choices
+	in := &installation{t: t, recorder: history.NewRecorder(), queue: memory.NewQueue(), rand: &lockedRand{r: rand.New(rand.NewPCG(1, 2))}}
 	service := func(s ports.Store, q ports.Queue) *app.Service {
 		svc, err := app.New(app.Deps{
 			Store: s, Queue: q, Executor: in, Files: memory.NewFiles(), Clock: memory.SystemClock{}, IDs: memory.UUIDs{},
@@ -107,7 +108,7 @@ func newInstallation(t *testing.T) *installation {
 		return svc
 	}
 	in.workers = service(recording{store, in.recorder}, in.queue)
-	in.clients = service(forgetting{store, in.rand}, failing{in.queue, in.rand})
+	in.clients = service(forgetting{store, in.rand, &in.commits}, failing{in.queue, in.rand, &in.dispatches})
 
 	setUp := service(recording{store, in.recorder}, in.queue)
 	for n := range pgTenants {
@@ -191,7 +192,7 @@ func (in *installation) use(ctx context.Context, client int) {
 				p, err := in.clients.PreviewRetry(ctx, who, run)
 				return history.Answer{Balance: p.Balance, Refusal: p.Refusal, Err: err}
 			})
-		case history.Undo, history.Grant, history.Move:
+		case history.Undo, history.Grant, history.Move, history.Given:
 		}
 	}
 }
@@ -270,29 +271,31 @@ func (l *lockedRand) n(n int) int {
 	return l.r.IntN(n)
 }
 
-// failing is a queue that fails one enqueueing in six, after some jobs got out.
+// failing is a queue that fails every fourth enqueueing, after some jobs got out.
 type failing struct {
 	ports.Queue
-	rand *lockedRand
+	rand  *lockedRand
+	count *atomic.Int64
 }
 
 func (q failing) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
-	if q.rand.n(6) > 0 {
+	if q.count.Add(1)%4 != 0 {
 		return q.Queue.Enqueue(ctx, jobs)
 	}
 	n, err := q.Queue.Enqueue(ctx, jobs[:q.rand.n(len(jobs)+1)])
 	return n, errors.Join(errors.New("the broker is away"), err)
 }
 
-// forgetting is a store that does not tell the outcome of one commit in twelve: half
-// of them had an effect.
+// forgetting is a store that does not tell the outcome of every eleventh commit: half
+// of them have an effect.
 type forgetting struct {
 	ports.Store
-	rand *lockedRand
+	rand  *lockedRand
+	count *atomic.Int64
 }
 
 func (s forgetting) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
-	if s.rand.n(12) > 0 {
+	if s.count.Add(1)%11 != 0 {
 		return s.Store.InTx(ctx, tenant, fn)
 	}
 	lost := s.rand.n(2) == 0

@@ -13,6 +13,11 @@ import (
 // Recorder takes down what clients ask and are answered, and what others write.
 // Its methods may be called by many goroutines at once.
 type Recorder struct {
+	// Prompt says that nothing happens behind a client's back: what became of a
+	// request is settled when its client goes on, though the client may not know it.
+	// So it is in a simulated world. A real store may commit later.
+	Prompt bool
+
 	mu      sync.Mutex
 	tick    int64
 	tenants map[core.TenantID]*recorded
@@ -133,7 +138,9 @@ func (r *Recorder) Answered(q *Asked, a Answer, at time.Time) {
 	case errors.As(a.Err, &refusal):
 		o.code, o.needed, o.available = refusal.Code, refusal.Needed, refusal.Available
 	case errors.Is(a.Err, ports.ErrCommitUnknown):
-		o.Return = never
+		if !r.Prompt {
+			o.Return = never
+		}
 		return
 	default: // a fault before the commit: it had no effect
 		q.forget()
@@ -151,6 +158,22 @@ func (r *Recorder) Answered(q *Asked, a Answer, at time.Time) {
 	}
 }
 
+// Lost takes down that a client goes on without an answer.
+func (r *Recorder) Lost(q *Asked) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Prompt {
+		q.op.Return = r.now()
+	}
+}
+
+// Forget forgets a request that is known to have had no effect.
+func (r *Recorder) Forget(q *Asked) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.forget()
+}
+
 // Write is what somebody wrote who is no client: workers, recovery, the refill, and
 // whoever sets up.
 type Write struct {
@@ -158,6 +181,8 @@ type Write struct {
 	Status  core.RunStatus // of the run, if its row was written
 	Files   []core.File
 	Entries []core.Entry
+	// Given is a run that was there before anybody asked for it, with Files.
+	Given *core.Run
 }
 
 // Before gives the tick before a transaction of somebody who is no client.
@@ -178,7 +203,15 @@ func (r *Recorder) Wrote(tenant core.TenantID, since int64, writes ...Write) {
 	for i := range writes {
 		w := &writes[i]
 		for _, e := range w.Entries {
-			t.ops = append(t.ops, &Op{Kind: Grant, Call: since, Return: until, run: -1, periods: []core.Period{e.Period}, grant: e.Amount})
+			grant := e.Amount
+			if e.Kind == core.EntryCharge {
+				grant = core.Split{Monthly: -grant.Monthly, Purchased: -grant.Purchased}
+			}
+			t.ops = append(t.ops, &Op{Kind: Grant, Call: since, Return: until, run: -1, periods: []core.Period{e.Period}, grant: grant})
+		}
+		if w.Given != nil {
+			t.ops = append(t.ops, &Op{Kind: Given, Call: since, Return: until, run: -1, name: w.Given.ID, given: given(w.Given, w.Files)})
+			continue
 		}
 		if w.Run == "" {
 			continue
@@ -206,4 +239,16 @@ func (r *Recorder) Priced(tenant core.TenantID, id core.TemplateID, price core.C
 		versions[n-1].until = until
 	}
 	t.templates[id] = append(versions, version{price, since, never})
+}
+
+// given is the model's run for a row.
+func given(row *core.Run, files []core.File) run {
+	r := run{
+		exists: true, status: row.Status, attempt: row.Attempt, retries: row.MaxRetryCount,
+		credits: core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}, undo: undo{by: -1},
+	}
+	for i := range files {
+		r.files = append(r.files, file{files[i].Status, files[i].RetryAttempt})
+	}
+	return r
 }

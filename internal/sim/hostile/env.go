@@ -25,6 +25,7 @@ type Env struct {
 	Lease time.Duration
 
 	actors [sched.MaxActors]actorState
+	hung   sched.Set // actors that execute until somebody else gets their file
 	spare  []*tx
 	events trace.Event // the one being written: it would escape otherwise
 }
@@ -44,7 +45,7 @@ type actorState struct {
 
 // Reset begins a new world.
 func (e *Env) Reset() {
-	e.Faults, e.Over = false, false
+	e.Faults, e.Over, e.hung = false, false, 0
 	e.actors = [sched.MaxActors]actorState{}
 }
 
@@ -64,8 +65,17 @@ func (e *Env) EnqueueFailed(id sched.ActorID) bool { return e.actors[id].undone 
 func (e *Env) Died(id sched.ActorID) (inTx, committed bool) {
 	a := &e.actors[id]
 	inTx, committed = a.inTx, a.committed
+	e.hung &^= 1 << id
 	a.use, a.inTx, a.committed, a.undone, a.atomic = oracle.UseOther, false, false, false, 0
 	return inTx, committed
+}
+
+// Taken lets an actor go on that has executed until somebody else got its file:
+// both then do their next steps side by side.
+func (e *Env) Taken(holder uint8) {
+	if e.hung.Has(sched.ActorID(holder)) {
+		e.Sched.Wake(sched.ActorID(holder))
+	}
 }
 
 // actor is the state of the actor that runs, or nil while a world is set up.
@@ -147,6 +157,12 @@ func (e *Env) faulted(k sched.Kind, v int, run core.RunID) {
 // Failed reports whether something was made to fail that the running actor called
 // since it entered its use case.
 func (e *Env) Failed() bool { return e.actor().failed }
+
+// Seen is what the running actor's clock said in the transaction that it was last in.
+func (e *Env) Seen() (least, most time.Time) {
+	a := e.actor()
+	return a.seenMin, a.seenMax
+}
 
 // onlyRecoveryHeals reports whether a fault can leave a run open that nobody but
 // recovery will ever close.

@@ -49,6 +49,11 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 		e.Sched.Sleep(e.Sched.Now.Add(2*e.Lease + time.Second))
 	case ExecuteSlow:
 		e.Sched.Sleep(e.Sched.Now.Add(e.Lease / 2))
+	case ExecuteFenced:
+		me := e.Sched.Current()
+		e.hung |= 1 << me
+		e.Sched.Sleep(e.Sched.Now.Add(3 * e.Lease))
+		e.hung &^= 1 << me
 	}
 	results := make([]core.FileResult, len(task.Files))
 	for i, f := range task.Files {

@@ -3,6 +3,7 @@ package hostile
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
@@ -92,7 +93,19 @@ func (q *Queue) send(ctx context.Context, jobs []core.Job) (int, error) {
 	if len(jobs) == 0 {
 		return 0, nil
 	}
+	if err := q.fill(ctx); err != nil {
+		return 0, err
+	}
+	missing := 0
+	for i := range jobs {
+		if !q.has(&jobs[i]) {
+			missing++
+		}
+	}
 	n, err := q.Inner.Enqueue(ctx, jobs)
+	if got := q.Inner.Len(); err == nil && n == len(jobs) && got != missing {
+		q.Env.Oracle.Fail(oracle.Kept, "the queue says that it has taken %d jobs of run %s, %d of which it did not have; it has kept %d", n, jobs[0].Run, missing, got)
+	}
 	for i := range jobs {
 		q.Env.event(trace.Send, trace.NoOp, jobs[i].Tenant, jobs[i].Run, int64(jobs[i].Epoch)<<16|int64(jobs[i].Files[0]))
 		if q.Env.Tape.Recording {
@@ -102,6 +115,14 @@ func (q *Queue) send(ctx context.Context, jobs []core.Job) (int, error) {
 	}
 	q.wake()
 	return n, err
+}
+
+// has reports whether the inner queue has not been told to forget a job.
+func (q *Queue) has(j *core.Job) bool {
+	is := func(m *message) bool {
+		return m.inner != nil && m.job.Epoch == j.Epoch && m.job.ID == j.ID && m.job.Tenant == j.Tenant
+	}
+	return slices.ContainsFunc(q.pool, is) || slices.ContainsFunc(q.out, is)
 }
 
 // wake lets everybody look who waits for a message.

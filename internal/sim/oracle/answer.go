@@ -22,8 +22,9 @@ type Answer struct {
 	Key     core.Key
 	Err     error
 	Actor   uint8
-	Effects int // of the actor, when it asked
-	At      time.Time
+	Effects int       // of the actor, when it asked
+	SeenMin time.Time // what its clock said in the transaction that it was last in
+	SeenMax time.Time
 	Failed  bool // something that the actor called was made to fail
 }
 

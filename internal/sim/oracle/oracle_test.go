@@ -1,6 +1,7 @@
 package oracle_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -68,7 +69,6 @@ func (w *world) entries(list ...core.Entry) []core.Entry {
 }
 
 func (w *world) commit(use oracle.Use, fill func(c *oracle.Commit)) {
-	w.Asked(0, oracle.Request{}) // each commit is of a request of its own
 	c := &oracle.Commit{Tenant: "acme", Use: use, Began: w.Commits(), SeenMin: now, SeenMax: now}
 	fill(c)
 	w.Committed(c)
@@ -101,6 +101,7 @@ func (w *world) initiate(tamper func(*core.RunPlan)) {
 	plan, err := core.PlanRun(core.NewRun{ID: "run", Files: files, By: ada}, w.template, w.balance, now)
 	require.NoError(w.t, err)
 	tamper(&plan)
+	w.Asked(0, oracle.Request{Use: oracle.UseInitiate, Tenant: "acme"})
 	w.run, w.files, w.jobs, w.attempt = plan.Run, plan.Files, plan.Jobs, plan.Attempt
 	w.commit(oracle.UseInitiate, func(c *oracle.Commit) {
 		c.Inserted = []oracle.NewRun{{Run: plan.Run, Files: append([]core.File(nil), plan.Files...)}}
@@ -149,12 +150,18 @@ func (w *world) retry(tamper func(*core.RetryPlan)) {
 	plan, err := core.PlanRetry(w.run, w.files, w.balance, w.template, ada, now)
 	require.NoError(w.t, err)
 	tamper(&plan)
+	w.ask()
 	w.commit(oracle.UseContinue, func(c *oracle.Commit) {
 		w.rows(c, plan.Run, plan.Files)
 		c.Attempts = []core.Attempt{plan.Attempt}
 		c.Entries = w.entries(plan.Charge...)
 	})
 	w.attempt, w.jobs = plan.Attempt, plan.Jobs
+}
+
+// ask begins a Continue of the run.
+func (w *world) ask() {
+	w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "run"})
 }
 
 func (w *world) compensate(tamper func(*core.CompensatePlan)) {
@@ -433,6 +440,140 @@ func TestRulesFail(t *testing.T) {
 			job := w.jobs[0]
 			job.Epoch++
 			w.Enqueuing([]core.Job{job})
+			return w
+		}},
+		{"ResultOfAnotherWorker", oracle.Fenced, func(t *testing.T) *world {
+			w := claimed(t)
+			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted)
+			plan, err := core.Settle(w.run, w.files, []core.Settlement{{Job: w.jobs[0], Results: []core.FileResult{{Index: 0, Outcome: core.OutcomeCompleted}}}}, now)
+			require.NoError(t, err)
+			w.commit(oracle.UseWork, func(c *oracle.Commit) {
+				c.Actor = 1
+				w.rows(c, plan.Run, plan.Files)
+			})
+			return w
+		}},
+		{"RenewalByAnotherWorker", oracle.Fenced, func(t *testing.T) *world {
+			w := claimed(t)
+			f := w.files[0]
+			f.LeaseUntil = f.LeaseUntil.Add(lease)
+			w.commit(oracle.UseWork, func(c *oracle.Commit) {
+				c.Actor = 1
+				w.rows(c, w.run, []core.File{f})
+			})
+			return w
+		}},
+		{"ExecutedUnclaimed", oracle.ExecuteOnce, func(t *testing.T) *world {
+			w := initiated(t)
+			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted)
+			return w
+		}},
+		{"ExecutedTwice", oracle.ExecuteOnce, func(t *testing.T) *world {
+			w := claimed(t)
+			for range 2 {
+				w.Executed(0, w.jobs[0], 0, 1, core.OutcomeTransient)
+			}
+			return w
+		}},
+		{"ExecutedAfterItEnded", oracle.ExecuteOnce, func(t *testing.T) *world {
+			w := claimed(t)
+			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted)
+			w.Executed(0, w.jobs[0], 0, 2, core.OutcomeCompleted)
+			return w
+		}},
+		{"ConfirmedByNobody", oracle.Dispatched, func(t *testing.T) *world {
+			w := initiated(t)
+			run, changed := core.ConfirmDispatch(w.run, 0)
+			require.True(t, changed)
+			w.touch(oracle.UseInitiate, run, nil)
+			return w
+		}},
+		{"MonthGrantedTwice", oracle.GrantOnce, func(t *testing.T) *world {
+			w := newWorld(t)
+			w.commit(oracle.UseRefill, func(c *oracle.Commit) { c.Tenants = []core.Tenant{{ID: "acme", MonthlyAllowance: 10}} })
+			for _, key := range []core.Key{"november", "november again"} {
+				e := entry(core.EntryAllowance, core.Split{Monthly: 10})
+				e.Key = key
+				w.commit(oracle.UseRefill, func(c *oracle.Commit) { c.Entries = w.entries(e) })
+			}
+			return w
+		}},
+		{"PurchasePostedTwice", oracle.GrantOnce, func(t *testing.T) *world {
+			w := newWorld(t)
+			for _, key := range []core.Key{"client/key", "client/key again"} {
+				w.Asked(0, oracle.Request{Use: oracle.UseGrant, Tenant: "acme", Key: "key"})
+				e := entry(core.EntryPurchase, core.Split{Purchased: 5})
+				e.Key = key
+				w.commit(oracle.UseGrant, func(c *oracle.Commit) { c.Entries = w.entries(e) })
+			}
+			return w
+		}},
+		{"TwoRunsForOneRequest", oracle.OneAttempt, func(t *testing.T) *world {
+			w := initiated(t)
+			a := w.attempt
+			a.Number = 1
+			w.commit(oracle.UseInitiate, func(c *oracle.Commit) { c.Attempts = []core.Attempt{a} })
+			return w
+		}},
+		{"ClosedOnceMore", oracle.I7, func(t *testing.T) *world {
+			w := failed(t)
+			run := w.run
+			run.ClosedAt = now.Add(time.Second)
+			w.touch(oracle.UseWork, run, nil)
+			return w
+		}},
+		{"RecoveryOfAClosedRun", oracle.Refinement, func(t *testing.T) *world {
+			w := failed(t)
+			run := w.run
+			run.RecoverAt = now
+			w.touch(oracle.UseRecover, run, nil)
+			return w
+		}},
+		{"ClosedWhileProcessing", oracle.I7, func(t *testing.T) *world {
+			w := claimed(t)
+			plan, err := core.PlanCancel(w.run, nil, now)
+			require.NoError(t, err)
+			w.touch(oracle.UseCancel, plan.Run, nil)
+			return w
+		}},
+		{"RefusedForNoReason", oracle.Explained, func(t *testing.T) *world {
+			w := failed(t)
+			w.ask()
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", SeenMin: now, SeenMax: now, Err: &core.Error{Code: core.CodeInsufficientCredits}, Effects: w.Effects(0)})
+			return w
+		}},
+		{"RefusedForADeletedTemplate", oracle.Explained, func(t *testing.T) *world {
+			w := failed(t)
+			w.ask()
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", SeenMin: now, SeenMax: now, Err: &core.Error{Code: core.CodeTemplateDeleted}, Effects: w.Effects(0)})
+			return w
+		}},
+		{"ErrorOfNothing", oracle.Explained, func(t *testing.T) *world {
+			w := failed(t)
+			w.ask()
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", SeenMin: now, SeenMax: now, Err: errors.New("constraint violated")})
+			return w
+		}},
+		{"ErrorHidesTheQueues", oracle.Explained, func(t *testing.T) *world {
+			w := failed(t)
+			w.ask()
+			w.NotEnqueued(0)
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", SeenMin: now, SeenMax: now, Failed: true, Err: errors.New("store unavailable")})
+			return w
+		}},
+		{"AnsweredAnotherRun", oracle.Idempotency, func(t *testing.T) *world {
+			w := failed(t)
+			w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "other", Key: "key"})
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", Key: "key", Run: w.run, Effects: w.Effects(0)})
+			return w
+		}},
+		{"AnsweredWhatWasUndone", oracle.Idempotency, func(t *testing.T) *world {
+			w := failed(t)
+			w.retry(func(*core.RetryPlan) {})
+			answered := w.run
+			w.compensate(func(*core.CompensatePlan) {})
+			w.Asked(0, oracle.Request{Use: oracle.UseContinue, Tenant: "acme", Run: "run", Key: "key"})
+			w.Answered(oracle.Answer{Use: oracle.UseContinue, Tenant: "acme", Key: "key", Run: answered, Effects: w.Effects(0)})
 			return w
 		}},
 	} {

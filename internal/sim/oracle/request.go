@@ -1,8 +1,6 @@
 package oracle
 
 import (
-	"time"
-
 	"github.com/redrive/redrive/core"
 )
 
@@ -12,7 +10,6 @@ type Request struct {
 	Tenant core.TenantID
 	Run    core.RunID // that it is about, if there is one already
 	Key    core.Key
-	At     time.Time
 }
 
 // request is what is known of a user's request while it is under way.
@@ -99,10 +96,11 @@ func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 		return
 	}
 	r, t := o.runs[q.Run], o.tenants[q.Tenant]
-	if r == nil || t == nil || r.changed > q.commits || t.changed > q.commits || core.PeriodOf(q.At) != core.PeriodOf(a.At) {
-		return
+	period := core.PeriodOf(a.SeenMin)
+	if r == nil || t == nil || r.changed > q.commits || t.changed > q.commits || period != core.PeriodOf(a.SeenMax) {
+		return // a clock that jumped over the end of a month decides for either
 	}
-	if want := o.refusal(r, t, core.PeriodOf(a.At)); want != code {
+	if want := o.refusal(r, t, period); want != code {
 		o.fail(Explained, "a Continue of run %s was refused with %s, by the model it is %q", q.Run, code, want)
 	}
 }

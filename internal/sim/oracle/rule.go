@@ -35,6 +35,7 @@ const (
 	Dispatched
 	GrantOnce
 	OneAttempt
+	Kept
 	Explained
 	ruleCount
 )
@@ -71,6 +72,7 @@ var rules = [...]struct{ name, words string }{
 	Dispatched:         {"dispatched", "an attempt is recorded as dispatched only when the queue has its jobs or one was claimed"},
 	GrantOnce:          {"grant-once", "a month's allowance is granted once, and a purchase once for each key"},
 	OneAttempt:         {"one-attempt", "one request begins one attempt at most"},
+	Kept:               {"kept", "the queue has every job that it says it has taken"},
 	Explained:          {"explained", "a refusal has its reason, and an error its cause"},
 }
 

@@ -30,6 +30,7 @@ type actor struct {
 
 	script  []Op
 	at      int  // the operation that is next or under way
+	parked  bool // it waits with its fillers
 	unknown bool // the process died during it
 	lost    bool // the commit's answer was, under a key
 	tries   int
@@ -131,7 +132,7 @@ func (w *World) recover(ctx context.Context, a *actor) {
 		_, err := svc.Recover(ctx, 100)
 		w.tolerate(err)
 		a.busy = false
-		if svc.Clock().Sleep(ctx, recoverEvery) != nil {
+		if svc.Clock().Sleep(ctx, w.recoverEvery) != nil {
 			return
 		}
 	}

@@ -9,9 +9,10 @@ import (
 // runs. What is left keeps its place, so that the deviations of a token still mean
 // what they meant. Parts are numbered over the whole scenario, as it was made.
 
-// Parts is how many parts can be left out.
+// Parts is how many parts can be left out. The first worker cannot: without any,
+// no run would ever close, whatever the code does.
 func (s *Scenario) Parts() int {
-	n := s.ops() + len(s.Workers)
+	n := s.ops() + max(len(s.Workers)-1, 0)
 	for i := range s.Runs {
 		n += s.Runs[i].Files - 1
 	}
@@ -55,7 +56,7 @@ func (s *Scenario) Drop(parts []int) error {
 			at++
 		}
 	}
-	for i := range s.Workers {
+	for i := 1; i < len(s.Workers); i++ {
 		s.Workers[i].Dropped = slices.Contains(parts, at)
 		at++
 	}

@@ -23,10 +23,14 @@ type Scenario struct {
 	Refillers  int
 	// Renewals lets each process renew the leases of what its workers execute.
 	Renewals bool
+	// Sluggish lets a process renew too late, as one does that got no processor for a while.
+	Sluggish bool
 	// Reads lets users upload files, and executors read them.
 	Reads bool
 	// Unfilled leaves it to the refillers to grant the first month.
 	Unfilled bool
+	// Impatient lets recovery give up on a file at the first lease that runs out.
+	Impatient bool
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
@@ -62,8 +66,9 @@ type Run struct {
 type Worker struct {
 	How      How
 	Limit    int  // jobs received at a time
-	HandBack int  // the nth claimed job is handed back; 0 for none
+	HandBack int  // the nth claimed job is handed back, and if Late what took as long as a lease; 0 for none
 	Renews   bool // renews leases before it executes
+	Late     bool // hands back when it has executed, and renews then too
 	Dropped  bool // it does not come at all
 }
 
@@ -139,14 +144,14 @@ func (s *Scenario) Reset(seed uint64) {
 	*s = Scenario{
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
 		Users: s.Users[:0], Workers: s.Workers[:0],
-		Processes: 2, Recoverers: 2, FaultSteps: 135, MinSteps: 148,
+		Processes: 2, Recoverers: 2, FaultSteps: 100, MinSteps: 147,
 	}
 	// Half of the worlds begin shortly before a month ends.
 	s.Start = time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC)
 	if r.IntN(2) == 0 {
 		s.Start = time.Date(2026, time.November, 30, 23, 59, 50, 0, time.UTC)
 	}
-	s.RecoverLate = r.IntN(4) == 0
+	s.RecoverLate, s.Impatient = r.IntN(4) == 0, r.IntN(3) == 0
 	for i := range tenants {
 		s.Tenants = append(s.Tenants, Tenant{
 			ID: tenantIDs[i], Allowance: core.Credits(r.IntN(60)), Purchased: core.Credits(r.IntN(60)),
@@ -170,16 +175,17 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Runs = append(s.Runs, run)
 	}
-	s.Renewals, s.Reads = r.IntN(3) == 0, r.IntN(6) == 0
+	s.Renewals, s.Sluggish, s.Reads = r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(6) == 0
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
-		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(4) == 0}
+		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(2) == 0}
 		if i != 1 {
 			w.How = How(1 + r.IntN(2))
 		}
-		if r.IntN(6) == 0 {
+		if r.IntN(4) == 0 {
 			w.HandBack = 1 + r.IntN(3)
 		}
+		w.Late = r.IntN(2) == 0
 		s.Workers = append(s.Workers, w)
 	}
 	switch r.IntN(4) {
@@ -288,7 +294,7 @@ func (s *Scenario) script(r *sched.Rand) {
 
 func someContinue(r *sched.Rand, slot int) Op {
 	op := Op{Kind: Continue, Run: slot, Again: r.IntN(2) == 0}
-	if r.IntN(3) == 0 {
+	if r.IntN(2) == 0 {
 		op.Key = keys[6+r.IntN(2)]
 	}
 	op.Foreign = r.IntN(16) == 0

@@ -7,10 +7,6 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// smallSeed makes the first execution of a file fail, so that there is something
-// to continue.
-const smallSeed = 1
-
 // small are scenarios that can be searched exhaustively: a few users at one run.
 var small = []struct {
 	name string
@@ -44,12 +40,10 @@ var small = []struct {
 		s.Workers = append(s.Workers, Worker{Limit: 1})
 	}},
 	{"last-credits", func(s *Scenario) {
-		s.Seed = 11                                           // both runs fail
-		s.Tenants[0].Allowance, s.Tenants[0].Purchased = 9, 2 // 3 + 3 to initiate, 5 for one Continue
-		s.Templates[0].Price = 3
+		s.Tenants[0].Allowance, s.Tenants[0].Purchased = 1, 2 // enough for one of them
 		s.first(1, Op{Kind: Continue})
-		s.Runs = append(s.Runs, Run{Files: 1, MaxRetryCount: 2})
-		s.Users = append(s.Users, []Op{{Kind: Initiate, Run: 1}, {Kind: Continue, Run: 1, Together: true}})
+		s.Runs = append(s.Runs, s.Runs[0])
+		s.other(Op{Kind: Continue, Run: 1})
 	}},
 	{"initiate-recovery", func(s *Scenario) {
 		s.Runs = []Run{{Files: 2, MaxRetryCount: 2}}
@@ -75,7 +69,7 @@ func Named(name string) (*Scenario, error) {
 			continue
 		}
 		s := &Scenario{
-			Name: name, Seed: smallSeed, Start: time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC),
+			Name: name, Seed: 1, Start: time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC),
 			Tenants:   []Tenant{{ID: tenantIDs[0], Allowance: 10, Purchased: 10}},
 			Templates: []Template{{ID: templateIDs[0], Price: 2, Mode: core.ModePerFile}},
 			Processes: 1, Workers: []Worker{{Limit: 1}}, Recoverers: 1, RecoverLate: true, FaultSteps: 500,
@@ -86,15 +80,18 @@ func Named(name string) (*Scenario, error) {
 	return nil, fmt.Errorf("world: scenario %q is not known; take one of %v", name, Small())
 }
 
-// first adds the user who initiates the run, and then asks op when it has closed
-// and everybody has come together.
+// first adds the run, whose files have all failed, and a user who asks op when
+// everybody has come together.
 func (s *Scenario) first(files int, op Op) {
-	op.Together = true
-	s.Runs = append(s.Runs, Run{Files: files, MaxRetryCount: 2})
-	s.Users = append(s.Users, []Op{{Kind: Initiate}, op})
+	ends := make([]core.FileStatus, files)
+	for i := range ends {
+		ends[i] = core.FileFailed
+	}
+	s.Runs = append(s.Runs, Run{Files: files, MaxRetryCount: 2, Past: Past{ends}})
+	s.other(op)
 }
 
-// other adds a user who asks op together with the first one.
+// other adds a user who asks op together with the others.
 func (s *Scenario) other(op Op) {
 	op.Together = true
 	s.Users = append(s.Users, []Op{op})

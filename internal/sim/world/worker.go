@@ -135,7 +135,10 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 	svc := w.processes[a.process].svc
 	settlements := make([]core.Settlement, 0, len(claimed))
 	for _, c := range claimed {
-		if a.claims++; a.claims == how.HandBack {
+		began := w.sched.Now
+		a.claims++
+		givesBack := a.claims == how.HandBack
+		if givesBack && !how.Late {
 			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
 			continue
 		}
@@ -145,8 +148,17 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 			}
 		}
 		results, err := w.hold(ctx, a, c)
+		if givesBack || how.Late && how.HandBack > 0 && w.sched.Now.Sub(began) >= w.recovery.Lease {
+			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
+			continue
+		}
 		if w.tolerate(err) {
 			continue
+		}
+		if how.Renews && how.Late {
+			if lost, err := svc.Renew(ctx, []core.Job{c.Job}); !w.tolerate(err) && len(lost) > 0 {
+				continue
+			}
 		}
 		settlements = append(settlements, core.Settlement{Job: c.Job, Results: results})
 	}
@@ -224,6 +236,10 @@ func (p *process) heldJobs() []core.Job {
 func (w *World) renew(ctx context.Context, id sched.ActorID) {
 	p := &w.processes[w.actors[id].process]
 	p.renewer = id
+	every := w.recovery.Lease / 3
+	if w.sc.Sluggish {
+		every = w.recovery.Lease * 5 / 4
+	}
 	for !w.env.Over {
 		if len(p.held) == 0 {
 			p.idle = true
@@ -231,7 +247,7 @@ func (w *World) renew(ctx context.Context, id sched.ActorID) {
 			p.idle = false
 			continue
 		}
-		if p.svc.Clock().Sleep(ctx, recovery.Lease/3) != nil {
+		if p.svc.Clock().Sleep(ctx, every) != nil {
 			return
 		}
 		w.env.Enter(oracle.UseWork)

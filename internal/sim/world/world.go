@@ -56,14 +56,19 @@ type World struct {
 
 	executor *hostile.Executor
 
+	recovery     core.RecoveryPolicy
+	recoverEvery time.Duration
+
 	sc        *Scenario
 	options   Options
-	processes []process
+	servers   [2][]process // by how often recovery redelivers a file before it gives up
+	processes []process    // of them, those of the scenario
 	actors    []actor
 	bodies    [sched.MaxActors]func()
 	slots     []slot
 	refillers sched.Set
 	healing   bool
+	filling   bool // all is healed too early, so users go on with their fillers
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
 	asked     oracle.Answer // the answer that a user just got
@@ -91,8 +96,8 @@ type slot struct {
 	waiting sched.Set
 }
 
-// recovery is the policy of all processes: short distances, so that a world needs
-// few steps to get over them.
+// recovery is the policy of all processes, unless Wrap has another one: short
+// distances, so that a world needs few steps to get over them.
 var recovery = core.RecoveryPolicy{
 	DispatchGrace: 20 * time.Second, RedispatchAfter: 90 * time.Second, MaxRedispatchAfter: 6 * time.Minute,
 	Lease: time.Minute, MaxRedeliveries: 1,
@@ -114,7 +119,10 @@ func New() (*World, error) { return NewWith(Wrap{}) }
 // NewWith makes a World whose use cases get wrapped ports.
 func NewWith(wrap Wrap) (*World, error) {
 	w := &World{sched: sched.New(), oracle: oracle.New()}
-	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: recovery.Lease}
+	options := wrap.options()
+	w.recovery = options.Recovery
+	w.recoverEvery = max(recoverEvery, w.recovery.MaxRedispatchAfter/6)
+	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: w.recovery.Lease}
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
 	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
 	w.queue = &hostile.Queue{Env: w.env}
@@ -127,28 +135,36 @@ func NewWith(wrap Wrap) (*World, error) {
 		}
 	}
 	w.files = &hostile.Files{Env: w.env, Inner: files}
-	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
+	w.oracle.Taken = w.env.Taken
 	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	for patience := range w.servers {
+		if err := w.addServers(patience, wrap, options); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// addServers makes the processes of one way to set recovery up.
+func (w *World) addServers(patience int, wrap Wrap, options app.Options) error {
+	if patience == 0 {
+		options.Recovery.MaxRedeliveries = 0
+	}
 	for n := range maxProcesses {
 		svc, err := app.New(app.Deps{
 			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
 			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
-		}, app.Options{
-			Recovery:        recovery,
-			Retry:           core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute},
-			DispatchTimeout: -1, // a deadline on this machine's clock must never decide anything
-			Roll:            func() float64 { return 0.5 },
-		})
+		}, options)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		w.processes = append(w.processes, process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
+		w.servers[patience] = append(w.servers[patience], process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
 	}
-	return w, nil
+	return nil
 }
 
 // Close ends the world's coroutines.
@@ -198,7 +214,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	if o.MaxSteps == 0 {
 		o.MaxSteps = maxSteps
 	}
-	w.sc, w.options, w.healing, w.paused, w.stack = sc, o, false, false, ""
+	w.sc, w.options, w.healing, w.filling, w.paused, w.stack = sc, o, false, false, false, ""
 	w.sched.Reset(c, sc.Start)
 	w.tape.Reset(o.Record)
 	w.oracle.Reset()
@@ -211,6 +227,10 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.memory.Reset()
 	w.queue.Reset(memory.NewQueue())
 	w.executor.Reads = sc.Reads
+	w.processes, w.oracle.MaxRedeliveries = w.servers[1], w.recovery.MaxRedeliveries
+	if sc.Impatient {
+		w.processes, w.oracle.MaxRedeliveries = w.servers[0], 0
+	}
 	for i := range w.processes {
 		p := &w.processes[i]
 		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures

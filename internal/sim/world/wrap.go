@@ -16,6 +16,24 @@ type Wrap struct {
 	Store    func(ports.Store) ports.Store
 	Queue    func(ports.Queue) ports.Queue
 	Executor func(ports.Executor) ports.Executor
+	// Options are those of the use cases. What is zero is as worlds have it; of
+	// DispatchTimeout and Roll nothing is taken, since neither this machine's clock
+	// nor its dice may decide anything.
+	Options app.Options
+}
+
+// options are what the use cases of a world get.
+func (wrap *Wrap) options() app.Options {
+	o := wrap.Options
+	if o.Recovery == (core.RecoveryPolicy{}) {
+		o.Recovery = recovery
+	}
+	if o.Retry == (core.RetryPolicy{}) {
+		o.Retry = core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute}
+	}
+	o.DispatchTimeout = -1
+	o.Roll = func() float64 { return 0.5 }
+	return o
 }
 
 func wrapped[P any](wrap func(P) P, port P) P {
