@@ -229,7 +229,7 @@ func useOf(k OpKind) oracle.Use {
 		return oracle.UseContinue
 	case Purchase:
 		return oracle.UseGrant
-	case Cancel, Raise, Preview, Reprice, Delete, Audit:
+	case Cancel, Raise, Preview, Reprice, Delete, Audit, Stop:
 	}
 	return oracle.UseOther
 }
