@@ -16,7 +16,7 @@ import (
 // doctorCmd asks whether equal choices give equal traces: without that no token
 // and no campaign means anything.
 type doctorCmd struct {
-	Seeds  uint64   `default:"2000" placeholder:"N" help:"Worlds of each strategy."`
+	Seeds  uint64   `default:"1000" placeholder:"N" help:"Worlds of each strategy."`
 	From   uint64   `default:"1" placeholder:"SEED" help:"The first seed."`
 	Faults []string `placeholder:"LIST" help:"Faults and their rates, as for run."`
 	JSON   bool     `name:"json" help:"Write lines of JSON."`
@@ -56,7 +56,7 @@ type doctorLine struct {
 // Run plays and compares.
 func (c *doctorCmd) Run(ctx context.Context, to streams) error {
 	config := sim.DefaultConfig()
-	config.First, config.Seeds, config.Continue = c.From, c.Seeds, true
+	config.First, config.Seeds, config.Continue, config.Wrap = c.From, c.Seeds, true, to.wrap
 	var err error
 	if config.Rates, err = parseFaults(c.Faults); err != nil {
 		return ends(exitUsage, "--faults: %w", err)
@@ -146,7 +146,7 @@ func replays(ctx context.Context, config sim.Config) ([]uint64, error) {
 		if err != nil {
 			return nil, err
 		}
-		again, err := sim.Replay(read)
+		again, err := sim.ReplayWith(read, config.Wrap)
 		if err != nil {
 			return nil, err
 		}

@@ -92,7 +92,7 @@ func (c *exhaustCmd) Run(ctx context.Context, to streams) error {
 
 func (c *exhaustCmd) search(ctx context.Context, sc *world.Scenario, b sim.Bounds, to streams) (exhaustLine, *sim.Found, error) {
 	shown := newProgress(to.err)
-	counts, found, err := sim.Exhaust(ctx, sc, b, sim.ExhaustOptions{Workers: c.Workers, Progress: func(n sim.Counts) {
+	counts, found, err := sim.Exhaust(ctx, sc, b, sim.ExhaustOptions{Workers: c.Workers, Wrap: to.wrap, Progress: func(n sim.Counts) {
 		if n.Elapsed-shown.last < shown.every {
 			return
 		}

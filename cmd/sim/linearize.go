@@ -50,7 +50,7 @@ type notLinearLine struct {
 // Run checks the histories.
 func (c *linearizeCmd) Run(ctx context.Context, to streams) error {
 	config := sim.LinearizeConfig{Config: sim.DefaultConfig(), Limit: c.Limit}
-	config.First, config.Seeds, config.Workers = c.From, c.Seeds, c.Workers
+	config.First, config.Seeds, config.Workers, config.Wrap = c.From, c.Seeds, c.Workers, to.wrap
 	var err error
 	if config.Strategy, err = sim.ParseStrategy(c.Strategy); err != nil {
 		return ends(exitUsage, "%w", err)

@@ -39,7 +39,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	sim.RelaxGC()                // this process has nothing else to do
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)
 }
@@ -73,10 +73,13 @@ func ends(code int, format string, args ...any) error {
 type streams struct {
 	out io.Writer
 	err io.Writer
+	// wrap is put between the use cases and the hostile ports: nothing but in tests,
+	// which need something to find.
+	wrap world.Wrap
 }
 
 // run is main without the process.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, to streams) int {
 	code := -1
 	var asked cli
 	parser, err := kong.New(&asked,
@@ -84,15 +87,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		kong.Description("Searches for interleavings that would lose work or money. Exit codes: 0 clean, 1 a rule was violated, "+
 			"2 cannot be used so, 3 the harness is not deterministic, 4 a situation or a planted bug was missed, 5 linearizability unknown."),
 		kong.UsageOnError(),
-		kong.Writers(stdout, stderr),
+		kong.Writers(to.out, to.err),
 		kong.Exit(func(c int) { code = c }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams{stdout, stderr}),
+		kong.Bind(to),
 		kong.Bind(commandLine(args)),
 		vars(),
 	)
 	if err != nil {
-		fmt.Fprintln(stderr, "sim:", err)
+		fmt.Fprintln(to.err, "sim:", err)
 		return exitUsage
 	}
 	parsed, err := parser.Parse(args)
@@ -100,7 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "sim: %v\nRun 'sim --help' for the commands and flags.\n", err)
+		fmt.Fprintf(to.err, "sim: %v\nRun 'sim --help' for the commands and flags.\n", err)
 		return exitUsage
 	}
 	if asked.Planted != "" {
@@ -108,11 +111,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case errors.Is(err, mutants.ErrNotPlanted):
-		return exitCode(runPlanted(ctx, streams{stdout, stderr}, args), stderr)
+		return exitCode(runPlanted(ctx, to, args), to.err)
 	case err == nil:
 		err = parsed.Run()
 	}
-	return exitCode(err, stderr)
+	return exitCode(err, to.err)
 }
 
 // exitCode says what went wrong and gives the exit code for it.

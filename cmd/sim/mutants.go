@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,6 +23,8 @@ type mutantsCmd struct {
 	Workers   int      `placeholder:"N" help:"Goroutines; one per core if not given."`
 	JSON      bool     `name:"json" help:"Write lines of JSON."`
 	JUnit     string   `name:"junit" placeholder:"FILE" help:"Write a JUnit file."`
+	Markdown  string   `placeholder:"FILE" help:"Write the whole table to a file, with what each bug is and how long its campaigns took."`
+	Limits    string   `placeholder:"FILE" help:"Write the limits that --gate goes by, from what was measured."`
 }
 
 // mutantLine is what was measured of one planted bug, without its times.
@@ -56,7 +61,7 @@ func (c *mutantsCmd) Run(ctx context.Context, to streams, line commandLine) erro
 	case err != nil:
 		return err
 	}
-	if err := errors.Join(c.write(to, table), c.writeJUnit(table)); err != nil {
+	if err := errors.Join(c.write(to, table), c.writeJUnit(table), writeTo(c.Markdown, table.Markdown), writeTo(c.Limits, table.WriteLimits)); err != nil {
 		return err
 	}
 	if missed := table.Missed(); len(missed) > 0 {
@@ -95,6 +100,18 @@ func caughtBy(r mutants.Row) string {
 		rules = append(rules, fmt.Sprintf("%s %d", c.Rule, c.Count))
 	}
 	return strings.Join(rules, ", ")
+}
+
+// writeTo writes a file, if there is a name for it.
+func writeTo(name string, write func(io.Writer) error) error {
+	if name == "" {
+		return nil
+	}
+	var text bytes.Buffer
+	if err := write(&text); err != nil {
+		return err
+	}
+	return os.WriteFile(name, text.Bytes(), 0o644) //nolint:gosec // a report that anybody may read
 }
 
 func (c *mutantsCmd) writeJUnit(t mutants.Table) error {

@@ -82,7 +82,7 @@ func (c *runCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	shown := newProgress(to.err)
-	config.Progress = shown.campaign
+	config.Progress, config.Wrap = shown.campaign, to.wrap
 	found, err := sim.Campaign(ctx, config)
 	shown.done()
 	fmt.Fprintln(to.err, speed(&found))
@@ -118,7 +118,7 @@ func (c *runCmd) Run(ctx context.Context, to streams) error {
 // violated replays what was found, and shrinks it. It must be what was found: else
 // nothing that the simulator says could be trusted.
 func (c *runCmd) violated(ctx context.Context, f *sim.Found, to streams) (*report.Case, error) {
-	again, err := sim.Replay(f.Token)
+	again, err := sim.ReplayWith(f.Token, to.wrap)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (c *runCmd) violated(ctx context.Context, f *sim.Found, to streams) (*repor
 	}
 	token, note := f.Token, fmt.Sprintf("Seed %d, strategy %s.", f.Seed, f.Strategy)
 	if !c.Whole {
-		shrunk, stats, err := sim.Shrink(ctx, f.Token, sim.ShrinkOptions{})
+		shrunk, stats, err := sim.Shrink(ctx, f.Token, sim.ShrinkOptions{Wrap: to.wrap})
 		switch {
 		case errors.Is(err, context.Canceled):
 			fmt.Fprintln(to.err, "sim: interrupted while shrinking; this is the smallest so far")

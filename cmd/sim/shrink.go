@@ -23,7 +23,7 @@ func (c *shrinkCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	shrunk, stats, err := sim.Shrink(ctx, token, sim.ShrinkOptions{Tries: c.Tries})
+	shrunk, stats, err := sim.Shrink(ctx, token, sim.ShrinkOptions{Tries: c.Tries, Wrap: to.wrap})
 	switch {
 	case errors.Is(err, sim.ErrNoViolation):
 		return ends(exitUsage, "%w; if the code has changed since, that may be why (the token is of build %s, this is %s)", err, token.Build, sim.Build())

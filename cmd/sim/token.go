@@ -48,7 +48,7 @@ func (f tokenFlag) read() (sim.Token, error) {
 // caseOf plays a token and says how to play it again. A token of other code is
 // pointed out.
 func caseOf(t sim.Token, to streams, command string) (*report.Case, error) {
-	played, err := sim.Replay(t)
+	played, err := sim.ReplayWith(t, to.wrap)
 	if err != nil {
 		return nil, err
 	}

@@ -75,19 +75,24 @@ func (w *Worker) takePlaces(ctx context.Context) (int, ahead, error) {
 	}
 }
 
-// gather lets the first free place wait a moment for others. Short jobs free places
-// by ones and twos, and what is received together is claimed together.
+// gather lets the first free place wait a moment for others: short jobs free
+// places by ones and twos, and what is received together is claimed together.
+// While all transactions are in use nothing is lost by waiting on, so the busier
+// the store, the larger the groups.
 func (w *Worker) gather(ctx context.Context) {
 	if w.opts.Linger <= 0 {
 		return
 	}
 	timer := time.NewTimer(w.opts.Linger)
 	defer timer.Stop()
-	for w.fewPlaces() {
+	for most := time.Now().Add(10 * w.opts.Linger); w.fewPlaces(); {
 		select {
 		case <-w.pool.freed:
 		case <-timer.C:
-			return
+			if !w.slots.busy() || time.Now().After(most) {
+				return
+			}
+			timer.Reset(w.opts.Linger)
 		case <-ctx.Done():
 			return
 		}

@@ -8,5 +8,5 @@
 // that the snippets are still where the table says, and that the planted code
 // compiles, so that the table cannot fall behind the code.
 //
-// The table of results is made by `make mutants`.
+// `make mutants` measures; with the name of a file for --markdown it writes the table.
 package mutants

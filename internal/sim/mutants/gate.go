@@ -36,7 +36,8 @@ func Limits() (map[string]uint64, error) {
 // WriteLimits writes limits.txt from what was measured.
 func (t Table) WriteLimits(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# How many seeds the gate gives each planted bug: ten times the worst of 100 campaigns.\n# Written by `make mutants ARGS=\"--limits internal/sim/mutants/limits.txt\"`.\n")
+	b.WriteString("# How many seeds the gate gives each planted bug: ten times the worst of 100 campaigns.\n" +
+		"# Written by `make mutants ARGS='--limits internal/sim/mutants/limits.txt'`.\n")
 	for _, r := range t.Rows {
 		fmt.Fprintf(&b, "%s %d\n", r.Name, limitFactor*r.Worst)
 	}

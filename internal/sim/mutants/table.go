@@ -1,7 +1,6 @@
 package mutants
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,31 +36,31 @@ type Options struct {
 
 // Row is what was measured of one bug.
 type Row struct {
-	Name      string        `json:"name"`
-	What      string        `json:"what"`
-	Mirrors   string        `json:"mirrors,omitempty"`
-	Campaigns int           `json:"campaigns"`
-	Found     int           `json:"found"` // campaigns that found it
-	Median    uint64        `json:"medianSeeds"`
-	P95       uint64        `json:"p95Seeds"`
-	Worst     uint64        `json:"worstSeeds"`
-	Time      Times         `json:"time"`
-	Rules     []RuleCount   `json:"rules"` // which caught it, the most frequent first
-	Limit     uint64        `json:"limitSeeds,omitempty"`
-	Elapsed   time.Duration `json:"elapsedNanoseconds"`
+	Name      string
+	What      string
+	Mirrors   string
+	Campaigns int
+	Found     int // campaigns that found it
+	Median    uint64
+	P95       uint64
+	Worst     uint64
+	Time      Times
+	Rules     []RuleCount // which caught it, the most frequent first
+	Limit     uint64
+	Elapsed   time.Duration
 }
 
 // Times are how long a campaign took, in nanoseconds.
 type Times struct {
-	Median time.Duration `json:"median"`
-	P95    time.Duration `json:"p95"`
-	Worst  time.Duration `json:"worst"`
+	Median time.Duration
+	P95    time.Duration
+	Worst  time.Duration
 }
 
 // RuleCount is how many campaigns ended by one rule.
 type RuleCount struct {
-	Rule  string `json:"rule"`
-	Count int    `json:"count"`
+	Rule  string
+	Count int
 }
 
 // Missed reports whether a campaign did not find the bug.
@@ -113,17 +112,6 @@ func (t Table) Markdown(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// NDJSON writes one line of JSON a bug.
-func (t Table) NDJSON(w io.Writer) error {
-	encoder := json.NewEncoder(w)
-	for _, r := range t.Rows {
-		if err := encoder.Encode(r); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func short(d time.Duration) string {
