@@ -60,6 +60,7 @@ mutants-gate: ## Fail if a planted bug is not found within ten times the seeds t
 lint: ## Run go vet and the linters
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) run
+	cd internal/bench && $(GO) vet ./...
 
 .PHONY: cover
 cover: ## Show how much of core its own tests cover
