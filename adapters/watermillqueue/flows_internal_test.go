@@ -68,6 +68,14 @@ func TestBacklog(t *testing.T) {
 		}
 		require.Len(t, served, 10)
 	})
+	t.Run("ManyPlacesAreGivenByGroups", func(t *testing.T) {
+		t.Parallel()
+		b := newBacklog()
+		for i := range 10 {
+			b.add(filesOf(core.TenantID(fmt.Sprint("t", i)), "t", "r", 100), "")
+		}
+		require.Len(t, tenantsOf(b, b.take(100, ports.Skip{})), 4)
+	})
 	t.Run("WhoWasSkippedDoesNotGetEverythingAfterwards", func(t *testing.T) {
 		t.Parallel()
 		b := newBacklog()

@@ -59,14 +59,14 @@ UPDATE queue_jobs q
 const flowsSQL = `
 WITH RECURSIVE f AS (
   (SELECT q.tenant_id, q.template_id, 1 AS n FROM queue_jobs q
-    WHERE (q.tenant_id, q.template_id) > ($1, $2)
-    ORDER BY q.tenant_id, q.template_id LIMIT 1)
+    WHERE (q.template_id, q.tenant_id) > ($2, $1)
+    ORDER BY q.template_id, q.tenant_id LIMIT 1)
   UNION ALL
   SELECT next.tenant_id, next.template_id, f.n + 1
     FROM f CROSS JOIN LATERAL (
       SELECT q.tenant_id, q.template_id FROM queue_jobs q
-       WHERE (q.tenant_id, q.template_id) > (f.tenant_id, f.template_id)
-       ORDER BY q.tenant_id, q.template_id LIMIT 1) next
+       WHERE (q.template_id, q.tenant_id) > (f.template_id, f.tenant_id)
+       ORDER BY q.template_id, q.tenant_id LIMIT 1) next
    WHERE f.n < $3)
 SELECT tenant_id, template_id FROM f`
 

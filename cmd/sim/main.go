@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/redrive/redrive/internal/sim"
 	"github.com/redrive/redrive/internal/sim/mutants"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/world"
@@ -37,6 +38,7 @@ type cli struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	sim.RelaxGC()                // this process has nothing else to do
 	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(code)

@@ -28,7 +28,7 @@ func (f tokenFlag) read() (sim.Token, error) {
 	case err == nil:
 		found := tokenIn.Find(content)
 		if found == nil {
-			return sim.Token{}, ends(exitUsage, "file %s has no token in it; a token begins with sim1.", f.Token)
+			return sim.Token{}, ends(exitUsage, "file %s has no token in it; a token begins with %s.", f.Token, sim.TokenVersion)
 		}
 		text = string(bytes.TrimSpace(found))
 	case !errors.Is(err, os.ErrNotExist) && !tokenIn.MatchString(text):
@@ -39,8 +39,8 @@ func (f tokenFlag) read() (sim.Token, error) {
 		_, err = token.World()
 	}
 	if err != nil {
-		return sim.Token{}, ends(exitUsage, "%w.\nA token is one word, sim1.BUILD.REST, as a failure prints it: copy all of it, "+
-			"or give the file that the output was kept in. If another version of the simulator made it, find the violation again with `sim run`", err)
+		return sim.Token{}, ends(exitUsage, "%w.\nA token is one word, %s.BUILD.REST, as a failure prints it: copy all of it, "+
+			"or give the file that the output was kept in. If another version of the simulator made it, find the violation again with `sim run`", err, sim.TokenVersion)
 	}
 	return token, nil
 }

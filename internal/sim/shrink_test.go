@@ -33,10 +33,12 @@ func TestShrinkPlanted(t *testing.T) {
 		require.LessOrEqual(t, stats.DeviationsAfter, stats.DeviationsBefore, p.name)
 		require.Len(t, token.Deviations, stats.DeviationsAfter)
 
-		again, same, err := sim.Shrink(t.Context(), found.Token, o)
-		require.NoError(t, err)
-		require.Equal(t, token, again, p.name)
-		require.Equal(t, stats.Played, same.Played)
+		if stats.Played < 1000 { // the one that takes thousands is as long as all the others
+			again, same, err := sim.Shrink(t.Context(), found.Token, o)
+			require.NoError(t, err)
+			require.Equal(t, token, again, p.name)
+			require.Equal(t, stats.Played, same.Played)
+		}
 
 		read, err := sim.ParseToken(token.String())
 		require.NoError(t, err)

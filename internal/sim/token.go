@@ -11,8 +11,8 @@ import (
 	"github.com/redrive/redrive/internal/sim/world"
 )
 
-// tokenVersion is that of the token's format and of what scenarios are made of.
-const tokenVersion = "sim1"
+// TokenVersion is that of the token's format and of what scenarios are made of.
+const TokenVersion = "sim2"
 
 // Token is everything that a replay needs.
 type Token struct {
@@ -56,7 +56,7 @@ func (t Token) String() string {
 		b = binary.AppendUvarint(b, uint64(len(t.Scenario)))
 		b = append(b, t.Scenario...)
 	}
-	return tokenVersion + "." + t.Build + "." + base64.RawURLEncoding.EncodeToString(b)
+	return TokenVersion + "." + t.Build + "." + base64.RawURLEncoding.EncodeToString(b)
 }
 
 // ParseToken reads what String wrote. ErrToken.
@@ -65,8 +65,8 @@ func ParseToken(s string) (Token, error) {
 	if len(parts) != 3 {
 		return Token{}, fmt.Errorf("%w: it has %d parts, not 3", ErrToken, len(parts))
 	}
-	if parts[0] != tokenVersion {
-		return Token{}, fmt.Errorf("%w: its format is %q, not %q", ErrToken, parts[0], tokenVersion)
+	if parts[0] != TokenVersion {
+		return Token{}, fmt.Errorf("%w: its format is %q, not %q", ErrToken, parts[0], TokenVersion)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil {

@@ -154,7 +154,7 @@ func (r *Recorder) history(id core.TenantID, t *recorded) *History {
 				Client: o.Client, Kind: Undo, Call: o.Call, Return: o.Return, Open: o.Open, run: o.run, name: o.name,
 				code: o.code, status: o.status, attempt: o.attempt, credits: o.credits, of: o,
 			}
-			if o.status == core.RunRunning {
+			if o.status == core.RunRunning && !r.Prompt {
 				u.Return = never // the compensation failed, perhaps only its answer
 			}
 			h.Ops = append(h.Ops, u)

@@ -13,7 +13,9 @@
 //   - A request that was never answered, or answered with ports.ErrCommitUnknown,
 //     may have happened or not, and may happen yet: its interval stays open, and
 //     the model goes both ways. So it is with a compensation whose outcome nobody
-//     knows.
+//     knows. In a simulated world nothing happens later than when its client goes
+//     on, which bounds the interval (Recorder.Prompt), and a request that committed
+//     nothing is known to have had no effect.
 //   - A template is read without a lock. A request may be charged any price that
 //     the template had while the request was under way; that alone is taken from
 //     the history instead of the model.

@@ -13,6 +13,11 @@ import (
 // Recorder takes down what clients ask and are answered, and what others write.
 // Its methods may be called by many goroutines at once.
 type Recorder struct {
+	// Prompt says that nothing happens behind a client's back: what became of a
+	// request is settled when its client goes on, though the client may not know it.
+	// So it is in a simulated world. A real store may commit later.
+	Prompt bool
+
 	mu      sync.Mutex
 	tick    int64
 	tenants map[core.TenantID]*recorded
@@ -133,7 +138,9 @@ func (r *Recorder) Answered(q *Asked, a Answer, at time.Time) {
 	case errors.As(a.Err, &refusal):
 		o.code, o.needed, o.available = refusal.Code, refusal.Needed, refusal.Available
 	case errors.Is(a.Err, ports.ErrCommitUnknown):
-		o.Return = never
+		if !r.Prompt {
+			o.Return = never
+		}
 		return
 	default: // a fault before the commit: it had no effect
 		q.forget()
@@ -149,6 +156,22 @@ func (r *Recorder) Answered(q *Asked, a Answer, at time.Time) {
 	if a.Run.ID != "" && o.name == "" {
 		o.name = a.Run.ID
 	}
+}
+
+// Lost takes down that a client goes on without an answer.
+func (r *Recorder) Lost(q *Asked) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Prompt {
+		q.op.Return = r.now()
+	}
+}
+
+// Forget forgets a request that is known to have had no effect.
+func (r *Recorder) Forget(q *Asked) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.forget()
 }
 
 // Write is what somebody wrote who is no client: workers, recovery, the refill, and

@@ -1,12 +1,15 @@
 package history
 
 import (
+	"errors"
 	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/world"
+	"github.com/redrive/redrive/ports"
 )
 
 // Watcher records the histories of a simulated world.
@@ -14,6 +17,7 @@ type Watcher struct {
 	recorder *Recorder
 	scenario *world.Scenario
 	asked    map[uint8]*Asked
+	wrote    map[uint8]bool // whether a user's request has committed something
 }
 
 var _ world.Observer = (*Watcher)(nil)
@@ -21,15 +25,38 @@ var _ world.Observer = (*Watcher)(nil)
 // Began implements world.Observer.
 func (w *Watcher) Began(sc *world.Scenario) {
 	w.recorder, w.scenario, w.asked = NewRecorder(), sc, map[uint8]*Asked{}
+	w.wrote = map[uint8]bool{}
+	w.recorder.Prompt = true
 	w.recorder.Saw(sc.Start)
 }
 
+// lost ends a request that is not answered. If nothing was committed, it had no
+// effect; if something was, the model still goes both ways.
+func (w *Watcher) lost(user uint8) {
+	q := w.asked[user]
+	if q == nil {
+		return
+	}
+	delete(w.asked, user)
+	if w.wrote[user] {
+		w.recorder.Lost(q)
+	} else {
+		w.recorder.Forget(q)
+	}
+}
+
 // Histories are those of the world that was played last.
-func (w *Watcher) Histories() []*History { return w.recorder.Histories() }
+func (w *Watcher) Histories() []*History {
+	for user := range uint8(sched.MaxActors) {
+		w.lost(user)
+	}
+	return w.recorder.Histories()
+}
 
 // Asked implements world.Observer.
 func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core.RunID, now time.Time) {
-	delete(w.asked, user) // what was not answered stays open
+	w.lost(user)
+	w.wrote[user] = false
 	if op.Foreign {
 		return
 	}
@@ -61,6 +88,10 @@ func (w *Watcher) Answered(user uint8, a *oracle.Answer, preview *app.Preview, n
 	if q == nil {
 		return
 	}
+	if errors.Is(a.Err, ports.ErrCommitUnknown) {
+		w.lost(user)
+		return
+	}
 	delete(w.asked, user)
 	w.recorder.Answered(q, Answer{Run: a.Run, Balance: preview.Balance, Refusal: preview.Refusal, Err: a.Err}, now)
 }
@@ -70,6 +101,7 @@ func (w *Watcher) Answered(user uint8, a *oracle.Answer, preview *app.Preview, n
 func (w *Watcher) Committed(c *oracle.Commit) {
 	w.recorder.Saw(c.SeenMin)
 	w.recorder.Saw(c.SeenMax)
+	w.wrote[c.Actor] = true
 	for i := range c.Templates {
 		w.recorder.Priced(c.Tenant, c.Templates[i].ID, c.Templates[i].CreditsPerRun, 0)
 	}

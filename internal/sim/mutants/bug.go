@@ -1,9 +1,6 @@
 package mutants
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // Bug is a mistake that somebody could make, or made in another system.
 type Bug struct {
@@ -40,21 +37,4 @@ func Bugs() []Bug {
 // Number finds a bug by its name; 0 if there is none.
 func Number(name string) int {
 	return 1 + slices.IndexFunc(Bugs(), func(b Bug) bool { return b.Name == name })
-}
-
-// named finds bugs by name; all that have to be found if there are no names.
-func named(names []string) ([]Bug, error) {
-	all := Bugs()
-	if len(names) == 0 {
-		return slices.DeleteFunc(all, func(b Bug) bool { return b.Equivalent != "" }), nil
-	}
-	chosen := make([]Bug, 0, len(names))
-	for _, name := range names {
-		n := Number(name)
-		if n == 0 {
-			return nil, fmt.Errorf("%w: there is no planted bug %q", ErrUsage, name)
-		}
-		chosen = append(chosen, all[n-1])
-	}
-	return chosen, nil
 }

@@ -230,4 +230,12 @@ var moneyBugs = []Bug{
 {old}`,
 		}},
 	},
+	{
+		Name: "refill-unlocked", What: "whether a month was granted is asked before the tenant's lock only",
+		Edits: []Edit{{
+			File: "core/app/refill.go",
+			Old:  "\t\tif already, err := granted(tx); err != nil || already {\n",
+			As:   "\t\tif {on} {\n\t\t\tgranted = func(ports.Tx) (bool, error) { return false, nil }\n\t\t}\n{old}",
+		}},
+	},
 }

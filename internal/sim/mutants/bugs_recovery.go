@@ -153,4 +153,12 @@ var recoveryBugs = []Bug{
 		var amendment`,
 		}},
 	},
+	{
+		Name: "due-is-not-asked-again", What: "recovery does not ask under the run's lock whether the run is still due",
+		Edits: []Edit{{
+			File: "core/app/recover.go",
+			Old:  "\t\tif !core.RecoveryDue(run, now) {\n",
+			As:   "\t\tif !core.RecoveryDue(run, now) && !{on} {\n",
+		}},
+	},
 }

@@ -125,24 +125,6 @@ var equivalentBugs = []Bug{
 		}},
 	},
 	{
-		Name: "due-is-not-asked-again", What: "recovery does not ask under the run's lock whether the run is still due",
-		Equivalent: "what recovery does depends on leases and distances that it reads under the lock; a visit too many finds nothing to do.",
-		Edits: []Edit{{
-			File: "core/app/recover.go",
-			Old:  "\t\tif !core.RecoveryDue(run, now) {\n",
-			As:   "\t\tif !core.RecoveryDue(run, now) && !{on} {\n",
-		}},
-	},
-	{
-		Name: "refill-unlocked", What: "whether a month was granted is asked before the tenant's lock only",
-		Equivalent: "the entry's key is the month, and a key is used once: the second grant is refused by the ledger. See refill-check-unlocked, which has no such key.",
-		Edits: []Edit{{
-			File: "core/app/refill.go",
-			Old:  "\t\tif already, err := granted(tx); err != nil || already {\n",
-			As:   "\t\tif {on} {\n\t\t\tgranted = func(ports.Tx) (bool, error) { return false, nil }\n\t\t}\n{old}",
-		}},
-	},
-	{
 		Name: "compensation-not-asked", What: "compensation is not made, and the caller is told that enqueueing failed",
 		Equivalent: "the attempt stays unconfirmed, so recovery dispatches it: the tenant gets the work instead of the refund, which chapter 4 allows after a failed compensation. It is the crash between commit and compensation, which nobody can rule out.",
 		Edits: []Edit{{

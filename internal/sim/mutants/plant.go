@@ -39,7 +39,7 @@ func Plant(root, folder string) (overlay string, err error) {
 			return "", err
 		}
 		copied := filepath.Join(folder, strings.ReplaceAll(file, "/", "_"))
-		if err := os.WriteFile(copied, []byte(planted), 0o600); err != nil {
+		if err := os.WriteFile(copied, []byte(planted), 0o600); err != nil { //nolint:gosec // its name is from the table too
 			return "", err
 		}
 		replace[path] = copied

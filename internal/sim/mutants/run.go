@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,23 @@ func Run(ctx context.Context, o Options) (Table, error) {
 		return t, fmt.Errorf("%w: %s", ErrGate, strings.Join(missed, ", "))
 	}
 	return t, nil
+}
+
+// named finds bugs by name; all that have to be found if there are no names.
+func named(names []string) ([]Bug, error) {
+	all := Bugs()
+	if len(names) == 0 {
+		return slices.DeleteFunc(all, func(b Bug) bool { return b.Equivalent != "" }), nil
+	}
+	chosen := make([]Bug, 0, len(names))
+	for _, name := range names {
+		n := Number(name)
+		if n == 0 {
+			return nil, fmt.Errorf("%w: there is no planted bug %q", ErrUsage, name)
+		}
+		chosen = append(chosen, all[n-1])
+	}
+	return chosen, nil
 }
 
 // campaigns plays all campaigns of the bug that is on, several at once.

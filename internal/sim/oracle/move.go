@@ -164,6 +164,8 @@ func (o *Oracle) closes(c *Commit, r *run, next *core.Run, settled int) {
 		o.fail(I7, "all %d jobs of the attempt are settled, and run %s did not close", m.jobs, r.row.ID)
 	case m.status.Closed() && next.Status == core.RunRunning:
 		o.fail(Refinement, "run %s was opened again without an attempt", r.row.ID)
+	case m.status.Closed() && c.Use == UseRecover:
+		o.fail(Refinement, "recovery wrote to run %s, which is closed", r.row.ID)
 	case m.status.Closed() && (next.Reason != r.row.Reason || !next.ClosedAt.Equal(r.row.ClosedAt)):
 		o.fail(I7, "run %s, which was closed, closed once more", r.row.ID)
 	case next.MaxRetryCount > r.row.MaxRetryCount && c.Use == UseRaise:

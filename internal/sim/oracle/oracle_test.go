@@ -522,6 +522,13 @@ func TestRulesFail(t *testing.T) {
 			w.touch(oracle.UseWork, run, nil)
 			return w
 		}},
+		{"RecoveryOfAClosedRun", oracle.Refinement, func(t *testing.T) *world {
+			w := failed(t)
+			run := w.run
+			run.RecoverAt = now
+			w.touch(oracle.UseRecover, run, nil)
+			return w
+		}},
 		{"ClosedWhileProcessing", oracle.I7, func(t *testing.T) *world {
 			w := claimed(t)
 			plan, err := core.PlanCancel(w.run, nil, now)

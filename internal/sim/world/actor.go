@@ -30,6 +30,7 @@ type actor struct {
 
 	script  []Op
 	at      int  // the operation that is next or under way
+	parked  bool // it waits with its fillers
 	unknown bool // the process died during it
 	lost    bool // the commit's answer was, under a key
 	tries   int

@@ -17,7 +17,7 @@ func (w *World) play() {
 		if !w.healing && (w.usersDone() || w.sched.Steps >= w.sc.FaultSteps) {
 			w.heal()
 		}
-		if w.healing && w.healed() {
+		if w.healing && w.healed() && !w.fill() {
 			break
 		}
 		if w.sched.Steps > w.options.MaxSteps {
@@ -159,13 +159,30 @@ func (w *World) healed() bool {
 			return false
 		}
 	}
-	if !w.usersDone() {
-		return false
+	for id := range w.actors {
+		if a := &w.actors[id]; a.kind == user && !a.parked && a.at < len(a.script) {
+			return false
+		}
 	}
 	if w.paused {
 		w.oracle.Met(oracle.HealedWithoutRecovery)
 	}
 	return true
+}
+
+// fill lets users go on with their fillers if the world would be too short; false
+// if it is long enough.
+func (w *World) fill() bool {
+	if w.filling || w.sched.Steps >= w.sc.MinSteps {
+		return false
+	}
+	for id := range w.actors {
+		if w.actors[id].parked {
+			w.filling = true
+			w.sched.Wake(sched.ActorID(id))
+		}
+	}
+	return w.filling
 }
 
 func (w *World) usersDone() bool {

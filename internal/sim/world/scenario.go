@@ -144,7 +144,7 @@ func (s *Scenario) Reset(seed uint64) {
 	*s = Scenario{
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
 		Users: s.Users[:0], Workers: s.Workers[:0],
-		Processes: 2, Recoverers: 2, FaultSteps: 135, MinSteps: 148,
+		Processes: 2, Recoverers: 2, FaultSteps: 100, MinSteps: 147,
 	}
 	// Half of the worlds begin shortly before a month ends.
 	s.Start = time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC)

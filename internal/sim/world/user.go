@@ -31,6 +31,9 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	a := &w.actors[id]
 	for a.at < len(a.script) {
 		op := &a.script[a.at]
+		if a.tries == 0 && !a.unknown {
+			w.park(a, op)
+		}
 		if op.Dropped || w.enough(op) && a.tries == 0 && !a.unknown {
 			w.next(a)
 			continue
@@ -65,9 +68,23 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 }
 
 // enough reports whether an operation that is not under way is not begun any
-// more: what users still ask once faults have stopped finds little.
+// more: what users still ask once faults have stopped finds little. Only a world
+// that would be too short is filled up, with what begins no work.
 func (w *World) enough(op *Op) bool {
-	return (op.Filler || w.healing) && w.sched.Steps >= w.sc.MinSteps
+	if w.healing && (!op.Filler || op.Kind == Continue) {
+		return true
+	}
+	return op.Filler && w.sched.Steps >= w.sc.MinSteps
+}
+
+// park waits with a filler, once faults have stopped, until everything else has
+// come to its end.
+func (w *World) park(a *actor, op *Op) {
+	for w.healing && !w.filling && !w.enough(op) {
+		a.parked = true
+		w.sched.Block()
+		a.parked = false
+	}
 }
 
 // insists reports whether a user who was refused asks once more under the same key,
@@ -212,7 +229,7 @@ func useOf(k OpKind) oracle.Use {
 		return oracle.UseContinue
 	case Purchase:
 		return oracle.UseGrant
-	case Cancel, Raise, Preview, Reprice, Delete, Audit:
+	case Cancel, Raise, Preview, Reprice, Delete, Audit, Stop:
 	}
 	return oracle.UseOther
 }
@@ -220,11 +237,11 @@ func useOf(k OpKind) oracle.Use {
 // answered tells the oracle; definite is false if the user cannot know what
 // became of the request.
 func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
-	answer := w.asked
 	w.oracle.Step = w.sched.Steps
 	if o := w.options.Observer; o != nil {
-		o.Answered(uint8(id), &answer, &w.preview, w.sched.Now)
+		o.Answered(uint8(id), &w.asked, &w.preview, w.sched.Now)
 	}
+	answer := w.asked
 	if op.Kind != Initiate && op.Kind != Continue {
 		answer.Key = ""
 	}

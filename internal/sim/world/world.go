@@ -68,6 +68,7 @@ type World struct {
 	slots     []slot
 	refillers sched.Set
 	healing   bool
+	filling   bool // all is healed too early, so users go on with their fillers
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
 	asked     oracle.Answer // the answer that a user just got
@@ -213,7 +214,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	if o.MaxSteps == 0 {
 		o.MaxSteps = maxSteps
 	}
-	w.sc, w.options, w.healing, w.paused, w.stack = sc, o, false, false, ""
+	w.sc, w.options, w.healing, w.filling, w.paused, w.stack = sc, o, false, false, false, ""
 	w.sched.Reset(c, sc.Start)
 	w.tape.Reset(o.Record)
 	w.oracle.Reset()
