@@ -17,12 +17,13 @@ func parseFaults(list []string) (sched.Rates, error) {
 	rates := sim.DefaultRates()
 	defaults := rates
 	for _, item := range list {
-		name, value, given := strings.Cut(strings.TrimSpace(item), "=")
-		switch {
-		case item == "all":
+		item = strings.TrimSpace(item)
+		name, value, given := strings.Cut(item, "=")
+		switch item {
+		case "all":
 			rates = defaults
 			continue
-		case item == "none":
+		case "none":
 			for _, k := range faultKinds() {
 				rates[k] = 0
 			}

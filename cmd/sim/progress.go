@@ -61,7 +61,7 @@ func (p *progress) line(format string, args ...any) {
 // done leaves the changing line.
 func (p *progress) done() {
 	if p.written {
-		fmt.Fprint(p.to, "\r\x1b[K")
+		fmt.Fprintf(p.to, "\r\x1b[K")
 		p.written = false
 	}
 }

@@ -59,7 +59,7 @@ type Row struct {
 	Lane    int       `json:"lane"`    // -1: the whole world, or a whole process
 	To      int       `json:"to"`      // the other lane of an Ask or Answer; -1 otherwise
 	Process int       `json:"process"` // of a Crash; -1 otherwise
-	Run     string    `json:"run"` // that it is about, if any
+	Run     string    `json:"run"`     // that it is about, if any
 	Text    string    `json:"text"`
 	State   int       `json:"state"` // index in States
 	Turn    bool      `json:"turn"`  // the scheduler did not let the one go on who would have by default
@@ -146,6 +146,7 @@ func (t *teller) tell(e *trace.Event) {
 		case hostile.ClockFault:
 			t.jump = e.Text // and so does the time
 			return
+		default:
 		}
 		row.Kind = Fault
 		if e.Job != "" {
@@ -233,6 +234,7 @@ func (t *teller) call(e *trace.Event, row Row) {
 		return // the row of the commit says so
 	case trace.Sleep:
 		row.Text = "slept " + time.Duration(e.N).String()
+	default:
 	}
 	if n := len(t.story.Rows); n > 0 && !t.turns[e.Step] {
 		if last := &t.story.Rows[n-1]; last.Kind == Calls && last.Lane == row.Lane && last.At.Equal(row.At) {
