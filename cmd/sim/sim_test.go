@@ -191,7 +191,7 @@ func TestTokensThatCannotBeUsed(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
 	for token, says := range map[string]string{
-		"nonsense": "copy all of it", "sim0.abc.AAAA": "its format is", "sim1.abc.AA": "damaged",
+		"nonsense": "copy all of it", "sim0.abc.AAAA": "its format is", "sim2.abc.AA": "damaged",
 		empty: "has no token in it",
 	} {
 		for _, args := range [][]string{{"replay", token}, {"shrink", token}, {"explain", token, "--html", os.DevNull}} {
