@@ -19,7 +19,7 @@ const (
 	longest    = 400 // rows
 )
 
-// Upto limits a table to the rows up to a step; All is no limit.
+// All is what upto is for a table of all steps.
 const All = -1
 
 // Table writes the trace with one column per actor, from top to bottom. Actors
