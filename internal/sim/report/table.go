@@ -19,7 +19,7 @@ const (
 	longest    = 400 // rows
 )
 
-// All is what upto is for a table of all steps.
+// All is no limit to the rows of a table.
 const All = -1
 
 // Table writes the trace with one column per actor, from top to bottom. Actors
