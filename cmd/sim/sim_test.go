@@ -226,7 +226,7 @@ func TestUsage(t *testing.T) {
 		{"run", "--workers", "-1"},
 		{"run", "--nonsense"},
 		{"fly"},
-		{"explain", "sim1.a.AA"},
+		{"explain", "sim2.a.AA"},
 		{"exhaust", "no-such-scenario"},
 		{"exhaust", "--preempt", "-1"},
 		{"exhaust", "--kinds", "earthquake"},
