@@ -35,7 +35,7 @@ race: postgres browser ## Run all tests under the race detector
 
 .PHONY: chaos
 chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
-	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 5m -runs 200 -files 50 -workers 16 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
+	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 270s -runs 200 -files 50 -workers 16 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
 
 .PHONY: sim
 sim: ## Play 10,000 simulated worlds full of faults and look for lost work or money (ARGS="--for 10m" for more)
@@ -60,6 +60,7 @@ mutants-gate: ## Fail if a planted bug is not found within ten times the seeds t
 lint: ## Run go vet and the linters
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) run
+	cd internal/bench && $(GO) vet ./...
 
 .PHONY: cover
 cover: ## Show how much of core its own tests cover

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The tables are those of migration 00002_queue.sql.
+// The tables are those of migration 00003_queue.sql.
 
 const publishSQL = `
 INSERT INTO queue_jobs (tenant_id, template_id, message_id, metadata, payload)

@@ -125,7 +125,7 @@ func exitCode(err error, stderr io.Writer) int {
 	}
 	var exit *exec.ExitError
 	o := outcome{code: exitUsage}
-	if !errors.As(err, &o) && errors.As(err, &exit) {
+	if !errors.As(err, &o) && errors.As(err, &exit) && exit.Exited() {
 		return exit.ExitCode() // it has said so itself
 	}
 	fmt.Fprintln(stderr, "sim:", err)

@@ -191,7 +191,7 @@ func TestTokensThatCannotBeUsed(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
 	for token, says := range map[string]string{
-		"nonsense": "copy all of it", "sim0.abc.AAAA": "its format is", "sim1.abc.AA": "damaged",
+		"nonsense": "copy all of it", "sim0.abc.AAAA": "its format is", "sim2.abc.AA": "damaged",
 		empty: "has no token in it",
 	} {
 		for _, args := range [][]string{{"replay", token}, {"shrink", token}, {"explain", token, "--html", os.DevNull}} {
@@ -218,10 +218,22 @@ func TestTokenOfOtherCodeSaysSo(t *testing.T) {
 func TestUsage(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"run", "--strategy", "luck"}, {"run", "--faults", "none,earthquake=1"}, {"run", "--faults", "crash=2"}, {"run", "--faults", "crash=x"},
-		{"run", "--for", "-1s"}, {"run", "--workers", "-1"}, {"run", "--nonsense"}, {"fly"}, {"explain", "sim1.a.AA"},
-		{"exhaust", "no-such-scenario"}, {"exhaust", "--preempt", "-1"}, {"exhaust", "--kinds", "earthquake"},
-		{"doctor", "--seeds", "0"}, {"doctor", "--faults", "x"}, {"linearize", "--limit", "0s"}, {"linearize", "--faults", "x"},
+		{"run", "--strategy", "luck"},
+		{"run", "--faults", "none,earthquake=1"},
+		{"run", "--faults", "crash=2"},
+		{"run", "--faults", "crash=x"},
+		{"run", "--for", "-1s"},
+		{"run", "--workers", "-1"},
+		{"run", "--nonsense"},
+		{"fly"},
+		{"explain", "sim1.a.AA"},
+		{"exhaust", "no-such-scenario"},
+		{"exhaust", "--preempt", "-1"},
+		{"exhaust", "--kinds", "earthquake"},
+		{"doctor", "--seeds", "0"},
+		{"doctor", "--faults", "x"},
+		{"linearize", "--limit", "0s"},
+		{"linearize", "--faults", "x"},
 		{"mutants", "--campaigns", "0"},
 	} {
 		got := try(t, args...)

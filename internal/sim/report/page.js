@@ -63,7 +63,7 @@
     const heads = $('heads');
     heads.replaceChildren();
     heads.className = laneWidth < 64 ? 'narrow' : '';
-    heads.style.width = (width + SAID) + 'px';
+    heads.style.minWidth = (width + SAID) + 'px';
     let from = 0;
     lanes.forEach((lane, n) => {
       const name = el('div', 'name', story.lanes[lane].name);
@@ -180,10 +180,11 @@
         return;
       }
       const x2 = x[all[link.to].lane], y2 = y(link.to), side = x2 >= x1 ? 1 : -1;
-      const bend = Math.min(40, Math.abs(y2 - y1) / 2);
-      const end = x2 - side * 6;
+      const self = x1 === x2; // bows out, and comes back from the right
+      const bend = self ? 26 : Math.min(40, Math.abs(y2 - y1) / 2);
+      const end = self ? x2 + 6 : x2 - side * 6;
       const path = svg('path', {
-        d: 'M' + x1 + ' ' + y1 + ' C' + (x1 + side * bend) + ' ' + y1 + ' ' + (end - side * bend) + ' ' + y2 + ' ' + end + ' ' + y2,
+        d: 'M' + x1 + ' ' + y1 + ' C' + (x1 + side * bend) + ' ' + y1 + ' ' + (self ? end + bend : end - side * bend) + ' ' + y2 + ' ' + end + ' ' + y2,
         class: 'link' + (link.again ? ' again' : '') + (link.lost ? ' lost' : ''),
       });
       if (!link.lost) path.setAttribute('marker-end', 'url(#arrowhead)');
@@ -329,12 +330,12 @@
     if (!(state.runs || []).length) return;
     const runs = el('table');
     runs.append(cells('tr', 'th', ['runs', 'committed', 'model']));
-    let first = null;
+    let first = null, last = null; // what should be seen
     state.runs.forEach((r, n) => {
       const was = (before.runs || [])[n];
       const actual = facts(r.actual), model = facts(r.model), old = was ? facts(was.actual) : [];
       const differ = actual.some((f, k) => f[1] !== model[k][1]);
-      const head = el('tr', 'run'), name = el('td', '', r.run + ' of ' + r.tenant + ' ');
+      const head = el('tr', r.run === concerned(row) ? 'run concerned' : 'run'), name = el('td', '', r.run + ' of ' + r.tenant + ' ');
       name.colSpan = 3;
       name.append(el('span', differ ? 'differs' : 'agrees', differ ? '≠ model' : '= model'));
       head.append(name);
@@ -344,12 +345,19 @@
         if (f[1] !== model[k][1]) tr.className = 'wrong';
         else if (fresh && (!old[k] || old[k][1] !== f[1])) tr.className = 'changed';
         if (tr.className && !first) first = tr;
+        if (r.run === concerned(row)) last = tr;
         runs.append(tr);
       });
     });
     runs.append(note('a file: status, retryAttempt/epoch'));
     out.append(runs);
-    if (first) first.scrollIntoView({ block: 'nearest' });
+    for (const tr of [last, first]) if (tr) tr.scrollIntoView({ block: 'nearest' });
+  }
+
+  // The run that a row is about; that of a violation is the one that was touched last.
+  function concerned(row) {
+    for (let i = all.indexOf(row); row.kind === 'violation' && i >= 0; i--) if (all[i].run) return all[i].run;
+    return row.run;
   }
 
   function note(text) {

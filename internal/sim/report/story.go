@@ -59,6 +59,7 @@ type Row struct {
 	Lane    int       `json:"lane"`    // -1: the whole world, or a whole process
 	To      int       `json:"to"`      // the other lane of an Ask or Answer; -1 otherwise
 	Process int       `json:"process"` // of a Crash; -1 otherwise
+	Run     string    `json:"run"` // that it is about, if any
 	Text    string    `json:"text"`
 	State   int       `json:"state"` // index in States
 	Turn    bool      `json:"turn"`  // the scheduler did not let the one go on who would have by default
@@ -125,7 +126,7 @@ func (t *teller) tell(e *trace.Event) {
 	if e.Actor == trace.NoActor {
 		actor = -1
 	}
-	row := Row{Step: e.Step, At: e.At, Lane: t.lane(actor), To: -1, Process: -1, State: t.state, Text: e.Text, actor: actor}
+	row := Row{Step: e.Step, At: e.At, Lane: t.lane(actor), To: -1, Process: -1, State: t.state, Run: string(e.Run), Text: e.Text, actor: actor}
 	switch e.Kind {
 	case trace.Call:
 		t.call(e, row)
@@ -240,6 +241,7 @@ func (t *teller) call(e *trace.Event, row Row) {
 			}
 			last.Text += ", " + row.Text
 			last.last = e.Op
+			last.Run = cmp.Or(last.Run, row.Run)
 			return
 		}
 	}

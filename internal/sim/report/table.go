@@ -19,7 +19,7 @@ const (
 	longest    = 400 // rows
 )
 
-// Upto limits a table to the rows up to a step; All is no limit.
+// All is no limit to the rows of a table.
 const All = -1
 
 // Table writes the trace with one column per actor, from top to bottom. Actors

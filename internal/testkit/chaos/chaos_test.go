@@ -29,7 +29,7 @@ var (
 	files     = flag.Int("files", 8, "files of each")
 	servers   = flag.Int("servers", 3, "server processes")
 	killEvery = flag.Duration("kill-every", 500*time.Millisecond, "how often one of them is killed")
-	faults    = flag.Duration("faults", 8*time.Second, "how long there are faults and users, at most")
+	faults    = flag.Duration("faults", 6*time.Second, "how long there are faults and users, at most")
 	settle    = flag.Duration("settle", 40*time.Second, "how long everything may take to close when the faults have stopped")
 	within    = flag.Duration("within", 5*time.Minute, "bound of everything; the time of faults is cut short for it")
 	workers   = flag.Int("workers", 4, "jobs that a server executes at once")

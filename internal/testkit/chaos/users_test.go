@@ -150,8 +150,9 @@ func (u *users) journey(busy, ctx context.Context, n int) error {
 		return err
 	}
 	for continues, completed := 0, 0; ; {
-		if sleep(busy, time.Duration(30+r.IntN(300))*time.Millisecond) != nil {
-			return nil // what is left is for the servers alone
+		_ = sleep(busy, time.Duration(30+r.IntN(300))*time.Millisecond)
+		if busy.Err() != nil {
+			return nil //nolint:nilerr // that they have stopped is no failure: what is left is for the servers alone
 		}
 		a, err := c.do(ctx, r, http.MethodGet, "/workflow-runs/"+id, "", nil)
 		switch {
@@ -212,7 +213,7 @@ func (u *users) initiate(ctx context.Context, c *client, r *rand.Rand, n int) (i
 	case err != nil:
 		return "", err
 	case a.Code == string(core.CodeEnqueueFailed):
-		id = a.problem.Run
+		id = a.Run
 	case a.status == http.StatusCreated || a.status == http.StatusOK:
 		id = a.ID
 	default:
@@ -274,9 +275,10 @@ func (u *users) retryOnce(ctx context.Context, c *client, r *rand.Rand, id, key 
 	case core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded:
 		u.counts.refused.Add(1)
 		return nil
-	}
-	if a.status != http.StatusOK {
-		return fmt.Errorf("continue: %d %s: %s", a.status, a.Code, a.Detail)
+	default:
+		if a.status != http.StatusOK {
+			return fmt.Errorf("continue: %d %s: %s", a.status, a.Code, a.Detail)
+		}
 	}
 	u.counts.continued.Add(1)
 	won := attempt{id, a.Attempt}
