@@ -46,7 +46,7 @@ func (s Strategy) of(seed uint64) Strategy {
 
 // expectedSteps is about how long the part of a world with faults is, for the
 // change points of PCT.
-const expectedSteps = 160
+const expectedSteps = 100
 
 // choosers are the choosers of one worker, reused.
 type choosers struct {
@@ -98,18 +98,18 @@ func DefaultRates() sched.Rates {
 	var r sched.Rates
 	r[sched.Next] = 0.05
 	r[hostile.BeginFault] = 0.01
-	r[hostile.CommitFault] = 0.05
+	r[hostile.CommitFault] = 0.06
 	r[hostile.LockFault] = 0.01
 	r[hostile.ReadFault] = 0.005
-	r[hostile.RefundFault] = 0.15
-	r[hostile.EnqueueFault] = 0.2
+	r[hostile.RefundFault] = 0.1
+	r[hostile.EnqueueFault] = 0.25
 	r[hostile.MessageFault] = 0.08
 	r[hostile.OrderChoice] = 0.2
 	r[hostile.AckFault] = 0.03
 	r[hostile.NackFault] = 0.1
-	r[hostile.ExecuteFault] = 0.08
+	r[hostile.ExecuteFault] = 0.13
 	r[hostile.FilesFault] = 0.02
-	r[hostile.CrashFault] = 0.005
-	r[hostile.ClockFault] = 0.01
+	r[hostile.CrashFault] = 0.007
+	r[hostile.ClockFault] = 0.015
 	return r
 }

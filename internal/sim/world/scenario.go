@@ -295,7 +295,7 @@ func (s *Scenario) script(r *sched.Rand) {
 func someContinue(r *sched.Rand, slot int) Op {
 	op := Op{Kind: Continue, Run: slot, Again: r.IntN(2) == 0}
 	if r.IntN(2) == 0 {
-		op.Key = keys[6+r.IntN(2)]
+		op.Key = keys[5+r.IntN(2)]
 	}
 	op.Foreign = r.IntN(16) == 0
 	op.Early = r.IntN(8) == 0
