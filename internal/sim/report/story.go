@@ -140,7 +140,7 @@ func (t *teller) tell(e *trace.Event) {
 	case trace.Rollback:
 		row.Kind, row.Text = Rollback, "rolled back: "+e.Text
 	case trace.Fault:
-		switch sched.Kind(e.N >> 8) { //nolint:exhaustive // the others are told as they are
+		switch sched.Kind(e.N >> 8) {
 		case hostile.CrashFault:
 			return // the crash that follows says so
 		case hostile.ClockFault:
@@ -229,7 +229,7 @@ func (t *teller) add(r Row) {
 // call tells calls of one actor together, as long as nobody comes between.
 func (t *teller) call(e *trace.Event, row Row) {
 	row.Kind, row.Text, row.last = Calls, e.Op.String(), e.Op
-	switch e.Op { //nolint:exhaustive // the others are told by their names
+	switch e.Op {
 	case trace.CommitTx:
 		return // the row of the commit says so
 	case trace.Sleep:
