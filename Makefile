@@ -11,7 +11,7 @@ help: ## List the targets
 
 .PHONY: run
 run: ## Start a demo server on 127.0.0.1:8080 and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
-	DATABASE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= $(GO) run ./cmd/server serve --demo $(ARGS)
+	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= $(GO) run ./cmd/server serve --demo $(ARGS)
 
 .PHONY: demo
 demo: ## Play upload, failure and Continue against a real server process, and print what happens
@@ -21,22 +21,46 @@ demo: ## Play upload, failure and Continue against a real server process, and pr
 postgres: ## Find the Postgres binaries that the tests start, or install them
 	@internal/testkit/pgtest/install.sh
 
+.PHONY: browser
+browser: ## Find the Chromium that the tests of pages start, or install it
+	@internal/testkit/browser/install.sh
+
 .PHONY: test
-test: postgres ## Run all tests
+test: postgres browser ## Run all tests
 	$(GO) test ./...
 
 .PHONY: race
-race: postgres ## Run all tests under the race detector
+race: postgres browser ## Run all tests under the race detector
 	$(GO) test -race ./...
 
 .PHONY: chaos
 chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
-	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 5m ./internal/testkit/chaos -args -runs 200 -files 50 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
+	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 270s -runs 200 -files 50 -workers 16 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
+
+.PHONY: sim
+sim: ## Play 10,000 simulated worlds full of faults and look for lost work or money (ARGS="--for 10m" for more)
+	$(GO) run ./cmd/sim run $(ARGS)
+
+.PHONY: sim-ci
+sim-ci: ## All that the simulator can say of a commit: a long campaign, small scenarios exhaustively, histories, determinism
+	$(GO) run ./cmd/sim run --profile ci
+	$(GO) run ./cmd/sim exhaust --preempt 1 --faults 1
+	$(GO) run ./cmd/sim linearize --seeds 2000 --limit 1m
+	$(GO) run ./cmd/sim doctor
+
+.PHONY: mutants
+mutants: ## Measure how many seeds the simulator needs to find each planted bug (ARGS="--only no-run-lock --campaigns 5" for less)
+	$(GO) run ./cmd/sim mutants $(ARGS)
+
+.PHONY: mutants-gate
+mutants-gate: ## Fail if a planted bug is not found within ten times the seeds that it ever took
+	$(GO) run ./cmd/sim mutants --gate --campaigns 3
 
 .PHONY: lint
 lint: ## Run go vet and the linters
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) run
+	cd internal/bench && $(GO) vet ./...
 
 .PHONY: cover
 cover: ## Show how much of core its own tests cover

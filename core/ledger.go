@@ -69,10 +69,14 @@ func (e Entry) SameAs(o Entry) bool {
 }
 
 // ChargeKey is the key of the only charge that an attempt can have (I3).
-func ChargeKey(run RunID, n AttemptNumber) Key { return Key("charge/" + string(run) + "/" + strconv.Itoa(int(n))) }
+func ChargeKey(run RunID, n AttemptNumber) Key {
+	return Key("charge/" + string(run) + "/" + strconv.Itoa(int(n)))
+}
 
 // RefundKey is the key of the only refund that an attempt's charge can have (I4).
-func RefundKey(run RunID, n AttemptNumber) Key { return Key("refund/" + string(run) + "/" + strconv.Itoa(int(n))) }
+func RefundKey(run RunID, n AttemptNumber) Key {
+	return Key("refund/" + string(run) + "/" + strconv.Itoa(int(n)))
+}
 
 // AllowanceKey is the key of the grant that the monthly refill makes for a
 // period: however many servers refill at once, a month is granted once.

@@ -21,14 +21,14 @@ func (g groups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.Run
 		if !g.t.store.locks.tryAcquire(g.t, lockKey{g.t.tenant, lockRun, string(w.Run)}) {
 			continue
 		}
-		run, err := runs{g.t}.Get(ctx, w.Run)
+		run, err := runs(g).Get(ctx, w.Run)
 		if errors.Is(err, ports.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		files, err := runFiles{g.t}.ByIndex(ctx, w.Run, w.Indexes)
+		files, err := runFiles(g).ByIndex(ctx, w.Run, w.Indexes)
 		if err != nil {
 			return nil, err
 		}
@@ -48,14 +48,14 @@ func (g groups) Save(ctx context.Context, rows []ports.RunRows) error {
 func (g groups) save(ctx context.Context, rows []ports.RunRows) error {
 	for i := range rows {
 		if !rows[i].FilesOnly {
-			if err := (runs{g.t}).Save(ctx, rows[i].Run); err != nil {
+			if err := runs(g).Save(ctx, rows[i].Run); err != nil {
 				return err
 			}
 		}
 		if len(rows[i].Files) == 0 {
 			continue
 		}
-		if err := (runFiles{g.t}).Save(ctx, rows[i].Run.ID, rows[i].Files); err != nil {
+		if err := runFiles(g).Save(ctx, rows[i].Run.ID, rows[i].Files); err != nil {
 			return err
 		}
 	}

@@ -55,7 +55,7 @@ func (l ledger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
 		return core.Entry{}, err
 	}
 	if l.t.posted == nil {
-		l.t.posted = &ledgerWrites{}
+		l.t.posted = newLedgerWrites()
 	}
 	e.Tenant = l.t.tenant
 	l.t.posted.add(e, after)
@@ -88,6 +88,12 @@ func (l ledger) next(ctx context.Context, e *core.Entry) (seq int64, err error) 
 		}
 	}
 	return seq, nil
+}
+
+func newLedgerWrites() *ledgerWrites {
+	w := &ledgerWrites{}
+	w.monthly, w.entries = w.monthlyRoom[:0], w.entriesRoom[:0]
+	return w
 }
 
 func (w *ledgerWrites) add(e core.Entry, after core.Balance) {

@@ -55,6 +55,42 @@ type locks struct {
 	mu    sync.Mutex
 	rows  map[lockKey]*rowLock
 	spare []*rowLock
+	// writes are what ended transactions wrote to, to be used again.
+	writes []*runWrites
+}
+
+// maxSpareWrites bounds how many are kept, and maxSpareFiles how large.
+const (
+	maxSpareWrites = 32
+	maxSpareFiles  = 64
+)
+
+// newWrites gives an empty place for what a transaction writes of a run.
+func (l *locks) newWrites(id core.RunID) *runWrites {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.writes)
+	if n == 0 {
+		return &runWrites{id: id}
+	}
+	w := l.writes[n-1]
+	l.writes = l.writes[:n-1]
+	w.id = id
+	return w
+}
+
+// reuse keeps what an ended transaction wrote to. The caller holds mu.
+func (l *locks) reuse(w *runWrites) {
+	if len(l.writes) == maxSpareWrites {
+		return
+	}
+	files := w.files
+	if cap(files) > maxSpareFiles {
+		files = nil
+	}
+	clear(files)
+	*w = runWrites{files: files[:0]}
+	l.writes = append(l.writes, w)
 }
 
 // maxSpareLocks bounds how many are kept to be used again.
@@ -175,4 +211,8 @@ func (l *locks) release(t *tx) {
 		next.wake()
 	}
 	t.held = nil
+	for _, w := range t.runs {
+		l.reuse(w)
+	}
+	t.runs, t.runsByID = nil, nil
 }

@@ -15,7 +15,7 @@ type Queue struct {
 	mu          sync.Mutex
 	waiting     []*delivery
 	outstanding map[messageKey]struct{} // waiting or delivered and not acked
-	changed     chan struct{}           // closed and replaced when there may be something to receive
+	changed     chan struct{}           // closed when there may be something to receive; nil if nobody waits
 	closed      bool
 }
 
@@ -33,7 +33,7 @@ var (
 
 // NewQueue makes an empty queue.
 func NewQueue() *Queue {
-	return &Queue{outstanding: map[messageKey]struct{}{}, changed: make(chan struct{})}
+	return &Queue{outstanding: map[messageKey]struct{}{}}
 }
 
 // Enqueue implements ports.Queue: all or nothing.
@@ -98,6 +98,9 @@ func (q *Queue) take(limit int, skip ports.Skip) ([]ports.Delivery, <-chan struc
 	copy(q.waiting[len(got):looked], passed)
 	clear(q.waiting[:len(got)]) // or the delivered would be kept alive by the array
 	q.waiting = q.waiting[len(got):]
+	if len(got) == 0 && q.changed == nil {
+		q.changed = make(chan struct{})
+	}
 	return got, q.changed, nil
 }
 
@@ -131,8 +134,10 @@ func (q *Queue) Close() error {
 
 // wake lets everybody who waits look again. The caller holds the mutex.
 func (q *Queue) wake() {
-	close(q.changed)
-	q.changed = make(chan struct{})
+	if q.changed != nil {
+		close(q.changed)
+		q.changed = nil
+	}
 }
 
 // delivery is a message, waiting or delivered.

@@ -16,6 +16,15 @@ func fileAt(s *runState, w *runWrites, i int) (core.File, bool) {
 			return w.files[at], true
 		}
 	}
+	if row := insertedAt(s, w, i); row != nil {
+		return *row, true
+	}
+	return core.File{}, false
+}
+
+// insertedAt is the file without what the transaction saved of it; nil if there is
+// none.
+func insertedAt(s *runState, w *runWrites, i int) *core.File {
 	rows := []core.File(nil)
 	if s != nil {
 		rows = s.files
@@ -23,9 +32,9 @@ func fileAt(s *runState, w *runWrites, i int) (core.File, bool) {
 		rows = w.newFiles
 	}
 	if i < 0 || i >= len(rows) {
-		return core.File{}, false
+		return nil
 	}
-	return rows[i], true
+	return &rows[i]
 }
 
 // find finds the place of a written file.
@@ -33,13 +42,19 @@ func (w *runWrites) find(index int) (at int, found bool) {
 	return slices.BinarySearchFunc(w.files, index, func(f core.File, i int) int { return f.Index - i })
 }
 
-// add takes written files; of two writes of one file the later counts.
-func (w *runWrites) add(files []core.File) {
+// add takes written files, which keep what Insert wrote and nothing changes; of two
+// writes of one file the later counts.
+func (w *runWrites) add(s *runState, files []core.File) {
 	ascending := len(w.files) == 0 || len(files) == 0 || files[0].Index > w.files[len(w.files)-1].Index
 	for i := 1; i < len(files) && ascending; i++ {
 		ascending = files[i].Index > files[i-1].Index
 	}
 	w.files = append(w.files, files...)
+	own := w.files[len(w.files)-len(files):]
+	for i := range own {
+		row := insertedAt(s, w, own[i].Index)
+		own[i].Name, own[i].Ref, own[i].Size = row.Name, row.Ref, row.Size
+	}
 	if ascending {
 		return
 	}
@@ -131,27 +146,16 @@ func (f runFiles) Save(ctx context.Context, run core.RunID, files []core.File) e
 	if err := f.t.lock(ctx, lockFiles, string(run)); err != nil {
 		return err
 	}
-	files = slices.Clone(files)
-	if err := f.keep(ctx, run, files); err != nil {
-		return err
-	}
-	f.t.writesOf(run).add(files)
-	return nil
-}
-
-// keep gives files what Insert wrote and nothing changes.
-func (f runFiles) keep(ctx context.Context, run core.RunID, files []core.File) error {
 	s, w, err := f.t.readRun(ctx, run)
 	if err != nil {
 		return err
 	}
 	defer f.t.done()
 	for i := range files {
-		row, ok := fileAt(s, w, files[i].Index)
-		if !ok {
+		if insertedAt(s, w, files[i].Index) == nil {
 			return ports.ErrNotFound
 		}
-		files[i].Name, files[i].Ref, files[i].Size = row.Name, row.Ref, row.Size
 	}
+	f.t.writesOf(run).add(s, files)
 	return nil
 }

@@ -55,6 +55,10 @@ type ledgerWrites struct {
 	purchased core.Credits
 	monthly   []core.Balance // one for each period that it posted to
 	entries   []core.Entry
+
+	// Room for what a usual transaction posts.
+	monthlyRoom [1]core.Balance
+	entriesRoom [1]core.Entry
 }
 
 func (t *tx) Runs() ports.Runs             { return runs{t} }
@@ -174,7 +178,7 @@ func (t *tx) writesOf(id core.RunID) *runWrites {
 	if w := t.written(id); w != nil {
 		return w
 	}
-	w := &runWrites{id: id}
+	w := t.store.locks.newWrites(id)
 	if t.runs == nil {
 		t.runs = t.runsRoom[:0]
 	}

@@ -20,6 +20,13 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, now())`},
 	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
 
+	{"queue_jobs_pkey", `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload)
+		SELECT 'acme', '00000000-0000-8000-8000-000000000000', '', '', '' FROM generate_series(1, 2)`},
+	{"queue_jobs_deliveries", `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload, deliveries)
+		VALUES ('acme', gen_random_uuid(), '', '', '', -1)`},
+	{"queue_dead_pkey", `INSERT INTO queue_dead OVERRIDING SYSTEM VALUE
+		SELECT 'acme', 1, '', '', '', '', '', now(), '', '' FROM generate_series(1, 2)`},
+
 	{"credits_pkey", `INSERT INTO credits VALUES ('acme')`},
 	{"credits_tenant", `INSERT INTO credits VALUES ('ghost')`},
 	{"credits_purchased", `UPDATE credits SET purchased = -1`},

@@ -96,3 +96,33 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 	}
 	require.Greater(t, ofFiles, 30, "plans were seen")
 }
+
+// The check that an attempt is there, which a trigger makes, reads that attempt
+// and not all that there are.
+func TestPlanOfTheAttemptCheck(t *testing.T) {
+	t.Parallel()
+	_, pool := newStore(t, postgres.Config{MaxConns: 1})
+	ctx := t.Context()
+	exec := func(sql string, args ...any) {
+		_, err := pool.Exec(ctx, sql, args...)
+		require.NoError(t, err, sql)
+	}
+	exec(`ALTER TABLE attempts SET (autovacuum_enabled = false)`)
+	exec(`SET session_replication_role = replica`) // runs and tenants do not matter here; the check is made always
+	for _, n := range []int{1, 3000} {             // what was planned for one is done with all
+		exec(`INSERT INTO attempts SELECT 'acme', 'run-' || i, 0, 1, 1, 'x', '', 'customer_admin', now(), 1, NULL, NULL, 0, 0, NULL, '', NULL, NULL, 0, 0, 0, NULL
+			FROM generate_series(1, $1::int) i ON CONFLICT DO NOTHING`, n)
+		for i := range 8 { // Postgres may change its mind about a plan after the fifth time
+			tx, err := pool.Begin(ctx)
+			require.NoError(t, err)
+			_, err = tx.Exec(ctx, `INSERT INTO attempt_files SELECT 'acme', 'run-1', 0, $1 + k, true, NULL, 0, 0, 0, '', '' FROM generate_series(1, 10) k`, n+10*i)
+			require.NoError(t, err)
+			var read int64
+			require.NoError(t, tx.QueryRow(ctx, `SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'attempts'`).Scan(&read))
+			require.NoError(t, tx.Commit(ctx))
+			require.Less(t, read, int64(100), "time %d with %d attempts", i, n)
+		}
+	}
+	_, err := pool.Exec(ctx, `INSERT INTO attempt_files VALUES ('acme', 'run-1', 7, 0, true, NULL, 0, 0, 0, '', '')`)
+	require.ErrorContains(t, err, "files of an attempt that is not there")
+}

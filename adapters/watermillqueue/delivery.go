@@ -2,6 +2,7 @@ package watermillqueue
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,7 @@ const (
 	acked             // over
 	nacked            // deliver it again, after a moment
 	released          // deliver it again, at once: nobody has looked at it
+	lapsed            // not answered in time; it is delivered again
 )
 
 // delivery is a job on its way to a worker or in its hands.
@@ -74,13 +76,27 @@ func (d *delivery) Nack(context.Context) error { return d.answer(nacked) }
 // answer settles the delivery, the first time.
 func (d *delivery) answer(a answer) error {
 	if !d.state.CompareAndSwap(int32(unanswered), int32(a)) {
-		if answer(d.state.Load()) == released {
+		switch answer(d.state.Load()) {
+		case released:
 			return ports.ErrClosed // it was given back by Close
+		case lapsed:
+			return errLapsed
+		case unanswered, acked, nacked:
 		}
 		return nil
 	}
 	d.inbox.forget(d)
 	return d.holder.settle(&d.parcel, a)
+}
+
+// errLapsed says that an answer comes too late.
+var errLapsed = errors.New("the delivery was not answered in time; the job is delivered again")
+
+// lapse takes the delivery back: its backend delivers the job again.
+func (d *delivery) lapse() {
+	if d.state.CompareAndSwap(int32(unanswered), int32(lapsed)) {
+		d.inbox.forget(d)
+	}
 }
 
 // CorrelationID gives the correlation ID that a delivery of this package came

@@ -93,6 +93,20 @@ func (f *flows) each(visit func(*flow)) {
 	}
 }
 
+// company is how many jobs of a tenant are taken together where many may be taken.
+// A store's transaction is of one tenant, so a job of each of many tenants would
+// cost a transaction each. Where few may be taken, because jobs take long and
+// places free one by one, everybody gets one in turn.
+const company, few = 25, 8
+
+// turns is how many tenants are served by one take.
+func turns(limit int) int {
+	if limit < few {
+		return limit
+	}
+	return max(2, limit/company)
+}
+
 // shares divides limit among those whose turn it is and who are not skipped.
 func (f *flows) shares(limit int, skip ports.Skip) []share {
 	skipped := newSkipSet(skip)
@@ -100,15 +114,15 @@ func (f *flows) shares(limit int, skip ports.Skip) []share {
 		tenant *tenantFlows
 		flows  []*flow
 	}
-	var turns []turn
+	var served []turn
 	passed := 0
-	for ; passed < len(f.tenants) && len(turns) < limit; passed++ {
+	for ; passed < len(f.tenants) && len(served) < turns(limit); passed++ {
 		t := f.tenants[(f.next+passed)%len(f.tenants)]
 		if wanted := t.wanted(skipped); len(wanted) > 0 {
-			turns = append(turns, turn{t, wanted})
+			served = append(served, turn{t, wanted})
 		}
 	}
-	if len(turns) == 0 {
+	if len(served) == 0 {
 		return nil
 	}
 	if passed == len(f.tenants) {
@@ -117,16 +131,16 @@ func (f *flows) shares(limit int, skip ports.Skip) []share {
 	f.next = (f.next + passed) % len(f.tenants)
 
 	var all []share
-	for i, t := range turns {
-		part := divide(limit, len(turns), i)
-		served := min(part, len(t.flows))
-		for k, flow := range t.flows[:served] {
-			all = append(all, share{flow, divide(part, served, k)})
+	for i, t := range served {
+		part := divide(limit, len(served), i)
+		n := min(part, len(t.flows))
+		for k, flow := range t.flows[:n] {
+			all = append(all, share{flow, divide(part, n, k)})
 		}
-		if served == len(t.flows) {
-			served = 1
+		if n == len(t.flows) {
+			n = 1
 		}
-		t.tenant.next = (t.tenant.next + served) % len(t.tenant.templates)
+		t.tenant.next = (t.tenant.next + n) % len(t.tenant.templates)
 	}
 	return all
 }

@@ -149,7 +149,7 @@ func (g *goChannel) settle(p *parcel, a answer) error {
 	case released:
 		g.jobs.again(t)
 		g.grown()
-	case unanswered:
+	case unanswered, lapsed:
 	}
 	return nil
 }

@@ -27,6 +27,6 @@ func TestGoChannel(t *testing.T) {
 	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queuetest.Subject {
 		q := newGoChannel(t)
-		return queuetest.Subject{Queue: q, Feed: q, Close: q.Close, Skips: true}
+		return queuetest.Subject{Queue: q, Feed: q, Close: q.Close, Skips: true, Fair: true}
 	})
 }

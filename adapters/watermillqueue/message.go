@@ -114,16 +114,33 @@ func (w wireJob) check() error {
 
 // messageID names the message of a job: the same (tenant, job, epoch) is the same
 // message, whoever sends it and however often, and any other is another one. It
-// is 36 characters long, which every broker takes.
+// is a UUID of version 8, 36 characters long, which every broker takes.
+//
+// The jobs of one run and epoch have IDs that follow each other, by the file's
+// index: where IDs are in an index, the thousands of a run are then written to the
+// same few pages and not each to one of its own. The rest of the ID is a hash.
 func messageID(j core.Job) uuid.UUID {
-	key := make([]byte, 0, 128)
+	var file uint64
+	name, single := string(j.ID), false
+	if len(j.Files) == 1 && j.Files[0] >= 0 && uint64(j.Files[0]) < 1<<56 && j.ID == core.FileJobID(j.Run, j.Files[0]) {
+		name, file, single = string(j.Run), uint64(j.Files[0]), true
+	}
+	key := make([]byte, 0, 160)
 	key = binary.AppendUvarint(key, uint64(len(j.Tenant)))
 	key = append(key, j.Tenant...)
-	key = binary.AppendUvarint(key, uint64(len(j.ID)))
-	key = append(key, j.ID...)
+	key = binary.AppendUvarint(key, uint64(len(name)))
+	key = append(key, name...)
 	key = binary.BigEndian.AppendUint64(key, uint64(j.Epoch))
-	return uuid.NewHash(sha256.New(), messageSpace, key, 8)
-}
+	hash := sha256.Sum256(key)
 
-// messageSpace keeps message IDs apart from other names that are hashed.
-var messageSpace = uuid.MustParse("5d1c3b0e-5f6e-4c53-9a51-0b6a3c8f7d20")
+	id := uuid.UUID(hash[:16])
+	id[6] = id[6]&0x0f | 0x80 // version 8
+	id[8] = id[8]&0x1f | 0x80 // variant; 0x20 says that a file's index follows
+	if single {
+		id[8] |= 0x20
+		for i := range 7 {
+			id[15-i] = byte(file >> (8 * i))
+		}
+	}
+	return id
+}

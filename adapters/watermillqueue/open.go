@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Open makes the queue that a URL names: empty or memory: in this process,
@@ -23,7 +25,32 @@ func Open(ctx context.Context, queueURL string, o Options) (*Queue, error) {
 		return openGoChannel(o)
 	case "postgres", "postgresql":
 		return openPostgresURL(ctx, queueURL, o)
+	case "kafka":
+		return openKafka(queueURL, o)
+	case "nats", "tls":
+		return openJetStream(queueURL, o)
 	default:
 		return nil, fmt.Errorf("watermillqueue: no queue for URLs of scheme %q; memory:, postgres:, nats: and kafka: are known", scheme)
+	}
+}
+
+// OpenDeadLetters gives the dead letters of the queue that a URL names, without
+// taking jobs from it, and what to call when done with them.
+func OpenDeadLetters(ctx context.Context, queueURL string, _ Options) (letters DeadLetters, closeLetters func() error, err error) {
+	u, err := url.Parse(queueURL)
+	if err != nil {
+		return nil, nil, errors.New("watermillqueue: the queue's URL cannot be parsed") // it may hold a password
+	}
+	switch u.Scheme {
+	case "postgres", "postgresql":
+		pool, err := pgxpool.New(ctx, queueURL)
+		if err != nil {
+			return nil, nil, fmt.Errorf("watermillqueue: %w", err)
+		}
+		return PostgresDeadLetters(pool), func() error { pool.Close(); return nil }, nil
+	case "", "memory":
+		return nil, nil, errors.New("watermillqueue: the dead letters of a queue in memory are in its process alone, and are gone with it")
+	default:
+		return nil, nil, fmt.Errorf("watermillqueue: no dead letters of queues of scheme %q", u.Scheme)
 	}
 }

@@ -23,10 +23,11 @@ type Options struct {
 	// where the backend counts, it doubles each time up to 5 s. Default 50 ms.
 	NackDelay time.Duration
 	// Lanes is the number of topics that tenants are spread over on JetStream and
-	// Kafka, so that one's backlog is in the way of few others; default 16. All
+	// Kafka, so that one's backlog is in the way of few others; default 8. All
 	// servers on one queue must agree on it.
 	Lanes int
-	// Prefetch is how many jobs of one lane a server holds at a time; default 64.
+	// Prefetch is how many jobs of one lane are in hand at a time on JetStream, by
+	// all servers together; default 256.
 	Prefetch int
 	// Replicas of the JetStream streams that are made here; default 1.
 	Replicas int
@@ -49,7 +50,7 @@ func (o Options) withDefaults() (Options, error) {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&o.MaxBatch, 500}, {&o.Lanes, 16}, {&o.Prefetch, 64}, {&o.Replicas, 1}, {&o.DeadLimit, 1000}} {
+	}{{&o.MaxBatch, 500}, {&o.Lanes, 8}, {&o.Prefetch, 256}, {&o.Replicas, 1}, {&o.DeadLimit, 1000}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

@@ -21,7 +21,7 @@ import (
 // publishChunk bounds the jobs of one statement, so that none takes long.
 const publishChunk = 10_000
 
-// pgBackend carries jobs in a table of Postgres, see migration 00002_queue.sql.
+// pgBackend carries jobs in a table of Postgres, see migration 00003_queue.sql.
 type pgBackend struct {
 	opts       Options
 	pool       *pgxpool.Pool

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -22,12 +23,13 @@ const (
 // notifySQL is a statement of its own and not part of publishing: Postgres lets
 // only one notifying transaction of a database commit at a time, and that would
 // be one publication per flush of the disk.
-const notifySQL = `SELECT set_config('synchronous_commit', 'off', true), pg_notify('` + bellChannel + `', '')`
+const notifySQL = `SELECT set_config('synchronous_commit', 'off', true), pg_notify('` + bellChannel + `', $1)`
 
 // pgBell tells other servers that there are jobs, and is told by them.
 type pgBell struct {
 	pool *pgxpool.Pool
 	log  *slog.Logger
+	own  string // names this server, which knows of its own jobs already
 	told func()
 
 	ctx    context.Context
@@ -37,7 +39,7 @@ type pgBell struct {
 }
 
 func newPgBell(pool *pgxpool.Pool, log *slog.Logger, told func()) *pgBell {
-	b := &pgBell{pool: pool, log: log, told: told, rung: make(chan struct{}, 1)}
+	b := &pgBell{pool: pool, log: log, own: uuid.NewString(), told: told, rung: make(chan struct{}, 1)}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.loops.Go(b.notifyLoop)
 	b.loops.Go(b.listenLoop)
@@ -74,7 +76,7 @@ func (b *pgBell) notifyLoop() {
 func (b *pgBell) notify() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), statementTimeout)
 	defer cancel()
-	if _, err := b.pool.Exec(ctx, notifySQL); err != nil {
+	if _, err := b.pool.Exec(ctx, notifySQL, b.own); err != nil {
 		b.log.Warn("other servers were not told of new jobs; they will look by themselves", "error", err)
 	}
 }
@@ -114,7 +116,7 @@ func (b *pgBell) listen() (connected bool, err error) {
 	b.told() // of whatever was missed until now
 	for {
 		wait, cancel := context.WithTimeout(b.ctx, bellCheck)
-		_, err := conn.WaitForNotification(wait)
+		n, err := conn.WaitForNotification(wait)
 		silent := wait.Err() != nil && b.ctx.Err() == nil
 		cancel()
 		if silent {
@@ -125,7 +127,7 @@ func (b *pgBell) listen() (connected bool, err error) {
 		if err != nil {
 			return true, err
 		}
-		if !silent {
+		if !silent && n.Payload != b.own {
 			b.told()
 		}
 	}

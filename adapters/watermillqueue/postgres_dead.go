@@ -66,7 +66,7 @@ func (d *pgDead) Requeue(ctx context.Context, ids ...string) (found int, err err
 		d.requeued()
 		return found, nil
 	}
-	if _, err := d.pool.Exec(ctx, notifySQL); err != nil {
+	if _, err := d.pool.Exec(ctx, notifySQL, ""); err != nil {
 		return found, fmt.Errorf("requeued, but servers were not told and will find out later: %w", err)
 	}
 	return found, nil

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// The tables are those of migration 00002_queue.sql.
+// The tables are those of migration 00003_queue.sql.
 
 const publishSQL = `
 INSERT INTO queue_jobs (tenant_id, template_id, message_id, metadata, payload)
@@ -27,16 +27,15 @@ ON CONFLICT (tenant_id, message_id) DO NOTHING`
 // hands, only free_at says so.
 const takeSQL = `
 WITH picked AS (
-  SELECT p.tenant_id, p.message_id
+  SELECT p.ctid
     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::int[]) AS f (tenant_id, template_id, after, share)
    CROSS JOIN LATERAL (
-     SELECT q.tenant_id, q.message_id FROM queue_jobs q
+     SELECT q.ctid FROM queue_jobs q
       WHERE q.tenant_id = f.tenant_id AND q.template_id = f.template_id AND q.seq > f.after AND q.free_at <= now()
       ORDER BY q.seq LIMIT f.share FOR UPDATE SKIP LOCKED) p)
 UPDATE queue_jobs q
    SET free_at = now() + $5 * interval '1 millisecond', deliveries = q.deliveries + 1
-  FROM picked p
- WHERE q.tenant_id = p.tenant_id AND q.message_id = p.message_id
+ WHERE q.ctid = ANY (ARRAY(SELECT picked.ctid FROM picked))
 RETURNING q.tenant_id, q.template_id, q.message_id, q.seq, q.deliveries, q.metadata, q.payload`
 
 // ackSQL deletes exactly what was acked. seq tells a row from a later one of the
@@ -60,14 +59,14 @@ UPDATE queue_jobs q
 const flowsSQL = `
 WITH RECURSIVE f AS (
   (SELECT q.tenant_id, q.template_id, 1 AS n FROM queue_jobs q
-    WHERE (q.tenant_id, q.template_id) > ($1, $2)
-    ORDER BY q.tenant_id, q.template_id LIMIT 1)
+    WHERE (q.template_id, q.tenant_id) > ($2, $1)
+    ORDER BY q.template_id, q.tenant_id LIMIT 1)
   UNION ALL
   SELECT next.tenant_id, next.template_id, f.n + 1
     FROM f CROSS JOIN LATERAL (
       SELECT q.tenant_id, q.template_id FROM queue_jobs q
-       WHERE (q.tenant_id, q.template_id) > (f.tenant_id, f.template_id)
-       ORDER BY q.tenant_id, q.template_id LIMIT 1) next
+       WHERE (q.template_id, q.tenant_id) > (f.template_id, f.tenant_id)
+       ORDER BY q.template_id, q.tenant_id LIMIT 1) next
    WHERE f.n < $3)
 SELECT tenant_id, template_id FROM f`
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
+	"github.com/redrive/redrive/ports"
 )
 
 // secretFlag is the key that signs bearer tokens. It never appears in logs.
@@ -29,11 +30,19 @@ type serveCmd struct {
 	LLMTimeout time.Duration `name:"llm-timeout" env:"LLM_TIMEOUT" default:"1m" help:"Bound of one request to the endpoint."`
 
 	databaseFlags
+	queueFlags
 
 	Files   string `env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files; default data/files with a database, else in memory."`
 	Migrate bool   `env:"REDRIVE_MIGRATE" default:"true" negatable:"" help:"Bring the database's schema up to date at start."`
 
-	Workers      int           `env:"REDRIVE_WORKERS" default:"16" help:"Jobs executed at once."`
+	Workers         int `env:"REDRIVE_WORKERS" default:"16" help:"Jobs worked on at once. It may well be more than --db-max-conns: a job takes no connection while it is executed."`
+	TenantWorkers   int `env:"REDRIVE_TENANT_WORKERS" default:"0" help:"Most of them that one tenant may have at once, in this server; 0 for no limit."`
+	TemplateWorkers int `env:"REDRIVE_TEMPLATE_WORKERS" default:"0" help:"Most of them that one template of a tenant may have at once, in this server; 0 for no limit."`
+
+	BreakerFailures  int           `env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"Jobs in a row that the provider must fail before no more are claimed until it is back; 0 to claim on."`
+	BreakerOpenFor   time.Duration `env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time a job is let through to see whether the provider is back."`
+	BreakerMaxOutage time.Duration `env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are let through to fail, so that runs close."`
+
 	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are handed back."`
 	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a job is held without sign of life before another worker gets it."`
 	Redeliveries int           `env:"REDRIVE_MAX_REDELIVERIES" default:"3" help:"How many leases of a file may run out before its run is interrupted."`
@@ -83,6 +92,9 @@ func (c *serveCmd) check() error {
 		least int64
 	}{
 		{"--workers", int64(c.Workers), 1},
+		{"--tenant-workers", int64(c.TenantWorkers), 0},
+		{"--template-workers", int64(c.TemplateWorkers), 0},
+		{"--breaker-failures", int64(c.BreakerFailures), 0},
 		{"--redeliveries", int64(c.Redeliveries), 0},
 		{"--max-files", int64(c.MaxFiles), 1},
 		{"--max-file-bytes", c.MaxFileBytes, 1},
@@ -102,8 +114,8 @@ func (c *serveCmd) options() app.Options {
 	o.MaxFiles = c.MaxFiles
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
-	// The queue is in this process, so a restart loses what was waiting. Sending
-	// it again soon is cheap: what is still there is not carried twice.
+	// A queue in this process loses what was waiting with it. Sending it again soon
+	// is cheap: what is still there is not carried twice.
 	o.Recovery.RedispatchAfter, o.Recovery.MaxRedispatchAfter = c.RedispatchAfter, 10*c.RedispatchAfter
 	o.Recovery.DispatchGrace = c.DispatchGrace
 	// Whoever dispatches has given up before another begins.
@@ -121,7 +133,21 @@ func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 	if drain <= 0 {
 		drain = -1 // hand back at once
 	}
-	return worker.Options{Concurrency: c.Workers, RecoverEvery: c.RecoverEvery, DrainTimeout: drain, Log: log}
+	failures := c.BreakerFailures
+	if failures == 0 {
+		failures = -1 // none
+	}
+	return worker.Options{
+		Concurrency: c.Workers, TenantConcurrency: c.TenantWorkers, TemplateConcurrency: c.TemplateWorkers,
+		Breaker: worker.Breaker{
+			Failures: failures, OpenFor: c.BreakerOpenFor, MaxOutage: c.BreakerMaxOutage,
+			// Every template's jobs go to the one endpoint that is configured.
+			Endpoint: func(ports.TemplateKey) string { return "llm" },
+		},
+		// Half of the connections, so that requests get theirs.
+		Transactions: max(1, int(c.DBMaxConns)/2),
+		RecoverEvery: c.RecoverEvery, DrainTimeout: drain, Log: log,
+	}
 }
 
 func (c *serveCmd) logger(to streams) *slog.Logger {

@@ -69,11 +69,11 @@ func (f databaseFlags) connectMigrated(ctx context.Context) (*pgxpool.Pool, *pos
 
 // backend is where a server keeps everything.
 type backend struct {
-	store   ports.Store
-	files   ports.Files
-	durable bool
-	ready   func(context.Context) error // nil if the store answers
-	close   func() error
+	store    ports.Store
+	files    ports.Files
+	database *pgxpool.Pool               // nil: in memory
+	ready    func(context.Context) error // nil if the store answers
+	close    func() error
 }
 
 // backend opens the database that is configured, with its schema brought up to
@@ -105,7 +105,7 @@ func (c *serveCmd) backend(ctx context.Context, log *slog.Logger) (_ backend, er
 	if err := prepareSchema(ctx, pool, c.Migrate, log); err != nil {
 		return backend{}, errors.Join(err, closeAll())
 	}
-	return backend{store: store, files: files, durable: true, ready: store.Ping, close: closeAll}, nil
+	return backend{store: store, files: files, database: pool, ready: store.Ping, close: closeAll}, nil
 }
 
 // openFiles opens a folder, which is made if it is not there, or a bucket.

@@ -221,7 +221,7 @@ func (j *journey) call(method, path, contentType string, body io.Reader, want in
 // one of its own, whatever is configured here.
 func configures(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
-	return name == "DATABASE_URL" || strings.HasPrefix(name, "LLM_") ||
+	return name == "DATABASE_URL" || name == "QUEUE_URL" || strings.HasPrefix(name, "LLM_") ||
 		strings.HasPrefix(name, "REDRIVE_") && !strings.HasPrefix(name, "REDRIVE_TEST_")
 }
 

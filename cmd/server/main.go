@@ -18,6 +18,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the HTTP API and work the queue (the default)."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or say where it is."`
 	Ledger  ledgerCmd  `cmd:"" help:"Check or export the ledger."`
+	Queue   queueCmd   `cmd:"" help:"Look at messages that nobody could read, and send them again."`
 	Token   tokenCmd   `cmd:"" help:"Print a bearer token for the API."`
 	Demo    demoCmd    `cmd:"" help:"Start a demo server, play the journey from upload to Continue, and print what happens."`
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
@@ -162,4 +163,53 @@ func TestDatabaseCommandsNeedADatabase(t *testing.T) {
 	code, _, logs := command("migrate", "--database-url=postgres://someone:hunter2@127.0.0.1:1/x", "--db-connect-timeout=1s")
 	require.Equal(t, 1, code)
 	require.NotContains(t, logs, "hunter2")
+}
+
+// A job that a server took from the queue and had not claimed when it was killed
+// is another's after --lease, and not after however long the queue would wait.
+func TestKilledBetweenTakingAndClaiming(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	provider := fakellm.New(fakellm.Rules(fakellm.Rule{File: "held", Do: fakellm.Hold(release, fakellm.OK())}))
+	base, err := provider.Listen("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, provider.Close()) })
+	db := pgtest.New(t).URL
+	flags := []string{
+		"--demo", "--workers=1", "--lease=1s", "--recover-every=200ms", "--redispatch-after=500ms",
+		"--database-url=" + db, "--files=" + t.TempDir(), "--llm-base-url=" + base, "--llm-model=m",
+	}
+	p := start(t, flags...)
+	// The only place is taken, so that the second run's job waits in the queue.
+	code, _ := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", `{"template":"summarise","files":[{"name":"held","text":"A"}]}`)
+	require.Equal(t, http.StatusCreated, code)
+	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	require.NoError(t, provider.AwaitInFlight(within, 1))
+	code, second := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", `{"template":"summarise","files":[{"name":"b","text":"B"}]}`)
+	require.Equal(t, http.StatusCreated, code)
+
+	// Whoever claims it waits for this lock.
+	conn, err := pgx.Connect(t.Context(), db)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
+	tx, err := conn.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SELECT FROM runs WHERE run_id = $1 FOR UPDATE`, second["id"])
+	require.NoError(t, err)
+	close(release)
+	require.Eventually(t, func() bool {
+		var taken bool
+		require.NoError(t, tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM queue_jobs WHERE deliveries > 0)`).Scan(&taken))
+		return taken
+	}, 30*time.Second, 5*time.Millisecond)
+	require.NoError(t, p.cmd.Process.Kill())
+	_ = p.cmd.Wait() // it was killed
+	require.NoError(t, tx.Rollback(t.Context()))
+
+	began := time.Now()
+	p = start(t, flags...)
+	p.awaitClosed(t, second["id"].(string))
+	require.Less(t, time.Since(began), 15*time.Second)
+	require.Zero(t, p.stop(t))
 }

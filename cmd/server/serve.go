@@ -49,7 +49,11 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.close()) }()
-	queue := memory.NewQueue()
+	queue, err := c.openQueue(ctx, kept.database, c.Lease, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, queue.Close()) }()
 	svc, err := app.New(app.Deps{
 		Store: kept.store, Queue: queue, Executor: executor, Files: kept.files,
 		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: log,
@@ -71,7 +75,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 		if err := seed(ctx, svc); err != nil {
 			return errors.Join(err, listener.Close())
 		}
-		if err := welcome(to.out, auth, url, kept.durable); err != nil {
+		if err := welcome(to.out, auth, url, kept.database != nil); err != nil {
 			return errors.Join(err, listener.Close())
 		}
 	}

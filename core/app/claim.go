@@ -29,18 +29,17 @@ func (s *Service) claim(ctx context.Context, jobs []core.Job, wait waitMode) (cl
 		return nil, nil, nil
 	}
 	plans, left, err := onJobs(ctx, s.store, jobs, wait, func() planner[claimPlan] {
-		templates := map[core.TemplateID]core.Template{}
+		var last core.Template // most jobs of a group are of one template
 		return func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (p claimPlan, rows ports.RunRows, err error) {
 			if p.ClaimPlan, err = core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease); err != nil || len(p.Claimed) == 0 {
 				return p, unchanged, err
 			}
-			var read bool
-			if p.template, read = templates[run.Template]; !read {
-				if p.template, err = tx.Templates().Get(ctx, run.Template); err != nil {
+			if last.ID != run.Template {
+				if last, err = tx.Templates().Get(ctx, run.Template); err != nil {
 					return p, unchanged, err
 				}
-				templates[run.Template] = p.template
 			}
+			p.template = last
 			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.RunChanged}, nil
 		}
 	})

@@ -151,7 +151,5 @@ func checkOptionalKey(key core.Key) error {
 
 // asRefusal tells refusals, which are decisions to be remembered, from faults.
 func asRefusal(err error) (*core.Error, bool) {
-	var refusal *core.Error
-	ok := errors.As(err, &refusal)
-	return refusal, ok
+	return errors.AsType[*core.Error](err)
 }

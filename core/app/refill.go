@@ -70,6 +70,9 @@ func (s *Service) refill(ctx context.Context, t core.Tenant, m month) error {
 		if already, err := granted(tx); err != nil || already {
 			return err
 		}
+		if m.period.Before(core.PeriodOf(now)) {
+			return nil // it ended while this waited: nothing can be spent of it any more
+		}
 		entry, err := core.NewAllowance(t.ID, m.key, m.period, t.MonthlyAllowance, core.System, now)
 		if err != nil {
 			return err

@@ -10,7 +10,8 @@
 // lease, counts the run's results and closes it.
 //
 // River has its best settings: InsertManyFast (COPY) and the shortest fetch
-// cooldown that it accepts. Redrive has those of the server. Its Relaxed
-// transactions (the confirmation of a dispatch, the renewal of leases) do not
-// wait for the disk; claims and settlements do.
+// cooldown that it accepts. Redrive has those of the server. What does not wait
+// for the disk is what recovery makes good: putting jobs into the queue and taking
+// them out, the confirmation of a dispatch, the renewal of leases. Runs, charges,
+// claims and settlements do.
 package bench

@@ -7,7 +7,8 @@ import (
 )
 
 // BenchmarkSeeds plays one default world an iteration, with every check on. CPU
-// time per seed (go test -cpuprofile, or time -v) is less noisy than seeds/s.
+// time per seed (go test -cpuprofile, or time -v) is less noisy than seeds/s. The
+// collector is relaxed, as it is in cmd/sim.
 func BenchmarkSeeds(b *testing.B) {
 	c := sim.DefaultConfig()
 	c.First, c.Seeds = 1, uint64(b.N)

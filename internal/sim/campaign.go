@@ -21,10 +21,15 @@ type Config struct {
 	Strategy Strategy
 	Rates    sched.Rates
 	Workers  int // goroutines; 0: one per core
+	// Wrap is put between the use cases and the hostile ports.
+	Wrap world.Wrap
 	// Continue goes on after a violation instead of ending at the first.
 	Continue bool
 	// Progress is called about twice a second with what was done so far; nil for nobody.
 	Progress func(Report)
+	// Played is called after each world, on the goroutine that played it; nil for
+	// nobody. The result is reused.
+	Played func(seed uint64, r *world.Result)
 	// Hang is after how long without a step a world is taken to hang; default 30 s.
 	Hang time.Duration
 }
@@ -170,7 +175,7 @@ const flushEvery = 64
 
 func (p *player) play(ctx context.Context) error {
 	k := p.campaign
-	w, err := world.New()
+	w, err := world.NewWith(k.config.Wrap)
 	if err != nil {
 		return err
 	}
@@ -193,6 +198,9 @@ func (p *player) play(ctx context.Context) error {
 		own.seeds++
 		own.steps += uint64(r.Steps)
 		own.situations.Add(&r.Situations)
+		if k.config.Played != nil {
+			k.config.Played(seed, &r)
+		}
 		if r.Violation != nil {
 			k.found(n, Found{
 				Seed: seed, Strategy: k.config.Strategy.of(seed), Violation: *r.Violation, Stack: r.Stack, Hash: r.Hash,

@@ -1,11 +1,18 @@
 package sim_test
 
 import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/internal/sim"
+	"github.com/redrive/redrive/internal/sim/sched"
+	"github.com/redrive/redrive/internal/sim/world"
 )
 
 // Every world can be played again from its token alone, event by event.
@@ -52,8 +59,65 @@ func TestToken(t *testing.T) {
 	again, err := sim.Replay(token)
 	require.NoError(t, err)
 	require.True(t, again.Changed)
-	for _, wrong := range []string{"", "sim1.x", "sim0.x.AA", "sim1.x.?", token.String()[:40], token.String() + "AAAA"} {
+	for _, wrong := range []string{"", "sim2.x", "sim1.x.AA", "sim2.x.?", token.String()[:40], token.String() + "AAAA"} {
 		_, err := sim.ParseToken(wrong)
 		require.ErrorIs(t, err, sim.ErrToken, wrong)
 	}
+}
+
+// Traces depend on nothing but the seed: neither on the number of cores, nor on
+// what else goes on, nor on what a world played before.
+func TestTracesDoNotDependOnCores(t *testing.T) { //nolint:paralleltest // it changes GOMAXPROCS
+	const seeds = 150
+	before := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(before)
+	var first []uint64
+	for _, cores := range []int{1, 2, 1} {
+		runtime.GOMAXPROCS(cores)
+		both, errs := [2][]uint64{}, [2]error{}
+		var wait sync.WaitGroup
+		for i := range both {
+			wait.Go(func() { both[i], errs[i] = hashes(seeds, i == 1) })
+		}
+		wait.Wait()
+		require.NoError(t, errors.Join(errs[:]...))
+		require.Equal(t, both[0], both[1], "on %d cores", cores)
+		if first == nil {
+			first = both[0]
+		}
+		require.Equal(t, first, both[0], "on %d cores", cores)
+	}
+	all := fnv.New64a()
+	for _, h := range first {
+		_, err := fmt.Fprintln(all, h)
+		require.NoError(t, err)
+	}
+	t.Logf("%d traces, all together %016x", seeds, all.Sum64())
+}
+
+// hashes plays seeds, in one world after the other or with a new one for each, and
+// gives the hashes of their traces by seed.
+func hashes(seeds uint64, fresh bool) (list []uint64, err error) {
+	w, err := world.New()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	for seed := range seeds {
+		r, token, err := sim.Play(sim.DefaultConfig(), seed)
+		if err != nil {
+			return nil, err
+		}
+		if !fresh {
+			sc, err := token.World()
+			if err != nil {
+				return nil, err
+			}
+			if r, err = w.Run(sc, sched.NewReplay(token.Deviations), world.Options{}); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, r.Hash)
+	}
+	return list, nil
 }

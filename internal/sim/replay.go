@@ -12,13 +12,20 @@ type Replayed struct {
 }
 
 // Replay plays what a token says and records every event.
-func Replay(t Token) (Replayed, error) {
-	w, err := world.New()
+func Replay(t Token) (Replayed, error) { return ReplayWith(t, world.Wrap{}) }
+
+// ReplayWith is Replay of a world whose ports are wrapped.
+func ReplayWith(t Token, wrap world.Wrap) (Replayed, error) {
+	sc, err := t.World()
+	if err != nil {
+		return Replayed{}, err
+	}
+	w, err := world.NewWith(wrap)
 	if err != nil {
 		return Replayed{}, err
 	}
 	defer w.Close()
-	r, err := w.Run(world.Default(t.Seed), sched.NewReplay(t.Deviations), world.Options{Record: true})
+	r, err := w.Run(sc, sched.NewReplay(t.Deviations), world.Options{Record: true})
 	if err != nil {
 		return Replayed{}, err
 	}
@@ -29,7 +36,7 @@ func Replay(t Token) (Replayed, error) {
 // Play plays the world of one seed as a campaign with this configuration does, and
 // records every event. The token replays it.
 func Play(c Config, seed uint64) (world.Result, Token, error) {
-	w, err := world.New()
+	w, err := world.NewWith(c.Wrap)
 	if err != nil {
 		return world.Result{}, Token{}, err
 	}

@@ -18,6 +18,9 @@ const (
 	PCT3      Strategy = "pct3"
 	PCT10     Strategy = "pct10"
 	Sparse    Strategy = "sparse"
+
+	// Exhaustive is how Exhaust chooses; no campaign can.
+	Exhaustive Strategy = "exhaustive"
 )
 
 // Strategies lists them.
@@ -43,11 +46,12 @@ func (s Strategy) of(seed uint64) Strategy {
 
 // expectedSteps is about how long the part of a world with faults is, for the
 // change points of PCT.
-const expectedSteps = 160
+const expectedSteps = 100
 
 // choosers are the choosers of one worker, reused.
 type choosers struct {
 	walk   sched.Walk
+	rates  sched.Rates // of one seed
 	sparse sched.Sparse
 	pct    sched.PCT
 }
@@ -55,6 +59,8 @@ type choosers struct {
 // chooser gives a strategy's chooser for a seed.
 func (c *choosers) chooser(s Strategy, seed uint64, rates *sched.Rates) sched.Chooser {
 	mixed := sched.Mix(seed ^ 0xc0ffee)
+	c.rates = swarm(sched.Mix(mixed^0x5a4a), rates)
+	rates = &c.rates
 	switch s.of(seed) {
 	case PCT3:
 		c.pct.Reset(mixed, rates, 3, expectedSteps)
@@ -65,10 +71,26 @@ func (c *choosers) chooser(s Strategy, seed uint64, rates *sched.Rates) sched.Ch
 	case Sparse:
 		c.sparse.Reset(mixed, rates)
 		return &c.sparse
-	case Random, Portfolio:
+	case Random, Portfolio, Exhaustive:
 	}
 	c.walk.Reset(mixed, rates)
 	return &c.walk
+}
+
+// swarm gives a seed rates of its own: some faults never happen in its world and
+// others often. What takes two of a kind, or one without another in its way, is
+// found sooner so than with all of them everywhere.
+func swarm(seed uint64, rates *sched.Rates) sched.Rates {
+	own, r := *rates, sched.NewRand(seed)
+	for k := hostile.BeginFault; int(k) < len(own); k++ {
+		switch r.IntN(4) {
+		case 0:
+			own[k] = 0
+		case 1:
+			own[k] = min(4*own[k], 0.5)
+		}
+	}
+	return own
 }
 
 // DefaultRates is how often each fault happens when it could.
@@ -76,18 +98,18 @@ func DefaultRates() sched.Rates {
 	var r sched.Rates
 	r[sched.Next] = 0.05
 	r[hostile.BeginFault] = 0.01
-	r[hostile.CommitFault] = 0.03
+	r[hostile.CommitFault] = 0.06
 	r[hostile.LockFault] = 0.01
 	r[hostile.ReadFault] = 0.005
-	r[hostile.RefundFault] = 0.15
-	r[hostile.EnqueueFault] = 0.15
+	r[hostile.RefundFault] = 0.1
+	r[hostile.EnqueueFault] = 0.25
 	r[hostile.MessageFault] = 0.08
 	r[hostile.OrderChoice] = 0.2
 	r[hostile.AckFault] = 0.03
 	r[hostile.NackFault] = 0.1
-	r[hostile.ExecuteFault] = 0.06
+	r[hostile.ExecuteFault] = 0.13
 	r[hostile.FilesFault] = 0.02
-	r[hostile.CrashFault] = 0.005
-	r[hostile.ClockFault] = 0.01
+	r[hostile.CrashFault] = 0.007
+	r[hostile.ClockFault] = 0.015
 	return r
 }

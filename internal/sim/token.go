@@ -8,17 +8,31 @@ import (
 	"strings"
 
 	"github.com/redrive/redrive/internal/sim/sched"
+	"github.com/redrive/redrive/internal/sim/world"
 )
 
-// tokenVersion is that of the token's format and of what scenarios are made of.
-const tokenVersion = "sim1"
+// TokenVersion is that of the token's format and of what scenarios are made of.
+const TokenVersion = "sim2"
 
 // Token is everything that a replay needs.
 type Token struct {
 	Build      string // hash of the code that made it, so that a replay can say when it changed
+	Scenario   string // name of a small scenario; empty for the default one of Seed
 	Seed       uint64 // of the scenario
-	Dropped    []int  // operations that shrinking took away, see world.Scenario.Drop
+	Dropped    []int  // parts that shrinking left out, see world.Scenario.Drop
 	Deviations []sched.Deviation
+}
+
+// World makes the scenario of a token as it is played: without what was left out.
+func (t Token) World() (*world.Scenario, error) {
+	sc := world.Default(t.Seed)
+	if t.Scenario != "" {
+		var err error
+		if sc, err = world.Named(t.Scenario); err != nil {
+			return nil, err
+		}
+	}
+	return sc, sc.Drop(t.Dropped)
 }
 
 // ErrToken says that a token cannot be read.
@@ -38,7 +52,11 @@ func (t Token) String() string {
 		b = binary.AppendUvarint(b, uint64(d.Nth))
 		b = binary.AppendUvarint(b, uint64(d.Step))
 	}
-	return tokenVersion + "." + t.Build + "." + base64.RawURLEncoding.EncodeToString(b)
+	if t.Scenario != "" {
+		b = binary.AppendUvarint(b, uint64(len(t.Scenario)))
+		b = append(b, t.Scenario...)
+	}
+	return TokenVersion + "." + t.Build + "." + base64.RawURLEncoding.EncodeToString(b)
 }
 
 // ParseToken reads what String wrote. ErrToken.
@@ -47,8 +65,8 @@ func ParseToken(s string) (Token, error) {
 	if len(parts) != 3 {
 		return Token{}, fmt.Errorf("%w: it has %d parts, not 3", ErrToken, len(parts))
 	}
-	if parts[0] != tokenVersion {
-		return Token{}, fmt.Errorf("%w: its format is %q, not %q", ErrToken, parts[0], tokenVersion)
+	if parts[0] != TokenVersion {
+		return Token{}, fmt.Errorf("%w: its format is %q, not %q", ErrToken, parts[0], TokenVersion)
 	}
 	raw, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil {
@@ -63,6 +81,9 @@ func ParseToken(s string) (Token, error) {
 		d := sched.Deviation{Point: sched.Point{Actor: sched.ActorID(r.byte()), Kind: sched.Kind(r.byte())}, Value: r.byte()}
 		d.Nth, d.Step = uint16(r.uvarint()), uint32(r.uvarint())
 		t.Deviations = append(t.Deviations, d)
+	}
+	if len(r.rest) > 0 {
+		t.Scenario = r.name()
 	}
 	if r.short || len(r.rest) > 0 {
 		return Token{}, fmt.Errorf("%w: it is damaged", ErrToken)
@@ -93,6 +114,17 @@ func (r *reader) length() int {
 		return 0
 	}
 	return int(n)
+}
+
+// name is a string that is not empty: an empty one would not have been written.
+func (r *reader) name() string {
+	n := r.length()
+	if n == 0 {
+		r.short = true
+	}
+	name := string(r.rest[:n])
+	r.rest = r.rest[n:]
+	return name
 }
 
 func (r *reader) byte() byte {

@@ -34,7 +34,8 @@ type Options struct {
 	// store's connections, which others need too.
 	Transactions int
 	// Linger is how long a result waits for others to be recorded with, if nothing
-	// is being recorded; default 2 ms, negative for not at all.
+	// is being recorded, and a free place for others to be filled with; default 2 ms,
+	// negative for not at all.
 	Linger time.Duration
 
 	RecoverEvery time.Duration // how often recovery looks for due runs; default 5 s

@@ -56,6 +56,7 @@ type ahead struct {
 // takePlaces waits for free places and takes them, as many as may be received.
 func (w *Worker) takePlaces(ctx context.Context) (int, ahead, error) {
 	for {
+		w.gather(ctx)
 		if err := ctx.Err(); err != nil {
 			return 0, ahead{}, err
 		}
@@ -72,6 +73,37 @@ func (w *Worker) takePlaces(ctx context.Context) (int, ahead, error) {
 		}
 		timer.Stop()
 	}
+}
+
+// gather lets the first free place wait a moment for others: short jobs free
+// places by ones and twos, and what is received together is claimed together.
+// While all transactions are in use nothing is lost by waiting on, so the busier
+// the store, the larger the groups.
+func (w *Worker) gather(ctx context.Context) {
+	if w.opts.Linger <= 0 {
+		return
+	}
+	timer := time.NewTimer(w.opts.Linger)
+	defer timer.Stop()
+	for most := time.Now().Add(10 * w.opts.Linger); w.fewPlaces(); {
+		select {
+		case <-w.pool.freed:
+		case <-timer.C:
+			if !w.slots.busy() || time.Now().After(most) {
+				return
+			}
+			timer.Reset(w.opts.Linger)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// fewPlaces reports whether some places are free, but less than half.
+func (w *Worker) fewPlaces() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pool.free > 0 && w.pool.free < w.opts.Concurrency/2
 }
 
 // idle is how long the loop waits at most before it looks again.

@@ -25,6 +25,9 @@ func (s *slots) use(tx func()) {
 	tx()
 }
 
+// busy reports whether all transactions that wait for nobody are in use.
+func (s *slots) busy() bool { return len(s.open) == cap(s.open) }
+
 // useWaiting runs one transaction that may wait for a run.
 func (s *slots) useWaiting(tx func()) {
 	s.wait <- struct{}{}

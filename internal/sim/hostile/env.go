@@ -25,6 +25,7 @@ type Env struct {
 	Lease time.Duration
 
 	actors [sched.MaxActors]actorState
+	hung   sched.Set // actors that execute until somebody else gets their file
 	spare  []*tx
 	events trace.Event // the one being written: it would escape otherwise
 }
@@ -34,32 +35,47 @@ type actorState struct {
 	use       oracle.Use
 	inTx      bool
 	committed bool // something was committed, and its follow-up is not done yet
+	undone    bool // the queue did not take everything
 	atomic    int  // above 0: inside a snapshot, which cannot be interrupted
 	seenMin   time.Time
 	seenMax   time.Time
 	ids       int
+	failed    bool // something that it called was made to fail
 }
 
 // Reset begins a new world.
 func (e *Env) Reset() {
-	e.Faults, e.Over = false, false
+	e.Faults, e.Over, e.hung = false, false, 0
 	e.actors = [sched.MaxActors]actorState{}
 }
 
 // Enter says which use case the running actor is in.
 func (e *Env) Enter(use oracle.Use) {
 	if a := e.actor(); a != nil {
-		a.use, a.committed = use, false
+		a.use, a.committed, a.undone, a.failed = use, false, false, false
 	}
 }
+
+// EnqueueFailed reports whether the queue did not take everything that the use case
+// of an actor enqueued.
+func (e *Env) EnqueueFailed(id sched.ActorID) bool { return e.actors[id].undone }
 
 // Died forgets what the ports knew of an actor whose process died, and says where
 // it was.
 func (e *Env) Died(id sched.ActorID) (inTx, committed bool) {
 	a := &e.actors[id]
 	inTx, committed = a.inTx, a.committed
-	a.use, a.inTx, a.committed, a.atomic = oracle.UseOther, false, false, 0
+	e.hung &^= 1 << id
+	a.use, a.inTx, a.committed, a.undone, a.atomic = oracle.UseOther, false, false, false, 0
 	return inTx, committed
+}
+
+// Taken lets an actor go on that has executed until somebody else got its file:
+// both then do their next steps side by side.
+func (e *Env) Taken(holder uint8) {
+	if e.hung.Has(sched.ActorID(holder)) {
+		e.Sched.Wake(sched.ActorID(holder))
+	}
 }
 
 // actor is the state of the actor that runs, or nil while a world is set up.
@@ -107,6 +123,14 @@ func (e *Env) say(text string) {
 	}
 }
 
+// carry says which job the last event's message is about, for readers, who want
+// to see where a message that was sent is delivered.
+func (e *Env) carry(job *core.Job) {
+	if n := len(e.Tape.Events); n > 0 && e.Tape.Recording {
+		e.Tape.Events[n-1].Job = string(job.ID) + "@" + strconv.Itoa(int(job.Epoch))
+	}
+}
+
 // fault asks whether a fault of a kind happens now.
 func (e *Env) fault(k sched.Kind, run core.RunID) int {
 	if !e.Faults || e.actor() == nil {
@@ -115,6 +139,7 @@ func (e *Env) fault(k sched.Kind, run core.RunID) int {
 	v := e.Sched.Pick(k, Alternatives[k])
 	if v != 0 {
 		e.faulted(k, v, run)
+		e.actor().failed = true
 	}
 	return v
 }
@@ -127,6 +152,16 @@ func (e *Env) faulted(k sched.Kind, v int, run core.RunID) {
 	if onlyRecoveryHeals(k, v) {
 		e.Oracle.NeedsRecovery = true
 	}
+}
+
+// Failed reports whether something was made to fail that the running actor called
+// since it entered its use case.
+func (e *Env) Failed() bool { return e.actor().failed }
+
+// Seen is what the running actor's clock said in the transaction that it was last in.
+func (e *Env) Seen() (least, most time.Time) {
+	a := e.actor()
+	return a.seenMin, a.seenMax
 }
 
 // onlyRecoveryHeals reports whether a fault can leave a run open that nobody but

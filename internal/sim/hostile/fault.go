@@ -62,6 +62,7 @@ const (
 	ExecuteHang    // until after the lease
 	ExecuteNothing // an answer without results
 	ExecuteSlow    // half a lease
+	ExecuteFenced  // until another worker has its file
 	executeFaults
 )
 
@@ -120,7 +121,7 @@ var faultWords = [sched.MaxKinds][]string{
 	MessageFault: {"", "message lost", "message duplicated", "message delayed"},
 	AckFault:     {"", "ack lost", "acked, answer lost"},
 	NackFault:    {"", "nack lost"},
-	ExecuteFault: {"", "executor error", "executor panic", "executor hangs past the lease", "executor without results", "executor slow"},
+	ExecuteFault: {"", "executor error", "executor panic", "executor hangs past the lease", "executor without results", "executor slow", "executor hangs until another worker has its file"},
 	FilesFault:   {"", "file not available"},
 	CrashFault:   {"", "process dies"},
 	ClockFault:   {"", "time passes to the next wake-up", "clock jumps past a lease", "clock jumps past the end of the month", "clock jumps back", "clock jumps past a redispatch"},

@@ -3,6 +3,7 @@ package hostile
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
@@ -63,7 +64,12 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	e.Oracle.Step = e.Sched.Steps
 	e.Oracle.Enqueuing(jobs)
 	half := len(jobs) / 2
-	switch e.fault(EnqueueFault, run) {
+	fault := e.fault(EnqueueFault, run)
+	if a := e.actor(); a != nil && fault != 0 {
+		a.undone = true
+		e.Oracle.NotEnqueued(uint8(e.Sched.Current()))
+	}
+	switch fault {
 	case EnqueueRefused:
 		return 0, errQueue
 	case EnqueueUnanswered:
@@ -87,15 +93,36 @@ func (q *Queue) send(ctx context.Context, jobs []core.Job) (int, error) {
 	if len(jobs) == 0 {
 		return 0, nil
 	}
+	if err := q.fill(ctx); err != nil {
+		return 0, err
+	}
+	missing := 0
+	for i := range jobs {
+		if !q.has(&jobs[i]) {
+			missing++
+		}
+	}
 	n, err := q.Inner.Enqueue(ctx, jobs)
+	if got := q.Inner.Len(); err == nil && n == len(jobs) && got != missing {
+		q.Env.Oracle.Fail(oracle.Kept, "the queue says that it has taken %d jobs of run %s, %d of which it did not have; it has kept %d", n, jobs[0].Run, missing, got)
+	}
 	for i := range jobs {
 		q.Env.event(trace.Send, trace.NoOp, jobs[i].Tenant, jobs[i].Run, int64(jobs[i].Epoch)<<16|int64(jobs[i].Files[0]))
 		if q.Env.Tape.Recording {
 			q.Env.say(string(jobs[i].ID))
+			q.Env.carry(&jobs[i])
 		}
 	}
 	q.wake()
 	return n, err
+}
+
+// has reports whether the inner queue has not been told to forget a job.
+func (q *Queue) has(j *core.Job) bool {
+	is := func(m *message) bool {
+		return m.inner != nil && m.job.Epoch == j.Epoch && m.job.ID == j.ID && m.job.Tenant == j.Tenant
+	}
+	return slices.ContainsFunc(q.pool, is) || slices.ContainsFunc(q.out, is)
 }
 
 // wake lets everybody look who waits for a message.
@@ -201,7 +228,11 @@ func (f Feed) take(limit int, skip ports.Skip) []ports.Delivery {
 		}
 		at := q.nth(nth, skip)
 		m := q.pool[at]
-		switch e.fault(MessageFault, m.job.Run) {
+		fault := e.fault(MessageFault, m.job.Run)
+		if fault != 0 {
+			e.carry(&m.job)
+		}
+		switch fault {
 		case MessageLost:
 			q.remove(at)
 			q.forget(m)
@@ -218,6 +249,7 @@ func (f Feed) take(limit int, skip ports.Skip) []ports.Delivery {
 		e.event(trace.Deliver, trace.NoOp, m.job.Tenant, m.job.Run, m.id)
 		if e.Tape.Recording {
 			e.say(string(m.job.ID))
+			e.carry(&m.job)
 		}
 		e.Oracle.Delivered(m.job)
 		got = append(got, delivery{m, m.id})

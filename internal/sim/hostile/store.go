@@ -54,34 +54,8 @@ func (s *Store) once(ctx context.Context, tenant core.TenantID, a *actorState, f
 	if a != nil {
 		a.inTx = true
 	}
-	lost := false
-	err := s.Inner.InTx(ctx, tenant, func(inner ports.Tx) error {
-		t.inner = inner
-		if err := fn(t); err != nil {
-			return err
-		}
-		if t.broken != nil {
-			return t.broken
-		}
-		if !t.commit.Wrote() {
-			return nil
-		}
-		e.step(trace.CommitTx, tenant, t.run)
-		switch e.fault(CommitFault, t.run) {
-		case CommitAborted:
-			return ports.ErrSerialization
-		case CommitDown:
-			return errNetwork
-		case CommitUnknown:
-			e.Oracle.Met(oracle.CommitLost)
-			return ports.ErrCommitUnknown
-		case CommitUnanswered:
-			lost = true
-		case CommitRerun:
-			return errRerun
-		}
-		return nil
-	})
+	t.fn = fn
+	err := s.Inner.InTx(ctx, tenant, t.body)
 	t.over = true
 	e.Sched.Alive() // a lock that a killed actor waited for
 	if a != nil {
@@ -89,7 +63,7 @@ func (s *Store) once(ctx context.Context, tenant core.TenantID, a *actorState, f
 	}
 	if err != nil {
 		if t.commit.Wrote() {
-			e.event(trace.Rollback, trace.NoOp, tenant, t.run, 0)
+			e.event(trace.Rollback, trace.NoOp, tenant, t.first, 0)
 			if e.Tape.Recording {
 				e.say(err.Error())
 			}
@@ -100,6 +74,7 @@ func (s *Store) once(ctx context.Context, tenant core.TenantID, a *actorState, f
 	if t.commit.Wrote() {
 		s.committed(t, a)
 	}
+	lost := t.lost
 	e.free(t)
 	if lost {
 		e.Oracle.Met(oracle.CommitAnswerLost)
@@ -108,10 +83,40 @@ func (s *Store) once(ctx context.Context, tenant core.TenantID, a *actorState, f
 	return nil
 }
 
+// run is what the inner store runs: the transaction, and what becomes of its commit.
+func (t *tx) run(inner ports.Tx) error {
+	e := t.env
+	t.inner = inner
+	if err := t.fn(t); err != nil {
+		return err
+	}
+	if t.broken != nil {
+		return t.broken
+	}
+	if !t.commit.Wrote() {
+		return nil
+	}
+	e.step(trace.CommitTx, t.tenant, t.first)
+	switch e.fault(CommitFault, t.first) {
+	case CommitAborted:
+		return ports.ErrSerialization
+	case CommitDown:
+		return errNetwork
+	case CommitUnknown:
+		e.Oracle.Met(oracle.CommitLost)
+		return ports.ErrCommitUnknown
+	case CommitUnanswered:
+		t.lost = true
+	case CommitRerun:
+		return errRerun
+	}
+	return nil
+}
+
 func (s *Store) committed(t *tx, a *actorState) {
 	e, c := s.Env, &t.commit
 	c.Tenant, c.Actor = t.tenant, trace.NoActor
-	c.Use, c.SeenMin, c.SeenMax = oracle.UseOther, e.Sched.Now, e.Sched.Now
+	c.Use, c.SeenMin, c.SeenMax = oracle.UseSetUp, e.Sched.Now, e.Sched.Now
 	if a != nil {
 		a.committed = true
 		c.Actor, c.Use = uint8(e.Sched.Current()), a.use
@@ -119,7 +124,7 @@ func (s *Store) committed(t *tx, a *actorState) {
 			c.SeenMin, c.SeenMax = a.seenMin, a.seenMax
 		}
 	}
-	e.event(trace.Commit, trace.NoOp, t.tenant, t.run, int64(len(c.Runs)+len(c.Files)<<8+len(c.Entries)<<16))
+	e.event(trace.Commit, trace.NoOp, t.tenant, t.first, int64(len(c.Runs)+len(c.Files)<<8+len(c.Entries)<<16))
 	e.Oracle.Step = e.Sched.Steps
 	e.Oracle.Committed(c)
 	if n := len(e.Tape.Events); e.Tape.Recording && n > 0 {
@@ -141,16 +146,20 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	if a != nil {
 		a.atomic++
 	}
-	err := s.Inner.View(ctx, tenant, func(inner ports.Tx) error {
-		t.inner = inner
-		return fn(t)
-	})
+	t.fn = fn
+	err := s.Inner.View(ctx, tenant, t.look)
 	if a != nil {
 		a.atomic--
 	}
 	t.over = true
 	e.free(t)
 	return err
+}
+
+// see is what the inner store runs for a snapshot.
+func (t *tx) see(inner ports.Tx) error {
+	t.inner = inner
+	return t.fn(t)
 }
 
 // TenantOf implements ports.Store.

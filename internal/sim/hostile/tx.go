@@ -22,13 +22,17 @@ type tx struct {
 	env    *Env
 	inner  ports.Tx
 	tenant core.TenantID
-	run    core.RunID // the first that it locked or wrote
+	first  core.RunID // run that it locked or wrote
 	broken error      // a lock could not be had: only a rollback is left
 	over   bool
 
 	runs    []core.RunID // whose locks it holds
 	credits bool         // whether it holds the tenant's
 	commit  oracle.Commit
+
+	fn         func(ports.Tx) error
+	body, look func(ports.Tx) error // run and see, bound once
+	lost       bool                 // the commit's answer is
 }
 
 var _ ports.Tx = (*tx)(nil)
@@ -39,8 +43,9 @@ func (e *Env) newTx(tenant core.TenantID) *tx {
 		t, e.spare = e.spare[n-1], e.spare[:n-1]
 	} else {
 		t = &tx{env: e}
+		t.body, t.look = t.run, t.see
 	}
-	t.tenant, t.run, t.broken, t.over, t.credits, t.runs = tenant, "", nil, false, false, t.runs[:0]
+	t.tenant, t.first, t.broken, t.over, t.credits, t.runs, t.lost = tenant, "", nil, false, false, t.runs[:0], false
 	t.commit.Reset()
 	t.commit.Began = e.Oracle.Commits()
 	return t
@@ -49,7 +54,7 @@ func (e *Env) newTx(tenant core.TenantID) *tx {
 // free lets the wrapper be used again. Only a use after the end could notice,
 // which before reports as long as it is not reused.
 func (e *Env) free(t *tx) {
-	t.inner = nil
+	t.inner, t.fn = nil, nil
 	if len(e.spare) < 8 {
 		e.spare = append(e.spare, t)
 	}
@@ -111,8 +116,8 @@ func (t *tx) lockedRun(run core.RunID) {
 }
 
 func (t *tx) about(run core.RunID) {
-	if t.run == "" {
-		t.run = run
+	if t.first == "" {
+		t.first = run
 	}
 }
 

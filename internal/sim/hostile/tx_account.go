@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/trace"
 	"github.com/redrive/redrive/ports"
 )
@@ -106,7 +107,7 @@ func (t txLedger) Balance(ctx context.Context, p core.Period) (core.Balance, err
 }
 
 func (t txLedger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
-	if err := t.lock(trace.CreditsLock, t.run); err != nil {
+	if err := t.lock(trace.CreditsLock, t.first); err != nil {
 		return core.Balance{}, err
 	}
 	b, err := t.inner.Ledger().BalanceForUpdate(ctx, p)
@@ -152,6 +153,9 @@ func (t txBooks) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	}
 	e, err := t.inner.Books().Entry(ctx, key)
 	if err == nil {
+		if a := t.env.actor(); a != nil && a.use == oracle.UseRefill && t.credits {
+			t.env.Oracle.Met(oracle.RefillRaced)
+		}
 		t.ofTenant(e.Tenant, "ledger entry")
 	}
 	return e, err
@@ -174,7 +178,7 @@ func (t txBooks) Balances(ctx context.Context) ([]core.Balance, error) {
 type txAnswers struct{ *tx }
 
 func (t txAnswers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
-	if err := t.before(trace.AnswerGet, t.run); err != nil {
+	if err := t.before(trace.AnswerGet, t.first); err != nil {
 		return core.Answer{}, err
 	}
 	a, err := t.inner.Answers().Get(ctx, key)
@@ -185,7 +189,7 @@ func (t txAnswers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
 }
 
 func (t txAnswers) Insert(ctx context.Context, a core.Answer) error {
-	if err := t.lock(trace.AnswerInsert, t.run); err != nil {
+	if err := t.lock(trace.AnswerInsert, t.first); err != nil {
 		return err
 	}
 	err := t.inner.Answers().Insert(ctx, a)
@@ -197,7 +201,7 @@ func (t txAnswers) Insert(ctx context.Context, a core.Answer) error {
 }
 
 func (t txAnswers) Save(ctx context.Context, a core.Answer) error {
-	if err := t.lock(trace.AnswerSave, t.run); err != nil {
+	if err := t.lock(trace.AnswerSave, t.first); err != nil {
 		return err
 	}
 	err := t.inner.Answers().Save(ctx, a)

@@ -21,11 +21,25 @@ func (t txGroups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.R
 	}
 	rows, err := t.inner.Groups().LockFree(ctx, want)
 	t.locked(err)
+	t.metGroup(len(want), len(rows))
 	for i := range rows {
 		t.lockedRun(rows[i].Run.ID)
 		t.ofTenant(rows[i].Run.Tenant, "run")
 	}
 	return rows, err
+}
+
+func (t *tx) metGroup(want, got int) {
+	a := t.env.actor()
+	if a == nil || a.use != oracle.UseWork || want < 2 {
+		return
+	}
+	if got > 1 {
+		t.env.Oracle.Met(oracle.ClaimedManyRuns)
+	}
+	if got < want {
+		t.env.Oracle.Met(oracle.PassedHeldRun)
+	}
 }
 
 func (t txGroups) Save(ctx context.Context, rows []ports.RunRows) error {

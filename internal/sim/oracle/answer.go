@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"errors"
+	"time"
 
 	"github.com/redrive/redrive/core"
 )
@@ -21,14 +22,23 @@ type Answer struct {
 	Key     core.Key
 	Err     error
 	Actor   uint8
-	Effects int // of the actor, when it asked
+	Effects int       // of the actor, when it asked
+	SeenMin time.Time // what its clock said in the transaction that it was last in
+	SeenMax time.Time
+	Failed  bool // something that the actor called was made to fail
 }
 
 // Answered is told of every answer that a user gets. It gives the refusal's code,
 // empty for a success; definite is false if the answer leaves open what happened.
 func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
-	var refusal *core.Error
-	if a.Err != nil && !errors.As(a.Err, &refusal) {
+	refusal, refused := errors.AsType[*core.Error](a.Err)
+	if a.Err != nil && !refused {
+		if !a.Failed {
+			o.fail(Explained, "an error was answered, although nothing was made to fail: %v", a.Err)
+		}
+		if q := &o.requests[a.Actor]; q.notEnqueued && (a.Use == UseInitiate || a.Use == UseContinue) {
+			o.fail(Explained, "the queue failed, and another error was answered: %v", a.Err)
+		}
 		return "", false // a fault
 	}
 	if refusal != nil {
@@ -39,6 +49,14 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 	}
 	if a.Key != "" && code != core.CodeIdempotencyKeyReused && code != core.CodeWrongTenant {
 		o.repeated(a, code)
+	}
+	o.answeredTo(&o.requests[a.Actor], &a, code)
+	switch code {
+	case core.CodeIdempotencyKeyReused:
+		o.met(KeyReused)
+	case core.CodeWrongTenant:
+		o.met(RefusedForeigner)
+	default:
 	}
 	if a.Use == UseContinue {
 		o.answeredContinue(a, code)

@@ -10,15 +10,33 @@ type tenant struct {
 	seq       int64
 	purchased core.Credits
 	monthly   []month
-	keys      map[core.Key]core.Entry
-	refunded  map[core.Key]bool
+	entries   []entry
 	templates []template
 	answers   map[core.Key]given
+	bought    map[core.Key]bool // keys of purchases
+	allowance core.Credits
+	changed   int // the commit that wrote to its credits or templates last
+}
+
+// entry is a posted entry; a tenant has few, so they are looked through.
+type entry struct {
+	core.Entry
+	refunded bool
+}
+
+func (t *tenant) entry(key core.Key) *entry {
+	for i := range t.entries {
+		if t.entries[i].Key == key {
+			return &t.entries[i]
+		}
+	}
+	return nil
 }
 
 type month struct {
-	period core.Period
-	left   core.Credits
+	period  core.Period
+	left    core.Credits
+	granted bool // by the refill
 }
 
 // template remembers every price that a template had, and from which commit on:
@@ -50,13 +68,14 @@ func (t *template) could(credits core.Credits, began int) bool {
 
 func (t *tenant) reset(id core.TenantID) {
 	t.id, t.seq, t.purchased, t.monthly, t.templates = id, 0, 0, t.monthly[:0], t.templates[:0]
-	if t.keys == nil {
-		t.keys, t.refunded, t.answers = map[core.Key]core.Entry{}, map[core.Key]bool{}, map[core.Key]given{}
-		return
+	t.allowance, t.changed = 0, 0
+	t.entries = t.entries[:0]
+	if t.answers == nil {
+		t.answers = map[core.Key]given{}
+		t.bought = map[core.Key]bool{}
 	}
-	clear(t.keys)
-	clear(t.refunded)
 	clear(t.answers)
+	clear(t.bought)
 }
 
 // month finds a period's bucket.
@@ -79,7 +98,16 @@ func (t *tenant) template(id core.TemplateID) *template {
 	return nil
 }
 
+// price is what a file costs now.
+func (t *template) price() core.Credits { return t.prices[len(t.prices)-1].credits }
+
 func (o *Oracle) saveTemplates(t *tenant, c *Commit) {
+	for i := range c.Tenants {
+		t.allowance = c.Tenants[i].MonthlyAllowance
+	}
+	if len(c.Templates)+len(c.Entries) > 0 {
+		t.changed = o.commits
+	}
 	for i := range c.Templates {
 		row := &c.Templates[i]
 		known := t.template(row.ID)
@@ -98,26 +126,26 @@ func (o *Oracle) saveTemplates(t *tenant, c *Commit) {
 func (o *Oracle) post(t *tenant, c *Commit, e *core.Entry) {
 	t.seq++
 	bucket := t.month(e.Period)
-	_, used := t.keys[e.Key]
 	switch {
 	case e.Tenant != t.id:
 		o.fail(I10, "entry %s of tenant %s was posted for %s", e.Key, t.id, e.Tenant)
 	case e.Seq != t.seq:
 		o.fail(I1, "entry %s has seq %d, it is number %d", e.Key, e.Seq, t.seq)
-	case used:
+	case t.entry(e.Key) != nil:
 		o.fail(I1, "key %s was used twice", e.Key)
 	case e.Amount.Monthly < 0 || e.Amount.Purchased < 0:
 		o.fail(I1, "entry %s has a negative amount", e.Key)
 	}
-	t.keys[e.Key] = *e
 	switch e.Kind {
 	case core.EntryAllowance:
 		bucket.left += e.Amount.Monthly
+		o.granted(t, c, bucket, e)
 		if e.Amount.Purchased != 0 {
 			o.fail(I1, "allowance %s adds purchased credits", e.Key)
 		}
 	case core.EntryPurchase:
 		t.purchased += e.Amount.Purchased
+		o.bought(t, c)
 		if e.Amount.Monthly != 0 {
 			o.fail(I1, "purchase %s adds allowance", e.Key)
 		}
@@ -128,6 +156,7 @@ func (o *Oracle) post(t *tenant, c *Commit, e *core.Entry) {
 	default:
 		o.fail(I1, "entry %s is of no known kind", e.Key)
 	}
+	t.entries = append(t.entries, entry{Entry: *e})
 	if bucket.left < 0 || t.purchased < 0 {
 		o.fail(I1, "after entry %s tenant %s has %d monthly of %s and %d purchased", e.Key, t.id, bucket.left, e.Period, t.purchased)
 	}
@@ -156,16 +185,18 @@ func (o *Oracle) charge(t *tenant, c *Commit, bucket *month, e *core.Entry) {
 }
 
 func (o *Oracle) refund(t *tenant, c *Commit, bucket *month, e *core.Entry) {
-	charge, ok := t.keys[e.Charge]
+	charge := t.entry(e.Charge)
 	switch {
-	case !ok || charge.Kind != core.EntryCharge:
+	case charge == nil || charge.Kind != core.EntryCharge:
 		o.fail(I4, "refund %s is of no charge", e.Key)
-	case t.refunded[e.Charge]:
+	case charge.refunded:
 		o.fail(I4, "charge %s was refunded twice", e.Charge)
 	case e.Amount != charge.Amount || e.Period != charge.Period || e.Run != charge.Run || e.Attempt != charge.Attempt:
 		o.fail(I4, "charge %s took %+v of %s, its refund gives %+v to %s", e.Charge, charge.Amount, charge.Period, e.Amount, e.Period)
 	}
-	t.refunded[e.Charge] = true
+	if charge != nil {
+		charge.refunded = true
+	}
 	bucket.left += e.Amount.Monthly
 	t.purchased += e.Amount.Purchased
 	if e.Period.Before(core.PeriodOf(c.SeenMax)) {

@@ -21,6 +21,7 @@ const (
 	UseRefill
 	UseGrant
 	UseTemplate
+	UseSetUp
 )
 
 // Commit is everything that one transaction wrote. It is reused: the oracle keeps

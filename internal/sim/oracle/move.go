@@ -19,17 +19,22 @@ func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 		was, f, now := &r.files[w.File.Index], &m.files[w.File.Index], &w.File
 		switch {
 		case now.Status == f.status && now.Epoch == f.epoch:
-			o.untouched(c, r, was, now)
+			o.untouched(c, r, f, was, now)
 		case f.status == core.FilePending && now.Status == core.FileProcessing:
 			o.claimed(c, r, was, now)
-			f.status = core.FileProcessing
+			if len(r.claims[now.Index]) > 0 && o.Taken != nil {
+				o.Taken(f.holder)
+			}
+			f.status, f.holder = core.FileProcessing, c.Actor
+			r.claims[now.Index] = append(r.claims[now.Index], claim{now.Epoch, c.Actor})
 			r.attempts[n].claimed = true
 		case f.status == core.FileProcessing && now.Status == core.FilePending:
-			o.interrupted(c, r, was, now, next)
+			o.interrupted(c, r, f, was, now, next)
 			f.status, f.epoch = core.FilePending, now.Epoch
 			fresh = max(fresh, now.Epoch)
 		case f.status == core.FileProcessing:
 			o.recorded(r, f, now)
+			o.held(c, r, f, now, "a result was recorded for")
 			f.status, f.owed, f.recorded = now.Status, false, f.epoch
 			recorded = f.epoch
 			settled++
@@ -52,6 +57,7 @@ func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 			}
 		}
 	}
+	o.dispatched(r, next)
 	if fresh > next.Epoch {
 		o.fail(I8, "run %s gave out epoch %d without counting it", r.row.ID, fresh)
 	}
@@ -68,12 +74,13 @@ func (m *model) count(completed bool) {
 }
 
 // untouched is a renewal, or bookkeeping that leaves a file where it is.
-func (o *Oracle) untouched(c *Commit, r *run, was, now *core.File) {
+func (o *Oracle) untouched(c *Commit, r *run, f *file, was, now *core.File) {
 	if now.RetryAttempt != was.RetryAttempt || now.PaidBy != was.PaidBy || now.Output != was.Output {
 		o.fail(Refinement, "file %d of run %s stayed %s and was changed", now.Index, r.row.ID, now.Status)
 	}
 	if c.Use == UseWork && now.Status == core.FileProcessing && now.LeaseUntil.After(was.LeaseUntil) {
 		o.met(Renewed)
+		o.held(c, r, f, now, "a renewal extended")
 	}
 }
 
@@ -89,7 +96,7 @@ func (o *Oracle) claimed(c *Commit, r *run, was, now *core.File) {
 }
 
 // interrupted is a lease that ran out, a hand back, or a cancel.
-func (o *Oracle) interrupted(c *Commit, r *run, was, now *core.File, next *core.Run) {
+func (o *Oracle) interrupted(c *Commit, r *run, f *file, was, now *core.File, next *core.Run) {
 	if now.Epoch <= r.row.Epoch {
 		o.fail(I8, "file %d of run %s waits again under epoch %d, which was given out before: its worker is not fenced", now.Index, r.row.ID, now.Epoch)
 	}
@@ -98,13 +105,18 @@ func (o *Oracle) interrupted(c *Commit, r *run, was, now *core.File, next *core.
 		o.met(CancelledWhileProcessing)
 	case c.Use == UseWork:
 		o.met(HandedBack)
+		o.held(c, r, f, now, "somebody handed back")
 	case c.Use == UseRecover:
 		o.met(RecoveryTookLease)
+		f.expired++
 		if was.LeaseUntil.After(c.SeenMax) {
 			o.fail(Refinement, "recovery took file %d of run %s from its worker, whose lease holds until %s", now.Index, r.row.ID, was.LeaseUntil.Format("15:04:05"))
 		}
 		if now.Redeliveries != was.Redeliveries+1 {
 			o.fail(Refinement, "recovery did not count the redelivery of file %d of run %s", now.Index, r.row.ID)
+		}
+		if now.Redeliveries > o.MaxRedeliveries {
+			o.NeedsRecovery = true // nobody else closes a run whose file it gave up on
 		}
 	default:
 		o.fail(Refinement, "file %d of run %s was taken from its worker", now.Index, r.row.ID)
@@ -152,7 +164,12 @@ func (o *Oracle) closes(c *Commit, r *run, next *core.Run, settled int) {
 		o.fail(I7, "all %d jobs of the attempt are settled, and run %s did not close", m.jobs, r.row.ID)
 	case m.status.Closed() && next.Status == core.RunRunning:
 		o.fail(Refinement, "run %s was opened again without an attempt", r.row.ID)
-	case next.MaxRetryCount != r.row.MaxRetryCount && c.Use == UseRaise:
+	case m.status.Closed() && c.Use == UseRecover:
+		o.fail(Refinement, "recovery wrote to run %s, which is closed", r.row.ID)
+	case m.status.Closed() && (next.Reason != r.row.Reason || !next.ClosedAt.Equal(r.row.ClosedAt)):
+		o.fail(I7, "run %s, which was closed, closed once more", r.row.ID)
+	case next.MaxRetryCount > r.row.MaxRetryCount && c.Use == UseRaise:
+		m.maxRetries = next.MaxRetryCount
 		o.met(Raised)
 	}
 }
@@ -207,6 +224,10 @@ func (o *Oracle) settled(c *Commit, r *run) {
 	case row.AttemptJobs != m.jobs || row.CompletedJobs != m.completed || row.FailedJobs != m.failed || row.TotalJobs != m.size:
 		o.fail(Refinement, "run %s counts %d + %d of %d jobs, by the model %d + %d of %d", row.ID,
 			row.CompletedJobs, row.FailedJobs, row.AttemptJobs, m.completed, m.failed, m.jobs)
+	case row.MaxRetryCount != m.maxRetries:
+		o.fail(Refinement, "run %s has maxRetryCount %d, by the model %d", row.ID, row.MaxRetryCount, m.maxRetries)
+	case row.Status.Closed() && o.processing(r):
+		o.fail(I7, "run %s is closed, and a file of it is still processing: nobody will ever continue it", row.ID)
 	case int(row.Attempt) != len(r.attempts)-1:
 		o.fail(Refinement, "run %s is in attempt %d, by the model in %d", row.ID, row.Attempt, len(r.attempts)-1)
 	}
@@ -241,6 +262,8 @@ func (o *Oracle) fileHolds(r *run, f *core.File, m *file) {
 		o.fail(I6, "file %d of run %s was retried %d times of %d", f.Index, r.row.ID, f.RetryAttempt, r.row.MaxRetryCount)
 	case f.RetryAttempt != m.retries:
 		o.fail(I6, "file %d of run %s was retried %d times, by the model %d", f.Index, r.row.ID, f.RetryAttempt, m.retries)
+	case f.Redeliveries != m.expired:
+		o.fail(Refinement, "file %d of run %s was redelivered %d times, by the model %d", f.Index, r.row.ID, f.Redeliveries, m.expired)
 	case f.PaidBy != m.paidBy:
 		o.fail(I5, "file %d of run %s is paid for by attempt %d, by the model by %d", f.Index, r.row.ID, f.PaidBy, m.paidBy)
 	}

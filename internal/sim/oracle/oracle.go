@@ -12,10 +12,12 @@ type Oracle struct {
 	order     []*tenant // in the order in which they were created
 	runs      map[core.RunID]*run
 	list      []*run // in the order in which they were initiated
+	touched   []*run // by the commit that is looked at
 	spare     []*run
 	spareT    []*tenant
 	commits   int
 	effects   [256]int // commits of each actor that had an effect
+	requests  [256]request
 	violation *Violation
 	met_      [SituationCount]bool
 
@@ -25,6 +27,12 @@ type Oracle struct {
 	Step int
 	// Closed is called when a run has closed; nil for nobody.
 	Closed func(core.RunID)
+	// Watch is told of every commit after the oracle; nil for nobody.
+	Watch func(*Commit)
+	// Taken is called with who held a file before when somebody else has claimed it; nil for nobody.
+	Taken func(holder uint8)
+	// SameProcess reports whether two actors are in one process; nil: none are.
+	SameProcess func(a, b uint8) bool
 	// NeedsRecovery says that something happened which only recovery makes good.
 	NeedsRecovery bool
 }
@@ -42,8 +50,12 @@ func (o *Oracle) Reset() {
 	clear(o.runs)
 	o.order, o.list = o.order[:0], o.list[:0]
 	o.commits, o.effects, o.violation, o.met_ = 0, [256]int{}, nil, [SituationCount]bool{}
+	o.requests = [256]request{}
 	o.Step, o.NeedsRecovery = 0, false
 }
+
+// Begin says that the world is set up: what follows is its own doing.
+func (o *Oracle) Begin() { o.met_ = [SituationCount]bool{} }
 
 // Violation is the first rule that did not hold, or nil.
 func (o *Oracle) Violation() *Violation { return o.violation }
@@ -83,23 +95,32 @@ func (o *Oracle) Committed(c *Commit) {
 	if c.effects() {
 		o.effects[c.Actor]++
 	}
+	o.begun(c)
 	t := o.tenants[c.Tenant]
 	if t == nil {
 		t = o.newTenant(c.Tenant)
 	}
+	o.touch(c)
 	o.isolated(c)
 	o.saveTemplates(t, c)
 	for i := range c.Inserted {
 		o.initiated(t, c, &c.Inserted[i])
 	}
-	o.changed(t, c)
+	for _, r := range o.touched {
+		o.changed(t, c, r)
+	}
 	for i := range c.Entries {
 		o.post(t, c, &c.Entries[i])
 	}
 	for i := range c.Inserted {
 		o.settled(c, o.runs[c.Inserted[i].Run.ID])
 	}
-	o.eachTouched(c, func(r *run) { o.settled(c, r) })
+	for _, r := range o.touched {
+		o.settled(c, r)
+	}
+	if o.Watch != nil {
+		o.Watch(c)
+	}
 }
 
 func (o *Oracle) newTenant(id core.TenantID) *tenant {
@@ -117,50 +138,48 @@ func (o *Oracle) newTenant(id core.TenantID) *tenant {
 
 // isolated checks that a transaction wrote rows of its own tenant only (I10).
 func (o *Oracle) isolated(c *Commit) {
-	for i := range c.Runs {
-		if r := o.runs[c.Runs[i].ID]; r == nil || r.row.Tenant != c.Tenant {
-			o.fail(I10, "a transaction of tenant %s wrote run %s of another", c.Tenant, c.Runs[i].ID)
-		}
-	}
-	for i := range c.Files {
-		if r := o.runs[c.Files[i].Run]; r == nil || r.row.Tenant != c.Tenant {
-			o.fail(I10, "a transaction of tenant %s wrote files of run %s of another", c.Tenant, c.Files[i].Run)
+	for _, r := range o.touched {
+		if r.row.Tenant != c.Tenant {
+			o.fail(I10, "a transaction of tenant %s wrote run %s of tenant %s", c.Tenant, r.row.ID, r.row.Tenant)
 		}
 	}
 }
 
-// eachTouched calls fn once for each run that was there before and was written.
-func (o *Oracle) eachTouched(c *Commit, fn func(*run)) {
-	o.each(c, func(r *run) {
-		if r.touched != o.commits {
-			r.touched = o.commits
-			fn(r)
-		}
-	})
-	o.each(c, func(r *run) { r.touched = 0 })
-}
-
-func (o *Oracle) each(c *Commit, fn func(*run)) {
+// touch finds the runs that were there before and were written, each once.
+func (o *Oracle) touch(c *Commit) {
+	o.touched = o.touched[:0]
 	for i := range c.Runs {
-		if r := o.runs[c.Runs[i].ID]; r != nil {
-			fn(r)
-		}
+		o.touchRun(c, c.Runs[i].ID)
 	}
 	for i := range c.Files {
-		if r := o.runs[c.Files[i].Run]; r != nil {
-			fn(r)
+		if i == 0 || c.Files[i].Run != c.Files[i-1].Run {
+			o.touchRun(c, c.Files[i].Run)
 		}
 	}
 	for i := range c.Attempts {
-		if r := o.runs[c.Attempts[i].Run]; r != nil {
-			fn(r)
-		}
+		o.touchRun(c, c.Attempts[i].Run)
 	}
 	for i := range c.Marks {
-		if r := o.runs[c.Marks[i].Run]; r != nil {
-			fn(r)
+		o.touchRun(c, c.Marks[i].Run)
+	}
+}
+
+func (o *Oracle) touchRun(c *Commit, id core.RunID) {
+	for _, r := range o.touched {
+		if r.row.ID == id {
+			return
 		}
 	}
+	if r := o.runs[id]; r != nil {
+		o.touched = append(o.touched, r)
+		return
+	}
+	for i := range c.Inserted {
+		if c.Inserted[i].Run.ID == id {
+			return
+		}
+	}
+	o.fail(I10, "a transaction of tenant %s wrote run %s, which there is not", c.Tenant, id)
 }
 
 // RunClosed reports whether there is such a run and it is closed.
@@ -187,13 +206,6 @@ func (o *Oracle) Open() (core.RunID, bool) {
 	return "", false
 }
 
-// Executed is told what an executor answered for a file of a job.
-func (o *Oracle) Executed(job core.Job, index int, outcome core.Outcome) {
-	if r := o.runs[job.Run]; r != nil && index < len(r.execs) {
-		r.execs[index] = append(r.execs[index], execution{job.Epoch, outcome})
-	}
-}
-
 // Enqueuing is told of jobs on their way to the queue.
 func (o *Oracle) Enqueuing(jobs []core.Job) {
 	for i := range jobs {
@@ -208,22 +220,6 @@ func (o *Oracle) Enqueuing(jobs []core.Job) {
 		}
 		if j.Template != r.row.Template {
 			o.fail(Refinement, "job %s is enqueued for template %q, its run has %q", j.ID, j.Template, r.row.Template)
-		}
-	}
-}
-
-// Enqueued is told that the queue confirmed jobs to an actor.
-func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
-	if use != UseInitiate && use != UseContinue {
-		return
-	}
-	for i := range jobs {
-		if r := o.runs[jobs[i].Run]; r != nil {
-			for n := range r.attempts {
-				if r.attempts[n].epoch == jobs[i].Epoch {
-					r.attempts[n].enqueued = true
-				}
-			}
 		}
 	}
 }

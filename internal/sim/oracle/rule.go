@@ -30,6 +30,13 @@ const (
 	TxLifetime
 	Panicked
 	Stuck
+	Fenced
+	ExecuteOnce
+	Dispatched
+	GrantOnce
+	OneAttempt
+	Kept
+	Explained
 	ruleCount
 )
 
@@ -60,6 +67,13 @@ var rules = [...]struct{ name, words string }{
 	TxLifetime:         {"tx-lifetime", "a transaction is not used after it ended"},
 	Panicked:           {"panic", "nothing panics"},
 	Stuck:              {"stuck", "somebody can always go on"},
+	Fenced:             {"fenced", "a file that is being processed is touched by whoever claimed it, or taken away under a new epoch"},
+	ExecuteOnce:        {"execute-once", "a claim is executed by its worker alone, and no file again that has ended"},
+	Dispatched:         {"dispatched", "an attempt is recorded as dispatched only when the queue has its jobs or one was claimed"},
+	GrantOnce:          {"grant-once", "a month's allowance is granted once, and a purchase once for each key"},
+	OneAttempt:         {"one-attempt", "one request begins one attempt at most"},
+	Kept:               {"kept", "the queue has every job that it says it has taken"},
+	Explained:          {"explained", "a refusal has its reason, and an error its cause"},
 }
 
 // String is the rule's name.

@@ -11,7 +11,8 @@ type run struct {
 	attempts []attempt
 	charged  core.Split // charges less refunds, by the ledger
 	execs    [][]execution
-	touched  int
+	claims   [][]claim
+	changed  int // the commit that wrote it last
 
 	model model
 }
@@ -20,12 +21,20 @@ type run struct {
 type execution struct {
 	epoch   core.Epoch
 	outcome core.Outcome
+	try     int
+}
+
+// claim is who claimed a file under an epoch.
+type claim struct {
+	epoch core.Epoch
+	actor uint8
 }
 
 // model is the run by the model's own rules.
 type model struct {
 	status                        core.RunStatus
 	jobs, completed, failed, size int
+	maxRetries                    int
 	credits                       core.Split
 	files                         []file
 }
@@ -39,6 +48,8 @@ type file struct {
 	owed     bool       // charged for, and no result recorded since
 	unpaid   bool       // its charge was refunded
 	recorded core.Epoch // of the last result
+	holder   uint8      // the actor that claimed it last
+	expired  int        // leases that ran out in this attempt
 }
 
 // attempt is what the model remembers of a dispatch.
@@ -47,8 +58,10 @@ type attempt struct {
 	price       core.Credits
 	charge      core.Split
 	claimed     bool // a job of it got to a worker
-	enqueued    bool // the queue confirmed all of it
+	enqueued    bool // the queue confirmed all of it to whoever began it
+	taken       bool // the queue confirmed what somebody sent of it
 	compensated bool
+	undone      int // the commit that compensated it
 	closes      int
 	won         bool // a Continue was told that it is its own
 	before      model
@@ -68,14 +81,14 @@ func (o *Oracle) newRun(row core.Run, files []core.File) *run {
 	} else {
 		r = &run{}
 	}
-	r.row, r.charged, r.touched = row, core.Split{}, 0
+	r.row, r.charged = row, core.Split{}
 	r.files = append(r.files[:0], files...)
 	r.attempts = r.attempts[:0]
 	for len(r.execs) < len(files) {
-		r.execs = append(r.execs, nil)
+		r.execs, r.claims = append(r.execs, nil), append(r.claims, nil)
 	}
 	for i := range r.execs {
-		r.execs[i] = r.execs[i][:0]
+		r.execs[i], r.claims[i] = r.execs[i][:0], r.claims[i][:0]
 	}
 	r.model.files = r.model.files[:0]
 	return r
@@ -133,8 +146,13 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 		return
 	}
 	r := o.newRun(*row, n.Files)
+	r.model.maxRetries, r.changed = row.MaxRetryCount, o.commits
 	o.runs[row.ID] = r
 	o.list = append(o.list, r)
+	if c.Use == UseSetUp {
+		o.given(c, r)
+		return
+	}
 	template := t.template(row.Template)
 	if template == nil || len(c.Attempts) != 1 {
 		o.fail(Refinement, "run %s was initiated with %d attempts on template %q", row.ID, len(c.Attempts), row.Template)
@@ -152,6 +170,28 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	mine := r.begin(attempt{epoch: row.Epoch, price: a.Price})
 	mine.charge = o.chargeOf(c, r, 0, a.Price*core.Credits(len(n.Files)))
 	m.credits = mine.charge
+}
+
+// given is a run that a world begins with: what it has gone through is taken as it is.
+func (o *Oracle) given(c *Commit, r *run) {
+	row, m := &r.row, &r.model
+	m.status, m.size, m.jobs, m.completed, m.failed = row.Status, row.TotalJobs, row.AttemptJobs, row.CompletedJobs, row.FailedJobs
+	m.credits = core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}
+	for i := range c.Attempts {
+		if a := &c.Attempts[i]; a.Run == row.ID {
+			r.begin(attempt{epoch: a.Epoch, price: a.Price, charge: a.Charge.Amount, claimed: true, enqueued: true, closes: 1})
+		}
+	}
+	for i := range r.files {
+		f := &r.files[i]
+		now := file{status: f.Status, retries: f.RetryAttempt, epoch: f.Epoch, paidBy: f.PaidBy, expired: f.Redeliveries}
+		if f.Status == core.FilePending {
+			now.owed = r.attempts[f.PaidBy].price > 0
+		} else {
+			now.recorded = f.Epoch
+		}
+		m.files = append(m.files, now)
+	}
 }
 
 // priced checks that an attempt's price is one that the template had meanwhile.
@@ -185,38 +225,31 @@ func (o *Oracle) chargeOf(c *Commit, r *run, n core.AttemptNumber, total core.Cr
 	return split
 }
 
-// changed takes what a transaction wrote of runs that were there before through
+// changed takes what a transaction wrote of a run that was there before through
 // the model.
-func (o *Oracle) changed(t *tenant, c *Commit) {
-	o.eachTouched(c, func(r *run) {
-		for i := range c.Inserted {
-			if c.Inserted[i].Run.ID == r.row.ID {
-				return
-			}
+func (o *Oracle) changed(t *tenant, c *Commit, r *run) {
+	next := r.row
+	for i := range c.Runs {
+		if c.Runs[i].ID == r.row.ID {
+			next = c.Runs[i]
 		}
-		next := r.row
-		for i := range c.Runs {
-			if c.Runs[i].ID == r.row.ID {
-				next = c.Runs[i]
-			}
+	}
+	switch added, marked := o.recordsOf(c, r); {
+	case added != nil && marked != nil:
+		o.fail(Refinement, "run %s: an attempt was begun and undone in one transaction", r.row.ID)
+	case added != nil:
+		o.continued(t, c, r, added, &next)
+	case marked != nil:
+		o.compensated(c, r, marked, &next)
+	default:
+		o.moved(c, r, &next)
+	}
+	r.row, r.changed = next, o.commits
+	for i := range c.Files {
+		if w := &c.Files[i]; w.Run == r.row.ID && w.File.Index < len(r.files) {
+			r.files[w.File.Index] = w.File
 		}
-		switch added, marked := o.recordsOf(c, r); {
-		case added != nil && marked != nil:
-			o.fail(Refinement, "run %s: an attempt was begun and undone in one transaction", r.row.ID)
-		case added != nil:
-			o.continued(t, c, r, added, &next)
-		case marked != nil:
-			o.compensated(c, r, marked, &next)
-		default:
-			o.moved(c, r, &next)
-		}
-		r.row = next
-		for i := range c.Files {
-			if w := &c.Files[i]; w.Run == r.row.ID && w.File.Index < len(r.files) {
-				r.files[w.File.Index] = w.File
-			}
-		}
-	})
+	}
 }
 
 func (o *Oracle) recordsOf(c *Commit, r *run) (added *core.Attempt, marked *Mark) {
@@ -265,7 +298,7 @@ func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *
 		if f.retries >= r.row.MaxRetryCount {
 			o.fail(I6, "run %s was continued, but file %d has used its %d retries", r.row.ID, i, f.retries)
 		}
-		f.status, f.epoch, f.retries = core.FilePending, next.Epoch, f.retries+1
+		f.status, f.epoch, f.retries, f.expired = core.FilePending, next.Epoch, f.retries+1, 0
 	}
 	if failed+pending == 0 {
 		o.fail(Refinement, "run %s was continued with nothing to retry", r.row.ID)
@@ -327,6 +360,7 @@ func (o *Oracle) compensated(c *Commit, r *run, mark *Mark, next *core.Run) {
 		for i := range m.files {
 			f := &m.files[i]
 			f.status, f.retries, f.epoch, f.owed, f.unpaid = core.FileFailed, 0, next.Epoch, false, true
+			f.expired = 0
 		}
 	} else {
 		o.met(CompensatedContinue)
@@ -341,7 +375,7 @@ func (o *Oracle) compensated(c *Commit, r *run, mark *Mark, next *core.Run) {
 	}
 	m.credits.Monthly -= a.charge.Monthly
 	m.credits.Purchased -= a.charge.Purchased
-	a.compensated = true
+	a.compensated, a.undone = true, o.commits
 }
 
 // refundOf checks that a compensation is committed with the refund of its charge.

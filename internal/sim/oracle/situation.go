@@ -41,6 +41,16 @@ const (
 	MonthEnded
 	RefillRaced
 	HealedWithoutRecovery
+	RenewedBesideExecution
+	LeaseLostAlive
+	ClaimedManyRuns
+	PassedHeldRun
+	HandedBackBesideExecution
+	FileUnreadable
+	KeyReused
+	RepeatAfterLostCommit
+	ExecutionCancelled
+	RefusedForeigner
 	situationCount
 )
 
@@ -83,6 +93,16 @@ var situationNames = [...]string{
 	MonthEnded:                "month ended",
 	RefillRaced:               "refill found that another one had granted the month",
 	HealedWithoutRecovery:     "all runs closed without recovery",
+	RenewedBesideExecution:    "lease renewed while its job was executed",
+	LeaseLostAlive:            "worker told that its lease is lost while it executed",
+	ClaimedManyRuns:           "jobs of several runs claimed in one transaction",
+	PassedHeldRun:             "run passed over because another transaction held it",
+	HandedBackBesideExecution: "job handed back by a stopping process while it was executed",
+	FileUnreadable:            "file could not be read",
+	KeyReused:                 "idempotency key refused because it was used for something else",
+	RepeatAfterLostCommit:     "request repeated under its key after the commit's answer was lost",
+	ExecutionCancelled:        "execution given up because its lease was lost",
+	RefusedForeigner:          "another tenant's admin refused",
 }
 
 // String names the situation.
@@ -90,6 +110,22 @@ func (s Situation) String() string { return situationNames[s] }
 
 // Situations counts worlds by the situations that they met.
 type Situations [SituationCount]int64
+
+// Missing lists the situations that no world met. A campaign over default worlds
+// that is long enough (CoveredAfter) must have met all of them.
+func (s *Situations) Missing() []Situation {
+	var missing []Situation
+	for i, n := range s {
+		if n == 0 {
+			missing = append(missing, Situation(i))
+		}
+	}
+	return missing
+}
+
+// CoveredAfter is after how many default worlds, with all faults and strategies, no
+// situation may be missing: several times what the rarest needs.
+const CoveredAfter = 5000
 
 // Add adds another count.
 func (s *Situations) Add(o *Situations) {

@@ -19,6 +19,7 @@ type Scheduler struct {
 	Now        time.Time
 	Steps      int
 	deviations []Deviation
+	deviatedAt []int
 	nth        [MaxKinds]uint16
 }
 
@@ -32,7 +33,7 @@ func (s *Scheduler) Reset(c Chooser, now time.Time) {
 		a.steps, a.asked, a.panicked = 0, 0, nil
 	}
 	s.count, s.ready, s.asleep, s.current, s.last, s.chooser = 0, 0, 0, nil, 0, c
-	s.Now, s.Steps, s.deviations = now, 0, s.deviations[:0]
+	s.Now, s.Steps, s.deviations, s.deviatedAt = now, 0, s.deviations[:0], s.deviatedAt[:0]
 }
 
 // Close ends all coroutines; without it they leak.
@@ -44,12 +45,25 @@ func (s *Scheduler) Close() {
 	s.actors, s.count = nil, 0
 }
 
-// SetChooser lets another chooser go on, for example when faults stop.
-func (s *Scheduler) SetChooser(c Chooser) { s.chooser = c }
+// SetChooser lets another chooser go on, for example when faults stop, and gives
+// the one before.
+func (s *Scheduler) SetChooser(c Chooser) (before Chooser) {
+	before, s.chooser = s.chooser, c
+	return before
+}
 
 // Deviations are the choices made otherwise than by default since Reset, in
 // order. The slice is reused.
 func (s *Scheduler) Deviations() []Deviation { return s.deviations }
+
+// DeviatedAt gives the world's step at which each deviation showed. The slice is
+// reused.
+func (s *Scheduler) DeviatedAt() []int { return s.deviatedAt }
+
+func (s *Scheduler) deviate(p Point, value uint8, step int) {
+	s.deviations = append(s.deviations, Deviation{p, value})
+	s.deviatedAt = append(s.deviatedAt, step)
+}
 
 // Add gives the next actor, idle.
 func (s *Scheduler) Add() ActorID {
@@ -231,7 +245,7 @@ func (s *Scheduler) Choose() (id ActorID, ok bool) {
 	chosen := s.chooser.Next(p, s.ready, def)
 	a.asked++
 	if chosen != def {
-		s.deviations = append(s.deviations, Deviation{p, uint8(chosen)})
+		s.deviate(p, uint8(chosen), s.Steps+1)
 	}
 	return chosen, true
 }
@@ -258,7 +272,7 @@ func (s *Scheduler) Pick(k Kind, n int) int {
 	s.nth[k]++
 	v := s.chooser.Pick(p, n)
 	if v != 0 {
-		s.deviations = append(s.deviations, Deviation{p, uint8(v)})
+		s.deviate(p, uint8(v), s.Steps)
 	}
 	return v
 }

@@ -48,8 +48,9 @@ type Event struct {
 	Op     Op // the call, for Call
 	Tenant core.TenantID
 	Run    core.RunID
-	N      int64  // the case's number: message, fault alternative, epoch …
+	N      int64  // the case's number: message, fault alternative, the process asked …
 	Text   string // in words; empty unless events are recorded
+	Job    string // of a message: which job in which epoch; empty unless recorded
 	State  *State // after a commit; nil unless events are recorded
 }
 
@@ -100,7 +101,7 @@ func (t *Tape) Reset(recording bool) {
 // Hash is that of all events so far.
 func (t *Tape) Hash() uint64 { return t.hash }
 
-// Add takes an event. Text and State do not count for the hash: they follow from
+// Add takes an event. Text, Job and State do not count for the hash: they follow from
 // the rest and are made only for readers.
 func (t *Tape) Add(e *Event) {
 	h := t.hash

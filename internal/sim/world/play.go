@@ -17,7 +17,7 @@ func (w *World) play() {
 		if !w.healing && (w.usersDone() || w.sched.Steps >= w.sc.FaultSteps) {
 			w.heal()
 		}
-		if w.healing && w.healed() {
+		if w.healing && w.healed() && !w.fill() {
 			break
 		}
 		if w.sched.Steps > w.options.MaxSteps {
@@ -75,13 +75,13 @@ func (w *World) jump(how int) {
 	case hostile.ClockEarliest:
 		w.sched.WakeEarliest()
 	case hostile.ClockLease:
-		w.sched.PassTo(now.Add(recovery.Lease + time.Second))
+		w.sched.PassTo(now.Add(w.recovery.Lease + time.Second))
 	case hostile.ClockMonth:
 		w.sched.PassTo(core.PeriodOf(now).End().Add(time.Second))
 	case hostile.ClockBack:
 		w.sched.PassTo(now.Add(-5 * time.Second))
 	case hostile.ClockResend:
-		w.sched.PassTo(now.Add(recovery.MaxRedispatchAfter + time.Second))
+		w.sched.PassTo(now.Add(w.recovery.MaxRedispatchAfter + time.Second))
 	}
 	if core.PeriodOf(w.sched.Now) != core.PeriodOf(now) {
 		w.oracle.Met(oracle.MonthEnded)
@@ -109,6 +109,7 @@ func (w *World) crash(p int) {
 		a.died()
 		w.start(sched.ActorID(id), true)
 	}
+	w.processes[p].held, w.processes[p].idle = w.processes[p].held[:0], false
 	w.queue.Died(p)
 	w.env.Event(trace.Restart, trace.NoActor, "", "", int64(p), "")
 }
@@ -127,12 +128,14 @@ func (w *World) heal() {
 	for i := range w.slots {
 		w.wakeWaiters(&w.slots[i])
 	}
+	w.disperse()
 }
 
 // withRecovery ends the attempt to do without recovery.
 func (w *World) withRecovery(why string) {
 	w.paused = false
-	if run, open := w.oracle.Open(); open {
+	// A pass of recovery that was under way may have given something up meanwhile.
+	if run, open := w.oracle.Open(); open && !w.oracle.NeedsRecovery {
 		w.oracle.Fail(oracle.I11, "run %s stays RUNNING although nothing happened that only recovery makes good: %s", run, why)
 	}
 	w.startRecovery()
@@ -156,13 +159,30 @@ func (w *World) healed() bool {
 			return false
 		}
 	}
-	if !w.usersDone() {
-		return false
+	for id := range w.actors {
+		if a := &w.actors[id]; a.kind == user && !a.parked && a.at < len(a.script) {
+			return false
+		}
 	}
 	if w.paused {
 		w.oracle.Met(oracle.HealedWithoutRecovery)
 	}
 	return true
+}
+
+// fill lets users go on with their fillers if the world would be too short; false
+// if it is long enough.
+func (w *World) fill() bool {
+	if w.filling || w.sched.Steps >= w.sc.MinSteps {
+		return false
+	}
+	for id := range w.actors {
+		if w.actors[id].parked {
+			w.filling = true
+			w.sched.Wake(sched.ActorID(id))
+		}
+	}
+	return w.filling
 }
 
 func (w *World) usersDone() bool {

@@ -10,6 +10,7 @@ import (
 // Scenario is what a world is about: all of it follows from Seed and Size, and it
 // can be made smaller by taking operations away.
 type Scenario struct {
+	Name       string // of a small scenario; empty for the default one of Seed
 	Seed       uint64
 	Start      time.Time
 	Tenants    []Tenant
@@ -20,8 +21,16 @@ type Scenario struct {
 	Workers    []Worker
 	Recoverers int
 	Refillers  int
+	// Renewals lets each process renew the leases of what its workers execute.
+	Renewals bool
+	// Sluggish lets a process renew too late, as one does that got no processor for a while.
+	Sluggish bool
+	// Reads lets users upload files, and executors read them.
+	Reads bool
 	// Unfilled leaves it to the refillers to grant the first month.
 	Unfilled bool
+	// Impatient lets recovery give up on a file at the first lease that runs out.
+	Impatient bool
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
@@ -50,14 +59,17 @@ type Run struct {
 	Template      int
 	Files         int
 	MaxRetryCount int
+	Past          Past
 }
 
 // Worker is a loop that works on jobs.
 type Worker struct {
-	Grouped  bool // claims and settles in groups, as core/app/worker does
+	How      How
 	Limit    int  // jobs received at a time
-	HandBack int  // the nth claimed job is handed back; 0 for none
+	HandBack int  // the nth claimed job is handed back, and if Late what took as long as a lease; 0 for none
 	Renews   bool // renews leases before it executes
+	Late     bool // hands back when it has executed, and renews then too
+	Dropped  bool // it does not come at all
 }
 
 // OpKind is what a user does.
@@ -74,9 +86,10 @@ const (
 	Delete
 	Purchase
 	Audit
+	Stop // a process stops and hands back what its workers execute
 )
 
-var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit"}
+var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit", "stop"}
 
 // String names the operation.
 func (k OpKind) String() string { return opKindNames[k] }
@@ -93,12 +106,18 @@ type Op struct {
 	Early    bool // does not wait until the run has closed
 	Again    bool // repeats when the answer got lost
 	Filler   bool // asked again and again, and only until Scenario.MinSteps
+	Dropped  bool // not asked at all
+	// Together waits, before it is asked, for the other users' operations that are
+	// marked so. Until then there are neither faults nor choices: what comes before
+	// only leads up to the moment that is to be searched.
+	Together bool
 }
 
 // The default world.
 const (
 	tenants  = 3
 	runs     = 5
+	pastRuns = 3 // of them, closed before the world begins
 	users    = 4
 	firstDay = 28
 )
@@ -106,6 +125,7 @@ const (
 var (
 	tenantIDs   = [...]core.TenantID{"ada", "bob", "cyd"}
 	templateIDs = [...]core.TemplateID{"t0", "t1", "t2", "t3"}
+	ownKeys     = [users]core.Key{"own-a", "own-b", "own-c", "own-d"}
 	keys        = [...]core.Key{"key-0", "key-1", "key-2", "key-3", "key-4", "key-5", "key-6", "key-7"}
 )
 
@@ -124,14 +144,14 @@ func (s *Scenario) Reset(seed uint64) {
 	*s = Scenario{
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
 		Users: s.Users[:0], Workers: s.Workers[:0],
-		Processes: 2, Recoverers: 2, FaultSteps: 160, MinSteps: 142,
+		Processes: 2, Recoverers: 2, FaultSteps: 100, MinSteps: 147,
 	}
 	// Half of the worlds begin shortly before a month ends.
 	s.Start = time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC)
 	if r.IntN(2) == 0 {
 		s.Start = time.Date(2026, time.November, 30, 23, 59, 50, 0, time.UTC)
 	}
-	s.RecoverLate = r.IntN(4) == 0
+	s.RecoverLate, s.Impatient = r.IntN(4) == 0, r.IntN(3) == 0
 	for i := range tenants {
 		s.Tenants = append(s.Tenants, Tenant{
 			ID: tenantIDs[i], Allowance: core.Credits(r.IntN(60)), Purchased: core.Credits(r.IntN(60)),
@@ -148,15 +168,24 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Templates = append(s.Templates, t)
 	}
-	for range runs {
-		s.Runs = append(s.Runs, Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(4)), MaxRetryCount: 1 + r.IntN(2)})
+	for slot := range runs {
+		run := Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(4)), MaxRetryCount: 1 + r.IntN(2)}
+		if slot < pastRuns {
+			run.Past = anyPast(&r, run.Files)
+		}
+		s.Runs = append(s.Runs, run)
 	}
+	s.Renewals, s.Sluggish, s.Reads = r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(6) == 0
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
-		w := Worker{Grouped: i%2 == 0, Limit: 1 + r.IntN(3), Renews: r.IntN(4) == 0}
-		if r.IntN(6) == 0 {
+		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(2) == 0}
+		if i != 1 {
+			w.How = How(1 + r.IntN(2))
+		}
+		if r.IntN(4) == 0 {
 			w.HandBack = 1 + r.IntN(3)
 		}
+		w.Late = r.IntN(2) == 0
 		s.Workers = append(s.Workers, w)
 	}
 	switch r.IntN(4) {
@@ -165,6 +194,34 @@ func (s *Scenario) Reset(seed uint64) {
 	case 1:
 		s.Refillers = 1
 	}
+}
+
+// anyPast is what a run went through before: one attempt or two, after which
+// there is something to retry, most of the time.
+func anyPast(r *sched.Rand, files int) Past {
+	past := Past{endsOf(r, files)}
+	past[0][0] = core.FileFailed
+	if r.IntN(4) == 0 {
+		past = append(past, endsOf(r, files))
+	}
+	return past
+}
+
+func endsOf(r *sched.Rand, files int) []core.FileStatus {
+	ends := make([]core.FileStatus, files)
+	for i := range ends {
+		switch v := r.IntN(16); {
+		case v < 7:
+			ends[i] = core.FileFailed
+		case v < 11:
+			ends[i] = core.FileCompleted
+		case v < 14:
+			ends[i] = core.FilePending
+		default:
+			ends[i] = core.FileError
+		}
+	}
+	return ends
 }
 
 // user gives the nth user's script to be added to, reusing its memory.
@@ -180,21 +237,25 @@ func (s *Scenario) user(n int) *[]Op {
 	return &s.Users[n]
 }
 
-// script writes what users do: the runs are initiated by all in turn, then each
-// is continued by several users at once, and an operator meddles.
+// script writes what users do: all continue the first run together, the others
+// are initiated, or continued by one or two, and an operator meddles.
 func (s *Scenario) script(r *sched.Rand) {
 	add := func(user int, op Op) {
 		u := s.user(user)
 		*u = append(*u, op)
 	}
-	for slot := range s.Runs {
+	initiate := func(slot, user int) {
 		op := Op{Kind: Initiate, Run: slot, Again: r.IntN(2) == 0}
 		if op.Again && r.IntN(2) == 0 {
 			op.Key = keys[slot]
 		}
-		add(slot%users, op)
+		add(user, op)
 	}
-	// The first run is the one that all users continue together.
+	first := r.IntN(users)
+	early := r.IntN(2) == 0
+	if early {
+		initiate(pastRuns, first)
+	}
 	shared := core.Key("")
 	if r.IntN(4) == 0 {
 		shared = keys[5]
@@ -202,18 +263,27 @@ func (s *Scenario) script(r *sched.Rand) {
 	for u := range users {
 		op := Op{Kind: Continue, Run: 0, Key: shared, Again: r.IntN(2) == 0}
 		if shared == "" && r.IntN(3) == 0 {
-			op.Key = core.Key("own-" + string(rune('a'+u)))
+			op.Key = ownKeys[u]
 		}
 		add(u, op)
 	}
-	for u := range users {
-		if r.IntN(3) == 0 {
-			add(u, s.anyContinue(r))
+	if !early {
+		initiate(pastRuns, first)
+	}
+	for slot := pastRuns + 1; slot < runs; slot++ {
+		initiate(slot, (first+slot-pastRuns)%users)
+	}
+	for slot := 1; slot < runs; slot++ {
+		for range r.IntN(3) {
+			add(r.IntN(users), someContinue(r, slot))
 		}
 	}
 	const operator = users
 	for range 1 + r.IntN(3) {
 		add(operator, s.meddle(r))
+	}
+	if s.Renewals && r.IntN(2) == 0 {
+		add(operator, Op{Kind: Stop})
 	}
 	for u := range users {
 		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})
@@ -222,10 +292,10 @@ func (s *Scenario) script(r *sched.Rand) {
 	}
 }
 
-func (s *Scenario) anyContinue(r *sched.Rand) Op {
-	op := Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Again: r.IntN(2) == 0}
-	if r.IntN(3) == 0 {
-		op.Key = keys[6+r.IntN(2)]
+func someContinue(r *sched.Rand, slot int) Op {
+	op := Op{Kind: Continue, Run: slot, Again: r.IntN(2) == 0}
+	if r.IntN(2) == 0 {
+		op.Key = keys[5+r.IntN(2)]
 	}
 	op.Foreign = r.IntN(16) == 0
 	op.Early = r.IntN(8) == 0

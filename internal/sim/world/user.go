@@ -2,16 +2,24 @@ package world
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
 )
 
 // maxTries is how often a user repeats a request whose answer was lost.
 const maxTries = 2
+
+// RaisedBy is by how much users raise maxRetryCount.
+const RaisedBy = 2
 
 // admin is who asks in a tenant's name.
 func admin(t core.TenantID) core.Actor {
@@ -23,7 +31,10 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	a := &w.actors[id]
 	for a.at < len(a.script) {
 		op := &a.script[a.at]
-		if w.enough(op) && a.tries == 0 && !a.unknown {
+		if a.tries == 0 && !a.unknown {
+			w.park(a, op)
+		}
+		if op.Dropped || w.enough(op) && a.tries == 0 && !a.unknown {
 			w.next(a)
 			continue
 		}
@@ -38,11 +49,16 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 			w.next(a)
 			continue
 		}
+		w.meet(id, op)
 		a.process = (a.nth + a.at + a.tries) % w.sc.Processes
-		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind), op.Kind.String())
+		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind)<<8|int64(a.process), op.Kind.String())
+		if o := w.options.Observer; o != nil {
+			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.sched.Now)
+		}
 		err := w.ask(ctx, id, a, op)
+		definite := w.answered(id, op, err)
 		a.process = -1
-		if definite := w.answered(id, op, err); !definite && w.again(a, op) {
+		if (!definite || w.insists(op)) && w.again(a, op) {
 			continue
 		}
 		if a.at < len(a.script) && &a.script[a.at] == op {
@@ -52,10 +68,28 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 }
 
 // enough reports whether an operation that is not under way is not begun any
-// more: what users still ask once faults have stopped finds little.
+// more: what users still ask once faults have stopped finds little. Only a world
+// that would be too short is filled up, with what begins no work.
 func (w *World) enough(op *Op) bool {
-	return (op.Filler || w.healing) && w.sched.Steps >= w.sc.MinSteps
+	if w.healing && (!op.Filler || op.Kind == Continue) {
+		return true
+	}
+	return op.Filler && w.sched.Steps >= w.sc.MinSteps
 }
+
+// park waits with a filler, once faults have stopped, until everything else has
+// come to its end.
+func (w *World) park(a *actor, op *Op) {
+	for w.healing && !w.filling && !w.enough(op) {
+		a.parked = true
+		w.sched.Block()
+		a.parked = false
+	}
+}
+
+// insists reports whether a user who was refused asks once more under the same key,
+// as a client does that takes every failure for one of the network.
+func (w *World) insists(op *Op) bool { return op.Key != "" && op.Again && w.asked.Err != nil }
 
 // again reports whether a user repeats a request whose outcome is open; if not,
 // the next one is up.
@@ -71,8 +105,8 @@ func (w *World) again(a *actor, op *Op) bool {
 func (w *World) next(a *actor) {
 	op := &a.script[a.at]
 	a.at++
-	a.tries = 0
-	if op.Filler && a.at == len(a.script) && w.sched.Steps < w.sc.MinSteps {
+	a.tries, a.lost = 0, false
+	if op.Filler && !op.Dropped && a.at == len(a.script) && w.sched.Steps < w.sc.MinSteps {
 		for a.at > 0 && a.script[a.at-1].Filler {
 			a.at--
 		}
@@ -89,7 +123,7 @@ func (w *World) next(a *actor) {
 func (w *World) await(id sched.ActorID, op *Op) bool {
 	switch op.Kind {
 	case Continue, Raise, Cancel, Preview:
-	case Initiate, Reprice, Delete, Purchase, Audit:
+	case Initiate, Reprice, Delete, Purchase, Audit, Stop:
 		return true
 	}
 	s := &w.slots[op.Run]
@@ -110,7 +144,7 @@ func (w *World) tenantOf(op *Op) core.TenantID {
 		return w.sc.Tenants[w.sc.Templates[op.Template].Tenant].ID
 	case Purchase, Audit:
 		return w.sc.Tenants[op.Tenant].ID
-	case Initiate, Continue, Cancel, Raise, Preview:
+	case Initiate, Continue, Cancel, Raise, Preview, Stop:
 	}
 	return w.sc.Tenants[w.sc.Templates[w.sc.Runs[op.Run].Template].Tenant].ID
 }
@@ -125,11 +159,18 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	}
 	run := w.slots[op.Run].id
 	answer := oracle.Answer{Tenant: tenant, Key: op.Key, Actor: uint8(id), Effects: w.oracle.Effects(uint8(id))}
+	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key}
+	w.oracle.Asked(uint8(id), request)
 	switch op.Kind {
 	case Initiate:
 		w.env.Enter(oracle.UseInitiate)
 		answer.Use = oracle.UseInitiate
 		spec := &w.sc.Runs[op.Run]
+		if w.sc.Reads {
+			if err = w.upload(ctx, svc, who, tenant, spec.Files); err != nil {
+				break
+			}
+		}
 		answer.Run, err = svc.Initiate(ctx, who, app.InitiateRequest{
 			Tenant: tenant, Template: w.sc.Templates[spec.Template].ID, Files: newFiles[:spec.Files],
 			MaxRetryCount: &spec.MaxRetryCount, IdempotencyKey: op.Key,
@@ -150,10 +191,10 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	case Raise:
 		w.env.Enter(oracle.UseRaise)
 		answer.Use = oracle.UseRaise
-		answer.Run, err = svc.RaiseMaxRetryCount(ctx, core.System, run, w.sc.Runs[op.Run].MaxRetryCount+2)
+		answer.Run, err = svc.RaiseMaxRetryCount(ctx, core.System, run, w.sc.Runs[op.Run].MaxRetryCount+RaisedBy)
 	case Preview:
 		w.env.Enter(oracle.UseOther)
-		_, err = svc.PreviewRetry(ctx, who, run)
+		w.preview, err = svc.PreviewRetry(ctx, who, run)
 	case Reprice:
 		w.env.Enter(oracle.UseTemplate)
 		answer.Use = oracle.UseTemplate
@@ -166,20 +207,41 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseGrant)
 		answer.Use = oracle.UseGrant
 		_, err = svc.PurchaseCredits(ctx, core.System, tenant, op.Key, op.Amount)
+	case Stop:
+		w.env.Enter(oracle.UseWork)
+		err = w.handBack(ctx, &w.processes[a.process])
 	case Audit:
 		w.env.Enter(oracle.UseOther)
 		_, err = svc.CheckLedger(ctx, core.System, tenant)
 	}
-	answer.Err = err
+	answer.Err, answer.Failed = err, w.env.Failed()
+	answer.SeenMin, answer.SeenMax = w.env.Seen()
 	w.asked = answer
 	return err
+}
+
+// useOf is the use case of an operation, as far as the oracle looks at requests.
+func useOf(k OpKind) oracle.Use {
+	switch k {
+	case Initiate:
+		return oracle.UseInitiate
+	case Continue:
+		return oracle.UseContinue
+	case Purchase:
+		return oracle.UseGrant
+	case Cancel, Raise, Preview, Reprice, Delete, Audit, Stop:
+	}
+	return oracle.UseOther
 }
 
 // answered tells the oracle; definite is false if the user cannot know what
 // became of the request.
 func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
-	answer := w.asked
 	w.oracle.Step = w.sched.Steps
+	if o := w.options.Observer; o != nil {
+		o.Answered(uint8(id), &w.asked, &w.preview, w.sched.Now)
+	}
+	answer := w.asked
 	if op.Kind != Initiate && op.Kind != Continue {
 		answer.Key = ""
 	}
@@ -187,6 +249,7 @@ func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
 	if op.Foreign && definite && code != core.CodeWrongTenant {
 		w.oracle.Fail(oracle.I10, "an admin of another tenant asked to %s run %s and was answered %q", op.Kind, w.slots[op.Run].id, code)
 	}
+	w.metAnswer(id, op, err, code, definite)
 	text := string(code)
 	if err != nil && !definite {
 		text = err.Error()
@@ -195,10 +258,46 @@ func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
 	return definite
 }
 
-// newFiles are what runs are made of; nobody looks at their contents.
-var newFiles = []core.NewFile{
-	{Name: "a.txt", Ref: "a", Size: 1},
-	{Name: "b.txt", Ref: "b", Size: 1},
-	{Name: "c.txt", Ref: "c", Size: 1},
-	{Name: "d.txt", Ref: "d", Size: 1},
+// metAnswer looks at what an answer shows of what went on behind it.
+func (w *World) metAnswer(id sched.ActorID, op *Op, err error, code core.Code, definite bool) {
+	a := &w.actors[id]
+	dispatches := op.Kind == Initiate || op.Kind == Continue
+	if dispatches && err == nil && w.env.EnqueueFailed(id) {
+		w.oracle.Met(oracle.CompensationRefused)
+	}
+	if p := &w.processes[a.process]; code == core.CodeEnqueueFailed {
+		if n := p.svc.Stats().CompensationFailures; n > p.failures {
+			p.failures = n
+			w.oracle.Met(oracle.CompensationFailed)
+		}
+	}
+	if a.lost && definite {
+		w.oracle.Met(oracle.RepeatAfterLostCommit)
+	}
+	a.lost = dispatches && op.Key != "" && errors.Is(err, ports.ErrCommitUnknown)
+}
+
+// contents are what the files of runs say.
+var contents = [...]string{"alpha", "beta", "gamma", "delta"}
+
+// newFiles are what runs are made of.
+var newFiles = func() []core.NewFile {
+	files := make([]core.NewFile, len(contents))
+	for i, content := range contents {
+		sum := sha256.Sum256([]byte(content))
+		files[i] = core.NewFile{
+			Name: string(rune('a'+i)) + ".txt", Ref: core.FileRef("sha256:" + hex.EncodeToString(sum[:])), Size: int64(len(content)),
+		}
+	}
+	return files
+}()
+
+// upload keeps the files of a run before it is initiated.
+func (w *World) upload(ctx context.Context, svc *app.Service, who core.Actor, tenant core.TenantID, files int) error {
+	for i := range files {
+		if _, err := svc.StoreFile(ctx, who, tenant, newFiles[i].Name, strings.NewReader(contents[i])); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
@@ -22,6 +23,8 @@ type Options struct {
 	// MaxSteps is after how many steps a world that does not come to its end is
 	// given up; 0 for the default.
 	MaxSteps int
+	// Observer is told what users and stores do, for histories; nil for nobody.
+	Observer Observer
 }
 
 const maxSteps = 6000
@@ -33,9 +36,11 @@ type Result struct {
 	Steps      int
 	Hash       uint64 // of everything that happened
 	Deviations []sched.Deviation
+	DeviatedAt []int // the step at which each deviation showed, if events are recorded
 	Situations oracle.Situations
 	Events     []trace.Event // if recorded
-	Actors     []string      // their names, by ActorID
+	Actors     []string      // their names, by ActorID, if events are recorded
+	Processes  []int         // that they run in, by ActorID; -1 for users
 }
 
 // World plays scenarios one after the other. It belongs to one goroutine.
@@ -49,22 +54,38 @@ type World struct {
 	queue  *hostile.Queue
 	files  *hostile.Files
 
+	executor *hostile.Executor
+
+	recovery     core.RecoveryPolicy
+	recoverEvery time.Duration
+
 	sc        *Scenario
 	options   Options
-	processes []process
+	servers   [2][]process // by how often recovery redelivers a file before it gives up
+	processes []process    // of them, those of the scenario
 	actors    []actor
+	bodies    [sched.MaxActors]func()
 	slots     []slot
 	refillers sched.Set
 	healing   bool
+	filling   bool // all is healed too early, so users go on with their fillers
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
 	asked     oracle.Answer // the answer that a user just got
+	preview   app.Preview   // and, if it asked for one, the preview
+	chooser   sched.Chooser // for when everybody has come together
+	together  sched.Set     // who is still to come
 }
 
 // process is one server: a Service, and the actors that run in it.
 type process struct {
 	svc  *app.Service
 	feed hostile.Feed
+
+	held     []*heldJob // what its workers execute, if leases are renewed beside
+	renewer  sched.ActorID
+	idle     bool  // the renewer waits for something to be held
+	failures int64 // compensations that failed, of all worlds so far
 }
 
 // slot is a run of the scenario, once it is initiated.
@@ -75,8 +96,8 @@ type slot struct {
 	waiting sched.Set
 }
 
-// recovery is the policy of all processes: short distances, so that a world needs
-// few steps to get over them.
+// recovery is the policy of all processes, unless Wrap has another one: short
+// distances, so that a world needs few steps to get over them.
 var recovery = core.RecoveryPolicy{
 	DispatchGrace: 20 * time.Second, RedispatchAfter: 90 * time.Second, MaxRedispatchAfter: 6 * time.Minute,
 	Lease: time.Minute, MaxRedeliveries: 1,
@@ -87,41 +108,63 @@ const (
 	refillEvery  = 6 * time.Hour
 	restartAfter = 3 * time.Second
 	faultPause   = time.Second
-	// forever: a deadline on the machine's own clock must never decide anything.
-	forever = 10000 * time.Hour
 )
 
 // processes is the most that a scenario can have.
 const maxProcesses = 4
 
 // New makes a World; Close ends it.
-func New() (*World, error) {
+func New() (*World, error) { return NewWith(Wrap{}) }
+
+// NewWith makes a World whose use cases get wrapped ports.
+func NewWith(wrap Wrap) (*World, error) {
 	w := &World{sched: sched.New(), oracle: oracle.New()}
-	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: recovery.Lease}
+	options := wrap.options()
+	w.recovery = options.Recovery
+	w.recoverEvery = max(recoverEvery, w.recovery.MaxRedispatchAfter/6)
+	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: w.recovery.Lease}
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
 	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
 	w.queue = &hostile.Queue{Env: w.env}
-	w.files = &hostile.Files{Env: w.env}
-	w.oracle.MaxRedeliveries = recovery.MaxRedeliveries
+	files := memory.NewFiles()
+	for _, tenant := range tenantIDs {
+		for _, content := range contents {
+			if _, err := files.Put(context.Background(), tenant, strings.NewReader(content)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	w.files = &hostile.Files{Env: w.env, Inner: files}
 	w.oracle.Closed = w.runClosed
-	executor := &hostile.Executor{Env: w.env, Outcome: w.outcome}
-	for n := range maxProcesses {
-		svc, err := app.New(app.Deps{
-			Store: w.store, Queue: w.queue, Executor: executor, Files: w.files,
-			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
-			Log: slog.New(slog.DiscardHandler),
-		}, app.Options{
-			Recovery:        recovery,
-			Retry:           core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute},
-			DispatchTimeout: forever,
-			Roll:            func() float64 { return 0.5 },
-		})
-		if err != nil {
+	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
+	w.oracle.Taken = w.env.Taken
+	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	for patience := range w.servers {
+		if err := w.addServers(patience, wrap, options); err != nil {
 			return nil, err
 		}
-		w.processes = append(w.processes, process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
 	}
 	return w, nil
+}
+
+// addServers makes the processes of one way to set recovery up.
+func (w *World) addServers(patience int, wrap Wrap, options app.Options) error {
+	if patience == 0 {
+		options.Recovery.MaxRedeliveries = 0
+	}
+	for n := range maxProcesses {
+		svc, err := app.New(app.Deps{
+			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
+			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
+			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
+			Log: slog.New(slog.DiscardHandler),
+		}, options)
+		if err != nil {
+			return err
+		}
+		w.servers[patience] = append(w.servers[patience], process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
+	}
+	return nil
 }
 
 // Close ends the world's coroutines.
@@ -145,10 +188,23 @@ func (w *World) Run(sc *Scenario, c sched.Chooser, o Options) (Result, error) {
 	}
 	r.Hash, r.Events = w.tape.Hash(), w.tape.Events
 	w.oracle.Situations(&r.Situations)
-	for i := range w.actors {
-		r.Actors = append(r.Actors, w.actors[i].name)
+	if o.Record {
+		w.cast(&r)
 	}
 	return r, nil
+}
+
+// cast says who the actors are, and when they did not do as they do by default.
+func (w *World) cast(r *Result) {
+	r.DeviatedAt = append(r.DeviatedAt, w.sched.DeviatedAt()...)
+	for i := range w.actors {
+		a := &w.actors[i]
+		process := a.process
+		if a.kind == user {
+			process = -1 // a user asks now this process and now that one
+		}
+		r.Actors, r.Processes = append(r.Actors, a.name), append(r.Processes, process)
+	}
 }
 
 func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
@@ -158,20 +214,34 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	if o.MaxSteps == 0 {
 		o.MaxSteps = maxSteps
 	}
-	w.sc, w.options, w.healing, w.paused, w.stack = sc, o, false, false, ""
+	w.sc, w.options, w.healing, w.filling, w.paused, w.stack = sc, o, false, false, false, ""
 	w.sched.Reset(c, sc.Start)
 	w.tape.Reset(o.Record)
 	w.oracle.Reset()
+	w.oracle.Watch = nil
+	if o.Observer != nil {
+		w.oracle.Watch = o.Observer.Committed
+		o.Observer.Began(sc)
+	}
 	w.env.Reset()
 	w.memory.Reset()
-	w.files.Inner = memory.NewFiles()
 	w.queue.Reset(memory.NewQueue())
+	w.executor.Reads = sc.Reads
+	w.processes, w.oracle.MaxRedeliveries = w.servers[1], w.recovery.MaxRedeliveries
+	if sc.Impatient {
+		w.processes, w.oracle.MaxRedeliveries = w.servers[0], 0
+	}
+	for i := range w.processes {
+		p := &w.processes[i]
+		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
+	}
 	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
 	if err := w.setUp(context.Background()); err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
 	w.addActors()
 	w.env.Faults = true
+	w.calm()
 	return nil
 }
 
@@ -191,6 +261,7 @@ func (w *World) setUp(ctx context.Context) error {
 			return err
 		}
 	}
+	w.oracle.Begin()
 	return nil
 }
 
@@ -200,26 +271,22 @@ func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
 		return err
 	}
 	for i := range w.sc.Templates {
-		spec := &w.sc.Templates[i]
-		if spec.Tenant != n {
+		if w.sc.Templates[i].Tenant != n {
 			continue
 		}
-		err := tx.Templates().Insert(ctx, core.Template{
-			ID: spec.ID, Tenant: t.ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
-			Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
-		})
-		if err != nil {
+		if err := tx.Templates().Insert(ctx, w.template(i)); err != nil {
 			return err
 		}
 	}
 	period := core.PeriodOf(now)
-	if _, err := tx.Ledger().BalanceForUpdate(ctx, period); err != nil {
+	balance, err := tx.Ledger().BalanceForUpdate(ctx, period)
+	if err != nil {
 		return err
 	}
 	var grants [2]core.Entry
 	entries := grants[:0]
-	if t.Purchased > 0 {
-		e, err := core.NewPurchase(t.ID, "client/set-up", t.Purchased, core.System, now)
+	if bought := t.Purchased + w.sc.cost(n); bought > 0 {
+		e, err := core.NewPurchase(t.ID, "client/set-up", bought, core.System, now)
 		if err != nil {
 			return err
 		}
@@ -236,8 +303,20 @@ func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
 		if _, err := tx.Ledger().Post(ctx, e); err != nil {
 			return err
 		}
+		if balance, err = balance.Apply(e); err != nil {
+			return err
+		}
 	}
-	return nil
+	return w.past(ctx, tx, n, balance)
+}
+
+// template is a template as the world begins with it.
+func (w *World) template(n int) core.Template {
+	spec, now := &w.sc.Templates[n], w.sc.Start
+	return core.Template{
+		ID: spec.ID, Tenant: w.sc.Tenants[spec.Tenant].ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
+		Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
+	}
 }
 
 // outcome is what the scenario has for an execution of a file: it depends on

@@ -13,8 +13,15 @@ import (
 	"time"
 )
 
-// requestTimeout is when a user gives one server up and asks another.
-const requestTimeout = 10 * time.Second
+// requestTimeout is when a user gives one server up and asks another. Some are
+// impatient (in hundredths of the requests with a key): they ask again while the
+// first server may still be at it.
+const (
+	requestTimeout = 10 * time.Second
+	impatient      = 30
+	patienceOfSome = 25 * time.Millisecond
+	again          = 20 // in hundredths: answered requests that are sent again
+)
 
 // errNonsense is an answer that arrived whole and is none.
 var errNonsense = errors.New("not an answer")
@@ -30,7 +37,7 @@ type client struct {
 
 // counts are of all clients together.
 type counts struct {
-	requests, repeats                      atomic.Int64
+	requests, repeats, again               atomic.Int64
 	initiated, continued, lost, refused    atomic.Int64
 	cancelled, unavailable, outcomeUnknown atomic.Int64
 }
@@ -65,6 +72,22 @@ type run struct {
 
 func (r run) closed() bool { return r.Status != "RUNNING" }
 
+// doTwice is do, and for some requests the same again, which must be answered
+// in the same way.
+func (c *client) doTwice(ctx context.Context, r *rand.Rand, method, path, key string, body any) (answer, error) {
+	first, err := c.do(ctx, r, method, path, key, body)
+	if err != nil || r.IntN(100) >= again {
+		return first, err
+	}
+	c.counts.again.Add(1)
+	second, err := c.do(ctx, r, method, path, key, body)
+	if err == nil && (second.ID != first.ID || second.Attempt != first.Attempt || second.Code != first.Code || second.Run != first.Run) {
+		err = fmt.Errorf("%s %s under key %s: %d %s %s attempt %d, and then %d %s %s attempt %d", method, path, key,
+			first.status, first.Code, first.ID, first.Attempt, second.status, second.Code, second.ID, second.Attempt)
+	}
+	return first, err
+}
+
 // do asks until there is an answer that is one: not a broken connection, and not
 // a server's "try again". Only ctx ends it otherwise.
 func (c *client) do(ctx context.Context, r *rand.Rand, method, path, key string, body any) (answer, error) {
@@ -76,7 +99,11 @@ func (c *client) do(ctx context.Context, r *rand.Rand, method, path, key string,
 		}
 	}
 	for try := 0; ; try++ {
-		a, err := c.once(ctx, r, method, path, key, encoded)
+		timeout := requestTimeout
+		if key != "" && try < 3 && r.IntN(100) < impatient {
+			timeout = time.Duration(r.Int64N(int64(patienceOfSome)))
+		}
+		a, err := c.once(ctx, timeout, r, method, path, key, encoded)
 		if try > 0 {
 			c.counts.repeats.Add(1)
 		}
@@ -100,8 +127,8 @@ func (c *client) do(ctx context.Context, r *rand.Rand, method, path, key string,
 	}
 }
 
-func (c *client) once(ctx context.Context, r *rand.Rand, method, path, key string, body []byte) (answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+func (c *client) once(ctx context.Context, timeout time.Duration, r *rand.Rand, method, path, key string, body []byte) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	base := c.cluster.any(r)
 	if base == "" {

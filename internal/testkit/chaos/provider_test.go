@@ -31,6 +31,7 @@ type provider struct {
 
 // calls are what was asked for under one key.
 type calls struct {
+	file      string
 	requests  int
 	completed int // answered with a result
 }
@@ -47,7 +48,7 @@ func (p *provider) decide(in fakellm.Request) fakellm.Action {
 	defer p.mu.Unlock()
 	c := p.calls[key]
 	if c == nil {
-		c = &calls{}
+		c = &calls{file: in.File}
 		p.calls[key] = c
 		p.files[in.File] = append(p.files[in.File], key)
 	}

@@ -115,13 +115,13 @@ func (s *server) start() error {
 	}
 	s.cmd, s.ended = cmd, ended
 	go func() {
-		err := cmd.Wait()
+		_ = cmd.Wait()  // how it ended is in its state
 		_ = log.Close() // it is for people; nothing depends on it
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.cmd == cmd { // nobody killed it
 			s.url.Store(nil)
-			s.broken = fmt.Errorf("%s ended by itself: %v; see %s", s.name, err, log.Name())
+			s.broken = fmt.Errorf("%s ended by itself (%s); see %s", s.name, cmd.ProcessState, log.Name())
 		}
 		close(ended)
 	}()

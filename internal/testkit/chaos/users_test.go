@@ -33,7 +33,7 @@ const (
 	batchRuns = 10
 	// cancels and doubles are in hundredths: of the looks at a running run that
 	// end in a cancel, and of the Continues that two users send at the same moment.
-	cancels = 2
+	cancels = 3
 	doubles = 25
 )
 
@@ -119,7 +119,7 @@ func (u *users) work(busy, ctx context.Context, calm context.CancelFunc, runs in
 	var wait sync.WaitGroup
 	var over atomic.Int64
 	places := make(chan struct{}, atOnce)
-	few := max(1, runs/20)
+	few := max(2, runs/8)
 	for n := range runs {
 		places <- struct{}{}
 		wait.Go(func() {
@@ -150,8 +150,9 @@ func (u *users) journey(busy, ctx context.Context, n int) error {
 		return err
 	}
 	for continues, completed := 0, 0; ; {
-		if sleep(busy, time.Duration(30+r.IntN(300))*time.Millisecond) != nil {
-			return nil // what is left is for the servers alone
+		_ = sleep(busy, time.Duration(30+r.IntN(300))*time.Millisecond)
+		if busy.Err() != nil {
+			return nil //nolint:nilerr // that they have stopped is no failure: what is left is for the servers alone
 		}
 		a, err := c.do(ctx, r, http.MethodGet, "/workflow-runs/"+id, "", nil)
 		switch {
@@ -167,6 +168,12 @@ func (u *users) journey(busy, ctx context.Context, n int) error {
 		case !a.closed() && r.IntN(100) < cancels:
 			if err := u.cancel(ctx, c, r, id); err != nil {
 				return err
+			}
+			if r.IntN(2) == 0 { // while jobs of before still wait in the queue
+				continues++
+				if err := u.retryFailed(ctx, c, r, id, fmt.Sprintf("continue-%d-%d", n, continues)); err != nil {
+					return err
+				}
 			}
 		case !a.closed():
 		case a.Continuable.OK:
@@ -201,12 +208,12 @@ func (u *users) initiate(ctx context.Context, c *client, r *rand.Rand, n int) (i
 	for i := range body.Files {
 		body.Files[i] = file{fileName(n, i), fileText(n, i)}
 	}
-	a, err := c.do(ctx, r, http.MethodPost, "/workflow-runs", fmt.Sprintf("initiate-%d", n), body)
+	a, err := c.doTwice(ctx, r, http.MethodPost, "/workflow-runs", fmt.Sprintf("initiate-%d", n), body)
 	switch {
 	case err != nil:
 		return "", err
 	case a.Code == string(core.CodeEnqueueFailed):
-		id = a.problem.Run
+		id = a.Run
 	case a.status == http.StatusCreated || a.status == http.StatusOK:
 		id = a.ID
 	default:
@@ -252,7 +259,7 @@ func (u *users) retryFailed(ctx context.Context, c *client, r *rand.Rand, id, ke
 }
 
 func (u *users) retryOnce(ctx context.Context, c *client, r *rand.Rand, id, key string) error {
-	a, err := c.do(ctx, r, http.MethodPost, "/workflow-runs/"+id+"/retry-failed", key, nil)
+	a, err := c.doTwice(ctx, r, http.MethodPost, "/workflow-runs/"+id+"/retry-failed", key, nil)
 	if err != nil {
 		return err
 	}
@@ -268,9 +275,10 @@ func (u *users) retryOnce(ctx context.Context, c *client, r *rand.Rand, id, key 
 	case core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded:
 		u.counts.refused.Add(1)
 		return nil
-	}
-	if a.status != http.StatusOK {
-		return fmt.Errorf("continue: %d %s: %s", a.status, a.Code, a.Detail)
+	default:
+		if a.status != http.StatusOK {
+			return fmt.Errorf("continue: %d %s: %s", a.status, a.Code, a.Detail)
+		}
 	}
 	u.counts.continued.Add(1)
 	won := attempt{id, a.Attempt}

@@ -38,6 +38,8 @@ type Subject struct {
 	MayRepeat bool
 	// Skips says that Receive looks past what it is told to skip.
 	Skips bool
+	// Fair says that tenants are served in turn, also when their jobs wait.
+	Fair bool
 	// Quiet is how long the suite listens before it believes that nothing comes;
 	// default 50 ms. Only a queue with slow polling needs more.
 	Quiet time.Duration
@@ -82,6 +84,8 @@ func Run(t *testing.T, newQueue Factory) {
 		{"Ack", testAck},
 		{"Nack", testNack},
 		{"AckAndNack", testAckAndNack},
+		{"Redelivery", testRedelivery},
+		{"Fair", testFair},
 		{"Consumers", testConsumers},
 		{"EnqueueAtOnce", testEnqueueAtOnce},
 		{"Many", testMany},

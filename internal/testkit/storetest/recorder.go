@@ -79,11 +79,22 @@ type writtenFile struct {
 	file core.File
 }
 
+func (w *recordedTx) wroteRun(run core.Run) { w.runs = append(w.runs, run) }
+
+func (w *recordedTx) wroteFiles(run core.RunID, files []core.File) {
+	for _, file := range files {
+		w.files = append(w.files, writtenFile{run, file})
+	}
+}
+
 // Runs implements ports.Tx.
 func (w *recordedTx) Runs() ports.Runs { w.wait(); return recordedRuns{w.Tx.Runs(), w} }
 
 // Files implements ports.Tx.
 func (w *recordedTx) Files() ports.RunFiles { w.wait(); return recordedFiles{w.Tx.Files(), w} }
+
+// Groups implements ports.Tx.
+func (w *recordedTx) Groups() ports.Groups { w.wait(); return recordedGroups{w.Tx.Groups(), w} }
 
 // Attempts implements ports.Tx.
 func (w *recordedTx) Attempts() ports.Attempts { w.wait(); return w.Tx.Attempts() }
@@ -106,7 +117,7 @@ type recordedRuns struct {
 func (r recordedRuns) Save(ctx context.Context, run core.Run) error {
 	err := r.Runs.Save(ctx, run)
 	if err == nil {
-		r.w.runs = append(r.w.runs, run)
+		r.w.wroteRun(run)
 	}
 	return err
 }
@@ -120,11 +131,30 @@ type recordedFiles struct {
 func (f recordedFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
 	err := f.RunFiles.Save(ctx, run, files)
 	if err == nil {
-		for _, file := range files {
-			f.w.files = append(f.w.files, writtenFile{run, file})
-		}
+		f.w.wroteFiles(run, files)
 	}
 	return err
+}
+
+// recordedGroups is how claims and settlements write.
+type recordedGroups struct {
+	ports.Groups
+	w *recordedTx
+}
+
+// Save implements ports.Groups.
+func (g recordedGroups) Save(ctx context.Context, rows []ports.RunRows) error {
+	err := g.Groups.Save(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if !rows[i].FilesOnly {
+			g.w.wroteRun(rows[i].Run)
+		}
+		g.w.wroteFiles(rows[i].Run.ID, rows[i].Files)
+	}
+	return nil
 }
 
 // remember does not depend on the order in which transactions get here, which

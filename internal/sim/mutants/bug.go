@@ -1,0 +1,40 @@
+package mutants
+
+import "slices"
+
+// Bug is a mistake that somebody could make, or made in another system.
+type Bug struct {
+	Name    string
+	What    string // in a sentence
+	Mirrors string // the public bug of this kind, see chapter 12 of the specification; empty for none
+	Edits   []Edit
+	// Equivalent is the reason why no rule can notice it: it is another way to be
+	// right, or something else stands in for what is missing. Empty for a bug
+	// that has to be found.
+	Equivalent string
+}
+
+// Edit is one place of a mistake.
+type Edit struct {
+	File string // from the module's root
+	Old  string // what is there, exactly once
+	// New is what stands there when the bug is on: statements instead of statements.
+	New string
+	// As, instead of New, is the whole replacement, where declarations or parts of
+	// a statement have to change. In it {on} asks whether the bug is on and {old}
+	// is what was there.
+	As string
+	// Import is a package that the mistake needs and the file does not import.
+	Import string
+}
+
+// Bugs lists all bugs, equivalent ones included. A bug's number is its place,
+// from 1.
+func Bugs() []Bug {
+	return slices.Concat(moneyBugs, retryBugs, dispatchBugs, workBugs, recoveryBugs, requestBugs, storeBugs, equivalentBugs)
+}
+
+// Number finds a bug by its name; 0 if there is none.
+func Number(name string) int {
+	return 1 + slices.IndexFunc(Bugs(), func(b Bug) bool { return b.Name == name })
+}

@@ -1,0 +1,136 @@
+package mutants
+
+// storeBugs are about the store and the queue themselves.
+var storeBugs = []Bug{
+	{
+		Name: "queue-dedupes-by-job-id", What: "the queue takes a job of a new epoch for the one of an older epoch that it still has",
+		Mirrors: "bullmq 1337, bull 1828",
+		Edits: []Edit{{
+			File: "adapters/memory/queue.go",
+			Old:  "messageKey{job.Tenant, job.ID, job.Epoch}",
+			As:   "messageKey{job.Tenant, job.ID, planted.If({on}, 0, job.Epoch)}",
+		}},
+	},
+	{
+		Name: "queue-remembers-finished", What: "the queue deduplicates by job ID alone and remembers finished jobs, so that a retry is swallowed",
+		Mirrors: "bullmq 1337, bull 1828",
+		Edits: []Edit{
+			{
+				File: "adapters/memory/queue.go",
+				Old:  "\t\tkey := messageKey{job.Tenant, job.ID, job.Epoch}\n",
+				As:   "{old}\t\tif {on} {\n\t\t\tkey.epoch = 0\n\t\t}\n",
+			},
+			{
+				File: "adapters/memory/queue.go",
+				Old:  "\t\tdelete(d.queue.outstanding, d.key)\n",
+				As:   "\t\tif !{on} {\n{old}\t\t}\n",
+			},
+		},
+	},
+	{
+		Name: "run-read-before-lock", What: "the store reads a run and then locks it, so that it gives what was there before the lock was had",
+		Edits: []Edit{{
+			File: "adapters/memory/runs.go",
+			Old:  "\tif err := r.t.lock(ctx, lockRun, string(id)); err != nil {\n\t\treturn core.Run{}, err\n\t}\n",
+			As: `	if {on} {
+		run, err := r.Get(ctx, id)
+		if err != nil {
+			return core.Run{}, err
+		}
+		return run, r.t.lock(ctx, lockRun, string(id))
+	}
+{old}`,
+		}},
+	},
+	{
+		Name: "balance-read-before-lock", What: "the store reads a balance and then locks it",
+		Edits: []Edit{{
+			File: "adapters/memory/ledger.go",
+			Old:  "\tif err := l.t.lock(ctx, lockCredits, \"\"); err != nil {\n",
+			As: `	if {on} {
+		balance, err := l.Balance(ctx, p)
+		if err != nil {
+			return core.Balance{}, err
+		}
+		return balance, l.t.lock(ctx, lockCredits, "")
+	}
+{old}`,
+		}},
+	},
+	{
+		Name: "skip-locked-reads-anyway", What: "rows that another transaction holds are read and decided on instead of being left out",
+		Edits: []Edit{{
+			File: "adapters/memory/groups.go",
+			Old:  "string(w.Run)}) {\n",
+			As:   "string(w.Run)}) && !{on} {\n",
+		}},
+	},
+	{
+		Name: "refund-ignores-period", What: "the store adds the monthly part of a refund to the newest month that it has",
+		Edits: []Edit{{
+			File: "adapters/memory/ledger.go",
+			Old:  "\tl.t.posted.add(e, after)\n",
+			As: `	if {on} && e.Kind == core.EntryRefund {
+		if next, err := l.Balance(ctx, e.Period.Next()); err == nil && next.Monthly > 0 {
+			next.Monthly += e.Amount.Monthly
+			next.Purchased += e.Amount.Purchased
+			entry := e
+			entry.Period = next.Period
+			l.t.posted.add(entry, next)
+			return e, nil
+		}
+	}
+{old}`,
+		}},
+	},
+}
+
+// equivalentBugs are mistakes that cannot show, because something else stands in
+// for what is missing. They are planted too, so that it can be tried.
+var equivalentBugs = []Bug{
+	{
+		Name: "refund-random-key", What: "a refund is posted under a key that is new every time",
+		Equivalent: "an attempt is undone under its run's lock, and only while it is the running one: whoever asks again is refused before any key is looked at. The key is the second line; the third is that a charge's refund is unique by the charge.",
+		Edits: []Edit{{
+			File: "core/compensate.go",
+			Old:  "Key: RefundKey(a.Run, a.Number), Kind",
+			As:   "Key: planted.If({on}, RefundKey(a.Run, a.Number)+Key(now.Format(\"/150405.000000\")), RefundKey(a.Run, a.Number)), Kind",
+		}},
+	},
+	{
+		Name: "refund-without-tenant-lock", What: "a refund is posted without locking the tenant's credits first",
+		Equivalent: "Post locks them itself, in every store: it needs the balance. The explicit lock states the order, run first and tenant second, which holds either way.",
+		Edits: []Edit{{
+			File: "core/app/dispatch.go",
+			Old:  "\tif len(plan.Refund) > 0 {\n",
+			As:   "\tif {on} {\n\t\tif err := post(ctx, tx, plan.Refund); err != nil {\n\t\t\treturn core.Run{}, err\n\t\t}\n\t} else if len(plan.Refund) > 0 {\n",
+		}},
+	},
+	{
+		Name: "result-for-any-status", What: "a result is recorded without asking whether the file is still processing",
+		Equivalent: "under one epoch a file leaves processing only by a result, and no result can be followed by another: the table of transitions refuses it, and the transaction with it.",
+		Edits: []Edit{{
+			File: "core/claim.go",
+			Old:  "\t\tcase f.Status != want:\n",
+			As:   "\t\tcase f.Status != want && !{on}:\n",
+		}},
+	},
+	{
+		Name: "partly-not-told", What: "when enqueueing failed after a claim, recovery is not told",
+		Equivalent: "recovery visits every running run within a lease and sends again what has waited for RedispatchAfter: the missing jobs come later, and no invariant says how soon.",
+		Edits: []Edit{{
+			File: "core/app/dispatch.go",
+			Old:  "core.DispatchPartly(run, d.attempt, s.clock.Now()); changed {",
+			As:   "core.DispatchPartly(run, d.attempt, s.clock.Now()); changed && !{on} {",
+		}},
+	},
+	{
+		Name: "compensation-not-asked", What: "compensation is not made, and the caller is told that enqueueing failed",
+		Equivalent: "the attempt stays unconfirmed, so recovery dispatches it: the tenant gets the work instead of the refund, which chapter 4 allows after a failed compensation. It is the crash between commit and compensation, which nobody can rule out.",
+		Edits: []Edit{{
+			File: "core/app/dispatch.go",
+			Old:  "\tundone, run, err := s.compensate(ctx, d)\n",
+			As:   "\tif {on} {\n\t\treturn d.run, enqueueFailed(d.run.ID, enqueueErr)\n\t}\n{old}",
+		}},
+	},
+}

@@ -1,0 +1,198 @@
+package mutants
+
+// workBugs are about claims, executions and results.
+var workBugs = []Bug{
+	{
+		Name: "fan-in-total-jobs", What: "fan-in waits for all jobs of the run, also after a partial retry",
+		Mirrors: "dagster 19490, bullmq 3362",
+		Edits: []Edit{{
+			File: "core/settle.go",
+			Old:  "== p.Run.AttemptJobs {",
+			As:   "== planted.If({on}, p.Run.TotalJobs, p.Run.AttemptJobs) {",
+		}},
+	},
+	{
+		Name: "status-of-last-attempt", What: "the closing status comes from the jobs of the last attempt alone",
+		Edits: []Edit{{
+			File: "core/settle.go",
+			Old:  "\t\t\tif err := p.Run.close(status, ReasonNone, now); err != nil {\n",
+			As: `			if {on} {
+				switch {
+				case p.Run.FailedJobs == 0:
+					status = RunCompleted
+				case p.Run.CompletedJobs == 0:
+					status = RunFailed
+				default:
+					status = RunCompletedWithErrors
+				}
+			}
+{old}`,
+		}},
+	},
+	{
+		Name: "batch-counts-files", What: "the one job of a batch run counts once for each of its files",
+		Edits: []Edit{{
+			File: "core/settle.go",
+			Old:  "\t\t\tp.Run.CompletedJobs++\n",
+			New:  "\t\t\tp.Run.CompletedJobs += len(held)\n",
+		}},
+	},
+	{
+		Name: "batch-completes-in-part", What: "a batch job counts as completed if its last file is",
+		Edits: []Edit{{
+			File: "core/settle.go",
+			Old:  "\t\t\tallCompleted = allCompleted && f.Status == FileCompleted\n",
+			New:  "\t\t\tallCompleted = f.Status == FileCompleted\n",
+		}},
+	},
+	{
+		Name: "settle-any-epoch", What: "a result is recorded without asking whether its worker still holds the file",
+		Edits: []Edit{{
+			File: "core/settle.go",
+			Old:  "\t\theld, reason := match(p.Run, s.Job, rows, FileProcessing)\n",
+			As: `		if f := rows.at(s.Job.Files[0]); {on} && f != nil {
+			s.Job.Epoch = f.Epoch
+		}
+{old}`,
+		}},
+	},
+	{
+		Name: "renew-any-epoch", What: "a renewal extends the lease of whoever holds the file by now",
+		Edits: []Edit{{
+			File: "core/lease.go",
+			Old:  "\t\theld, reason := match(run, job, rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Lost",
+			As: `		if f := rows.at(job.Files[0]); {on} && f != nil {
+			job.Epoch = f.Epoch
+		}
+{old}`,
+		}},
+	},
+	{
+		Name: "hand-back-any-epoch", What: "a worker gives back a file that another one holds by now",
+		Edits: []Edit{{
+			File: "core/lease.go",
+			Old:  "\t\theld, reason := match(run, job, rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Dropped",
+			As: `		if f := rows.at(job.Files[0]); {on} && f != nil {
+			job.Epoch = f.Epoch
+		}
+{old}`,
+		}},
+	},
+	{
+		Name: "hand-back-keeps-epoch", What: "a job that is handed back keeps its epoch, so its worker is not fenced",
+		Edits: []Edit{{
+			File: "core/lease.go",
+			Old:  "\t\tepoch := p.Run.nextEpoch()\n",
+			As:   "\t\tepoch := job.Epoch\n\t\tif !{on} {\n\t\t\tepoch = p.Run.nextEpoch()\n\t\t}\n",
+		}},
+	},
+	{
+		Name: "hand-back-not-enqueued", What: "a job that is handed back is not enqueued, and waits until recovery comes by",
+		Edits: []Edit{{
+			File: "core/app/lease.go",
+			Old:  "\t\tif len(p.Jobs) > 0 {\n\t\t\treturn",
+			As:   "\t\tif len(p.Jobs) > 0 && !{on} {\n\t\t\treturn",
+		}},
+	},
+	{
+		Name: "claim-any-epoch", What: "a job of an older epoch can claim its files",
+		Edits: []Edit{{
+			File: "core/claim.go",
+			Old:  "\t\tcase f.Epoch != job.Epoch:\n",
+			As:   "\t\tcase f.Epoch != job.Epoch && !({on} && want == FilePending):\n",
+		}},
+	},
+	{
+		Name: "claim-closed-run", What: "files of a run that was cancelled can still be claimed",
+		Edits: []Edit{{
+			File: "core/claim.go",
+			Old:  "\tif run.Status != RunRunning {\n\t\treturn nil, DropRunClosed\n",
+			As:   "\tif run.Status != RunRunning && !{on} {\n\t\treturn nil, DropRunClosed\n",
+		}},
+	},
+	{
+		Name: "claim-does-not-confirm", What: "a claim does not end the time in which the attempt can be refunded",
+		Edits: []Edit{{
+			File: "core/claim.go",
+			Old:  "\tif len(p.Claimed) > 0 && run.Dispatch != DispatchConfirmed {\n",
+			As:   "\tif len(p.Claimed) > 0 && run.Dispatch != DispatchConfirmed && !{on} {\n",
+		}},
+	},
+	{
+		Name: "claim-without-lease", What: "a claim sets no lease",
+		Edits: []Edit{{
+			File: "core/claim.go",
+			Old:  "\t\t\tf.LeaseUntil = now.Add(lease)\n",
+			As:   "\t\t\tif !{on} {\n{old}\t\t\t}\n",
+		}},
+	},
+	{
+		Name: "claimed-after-rerun", What: "a claim whose transaction the store runs again is in the worker's hands twice",
+		Edits: []Edit{{
+			File: "core/app/jobs.go",
+			Old:  "\t\tplans, left = nil, nil\n",
+			As:   "\t\tif !{on} {\n{old}\t\t}\n",
+		}},
+	},
+	{
+		Name: "ack-before-claim", What: "a delivery is acked before it is claimed",
+		Edits: []Edit{{
+			File: "core/app/work.go",
+			Old:  "\tclaimed, err := s.Claim(ctx, []core.Job{d.Job()})\n",
+			As:   "\tif {on} {\n\t\t_ = d.Ack(ctx)\n\t}\n{old}",
+		}},
+	},
+	{
+		Name: "ack-failed-claim", What: "a delivery is acked although its claim failed",
+		Edits: []Edit{{
+			File: "core/app/work.go",
+			Old:  "\t\treturn errors.Join(err, d.Nack(context.WithoutCancel(ctx)))\n",
+			New:  "\t\treturn errors.Join(err, d.Ack(ctx))\n",
+		}},
+	},
+	{
+		Name: "nack-what-has-no-effect", What: "a delivery that claims nothing is nacked, and comes back for ever",
+		Edits: []Edit{{
+			File: "core/app/work.go",
+			Old:  "\tif err := d.Ack(ctx); err != nil {\n",
+			As:   "\tif {on} && len(claimed) == 0 {\n\t\treturn d.Nack(ctx)\n\t}\n{old}",
+		}},
+	},
+	{
+		Name: "in-job-retry-of-all", What: "an in-job retry executes the files again that have ended",
+		Edits: []Edit{{
+			File: "core/app/execute.go",
+			Old:  "\t\ttask.Files = again\n",
+			As:   "\t\tif !{on} {\n{old}\t\t}\n",
+		}},
+	},
+	{
+		Name: "no-answer-is-success", What: "a file that the executor gave no result for counts as completed",
+		Edits: []Edit{{
+			File: "core/settle.go",
+			Old:  "Index: index, Outcome: OutcomeTransient,",
+			As:   "Index: index, Outcome: planted.If({on}, OutcomeCompleted, OutcomeTransient),",
+		}},
+	},
+	{
+		Name: "transient-is-permanent", What: "a transient failure makes the file error, so that it can never be continued",
+		Edits: []Edit{{
+			File: "core/settle.go",
+			Old:  "\tcase OutcomeTransient:\n",
+			As:   "{old}\t\tif {on} {\n\t\t\tstatus = FileError\n\t\t}\n",
+		}},
+	},
+	{
+		Name: "closes-twice", What: "a late result closes a run once more",
+		Mirrors: "celery 1401, sidekiq 4607",
+		Edits: []Edit{{
+			File: "core/settle.go",
+			Old:  "\t\t\tp.Dropped = append(p.Dropped, Drop{s.Job, reason})\n",
+			As: `{old}			if {on} && p.Run.Status.Closed() && p.Run.CompletedJobs+p.Run.FailedJobs == p.Run.AttemptJobs {
+				p.Run.ClosedAt = now
+				p.Settled = append(p.Settled, s.Job)
+			}
+`,
+		}},
+	},
+}

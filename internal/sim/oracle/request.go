@@ -1,0 +1,139 @@
+package oracle
+
+import (
+	"github.com/redrive/redrive/core"
+)
+
+// Request is what a user asks for.
+type Request struct {
+	Use    Use
+	Tenant core.TenantID
+	Run    core.RunID // that it is about, if there is one already
+	Key    core.Key
+}
+
+// request is what is known of a user's request while it is under way.
+type request struct {
+	Request
+	commits     int  // that there were when it was asked
+	begun       int  // attempts that it began
+	notEnqueued bool // the queue failed it
+}
+
+// Asked is told of every request, before it is made.
+func (o *Oracle) Asked(actor uint8, q Request) {
+	o.requests[actor] = request{Request: q, commits: o.commits}
+}
+
+// NotEnqueued is told that the queue failed an actor, or took less than it was given.
+func (o *Oracle) NotEnqueued(actor uint8) { o.requests[actor].notEnqueued = true }
+
+// begun counts the attempts that a request began.
+func (o *Oracle) begun(c *Commit) {
+	if len(c.Attempts) == 0 || c.Use != UseInitiate && c.Use != UseContinue {
+		return
+	}
+	q := &o.requests[c.Actor]
+	if q.begun += len(c.Attempts); q.begun > 1 {
+		o.fail(OneAttempt, "one request began %d attempts", q.begun)
+	}
+}
+
+// bought checks that a purchase is posted once for each key that users give.
+func (o *Oracle) bought(t *tenant, c *Commit) {
+	if c.Use != UseGrant {
+		return
+	}
+	key := o.requests[c.Actor].Key
+	if t.bought[key] {
+		o.fail(GrantOnce, "the purchase under key %s was posted twice", key)
+	}
+	t.bought[key] = true
+}
+
+// granted checks that the refill grants a month once.
+func (o *Oracle) granted(t *tenant, c *Commit, m *month, e *core.Entry) {
+	if c.Use != UseRefill && c.Use != UseSetUp {
+		return
+	}
+	if m.granted {
+		o.fail(GrantOnce, "tenant %s was granted %s twice", t.id, m.period)
+	}
+	m.granted = true
+	if e.Amount.Monthly != t.allowance {
+		o.fail(GrantOnce, "tenant %s was granted %d for %s, its allowance is %d", t.id, e.Amount.Monthly, m.period, t.allowance)
+	}
+}
+
+// answeredTo compares an answer with what was asked.
+func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
+	dispatched := code == "" || code == core.CodeEnqueueFailed
+	switch {
+	case q.Use == UseContinue && dispatched && a.Run.ID != q.Run:
+		o.fail(Idempotency, "run %s was to be continued, and run %q was answered", q.Run, a.Run.ID)
+	case (q.Use == UseContinue || q.Use == UseInitiate) && code == "":
+		r := o.runs[a.Run.ID]
+		if r == nil || int(a.Run.Attempt) >= len(r.attempts) {
+			return // answeredContinue says so
+		}
+		if at := &r.attempts[a.Run.Attempt]; at.compensated && at.undone <= q.commits {
+			o.fail(Idempotency, "a repeat was answered with the success of attempt %d of run %s, which had been undone", a.Run.Attempt, a.Run.ID)
+		}
+	case q.Use == UseContinue && a.Key == "" && !dispatched:
+		o.reasoned(q, a, code)
+	}
+}
+
+// reasoned checks the reason of a refused Continue, if nothing has changed since it
+// was asked: then it was decided on what there is now.
+func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
+	switch code {
+	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodeInsufficientCredits:
+	case core.CodeWrongTenant:
+		return // whoever asks in another's name is checked for it
+	default:
+		o.fail(Explained, "a Continue of run %s was refused with %s, which chapter 3 does not have", q.Run, code)
+		return
+	}
+	r, t := o.runs[q.Run], o.tenants[q.Tenant]
+	period := core.PeriodOf(a.SeenMin)
+	if r == nil || t == nil || r.changed > q.commits || t.changed > q.commits || period != core.PeriodOf(a.SeenMax) {
+		return // a clock that jumped over the end of a month decides for either
+	}
+	if want := o.refusal(r, t, period); want != code {
+		o.fail(Explained, "a Continue of run %s was refused with %s, by the model it is %q", q.Run, code, want)
+	}
+}
+
+// refusal is what a Continue would be refused with now, by the rules of chapter 3
+// in their order; empty if it would not be.
+func (o *Oracle) refusal(r *run, t *tenant, p core.Period) core.Code {
+	failed, retriable, maxed := 0, 0, 0
+	for i := range r.model.files {
+		f := &r.model.files[i]
+		if f.status != core.FileFailed && f.status != core.FilePending {
+			continue
+		}
+		retriable++
+		if f.status == core.FileFailed {
+			failed++
+		}
+		if f.retries >= r.model.maxRetries {
+			maxed++
+		}
+	}
+	price := t.template(r.row.Template).price() * core.Credits(failed)
+	switch {
+	case r.model.status == core.RunRunning:
+		return core.CodeRunAlreadyRunning
+	case r.model.status == core.RunCompleted:
+		return core.CodeNoErrorsToRetry
+	case retriable == 0:
+		return core.CodeNothingToRetry
+	case maxed > 0:
+		return core.CodeMaxRetryCountExceeded
+	case price > t.month(p).left+t.purchased:
+		return core.CodeInsufficientCredits
+	}
+	return ""
+}

@@ -1,0 +1,81 @@
+package oracle
+
+import "github.com/redrive/redrive/core"
+
+// Enqueued is told that the queue confirmed jobs to an actor.
+func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
+	for i := range jobs {
+		r := o.runs[jobs[i].Run]
+		if r == nil {
+			continue
+		}
+		for n := range r.attempts {
+			a := &r.attempts[n]
+			if a.epoch == jobs[i].Epoch && (use == UseInitiate || use == UseContinue) {
+				a.enqueued = true
+			}
+			// What recovery sends may be under an epoch that came later.
+			if a.epoch <= jobs[i].Epoch && (n+1 == len(r.attempts) || r.attempts[n+1].epoch > jobs[i].Epoch) {
+				a.taken = true
+			}
+		}
+	}
+}
+
+// dispatched checks that an attempt is recorded as dispatched only when it is.
+func (o *Oracle) dispatched(r *run, next *core.Run) {
+	n := len(r.attempts) - 1
+	a := &r.attempts[n]
+	if r.row.Dispatch == core.DispatchUnconfirmed && next.Dispatch == core.DispatchConfirmed && !a.claimed && !a.taken {
+		o.fail(Dispatched, "attempt %d of run %s is recorded as dispatched, but no queue has confirmed its jobs and none was claimed", n, r.row.ID)
+	}
+}
+
+// Executed is told what an executor answered for a file of a job: whoever executes
+// has claimed the file under the job's epoch, does it once a try, and not again
+// once the file has ended.
+func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome core.Outcome) {
+	r := o.runs[job.Run]
+	if r == nil || index >= len(r.execs) {
+		o.fail(ExecuteOnce, "job %s was executed for file %d, which there is not", job.ID, index)
+		return
+	}
+	claimed := false
+	for _, c := range r.claims[index] {
+		claimed = claimed || c == claim{job.Epoch, actor}
+	}
+	if !claimed {
+		o.fail(ExecuteOnce, "file %d of run %s was executed under epoch %d by a worker that did not claim it so", index, job.Run, job.Epoch)
+	}
+	for _, e := range r.execs[index] {
+		switch {
+		case e.epoch != job.Epoch:
+		case e.try >= try:
+			o.fail(ExecuteOnce, "file %d of run %s was executed twice in epoch %d, try %d", index, job.Run, job.Epoch, try)
+		case e.outcome != core.OutcomeTransient:
+			o.fail(ExecuteOnce, "file %d of run %s was executed again in epoch %d, although it had ended %s", index, job.Run, job.Epoch, e.outcome)
+		}
+	}
+	r.execs[index] = append(r.execs[index], execution{job.Epoch, outcome, try})
+	if r.files[index].Epoch != job.Epoch {
+		o.met(LateResultDropped)
+	}
+}
+
+// held checks that who touches a file that is being processed is the process that
+// claimed it.
+func (o *Oracle) held(c *Commit, r *run, f *file, now *core.File, what string) {
+	if f.holder != c.Actor && (o.SameProcess == nil || !o.SameProcess(f.holder, c.Actor)) {
+		o.fail(Fenced, "%s file %d of run %s by another process than the one that holds it", what, now.Index, r.row.ID)
+	}
+}
+
+// processing reports whether a file of the run is.
+func (o *Oracle) processing(r *run) bool {
+	for i := range r.files {
+		if r.files[i].Status == core.FileProcessing {
+			return true
+		}
+	}
+	return false
+}

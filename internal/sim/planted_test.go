@@ -1,0 +1,245 @@
+package sim_test
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/world"
+	"github.com/redrive/redrive/ports"
+)
+
+// planted are mistakes that a wrapper between the use cases and their ports can
+// make. Each must be found and its token be shrunk.
+var planted = []struct {
+	name string
+	wrap func() world.Wrap
+}{
+	{"run not locked", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) { tx.runs = func(r ports.Runs) ports.Runs { return unlockedRuns{r} } })
+	}},
+	{"run read before it is locked", racing},
+	{"credits not locked", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) { tx.ledger = func(l ports.Ledger) ports.Ledger { return unlockedLedger{l} } })
+	}},
+	{"refund forgotten", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) {
+			tx.ledger = func(l ports.Ledger) ports.Ledger {
+				return changedLedger{l, func(e *core.Entry) bool { return e.Kind != core.EntryRefund }}
+			}
+		})
+	}},
+	{"refund of the monthly part alone", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) {
+			tx.ledger = func(l ports.Ledger) ports.Ledger {
+				return changedLedger{l, func(e *core.Entry) bool {
+					if e.Kind == core.EntryRefund {
+						e.Amount.Purchased = 0
+					}
+					return true
+				}}
+			}
+		})
+	}},
+	{"refund to the new month", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) {
+			tx.ledger = func(l ports.Ledger) ports.Ledger {
+				return changedLedger{l, func(e *core.Entry) bool {
+					if e.Kind == core.EntryRefund {
+						e.Period = core.PeriodOf(e.At)
+					}
+					return true
+				}}
+			}
+		})
+	}},
+	{"compensation under the old epoch", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) {
+			tx.runs = func(r ports.Runs) ports.Runs {
+				return changedRuns{r, func(run *core.Run) {
+					if run.Status.Closed() && run.Dispatch != core.DispatchConfirmed && run.CompletedJobs == 0 {
+						run.Epoch--
+					}
+				}}
+			}
+		})
+	}},
+	{"retryAttempt counted twice", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) {
+			tx.files = func(f ports.RunFiles) ports.RunFiles {
+				return changedFiles{f, func(file *core.File) {
+					if file.Status == core.FilePending && file.RetryAttempt == 1 {
+						file.RetryAttempt++
+					}
+				}}
+			}
+		})
+	}},
+	{"attempt not marked compensated", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) { tx.attempts = func(a ports.Attempts) ports.Attempts { return unmarked{a} } })
+	}},
+	{"ambiguous commit run again", func() world.Wrap {
+		return world.Wrap{Store: func(s ports.Store) ports.Store { return again{s} }}
+	}},
+	{"commit error swallowed", func() world.Wrap {
+		return world.Wrap{Store: func(s ports.Store) ports.Store { return swallowing{s} }}
+	}},
+	{"jobs of the first epoch for ever", func() world.Wrap {
+		return world.Wrap{Queue: func(q ports.Queue) ports.Queue { return firstEpoch{q} }}
+	}},
+	{"answers not remembered", func() world.Wrap {
+		return wrapTx(func(tx *wrongTx) { tx.answers = func(a ports.Answers) ports.Answers { return forgetful{a} } })
+	}},
+}
+
+// wrongTx is a transaction of which some accessors are wrong.
+type wrongTx struct {
+	ports.Tx
+	runs     func(ports.Runs) ports.Runs
+	files    func(ports.RunFiles) ports.RunFiles
+	attempts func(ports.Attempts) ports.Attempts
+	ledger   func(ports.Ledger) ports.Ledger
+	answers  func(ports.Answers) ports.Answers
+}
+
+func changed[P any](wrap func(P) P, p P) P {
+	if wrap == nil {
+		return p
+	}
+	return wrap(p)
+}
+
+func (t *wrongTx) Runs() ports.Runs         { return changed(t.runs, t.Tx.Runs()) }
+func (t *wrongTx) Files() ports.RunFiles    { return changed(t.files, t.Tx.Files()) }
+func (t *wrongTx) Attempts() ports.Attempts { return changed(t.attempts, t.Tx.Attempts()) }
+func (t *wrongTx) Ledger() ports.Ledger     { return changed(t.ledger, t.Tx.Ledger()) }
+func (t *wrongTx) Answers() ports.Answers   { return changed(t.answers, t.Tx.Answers()) }
+
+func wrapTx(spoil func(*wrongTx)) world.Wrap {
+	return world.Wrap{Store: func(s ports.Store) ports.Store { return wrongStore{s, spoil} }}
+}
+
+type wrongStore struct {
+	ports.Store
+	spoil func(*wrongTx)
+}
+
+func (s wrongStore) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	return s.Store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		wrong := &wrongTx{Tx: tx}
+		s.spoil(wrong)
+		return fn(wrong)
+	})
+}
+
+type unlockedRuns struct{ ports.Runs }
+
+func (r unlockedRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
+	return r.Get(ctx, id)
+}
+
+type changedRuns struct {
+	ports.Runs
+	change func(*core.Run)
+}
+
+func (r changedRuns) Save(ctx context.Context, run core.Run) error {
+	r.change(&run)
+	return r.Runs.Save(ctx, run)
+}
+
+type changedFiles struct {
+	ports.RunFiles
+	change func(*core.File)
+}
+
+func (f changedFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
+	files = append([]core.File(nil), files...)
+	for i := range files {
+		f.change(&files[i])
+	}
+	return f.RunFiles.Save(ctx, run, files)
+}
+
+type unmarked struct{ ports.Attempts }
+
+func (unmarked) MarkCompensated(context.Context, core.RunID, core.AttemptNumber, time.Time) error {
+	return nil
+}
+
+type unlockedLedger struct{ ports.Ledger }
+
+func (l unlockedLedger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
+	return l.Balance(ctx, p)
+}
+
+type changedLedger struct {
+	ports.Ledger
+	change func(*core.Entry) (post bool)
+}
+
+func (l changedLedger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
+	if !l.change(&e) {
+		return e, nil
+	}
+	return l.Ledger.Post(ctx, e)
+}
+
+type forgetful struct{ ports.Answers }
+
+func (forgetful) Get(context.Context, core.Key) (core.Answer, error) {
+	return core.Answer{}, ports.ErrNotFound
+}
+
+func (forgetful) Insert(context.Context, core.Answer) error { return nil }
+func (forgetful) Save(context.Context, core.Answer) error   { return nil }
+
+type again struct{ ports.Store }
+
+func (s again) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	err := s.Store.InTx(ctx, tenant, fn)
+	if errors.Is(err, ports.ErrCommitUnknown) {
+		return s.Store.InTx(ctx, tenant, fn)
+	}
+	return err
+}
+
+type swallowing struct{ ports.Store }
+
+func (s swallowing) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	err := s.Store.InTx(ctx, tenant, fn)
+	if errors.Is(err, ports.ErrSerialization) {
+		return nil
+	}
+	return err
+}
+
+type firstEpoch struct{ ports.Queue }
+
+func (q firstEpoch) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
+	jobs = append([]core.Job(nil), jobs...)
+	for i := range jobs {
+		jobs[i].Epoch = 1
+	}
+	return q.Queue.Enqueue(ctx, jobs)
+}
+
+// racing reads the run before it locks it, as who looks first and locks then: the
+// lock's order is right, and the decision is old.
+func racing() world.Wrap {
+	return wrapTx(func(tx *wrongTx) { tx.runs = func(r ports.Runs) ports.Runs { return staleRuns{r} } })
+}
+
+type staleRuns struct{ ports.Runs }
+
+func (r staleRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
+	before, err := r.Get(ctx, id)
+	if err != nil {
+		return before, err
+	}
+	if _, err := r.Runs.GetForUpdate(ctx, id); err != nil {
+		return core.Run{}, err
+	}
+	return before, nil
+}

@@ -1,0 +1,56 @@
+// Package browser gives tests a real browser.
+package browser
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// patience is how long a test may take with its browser.
+const patience = 2 * time.Minute
+
+// Find looks for Chromium, where install.sh looks too.
+func Find() (string, error) {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no Chromium was found; `make test` installs it, or run internal/testkit/browser/install.sh")
+}
+
+// Open starts a headless browser with an empty profile and no network of its own
+// making. The test fails if a script of a page throws.
+func Open(t testing.TB, width, height int) context.Context {
+	t.Helper()
+	path, err := Find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(width, height),
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
+	)
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(stop)
+	ctx, stop = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(stop)
+	ctx, stop = chromedp.NewContext(ctx)
+	t.Cleanup(stop)
+	err = chromedp.Listen(ctx, func(event any) {
+		if thrown, ok := event.(*runtime.EventExceptionThrown); ok {
+			t.Errorf("a script threw: %s: %s", thrown.ExceptionDetails.Text, thrown.ExceptionDetails.Exception.Description)
+		}
+	})
+	if err != nil {
+		t.Fatalf("start the browser: %v", err)
+	}
+	return ctx
+}
