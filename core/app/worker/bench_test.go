@@ -163,7 +163,19 @@ func (b *bench) launch(o worker.Options) (w *worker.Worker, cancel func(), wait 
 	wait = sync.OnceValue(func() error { return <-ended })
 	b.t.Cleanup(func() {
 		cancel()
-		_ = wait() // the tests that care have looked
+		gone := make(chan struct{})
+		go func() {
+			_ = wait() // the tests that care have looked
+			close(gone)
+		}()
+		for { // a drain must not keep a test that failed from saying so
+			b.clock.Advance(time.Second)
+			select {
+			case <-gone:
+				return
+			case <-time.After(time.Millisecond):
+			}
+		}
 	})
 	return w, cancel, wait
 }

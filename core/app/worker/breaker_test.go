@@ -30,8 +30,11 @@ type provider struct {
 func (p *provider) Execute(_ context.Context, task ports.Task) ([]core.FileResult, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.only != "" && p.only != task.Template.ID {
+		return completed(task), nil
+	}
 	p.asked = append(p.asked, time.Now())
-	if p.code == "" || p.only != "" && p.only != task.Template.ID {
+	if p.code == "" {
 		return completed(task), nil
 	}
 	return failed(task, p.code, p.retryAfter), nil
@@ -181,12 +184,15 @@ func TestBreaker(t *testing.T) {
 	// What the provider asked for is waited for, if that is longer.
 	t.Run("RetryAfterCounts", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
-			p := &provider{}
+			p := &provider{only: template}
 			p.set(core.FailureRateLimited, 4*time.Minute)
 			b := newBench(t, p, withSystemClock)
 			b.initiate(10)
 			b.launch(worker.Options{Concurrency: 1, Breaker: policy})
-			time.Sleep(9 * time.Minute)
+			for range 9 * 6 { // others go on, so that the pool looks again and again
+				time.Sleep(10 * time.Second)
+				b.initiateFor(globex, other, 1)
+			}
 			calls := p.calls()
 			require.Len(t, calls, 3+2)
 			for _, i := range []int{3, 4} {

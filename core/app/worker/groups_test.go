@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -68,6 +69,8 @@ func TestTransactionsAreBounded(t *testing.T) {
 	for range 20 {
 		ids = append(ids, b.initiate(3), b.initiateFor(globex, template, 3))
 	}
+	_, err := b.svc.Recover(context.Background(), 100) // which looks at every new run once, in transactions of its own
+	require.NoError(t, err)
 	b.store.ending.Store(&ending)
 	b.store.wrap.Store(&wrap)
 	b.start(worker.Options{Concurrency: 6, Transactions: 2, Linger: -1, RecoverEvery: 24 * time.Hour, RefillEvery: 24 * time.Hour})
@@ -159,10 +162,11 @@ func TestALockedRunDoesNotFillThePool(t *testing.T) {
 		others = append(others, b.initiate(5))
 	}
 	free := b.lockRun(locked)
-	b.start(worker.Options{Concurrency: 8, Parked: 4, RecoverEvery: 24 * time.Hour})
+	w, _, _ := b.launch(worker.Options{Concurrency: 8, Parked: 4, RecoverEvery: 24 * time.Hour})
 	for _, id := range others {
 		b.eventually("the others are worked on", func() bool {
 			b.clock.Advance(time.Second)
+			require.Zero(t, w.Stats().Parked, "it would have the next places, before those whose turn it is")
 			return b.run(id).Status == core.RunCompleted
 		})
 	}
@@ -186,7 +190,7 @@ func TestManyLockedRunsDoNotHoldUpOthers(t *testing.T) {
 		locked = append(locked, b.initiate(1))
 	}
 	other := b.initiate(6)
-	b.start(worker.Options{Concurrency: 12, Transactions: 2, RecoverEvery: 24 * time.Hour})
+	w, _, _ := b.launch(worker.Options{Concurrency: 12, Transactions: 2, RecoverEvery: 24 * time.Hour})
 	b.eventually("all are executing", func() bool { return g.running("") == 12 })
 	for _, id := range append(locked, other) {
 		frees = append(frees, b.lockRun(id))
@@ -196,6 +200,7 @@ func TestManyLockedRunsDoNotHoldUpOthers(t *testing.T) {
 	b.eventually("they are tried", func() bool { return b.store.begun.Load() > before+3 })
 	frees[6]()
 	b.eventuallyClosed(other, core.RunCompleted)
+	b.eventually("the worker knows", func() bool { return w.Stats().Settled == 6 })
 	for i, id := range locked {
 		require.Equal(t, core.RunRunning, b.run(id).Status)
 		frees[i]()
@@ -248,4 +253,50 @@ func TestReceivingDoesNotWaitForClaims(t *testing.T) {
 	}
 	free()
 	b.eventually("it starts too", func() bool { return g.running("") == 4 })
+}
+
+// saveGate stops transactions that record results until it is opened.
+type saveGate struct {
+	ports.Tx
+	open <-chan struct{}
+}
+
+func (g saveGate) Groups() ports.Groups { return saveGateGroups{g.Tx.Groups(), g.open} }
+
+type saveGateGroups struct {
+	ports.Groups
+	open <-chan struct{}
+}
+
+func (g saveGateGroups) Save(ctx context.Context, rows []ports.RunRows) error {
+	for _, r := range rows {
+		if slices.ContainsFunc(r.Files, func(f core.File) bool { return f.Status == core.FileCompleted }) {
+			<-g.open
+		}
+	}
+	return g.Groups.Save(ctx, rows)
+}
+
+// A store that does not keep up with the results slows everything down: only so many
+// wait for it without a place.
+func TestResultsThatAreNotRecordedFillThePool(t *testing.T) {
+	t.Parallel()
+	const places, mostUnsaved = 50, 2000
+	b := newBench(t, completes)
+	var ids []core.RunID
+	for range 120 {
+		ids = append(ids, b.initiate(30))
+	}
+	open := make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(open) })
+	wrap := func(tx ports.Tx) ports.Tx { return saveGate{tx, open} }
+	b.store.wrap.Store(&wrap)
+	w, _, _ := b.launch(worker.Options{Concurrency: places})
+	t.Cleanup(letGo) // before the worker is waited for
+	b.eventually("results and places are full", func() bool { return w.Stats().Unsaved+w.Stats().Waiting == mostUnsaved+places })
+	require.Never(t, func() bool { return w.Stats().Received > mostUnsaved+places }, 50*time.Millisecond, time.Millisecond)
+	letGo()
+	for _, id := range ids {
+		b.eventuallyClosed(id, core.RunCompleted)
+	}
 }

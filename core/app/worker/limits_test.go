@@ -19,6 +19,7 @@ import (
 type countingFeed struct {
 	ports.Feed
 	blind bool
+	slow  time.Duration // an ack takes as long
 
 	mu       sync.Mutex
 	out      map[*countedDelivery]bool
@@ -63,6 +64,7 @@ func (f *countingFeed) told(d *countedDelivery, nacked bool) {
 }
 
 func (d *countedDelivery) Ack(ctx context.Context) error {
+	time.Sleep(d.feed.slow)
 	d.feed.told(d, false)
 	return d.Delivery.Ack(ctx)
 }
@@ -117,10 +119,14 @@ func TestLimits(t *testing.T) {
 			large := b.initiate(20)
 			small := b.initiateFor(globex, template, 2)
 			c.options.Concurrency = 8
+			limit := c.options.TenantConcurrency + c.options.TemplateConcurrency
+			if limit > 0 {
+				c.options.Parked = 4 // less than would come if it were asked for
+			}
 			w, _, _ := b.launch(c.options)
 			t.Cleanup(g.letAll) // before the worker is waited for
 			b.eventually("both are worked on", func() bool { return g.running(c.first) == 2 && g.running("globex") == 2 })
-			if limit := c.options.TenantConcurrency + c.options.TemplateConcurrency; limit == 0 {
+			if limit == 0 {
 				b.eventually("the other is not limited, and what is is left in the queue", func() bool {
 					skip := feed.lastSkip()
 					return len(skip.Tenants) == len(c.skip.Tenants) && len(skip.Templates) == len(c.skip.Templates)
@@ -215,6 +221,7 @@ func TestPoolHoldsNoMoreThanItsPlaces(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, completes)
 	feed := count(b)
+	feed.slow = 100 * time.Microsecond // jobs end before their deliveries are acked
 	ids := []core.RunID{b.initiate(500), b.initiateFor(globex, template, 500)}
 	b.start(worker.Options{Concurrency: 9})
 	for _, id := range ids {

@@ -50,24 +50,48 @@ func TestWorkerStop(t *testing.T) {
 
 	t.Run("HandsBackWhatTakesTooLong", func(t *testing.T) {
 		t.Parallel()
-		started := make(chan struct{}, 10)
+		const jobs = 200 // so that some give up before, and some after it is seen who is left
+		started := make(chan struct{}, jobs)
 		b := newBench(t, ports.ExecutorFunc(func(ctx context.Context, _ ports.Task) ([]core.FileResult, error) {
 			started <- struct{}{}
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}))
-		id := b.initiate(2)
-		stop := b.start(worker.Options{Concurrency: 2, DrainTimeout: -1})
-		<-started
-		<-started
+		id := b.initiate(jobs)
+		stop := b.start(worker.Options{Concurrency: jobs, DrainTimeout: -1})
+		for range jobs {
+			<-started
+		}
 		require.NoError(t, stop())
-		require.Equal(t, 2, b.queue.Len(), "another worker can claim them at once")
-		files, err := b.svc.RunFiles(context.Background(), platform, id, 0, 10)
+		require.Equal(t, jobs, b.queue.Len(), "another worker can claim them at once")
+		files, err := b.svc.RunFiles(context.Background(), platform, id, 0, jobs)
 		require.NoError(t, err)
 		for _, f := range files {
 			require.Equal(t, core.FilePending, f.Status)
 			require.Zero(t, f.Redeliveries)
 		}
+	})
+
+	// A job that gave up when it was told to is handed back, though it is gone by then;
+	// here the claim of another is waited for first.
+	t.Run("HandsBackWhatGaveUpBefore", func(t *testing.T) {
+		t.Parallel()
+		started := make(chan struct{}, 2)
+		b := newBench(t, ports.ExecutorFunc(func(ctx context.Context, _ ports.Task) ([]core.FileResult, error) {
+			started <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}))
+		b.initiate(1)
+		free := b.lockRun(b.initiate(1))
+		w, cancel, wait := b.launch(worker.Options{Concurrency: 2, DrainTimeout: -1, RecoverEvery: 24 * time.Hour})
+		<-started
+		b.eventually("the other's claim waits", func() bool { return w.Stats().ClaimGroups >= 2 })
+		cancel()
+		b.eventually("the first gives up", func() bool { return w.Stats().Running == 0 })
+		free()
+		require.NoError(t, wait())
+		require.Equal(t, 2, b.queue.Len())
 	})
 
 	t.Run("DrainTimeoutEnds", func(t *testing.T) {
@@ -157,4 +181,42 @@ func TestStopSendsBackWhatIsNotClaimed(t *testing.T) {
 		})
 		require.NoError(t, <-ended)
 	})
+	// It waits because this process itself has the run in hand: a result of it waits
+	// for the lock.
+	t.Run("WaitingForItsOwnRun", func(t *testing.T) {
+		t.Parallel()
+		g := newGate()
+		b := newBench(t, g)
+		feed := oneByOne{b.queue, make(chan struct{}, 2)}
+		b.feed = feed
+		run := b.initiate(2)
+		w, cancel, wait := b.launch(worker.Options{Concurrency: 2, DrainTimeout: time.Hour, RecoverEvery: 24 * time.Hour})
+		feed.let <- struct{}{}
+		b.eventually("one executes", func() bool { return g.running("") == 1 })
+		free := b.lockRun(run)
+		require.True(t, g.letOne(run))
+		b.eventually("it waits to be recorded", func() bool { s := w.Stats(); return s.Unsaved == 1 && s.SettleGroups > 0 })
+		feed.let <- struct{}{}
+		b.eventually("the other waits to be claimed", func() bool { return w.Stats().Waiting == 1 })
+		cancel()
+		b.eventually("it is back while the run is locked", func() bool { return b.queue.Len() == 1 })
+		free()
+		require.NoError(t, wait())
+		require.Equal(t, 1, b.run(run).CompletedJobs)
+	})
+}
+
+// oneByOne gives one delivery each time that it is let.
+type oneByOne struct {
+	ports.Feed
+	let chan struct{}
+}
+
+func (f oneByOne) Receive(ctx context.Context, _ int, skip ports.Skip) ([]ports.Delivery, error) {
+	select {
+	case <-f.let:
+		return f.Feed.Receive(ctx, 1, skip)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
