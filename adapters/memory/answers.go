@@ -16,14 +16,14 @@ func (r answers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
 		return core.Answer{}, err
 	}
 	defer r.t.done()
-	for i := range r.t.answers {
-		if r.t.answers[i].Key == key {
-			return cloneAnswer(r.t.answers[i]), nil
+	for i := range r.t.wrote.answers {
+		if row := &r.t.wrote.answers[i]; row.Key == key {
+			return cloneAnswer(*row), nil
 		}
 	}
 	if st != nil {
-		if row, ok := st.answers[key]; ok {
-			return cloneAnswer(row), nil
+		if row := st.answers.get(key); row != nil {
+			return cloneAnswer(*row), nil
 		}
 	}
 	return core.Answer{}, ports.ErrNotFound
@@ -61,13 +61,14 @@ func (r answers) Save(ctx context.Context, row core.Answer) error {
 func (r answers) put(row core.Answer) {
 	row.Tenant = r.t.tenant
 	row = cloneAnswer(row)
-	for i := range r.t.answers {
-		if r.t.answers[i].Key == row.Key {
-			r.t.answers[i] = row
+	w := r.t.writes()
+	for i := range w.answers {
+		if w.answers[i].Key == row.Key {
+			w.answers[i] = row
 			return
 		}
 	}
-	r.t.answers = append(r.t.answers, row)
+	w.answers = append(w.answers, row)
 }
 
 // cloneAnswer: what the caller does with its own copy is its own affair.

@@ -16,7 +16,7 @@ func (g groups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.Run
 	if g.t.readOnly {
 		return nil, ports.ErrReadOnly
 	}
-	var got []ports.RunRows
+	got := make([]ports.RunRows, 0, len(want))
 	for _, w := range want {
 		if !g.t.store.locks.tryAcquire(g.t, lockKey{g.t.tenant, lockRun, string(w.Run)}) {
 			continue

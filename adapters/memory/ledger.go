@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/redrive/redrive/core"
@@ -18,21 +17,28 @@ func (l ledger) Balance(ctx context.Context, p core.Period) (core.Balance, error
 		return balance, err
 	}
 	defer l.t.done()
-	if st == nil && l.t.newTenant == nil {
+	if st == nil && !l.t.wrote.newTenant {
 		return balance, ports.ErrNotFound
 	}
 	if st != nil {
-		balance.Purchased, balance.Monthly = st.purchased, st.monthly[p]
+		balance.Purchased = st.purchased
+		balance.Monthly = monthly(st.monthly, p, 0)
 	}
-	if w := l.t.posted; w != nil {
+	if w := &l.t.wrote.posted; len(w.entries) > 0 {
 		balance.Purchased = w.purchased
-		for _, after := range w.monthly {
-			if after.Period == p {
-				balance.Monthly = after.Monthly
-			}
-		}
+		balance.Monthly = monthly(w.monthly, p, balance.Monthly)
 	}
 	return balance, nil
+}
+
+// monthly gives what is left of a period, or what to say if nothing was posted to it.
+func monthly(list []core.Balance, p core.Period, otherwise core.Credits) core.Credits {
+	for i := range list {
+		if list[i].Period == p {
+			return list[i].Monthly
+		}
+	}
+	return otherwise
 }
 
 func (l ledger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
@@ -54,11 +60,8 @@ func (l ledger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
 	if err != nil {
 		return core.Entry{}, err
 	}
-	if l.t.posted == nil {
-		l.t.posted = newLedgerWrites()
-	}
 	e.Tenant = l.t.tenant
-	l.t.posted.add(e, after)
+	l.t.writes().posted.add(&e, after)
 	return e, nil
 }
 
@@ -78,27 +81,18 @@ func (l ledger) next(ctx context.Context, e *core.Entry) (seq int64, err error) 
 		}
 		seq += int64(len(st.entries))
 	}
-	if w := l.t.posted; w != nil {
-		seq += int64(len(w.entries))
-		for i := range w.entries {
-			own := &w.entries[i]
-			if own.Key == e.Key || e.Kind == core.EntryRefund && own.Kind == core.EntryRefund && own.Charge == e.Charge {
-				return 0, ports.ErrExists
-			}
+	own := l.t.wrote.posted.entries
+	for i := range own {
+		if own[i].Key == e.Key || e.Kind == core.EntryRefund && own[i].Kind == core.EntryRefund && own[i].Charge == e.Charge {
+			return 0, ports.ErrExists
 		}
 	}
-	return seq, nil
+	return seq + int64(len(own)), nil
 }
 
-func newLedgerWrites() *ledgerWrites {
-	w := &ledgerWrites{}
-	w.monthly, w.entries = w.monthlyRoom[:0], w.entriesRoom[:0]
-	return w
-}
-
-func (w *ledgerWrites) add(e core.Entry, after core.Balance) {
+func (w *ledgerWrites) add(e *core.Entry, after core.Balance) {
 	w.purchased = after.Purchased
-	w.entries = append(w.entries, e)
+	w.entries = append(w.entries, *e)
 	for i := range w.monthly {
 		if w.monthly[i].Period == e.Period {
 			w.monthly[i] = after
@@ -116,11 +110,9 @@ func (b books) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 		return core.Entry{}, err
 	}
 	defer b.t.done()
-	if b.t.posted != nil {
-		for _, e := range b.t.posted.entries {
-			if e.Key == key {
-				return e, nil
-			}
+	for _, e := range b.t.wrote.posted.entries {
+		if e.Key == key {
+			return e, nil
 		}
 	}
 	if st == nil {
@@ -139,13 +131,11 @@ func (b books) Entries(ctx context.Context, after int64, limit int) ([]core.Entr
 		return nil, err
 	}
 	defer b.t.done()
-	var committed, own, list []core.Entry
+	var committed, list []core.Entry
 	if st != nil {
 		committed = st.entries
 	}
-	if b.t.posted != nil {
-		own = b.t.posted.entries
-	}
+	own := b.t.wrote.posted.entries
 	for i := max(after, 0); i < int64(len(committed)+len(own)) && len(list) < limit; i++ {
 		if i < int64(len(committed)) {
 			list = append(list, committed[i])
@@ -162,20 +152,23 @@ func (b books) Balances(ctx context.Context) ([]core.Balance, error) {
 		return nil, err
 	}
 	defer b.t.done()
-	monthly, purchased := map[core.Period]core.Credits{}, core.Credits(0)
-	if st != nil {
-		maps.Copy(monthly, st.monthly)
-		purchased = st.purchased
-	}
-	if w := b.t.posted; w != nil {
-		for _, after := range w.monthly {
-			monthly[after.Period] = after.Monthly
-		}
-		purchased = w.purchased
-	}
 	var list []core.Balance
-	for p, left := range monthly {
-		list = append(list, core.Balance{Period: p, Split: core.Split{Monthly: left, Purchased: purchased}})
+	purchased := core.Credits(0)
+	if st != nil {
+		list, purchased = slices.Clone(st.monthly), st.purchased
+	}
+	if w := &b.t.wrote.posted; len(w.entries) > 0 {
+		purchased = w.purchased
+		for _, after := range w.monthly {
+			if at := slices.IndexFunc(list, func(m core.Balance) bool { return m.Period == after.Period }); at >= 0 {
+				list[at] = after
+			} else {
+				list = append(list, after)
+			}
+		}
+	}
+	for i := range list {
+		list[i].Purchased = purchased
 	}
 	slices.SortFunc(list, func(a, b core.Balance) int {
 		if a.Period.Before(b.Period) {

@@ -53,48 +53,29 @@ type locks struct {
 	newWait NewWait
 
 	mu    sync.Mutex
-	rows  map[lockKey]*rowLock
-	spare []*rowLock
-	// writes are what ended transactions wrote to, to be used again.
-	writes []*runWrites
+	few   []*rowLock           // up to fewLocks, which are faster looked through than looked up
+	many  map[lockKey]*rowLock // those that came when few was full
+	spare []*rowLock           // held by nobody, to be used again
 }
 
-// maxSpareWrites bounds how many are kept, and maxSpareFiles how large.
 const (
-	maxSpareWrites = 32
-	maxSpareFiles  = 64
+	fewLocks = 16
+	// maxSpareLocks bounds how many are kept to be used again.
+	maxSpareLocks = 64
 )
 
-// newWrites gives an empty place for what a transaction writes of a run.
-func (l *locks) newWrites(id core.RunID) *runWrites {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := len(l.writes)
-	if n == 0 {
-		return &runWrites{id: id}
+// find gives the lock that somebody holds, or nil. The caller holds mu.
+func (l *locks) find(key lockKey) *rowLock {
+	for _, row := range l.few {
+		if k := &row.key; k.kind == key.kind && k.id == key.id && k.tenant == key.tenant {
+			return row
+		}
 	}
-	w := l.writes[n-1]
-	l.writes = l.writes[:n-1]
-	w.id = id
-	return w
+	if len(l.many) == 0 {
+		return nil
+	}
+	return l.many[key]
 }
-
-// reuse keeps what an ended transaction wrote to. The caller holds mu.
-func (l *locks) reuse(w *runWrites) {
-	if len(l.writes) == maxSpareWrites {
-		return
-	}
-	files := w.files
-	if cap(files) > maxSpareFiles {
-		files = nil
-	}
-	clear(files)
-	*w = runWrites{files: files[:0]}
-	l.writes = append(l.writes, w)
-}
-
-// maxSpareLocks bounds how many are kept to be used again.
-const maxSpareLocks = 64
 
 // take gives a lock that nobody holds to a transaction. The caller holds mu.
 func (l *locks) take(t *tx, key lockKey) {
@@ -104,15 +85,26 @@ func (l *locks) take(t *tx, key lockKey) {
 	} else {
 		row = &rowLock{}
 	}
-	row.holder = t
-	l.rows[key] = row
-	t.held = append(t.held, key)
+	row.key, row.holder = key, t
+	if len(l.few) < fewLocks {
+		l.few = append(l.few, row)
+	} else {
+		l.many[key] = row
+	}
+	t.held = append(t.held, row)
 }
 
 // free forgets a lock for which nobody waits. The caller holds mu.
-func (l *locks) free(row *rowLock, key lockKey) {
-	delete(l.rows, key)
-	if row.holder = nil; len(l.spare) < maxSpareLocks {
+func (l *locks) free(row *rowLock) {
+	if at := slices.Index(l.few, row); at >= 0 {
+		last := len(l.few) - 1
+		l.few[at], l.few[last] = l.few[last], nil
+		l.few = l.few[:last]
+	} else {
+		delete(l.many, row.key)
+	}
+	row.key, row.holder = lockKey{}, nil
+	if len(l.spare) < maxSpareLocks {
 		l.spare = append(l.spare, row)
 	}
 }
@@ -120,10 +112,13 @@ func (l *locks) free(row *rowLock, key lockKey) {
 func (l *locks) reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	clear(l.rows)
+	clear(l.few)
+	l.few = l.few[:0]
+	clear(l.many)
 }
 
 type rowLock struct {
+	key    lockKey
 	holder *tx
 	queue  []waiter
 }
@@ -137,7 +132,7 @@ type waiter struct {
 func (l *locks) tryAcquire(t *tx, key lockKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	row := l.rows[key]
+	row := l.find(key)
 	if row == nil {
 		l.take(t, key)
 		return true
@@ -147,7 +142,7 @@ func (l *locks) tryAcquire(t *tx, key lockKey) bool {
 
 func (l *locks) acquire(ctx context.Context, t *tx, key lockKey) error {
 	l.mu.Lock()
-	row := l.rows[key]
+	row := l.find(key)
 	if row == nil {
 		l.take(t, key)
 		l.mu.Unlock()
@@ -198,21 +193,16 @@ func (l *locks) giveUp(t *tx, row *rowLock) {
 func (l *locks) release(t *tx) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, key := range t.held {
-		row := l.rows[key]
+	for _, row := range t.held {
 		if len(row.queue) == 0 {
-			l.free(row, key)
+			l.free(row)
 			continue
 		}
 		next := row.queue[0]
 		row.queue = row.queue[1:]
 		row.holder, next.tx.waitsFor = next.tx, nil
-		next.tx.held = append(next.tx.held, key)
+		next.tx.held = append(next.tx.held, row)
 		next.wake()
 	}
 	t.held = nil
-	for _, w := range t.runs {
-		l.reuse(w)
-	}
-	t.runs, t.runsByID = nil, nil
 }

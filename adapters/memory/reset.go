@@ -14,14 +14,13 @@ func (s *Store) Reset() {
 			*r = runState{files: r.files[:0], attempts: r.attempts[:0]}
 			s.spareRuns = append(s.spareRuns, r)
 		}
-		clear(st.templates)
+		st.templates.reset()
 		clear(st.runs)
-		clear(st.answers)
-		clear(st.monthly)
+		st.answers.reset()
 		clear(st.byKey)
 		clear(st.refunds)
 		clear(st.entries)
-		st.tenant, st.purchased, st.order, st.entries = core.Tenant{}, 0, st.order[:0], st.entries[:0]
+		st.tenant, st.purchased, st.order, st.monthly, st.entries = core.Tenant{}, 0, st.order[:0], st.monthly[:0], st.entries[:0]
 		s.spareTenants = append(s.spareTenants, st)
 	}
 	clear(s.tenants)
@@ -37,9 +36,7 @@ func (s *Store) newTenant() *tenantState {
 		return st
 	}
 	return &tenantState{
-		templates: map[core.TemplateID]core.Template{}, runs: map[core.RunID]*runState{},
-		answers: map[core.Key]core.Answer{}, monthly: map[core.Period]core.Credits{},
-		byKey: map[core.Key]int{}, refunds: map[core.Key]bool{},
+		runs: map[core.RunID]*runState{}, byKey: map[core.Key]int{}, refunds: map[core.Key]bool{},
 	}
 }
 

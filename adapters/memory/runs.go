@@ -19,7 +19,7 @@ func (r runs) Insert(ctx context.Context, run core.Run, files []core.File) error
 	}
 	w := r.t.writesOf(run.ID)
 	run.Tenant = r.t.tenant
-	w.run, w.saved, w.inserted, w.newFiles = run, true, true, slices.Clone(files)
+	w.run, w.saved, w.inserted, w.newFiles = run, true, true, append(w.newFiles[:0], files...)
 	slices.SortFunc(w.newFiles, func(a, b core.File) int { return a.Index - b.Index })
 	return nil
 }
@@ -100,7 +100,7 @@ func (r runs) order(st *tenantState) []ports.RunCursor {
 		order = st.order
 	}
 	var own []ports.RunCursor
-	for _, w := range r.t.runs {
+	for _, w := range r.t.wrote.runs {
 		if w.inserted {
 			own = append(own, ports.RunCursor{CreatedAt: w.run.CreatedAt, ID: w.id})
 		}

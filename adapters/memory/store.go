@@ -14,6 +14,7 @@ import (
 // Store is a ports.Store in memory.
 type Store struct {
 	locks locks
+	spare spareWrites
 
 	mu      sync.RWMutex // guards what is committed; never held while waiting for a lock
 	tenants map[core.TenantID]*tenantState
@@ -28,14 +29,14 @@ type Store struct {
 // tenantState is everything of one tenant that is committed.
 type tenantState struct {
 	tenant    core.Tenant
-	templates map[core.TemplateID]core.Template
+	templates rows[core.TemplateID, core.Template]
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
-	answers   map[core.Key]core.Answer
+	answers   rows[core.Key, core.Answer]
 
 	purchased core.Credits
-	monthly   map[core.Period]core.Credits
-	entries   []core.Entry // Seq is the place, from 1
+	monthly   []core.Balance // of each period; Purchased is not kept up
+	entries   []core.Entry   // Seq is the place, from 1
 	byKey     map[core.Key]int
 	refunds   map[core.Key]bool // charges that were refunded
 }
@@ -57,7 +58,7 @@ func WithWaits(n NewWait) Option { return func(s *Store) { s.locks.newWait = n }
 // NewStore makes an empty store.
 func NewStore(opts ...Option) *Store {
 	s := &Store{
-		locks:   locks{newWait: goroutineWaits, rows: map[lockKey]*rowLock{}},
+		locks:   locks{newWait: goroutineWaits, many: map[lockKey]*rowLock{}},
 		tenants: map[core.TenantID]*tenantState{},
 		owners:  map[core.RunID]core.TenantID{},
 		running: map[ports.RunKey]struct{}{},
@@ -75,7 +76,7 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := &tx{store: s, tenant: tenant}
+	t := &tx{store: s, tenant: tenant, wrote: &nothing}
 	t.held = t.heldRoom[:0]
 	defer s.end(t) // also after a panic: what was not committed is forgotten here
 	if err := fn(t); err != nil {
@@ -94,6 +95,10 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 func (s *Store) end(t *tx) {
 	t.over = true
 	s.locks.release(t)
+	if w := t.wrote; w != &nothing {
+		t.wrote = &nothing
+		s.spare.put(w)
+	}
 }
 
 // View implements ports.Store. Commits wait until fn has returned.
@@ -103,7 +108,7 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	t := &tx{store: s, tenant: tenant, readOnly: true}
+	t := &tx{store: s, tenant: tenant, readOnly: true, wrote: &nothing}
 	defer func() { t.over = true }()
 	return fn(t)
 }
@@ -147,7 +152,7 @@ func (s *Store) DueRuns(_ context.Context, now time.Time, limit int) ([]ports.Ru
 func (s *Store) AllTenants(_ context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var list []core.Tenant
+	list := make([]core.Tenant, 0, len(s.tenants))
 	for id, st := range s.tenants {
 		if id > after {
 			list = append(list, st.tenant)
@@ -159,39 +164,40 @@ func (s *Store) AllTenants(_ context.Context, after core.TenantID, limit int) ([
 
 // commit makes everything that the transaction wrote visible at once.
 func (s *Store) commit(t *tx) {
+	w := t.wrote
+	if w == &nothing {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.newTenant != nil {
+	if w.newTenant {
 		s.tenants[t.tenant] = s.newTenant()
 	}
 	st := s.tenants[t.tenant]
 	if st == nil {
 		return // nothing can be written for a tenant that is not there
 	}
-	if t.newTenant != nil {
-		st.tenant = *t.newTenant
+	if w.savedTenant {
+		st.tenant = w.tenant
 	}
-	if t.savedTenant != nil {
-		st.tenant = *t.savedTenant
+	for i := range w.templates {
+		st.templates.put(w.templates[i].ID, &w.templates[i])
 	}
-	for i := range t.templates {
-		st.templates[t.templates[i].ID] = t.templates[i]
+	for i := range w.answers {
+		st.answers.put(w.answers[i].Key, &w.answers[i])
 	}
-	for i := range t.answers {
-		st.answers[t.answers[i].Key] = t.answers[i]
+	if len(w.posted.entries) > 0 {
+		st.post(&w.posted)
 	}
-	if t.posted != nil {
-		st.post(t.posted)
-	}
-	for _, w := range t.runs {
-		s.commitRun(st, ports.RunKey{Tenant: t.tenant, Run: w.id}, w)
+	for _, r := range w.runs {
+		s.commitRun(st, ports.RunKey{Tenant: t.tenant, Run: r.id}, r)
 	}
 }
 
 func (st *tenantState) post(w *ledgerWrites) {
 	st.purchased = w.purchased
 	for i := range w.monthly {
-		st.monthly[w.monthly[i].Period] = w.monthly[i].Monthly
+		*st.month(w.monthly[i].Period) = w.monthly[i]
 	}
 	for i := range w.entries {
 		e := &w.entries[i]
@@ -203,12 +209,23 @@ func (st *tenantState) post(w *ledgerWrites) {
 	}
 }
 
+// month finds a period's bucket, which it makes if there is none.
+func (st *tenantState) month(p core.Period) *core.Balance {
+	for i := range st.monthly {
+		if st.monthly[i].Period == p {
+			return &st.monthly[i]
+		}
+	}
+	st.monthly = append(st.monthly, core.Balance{Period: p})
+	return &st.monthly[len(st.monthly)-1]
+}
+
 func (s *Store) commitRun(st *tenantState, key ports.RunKey, w *runWrites) {
 	r := st.runs[key.Run]
 	if r == nil {
 		r = s.newRun()
 		if len(w.newFiles) > cap(r.files) {
-			r.files = w.newFiles // nobody else has it
+			r.files, w.newFiles = w.newFiles, nil // nobody else has it
 		} else {
 			r.files = append(r.files, w.newFiles...)
 		}
@@ -218,6 +235,7 @@ func (s *Store) commitRun(st *tenantState, key ports.RunKey, w *runWrites) {
 		at, _ := slices.BinarySearchFunc(st.order, cursor, compareCursors)
 		st.order = slices.Insert(st.order, at, cursor)
 	}
+	was := r.run.Status
 	if w.saved {
 		r.run = w.run
 	}
@@ -233,9 +251,11 @@ func (s *Store) commitRun(st *tenantState, key ports.RunKey, w *runWrites) {
 		}
 	}
 	r.amendments = append(r.amendments, w.amendments...)
-	if r.run.Status == core.RunRunning {
+	switch {
+	case r.run.Status == was:
+	case r.run.Status == core.RunRunning:
 		s.running[key] = struct{}{}
-	} else {
+	case was == core.RunRunning:
 		delete(s.running, key)
 	}
 }

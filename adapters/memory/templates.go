@@ -33,14 +33,14 @@ func (r templates) Get(ctx context.Context, id core.TemplateID) (core.Template, 
 		return core.Template{}, err
 	}
 	defer r.t.done()
-	for i := range r.t.templates {
-		if r.t.templates[i].ID == id {
-			return r.t.templates[i], nil
+	for i := range r.t.wrote.templates {
+		if row := &r.t.wrote.templates[i]; row.ID == id {
+			return *row, nil
 		}
 	}
 	if st != nil {
-		if row, ok := st.templates[id]; ok {
-			return row, nil
+		if row := st.templates.get(id); row != nil {
+			return *row, nil
 		}
 	}
 	return core.Template{}, ports.ErrNotFound
@@ -63,13 +63,14 @@ func (r templates) Save(ctx context.Context, row core.Template) error {
 
 func (r templates) put(row core.Template) {
 	row.Tenant = r.t.tenant
-	for i := range r.t.templates {
-		if r.t.templates[i].ID == row.ID {
-			r.t.templates[i] = row
+	w := r.t.writes()
+	for i := range w.templates {
+		if w.templates[i].ID == row.ID {
+			w.templates[i] = row
 			return
 		}
 	}
-	r.t.templates = append(r.t.templates, row)
+	w.templates = append(w.templates, row)
 }
 
 func (r templates) List(ctx context.Context) ([]core.Template, error) {
@@ -80,9 +81,11 @@ func (r templates) List(ctx context.Context) ([]core.Template, error) {
 	defer r.t.done()
 	rows := map[core.TemplateID]core.Template{}
 	if st != nil {
-		maps.Copy(rows, st.templates)
+		for _, row := range st.templates.list {
+			rows[row.ID] = row
+		}
 	}
-	for _, row := range r.t.templates {
+	for _, row := range r.t.wrote.templates {
 		rows[row.ID] = row
 	}
 	return slices.SortedFunc(maps.Values(rows), func(a, b core.Template) int { return cmp.Compare(a.ID, b.ID) }), nil

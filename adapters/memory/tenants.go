@@ -23,7 +23,8 @@ func (r tenants) Insert(ctx context.Context, row core.Tenant) error {
 	case !errors.Is(err, ports.ErrNotFound):
 		return err
 	}
-	r.t.newTenant = &row
+	w := r.t.writes()
+	w.tenant, w.newTenant, w.savedTenant = row, true, true
 	return nil
 }
 
@@ -34,10 +35,8 @@ func (r tenants) Get(ctx context.Context) (core.Tenant, error) {
 	}
 	defer r.t.done()
 	switch {
-	case r.t.savedTenant != nil:
-		return *r.t.savedTenant, nil
-	case r.t.newTenant != nil:
-		return *r.t.newTenant, nil
+	case r.t.wrote.savedTenant:
+		return r.t.wrote.tenant, nil
 	case st != nil:
 		return st.tenant, nil
 	default:
@@ -55,6 +54,7 @@ func (r tenants) Save(ctx context.Context, row core.Tenant) error {
 	if _, err := r.Get(ctx); err != nil {
 		return err
 	}
-	r.t.savedTenant = &row
+	w := r.t.writes()
+	w.tenant, w.savedTenant = row, true
 	return nil
 }

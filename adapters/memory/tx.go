@@ -3,7 +3,6 @@ package memory
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -21,44 +20,11 @@ type tx struct {
 	over     bool  // it has ended
 	broken   error // a lock could not be had: it can only be rolled back, as in Postgres
 
-	held     []lockKey // guarded by locks.mu
-	waitsFor *rowLock  // guarded by locks.mu
+	held     []*rowLock // guarded by locks.mu
+	waitsFor *rowLock   // guarded by locks.mu
+	wrote    *writes    // to be read; whoever writes asks writes() first
 
-	newTenant   *core.Tenant
-	savedTenant *core.Tenant
-	templates   []core.Template // each ID once
-	answers     []core.Answer   // each key once
-	posted      *ledgerWrites
-	runs        []*runWrites
-	runsByID    map[core.RunID]*runWrites // nil while there are few
-
-	// Room for what a usual transaction needs.
-	heldRoom [4]lockKey
-	runsRoom [1]*runWrites
-}
-
-// runWrites is what a transaction wrote of one run.
-type runWrites struct {
-	id          core.RunID
-	run         core.Run
-	saved       bool // run is set
-	inserted    bool
-	newFiles    []core.File // of a run that this transaction inserted
-	files       []core.File // ascending by index, each once
-	attempts    []core.Attempt
-	compensated map[core.AttemptNumber]time.Time
-	amendments  []core.Amendment
-}
-
-// ledgerWrites is what a transaction posted, with the balances after it.
-type ledgerWrites struct {
-	purchased core.Credits
-	monthly   []core.Balance // one for each period that it posted to
-	entries   []core.Entry
-
-	// Room for what a usual transaction posts.
-	monthlyRoom [1]core.Balance
-	entriesRoom [1]core.Entry
+	heldRoom [4]*rowLock // for what a usual transaction locks
 }
 
 func (t *tx) Runs() ports.Runs             { return runs{t} }
@@ -124,7 +90,7 @@ func (t *tx) exists(ctx context.Context) error {
 		return err
 	}
 	defer t.done()
-	if st == nil && t.newTenant == nil {
+	if st == nil && !t.wrote.newTenant {
 		return ports.ErrNotFound
 	}
 	return nil
@@ -157,43 +123,11 @@ func (t *tx) runExists(ctx context.Context, id core.RunID) error {
 	return err
 }
 
-// fewRuns is up to how many runs are faster looked through than looked up.
-const fewRuns = 8
-
 // written gives what the transaction wrote of a run, or nil.
-func (t *tx) written(id core.RunID) *runWrites {
-	if t.runsByID != nil {
-		return t.runsByID[id]
-	}
-	for _, w := range t.runs {
-		if w.id == id {
-			return w
-		}
-	}
-	return nil
-}
+func (t *tx) written(id core.RunID) *runWrites { return t.wrote.find(id) }
 
 // writesOf gives the place for what the transaction writes of a run.
-func (t *tx) writesOf(id core.RunID) *runWrites {
-	if w := t.written(id); w != nil {
-		return w
-	}
-	w := t.store.locks.newWrites(id)
-	if t.runs == nil {
-		t.runs = t.runsRoom[:0]
-	}
-	t.runs = append(t.runs, w)
-	switch {
-	case t.runsByID != nil:
-		t.runsByID[id] = w
-	case len(t.runs) > fewRuns:
-		t.runsByID = make(map[core.RunID]*runWrites, 2*len(t.runs))
-		for _, w := range t.runs {
-			t.runsByID[w.id] = w
-		}
-	}
-	return w
-}
+func (t *tx) writesOf(id core.RunID) *runWrites { return t.writes().ofRun(id) }
 
 // ignoreNotFound: a list of what belongs to an unknown run is empty, as a
 // query's would be.

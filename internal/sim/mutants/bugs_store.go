@@ -69,14 +69,14 @@ var storeBugs = []Bug{
 		Name: "refund-ignores-period", What: "the store adds the monthly part of a refund to the newest month that it has",
 		Edits: []Edit{{
 			File: "adapters/memory/ledger.go",
-			Old:  "\tl.t.posted.add(e, after)\n",
+			Old:  "\tl.t.writes().posted.add(&e, after)\n",
 			As: `	if {on} && e.Kind == core.EntryRefund {
 		if next, err := l.Balance(ctx, e.Period.Next()); err == nil && next.Monthly > 0 {
 			next.Monthly += e.Amount.Monthly
 			next.Purchased += e.Amount.Purchased
 			entry := e
 			entry.Period = next.Period
-			l.t.posted.add(entry, next)
+			l.t.writes().posted.add(&entry, next)
 			return e, nil
 		}
 	}
