@@ -37,13 +37,17 @@ type ClaimPlan struct {
 //
 // files are the rows of these jobs' files as they are now.
 func Claim(run Run, files []File, jobs []Job, now time.Time, lease time.Duration) (ClaimPlan, error) {
-	_, rows := byIndex(files)
+	var rows fileRows
+	rows.fill(files)
 	p := ClaimPlan{Run: run}
 	for _, job := range jobs {
-		claimed, reason := match(run, job, rows, FilePending)
+		claimed, reason := match(run, job, &rows, FilePending)
 		if reason != "" {
 			p.Dropped = append(p.Dropped, Drop{job, reason})
 			continue
+		}
+		if p.Files == nil {
+			p.Files = make([]File, 0, len(files))
 		}
 		for _, f := range claimed {
 			if err := f.become(FileProcessing, &p.Run); err != nil {
@@ -84,14 +88,15 @@ func DispatchPartly(run Run, n AttemptNumber, now time.Time) (partly Run, change
 
 // match finds the files of a job if all of them are in the wanted status under
 // the job's epoch and the run is running; else it says why the job has no effect.
-func match(run Run, job Job, rows fileRows, want FileStatus) ([]*File, DropReason) {
+// They are good until the next job is asked for.
+func match(run Run, job Job, rows *fileRows, want FileStatus) ([]*File, DropReason) {
 	if job.Run != run.ID || job.Tenant != run.Tenant {
 		return nil, DropRunUnknown
 	}
 	if run.Status != RunRunning {
 		return nil, DropRunClosed
 	}
-	files, ok := filesOf(job, rows)
+	files, ok := rows.filesOf(job)
 	if !ok || !job.fits(run) {
 		return nil, DropRunUnknown
 	}

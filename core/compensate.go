@@ -37,9 +37,10 @@ func Compensate(run Run, a Attempt, files []File, by Actor, now time.Time) (Comp
 		return CompensatePlan{}, fmt.Errorf("attempt %d of run %s cannot be compensated: run is %s, attempt %d, dispatch %s",
 			a.Number, run.ID, run.Status, run.Attempt, run.Dispatch)
 	}
-	own, rows := byIndex(files)
-	if len(own) != len(a.Files) {
-		return CompensatePlan{}, fmt.Errorf("attempt %d of run %s has %d files, %d were given", a.Number, run.ID, len(a.Files), len(own))
+	var rows fileRows
+	rows.fill(files)
+	if len(files) != len(a.Files) {
+		return CompensatePlan{}, fmt.Errorf("attempt %d of run %s has %d files, %d were given", a.Number, run.ID, len(a.Files), len(files))
 	}
 	epoch := run.nextEpoch()
 	for _, before := range a.Files {
@@ -58,7 +59,7 @@ func Compensate(run Run, a Attempt, files []File, by Actor, now time.Time) (Comp
 		return CompensatePlan{}, err
 	}
 	a.CompensatedAt = now
-	return CompensatePlan{Run: run, Files: own, Attempt: a, Refund: refundOf(a, by, now)}, nil
+	return CompensatePlan{Run: run, Files: rows.own, Attempt: a, Refund: refundOf(a, by, now)}, nil
 }
 
 // undo restores one file; without a before (the initiation) it becomes failed.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // JobID names a job. The same file has the same job ID in every attempt, so a
@@ -24,8 +25,10 @@ type Job struct {
 
 // FileJobID is the ID of the job of one file: {runId}:file:{index}.
 func FileJobID(run RunID, index int) JobID {
-	return JobID(string(run) + ":file:" + strconv.Itoa(index))
+	return JobID(string(run) + fileJob + strconv.Itoa(index))
 }
+
+const fileJob = ":file:"
 
 // BatchJobID is the ID of the one job of a batch run: {runId}.
 func BatchJobID(run RunID) JobID { return JobID(run) }
@@ -71,7 +74,18 @@ func (j Job) fits(r Run) bool {
 	if r.Mode == ModeBatch {
 		return j.ID == BatchJobID(r.ID)
 	}
-	return len(j.Files) == 1 && j.ID == FileJobID(r.ID, j.Files[0])
+	return len(j.Files) == 1 && j.ofFile(r.ID, j.Files[0])
+}
+
+// ofFile reports whether the job's ID is FileJobID(run, index), without making that.
+func (j Job) ofFile(run RunID, index int) bool {
+	id, ok := strings.CutPrefix(string(j.ID), string(run))
+	if !ok {
+		return false
+	}
+	id, ok = strings.CutPrefix(id, fileJob)
+	var digits [20]byte
+	return ok && id == string(strconv.AppendInt(digits[:0], int64(index), 10))
 }
 
 // FileIndexes lists the files of all these jobs.
@@ -86,10 +100,12 @@ func FileIndexes(jobs []Job) []int {
 // filesOf finds a job's files among rows that were read for it. ok is false if
 // one is missing, or if the indexes do not ascend: a job that names a file twice
 // was not made here.
-func filesOf(j Job, rows fileRows) (files []*File, ok bool) {
-	files = make([]*File, 0, len(j.Files))
+func (r *fileRows) filesOf(j Job) (files []*File, ok bool) {
+	if files = r.room[:0]; len(j.Files) > len(r.room) {
+		files = make([]*File, 0, len(j.Files))
+	}
 	for n, i := range j.Files {
-		f := rows.at(i)
+		f := r.at(i)
 		if f == nil || n > 0 && i <= j.Files[n-1] {
 			return nil, false
 		}
@@ -98,17 +114,16 @@ func filesOf(j Job, rows fileRows) (files []*File, ok bool) {
 	return files, len(files) > 0
 }
 
-// byIndex copies rows, so that a plan never changes what it was given, and
-// makes them findable. Order is kept in the returned slice.
-func byIndex(files []File) ([]File, fileRows) {
-	rows := fileRows{own: slices.Clone(files)}
-	if len(rows.own) > fewFiles {
-		rows.place = make(map[int]int, len(rows.own))
-		for i := range rows.own {
-			rows.place[rows.own[i].Index] = i
+// fill copies rows, so that a plan never changes what it was given, and makes them
+// findable. Order is kept.
+func (r *fileRows) fill(files []File) {
+	r.own = slices.Clone(files)
+	if len(r.own) > fewFiles {
+		r.place = make(map[int]int, len(r.own))
+		for i := range r.own {
+			r.place[r.own[i].Index] = i
 		}
 	}
-	return rows.own, rows
 }
 
 // fewFiles is up to how many files are faster looked through than looked up.
@@ -118,10 +133,11 @@ const fewFiles = 8
 type fileRows struct {
 	own   []File
 	place map[int]int // nil if there are few
+	room  [1]*File    // for the files of most jobs
 }
 
 // at gives a file's row, or nil.
-func (r fileRows) at(index int) *File {
+func (r *fileRows) at(index int) *File {
 	if r.place != nil {
 		if i, ok := r.place[index]; ok {
 			return &r.own[i]

@@ -12,10 +12,11 @@ type LeasePlan struct {
 // Renew extends the leases of jobs that are still held. files are the rows of
 // these jobs' files as they are now; the caller holds the run's lock.
 func Renew(run Run, files []File, jobs []Job, now time.Time, lease time.Duration) LeasePlan {
-	_, rows := byIndex(files)
+	var rows fileRows
+	rows.fill(files)
 	var p LeasePlan
 	for _, job := range jobs {
-		held, reason := match(run, job, rows, FileProcessing)
+		held, reason := match(run, job, &rows, FileProcessing)
 		if reason != "" {
 			p.Lost = append(p.Lost, Drop{job, reason})
 			continue
@@ -42,10 +43,11 @@ type HandBackPlan struct {
 // redelivery: the worker did not die, it was asked to stop. The new epoch fences
 // whatever the worker still does. The caller holds the run's lock.
 func HandBack(run Run, files []File, jobs []Job, now time.Time) (HandBackPlan, error) {
-	_, rows := byIndex(files)
+	var rows fileRows
+	rows.fill(files)
 	p := HandBackPlan{Run: run}
 	for _, job := range jobs {
-		held, reason := match(run, job, rows, FileProcessing)
+		held, reason := match(run, job, &rows, FileProcessing)
 		if reason != "" {
 			p.Dropped = append(p.Dropped, Drop{job, reason})
 			continue

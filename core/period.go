@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -30,7 +31,14 @@ func ParsePeriod(s string) (Period, error) {
 }
 
 // String gives year and month, "2026-11"; it sorts by time.
-func (p Period) String() string { return fmt.Sprintf("%04d-%02d", p.Year, int(p.Month)) }
+func (p Period) String() string {
+	if p.Year < 1000 || p.Year > 9999 || p.Month < 1 || p.Month > 12 { // no month of any ledger
+		return fmt.Sprintf("%04d-%02d", p.Year, int(p.Month))
+	}
+	s := [7]byte{4: '-', 5: '0' + byte(p.Month/10), 6: '0' + byte(p.Month%10)}
+	strconv.AppendInt(s[:0], int64(p.Year), 10)
+	return string(s[:])
+}
 
 // Start is the first instant of the period.
 func (p Period) Start() time.Time { return time.Date(p.Year, p.Month, 1, 0, 0, 0, 0, time.UTC) }

@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -79,7 +80,7 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 		p.Run.DispatchedAt = now // a clock was ahead and is corrected
 	}
 	resend := p.Run.resendDue(now, policy)
-	own, _ := byIndex(unfinished)
+	own := slices.Clone(unfinished)
 
 	var expiredEpoch Epoch
 	var jobs []File

@@ -52,13 +52,17 @@ func (p SettlePlan) Changed() bool { return len(p.Settled) > 0 }
 // files are the rows of these jobs' files as they are now; the caller holds the
 // run's lock.
 func Settle(run Run, files []File, settlements []Settlement, now time.Time) (SettlePlan, error) {
-	_, rows := byIndex(files)
+	var rows fileRows
+	rows.fill(files)
 	p := SettlePlan{Run: run}
 	for _, s := range settlements {
-		held, reason := match(p.Run, s.Job, rows, FileProcessing)
+		held, reason := match(p.Run, s.Job, &rows, FileProcessing)
 		if reason != "" {
 			p.Dropped = append(p.Dropped, Drop{s.Job, reason})
 			continue
+		}
+		if p.Files == nil {
+			p.Files = make([]File, 0, len(files))
 		}
 		allCompleted := true
 		results := ResultsByIndex(s.Results)

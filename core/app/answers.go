@@ -13,8 +13,16 @@ import (
 // replay of an earlier answer, or a refusal.
 type decision struct {
 	done    bool
-	run     core.Run
+	run     *core.Run // nil with a refusal
 	refusal error
+}
+
+// answer is what the caller is told.
+func (d decision) answer() (core.Run, error) {
+	if d.run == nil {
+		return core.Run{}, d.refusal
+	}
+	return *d.run, d.refusal
 }
 
 // answerMemo remembers what is decided under a caller's idempotency key, in the
@@ -43,7 +51,7 @@ func (m answerMemo) replay(ctx context.Context, tx ports.Tx) (decision, error) {
 		return decision{}, err
 	}
 	run, err := answer.Replay(m.op, m.fingerprint)
-	return decision{done: true, run: run, refusal: err}, nil
+	return decision{done: true, run: &run, refusal: err}, nil
 }
 
 // refuse remembers a refusal. With a key the transaction commits, with the

@@ -28,37 +28,47 @@ func (s *Service) claim(ctx context.Context, jobs []core.Job, wait waitMode) (cl
 	if len(jobs) == 0 {
 		return nil, nil, nil
 	}
-	plans, left, err := onJobs(ctx, s.store, jobs, wait, func() planner[claimPlan] {
+	plans, left, err := onJobs(ctx, s.store, jobs, wait, func() planner[claims] {
 		var last core.Template // most jobs of a group are of one template
-		return func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (p claimPlan, rows ports.RunRows, err error) {
-			if p.ClaimPlan, err = core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease); err != nil || len(p.Claimed) == 0 {
-				return p, unchanged, err
+		return func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (claims, ports.RunRows, error) {
+			p, err := core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
+			if err != nil || len(p.Claimed) == 0 {
+				return claims{dropped: p.Dropped}, unchanged, err
 			}
 			if last.ID != run.Template {
 				if last, err = tx.Templates().Get(ctx, run.Template); err != nil {
-					return p, unchanged, err
+					return claims{}, unchanged, err
 				}
 			}
-			p.template = last
-			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.RunChanged}, nil
+			return claimsOf(&p, last), ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.RunChanged}, nil
 		}
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, p := range plans {
-		s.logDrops(ctx, "delivery", p.Dropped)
-		rest := p.Files // in the order of the claimed jobs
-		for _, job := range p.Claimed {
-			claimed = append(claimed, Claimed{Job: job, Template: p.template, Files: rest[:len(job.Files)]})
-			rest = rest[len(job.Files):]
+	for _, c := range plans {
+		s.logDrops(ctx, "delivery", c.dropped)
+		if claimed == nil {
+			claimed = c.claimed
+		} else {
+			claimed = append(claimed, c.claimed...)
 		}
 	}
 	return claimed, left, nil
 }
 
-// claimPlan is a plan with the template that its jobs are worked by.
-type claimPlan struct {
-	core.ClaimPlan
-	template core.Template
+// claims is what became of the jobs of one run.
+type claims struct {
+	claimed []Claimed
+	dropped []core.Drop
+}
+
+func claimsOf(p *core.ClaimPlan, t core.Template) claims {
+	c := claims{claimed: make([]Claimed, len(p.Claimed)), dropped: p.Dropped}
+	rest := p.Files // in the order of the claimed jobs
+	for i, job := range p.Claimed {
+		c.claimed[i] = Claimed{Job: job, Template: t, Files: rest[:len(job.Files)]}
+		rest = rest[len(job.Files):]
+	}
+	return c
 }

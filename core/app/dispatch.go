@@ -22,7 +22,7 @@ type dispatch struct {
 // attempt if that fails (spec 4). From the commit on the caller may go away: its
 // cancellation must not decide between work and refund.
 func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
-	ctx = context.WithoutCancel(ctx)
+	ctx = detached(ctx)
 	log := func() *slog.Logger { // made only if there is something to log
 		return s.log.With("tenant", d.run.Tenant, "run", d.run.ID, "attempt", d.attempt)
 	}
@@ -59,6 +59,14 @@ func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
 	}
 }
 
+// detached is ctx without its end: what was committed is followed up.
+func detached(ctx context.Context) context.Context {
+	if ctx.Done() == nil { // it never ends
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
 // bounded bounds what follows a commit.
 func (s *Service) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if s.opts.DispatchTimeout < 0 {
@@ -87,8 +95,9 @@ func (s *Service) enqueue(ctx context.Context, jobs []core.Job) error {
 func (s *Service) confirm(ctx context.Context, run core.Run, n core.AttemptNumber) error {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
+	id := run.ID
 	return s.store.InTx(ports.Relaxed(ctx), run.Tenant, func(tx ports.Tx) error {
-		now, err := tx.Runs().GetForUpdate(ctx, run.ID)
+		now, err := tx.Runs().GetForUpdate(ctx, id)
 		if err != nil {
 			return err
 		}

@@ -91,10 +91,13 @@ func (s *Service) executeOnce(ctx context.Context, task ports.Task) (results []c
 
 func (s *Service) taskFiles(c Claimed) []ports.TaskFile {
 	files := make([]ports.TaskFile, len(c.Files))
-	for i, f := range c.Files {
+	tenant := c.Job.Tenant
+	for i := range c.Files {
+		f := &c.Files[i]
+		ref := f.Ref
 		files[i] = ports.TaskFile{
 			Index: f.Index, Name: f.Name, Size: f.Size,
-			Open: func(ctx context.Context) (io.ReadCloser, error) { return s.files.Open(ctx, c.Job.Tenant, f.Ref) },
+			Open: func(ctx context.Context) (io.ReadCloser, error) { return s.files.Open(ctx, tenant, ref) },
 		}
 	}
 	return files

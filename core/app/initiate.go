@@ -80,7 +80,7 @@ func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRe
 	if req.IdempotencyKey != "" {
 		fingerprint = req.fingerprint()
 	}
-	var plan core.RunPlan
+	var plan *core.RunPlan
 	var decided decision
 	err := s.store.InTx(ctx, req.Tenant, func(tx ports.Tx) error {
 		decided = decision{}
@@ -100,10 +100,12 @@ func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRe
 			decided, err = memo.refuse(ctx, tx, notFound(err, templateNotFound(req.Template)))
 			return err
 		}
-		if plan, err = core.PlanRun(wanted, template, balance, now); err != nil {
+		planned, err := core.PlanRun(wanted, template, balance, now)
+		if err != nil {
 			decided, err = memo.refuse(ctx, tx, err)
 			return err
 		}
+		plan = &planned
 		if err := tx.Runs().Insert(ctx, plan.Run, plan.Files); err != nil {
 			return err
 		}
@@ -116,7 +118,7 @@ func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRe
 		return core.Run{}, err
 	}
 	if decided.done {
-		return decided.run, decided.refusal
+		return decided.answer()
 	}
 	return s.dispatch(ctx, dispatch{
 		run: plan.Run, attempt: plan.Attempt.Number, jobs: plan.Jobs, key: req.IdempotencyKey,

@@ -66,45 +66,74 @@ const (
 // not exist (and jobs must be of one run), with passHeldRun they are held or do not
 // exist.
 func onJobs[P any](ctx context.Context, store ports.Store, jobs []core.Job, wait waitMode, newPlanner func() planner[P]) (plans []P, left []core.Job, err error) {
-	byRun := ByRun(jobs)
-	want := make([]ports.FilesOf, len(byRun))
-	for i, group := range byRun {
-		want[i] = ports.FilesOf{Run: group[0].Run, Indexes: core.FileIndexes(group)}
-	}
+	d := newDecisions[P](jobs)
 	err = store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
-		plans, left = nil, nil
-		plan := newPlanner()
-		locked, err := tx.Groups().LockFree(ctx, want)
+		locked, err := tx.Groups().LockFree(ctx, d.want)
 		if err != nil {
 			return err
 		}
 		if len(locked) == 0 && wait == waitForRun {
-			if locked, err = lockRun(ctx, tx, want[0]); err != nil {
+			if locked, err = lockRun(ctx, tx, d.want[0]); err != nil {
 				return err
 			}
 		}
-		var changed []ports.RunRows
-		for _, group := range byRun {
-			if len(locked) == 0 || locked[0].Run.ID != group[0].Run {
-				left = append(left, group...)
-				continue
-			}
-			p, rows, err := plan(tx, locked[0].Run, locked[0].Files, group)
-			if err != nil {
-				return err
-			}
-			locked = locked[1:]
-			plans = append(plans, p)
-			if !rows.FilesOnly || len(rows.Files) > 0 {
-				changed = append(changed, rows)
-			}
-		}
-		if len(changed) == 0 {
-			return nil
+		changed, err := d.decide(tx, locked, newPlanner())
+		if err != nil || len(changed) == 0 {
+			return err
 		}
 		return tx.Groups().Save(ctx, changed)
 	})
-	return plans, left, err
+	return d.plans, d.left, err
+}
+
+// decisions is what onJobs asks for and finds out.
+type decisions[P any] struct {
+	byRun [][]core.Job
+	want  []ports.FilesOf
+	plans []P
+	left  []core.Job
+
+	// Room for jobs of one run, which is what most are.
+	jobsRoom [1][]core.Job
+	wantRoom [1]ports.FilesOf
+	planRoom [1]P
+}
+
+func newDecisions[P any](jobs []core.Job) *decisions[P] {
+	d := &decisions[P]{}
+	if oneKey(jobs, func(j core.Job) core.RunID { return j.Run }) {
+		d.byRun = append(d.jobsRoom[:0], jobs)
+	} else {
+		d.byRun = ByRun(jobs)
+	}
+	d.want = d.wantRoom[:0]
+	for _, group := range d.byRun {
+		d.want = append(d.want, ports.FilesOf{Run: group[0].Run, Indexes: core.FileIndexes(group)})
+	}
+	return d
+}
+
+// decide plans what becomes of the jobs whose runs are locked, and gives what is to
+// be written, in the place of what was read. The others are left.
+func (d *decisions[P]) decide(tx ports.Tx, locked []ports.RunRows, plan planner[P]) (changed []ports.RunRows, err error) {
+	d.plans, d.left = d.planRoom[:0], nil
+	changed = locked[:0]
+	for _, group := range d.byRun {
+		if len(locked) == 0 || locked[0].Run.ID != group[0].Run {
+			d.left = append(d.left, group...)
+			continue
+		}
+		p, rows, err := plan(tx, locked[0].Run, locked[0].Files, group)
+		if err != nil {
+			return nil, err
+		}
+		locked = locked[1:]
+		d.plans = append(d.plans, p)
+		if !rows.FilesOnly || len(rows.Files) > 0 {
+			changed = append(changed, rows)
+		}
+	}
+	return changed, nil
 }
 
 // lockRun waits for a run's lock; it gives nothing if there is no such run.

@@ -61,7 +61,7 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 const maxRecoveryErrors = 10
 
 func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool, err error) {
-	var plan core.RecoveryPlan
+	var plan *core.RecoveryPlan
 	err = s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
 		acted = false
 		free, err := tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: key.Run}})
@@ -76,10 +76,11 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 		if err != nil {
 			return err
 		}
-		if plan, err = core.PlanRecovery(run, unfinished, now, s.opts.Recovery); err != nil {
+		planned, err := core.PlanRecovery(run, unfinished, now, s.opts.Recovery)
+		if err != nil {
 			return err
 		}
-		acted = true
+		plan, acted = &planned, true
 		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
 	})
 	if err != nil || !acted {
@@ -87,7 +88,7 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 	}
 
 	// What is committed is followed up, also while the process stops.
-	ctx = context.WithoutCancel(ctx)
+	ctx = detached(ctx)
 	log := func() *slog.Logger { // made only if there is something to log
 		return s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
 	}
@@ -114,19 +115,20 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 // enqueueAgain enqueues jobs of an attempt that is under way. If that fails, the
 // run is due for recovery at once instead of after its usual distance.
 func (s *Service) enqueueAgain(ctx context.Context, run core.Run, jobs []core.Job) error {
-	ctx = context.WithoutCancel(ctx)
+	ctx = detached(ctx)
 	enqueueErr := s.enqueue(ctx, jobs)
 	if enqueueErr == nil {
 		return nil
 	}
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()
+	id, attempt := run.ID, run.Attempt
 	err := s.store.InTx(ctx, run.Tenant, func(tx ports.Tx) error {
-		now, err := tx.Runs().GetForUpdate(ctx, run.ID)
+		now, err := tx.Runs().GetForUpdate(ctx, id)
 		if err != nil {
 			return err
 		}
-		if due, changed := core.DispatchPartly(now, run.Attempt, s.clock.Now()); changed {
+		if due, changed := core.DispatchPartly(now, attempt, s.clock.Now()); changed {
 			return tx.Runs().Save(ctx, due)
 		}
 		return nil

@@ -29,7 +29,7 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 		return core.Run{}, err
 	}
 
-	var plan core.RetryPlan
+	var plan *core.RetryPlan
 	var decided decision
 	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
 		decided = decision{}
@@ -63,27 +63,32 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 		return core.Run{}, err
 	}
 	if decided.done {
-		return decided.run, decided.refusal
+		return decided.answer()
 	}
 	return s.dispatch(ctx, dispatch{run: plan.Run, attempt: plan.Attempt.Number, jobs: plan.Jobs, key: key})
 }
 
 // planRetry reads what a Continue is decided on, the tenant's credits last and
 // under their lock. The caller holds the run's lock.
-func (s *Service) planRetry(ctx context.Context, tx ports.Tx, run core.Run, actor core.Actor) (core.RetryPlan, error) {
+func (s *Service) planRetry(ctx context.Context, tx ports.Tx, run core.Run, actor core.Actor) (*core.RetryPlan, error) {
 	// The losers of a race are told so without reading files or waiting for credits.
 	if err := core.ContinuableStatus(run); err != nil {
-		return core.RetryPlan{}, err
+		return nil, err
 	}
 	files, template, err := s.retryInputs(ctx, tx, run)
 	if err != nil {
-		return core.RetryPlan{}, err
+		return nil, err
 	}
 	balance, now, err := s.lockBalance(ctx, tx, run.Tenant)
 	if err != nil {
-		return core.RetryPlan{}, err
+		return nil, err
 	}
-	return core.PlanRetry(run, files, balance, template, actor, now)
+	plan, err := core.PlanRetry(run, files, balance, template, actor, now)
+	if err != nil {
+		return nil, err
+	}
+	planned := plan
+	return &planned, nil
 }
 
 // retryInputs reads the files to retry and the template, soft-deleted or not.

@@ -28,26 +28,36 @@ func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wai
 		return nil, nil
 	}
 	ofRun := settlementsByRun(settlements)
-	plans, leftJobs, err := onJobs(ctx, s.store, jobsOf(settlements), wait, func() planner[core.SettlePlan] {
-		return func(_ ports.Tx, run core.Run, files []core.File, _ []core.Job) (core.SettlePlan, ports.RunRows, error) {
+	plans, leftJobs, err := onJobs(ctx, s.store, jobsOf(settlements), wait, func() planner[settled] {
+		return func(_ ports.Tx, run core.Run, files []core.File, _ []core.Job) (settled, ports.RunRows, error) {
 			p, err := core.Settle(run, files, ofRun(run.ID), s.clock.Now())
-			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.Changed()}, err
+			became := settled{dropped: p.Dropped}
+			if p.Closed {
+				closed := p.Run
+				became.closed = &closed
+			}
+			return became, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.Changed()}, err
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
-	for i := range plans {
-		p := &plans[i]
-		s.logDrops(ctx, "result", p.Dropped)
-		if p.Closed {
-			s.log.Info("run closed", "tenant", p.Run.Tenant, "run", p.Run.ID, "attempt", p.Run.Attempt, "status", p.Run.Status)
+	for _, p := range plans {
+		s.logDrops(ctx, "result", p.dropped)
+		if run := p.closed; run != nil {
+			s.log.Info("run closed", "tenant", run.Tenant, "run", run.ID, "attempt", run.Attempt, "status", run.Status)
 		}
 	}
 	for _, group := range ByRun(leftJobs) {
 		left = append(left, ofRun(group[0].Run)...)
 	}
 	return left, nil
+}
+
+// settled is what became of the settlements of one run.
+type settled struct {
+	dropped []core.Drop
+	closed  *core.Run // if they closed it
 }
 
 // settlementsByRun finds the settlements of a run.

@@ -24,7 +24,7 @@ type Claimed struct {
 func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 	claimed, err := s.Claim(ctx, []core.Job{d.Job()})
 	if err != nil {
-		return errors.Join(err, d.Nack(context.WithoutCancel(ctx)))
+		return errors.Join(err, d.Nack(detached(ctx)))
 	}
 	if err := d.Ack(ctx); err != nil {
 		// The queue will deliver it again and the claim will refuse it.
@@ -33,7 +33,7 @@ func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 	for _, c := range claimed {
 		results, err := s.Execute(ctx, c)
 		if err != nil {
-			return errors.Join(err, s.HandBack(context.WithoutCancel(ctx), []core.Job{c.Job}))
+			return errors.Join(err, s.HandBack(detached(ctx), []core.Job{c.Job}))
 		}
 		if err := s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: results}}); err != nil {
 			return err

@@ -49,7 +49,7 @@ var workBugs = []Bug{
 		Name: "settle-any-epoch", What: "a result is recorded without asking whether its worker still holds the file",
 		Edits: []Edit{{
 			File: "core/settle.go",
-			Old:  "\t\theld, reason := match(p.Run, s.Job, rows, FileProcessing)\n",
+			Old:  "\t\theld, reason := match(p.Run, s.Job, &rows, FileProcessing)\n",
 			As: `		if f := rows.at(s.Job.Files[0]); {on} && f != nil {
 			s.Job.Epoch = f.Epoch
 		}
@@ -60,7 +60,7 @@ var workBugs = []Bug{
 		Name: "renew-any-epoch", What: "a renewal extends the lease of whoever holds the file by now",
 		Edits: []Edit{{
 			File: "core/lease.go",
-			Old:  "\t\theld, reason := match(run, job, rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Lost",
+			Old:  "\t\theld, reason := match(run, job, &rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Lost",
 			As: `		if f := rows.at(job.Files[0]); {on} && f != nil {
 			job.Epoch = f.Epoch
 		}
@@ -71,7 +71,7 @@ var workBugs = []Bug{
 		Name: "hand-back-any-epoch", What: "a worker gives back a file that another one holds by now",
 		Edits: []Edit{{
 			File: "core/lease.go",
-			Old:  "\t\theld, reason := match(run, job, rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Dropped",
+			Old:  "\t\theld, reason := match(run, job, &rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Dropped",
 			As: `		if f := rows.at(job.Files[0]); {on} && f != nil {
 			job.Epoch = f.Epoch
 		}
@@ -130,8 +130,8 @@ var workBugs = []Bug{
 		Name: "claimed-after-rerun", What: "a claim whose transaction the store runs again is in the worker's hands twice",
 		Edits: []Edit{{
 			File: "core/app/jobs.go",
-			Old:  "\t\tplans, left = nil, nil\n",
-			As:   "\t\tif !{on} {\n{old}\t\t}\n",
+			Old:  "\td.plans, d.left = d.planRoom[:0], nil\n",
+			As:   "\tif !{on} {\n\t{old}\t}\n",
 		}},
 	},
 	{
@@ -146,7 +146,7 @@ var workBugs = []Bug{
 		Name: "ack-failed-claim", What: "a delivery is acked although its claim failed",
 		Edits: []Edit{{
 			File: "core/app/work.go",
-			Old:  "\t\treturn errors.Join(err, d.Nack(context.WithoutCancel(ctx)))\n",
+			Old:  "\t\treturn errors.Join(err, d.Nack(detached(ctx)))\n",
 			New:  "\t\treturn errors.Join(err, d.Ack(ctx))\n",
 		}},
 	},
@@ -163,7 +163,7 @@ var workBugs = []Bug{
 		Edits: []Edit{{
 			File: "core/app/execute.go",
 			Old:  "\t\ttask.Files = again\n",
-			As:   "\t\tif !{on} {\n{old}\t\t}\n",
+			As:   "\tif !{on} {\n\t{old}\t}\n",
 		}},
 	},
 	{
