@@ -25,8 +25,9 @@ type Env struct {
 	Lease time.Duration
 
 	actors [sched.MaxActors]actorState
-	hung   sched.Set // actors that execute until somebody else gets their file
-	spare  []*tx
+	hung   sched.Set   // actors that execute until somebody else gets their file
+	txs    []*tx       // of this world and of earlier ones, to be used again
+	spare  []*tx       // of them, those that are free
 	events trace.Event // the one being written: it would escape otherwise
 }
 
@@ -47,6 +48,7 @@ type actorState struct {
 func (e *Env) Reset() {
 	e.Faults, e.Over, e.hung = false, false, 0
 	e.actors = [sched.MaxActors]actorState{}
+	e.spare = append(e.spare[:0], e.txs...) // also of actors that died within one
 }
 
 // Enter says which use case the running actor is in.

@@ -252,7 +252,7 @@ func (f Feed) take(limit int, skip ports.Skip) []ports.Delivery {
 			e.carry(&m.job)
 		}
 		e.Oracle.Delivered(m.job)
-		got = append(got, delivery{m, m.id})
+		got = append(got, m)
 	}
 	return got
 }
@@ -322,56 +322,51 @@ func (q *Queue) Died(process int) {
 // Idle reports whether no message is under way.
 func (q *Queue) Idle() bool { return len(q.pool) == 0 && len(q.out) == 0 && q.Inner.Len() == 0 }
 
-// delivery is a message in a worker's hands.
-type delivery struct {
-	m  *message
-	id int64
-}
+// A message that was received is its own ports.Delivery; once it has been acked or
+// nacked it is not out any more, and comes back as another message.
+var _ ports.Delivery = (*message)(nil)
 
-func (d delivery) Job() core.Job { return d.m.job }
+func (m *message) Job() core.Job { return m.job }
 
-// spent reports whether it was acked or nacked before.
-func (d delivery) spent() bool { return !d.m.out || d.m.id != d.id }
-
-func (d delivery) Ack(context.Context) error {
-	q, e := d.m.queue, d.m.queue.Env
-	e.step(trace.Ack, d.m.job.Tenant, d.m.job.Run)
-	if d.spent() {
+func (m *message) Ack(context.Context) error {
+	q, e := m.queue, m.queue.Env
+	e.step(trace.Ack, m.job.Tenant, m.job.Run)
+	if !m.out {
 		return nil
 	}
 	e.Oracle.Step = e.Sched.Steps
-	e.Oracle.Acking(d.m.job)
-	switch e.fault(AckFault, d.m.job.Run) {
+	e.Oracle.Acking(m.job)
+	switch e.fault(AckFault, m.job.Run) {
 	case AckLost:
-		q.back(d.m)
+		q.back(m)
 		return errQueue
 	case AckUnanswered:
-		d.acked()
+		m.acked()
 		return errQueue
 	}
-	d.acked()
+	m.acked()
 	return nil
 }
 
-func (d delivery) acked() {
-	q := d.m.queue
-	d.m.out = false
-	q.dropOut(d.m)
-	q.forget(d.m)
+func (m *message) acked() {
+	q := m.queue
+	m.out = false
+	q.dropOut(m)
+	q.forget(m)
 }
 
-func (d delivery) Nack(context.Context) error {
-	q, e := d.m.queue, d.m.queue.Env
-	e.step(trace.Nack, d.m.job.Tenant, d.m.job.Run)
-	if d.spent() {
+func (m *message) Nack(context.Context) error {
+	q, e := m.queue, m.queue.Env
+	e.step(trace.Nack, m.job.Tenant, m.job.Run)
+	if !m.out {
 		return nil
 	}
-	if e.fault(NackFault, d.m.job.Run) != 0 {
+	if e.fault(NackFault, m.job.Run) != 0 {
 		// It comes back when the broker loses patience.
-		q.back(d.m)
+		q.back(m)
 		q.pool[len(q.pool)-1].until = e.Sched.Now.Add(delayed)
 		return errQueue
 	}
-	q.back(d.m)
+	q.back(m)
 	return nil
 }

@@ -44,6 +44,7 @@ func (e *Env) newTx(tenant core.TenantID) *tx {
 	} else {
 		t = &tx{env: e}
 		t.body, t.look = t.run, t.see
+		e.txs = append(e.txs, t)
 	}
 	t.tenant, t.first, t.broken, t.over, t.credits, t.runs, t.lost = tenant, "", nil, false, false, t.runs[:0], false
 	t.commit.Reset()
@@ -55,9 +56,7 @@ func (e *Env) newTx(tenant core.TenantID) *tx {
 // which before reports as long as it is not reused.
 func (e *Env) free(t *tx) {
 	t.inner, t.fn = nil, nil
-	if len(e.spare) < 8 {
-		e.spare = append(e.spare, t)
-	}
+	e.spare = append(e.spare, t)
 }
 
 // before is asked by every statement.

@@ -14,6 +14,22 @@ type given struct {
 	attempt core.AttemptNumber
 }
 
+// remembered is what was given under a key.
+type remembered struct {
+	key   core.Key
+	first given
+}
+
+// given finds the first definite answer under a key, or nil.
+func (t *tenant) given(key core.Key) *given {
+	for i := range t.answers {
+		if t.answers[i].key == key {
+			return &t.answers[i].first
+		}
+	}
+	return nil
+}
+
 // Answer is what a user got for one request.
 type Answer struct {
 	Use     Use
@@ -67,7 +83,7 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 func (o *Oracle) answeredContinue(a Answer, code core.Code) {
 	switch code {
 	case "":
-		r := o.runs[a.Run.ID]
+		r := o.run(a.Run.ID)
 		if r == nil || int(a.Run.Attempt) >= len(r.attempts) {
 			o.fail(I9, "a Continue succeeded with attempt %d of run %s, which there is not", a.Run.Attempt, a.Run.ID)
 			return
@@ -94,14 +110,14 @@ func (o *Oracle) answeredContinue(a Answer, code core.Code) {
 // be followed by enqueue_failed and the other way round: a repeat can come before
 // the dispatch is known to have failed.
 func (o *Oracle) repeated(a Answer, code core.Code) {
-	t := o.tenants[a.Tenant]
+	t := o.tenant(a.Tenant)
 	if t == nil {
 		return
 	}
 	now := given{code: code, run: a.Run.ID, attempt: a.Run.Attempt}
-	first, ok := t.answers[a.Key]
-	if !ok {
-		t.answers[a.Key] = now
+	first := t.given(a.Key)
+	if first == nil {
+		t.answers = append(t.answers, remembered{a.Key, now})
 		return
 	}
 	dispatched := func(c core.Code) bool { return c == "" || c == core.CodeEnqueueFailed }

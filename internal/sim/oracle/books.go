@@ -12,8 +12,8 @@ type tenant struct {
 	monthly   []month
 	entries   []entry
 	templates []template
-	answers   map[core.Key]given
-	bought    map[core.Key]bool // keys of purchases
+	answers   []remembered
+	bought    []core.Key // keys of purchases
 	allowance core.Credits
 	changed   int // the commit that wrote to its credits or templates last
 }
@@ -70,12 +70,7 @@ func (t *tenant) reset(id core.TenantID) {
 	t.id, t.seq, t.purchased, t.monthly, t.templates = id, 0, 0, t.monthly[:0], t.templates[:0]
 	t.allowance, t.changed = 0, 0
 	t.entries = t.entries[:0]
-	if t.answers == nil {
-		t.answers = map[core.Key]given{}
-		t.bought = map[core.Key]bool{}
-	}
-	clear(t.answers)
-	clear(t.bought)
+	t.answers, t.bought = t.answers[:0], t.bought[:0]
 }
 
 // month finds a period's bucket.
@@ -176,7 +171,7 @@ func (o *Oracle) charge(t *tenant, c *Commit, bucket *month, e *core.Entry) {
 	}
 	bucket.left -= e.Amount.Monthly
 	t.purchased -= e.Amount.Purchased
-	if r := o.runs[e.Run]; r != nil {
+	if r := o.run(e.Run); r != nil {
 		r.charged.Monthly += e.Amount.Monthly
 		r.charged.Purchased += e.Amount.Purchased
 	} else {
@@ -202,7 +197,7 @@ func (o *Oracle) refund(t *tenant, c *Commit, bucket *month, e *core.Entry) {
 	if e.Period.Before(core.PeriodOf(c.SeenMax)) {
 		o.met(RefundAfterMonthEnd)
 	}
-	if r := o.runs[e.Run]; r != nil {
+	if r := o.run(e.Run); r != nil {
 		r.charged.Monthly -= e.Amount.Monthly
 		r.charged.Purchased -= e.Amount.Purchased
 	}
@@ -211,7 +206,7 @@ func (o *Oracle) refund(t *tenant, c *Commit, bucket *month, e *core.Entry) {
 // ReadBalance checks a balance that was read outside any writes of its own
 // transaction: it must be what the entries add up to.
 func (o *Oracle) ReadBalance(id core.TenantID, b core.Balance) {
-	t := o.tenants[id]
+	t := o.tenant(id)
 	if t == nil {
 		return
 	}

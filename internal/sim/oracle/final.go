@@ -8,7 +8,7 @@ import (
 
 // Final compares what a store has in the end with what was committed, row by row.
 func (o *Oracle) Final(ctx context.Context, store ports.Store) {
-	for _, t := range o.order {
+	for _, t := range o.tenants {
 		err := store.View(ctx, t.id, func(tx ports.Tx) error { return o.finalTenant(ctx, tx, t) })
 		if err != nil {
 			o.fail(Refinement, "tenant %s cannot be read in the end: %v", t.id, err)
@@ -27,7 +27,7 @@ func (o *Oracle) finalTenant(ctx context.Context, tx ports.Tx, t *tenant) error 
 			o.fail(I1, "tenant %s ends with %d monthly of %s and %d purchased, its entries add up to %d and %d", t.id, b.Monthly, m.period, b.Purchased, m.left, t.purchased)
 		}
 	}
-	for _, r := range o.list {
+	for _, r := range o.runs {
 		if r.row.Tenant != t.id {
 			continue
 		}

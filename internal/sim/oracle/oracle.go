@@ -6,18 +6,20 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
+// maxActors bounds who can ask for something: numbers from 0.
+const maxActors = 64
+
 // Oracle judges one world at a time; Reset reuses it.
 type Oracle struct {
-	tenants   map[core.TenantID]*tenant
-	order     []*tenant // in the order in which they were created
-	runs      map[core.RunID]*run
-	list      []*run // in the order in which they were initiated
-	touched   []*run // by the commit that is looked at
+	// A world has few tenants and runs: they are faster looked through than looked up.
+	tenants   []*tenant // in the order in which they were created
+	runs      []*run    // in the order in which they were initiated
+	touched   []*run    // by the commit that is looked at
 	spare     []*run
 	spareT    []*tenant
 	commits   int
 	effects   [256]int // commits of each actor that had an effect
-	requests  [256]request
+	requests  [maxActors]request
 	violation *Violation
 	met_      [SituationCount]bool
 
@@ -38,19 +40,15 @@ type Oracle struct {
 }
 
 // New makes an Oracle.
-func New() *Oracle {
-	return &Oracle{tenants: map[core.TenantID]*tenant{}, runs: map[core.RunID]*run{}}
-}
+func New() *Oracle { return &Oracle{} }
 
 // Reset forgets everything.
 func (o *Oracle) Reset() {
-	o.spare = append(o.spare, o.list...)
-	o.spareT = append(o.spareT, o.order...)
-	clear(o.tenants)
-	clear(o.runs)
-	o.order, o.list = o.order[:0], o.list[:0]
+	o.spare = append(o.spare, o.runs...)
+	o.spareT = append(o.spareT, o.tenants...)
+	o.tenants, o.runs = o.tenants[:0], o.runs[:0]
 	o.commits, o.effects, o.violation, o.met_ = 0, [256]int{}, nil, [SituationCount]bool{}
-	o.requests = [256]request{}
+	o.requests = [maxActors]request{}
 	o.Step, o.NeedsRecovery = 0, false
 }
 
@@ -96,7 +94,7 @@ func (o *Oracle) Committed(c *Commit) {
 		o.effects[c.Actor]++
 	}
 	o.begun(c)
-	t := o.tenants[c.Tenant]
+	t := o.tenant(c.Tenant)
 	if t == nil {
 		t = o.newTenant(c.Tenant)
 	}
@@ -113,7 +111,7 @@ func (o *Oracle) Committed(c *Commit) {
 		o.post(t, c, &c.Entries[i])
 	}
 	for i := range c.Inserted {
-		o.settled(c, o.runs[c.Inserted[i].Run.ID])
+		o.settled(c, o.run(c.Inserted[i].Run.ID))
 	}
 	for _, r := range o.touched {
 		o.settled(c, r)
@@ -131,9 +129,28 @@ func (o *Oracle) newTenant(id core.TenantID) *tenant {
 		t = &tenant{}
 	}
 	t.reset(id)
-	o.tenants[id] = t
-	o.order = append(o.order, t)
+	o.tenants = append(o.tenants, t)
 	return t
+}
+
+// tenant finds a tenant; nil if nothing of it was committed.
+func (o *Oracle) tenant(id core.TenantID) *tenant {
+	for _, t := range o.tenants {
+		if t.id == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// run finds a run; nil if it was not committed.
+func (o *Oracle) run(id core.RunID) *run {
+	for _, r := range o.runs {
+		if r.row.ID == id {
+			return r
+		}
+	}
+	return nil
 }
 
 // isolated checks that a transaction wrote rows of its own tenant only (I10).
@@ -170,7 +187,7 @@ func (o *Oracle) touchRun(c *Commit, id core.RunID) {
 			return
 		}
 	}
-	if r := o.runs[id]; r != nil {
+	if r := o.run(id); r != nil {
 		o.touched = append(o.touched, r)
 		return
 	}
@@ -184,13 +201,13 @@ func (o *Oracle) touchRun(c *Commit, id core.RunID) {
 
 // RunClosed reports whether there is such a run and it is closed.
 func (o *Oracle) RunClosed(id core.RunID) bool {
-	r := o.runs[id]
+	r := o.run(id)
 	return r != nil && r.row.Status.Closed()
 }
 
 // Row gives a run as it is committed; the zero value if there is none.
 func (o *Oracle) Row(id core.RunID) core.Run {
-	if r := o.runs[id]; r != nil {
+	if r := o.run(id); r != nil {
 		return r.row
 	}
 	return core.Run{}
@@ -198,7 +215,7 @@ func (o *Oracle) Row(id core.RunID) core.Run {
 
 // Open names the first run that is still RUNNING.
 func (o *Oracle) Open() (core.RunID, bool) {
-	for _, r := range o.list {
+	for _, r := range o.runs {
 		if !r.row.Status.Closed() {
 			return r.row.ID, true
 		}
@@ -210,7 +227,7 @@ func (o *Oracle) Open() (core.RunID, bool) {
 func (o *Oracle) Enqueuing(jobs []core.Job) {
 	for i := range jobs {
 		j := &jobs[i]
-		r := o.runs[j.Run]
+		r := o.run(j.Run)
 		if r == nil || r.row.Tenant != j.Tenant {
 			o.fail(EnqueueAfterCommit, "job %s is enqueued, but its run was not committed", j.ID)
 			continue
@@ -226,7 +243,7 @@ func (o *Oracle) Enqueuing(jobs []core.Job) {
 
 // Delivered is told of a message that a worker gets.
 func (o *Oracle) Delivered(job core.Job) {
-	r := o.runs[job.Run]
+	r := o.run(job.Run)
 	if r == nil || len(job.Files) == 0 || job.Files[0] >= len(r.files) {
 		return
 	}
@@ -247,7 +264,7 @@ func (o *Oracle) Delivered(job core.Job) {
 // Acking is told that a worker tells the queue to forget a job. That must not
 // happen while the job could still be claimed: if the worker dies, nobody has it.
 func (o *Oracle) Acking(job core.Job) {
-	r := o.runs[job.Run]
+	r := o.run(job.Run)
 	if r == nil || r.row.Status.Closed() {
 		return
 	}

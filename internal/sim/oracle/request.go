@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	"slices"
+
 	"github.com/redrive/redrive/core"
 )
 
@@ -45,10 +47,10 @@ func (o *Oracle) bought(t *tenant, c *Commit) {
 		return
 	}
 	key := o.requests[c.Actor].Key
-	if t.bought[key] {
+	if slices.Contains(t.bought, key) {
 		o.fail(GrantOnce, "the purchase under key %s was posted twice", key)
 	}
-	t.bought[key] = true
+	t.bought = append(t.bought, key)
 }
 
 // granted checks that the refill grants a month once.
@@ -72,7 +74,7 @@ func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 	case q.Use == UseContinue && dispatched && a.Run.ID != q.Run:
 		o.fail(Idempotency, "run %s was to be continued, and run %q was answered", q.Run, a.Run.ID)
 	case (q.Use == UseContinue || q.Use == UseInitiate) && code == "":
-		r := o.runs[a.Run.ID]
+		r := o.run(a.Run.ID)
 		if r == nil || int(a.Run.Attempt) >= len(r.attempts) {
 			return // answeredContinue says so
 		}
@@ -95,7 +97,7 @@ func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 		o.fail(Explained, "a Continue of run %s was refused with %s, which chapter 3 does not have", q.Run, code)
 		return
 	}
-	r, t := o.runs[q.Run], o.tenants[q.Tenant]
+	r, t := o.run(q.Run), o.tenant(q.Tenant)
 	period := core.PeriodOf(a.SeenMin)
 	if r == nil || t == nil || r.changed > q.commits || t.changed > q.commits || period != core.PeriodOf(a.SeenMax) {
 		return // a clock that jumped over the end of a month decides for either

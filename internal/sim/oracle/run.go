@@ -141,14 +141,13 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	if row.Tenant != t.id {
 		o.fail(I10, "run %s of tenant %s was written in a transaction of %s", row.ID, row.Tenant, t.id)
 	}
-	if o.runs[row.ID] != nil {
+	if o.run(row.ID) != nil {
 		o.fail(Refinement, "run %s was inserted twice", row.ID)
 		return
 	}
 	r := o.newRun(*row, n.Files)
 	r.model.maxRetries, r.changed = row.MaxRetryCount, o.commits
-	o.runs[row.ID] = r
-	o.list = append(o.list, r)
+	o.runs = append(o.runs, r)
 	if c.Use == UseSetUp {
 		o.given(c, r)
 		return

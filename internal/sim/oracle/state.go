@@ -10,14 +10,14 @@ import (
 // State copies what is committed and what the model says, for reports.
 func (o *Oracle) State() *trace.State {
 	s := &trace.State{}
-	for _, t := range o.order {
+	for _, t := range o.tenants {
 		ts := trace.TenantState{Tenant: t.id, Purchased: t.purchased, Monthly: map[string]core.Credits{}}
 		for _, m := range t.monthly {
 			ts.Monthly[m.period.String()] = m.left
 		}
 		s.Tenants = append(s.Tenants, ts)
 	}
-	for _, r := range o.list {
+	for _, r := range o.runs {
 		m := &r.model
 		rs := trace.RunState{
 			Run: r.row.ID, Tenant: r.row.Tenant,

@@ -5,7 +5,7 @@ import "github.com/redrive/redrive/core"
 // Enqueued is told that the queue confirmed jobs to an actor.
 func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
 	for i := range jobs {
-		r := o.runs[jobs[i].Run]
+		r := o.run(jobs[i].Run)
 		if r == nil {
 			continue
 		}
@@ -35,7 +35,7 @@ func (o *Oracle) dispatched(r *run, next *core.Run) {
 // has claimed the file under the job's epoch, does it once a try, and not again
 // once the file has ended.
 func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome core.Outcome) {
-	r := o.runs[job.Run]
+	r := o.run(job.Run)
 	if r == nil || index >= len(r.execs) {
 		o.fail(ExecuteOnce, "job %s was executed for file %d, which there is not", job.ID, index)
 		return

@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"context"
 	"errors"
 	"iter"
 	"runtime/debug"
@@ -43,6 +44,10 @@ type Actor struct {
 	resume func() (struct{}, bool)
 	stop   func()
 	yield  func(struct{}) bool
+
+	woken    bool // from its wait for a lock
+	lockWait func(context.Context) error
+	lockWake func()
 
 	panicked *Panic
 }

@@ -61,6 +61,9 @@ func (f *faults) distance(k Kind) int32 {
 	}
 }
 
+// quiet gives the distances; see the interface of that name.
+func (f *faults) quiet() *[MaxKinds]int32 { return &f.gap }
+
 func (f *faults) pick(k Kind, n int) int {
 	switch gap := f.gap[k]; {
 	case gap == never:
@@ -95,6 +98,8 @@ func (w *Walk) Next(_ Point, ready Set, _ ActorID) ActorID {
 // Pick implements Chooser.
 func (w *Walk) Pick(p Point, n int) int { return w.faults.pick(p.Kind, n) }
 
+func (w *Walk) quiet() *[MaxKinds]int32 { return w.faults.quiet() }
+
 // Sparse follows the default schedule but for a few preemptions, which leaves
 // long stretches undisturbed: some bugs need exactly one bad moment.
 type Sparse struct {
@@ -120,6 +125,8 @@ func (s *Sparse) Next(_ Point, ready Set, def ActorID) ActorID {
 
 // Pick implements Chooser.
 func (s *Sparse) Pick(p Point, n int) int { return s.faults.pick(p.Kind, n) }
+
+func (s *Sparse) quiet() *[MaxKinds]int32 { return s.faults.quiet() }
 
 // PCT is probabilistic concurrency testing: actors have random priorities, the
 // highest goes on, and at d-1 random moments the one that runs is put last. It
@@ -180,3 +187,5 @@ func (c *PCT) highest(ready Set) ActorID {
 
 // Pick implements Chooser.
 func (c *PCT) Pick(p Point, n int) int { return c.faults.pick(p.Kind, n) }
+
+func (c *PCT) quiet() *[MaxKinds]int32 { return c.faults.quiet() }

@@ -15,9 +15,15 @@ type Scheduler struct {
 	current *Actor
 	last    ActorID
 	chooser Chooser
+	quiet   *[MaxKinds]int32 // the chooser's, if it says in advance; see quiet
 
-	Now        time.Time
-	Steps      int
+	Now   time.Time
+	Steps int
+	// GoesOn is asked when an actor yields, in place of returning to the scheduler's
+	// owner: whether the next step is this actor's again, which spares two switches.
+	// If not, the owner has been told what is next when Step returns. nil: never.
+	GoesOn     func(ActorID) bool
+	decided    bool // GoesOn was asked, and the step has ended with that
 	deviations []Deviation
 	deviatedAt []int
 	nth        [MaxKinds]uint16
@@ -32,7 +38,8 @@ func (s *Scheduler) Reset(c Chooser, now time.Time) {
 	for _, a := range s.actors[:s.count] {
 		a.steps, a.asked, a.panicked = 0, 0, nil
 	}
-	s.count, s.ready, s.asleep, s.current, s.last, s.chooser = 0, 0, 0, nil, 0, c
+	s.count, s.ready, s.asleep, s.current, s.last = 0, 0, 0, nil, 0
+	s.SetChooser(c)
 	s.Now, s.Steps, s.deviations, s.deviatedAt = now, 0, s.deviations[:0], s.deviatedAt[:0]
 }
 
@@ -48,8 +55,17 @@ func (s *Scheduler) Close() {
 // SetChooser lets another chooser go on, for example when faults stop, and gives
 // the one before.
 func (s *Scheduler) SetChooser(c Chooser) (before Chooser) {
-	before, s.chooser = s.chooser, c
+	before, s.chooser, s.quiet = s.chooser, c, nil
+	if q, ok := c.(quiet); ok {
+		s.quiet = q.quiet()
+	}
 	return before
+}
+
+// quiet is a Chooser that knows how many picks of each kind will be the default
+// from now on. Nearly all are, so they are not worth asking for one by one.
+type quiet interface {
+	quiet() *[MaxKinds]int32
 }
 
 // Deviations are the choices made otherwise than by default since Reset, in
@@ -126,7 +142,28 @@ func (s *Scheduler) setWaiting(a *Actor, why state) {
 
 // Yield ends a step: others may go on before the actor does. It is called by
 // the actor that runs, holding no mutex: whoever wants it next would hang.
-func (s *Scheduler) Yield() { s.current.pause() }
+func (s *Scheduler) Yield() {
+	a := s.current
+	if s.GoesOn == nil || a.dead {
+		a.pause()
+		return
+	}
+	s.ended(a)
+	s.current = nil
+	goesOn := s.GoesOn(a.id)
+	s.current = a
+	if goesOn {
+		s.Steps++
+		return
+	}
+	s.decided = true
+	a.pause()
+}
+
+func (s *Scheduler) ended(a *Actor) {
+	a.steps++
+	a.asked = 0
+}
 
 // Block waits until Wake.
 func (s *Scheduler) Block() {
@@ -141,7 +178,7 @@ func (s *Scheduler) Sleep(until time.Time) {
 	s.Alive()
 	a := s.current
 	if !until.After(s.Now) {
-		a.pause()
+		s.Yield()
 		return
 	}
 	a.wake = until
@@ -166,30 +203,33 @@ func (s *Scheduler) Alive() {
 
 // LockWait makes a wait for a lock: its shape is that of memory.NewWait. When the
 // actor is killed, wait fails instead of panicking, so that the store can take it
-// out of its line.
+// out of its line. An actor waits for one lock at a time, and a store wakes nobody
+// who has given up, so each has one pair of functions for all its waits.
 func (s *Scheduler) LockWait() (wait func(ctx context.Context) error, wake func()) {
 	a := s.current
 	if a == nil {
 		panic("sched: a lock is waited for outside any actor")
 	}
-	woken := false
-	wait = func(context.Context) error {
-		for !woken {
-			s.setWaiting(a, blocked)
-			if !a.yield(struct{}{}) {
-				a.dead = true
+	a.woken = false
+	if a.lockWait == nil {
+		a.lockWait = func(context.Context) error {
+			for !a.woken {
+				s.setWaiting(a, blocked)
+				if !a.yield(struct{}{}) {
+					a.dead = true
+				}
+				if a.dead {
+					return errKilled
+				}
 			}
-			if a.dead {
-				return errKilled
-			}
+			return nil
 		}
-		return nil
+		a.lockWake = func() {
+			a.woken = true
+			s.Wake(a.id)
+		}
 	}
-	wake = func() {
-		woken = true
-		s.Wake(a.id)
-	}
-	return wait, wake
+	return a.lockWait, a.lockWake
 }
 
 // Kill ends an actor where it is. Its memory is gone; what it holds at a store is
@@ -256,17 +296,26 @@ func (s *Scheduler) Begin(id ActorID) {
 	s.last = id
 }
 
-// Step lets the actor take a step.
+// Step lets the actor take a step, or as many as GoesOn says.
 func (s *Scheduler) Step(id ActorID) {
 	a := s.actors[id]
 	s.Steps++
 	s.enter(a)
-	a.steps++
-	a.asked = 0
+	if !s.decided {
+		s.ended(a)
+	}
+	s.decided = false
 }
 
 // Pick makes a choice of a kind within the current step.
 func (s *Scheduler) Pick(k Kind, n int) int {
+	if s.quiet != nil && s.quiet[k] > 0 {
+		if s.quiet[k] != never {
+			s.quiet[k]--
+		}
+		s.nth[k]++
+		return 0
+	}
 	a := s.actors[s.last]
 	p := Point{Actor: a.id, Step: a.steps, Kind: k, Nth: s.nth[k]}
 	s.nth[k]++

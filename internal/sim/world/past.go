@@ -52,23 +52,35 @@ func (s *Scenario) cost(tenant int) (total core.Credits) {
 	return total
 }
 
-// story is what a past has left behind.
+// story is what a past has left behind. Its memory is used again.
 type story struct {
 	run      core.Run
 	files    []core.File
 	attempts []core.Attempt
+	records  []core.AttemptFile // of all attempts
 	entries  []core.Entry
 }
 
 // pastIDs are the IDs of runs that were closed before the world began.
 var pastIDs = [...]core.RunID{"past-0", "past-1", "past-2", "past-3", "past-4", "past-5", "past-6", "past-7"}
 
+// pastCharges are the keys of what they cost, by the number of the attempt.
+var pastCharges = func() (keys [len(pastIDs)][4]core.Key) {
+	for slot, id := range pastIDs {
+		for n := range keys[slot] {
+			keys[slot][n] = core.ChargeKey(id, core.AttemptNumber(n))
+		}
+	}
+	return keys
+}()
+
 // tell writes a past by rules of its own: those of core are to be judged, and a
 // world that begins with their mistakes would show them in the wrong place.
-func (w *World) tell(slot int, balance core.Balance) story {
+func (w *World) tell(slot int, balance core.Balance) *story {
 	spec, now := &w.sc.Runs[slot], w.sc.Start
 	template := w.template(spec.Template)
-	s := story{run: core.Run{
+	s := &w.stories[slot]
+	*s = story{files: s.files[:0], attempts: s.attempts[:0], records: s.records[:0], entries: s.entries[:0], run: core.Run{
 		ID: pastIDs[slot], Tenant: template.Tenant, Template: template.ID, Mode: template.Mode,
 		CreatedBy: admin(template.Tenant), CreatedAt: now, MaxRetryCount: spec.MaxRetryCount, TotalJobs: spec.Files,
 	}}
@@ -79,7 +91,7 @@ func (w *World) tell(slot int, balance core.Balance) story {
 		s.files = append(s.files, core.File{Index: i, Name: f.Name, Ref: f.Ref, Size: f.Size})
 	}
 	for n, ends := range spec.Past {
-		if !s.begin(core.AttemptNumber(n), template.CreditsPerRun, &balance, now) {
+		if !s.begin(core.AttemptNumber(n), template.CreditsPerRun, &balance, pastCharges[slot][n], now) {
 			break
 		}
 		s.end(ends, now)
@@ -88,7 +100,7 @@ func (w *World) tell(slot int, balance core.Balance) story {
 }
 
 // begin is an initiation, or a Continue; false if there is nothing to retry.
-func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Balance, now time.Time) bool {
+func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Balance, charge core.Key, now time.Time) bool {
 	a := core.Attempt{
 		Tenant: s.run.Tenant, Run: s.run.ID, Number: n, Price: price,
 		RequestedBy: s.run.CreatedBy, RequestedAt: now,
@@ -101,6 +113,7 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 		}
 	}
 	var total core.Credits
+	before := len(s.records)
 	for i := range s.files {
 		f := &s.files[i]
 		if f.Status == core.FileCompleted || f.Status == core.FileError {
@@ -116,8 +129,9 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 			f.RetryAttempt++
 		}
 		f.Status, f.Epoch, f.Failure = core.FilePending, r.Epoch+1, core.Failure{}
-		a.Files = append(a.Files, record)
+		s.records = append(s.records, record)
 	}
+	a.Files = s.records[before:]
 	if len(a.Files) == 0 {
 		return false
 	}
@@ -127,7 +141,7 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 		a.Jobs = 1
 	}
 	if total > 0 {
-		s.charge(&a, total, balance, now)
+		s.charge(&a, charge, total, balance, now)
 	}
 	r.Attempt, r.AttemptJobs, r.CompletedJobs, r.FailedJobs = n, a.Jobs, 0, 0
 	r.Dispatch, r.DispatchedAt = core.DispatchUnconfirmed, now
@@ -138,10 +152,10 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 	return true
 }
 
-func (s *story) charge(a *core.Attempt, total core.Credits, balance *core.Balance, now time.Time) {
+func (s *story) charge(a *core.Attempt, key core.Key, total core.Credits, balance *core.Balance, now time.Time) {
 	monthly := min(total, balance.Monthly)
 	split := core.Split{Monthly: monthly, Purchased: total - monthly}
-	a.Charge = core.Charge{Key: core.ChargeKey(s.run.ID, a.Number), Period: balance.Period, Amount: split}
+	a.Charge = core.Charge{Key: key, Period: balance.Period, Amount: split}
 	s.entries = append(s.entries, core.Entry{
 		Tenant: s.run.Tenant, Key: a.Charge.Key, Kind: core.EntryCharge, Period: balance.Period, Amount: split,
 		Run: s.run.ID, Attempt: a.Number, Actor: s.run.CreatedBy, At: now,

@@ -13,6 +13,43 @@ import (
 
 // play lets the world go on to its end, or to the first violation.
 func (w *World) play() {
+	w.decided = false
+	w.sched.GoesOn = w.goesOn
+	for {
+		if !w.decided {
+			w.decide()
+		}
+		w.decided = false
+		if w.turn.over {
+			break
+		}
+		if w.turn.dies {
+			w.crash(w.actors[w.turn.actor].process)
+			continue
+		}
+		w.step(w.turn.actor)
+	}
+	w.sched.GoesOn = nil
+	w.end()
+}
+
+// turn is what comes next: the step of an actor, the death of its process, or
+// nothing.
+type turn struct {
+	actor      sched.ActorID
+	dies, over bool
+}
+
+// goesOn decides what comes next after an actor's step, and reports whether that is
+// its next step.
+func (w *World) goesOn(id sched.ActorID) bool {
+	w.decide()
+	w.decided = w.turn != turn{actor: id}
+	return !w.decided
+}
+
+// decide finds out what comes next.
+func (w *World) decide() {
 	for w.oracle.Violation() == nil {
 		if !w.healing && (w.usersDone() || w.sched.Steps >= w.sc.FaultSteps) {
 			w.heal()
@@ -22,7 +59,7 @@ func (w *World) play() {
 		}
 		if w.sched.Steps > w.options.MaxSteps {
 			w.notHealed("after %d steps", w.sched.Steps)
-			return
+			break
 		}
 		if w.idle() {
 			switch {
@@ -32,35 +69,37 @@ func (w *World) play() {
 				w.withRecovery("nobody can go on")
 			default:
 				w.notHealed("when nobody could go on", 0)
-				return
 			}
 			continue
 		}
 		id, _ := w.sched.Choose()
-		w.take(id)
+		w.turn = w.take(id)
+		return
 	}
-	w.end()
+	w.turn = turn{over: true}
 }
 
 // idle reports whether nobody can go on, now or later, but those who look after
 // the month: they would wake for ever.
 func (w *World) idle() bool { return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 }
 
-// take lets an actor take a step, unless a fault comes between.
-func (w *World) take(id sched.ActorID) {
+// take gives an actor the next step, unless a fault comes between.
+func (w *World) take(id sched.ActorID) turn {
 	w.sched.Begin(id)
 	w.oracle.Step = w.sched.Steps
-	if p := w.actors[id].process; p >= 0 {
-		if w.env.Choose(hostile.CrashFault) != 0 {
-			w.env.Chosen(hostile.CrashFault, 1)
-			w.crash(p)
-			return
-		}
+	if w.actors[id].process >= 0 && w.env.Choose(hostile.CrashFault) != 0 {
+		w.env.Chosen(hostile.CrashFault, 1)
+		return turn{actor: id, dies: true}
 	}
 	if v := w.env.Choose(hostile.ClockFault); v != 0 {
 		w.env.Chosen(hostile.ClockFault, v)
 		w.jump(v)
 	}
+	return turn{actor: id}
+}
+
+// step lets an actor go on.
+func (w *World) step(id sched.ActorID) {
 	w.sched.Step(id)
 	if p := w.sched.Panicked(id); p != nil {
 		w.stack = string(p.Stack)
@@ -86,7 +125,11 @@ func (w *World) jump(how int) {
 	if core.PeriodOf(w.sched.Now) != core.PeriodOf(now) {
 		w.oracle.Met(oracle.MonthEnded)
 	}
-	w.env.Event(trace.Time, trace.NoActor, "", "", int64(how), w.sched.Now.Format(time.DateTime))
+	text := ""
+	if w.tape.Recording {
+		text = w.sched.Now.Format(time.DateTime)
+	}
+	w.env.Event(trace.Time, trace.NoActor, "", "", int64(how), text)
 }
 
 // crash kills a process: its memory is gone, what it had received comes again,
@@ -223,7 +266,8 @@ func (w *World) end() {
 			w.oracle.Fail(oracle.Stuck, "%s does not return when the world ends", w.actors[id].name)
 			return
 		}
-		w.take(id)
+		w.take(id) // no fault comes any more
+		w.step(id)
 	}
 	for id := range w.actors {
 		if !w.sched.Idle(sched.ActorID(id)) {

@@ -37,6 +37,8 @@ type Scenario struct {
 	FaultSteps int
 	// MinSteps is until when users go on with their fillers.
 	MinSteps int
+
+	pastRoom [pastRuns]pastRoom // for the default world
 }
 
 // Tenant is one tenant with its credits.
@@ -118,6 +120,7 @@ const (
 	tenants  = 3
 	runs     = 5
 	pastRuns = 3 // of them, closed before the world begins
+	maxFiles = 3 // of a run
 	users    = 4
 	firstDay = 28
 )
@@ -145,6 +148,7 @@ func (s *Scenario) Reset(seed uint64) {
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
 		Users: s.Users[:0], Workers: s.Workers[:0],
 		Processes: 2, Recoverers: 2, FaultSteps: 100, MinSteps: 147,
+		pastRoom: s.pastRoom,
 	}
 	// Half of the worlds begin shortly before a month ends.
 	s.Start = time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC)
@@ -169,9 +173,9 @@ func (s *Scenario) Reset(seed uint64) {
 		s.Templates = append(s.Templates, t)
 	}
 	for slot := range runs {
-		run := Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(4)), MaxRetryCount: 1 + r.IntN(2)}
+		run := Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(maxFiles+1)), MaxRetryCount: 1 + r.IntN(2)}
 		if slot < pastRuns {
-			run.Past = anyPast(&r, run.Files)
+			run.Past = s.pastRoom[slot].anyPast(&r, run.Files)
 		}
 		s.Runs = append(s.Runs, run)
 	}
@@ -196,19 +200,25 @@ func (s *Scenario) Reset(seed uint64) {
 	}
 }
 
+// pastRoom is the memory of a past.
+type pastRoom struct {
+	past [2][]core.FileStatus
+	ends [2][maxFiles]core.FileStatus
+}
+
 // anyPast is what a run went through before: one attempt or two, after which
 // there is something to retry, most of the time.
-func anyPast(r *sched.Rand, files int) Past {
-	past := Past{endsOf(r, files)}
+func (p *pastRoom) anyPast(r *sched.Rand, files int) Past {
+	past := append(Past(p.past[:0]), p.anyEnds(0, r, files))
 	past[0][0] = core.FileFailed
 	if r.IntN(4) == 0 {
-		past = append(past, endsOf(r, files))
+		past = append(past, p.anyEnds(1, r, files))
 	}
 	return past
 }
 
-func endsOf(r *sched.Rand, files int) []core.FileStatus {
-	ends := make([]core.FileStatus, files)
+func (p *pastRoom) anyEnds(n int, r *sched.Rand, files int) []core.FileStatus {
+	ends := p.ends[n][:files]
 	for i := range ends {
 		switch v := r.IntN(16); {
 		case v < 7:

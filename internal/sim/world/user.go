@@ -251,7 +251,7 @@ func (w *World) answered(id sched.ActorID, op *Op, err error) (definite bool) {
 	}
 	w.metAnswer(id, op, err, code, definite)
 	text := string(code)
-	if err != nil && !definite {
+	if err != nil && !definite && w.tape.Recording {
 		text = err.Error()
 	}
 	w.env.Event(trace.Answer, uint8(id), answer.Tenant, w.slots[op.Run].id, int64(len(code)), text)

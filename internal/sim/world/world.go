@@ -66,7 +66,10 @@ type World struct {
 	actors    []actor
 	bodies    [sched.MaxActors]func()
 	slots     []slot
+	stories   [len(pastIDs)]story
 	refillers sched.Set
+	turn      turn // what comes next
+	decided   bool // turn is, and has not come yet
 	healing   bool
 	filling   bool // all is healed too early, so users go on with their fillers
 	paused    bool // recovery is, while it is tried to do without it
