@@ -16,7 +16,7 @@ func (g groups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.Run
 	if g.t.readOnly {
 		return nil, ports.ErrReadOnly
 	}
-	got := make([]ports.RunRows, 0, len(want))
+	var got []ports.RunRows
 	for _, w := range want {
 		if !g.t.store.locks.tryAcquire(g.t, lockKey{g.t.tenant, lockRun, string(w.Run)}) {
 			continue
@@ -31,6 +31,9 @@ func (g groups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.Run
 		files, err := runFiles(g).ByIndex(ctx, w.Run, w.Indexes)
 		if err != nil {
 			return nil, err
+		}
+		if got == nil {
+			got = make([]ports.RunRows, 0, len(want))
 		}
 		got = append(got, ports.RunRows{Run: run, Files: files})
 	}

@@ -16,6 +16,9 @@ type Store struct {
 	locks locks
 	spare spareWrites
 
+	txMu sync.Mutex
+	txs  []tx // made, and not begun yet
+
 	mu      sync.RWMutex // guards what is committed; never held while waiting for a lock
 	tenants map[core.TenantID]*tenantState
 	owners  map[core.RunID]core.TenantID
@@ -71,13 +74,27 @@ func NewStore(opts ...Option) *Store {
 
 var _ ports.Store = (*Store)(nil)
 
+// newTx begins a transaction. They are made some at a time; a use after its end is
+// found out, so none is used again.
+func (s *Store) newTx(tenant core.TenantID, readOnly bool) *tx {
+	s.txMu.Lock()
+	if len(s.txs) == 0 {
+		s.txs = make([]tx, 16)
+	}
+	t := &s.txs[0]
+	s.txs = s.txs[1:]
+	s.txMu.Unlock()
+	t.store, t.tenant, t.readOnly, t.wrote = s, tenant, readOnly, &nothing
+	t.held = t.heldRoom[:0]
+	return t
+}
+
 // InTx implements ports.Store. It runs fn once: a deadlock is reported, not retried.
 func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := &tx{store: s, tenant: tenant, wrote: &nothing}
-	t.held = t.heldRoom[:0]
+	t := s.newTx(tenant, false)
 	defer s.end(t) // also after a panic: what was not committed is forgotten here
 	if err := fn(t); err != nil {
 		return err
@@ -108,7 +125,7 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	t := &tx{store: s, tenant: tenant, readOnly: true, wrote: &nothing}
+	t := s.newTx(tenant, true)
 	defer func() { t.over = true }()
 	return fn(t)
 }

@@ -20,9 +20,12 @@ type tx struct {
 	over     bool  // it has ended
 	broken   error // a lock could not be had: it can only be rolled back, as in Postgres
 
-	held     []*rowLock // guarded by locks.mu
-	waitsFor *rowLock   // guarded by locks.mu
-	wrote    *writes    // to be read; whoever writes asks writes() first
+	held     []*rowLock   // guarded by locks.mu
+	waitsFor *rowLock     // guarded by locks.mu
+	state    *tenantState // what is committed of the tenant, once it was found
+	run      *runState    // the one that was found last
+	runID    core.RunID
+	wrote    *writes // to be read; whoever writes asks writes() first
 
 	heldRoom [4]*rowLock // for what a usual transaction locks
 }
@@ -73,7 +76,10 @@ func (t *tx) read(ctx context.Context) (*tenantState, error) {
 	if !t.readOnly { // a View holds the mutex already
 		t.store.mu.RLock()
 	}
-	return t.store.tenants[t.tenant], nil
+	if t.state == nil {
+		t.state = t.store.tenants[t.tenant]
+	}
+	return t.state, nil
 }
 
 func (t *tx) done() {
@@ -105,13 +111,26 @@ func (t *tx) readRun(ctx context.Context, id core.RunID) (r *runState, w *runWri
 		return nil, nil, err
 	}
 	if st != nil {
-		r = st.runs[id]
+		r = t.committed(st, id)
 	}
 	if w = t.written(id); r == nil && w == nil {
 		t.done()
 		return nil, nil, ports.ErrNotFound
 	}
 	return r, w, nil
+}
+
+// committed gives what is committed of a run, or nil. Most transactions are about
+// one run, and a run that is there stays there.
+func (t *tx) committed(st *tenantState, id core.RunID) *runState {
+	if t.run != nil && t.runID == id {
+		return t.run
+	}
+	r := st.runs[id]
+	if r != nil {
+		t.run, t.runID = r, id
+	}
+	return r
 }
 
 // runExists fails with ports.ErrNotFound if there is no such run.

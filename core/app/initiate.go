@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -40,15 +41,19 @@ type InitiateRequest struct {
 // key. A file's reference stands for its content.
 func (r InitiateRequest) fingerprint() string {
 	h := sha256.New()
-	write := func(format string, args ...any) {
-		_, _ = fmt.Fprintf(h, format, args...) // a hash takes everything
-	}
-	write("%q %q", r.Tenant, r.Template)
+	line := make([]byte, 0, 256)
+	line = strconv.AppendQuote(line, string(r.Tenant))
+	line = strconv.AppendQuote(append(line, ' '), string(r.Template))
 	if r.MaxRetryCount != nil {
-		write(" %d", *r.MaxRetryCount)
+		line = strconv.AppendInt(append(line, ' '), int64(*r.MaxRetryCount), 10)
 	}
-	for _, f := range r.Files {
-		write("\n%q %q %d", f.Name, f.Ref, f.Size)
+	h.Write(line)
+	for i := range r.Files {
+		f := &r.Files[i]
+		line = strconv.AppendQuote(append(line[:0], '\n'), f.Name)
+		line = strconv.AppendQuote(append(line, ' '), string(f.Ref))
+		line = strconv.AppendInt(append(line, ' '), f.Size, 10)
+		h.Write(line)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

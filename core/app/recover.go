@@ -102,7 +102,9 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 		return true, nil
 	}
 	s.stats.redispatched.Add(int64(len(plan.Jobs)))
-	log().Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
+	if s.log.Enabled(ctx, slog.LevelInfo) {
+		log().Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
+	}
 	if err := s.enqueueAgain(ctx, plan.Run, plan.Jobs); err != nil {
 		return true, err
 	}

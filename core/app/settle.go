@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -44,7 +45,7 @@ func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wai
 	}
 	for _, p := range plans {
 		s.logDrops(ctx, "result", p.dropped)
-		if run := p.closed; run != nil {
+		if run := p.closed; run != nil && s.log.Enabled(ctx, slog.LevelInfo) {
 			s.log.Info("run closed", "tenant", run.Tenant, "run", run.ID, "attempt", run.Attempt, "status", run.Status)
 		}
 	}

@@ -37,3 +37,14 @@ func (c Clock) Sleep(ctx context.Context, d time.Duration) error {
 	}
 	return ctx.Err()
 }
+
+// Rest is Clock.Sleep between two rounds of a loop, which returns when its process
+// dies: goOn is false then, and when the world ends.
+func (e *Env) Rest(d time.Duration) (goOn bool) {
+	e.Sched.Alive()
+	if e.Over || !e.Sched.TrySleep(e.Sched.Now.Add(d)) {
+		return false
+	}
+	e.event(trace.Call, trace.Sleep, "", "", int64(d))
+	return !e.Over
+}

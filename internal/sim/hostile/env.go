@@ -25,10 +25,9 @@ type Env struct {
 	Lease time.Duration
 
 	actors [sched.MaxActors]actorState
-	hung   sched.Set   // actors that execute until somebody else gets their file
-	txs    []*tx       // of this world and of earlier ones, to be used again
-	spare  []*tx       // of them, those that are free
-	events trace.Event // the one being written: it would escape otherwise
+	hung   sched.Set // actors that execute until somebody else gets their file
+	txs    []*tx     // of this world and of earlier ones, to be used again
+	spare  []*tx     // of them, those that are free
 }
 
 // actorState is what the ports know of an actor.
@@ -108,14 +107,20 @@ func (e *Env) event(kind trace.Kind, op trace.Op, tenant core.TenantID, run core
 	if e.Sched.Running() {
 		actor = uint8(e.Sched.Current())
 	}
-	e.events = trace.Event{Step: e.Sched.Steps, At: e.Sched.Now, Actor: actor, Kind: kind, Op: op, Tenant: tenant, Run: run, N: n}
-	e.Tape.Add(&e.events)
+	e.record(trace.Fact{Actor: actor, Kind: kind, Op: op, Tenant: tenant, Run: run, N: n}, "")
 }
 
 // Event records something that the world does.
 func (e *Env) Event(kind trace.Kind, actor uint8, tenant core.TenantID, run core.RunID, n int64, text string) {
-	e.events = trace.Event{Step: e.Sched.Steps, At: e.Sched.Now, Actor: actor, Kind: kind, Tenant: tenant, Run: run, N: n, Text: text}
-	e.Tape.Add(&e.events)
+	e.record(trace.Fact{Actor: actor, Kind: kind, Tenant: tenant, Run: run, N: n}, text)
+}
+
+func (e *Env) record(f trace.Fact, text string) {
+	f.Step, f.At = e.Sched.Steps, e.Sched.Now
+	e.Tape.Add(&f)
+	if e.Tape.Recording {
+		e.Tape.Events = append(e.Tape.Events, trace.Event{Fact: f, Text: text})
+	}
 }
 
 // say gives the last event its words, for readers.

@@ -187,11 +187,15 @@ func (f Feed) Receive(ctx context.Context, limit int, skip ports.Skip) ([]ports.
 		me := e.Sched.Current()
 		if until, some := q.earliest(); some {
 			q.waiting |= 1 << me
-			e.Sched.Sleep(until)
+			if !e.Sched.TrySleep(until) {
+				return nil, ports.ErrClosed
+			}
 			q.waiting &^= 1 << me
 		} else {
 			q.waiting |= 1 << me
-			e.Sched.Block()
+			if !e.Sched.TryBlock() {
+				return nil, ports.ErrClosed
+			}
 		}
 	}
 }

@@ -93,6 +93,18 @@ func (t *tenant) template(id core.TemplateID) *template {
 	return nil
 }
 
+// newTemplate gives the next template, reusing its memory.
+func (t *tenant) newTemplate() *template {
+	n := len(t.templates)
+	if n == cap(t.templates) {
+		t.templates = append(t.templates, template{})
+	} else {
+		t.templates = t.templates[:n+1]
+		t.templates[n] = template{prices: t.templates[n].prices[:0]}
+	}
+	return &t.templates[n]
+}
+
 // price is what a file costs now.
 func (t *template) price() core.Credits { return t.prices[len(t.prices)-1].credits }
 
@@ -107,8 +119,8 @@ func (o *Oracle) saveTemplates(t *tenant, c *Commit) {
 		row := &c.Templates[i]
 		known := t.template(row.ID)
 		if known == nil {
-			t.templates = append(t.templates, template{id: row.ID, batch: row.Mode == core.ModeBatch})
-			known = &t.templates[len(t.templates)-1]
+			known = t.newTemplate()
+			known.id, known.batch = row.ID, row.Mode == core.ModeBatch
 		}
 		known.deleted = row.Deleted()
 		if n := len(known.prices); n == 0 || known.prices[n-1].credits != row.CreditsPerRun {

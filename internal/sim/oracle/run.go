@@ -227,23 +227,26 @@ func (o *Oracle) chargeOf(c *Commit, r *run, n core.AttemptNumber, total core.Cr
 // changed takes what a transaction wrote of a run that was there before through
 // the model.
 func (o *Oracle) changed(t *tenant, c *Commit, r *run) {
-	next := r.row
+	next := &r.row
 	for i := range c.Runs {
 		if c.Runs[i].ID == r.row.ID {
-			next = c.Runs[i]
+			next = &c.Runs[i]
 		}
 	}
 	switch added, marked := o.recordsOf(c, r); {
 	case added != nil && marked != nil:
 		o.fail(Refinement, "run %s: an attempt was begun and undone in one transaction", r.row.ID)
 	case added != nil:
-		o.continued(t, c, r, added, &next)
+		o.continued(t, c, r, added, next)
 	case marked != nil:
-		o.compensated(c, r, marked, &next)
+		o.compensated(c, r, marked, next)
 	default:
-		o.moved(c, r, &next)
+		o.moved(c, r, next)
 	}
-	r.row, r.changed = next, o.commits
+	if next != &r.row {
+		r.row = *next
+	}
+	r.changed = o.commits
 	for i := range c.Files {
 		if w := &c.Files[i]; w.Run == r.row.ID && w.File.Index < len(r.files) {
 			r.files[w.File.Index] = w.File

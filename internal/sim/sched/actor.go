@@ -79,8 +79,16 @@ func (a *Actor) run() {
 
 // pause gives control to the scheduler until the actor is chosen again.
 func (a *Actor) pause() {
-	if a.dead || !a.yield(struct{}{}) || a.dead {
-		a.dead = true
+	if !a.tryPause() {
 		panic(killed{})
 	}
+}
+
+// tryPause is pause without the panic: false if the actor was killed.
+func (a *Actor) tryPause() (alive bool) {
+	if a.dead || !a.yield(struct{}{}) || a.dead {
+		a.dead = true
+		return false
+	}
+	return true
 }

@@ -167,23 +167,38 @@ func (s *Scheduler) ended(a *Actor) {
 
 // Block waits until Wake.
 func (s *Scheduler) Block() {
+	if !s.TryBlock() {
+		panic(killed{})
+	}
+}
+
+// TryBlock is Block for those who return by themselves when they are killed, which
+// is cheaper than to unwind them: alive is false then.
+func (s *Scheduler) TryBlock() (alive bool) {
 	s.Alive()
 	a := s.current
 	s.setWaiting(a, blocked)
-	a.pause()
+	return a.tryPause()
 }
 
 // Sleep waits until a time.
 func (s *Scheduler) Sleep(until time.Time) {
+	if !s.TrySleep(until) {
+		panic(killed{})
+	}
+}
+
+// TrySleep is to Sleep what TryBlock is to Block.
+func (s *Scheduler) TrySleep(until time.Time) (alive bool) {
 	s.Alive()
 	a := s.current
 	if !until.After(s.Now) {
 		s.Yield()
-		return
+		return true
 	}
 	a.wake = until
 	s.setWaiting(a, sleeping)
-	a.pause()
+	return a.tryPause()
 }
 
 // Wake lets an actor that waits go on.

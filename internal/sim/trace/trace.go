@@ -38,9 +38,9 @@ func (k Kind) String() string { return kindNames[k] }
 // NoActor stands for events that no actor caused.
 const NoActor = 0xff
 
-// Event is one thing that happened. Equal worlds with equal choices have equal
-// events, byte for byte.
-type Event struct {
+// Fact is one thing that happened. Equal worlds with equal choices have equal
+// facts, byte for byte.
+type Fact struct {
 	Step   int // of the world
 	At     time.Time
 	Actor  uint8
@@ -48,10 +48,16 @@ type Event struct {
 	Op     Op // the call, for Call
 	Tenant core.TenantID
 	Run    core.RunID
-	N      int64  // the case's number: message, fault alternative, the process asked …
-	Text   string // in words; empty unless events are recorded
-	Job    string // of a message: which job in which epoch; empty unless recorded
-	State  *State // after a commit; nil unless events are recorded
+	N      int64 // the case's number: message, fault alternative, the process asked …
+}
+
+// Event is a fact with what readers want to know of it, which follows from the
+// facts before.
+type Event struct {
+	Fact
+	Text  string // in words
+	Job   string // of a message: which job in which epoch
+	State *State // after a commit
 }
 
 // State is what was committed and what the model says, for reports.
@@ -86,7 +92,7 @@ type RunFacts struct {
 	Files         []string       `json:"files"` // status, retryAttempt and epoch of each
 }
 
-// Tape takes the events.
+// Tape takes the facts.
 type Tape struct {
 	hash      uint64
 	Recording bool
@@ -98,22 +104,18 @@ func (t *Tape) Reset(recording bool) {
 	t.hash, t.Recording, t.Events = 14695981039346656037, recording, nil
 }
 
-// Hash is that of all events so far.
+// Hash is that of all facts so far.
 func (t *Tape) Hash() uint64 { return t.hash }
 
-// Add takes an event. Text, Job and State do not count for the hash: they follow from
-// the rest and are made only for readers.
-func (t *Tape) Add(e *Event) {
+// Add takes a fact. It is small enough not to escape: this is the innermost loop.
+func (t *Tape) Add(f *Fact) {
 	h := t.hash
-	h = mix(h, uint64(e.Step)<<24|uint64(e.Actor)<<16|uint64(e.Kind)<<8|uint64(e.Op))
-	h = mix(h, uint64(e.At.UnixNano()))
-	h = mix(h, uint64(e.N))
-	h = mixString(h, string(e.Tenant))
-	h = mixString(h, string(e.Run))
+	h = mix(h, uint64(f.Step)<<24|uint64(f.Actor)<<16|uint64(f.Kind)<<8|uint64(f.Op))
+	h = mix(h, uint64(f.At.UnixNano()))
+	h = mix(h, uint64(f.N))
+	h = mixString(h, string(f.Tenant))
+	h = mixString(h, string(f.Run))
 	t.hash = h
-	if t.Recording {
-		t.Events = append(t.Events, *e)
-	}
 }
 
 func mix(h, v uint64) uint64 {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
-	"github.com/redrive/redrive/ports"
 )
 
 type actorKind uint8
@@ -99,7 +98,7 @@ func (w *World) act(id sched.ActorID) {
 	ctx := context.Background()
 	a := &w.actors[id]
 	if a.again && a.kind != user {
-		if w.clock(a).Sleep(ctx, restartAfter) != nil {
+		if !w.env.Rest(restartAfter) {
 			return
 		}
 	}
@@ -117,8 +116,6 @@ func (w *World) act(id sched.ActorID) {
 	}
 }
 
-func (w *World) clock(a *actor) ports.Clock { return w.processes[max(a.process, 0)].svc.Clock() }
-
 // recover is the loop of recovery.
 func (w *World) recover(ctx context.Context, a *actor) {
 	svc := w.processes[a.process].svc
@@ -132,7 +129,7 @@ func (w *World) recover(ctx context.Context, a *actor) {
 		_, err := svc.Recover(ctx, 100)
 		w.tolerate(err)
 		a.busy = false
-		if svc.Clock().Sleep(ctx, w.recoverEvery) != nil {
+		if !w.env.Rest(w.recoverEvery) {
 			return
 		}
 	}
@@ -144,7 +141,7 @@ func (w *World) refill(ctx context.Context, a *actor) {
 	for !w.env.Over {
 		w.env.Enter(oracle.UseRefill)
 		w.tolerate(svc.Refill(ctx))
-		if svc.Clock().Sleep(ctx, refillEvery) != nil {
+		if !w.env.Rest(refillEvery) {
 			return
 		}
 	}

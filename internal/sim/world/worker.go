@@ -247,7 +247,7 @@ func (w *World) renew(ctx context.Context, id sched.ActorID) {
 			p.idle = false
 			continue
 		}
-		if p.svc.Clock().Sleep(ctx, every) != nil {
+		if !w.env.Rest(every) {
 			return
 		}
 		w.env.Enter(oracle.UseWork)
