@@ -1,6 +1,23 @@
 package memory
 
-import "github.com/redrive/redrive/core"
+import (
+	"github.com/redrive/redrive/core"
+)
+
+// Look shows a tenant's committed runs, oldest first, without copying them: what
+// it is shown must not be changed or kept. Commits wait until it has returned.
+func (s *Store) Look(tenant core.TenantID, look func(run *core.Run, files []core.File)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st := s.tenants[tenant]
+	if st == nil {
+		return
+	}
+	for _, cursor := range st.order {
+		r := st.runs[cursor.ID]
+		look(&r.run, r.files)
+	}
+}
 
 // Reset empties the store and keeps its memory for what comes next, which is what
 // makes many short lives of one store cheap. Nobody may use it meanwhile.

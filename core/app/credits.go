@@ -33,8 +33,9 @@ func (s *Service) GrantAllowance(ctx context.Context, actor core.Actor, tenant c
 	if err := core.CheckKey("Idempotency-Key", key); err != nil {
 		return core.Entry{}, err
 	}
-	return s.grant(ctx, actor, tenant, clientKey(key), func(now time.Time) (core.Entry, error) {
-		return core.NewAllowance(tenant, clientKey(key), p, amount, actor, now)
+	key = clientKey(key)
+	return s.grant(ctx, actor, tenant, key, func(now time.Time) (core.Entry, error) {
+		return core.NewAllowance(tenant, key, p, amount, actor, now)
 	})
 }
 
@@ -43,8 +44,9 @@ func (s *Service) PurchaseCredits(ctx context.Context, actor core.Actor, tenant 
 	if err := core.CheckKey("Idempotency-Key", key); err != nil {
 		return core.Entry{}, err
 	}
-	return s.grant(ctx, actor, tenant, clientKey(key), func(now time.Time) (core.Entry, error) {
-		return core.NewPurchase(tenant, clientKey(key), amount, actor, now)
+	key = clientKey(key)
+	return s.grant(ctx, actor, tenant, key, func(now time.Time) (core.Entry, error) {
+		return core.NewPurchase(tenant, key, amount, actor, now)
 	})
 }
 

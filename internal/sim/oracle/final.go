@@ -3,20 +3,35 @@ package oracle
 import (
 	"context"
 
+	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
+// Store is what Final compares with: a store that shows its rows without copying
+// them, because every world ends with this.
+type Store interface {
+	View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error
+	Look(tenant core.TenantID, look func(run *core.Run, files []core.File))
+}
+
 // Final compares what a store has in the end with what was committed, row by row.
-func (o *Oracle) Final(ctx context.Context, store ports.Store) {
+func (o *Oracle) Final(ctx context.Context, store Store) {
 	for _, t := range o.tenants {
-		err := store.View(ctx, t.id, func(tx ports.Tx) error { return o.finalTenant(ctx, tx, t) })
-		if err != nil {
+		if err := store.View(ctx, t.id, func(tx ports.Tx) error { return o.finalBalances(ctx, tx, t) }); err != nil {
 			o.fail(Refinement, "tenant %s cannot be read in the end: %v", t.id, err)
+		}
+		runs := 0
+		store.Look(t.id, func(run *core.Run, files []core.File) {
+			runs++
+			o.finalRun(t, run, files)
+		})
+		if want := o.runsOf(t); runs != want {
+			o.fail(Refinement, "tenant %s ends with %d runs, %d were committed", t.id, runs, want)
 		}
 	}
 }
 
-func (o *Oracle) finalTenant(ctx context.Context, tx ports.Tx, t *tenant) error {
+func (o *Oracle) finalBalances(ctx context.Context, tx ports.Tx, t *tenant) error {
 	for i := range t.monthly {
 		m := &t.monthly[i]
 		b, err := tx.Ledger().Balance(ctx, m.period)
@@ -27,30 +42,33 @@ func (o *Oracle) finalTenant(ctx context.Context, tx ports.Tx, t *tenant) error 
 			o.fail(I1, "tenant %s ends with %d monthly of %s and %d purchased, its entries add up to %d and %d", t.id, b.Monthly, m.period, b.Purchased, m.left, t.purchased)
 		}
 	}
+	return nil
+}
+
+func (o *Oracle) runsOf(t *tenant) (count int) {
 	for _, r := range o.runs {
-		if r.row.Tenant != t.id {
-			continue
-		}
-		row, err := tx.Runs().Get(ctx, r.row.ID)
-		if err != nil {
-			return err
-		}
-		files, err := tx.Files().Page(ctx, r.row.ID, 0, len(r.files)+1)
-		if err != nil {
-			return err
-		}
-		if row != r.row {
-			o.fail(Refinement, "run %s ends as %+v, it was committed as %+v", row.ID, row, r.row)
-		}
-		if len(files) != len(r.files) {
-			o.fail(Refinement, "run %s ends with %d files, it was committed with %d", row.ID, len(files), len(r.files))
-			continue
-		}
-		for i := range files {
-			if files[i] != r.files[i] {
-				o.fail(Refinement, "file %d of run %s ends as %+v, it was committed as %+v", i, row.ID, files[i], r.files[i])
-			}
+		if r.row.Tenant == t.id {
+			count++
 		}
 	}
-	return nil
+	return count
+}
+
+func (o *Oracle) finalRun(t *tenant, row *core.Run, files []core.File) {
+	r := o.run(row.ID)
+	switch {
+	case r == nil || r.row.Tenant != t.id:
+		o.fail(Refinement, "tenant %s ends with run %s, which was not committed", t.id, row.ID)
+		return
+	case *row != r.row:
+		o.fail(Refinement, "run %s ends as %+v, it was committed as %+v", row.ID, *row, r.row)
+	case len(files) != len(r.files):
+		o.fail(Refinement, "run %s ends with %d files, it was committed with %d", row.ID, len(files), len(r.files))
+		return
+	}
+	for i := range files {
+		if files[i] != r.files[i] {
+			o.fail(Refinement, "file %d of run %s ends as %+v, it was committed as %+v", i, row.ID, files[i], r.files[i])
+		}
+	}
 }

@@ -34,6 +34,7 @@ type actor struct {
 	lost    bool // the commit's answer was, under a key
 	tries   int
 	claims  int // of a worker
+	hand    hand
 }
 
 // died is called when the actor's process has died.
@@ -57,7 +58,7 @@ func (w *World) addActors() {
 	w.actors, w.refillers = w.actors[:0], 0
 	add := func(kind actorKind, nth, process int, script []Op) {
 		id := w.sched.Add()
-		w.actors = append(w.actors, actor{name: actorNames[kind][nth], kind: kind, nth: nth, process: process, script: script})
+		w.addActor(actor{name: actorNames[kind][nth], kind: kind, nth: nth, process: process, script: script})
 		if kind == refiller {
 			w.refillers |= 1 << id
 		}
@@ -82,6 +83,18 @@ func (w *World) addActors() {
 			add(renewer, n, n, nil)
 		}
 	}
+}
+
+// addActor uses the memory of the actor that was in its place before.
+func (w *World) addActor(a actor) {
+	n := len(w.actors)
+	if n == cap(w.actors) {
+		w.actors = append(w.actors, a)
+		return
+	}
+	w.actors = w.actors[:n+1]
+	a.hand.jobs = w.actors[n].hand.jobs[:0]
+	w.actors[n] = a
 }
 
 // start lets an actor begin, or begin again after its process died.

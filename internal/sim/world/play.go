@@ -276,5 +276,5 @@ func (w *World) end() {
 		}
 	}
 	w.oracle.Step = w.sched.Steps
-	w.oracle.Final(context.Background(), w.store.Inner)
+	w.oracle.Final(context.Background(), w.memory)
 }

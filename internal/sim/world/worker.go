@@ -42,7 +42,8 @@ func (w *World) work(ctx context.Context, a *actor, how Worker) {
 			}
 			continue
 		}
-		w.workTogether(ctx, a, how, inHand(deliveries))
+		a.hand.take(deliveries)
+		w.workTogether(ctx, a, how, &a.hand)
 	}
 }
 
@@ -52,12 +53,11 @@ type hand struct {
 	deliveries []ports.Delivery // nil once the queue was told
 }
 
-func inHand(deliveries []ports.Delivery) *hand {
-	h := &hand{jobs: make([]core.Job, len(deliveries)), deliveries: deliveries}
-	for i, d := range deliveries {
-		h.jobs[i] = d.Job()
+func (h *hand) take(deliveries []ports.Delivery) {
+	h.jobs, h.deliveries = h.jobs[:0], deliveries
+	for _, d := range deliveries {
+		h.jobs = append(h.jobs, d.Job())
 	}
-	return h
 }
 
 // told tells the queue what became of jobs. One may have been delivered twice at once.
