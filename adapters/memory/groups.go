@@ -18,7 +18,7 @@ func (g groups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.Run
 	}
 	var got []ports.RunRows
 	for _, w := range want {
-		if !g.t.store.locks.tryAcquire(g.t, lockKey{g.t.tenant, lockRun, string(w.Run)}) {
+		if !g.t.store.locks.tryAcquire(g.t.txState, lockKey{g.t.tenant, lockRun, string(w.Run)}) {
 			continue
 		}
 		run, err := runs(g).Get(ctx, w.Run)

@@ -78,7 +78,7 @@ func (l *locks) find(key lockKey) *rowLock {
 }
 
 // take gives a lock that nobody holds to a transaction. The caller holds mu.
-func (l *locks) take(t *tx, key lockKey) {
+func (l *locks) take(t *txState, key lockKey) {
 	row := (*rowLock)(nil)
 	if n := len(l.spare); n > 0 {
 		row, l.spare = l.spare[n-1], l.spare[:n-1]
@@ -119,17 +119,17 @@ func (l *locks) reset() {
 
 type rowLock struct {
 	key    lockKey
-	holder *tx
+	holder *txState
 	queue  []waiter
 }
 
 type waiter struct {
-	tx   *tx
+	tx   *txState
 	wake func()
 }
 
 // tryAcquire takes a lock if nobody else holds it.
-func (l *locks) tryAcquire(t *tx, key lockKey) bool {
+func (l *locks) tryAcquire(t *txState, key lockKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	row := l.find(key)
@@ -140,7 +140,7 @@ func (l *locks) tryAcquire(t *tx, key lockKey) bool {
 	return row.holder == t
 }
 
-func (l *locks) acquire(ctx context.Context, t *tx, key lockKey) error {
+func (l *locks) acquire(ctx context.Context, t *txState, key lockKey) error {
 	l.mu.Lock()
 	row := l.find(key)
 	if row == nil {
@@ -171,7 +171,7 @@ func (l *locks) acquire(ctx context.Context, t *tx, key lockKey) error {
 // leadsTo reports whether the holder waits, through any number of others, for
 // t. A transaction waits for one lock and a lock has one holder, so the waits
 // form a chain.
-func (r *rowLock) leadsTo(t *tx) bool {
+func (r *rowLock) leadsTo(t *txState) bool {
 	for row := r; row != nil; row = row.holder.waitsFor {
 		if row.holder == t {
 			return true
@@ -182,7 +182,7 @@ func (r *rowLock) leadsTo(t *tx) bool {
 
 // giveUp leaves the queue. If the lock was handed over meanwhile, it is among
 // those that the end of the transaction releases.
-func (l *locks) giveUp(t *tx, row *rowLock) {
+func (l *locks) giveUp(t *txState, row *rowLock) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t.waitsFor = nil
@@ -190,7 +190,7 @@ func (l *locks) giveUp(t *tx, row *rowLock) {
 }
 
 // release hands every lock of the transaction to whoever waited longest.
-func (l *locks) release(t *tx) {
+func (l *locks) release(t *txState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, row := range t.held {

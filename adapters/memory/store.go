@@ -14,10 +14,7 @@ import (
 // Store is a ports.Store in memory.
 type Store struct {
 	locks locks
-	spare spareWrites
-
-	txMu sync.Mutex
-	txs  []tx // made, and not begun yet
+	spare spare
 
 	mu      sync.RWMutex // guards what is committed; never held while waiting for a lock
 	tenants map[core.TenantID]*tenantState
@@ -74,27 +71,12 @@ func NewStore(opts ...Option) *Store {
 
 var _ ports.Store = (*Store)(nil)
 
-// newTx begins a transaction. They are made some at a time; a use after its end is
-// found out, so none is used again.
-func (s *Store) newTx(tenant core.TenantID, readOnly bool) *tx {
-	s.txMu.Lock()
-	if len(s.txs) == 0 {
-		s.txs = make([]tx, 16)
-	}
-	t := &s.txs[0]
-	s.txs = s.txs[1:]
-	s.txMu.Unlock()
-	t.store, t.tenant, t.readOnly, t.wrote = s, tenant, readOnly, &nothing
-	t.held = t.heldRoom[:0]
-	return t
-}
-
 // InTx implements ports.Store. It runs fn once: a deadlock is reported, not retried.
 func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := s.newTx(tenant, false)
+	t := s.begin(tenant, false)
 	defer s.end(t) // also after a panic: what was not committed is forgotten here
 	if err := fn(t); err != nil {
 		return err
@@ -109,15 +91,6 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	return nil
 }
 
-func (s *Store) end(t *tx) {
-	t.over = true
-	s.locks.release(t)
-	if w := t.wrote; w != &nothing {
-		t.wrote = &nothing
-		s.spare.put(w)
-	}
-}
-
 // View implements ports.Store. Commits wait until fn has returned.
 func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 	if err := ctx.Err(); err != nil {
@@ -125,8 +98,8 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	t := s.newTx(tenant, true)
-	defer func() { t.over = true }()
+	t := s.begin(tenant, true)
+	defer s.end(t)
 	return fn(t)
 }
 

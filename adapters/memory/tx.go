@@ -12,12 +12,18 @@ import (
 var errOver = errors.New("memory: transaction is over")
 
 // tx is one transaction: what it holds and what it wrote. What it wrote is seen
-// by nobody else before the commit.
+// by nobody else before the commit. Its state is that of another transaction once it
+// has ended, which is found out by the serial.
 type tx struct {
+	*txState
+	own uint64 // serial
+}
+
+type txState struct {
+	serial   uint64 // of the transaction that it is of; 0: of none
 	store    *Store
 	tenant   core.TenantID
 	readOnly bool  // a View: the store's mutex is held
-	over     bool  // it has ended
 	broken   error // a lock could not be had: it can only be rolled back, as in Postgres
 
 	held     []*rowLock   // guarded by locks.mu
@@ -44,7 +50,7 @@ func (t *tx) Answers() ports.Answers       { return answers{t} }
 // usable is asked before every statement.
 func (t *tx) usable(ctx context.Context) error {
 	switch {
-	case t.over:
+	case t.own != t.serial:
 		return errOver
 	case t.broken != nil:
 		return t.broken
@@ -60,7 +66,7 @@ func (t *tx) lock(ctx context.Context, kind lockKind, id string) error {
 	if t.readOnly {
 		return ports.ErrReadOnly
 	}
-	if err := t.store.locks.acquire(ctx, t, lockKey{t.tenant, kind, id}); err != nil {
+	if err := t.store.locks.acquire(ctx, t.txState, lockKey{t.tenant, kind, id}); err != nil {
 		t.broken = err
 		return err
 	}

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"sync"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -46,7 +45,7 @@ var nothing writes
 // writes gives the place for what the transaction writes.
 func (t *tx) writes() *writes {
 	if t.wrote == &nothing {
-		t.wrote = t.store.spare.take()
+		t.wrote = t.store.spare.writes()
 	}
 	return t.wrote
 }
@@ -96,40 +95,6 @@ func (w *writes) nextRun() *runWrites {
 		w.runs = append(w.runs, &runWrites{})
 	}
 	return w.runs[len(w.runs)-1]
-}
-
-// What is kept of an ended transaction's memory, at most.
-const (
-	maxSpareWrites = 32
-	maxSpareRuns   = 8  // in each
-	maxSpareRows   = 64 // of each kind, in each run
-)
-
-// spareWrites are those of transactions that have ended.
-type spareWrites struct {
-	mu   sync.Mutex
-	list []*writes
-}
-
-func (s *spareWrites) take() *writes {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := len(s.list)
-	if n == 0 {
-		return &writes{}
-	}
-	w := s.list[n-1]
-	s.list = s.list[:n-1]
-	return w
-}
-
-func (s *spareWrites) put(w *writes) {
-	w.empty()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.list) < maxSpareWrites {
-		s.list = append(s.list, w)
-	}
 }
 
 func (w *writes) empty() {
