@@ -34,8 +34,7 @@ func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wai
 			p, err := core.Settle(run, files, ofRun(run.ID), s.clock.Now())
 			became := settled{dropped: p.Dropped}
 			if p.Closed {
-				closed := p.Run
-				became.closed = &closed
+				became.closed = &closing{run.Tenant, run.ID, run.Attempt, p.Run.Status}
 			}
 			return became, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.Changed()}, err
 		}
@@ -45,8 +44,8 @@ func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wai
 	}
 	for _, p := range plans {
 		s.logDrops(ctx, "result", p.dropped)
-		if run := p.closed; run != nil && s.log.Enabled(ctx, slog.LevelInfo) {
-			s.log.Info("run closed", "tenant", run.Tenant, "run", run.ID, "attempt", run.Attempt, "status", run.Status)
+		if c := p.closed; c != nil && s.log.Enabled(ctx, slog.LevelInfo) {
+			s.log.Info("run closed", "tenant", c.tenant, "run", c.run, "attempt", c.attempt, "status", c.status)
 		}
 	}
 	for _, group := range ByRun(leftJobs) {
@@ -58,7 +57,15 @@ func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wai
 // settled is what became of the settlements of one run.
 type settled struct {
 	dropped []core.Drop
-	closed  *core.Run // if they closed it
+	closed  *closing // nil if they did not
+}
+
+// closing is what is logged of a run that was closed.
+type closing struct {
+	tenant  core.TenantID
+	run     core.RunID
+	attempt core.AttemptNumber
+	status  core.RunStatus
 }
 
 // settlementsByRun finds the settlements of a run.
