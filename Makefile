@@ -29,9 +29,13 @@ browser: ## Find the Chromium that the tests of pages start, or install it
 test: postgres browser ## Run all tests
 	$(GO) test ./...
 
+.PHONY: compiler
+compiler: ## Find the C compiler that the race detector needs, or install it
+	@internal/testkit/race/install.sh
+
 .PHONY: race
-race: postgres browser ## Run all tests under the race detector
-	$(GO) test -race ./...
+race: postgres browser compiler ## Run all tests under the race detector
+	CGO_ENABLED=1 $(GO) test -race ./...
 
 .PHONY: chaos
 chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
