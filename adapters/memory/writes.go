@@ -111,10 +111,10 @@ func (w *writes) empty() {
 	}
 }
 
-func (r *runWrites) empty() {
-	*r = runWrites{
-		newFiles: emptied(r.newFiles), files: emptied(r.files), attempts: emptied(r.attempts),
-		amendments: emptied(r.amendments),
+func (w *runWrites) empty() {
+	*w = runWrites{
+		newFiles: emptied(w.newFiles), files: emptied(w.files), attempts: emptied(w.attempts),
+		amendments: emptied(w.amendments),
 	}
 }
 
