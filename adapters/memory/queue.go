@@ -36,6 +36,10 @@ func NewQueue() *Queue {
 	return &Queue{outstanding: map[messageKey]struct{}{}}
 }
 
+// maxTogether is how many messages share memory, which is free again when all of
+// them are.
+const maxTogether = 16
+
 // Enqueue implements ports.Queue: all or nothing.
 func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	if err := ctx.Err(); err != nil {
@@ -46,6 +50,7 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	if q.closed {
 		return 0, ports.ErrClosed
 	}
+	made := make([]delivery, 0, min(len(jobs), maxTogether))
 	for _, job := range jobs {
 		key := messageKey{job.Tenant, job.ID, job.Epoch}
 		if _, there := q.outstanding[key]; there {
@@ -53,7 +58,11 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 		}
 		q.outstanding[key] = struct{}{}
 		job.Files = slices.Clone(job.Files)
-		q.waiting = append(q.waiting, &delivery{queue: q, key: key, job: job})
+		if len(made) == cap(made) {
+			made = make([]delivery, 0, maxTogether)
+		}
+		made = append(made, delivery{queue: q, key: key, job: job})
+		q.waiting = append(q.waiting, &made[len(made)-1])
 	}
 	q.wake()
 	return len(jobs), nil

@@ -19,6 +19,43 @@ func (s *Store) Look(tenant core.TenantID, look func(run *core.Run, files []core
 	}
 }
 
+// Contents is what a tenant begins with, as use cases would have written it.
+type Contents struct {
+	Tenant    core.Tenant
+	Templates []core.Template
+	Entries   []core.Entry // by Seq, from 1
+	Balance   core.Balance // after them; they are all of its period
+	Runs      []RunContents
+}
+
+// RunContents is a run with its files, by index, and its attempts.
+type RunContents struct {
+	Run      core.Run
+	Files    []core.File
+	Attempts []core.Attempt
+}
+
+// Load writes what a tenant begins with, without the locks and checks that use cases
+// need. The attempts' own lists are kept: they must not be changed before Reset.
+func (s *Store) Load(c *Contents) {
+	t := s.begin(c.Tenant.ID, false)
+	defer s.end(t)
+	w := t.writes()
+	w.tenant, w.newTenant, w.savedTenant = c.Tenant, true, true
+	w.templates = append(w.templates, c.Templates...)
+	w.posted.purchased = c.Balance.Purchased
+	w.posted.monthly = append(w.posted.monthly, c.Balance)
+	w.posted.entries = append(w.posted.entries, c.Entries...)
+	for i := range c.Runs {
+		from := &c.Runs[i]
+		r := w.ofRun(from.Run.ID)
+		r.run, r.saved, r.inserted = from.Run, true, true
+		r.newFiles = append(r.newFiles, from.Files...)
+		r.attempts = append(r.attempts, from.Attempts...)
+	}
+	s.commit(t)
+}
+
 // Reset empties the store and keeps its memory for what comes next, which is what
 // makes many short lives of one store cheap. Nobody may use it meanwhile.
 func (s *Store) Reset() {

@@ -122,7 +122,8 @@ func (s *Store) DueRuns(_ context.Context, now time.Time, limit int) ([]ports.Ru
 		key ports.RunKey
 		at  time.Time
 	}
-	var list []due
+	var room [8]due
+	list := room[:0]
 	for key := range s.running {
 		if run := &s.tenants[key.Tenant].runs[key.Run].run; core.RecoveryDue(*run, now) {
 			list = append(list, due{key, run.RecoverAt})

@@ -114,17 +114,23 @@ func (t *tx) run(inner ports.Tx) error {
 }
 
 func (s *Store) committed(t *tx, a *actorState) {
-	e, c := s.Env, &t.commit
+	c := &t.commit
 	c.Tenant, c.Actor = t.tenant, trace.NoActor
-	c.Use, c.SeenMin, c.SeenMax = oracle.UseSetUp, e.Sched.Now, e.Sched.Now
+	c.Use, c.SeenMin, c.SeenMax = oracle.UseOther, s.Env.Sched.Now, s.Env.Sched.Now
 	if a != nil {
 		a.committed = true
-		c.Actor, c.Use = uint8(e.Sched.Current()), a.use
+		c.Actor, c.Use = uint8(s.Env.Sched.Current()), a.use
 		if !a.seenMin.IsZero() {
 			c.SeenMin, c.SeenMax = a.seenMin, a.seenMax
 		}
 	}
-	e.event(trace.Commit, trace.NoOp, t.tenant, t.first, int64(len(c.Runs)+len(c.Files)<<8+len(c.Entries)<<16))
+	s.Env.Committed(c, t.first)
+}
+
+// Committed records a commit and lets the oracle look at it. about is a run that it
+// is about, or empty.
+func (e *Env) Committed(c *oracle.Commit, about core.RunID) {
+	e.event(trace.Commit, trace.NoOp, c.Tenant, about, int64(len(c.Runs)+len(c.Files)<<8+len(c.Entries)<<16))
 	e.Oracle.Step = e.Sched.Steps
 	e.Oracle.Committed(c)
 	if n := len(e.Tape.Events); e.Tape.Recording && n > 0 {

@@ -1,11 +1,10 @@
 package world
 
 import (
-	"context"
 	"time"
 
+	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/ports"
 )
 
 // Past is what happened to a run before the world began: how its files ended in
@@ -13,29 +12,20 @@ import (
 // the run is yet to be initiated.
 type Past [][]core.FileStatus
 
-// past writes the runs of a tenant that were closed before the world began. What
-// they cost is on top of the tenant's credits.
-func (w *World) past(ctx context.Context, tx ports.Tx, tenant int, balance core.Balance) error {
+// past adds the runs of a tenant that were closed before the world began. What they
+// cost is on top of the tenant's credits.
+func (w *World) past(tenant int) error {
 	for slot := range w.sc.Runs {
 		spec := &w.sc.Runs[slot]
 		if len(spec.Past) == 0 || w.sc.Templates[spec.Template].Tenant != tenant {
 			continue
 		}
-		story := w.tell(slot, balance)
-		if err := tx.Runs().Insert(ctx, story.run, story.files); err != nil {
-			return err
-		}
-		for i := range story.attempts {
-			if err := tx.Attempts().Insert(ctx, story.attempts[i]); err != nil {
-				return err
-			}
-		}
+		story := w.tell(slot, w.contents.Balance)
+		w.contents.Runs = append(w.contents.Runs, memory.RunContents{Run: story.run, Files: story.files, Attempts: story.attempts})
 		for _, e := range story.entries {
-			if _, err := tx.Ledger().Post(ctx, e); err != nil {
+			if err := w.setUpEntry(e, nil); err != nil {
 				return err
 			}
-			balance.Monthly -= e.Amount.Monthly
-			balance.Purchased -= e.Amount.Purchased
 		}
 		w.slots[slot].id, w.slots[slot].known = story.run.ID, true
 	}

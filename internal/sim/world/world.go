@@ -67,6 +67,8 @@ type World struct {
 	bodies    [sched.MaxActors]func()
 	slots     []slot
 	stories   [len(pastIDs)]story
+	contents  memory.Contents // of the tenant that is set up
+	commit    oracle.Commit   // by which it is
 	refillers sched.Set
 	turn      turn // what comes next
 	decided   bool // turn is, and has not come yet
@@ -239,7 +241,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
 	}
 	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
-	if err := w.setUp(context.Background()); err != nil {
+	if err := w.setUp(); err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}
 	w.addActors()
@@ -252,65 +254,6 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 func (w *World) lockWait() (wait func(context.Context) error, wake func()) {
 	w.oracle.Met(oracle.WaitedForLock)
 	return w.sched.LockWait()
-}
-
-// setUp makes what is there before anybody acts, without faults or steps. The rows
-// are those that the use cases would write, in one transaction a tenant: thousands
-// of worlds a second begin with this.
-func (w *World) setUp(ctx context.Context) error {
-	for i := range w.sc.Tenants {
-		err := w.store.InTx(ctx, w.sc.Tenants[i].ID, func(tx ports.Tx) error { return w.setUpTenant(ctx, tx, i) })
-		if err != nil {
-			return err
-		}
-	}
-	w.oracle.Begin()
-	return nil
-}
-
-func (w *World) setUpTenant(ctx context.Context, tx ports.Tx, n int) error {
-	t, now := &w.sc.Tenants[n], w.sc.Start
-	if err := tx.Tenants().Insert(ctx, core.Tenant{ID: t.ID, Name: string(t.ID), MonthlyAllowance: t.Allowance, CreatedAt: now}); err != nil {
-		return err
-	}
-	for i := range w.sc.Templates {
-		if w.sc.Templates[i].Tenant != n {
-			continue
-		}
-		if err := tx.Templates().Insert(ctx, w.template(i)); err != nil {
-			return err
-		}
-	}
-	period := core.PeriodOf(now)
-	balance, err := tx.Ledger().BalanceForUpdate(ctx, period)
-	if err != nil {
-		return err
-	}
-	var grants [2]core.Entry
-	entries := grants[:0]
-	if bought := t.Purchased + w.sc.cost(n); bought > 0 {
-		e, err := core.NewPurchase(t.ID, "client/set-up", bought, core.System, now)
-		if err != nil {
-			return err
-		}
-		entries = append(entries, e)
-	}
-	if t.Allowance > 0 && !w.sc.Unfilled {
-		e, err := core.NewAllowance(t.ID, core.AllowanceKey(period), period, t.Allowance, core.System, now)
-		if err != nil {
-			return err
-		}
-		entries = append(entries, e)
-	}
-	for _, e := range entries {
-		if _, err := tx.Ledger().Post(ctx, e); err != nil {
-			return err
-		}
-		if balance, err = balance.Apply(e); err != nil {
-			return err
-		}
-	}
-	return w.past(ctx, tx, n, balance)
 }
 
 // template is a template as the world begins with it.
