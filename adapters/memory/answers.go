@@ -16,10 +16,8 @@ func (r answers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
 		return core.Answer{}, err
 	}
 	defer r.t.done()
-	for i := range r.t.wrote.answers {
-		if row := &r.t.wrote.answers[i]; row.Key == key {
-			return cloneAnswer(*row), nil
-		}
+	if row := r.t.wrote.answer(key); row != nil {
+		return cloneAnswer(*row), nil
 	}
 	if st != nil {
 		if row := st.answers.get(key); row != nil {
@@ -62,11 +60,9 @@ func (r answers) put(row core.Answer) {
 	row.Tenant = r.t.tenant
 	row = cloneAnswer(row)
 	w := r.t.writes()
-	for i := range w.answers {
-		if w.answers[i].Key == row.Key {
-			w.answers[i] = row
-			return
-		}
+	if old := w.answer(row.Key); old != nil {
+		*old = row
+		return
 	}
 	w.answers = append(w.answers, row)
 }

@@ -33,10 +33,8 @@ func (r templates) Get(ctx context.Context, id core.TemplateID) (core.Template, 
 		return core.Template{}, err
 	}
 	defer r.t.done()
-	for i := range r.t.wrote.templates {
-		if row := &r.t.wrote.templates[i]; row.ID == id {
-			return *row, nil
-		}
+	if row := r.t.wrote.template(id); row != nil {
+		return *row, nil
 	}
 	if st != nil {
 		if row := st.templates.get(id); row != nil {
@@ -64,11 +62,9 @@ func (r templates) Save(ctx context.Context, row core.Template) error {
 func (r templates) put(row core.Template) {
 	row.Tenant = r.t.tenant
 	w := r.t.writes()
-	for i := range w.templates {
-		if w.templates[i].ID == row.ID {
-			w.templates[i] = row
-			return
-		}
+	if old := w.template(row.ID); old != nil {
+		*old = row
+		return
 	}
 	w.templates = append(w.templates, row)
 }

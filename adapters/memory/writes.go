@@ -50,6 +50,26 @@ func (t *tx) writes() *writes {
 	return t.wrote
 }
 
+// template gives what was written of a template, or nil.
+func (w *writes) template(id core.TemplateID) *core.Template {
+	for i := range w.templates {
+		if w.templates[i].ID == id {
+			return &w.templates[i]
+		}
+	}
+	return nil
+}
+
+// answer gives what was written under a key, or nil.
+func (w *writes) answer(key core.Key) *core.Answer {
+	for i := range w.answers {
+		if w.answers[i].Key == key {
+			return &w.answers[i]
+		}
+	}
+	return nil
+}
+
 // fewRuns is up to how many runs are faster looked through than looked up.
 const fewRuns = 8
 

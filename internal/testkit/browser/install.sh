@@ -8,13 +8,4 @@ for name in chromium chromium-browser google-chrome google-chrome-stable; do
 		exit 0
 	fi
 done
-
-if ! command -v apt-get >/dev/null; then
-	echo "No Chromium was found. Install it or Google Chrome." >&2
-	exit 1
-fi
-as_root=
-[ "$(id -u)" = 0 ] || as_root=sudo
-echo "No Chromium was found; installing it for the tests."
-$as_root apt-get update -qq
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium
+exec "$(dirname "$0")/../apt.sh" Chromium "Install it or Google Chrome." chromium

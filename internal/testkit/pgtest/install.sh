@@ -10,17 +10,12 @@ for dir in "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin
 	fi
 done
 
-if ! command -v apt-get >/dev/null; then
-	echo "No PostgreSQL was found. Install its server binaries, or set REDRIVE_TEST_DATABASE_URL to a server on which databases may be created." >&2
-	exit 1
-fi
-as_root=
-[ "$(id -u)" = 0 ] || as_root=sudo
-echo "No PostgreSQL was found; installing it for the tests."
-if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+if command -v apt-get >/dev/null && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
 	# The tests start servers of their own; the package need not make one.
+	as_root=
+	[ "$(id -u)" = 0 ] || as_root=sudo
 	$as_root mkdir -p /etc/postgresql-common
 	echo "create_main_cluster = false" | $as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
 fi
-$as_root apt-get update -qq
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql
+exec "$(dirname "$0")/../apt.sh" PostgreSQL \
+	"Install its server binaries, or set REDRIVE_TEST_DATABASE_URL to a server on which databases may be created." postgresql
