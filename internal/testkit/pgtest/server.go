@@ -93,7 +93,7 @@ func start(o Options) (*Server, error) {
 	}
 	removeStale(bin)
 	parent := os.TempDir()
-	if !o.Durable && roomInMemory() {
+	if !o.Durable && hasRoom(memoryFolder, memoryNeeded) {
 		parent = memoryFolder
 	}
 	c, err := supervise(bin, parent)
