@@ -75,6 +75,10 @@ cover: ## Show how much of core its own tests cover
 bench: ## Measure initiate, work and Continue of 1,000, 10,000 and 100,000 files in memory
 	$(GO) test -run '^$$' -bench Run -benchtime 3x -benchmem ./core/app
 
+.PHONY: bench-sim
+bench-sim: ## Measure how many simulated worlds are played a second, with all checks
+	$(GO) test -run '^$$' -bench Seeds -benchtime 60000x -count 5 ./internal/sim
+
 .PHONY: bench-postgres
 bench-postgres: postgres ## Compare Continue on Postgres with pgbench, and 10,000 files with 1,000,000 (fsync on)
 	$(GO) test -run '^$$' -bench '^Benchmark(Continue|Scale)' -benchtime 1x -timeout 20m ./adapters/postgres
