@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	natspubsub "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
@@ -52,7 +51,9 @@ type jetStream struct {
 	held   sync.Map // *nats.Msg by reply subject, until it is unpacked
 	buried *streamDead
 
-	stopping atomic.Bool
+	gate     sync.Mutex // guards stopping, and coming against more of them after it
+	stopping bool
+	coming   sync.WaitGroup // messages that are held and not unpacked
 }
 
 var (
@@ -175,6 +176,9 @@ func subjects(_, topic string) *natspubsub.SubjectDetail {
 type holding struct{ b *jetStream }
 
 func (h holding) Unmarshal(m *nats.Msg) (*message.Message, error) {
+	if !h.b.comes() {
+		return nil, errors.Join(errStopping, m.Nak()) // others have it at once
+	}
 	msg, err := (&natspubsub.NATSMarshaler{}).Unmarshal(m)
 	if err != nil {
 		// Headers that nobody here writes; what matters is what is in it.
@@ -185,6 +189,45 @@ func (h holding) Unmarshal(m *nats.Msg) (*message.Message, error) {
 	msg.Metadata.Set(replyKey, m.Reply)
 	m.Reply = ""
 	return msg, nil
+}
+
+// errStopping is why a message was not taken, for Watermill's log.
+var errStopping = errors.New("this server stops")
+
+// comes counts a message that is on its way to its handler; false if none goes there
+// any more.
+func (b *jetStream) comes() bool {
+	b.gate.Lock()
+	defer b.gate.Unlock()
+	if b.stopping {
+		return false
+	}
+	b.coming.Add(1)
+	return true
+}
+
+// stop lets no more messages come, and waits for those on their way. Watermill's
+// subscriber closes the channel to its handlers without waiting for whoever sends to
+// it, and to send to a closed channel ends the process.
+func (b *jetStream) stop() {
+	b.gate.Lock()
+	b.stopping = true
+	b.gate.Unlock()
+	through := make(chan struct{})
+	go func() {
+		b.coming.Wait()
+		close(through)
+	}()
+	select {
+	case <-through:
+	case <-time.After(routerClose): // nobody handles them: the router never ran
+	}
+}
+
+func (b *jetStream) stops() bool {
+	b.gate.Lock()
+	defer b.gate.Unlock()
+	return b.stopping
 }
 
 // publish sends messages side by side, since each waits for JetStream's ack.
@@ -241,7 +284,10 @@ func (b *jetStream) routes() []route {
 }
 
 func (b *jetStream) unpack(lane int, msg *message.Message) []parcel {
-	held, _ := b.held.LoadAndDelete(msg.Metadata.Get(replyKey))
+	held, came := b.held.LoadAndDelete(msg.Metadata.Get(replyKey))
+	if came {
+		b.coming.Done()
+	}
 	delete(msg.Metadata, replyKey)
 	return []parcel{{
 		messageID: msg.UUID, payload: msg.Payload, metadata: msg.Metadata,
@@ -266,7 +312,7 @@ func (b *jetStream) settle(p *parcel, a answer) error {
 		}
 		return msg.NakWithDelay(delay)
 	case released:
-		if b.stopping.Load() {
+		if b.stops() {
 			return msg.Nak() // others go on at once
 		}
 		return msg.NakWithDelay(releasedDelay)
@@ -304,8 +350,6 @@ func (b *jetStream) depth(ctx context.Context) (int, error) {
 	}
 	return int(info.State.Msgs), nil
 }
-
-func (b *jetStream) stop() { b.stopping.Store(true) }
 
 func (b *jetStream) close() error {
 	// The subscriber has drained its connection, with the last answers.

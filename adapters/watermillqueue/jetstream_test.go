@@ -121,6 +121,29 @@ func TestJetStreamCloseLosesNothing(t *testing.T) {
 	}, patience, 5*time.Millisecond)
 }
 
+// A server stops while messages arrive. Watermill's subscriber closes the channel to
+// its handlers beside the callbacks that send to it, which is a race, and a panic
+// that ends the process if it is lost.
+func TestJetStreamClosesWhileMessagesArrive(t *testing.T) {
+	t.Parallel()
+	s := natsServer(t, nil)
+	sender := newJetStream(t, s, watermillqueue.Options{Lanes: 2, Prefetch: 1})
+	const rounds, each = 3, 150
+	for n := range rounds {
+		q := newJetStream(t, s, watermillqueue.Options{Lanes: 2, Prefetch: 500})
+		sent := make(chan error, 1)
+		go func() {
+			_, err := sender.Enqueue(t.Context(), jobsOf("acme", core.RunID("run"+strconv.Itoa(n)), 0, each))
+			sent <- err
+		}()
+		for _, d := range receive(t, q, 1, ports.Skip{}) {
+			require.NoError(t, d.Ack(t.Context()))
+		}
+		require.NoError(t, q.Close())
+		require.NoError(t, <-sent)
+	}
+}
+
 // One of three servers stops while jobs are sent and worked; none is lost.
 func TestJetStreamCluster(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package watermillqueue
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -17,6 +18,10 @@ type logger struct {
 var _ watermill.LoggerAdapter = logger{}
 
 func (l logger) Error(msg string, err error, fields watermill.LogFields) {
+	if errors.Is(err, errStopping) {
+		l.debug(slog.LevelDebug, msg, fields)
+		return
+	}
 	l.log.Error("watermill: "+msg, append(attrs(fields), "error", err)...)
 }
 
