@@ -1,8 +1,8 @@
+// What is done to a whole store at once, for whoever plays many short lives of one.
+
 package memory
 
-import (
-	"github.com/redrive/redrive/core"
-)
+import "github.com/redrive/redrive/core"
 
 // Look shows a tenant's committed runs, oldest first, without copying them: what
 // it is shown must not be changed or kept. Commits wait until it has returned.
