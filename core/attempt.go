@@ -48,6 +48,7 @@ type AttemptFile struct {
 type FileBefore struct {
 	Status       FileStatus
 	RetryAttempt int
+	FreeRetries  int
 	Redeliveries int
 	PaidBy       AttemptNumber
 	Failure      Failure

@@ -19,6 +19,7 @@ const (
 	CodeNothingToRetry        Code = "nothing_to_retry"
 	CodeMaxRetryCountExceeded Code = "max_retry_count_exceeded"
 	CodeInsufficientCredits   Code = "insufficient_credits"
+	CodePriceChanged          Code = "price_changed"
 	CodeEnqueueFailed         Code = "enqueue_failed"
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
 	CodeInvalidRequest        Code = "invalid_request"
@@ -52,6 +53,7 @@ type Error struct {
 	Files     []int        // max_retry_count_exceeded: indexes of the files that block the retry
 	Needed    Credits      // insufficient_credits: the price
 	Available Credits      // insufficient_credits: monthly left + purchased
+	Price     Credits      // price_changed: what it costs now
 	Fields    []FieldError // invalid_request: one per offending field
 
 	Err error // what caused it, for logs; never shown to a client
@@ -67,6 +69,7 @@ var (
 	ErrNothingToRetry        = &Error{Code: CodeNothingToRetry}
 	ErrMaxRetryCountExceeded = &Error{Code: CodeMaxRetryCountExceeded}
 	ErrInsufficientCredits   = &Error{Code: CodeInsufficientCredits}
+	ErrPriceChanged          = &Error{Code: CodePriceChanged}
 	ErrEnqueueFailed         = &Error{Code: CodeEnqueueFailed}
 	ErrIdempotencyKeyReused  = &Error{Code: CodeIdempotencyKeyReused}
 	ErrInvalidRequest        = &Error{Code: CodeInvalidRequest}

@@ -49,8 +49,8 @@ func (s FileStatus) CanBecome(to FileStatus) bool {
 	return false
 }
 
-// Failure says why a file is failed or error, in a stable code and a sentence
-// without secrets.
+// Failure says why a file is failed or error, or why it was interrupted and is
+// pending, in a stable code and a sentence without secrets.
 type Failure struct {
 	Code    string
 	Message string
@@ -61,20 +61,28 @@ const (
 	FailureDispatchFailed = "dispatch_failed"   // the initiation was refunded
 	FailureNoResult       = "no_result"         // the executor answered, but not for this file
 	FailureExecutor       = "executor_failed"   // the executor failed as a whole
-	FailurePanic          = "executor_panicked" // the executor panicked
-	FailureUnreadable     = "file_unreadable"   // the stored content could not be read
+	FailureOutputTooLarge = "output_too_large"  // the output is longer than app.Options.MaxOutputBytes
+	FailurePanic          = "executor_panicked" // ours: the executor panicked
+	FailureUnreadable     = "file_unreadable"   // ours: the stored content could not be read
+	FailureNotRecorded    = "result_not_stored" // ours: the store can never hold this result
 )
 
-// Failure codes that every executor shares which asks a provider: they say that
-// it is not there for anybody, and nothing about the file. All are transient.
+// Failure codes that every executor shares which asks a provider, of its trouble in
+// passing. They say nothing about the file.
 const (
-	FailureRateLimited   = "rate_limited"             // it receives too many requests
-	FailureTimeout       = "timeout"                  // no whole answer in time
-	FailureUnavailable   = "provider_unavailable"     // it says that it cannot answer now
-	FailureUnreachable   = "provider_unreachable"     // no connection, or it broke before an answer
-	FailureUnauthorized  = "provider_unauthorized"    // our credential is wrong
-	FailureMisconfigured = "provider_misconfigured"   // our address or model is wrong
-	FailureQuota         = "provider_quota_exhausted" // our account with it is used up
+	FailureRateLimited = "rate_limited"         // it receives too many requests
+	FailureTimeout     = "timeout"              // no whole answer in time
+	FailureUnavailable = "provider_unavailable" // it says that it cannot answer now
+	FailureUnreachable = "provider_unreachable" // no connection, or it broke before an answer
+)
+
+// Failure codes of faults of the operator's, which only he can mend: the file stays
+// pending (OutcomeInterrupted).
+const (
+	FailureUnauthorized   = "provider_unauthorized"    // our credential is refused
+	FailureQuota          = "provider_quota_exhausted" // our account with the provider is out of money
+	FailureMisconfigured  = "provider_misconfigured"   // our address or model is wrong
+	FailureRequestRefused = "request_refused"          // the model takes no request of this template's shape
 )
 
 // ProviderDown reports whether other files would have fared the same: if so, it
@@ -99,6 +107,9 @@ type File struct {
 
 	Status       FileStatus
 	RetryAttempt int // Continues that ran this file again
+	// FreeRetries counts those of them that found it pending: interruptions of ours
+	// use up none of a tenant's retries (rule 5).
+	FreeRetries  int
 	Epoch        Epoch
 	LeaseUntil   time.Time // zero unless processing
 	Redeliveries int       // leases that ran out in the current attempt
@@ -106,8 +117,12 @@ type File struct {
 	// leaves it as it is.
 	PaidBy AttemptNumber
 
-	Output  string  // completed only
-	Failure Failure // failed and error only
+	Output string // completed only; reads of lists may leave it out or cut it, see OutputBytes
+	// OutputBytes is the length of the whole output; filled in by the store.
+	OutputBytes int64
+	// Failure is why the file is failed or error, or pending because of an
+	// interruption. A pending file that has one waits for a Continue.
+	Failure Failure
 }
 
 // become moves the file along the transition table and keeps the run's tally.

@@ -9,7 +9,10 @@ import (
 type NewFile struct {
 	Name string
 	Ref  FileRef
-	Size int64
+	Size int64 // bytes
+	// Digest is the SHA-256 of the content in hex, which tells a repeat of a request
+	// from another one; empty if Ref does.
+	Digest string
 }
 
 // NewRun is what an initiation asks for.

@@ -71,6 +71,7 @@ const (
 	ReasonDispatchFailed        CloseReason = "dispatch_failed"        // the initiation could not be enqueued and was refunded
 	ReasonCancelled             CloseReason = "cancelled"              // somebody cancelled it
 	ReasonRedeliveriesExhausted CloseReason = "redeliveries_exhausted" // recovery gave up on what was left
+	ReasonServiceFault          CloseReason = "service_fault"          // a fault of the operator's or Redrive's own; Run.Failure says which
 )
 
 // DispatchState says whether the current attempt's jobs are known to have
@@ -126,10 +127,15 @@ type Run struct {
 	ID       RunID
 	Tenant   TenantID
 	Template TemplateID
-	Mode     Mode
+	// TemplateVersion is the version of the template's instructions that every
+	// attempt of the run works with.
+	TemplateVersion int
+	Mode            Mode
 
-	Status    RunStatus
-	Reason    CloseReason
+	Status RunStatus
+	Reason CloseReason
+	// Failure says in words why the run was interrupted, if by a fault of ours.
+	Failure   Failure
 	CreatedBy Actor
 	CreatedAt time.Time
 	ClosedAt  time.Time // zero while RUNNING

@@ -10,8 +10,11 @@ type Outcome string
 
 const (
 	OutcomeCompleted Outcome = "completed"
-	OutcomeTransient Outcome = "transient" // rate limit, timeout, 5xx: the file becomes failed
-	OutcomePermanent Outcome = "permanent" // invalid file, content refused: the file becomes error
+	OutcomeTransient Outcome = "transient" // the provider's trouble in passing: the file becomes failed
+	OutcomePermanent Outcome = "permanent" // because of this content: the file becomes error
+	// OutcomeInterrupted is a fault of the operator's or of Redrive's own: the file
+	// stays pending, paid for and free to continue, with the failure that says why.
+	OutcomeInterrupted Outcome = "interrupted"
 )
 
 // FileResult is what an executor answers for one file.
@@ -19,7 +22,7 @@ type FileResult struct {
 	Index      int
 	Outcome    Outcome
 	Output     string        // completed
-	Failure    Failure       // transient and permanent
+	Failure    Failure       // every outcome but completed
 	RetryAfter time.Duration // transient: the provider's wish; 0 if it has none
 }
 
@@ -27,6 +30,9 @@ type FileResult struct {
 type Settlement struct {
 	Job     Job
 	Results []FileResult
+	// Partial says that the job goes on: only these results are recorded, and the
+	// job is not counted yet. They may be completed and permanent ones.
+	Partial bool
 }
 
 // SettlePlan is everything that settling a group of one run's jobs writes.

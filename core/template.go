@@ -26,10 +26,13 @@ const (
 
 // Template says what to do with a file.
 type Template struct {
-	ID            TemplateID
-	Tenant        TenantID
-	Name          string
-	Instructions  string
+	ID           TemplateID
+	Tenant       TenantID
+	Name         string
+	Instructions string
+	// Version numbers the instructions: 1, 2, 3, … Every change of what the executor
+	// is told makes a new one, and runs keep theirs.
+	Version       int
 	CreditsPerRun Credits // the price in credits per file
 	Mode          Mode
 	Status        TemplateStatus
