@@ -58,7 +58,7 @@ func (f finder) Runs(ctx context.Context, filter ports.RunFilter, look ports.Loo
 // listed is a page that needs no search: one run more says that there is a next page.
 func (f finder) listed(ctx context.Context, filter *ports.RunFilter) (ports.RunPage, error) {
 	sql, args := listRuns(f.t.tenant, filter, filter.Limit+1)
-	list, err := all(ctx, f.t, scanRun, sql, args...)
+	list, err := all(ctx, f.t, scanRun, sql, planned(args)...)
 	page := ports.RunPage{Runs: list}
 	if len(list) > filter.Limit {
 		page.Runs = list[:filter.Limit]
@@ -137,7 +137,7 @@ func (f finder) candidates(ctx context.Context, filter *ports.RunFilter, n int) 
 		err = row.Scan(&c.CreatedAt, &c.ID, &c.files, &c.wanted)
 		c.CreatedAt = c.CreatedAt.UTC()
 		return c, err
-	}, sql, args...)
+	}, sql, planned(args)...)
 }
 
 func oneStatus(filter *ports.RunFilter, args *[]any) string {
@@ -151,11 +151,11 @@ func oneStatus(filter *ports.RunFilter, args *[]any) string {
 // named gives the first of these runs, in their order and at most limit, that have a
 // file with this part in its name. Each run's files are looked through by the key, up
 // to the first that has it: as a scalar subquery Postgres cannot turn it into a join
-// that reads all the tenant's files.
+// that reads all the tenant's files. (ILIKE takes twice as long.)
 func (f finder) named(ctx context.Context, list []candidate, part string, limit int) ([]candidate, error) {
 	const sql = `
 SELECT w.place FROM unnest($2::text[]) WITH ORDINALITY AS w (run_id, place)
- WHERE (SELECT true FROM files f WHERE f.tenant_id = $1 AND f.run_id = w.run_id AND f.name ILIKE $3 LIMIT 1)
+ WHERE (SELECT true FROM files f WHERE f.tenant_id = $1 AND f.run_id = w.run_id AND strpos(lower(f.name), lower($3)) > 0 LIMIT 1)
  ORDER BY w.place LIMIT $4`
 	if len(list) == 0 {
 		return nil, nil
@@ -164,7 +164,7 @@ SELECT w.place FROM unnest($2::text[]) WITH ORDINALITY AS w (run_id, place)
 	for i := range list {
 		ids[i] = string(list[i].ID)
 	}
-	places, err := all(ctx, f.t, pgx.RowTo[int64], sql, f.t.tenant, ids, `%`+likeLiteral.Replace(text(part))+`%`, limit)
+	places, err := all(ctx, f.t, pgx.RowTo[int64], sql, f.t.tenant, ids, text(part), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -174,9 +174,6 @@ SELECT w.place FROM unnest($2::text[]) WITH ORDINALITY AS w (run_id, place)
 	}
 	return named, nil
 }
-
-// likeLiteral makes a pattern that stands for itself.
-var likeLiteral = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 func (f finder) inOrder(ctx context.Context, found []candidate) ([]core.Run, error) {
 	if len(found) == 0 {

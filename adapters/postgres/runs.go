@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
@@ -73,8 +75,13 @@ func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, err
 		return nil, ports.ErrSearch
 	}
 	sql, args := listRuns(r.t.tenant, &filter, filter.Limit)
-	return all(ctx, r.t, scanRun, sql, args...)
+	return all(ctx, r.t, scanRun, sql, planned(args)...)
 }
+
+// planned has a statement planned for its arguments each time. A plan for any status,
+// which Postgres makes after the fifth time, goes through the whole history for a rare
+// one: it thinks that either index is as good.
+func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheDescribe}, args...) }
 
 // listRuns reads at most limit runs of each status that is asked for, by the index
 // that has it: a page of rare statuses does not read the tenant's history.
