@@ -62,7 +62,7 @@ func TestPlansOfSearches(t *testing.T) {
 			{Statuses: []core.RunStatus{core.RunFailed, core.RunRunning, core.RunCompleted}},
 			{Template: "bench"},
 			{Template: "ghost"},
-			{CreatedBy: "nobody", Statuses: []core.RunStatus{core.RunFailed, core.RunInterrupted}},
+			{CreatedBy: "eve", Statuses: []core.RunStatus{core.RunFailed, core.RunInterrupted}},
 			{FileName: "file-7"},
 			{FileName: "no such file", Statuses: []core.RunStatus{core.RunFailed}},
 		} {

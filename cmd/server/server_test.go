@@ -188,7 +188,7 @@ func TestGracefulStop(t *testing.T) {
 	require.Contains(t, p.log.String(), "msg=stopped")
 }
 
-// Whoever watches a run does not hold up a stop, and is told.
+// Streams of events do not hold up a stop, and end with a word of it.
 func TestStopEndsEventStreams(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")

@@ -62,7 +62,7 @@ func (s *Service) FindEntries(ctx context.Context, actor core.Actor, tenant core
 	return page, err
 }
 
-// RunsOf reads the tenant's runs with these IDs, in any order, for whoever watches
+// RunsOf reads the tenant's runs with these IDs, in any order, for those who watch
 // them. It asks for no permission: the caller has seen to that for each watcher, and
 // asks once for all of them.
 func (s *Service) RunsOf(ctx context.Context, tenant core.TenantID, ids []core.RunID) ([]core.Run, error) {

@@ -15,7 +15,7 @@ const usagePage = 1000
 //
 // The balance and the latest entries are of one snapshot. Older entries never change
 // and none is added among them, so they are read afterwards in short views of their
-// own: a long month holds up nobody.
+// own: a long month holds up no one else.
 func (s *Service) Usage(ctx context.Context, actor core.Actor, tenant core.TenantID, p core.Period) (core.Usage, error) {
 	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
 		return core.Usage{}, err

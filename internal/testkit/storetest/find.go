@@ -65,11 +65,8 @@ func sought(t *testing.T, s ports.Store, tenant core.TenantID) (all []core.Run, 
 			if i%6 == 0 {
 				list[len(list)-1].Name = fmt.Sprintf(`100%% of_%d\Ñandú.txt`, i)
 			}
-			status := core.RunRunning
-			if i%3 == 1 {
-				status = core.RunInterrupted
-			} else if i%3 == 2 {
-				status = core.RunCompleted
+			status := []core.RunStatus{core.RunRunning, core.RunInterrupted, core.RunCompleted}[i%3]
+			if status == core.RunCompleted {
 				for n := range list {
 					list[n].Status = core.FileCompleted
 				}
@@ -109,7 +106,7 @@ func testFindRuns(t *testing.T, newStore Factory) {
 		"one status":    {ports.RunFilter{Statuses: []core.RunStatus{core.RunCompleted}}, func(r core.Run) bool { return r.Status == core.RunCompleted }},
 		"two statuses":  {ports.RunFilter{Statuses: []core.RunStatus{core.RunCompleted, core.RunInterrupted}}, func(r core.Run) bool { return r.Status != core.RunRunning }},
 		"template":      {ports.RunFilter{Template: "seldom"}, func(r core.Run) bool { return r.Template == "seldom" }},
-		"nobody":        {ports.RunFilter{CreatedBy: "eve"}, func(core.Run) bool { return false }},
+		"a stranger":    {ports.RunFilter{CreatedBy: "eve"}, func(core.Run) bool { return false }},
 		"impossible":    {ports.RunFilter{Template: "\x00", CreatedBy: "\xff"}, func(core.Run) bool { return false }},
 		"who":           {ports.RunFilter{CreatedBy: "bob"}, func(r core.Run) bool { return r.CreatedBy.Subject == "bob" }},
 		"since":         {ports.RunFilter{CreatedFrom: noon}, func(r core.Run) bool { return !r.CreatedAt.Before(noon) }},

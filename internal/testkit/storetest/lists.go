@@ -93,8 +93,12 @@ func testRunList(t *testing.T, newStore Factory) {
 	check := func(ctx context.Context, tx ports.Tx, want []core.Run) {
 		t.Helper()
 		for _, statuses := range [][]core.RunStatus{
-			nil, {core.RunRunning}, {core.RunInterrupted}, {core.RunCompleted},
-			{core.RunInterrupted, core.RunRunning, core.RunInterrupted}, {core.RunFailed, core.RunCompleted},
+			nil,
+			{core.RunRunning},
+			{core.RunInterrupted},
+			{core.RunCompleted},
+			{core.RunInterrupted, core.RunRunning, core.RunInterrupted},
+			{core.RunFailed, core.RunCompleted},
 		} {
 			selected := slices.DeleteFunc(slices.Clone(want), func(r core.Run) bool {
 				return len(statuses) > 0 && !slices.Contains(statuses, r.Status)
