@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,12 +188,28 @@ func TestEvents(t *testing.T) {
 	})
 
 	bubble("EndWhenTheCallerMayNoLongerRead", func(t *testing.T, w *streamWorld) {
+		var mu sync.Mutex // a bubble's Wait orders the two, but not for the race detector
 		revoked, asked := error(nil), 0
+		set := func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			revoked, asked = err, 0
+		}
+		times := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return asked
+		}
 		streams := httpapi.NewStreams(w.svc, httpapi.StreamConfig{})
 		id := startRun(t, w.svc, acme, "a")
 		// A page of its own way of knowing who asks shares the streams.
 		s := w.serveHandler(streams, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			require.NoError(t, streams.Serve(rw, r, ann(acme), id, func(context.Context) error { asked++; return revoked }))
+			require.NoError(t, streams.Serve(rw, r, ann(acme), id, func(context.Context) error {
+				mu.Lock()
+				defer mu.Unlock()
+				asked++
+				return revoked
+			}))
 		}))
 		stream := s.events("", id, "")
 		stream.next("state")
@@ -201,21 +218,21 @@ func TestEvents(t *testing.T) {
 			require.NoError(t, err)
 		}
 		synctest.Wait()
-		require.Equal(t, 2, asked)
-		revoked = &core.Error{Code: core.CodeRoleNotAllowed, Message: "the session was ended"}
+		require.Equal(t, 2, times())
+		set(&core.Error{Code: core.CodeRoleNotAllowed, Message: "the session was ended"})
 		code, reason := stream.ended()
 		require.Equal(t, "role_not_allowed", code)
 		require.Equal(t, "the session was ended", reason)
 
 		// That it cannot be asked is borne for a while, and then it is no.
-		revoked = nil
+		set(nil)
 		stream = s.events("", id, "")
 		stream.next("state")
-		revoked, asked = errors.New("password=hunter2"), 0
+		set(errors.New("password=hunter2"))
 		code, reason = stream.ended()
 		require.Equal(t, "unavailable", code)
 		require.NotContains(t, reason, "hunter2")
-		require.Equal(t, 4, asked)
+		require.Equal(t, 4, times())
 	})
 
 	bubble("NoMoreThanSoMany", func(t *testing.T, w *streamWorld) {
