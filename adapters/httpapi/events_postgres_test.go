@@ -79,7 +79,7 @@ func TestEventsOfSeveralServers(t *testing.T) {
 
 	// The client of the first server goes on at the second: nothing is missed, nothing comes twice.
 	here = open(1, closed.id)
-	_, err = services[0].RetryFailed(t.Context(), ann(acme), id, "")
+	_, err = services[0].RetryFailed(t.Context(), ann(acme), id, app.RetryRequest{})
 	require.NoError(t, err)
 	for _, stream := range []*eventStream{here, there} {
 		again := stream.next("state").json(t)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // A bubble ends only when every goroutine that was started in it has: each of these
@@ -60,7 +61,7 @@ func TestEvents(t *testing.T) {
 		require.Equal(t, "COMPLETED_WITH_ERRORS", closed.json(t)["status"])
 
 		w.work.heal()
-		_, err := w.svc.RetryFailed(t.Context(), ann(acme), id, "")
+		_, err := w.svc.RetryFailed(t.Context(), ann(acme), id, app.RetryRequest{})
 		require.NoError(t, err)
 		continued := time.Now()
 		again := stream.next("state")

@@ -94,7 +94,8 @@ func (s *Service) Trouble(ctx context.Context, actor core.Actor, dueFor time.Dur
 		return Trouble{}, err
 	}
 	late := s.clock.Now().Add(-dueFor)
-	stuck, err := s.store.DueRuns(ctx, late, limit+1)
+	horizon := s.opts.Recovery.Horizon() + dueFor // as far ahead of now as ever
+	stuck, err := s.store.DueRuns(ctx, late, horizon, limit+1)
 	if err != nil {
 		return Trouble{}, err
 	}
@@ -104,7 +105,7 @@ func (s *Service) Trouble(ctx context.Context, actor core.Actor, dueFor time.Dur
 	}
 	t := Trouble{More: len(stuck) > limit || len(interrupted) > limit}
 	// Each is read as it is now, and may have changed since it was listed.
-	t.Stuck, err = s.runsIf(ctx, stuck[:min(limit, len(stuck))], func(r core.Run) bool { return core.RecoveryDue(r, late) })
+	t.Stuck, err = s.runsIf(ctx, stuck[:min(limit, len(stuck))], func(r core.Run) bool { return core.RecoveryDue(r, late, horizon) })
 	if err != nil {
 		return Trouble{}, err
 	}
