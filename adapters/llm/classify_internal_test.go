@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
 // classifyAt gives what an answer without headers means.
@@ -172,6 +175,54 @@ func TestClassifyIgnoresWhatRepeatsTheRequest(t *testing.T) {
 	got := classifyAt(400, `{"error":{"message":"bad","input":{"message":"invalid api key"},"messages":[{"message":"prompt is too long"}]}}`)
 	require.Equal(t, FailureRejected, got.Failure.Code)
 	require.True(t, got.bare)
+}
+
+// TestClassifyTellsAccountsFromContents: a warning to the account is not its end, and
+// the end of an account is not about a content.
+func TestClassifyTellsAccountsFromContents(t *testing.T) {
+	t.Parallel()
+	for said, code := range map[string]string{
+		"Your prompt was flagged as violating our usage policy. Repeated violations may lead to your account being suspended.": FailureRefused,
+		"This prompt violates your organization's content policy and was blocked.":                                             FailureRefused,
+		"Your account has been flagged for violating our usage policies.":                                                      FailureUnauthorized,
+		"Your access was terminated due to violation of our policies, please check your email.":                                FailureUnauthorized,
+		"The project has been disabled.": FailureUnauthorized,
+	} {
+		require.Equal(t, code, classifyAt(403, `{"error":{"message":"`+said+`"}}`).Failure.Code, said)
+	}
+}
+
+// TestClassifyAloneOverTheLimit: a limit that waiting helps against is in passing.
+func TestClassifyAloneOverTheLimit(t *testing.T) {
+	t.Parallel()
+	for said, code := range map[string]string{
+		"Rate limit reached: Limit 30000, Used 29000, Requested 2000.": FailureRateLimited,
+		"Rate limit reached: Limit 30000, Used 0, Requested 30000.":    FailureRateLimited,
+		"Rate limit reached: Limit 30000, Used 0, Requested 30001.":    FailureTooLarge,
+		"Rate limit reached: Limit 9000, Used 0, Requested 10000.":     FailureTooLarge,
+		"Request too large for gpt-4o.":                                FailureTooLarge,
+		"Too many requests":                                            FailureRateLimited,
+	} {
+		require.Equal(t, code, classifyAt(429, `{"error":{"message":"`+said+`","code":"rate_limit_exceeded"}}`).Failure.Code, said)
+	}
+}
+
+// TestAProxyThatRefusesUs: the provider was not reached, and the proxy is ours.
+func TestAProxyThatRefusesUs(t *testing.T) {
+	t.Parallel()
+	for status, outcome := range map[int]core.Outcome{
+		http.StatusProxyAuthRequired: core.OutcomeInterrupted, http.StatusForbidden: core.OutcomeInterrupted, http.StatusBadGateway: core.OutcomeTransient,
+	} {
+		proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		t.Cleanup(proxy.Close)
+		at, err := url.Parse(proxy.URL)
+		require.NoError(t, err)
+		transport := newTransport()
+		transport.Proxy = http.ProxyURL(at)
+		c := newClient(Config{BaseURL: "https://api.example.com/v1", Model: "m", Transport: transport}.withDefaults())
+		a := c.ask(t.Context(), ports.Task{}, ports.TaskFile{Name: "a"}, "x")
+		require.Equal(t, outcome, classify(a, time.Time{}, time.Hour).Outcome, status)
+	}
 }
 
 func TestStatedWait(t *testing.T) {

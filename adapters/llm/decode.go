@@ -9,7 +9,6 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	unicodetext "golang.org/x/text/encoding/unicode"
 
@@ -119,11 +118,11 @@ func utf16Text(content []byte, order binary.ByteOrder) (string, *core.Failure) {
 			return "", broken
 		}
 	}
-	var e encoding.Encoding = unicodetext.UTF16(unicodetext.BigEndian, unicodetext.IgnoreBOM)
+	endianness := unicodetext.BigEndian
 	if order == binary.LittleEndian {
-		e = unicodetext.UTF16(unicodetext.LittleEndian, unicodetext.IgnoreBOM)
+		endianness = unicodetext.LittleEndian
 	}
-	text, err := e.NewDecoder().Bytes(content)
+	text, err := unicodetext.UTF16(endianness, unicodetext.IgnoreBOM).NewDecoder().Bytes(content)
 	if err != nil || mostlyControls(text) {
 		return "", broken
 	}

@@ -173,11 +173,6 @@ func (f *fault) say(s string) {
 	f.wait = max(f.wait, statedWait(f.words))
 }
 
-// empty reports whether nothing at all was said.
-func (f *fault) empty() bool {
-	return f.status == 0 && len(f.codes) == 0 && f.words == "" && !f.flagged
-}
-
 // normal makes the spellings of a code one: ModelNotFound, model_not_found and
 // MODEL-NOT-FOUND are the same.
 func normal(code string) string {

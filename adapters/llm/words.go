@@ -42,14 +42,19 @@ func words(alternatives ...string) *regexp.Regexp {
 // the failures of others speaks of itself; an account that is banned for a policy is
 // not a content; a limit on our own parameter is not the length of a file.
 var clues = []clue{
-	{cause: causeMoney, codes: codes("budgetexceeded budgetexceedederror"),
-		words: words(`crossed budget`, `exceeded ?budget`, `budget has been exceeded`, `over budget`)},
+	{
+		cause: causeMoney, codes: codes("budgetexceeded budgetexceedederror"),
+		words: words(`crossed budget`, `exceeded ?budget`, `budget has been exceeded`, `over budget`),
+	},
 	{cause: causeLimited, words: words(`no deployments available`, `no healthy deployment`, `too many tokens(?:,? please wait| per)`)},
-	{cause: causeCredential, codes: codes("accountdeactivated organizationdeactivated accountsuspended userdeactivated"),
+	{
+		cause: causeCredential, codes: codes("accountdeactivated organizationdeactivated accountsuspended userdeactivated"),
 		words: words(
-			`(?:account|organi[sz]ation|project|api key|your access)\b.{0,60}\b(?:deactivated|disabled|suspended|terminated|banned|revoked|expired)`,
-			`account\b.{0,40}\b(?:flagged|blocked)`)},
-	{cause: causeContent,
+			`(?:account|organi[sz]ation|project|api key|your access)\b.{0,40}\b(?:is|was|has been|have been) (?:\w+ )?(?:deactivated|disabled|suspended|terminated|banned|revoked)`,
+			`account\b.{0,40}\b(?:is|was|has been) (?:\w+ )?(?:flagged|blocked)`),
+	},
+	{
+		cause: causeContent,
 		codes: codes("contentpolicyviolation contentpolicyviolationerror contentfilter contentfiltered contentfilterederror " +
 			"responsibleaipolicyviolation datainspectionfailed internalerroralgodatainspectionfailed " +
 			"moderationblocked contentmoderation inputmoderation promptblocked guardrailviolation guardrailintervened " +
@@ -57,29 +62,35 @@ var clues = []clue{
 		words: words(
 			`(?:input|prompt|content|text|message|request|output|response|completion|data)\b.{0,40}\b(?:was|were|is|been|got) (?:\w+ )?(?:flagged|filtered|moderated)`,
 			`content (?:management|filtering|safety|moderation|usage) polic`, `contentpolicyviolationerror`, `content[_ ]policy[_ ]violation`,
-			`(?:violat\w+|against) (?:\w+ ){0,3}(?:usage|content|safety|acceptable use) polic`, `violated guardrail`, `guardrail (?:intervened|violation)`,
+			`(?:violat\w+|against) (?:[\w'’]+ ){0,3}(?:usage|content|safety|acceptable use) polic`, `violated guardrail`, `guardrail (?:intervened|violation)`,
 			`content exists risk`, `inappropriate content`, `prohibited content`, `sensitive (?:content|words)`,
 			`rejected (?:by|as a result of) (?:\w+ ){0,2}safety system`, `responsible ai polic`, `data_?inspection_?failed`,
 			`prompt (?:was )?blocked`, `blocked by (?:\w+ ){0,4}(?:content|safety|moderation)`),
-		fits: func(f fault, _ int) bool { return f.flagged }},
+		fits: func(f fault, _ int) bool { return f.flagged },
+	},
 	{cause: causeLength, words: words(`max_tokens must be at least 1, got -`, "(?:input|prompt)s?`? tokens \\+ `?max_new_tokens`? must be")},
 	{cause: causeShape, words: words(
 		`max_(?:completion_|new_)?tokens\b.{0,40}\b(?:is|are) (?:too (?:large|high|big)|not supported)`, `max_(?:completion_)?tokens: \d+ > \d+`,
 		`max_(?:completion_|new_)?tokens\W{0,3} must be (?:<|less|at most|between)`, `invalid max_tokens`)},
-	{cause: causeLength,
-		codes: codes("contextlengthexceeded contextwindowexceedederror contextwindowexceeded exceedcontextsizeerror stringabovemaxlength " +
+	{
+		cause: causeLength,
+		codes: codes("contextlengthexceeded contextwindowexceedederror contextwindowexceeded exceedcontextsizeerror stringabovemaxlength stringtoolong " +
 			"modelmaxprompttokensexceeded inputtoolong inputtoolarge requesttoolarge prompttoolong requestentitytoolarge payloadtoolarge"),
 		words: words(
 			`context (?:length|window|size)`, `maximum context`, `max(?:imum)? (?:prompt|input|model|sequence) (?:length|size|tokens)`, `contextwindowexceedederror`, `context_length_exceeded`,
-			`exceeds? (?:the )?(?:\w+ )?context limit`, `(?:prompt|input|message|request|conversation)s?\b.{0,40}\b(?:is|are) too (?:long|large|big)`, `input is too long`,
+			`exceeds? (?:the )?(?:\w+ )?context limit`, `(?:prompt|input|message|request|conversation)s?\b.{0,40}\b(?:is|are) too (?:long|large|big)`, `input is too long`, `string too long`,
+			`exceed\w* (?:the )?(?:maximum|max) (?:allowed )?(?:input|prompt|context|token|request|message) (?:length|size|limit|count)`,
 			`(?:input|prompt) (?:token count|length)\b.{0,40}exceed`, `exceed\w* (?:the )?(?:maximum|max) (?:number|amount) of (?:input )?tokens`, `exceeded (?:the )?model token limit`,
 			"`?inputs`? must have less than \\d+ tokens",
 			`reduce (?:the|your) (?:length of the )?(?:messages|prompt|input|message size)`, `too many tokens`, `range of input length should be`,
-			`prompt contains \d+ tokens.{0,60}too large`, `longer than the (?:maximum )?(?:model|context)`, `prompt 超长`, `(?:request|entity|payload|body) (?:entity |body )?too large`)},
+			`prompt contains \d+ tokens.{0,60}too large`, `longer than the (?:maximum )?(?:model|context)`, `prompt 超长`, `(?:request|entity|payload|body) (?:entity |body )?too large`),
+	},
 	{cause: causeLength, fits: aloneOverTheLimit},
-	{cause: causeMoney,
+	{
+		cause: causeMoney,
 		codes: codes("insufficientquota exceededcurrentquotaerror insufficientbalance insufficientbalanceerror creditserror insufficientcredits insufficientfunds insufficientuserquota paymentrequired billinghardlimitreached " +
-			"billingnotactive billingerror creditlimit creditlimitexceeded arrearage accountoverdue accountoverdueerror quotaexhausted insufficientaccountbalance")},
+			"billingnotactive billingerror creditlimit creditlimitexceeded arrearage accountoverdue accountoverdueerror quotaexhausted insufficientaccountbalance"),
+	},
 	{cause: causeLimited, fits: quotaThatComesBack},
 	{cause: causeMoney, words: words(
 		`insufficient[ _](?:balance|credits?|funds|quota|account balance)`, `(?:credit )?balance is (?:too low|insufficient|exhausted)`, `balance not enough`, `余额不足`, `欠费`,
@@ -87,35 +98,47 @@ var clues = []clue{
 		`exceeded (?:your )?(?:current|monthly) (?:quota|spend|usage)`, `specified api usage limits`, `(?:billing hard|spend(?:ing)?|monthly (?:usage|spend)|key|total) limit (?:has been )?(?:reached|exceeded)`,
 		`account is not active`, `account is in good standing`, `check your plan and billing`, `overdue[ -]payment`, `payment required`, `prompt tokens limit exceeded`,
 		`depleted your .{0,30}credits`, `extra usage is required`)},
-	{cause: causeSetup,
+	{
+		cause: causeSetup,
 		codes: codes("modelnotfound modelnotfounderror modelnotexist modelnotavailable modelnotsupported modeldecommissioned modeldeprecated unknownmodel invalidmodel invalidmodelname " +
 			"nosuchmodel deploymentnotfound unknowndeployment resourcenotfound notfound notfounderror unknownurl operationnotsupported apiversionnotsupported unsupportedapiversion methodnotallowed"),
 		words: words(`plain http request was sent to https port`, `http request to an https server`, `unexpected endpoint or method`, `unrecognized request url`, `invalid url \(`,
 			`missing required query parameter: api-version`, `api version not supported`, `no route matched`, `not a chat model`, `llm provider not provided`, `no models loaded`,
-			`call .?/v1/models.? to view`, `no endpoints found`, `no endpoints available`, `no allowed providers`, `no available channels? for model`, `无可用渠道`, `try pulling it first`)},
+			`call .?/v1/models.? to view`, `no endpoints found`, `no endpoints available`, `no allowed providers`, `no available channels? for model`, `无可用渠道`, `try pulling it first`),
+	},
 	{cause: causeSetup, fits: func(f fault, _ int) bool { return modelMissing.MatchString(f.words) && !inPassing.MatchString(f.words) }},
-	{cause: causeCredential,
+	{
+		cause: causeCredential,
 		codes: codes("invalidapikey apikeyinvalid invalidkey incorrectapikey invalidauthentication invalidauthenticationerror authenticationerror autherror authenticationfailed unauthorized unauthenticated " +
 			"invalidtoken invalidbearertoken tokenexpired permissiondenied permissionerror permissiondeniederror accessdenied forbidden requestforbidden invalidorganization " +
 			"unsupportedcountryregionterritory ipnotauthorized keymodelaccessdenied tokennotfoundindb missingapikey noapikey invalidsubscriptionkey"),
 		words: words(`(?:incorrect|invalid|wrong|expired|revoked|missing|no|bad|unknown) (?:x-)?(?:api[- _]?key|auth\w* (?:token|credentials?|key)|subscription key|bearer token|credentials?)`,
 			`api[- _]?key (?:is |was )?(?:not valid|invalid|not found|expired|missing|required|incorrect|not provided)`, `authentication (?:fails|failed|error|required)`, `(?:invalid|missing) authentication`,
 			`didn't provide an api key`, `no auth credentials`, `not authorized to`, `(?:is|are) not allowed to (?:sample|access|use)`, `country, region, or territory not supported`, `user not found`,
-			`authenticationerror`, `permissiondeniederror`, `missing or invalid authorization`, `invalid authorization`)},
-	{cause: causeShape,
+			`authenticationerror`, `permissiondeniederror`, `missing or invalid authorization`, `invalid authorization`),
+	},
+	{
+		cause: causeShape,
 		codes: codes("unsupportedparameter unsupportedvalue unknownparameter missingrequiredparameter unrecognizedparameter extraforbidden literalerror"),
 		words: words(`system role (?:is )?not supported`, `(?:role|message)s? .{0,30}must alternate`, `does not support (?:the )?'?"?(?:system|developer|chat|stream|this parameter)`,
 			`only supports? stream`, `stream(?:ing)?\W{1,3}(?:mode )?(?:must be|is required|should be)`, `only streaming`, `please (?:enable|use) (?:the )?stream`,
 			`unsupported (?:parameter|value)`, `unknown parameter`, `unrecognized request argument`, `extra (?:inputs|fields) (?:are )?not permitted`, `extra_forbidden`,
 			`input should be `, `field required`, `missing required parameter`, `is not supported (?:with|by|for) this model`, `chat template`, `instructions are (?:required|not valid)`,
 			`(?:developer|system) (?:instruction|message|role)s? (?:is|are) not (?:enabled|supported|allowed)`),
-		fits: func(f fault, _ int) bool { return slices.ContainsFunc(f.params, ourParameter) }},
-	{cause: causeLimited, codes: codes("ratelimitexceeded ratelimiterror ratelimited ratelimitreached toomanyrequests throttling throttlingexception throttlingratequota limitrequests requestlimitexceeded resourceexhausted"),
-		words: words(`rate[- ]limit`, `too many requests`, `throttl`)},
-	{cause: causeTimeout, codes: codes("timeout requesttimeout timeouterror deadlineexceeded gatewaytimeout apitimeouterror"),
-		words: words(`timed[- ]?out`, `deadline exceeded`)},
-	{cause: causeBusy, codes: codes("overloadederror overloaded engineoverloaded engineoverloadederror unavailable unavailableerror serviceunavailable serverbusy modeloverloaded capacityexceeded"),
-		words: words(`overloaded`, `temporarily unavailable`, `(?:at|no) capacity`, `capacity (?:is )?exceeded`, `loading model`, `currently loading`, `server (?:is )?busy`)},
+		fits: func(f fault, _ int) bool { return slices.ContainsFunc(f.params, ourParameter) },
+	},
+	{
+		cause: causeLimited, codes: codes("ratelimitexceeded ratelimiterror ratelimited ratelimitreached toomanyrequests throttling throttlingexception throttlingratequota limitrequests requestlimitexceeded resourceexhausted"),
+		words: words(`rate[- ]limit`, `too many requests`, `throttl`),
+	},
+	{
+		cause: causeTimeout, codes: codes("timeout requesttimeout timeouterror deadlineexceeded gatewaytimeout apitimeouterror"),
+		words: words(`timed[- ]?out`, `deadline exceeded`),
+	},
+	{
+		cause: causeBusy, codes: codes("overloadederror overloaded engineoverloaded engineoverloadederror unavailable unavailableerror serviceunavailable serverbusy modeloverloaded capacityexceeded"),
+		words: words(`overloaded`, `temporarily unavailable`, `(?:at|no) capacity`, `capacity (?:is )?exceeded`, `loading model`, `currently loading`, `server (?:is )?busy`),
+	},
 }
 
 var (
