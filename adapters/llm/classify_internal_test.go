@@ -3,11 +3,13 @@ package llm
 import (
 	"context"
 	"encoding/json"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,14 +245,14 @@ func TestStatedWait(t *testing.T) {
 	require.Equal(t, time.Hour, v.RetryAfter, "no longer than is believed")
 }
 
-// FuzzClassify: no answer panics or is completed unless it is one whole completion,
-// looked at in another way.
-func FuzzClassify(f *testing.F) {
+// tableBodies are the bodies of testdata/answers with their statuses.
+func tableBodies(tb testing.TB) (statuses []int, bodies [][]byte) {
+	tb.Helper()
 	files, err := filepath.Glob("testdata/answers/*.json")
-	require.NoError(f, err)
+	require.NoError(tb, err)
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
-		require.NoError(f, err)
+		require.NoError(tb, err)
 		var table struct {
 			Answers []struct {
 				Status int
@@ -258,22 +260,77 @@ func FuzzClassify(f *testing.F) {
 				Text   string
 			}
 		}
-		require.NoError(f, json.Unmarshal(raw, &table))
+		require.NoError(tb, json.Unmarshal(raw, &table))
 		for _, a := range table.Answers {
-			f.Add(a.Status, "application/json", append([]byte(a.Body), a.Text...))
+			statuses = append(statuses, a.Status)
+			bodies = append(bodies, append([]byte(a.Body), a.Text...))
 		}
 	}
-	f.Fuzz(func(t *testing.T, status int, contentType string, body []byte) {
-		v := classify(answer{status: status, header: http.Header{"Content-Type": {contentType}}, body: body}, time.Time{}, time.Hour)
-		if v.Outcome != core.OutcomeCompleted {
-			require.NotEmpty(t, v.Failure.Code)
-			require.NotEmpty(t, v.Failure.Message)
-			require.Empty(t, v.Output)
-			return
+	return statuses, bodies
+}
+
+// soundVerdict: no answer panics, and none is completed unless it is one whole
+// completion, looked at in another way.
+func soundVerdict(t *testing.T, status int, contentType string, body []byte) {
+	t.Helper()
+	v := classify(answer{status: status, header: http.Header{"Content-Type": {contentType}}, body: body}, time.Time{}, time.Hour)
+	if v.Outcome != core.OutcomeCompleted {
+		require.NotEmpty(t, v.Failure.Code)
+		require.NotEmpty(t, v.Failure.Message)
+		require.Empty(t, v.Output)
+		return
+	}
+	require.True(t, succeeded(status))
+	require.NotEmpty(t, strings.TrimSpace(v.Output))
+	var whole struct {
+		Choices []struct {
+			Finish  *string `json:"finish_reason"`
+			Message struct{ Content any }
 		}
-		require.True(t, status >= 200 && status < 300)
-		require.NotEmpty(t, strings.TrimSpace(v.Output))
-		var whole map[string]any
-		require.NoError(t, json.Unmarshal(trimBody(body), &whole))
-	})
+	}
+	require.NoError(t, json.Unmarshal(trimBody(body), &whole), "%s", body)
+	if finish := whole.Choices[0].Finish; finish != nil {
+		require.Regexp(t, `(?i)^\W*(finish_?reason\W*)?(stop|eos|eos_?token|end\W?_?turn|stop\W?_?sequence|none|null)?\W*$`, *finish)
+	}
+}
+
+// TestClassifySpoiledAnswers spoils every answer of the table in many ways, the same
+// every time.
+func TestClassifySpoiledAnswers(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	statuses, bodies := tableBodies(t)
+	for i, body := range bodies {
+		for range 6 {
+			b := slices.Clone(body)
+			for range 1 + random.IntN(3) {
+				if len(b) == 0 {
+					break
+				}
+				at := random.IntN(len(b))
+				switch random.IntN(5) {
+				case 0:
+					b[at] = byte(random.IntN(256))
+				case 1:
+					b = b[:at]
+				case 2:
+					b = slices.Delete(b, at, at+1+random.IntN(len(b)-at))
+				case 3:
+					b = append(b[:at:at], bodies[random.IntN(len(bodies))]...)
+				case 4:
+					b = slices.Insert(b, at, []byte(`"{}[]:,<\`)[random.IntN(9)])
+				}
+			}
+			soundVerdict(t, statuses[i], "application/json", b)
+			soundVerdict(t, 200, "text/html", b)
+		}
+	}
+}
+
+func FuzzClassify(f *testing.F) {
+	statuses, bodies := tableBodies(f)
+	for i := range bodies {
+		f.Add(statuses[i], "application/json", bodies[i])
+	}
+	f.Fuzz(soundVerdict)
 }
