@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -39,4 +40,10 @@ func Fault(err error) (code core.Code, detail string, logged bool) {
 // Front puts a handler where the router is.
 func Front(next http.Handler, log *slog.Logger) http.Handler {
 	return &front{api: &api{cfg: Config{Log: log}}, next: next}
+}
+
+// DecodeObject reads a JSON body as the handlers do.
+func DecodeObject(body io.Reader, maxElements int) error {
+	_, err := decodeObject(body, maxElements)
+	return err
 }
