@@ -38,6 +38,12 @@ type Config struct {
 	MaxFileBytes   int64 // of one uploaded file
 	MaxUploadBytes int64 // of one upload altogether
 
+	Pace Pace // how fast clients have to be
+
+	// Authenticated is told of each request with a valid token, with its context, so
+	// that a server which is short of connections knows whose to keep; nil: no one is.
+	Authenticated func(context.Context)
+
 	// Ready says whether the process can serve (GET /readyz); nil: always. Its
 	// error goes to the log and not to the client.
 	Ready func(context.Context) error
@@ -65,6 +71,7 @@ func New(svc *app.Service, cfg Config) http.Handler {
 	if cfg.MaxUploadBytes <= 0 {
 		cfg.MaxUploadBytes = DefaultMaxUploadBytes
 	}
+	cfg.Pace = cfg.Pace.withDefaults()
 	a := &api{svc: svc, cfg: cfg}
 	a.routes = a.allRoutes()
 

@@ -38,8 +38,11 @@ func Fault(err error) (code core.Code, detail string, logged bool) {
 }
 
 // Front puts a handler where the router is.
-func Front(next http.Handler, log *slog.Logger) http.Handler {
-	return &front{api: &api{cfg: Config{Log: log}}, next: next}
+func Front(next http.Handler, log *slog.Logger) http.Handler { return FrontWith(next, log, Pace{}) }
+
+// FrontWith is Front for clients that have to be that fast.
+func FrontWith(next http.Handler, log *slog.Logger, pace Pace) http.Handler {
+	return &front{api: &api{cfg: Config{Log: log, Pace: pace.withDefaults()}}, next: next}
 }
 
 // DecodeObject reads a JSON body as the handlers do.

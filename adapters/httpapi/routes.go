@@ -20,6 +20,7 @@ type route struct {
 	handle  handler
 	maxBody int64 // bytes
 	public  bool  // needs no token
+	upload  bool  // its body may take its time
 }
 
 func (a *api) allRoutes() []route {
@@ -37,7 +38,7 @@ func (a *api) allRoutes() []route {
 		return r
 	}
 	return []route{
-		{method: http.MethodPost, pattern: "/workflow-runs", handle: a.initiate, maxBody: a.cfg.MaxUploadBytes},
+		{method: http.MethodPost, pattern: "/workflow-runs", handle: a.initiate, maxBody: a.cfg.MaxUploadBytes, upload: true},
 		get("/workflow-runs", a.listRuns),
 		get("/workflow-runs/:id", a.getRun),
 		patch("/workflow-runs/:id", a.patchRun),
@@ -134,11 +135,21 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 				return nil
 			}
 			r.actor, x.actor = actor, actor
+			if a.cfg.Authenticated != nil {
+				a.cfg.Authenticated(req.Context())
+			}
+			if rt.upload {
+				x.body.isUpload()
+			}
 		}
 		// net/http is given its own writer: it then closes the connection of a
 		// client that goes on sending what nobody will read.
 		r.Body = http.MaxBytesReader(x.raw, r.Body, rt.maxBody)
-		if err := rt.handle(w, r); err != nil {
+		err := rt.handle(w, r)
+		if err != nil && x.body.timedOut() {
+			err = refused(codeRequestTimeout, "the body did not come, or came too slowly; send it again")
+		}
+		if err != nil {
 			a.fail(w, req.Request, err)
 		}
 		return nil
