@@ -129,7 +129,7 @@ func TestPlanRetryProperty(t *testing.T) {
 			default:
 				continue
 			}
-			if f.RetryAttempt >= run.MaxRetryCount {
+			if f.Status == core.FileFailed && f.RetryAttempt-f.FreeRetries >= run.MaxRetryCount {
 				maxed = append(maxed, f.Index)
 			}
 		}
@@ -137,7 +137,7 @@ func TestPlanRetryProperty(t *testing.T) {
 
 		var plan core.RetryPlan
 		var err error
-		unchanged(t, func() { plan, err = core.PlanRetry(run, given, b, template, admin, t1) }, run, given, b, template)
+		unchanged(t, func() { plan, err = core.PlanRetry(run, given, b, template, core.RetryTerms{By: admin}, t1) }, run, given, b, template)
 		want := core.Code("")
 		switch {
 		case run.Status == core.RunCompleted:
@@ -187,14 +187,17 @@ func TestPlanRetryProperty(t *testing.T) {
 			require.Equal(t, was.Index, f.Index)
 			require.Equal(t, core.FilePending, f.Status)
 			require.Equal(t, was.RetryAttempt+1, f.RetryAttempt)
-			require.LessOrEqual(t, f.RetryAttempt, run.MaxRetryCount)
+			require.LessOrEqual(t, f.RetryAttempt-f.FreeRetries, max(run.MaxRetryCount, was.RetryAttempt-was.FreeRetries))
+			require.Zero(t, f.Failure)
 			require.Equal(t, plan.Run.Epoch, f.Epoch)
 			charged := was.Status == core.FileFailed
 			require.Equal(t, charged && price > 0, plan.Attempt.Files[i].Charged)
 			if charged {
 				require.Equal(t, plan.Run.Attempt, f.PaidBy)
+				require.Equal(t, was.FreeRetries, f.FreeRetries)
 			} else {
 				require.Equal(t, was.PaidBy, f.PaidBy)
+				require.Equal(t, was.FreeRetries+1, f.FreeRetries)
 			}
 		}
 		everyFileOnce(t, plan.Run, plan.Files, plan.Jobs)
@@ -205,7 +208,7 @@ func TestPlanRetryProperty(t *testing.T) {
 		for _, i := range retried {
 			few = append(few, files[i])
 		}
-		same, err := core.PlanRetry(run, few, b, template, admin, t1)
+		same, err := core.PlanRetry(run, few, b, template, core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
 		require.Equal(t, plan, same)
 	})
@@ -224,7 +227,7 @@ func TestCompensateProperty(t *testing.T) {
 		undone++
 		before := balanceOf(core.Credits(rapid.Int64Range(0, 50).Draw(t, "monthly")), 100)
 		template := inMode(published(core.Credits(rapid.Int64Range(0, 9).Draw(t, "price"))), run.Mode)
-		plan, err := core.PlanRetry(run, files, before, template, admin, t0)
+		plan, err := core.PlanRetry(run, files, before, template, core.RetryTerms{By: admin}, t0)
 		require.NoError(t, err)
 		b := before
 		for _, e := range plan.Charge {

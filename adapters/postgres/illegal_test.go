@@ -9,6 +9,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // illegalWrites are refused by the database itself, each by the guard that it is
@@ -41,6 +42,13 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"templates_id", `INSERT INTO templates SELECT tenant_id, '', name, '', 1, mode, status, now(), now() FROM templates WHERE tenant_id = 'acme'`},
 	{"templates_price", `UPDATE templates SET credits_per_run = -1`},
 	{"templates_mode", `UPDATE templates SET mode = 'one_by_one'`},
+	{"templates_version", `UPDATE templates SET version = 0`},
+	{"template_versions_pkey", `INSERT INTO template_versions SELECT * FROM template_versions WHERE tenant_id = 'acme'`},
+	{"template_versions_template", `INSERT INTO template_versions VALUES ('ghost', 'x', 1, '', '', '', 'bubble_admin', now())`},
+	{"template_versions_number", `INSERT INTO template_versions SELECT tenant_id, template_id, 0, '', '', '', 'bubble_admin', now() FROM templates WHERE tenant_id = 'acme'`},
+	{"template_versions_role", `INSERT INTO template_versions SELECT tenant_id, template_id, 99, '', '', '', 'king', now() FROM templates WHERE tenant_id = 'acme'`},
+	{"template_versions_kept", `UPDATE template_versions SET instructions = 'others'`},
+	{"template_versions_kept", `DELETE FROM template_versions`},
 	{"templates_status", `UPDATE templates SET status = 'deleted'`},
 
 	{"run_owners_pkey", `INSERT INTO run_owners VALUES ($closed, 'other')`},
@@ -51,6 +59,9 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"runs_mode", `UPDATE runs SET mode = 'stream' WHERE run_id = $closed`},
 	{"runs_status", `UPDATE runs SET status = 'PAUSED', closed_at = now(), recover_at = NULL WHERE run_id = $running`},
 	{"runs_reason", `UPDATE runs SET reason = 'bored' WHERE run_id = $closed`},
+	{"runs_failure", `UPDATE runs SET reason = 'service_fault' WHERE run_id = $closed`},
+	{"runs_failure", `UPDATE runs SET failure_code = 'x' WHERE run_id = $closed`},
+	{"runs_template_version", `UPDATE runs SET template_version = 0 WHERE run_id = $closed`},
 	{"runs_reason_running", `UPDATE runs SET reason = 'cancelled' WHERE run_id = $running`},
 	{"runs_dispatch", `UPDATE runs SET dispatch = 'perhaps' WHERE run_id = $closed`},
 	{"runs_role", `UPDATE runs SET created_by_role = 'king' WHERE run_id = $closed`},
@@ -85,6 +96,8 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"files_size", `UPDATE files SET size = -1 WHERE run_id = $closed AND index = 1`},
 	{"files_status", `UPDATE files SET status = 'lost' WHERE run_id = $closed AND index = 3`},
 	{"files_retry_attempt", `UPDATE files SET retry_attempt = max_retry_count + 1 WHERE run_id = $closed AND index = 1`},
+	{"files_retry_attempt", `UPDATE files SET free_retries = -1 WHERE run_id = $closed AND index = 1`},
+	{"files_retry_attempt", `UPDATE files SET free_retries = retry_attempt + 1 WHERE run_id = $closed AND index = 1`},
 	{"files_retry_attempt", `UPDATE files SET retry_attempt = -1 WHERE run_id = $closed AND index = 1`},
 	{"files_max_retry_count", `UPDATE files SET max_retry_count = 11 WHERE run_id = $closed AND index = 1`},
 	{"files_epoch", `UPDATE files SET epoch = 0 WHERE run_id = $closed AND index = 1`},
@@ -93,7 +106,7 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"files_redeliveries", `UPDATE files SET redeliveries = -1 WHERE run_id = $closed AND index = 1`},
 	{"files_paid_by", `UPDATE files SET paid_by = -1 WHERE run_id = $closed AND index = 1`},
 	{"files_output", `UPDATE files SET output = 'x' WHERE run_id = $closed AND index = 1`},
-	{"files_failure", `UPDATE files SET failure_code = 'x' WHERE run_id = $closed AND index = 3`},
+	{"files_failure", `UPDATE files SET status = 'completed', output = 'x', failure_code = 'x' WHERE run_id = $closed AND index = 3`},
 	{"files_final", `UPDATE files SET output = 'another result' WHERE run_id = $closed AND index = 0`},
 	{"files_final", `UPDATE files SET status = 'pending', output = '' WHERE run_id = $closed AND index = 0`},
 	{"files_final", `UPDATE files SET status = 'pending', failure_code = '', failure_message = '' WHERE run_id = $closed AND index = 2`},
@@ -121,6 +134,7 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"attempt_files_before_initiation", newAttemptFile(`{"index": 7, "attempt": 0}`)},
 	{"attempt_files_charged", newAttemptFile(`{"index": 7, "before_status": "pending", "charged": true}`)},
 	{"attempt_files_numbers", newAttemptFile(`{"index": 7, "before_retry_attempt": 11}`)},
+	{"attempt_files_numbers", newAttemptFile(`{"index": 7, "before_free_retries": 1}`)},
 	{"attempt_files_append_only", `UPDATE attempt_files SET charged = false`},
 
 	{"amendments_pkey", `INSERT INTO amendments OVERRIDING SYSTEM VALUE SELECT * FROM amendments`},
@@ -201,7 +215,7 @@ func TestIllegalWrites(t *testing.T) {
 	_, err = w.RaiseMaxRetryCount(ctx, admin, closed.ID, 4)
 	require.NoError(t, err)
 	w.queue.failWith(func() error { return errQueueDown })
-	_, err = w.RetryFailed(ctx, customer, closed.ID, "key-1")
+	_, err = w.RetryFailed(ctx, customer, closed.ID, app.RetryRequest{IdempotencyKey: "key-1"})
 	require.ErrorIs(t, err, errQueueDown)
 	w.requireInvariants(t)
 

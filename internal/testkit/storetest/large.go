@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,17 +43,22 @@ func testLarge(t *testing.T, newStore Factory, o Options) {
 		if i%3 == 0 {
 			changed[i].Status, changed[i].Output, changed[i].Failure = core.FileFailed, "", core.Failure{Code: "timeout", Message: awkward}
 		}
+		changed[i].OutputBytes = int64(len(changed[i].Output))
 	}
 	check := func(ctx context.Context, tx ports.Tx, want []core.File) {
 		t.Helper()
-		same(t, want)(tx.Files().Page(ctx, run.ID, 0, n))
+		same(t, want)(tx.FileViews().Page(ctx, run.ID, ports.FileFilter{From: 0, Limit: n, OutputBytes: 1 << 20}))
 		var paged []core.File
 		for from := 0; from < n; from += 999 {
-			page, err := tx.Files().Page(ctx, run.ID, from, 999)
+			page, err := tx.FileViews().Page(ctx, run.ID, ports.FileFilter{From: from, Limit: 999, OutputBytes: 1 << 20})
 			require.NoError(t, err)
 			paged = append(paged, page...)
 		}
 		equal(t, want, paged)
+		want = slices.Clone(want)
+		for i := range want {
+			want[i].Output = "" // which plans do not read
+		}
 		backwards, err := tx.Files().ByIndex(ctx, run.ID, indexes)
 		require.NoError(t, err)
 		require.Len(t, backwards, n)
