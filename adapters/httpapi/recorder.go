@@ -50,6 +50,19 @@ func (r *recorder) Write(b []byte) (int, error) {
 	}
 }
 
+// WriteString is Write without a copy of the whole text.
+func (r *recorder) WriteString(s string) (int, error) {
+	written := 0
+	for written < len(s) {
+		n, err := r.Write([]byte(s[written:min(len(s), written+pieceBytes)]))
+		written += n
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
 // FlushError sends what was written so far, for http.ResponseController.
 func (r *recorder) FlushError() error {
 	if r.status == 0 {

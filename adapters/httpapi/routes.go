@@ -43,6 +43,7 @@ func (a *api) allRoutes() []route {
 		get("/workflow-runs/:id", a.getRun),
 		patch("/workflow-runs/:id", a.patchRun),
 		get("/workflow-runs/:id/files", a.listFiles),
+		get("/workflow-runs/:id/files/:index/output", a.getOutput),
 		get("/workflow-runs/:id/retry-failed", a.previewRetry),
 		post("/workflow-runs/:id/retry-failed", a.retryFailed),
 		post("/workflow-runs/:id/cancel", a.cancelRun),
@@ -127,7 +128,7 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
-		r := &request{Request: req.Request, id: req.Param("id")}
+		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
 		if !rt.public {
 			actor, challenge, err := a.cfg.Auth.actorOf(req.Header)
 			if err != nil {
