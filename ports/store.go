@@ -34,8 +34,8 @@ var (
 	// may or may not have had its effect. It must not be run again as if it had not.
 	ErrCommitUnknown = errors.New("outcome of the commit is unknown")
 	// ErrRefused says: the store can never hold this, because it is too large or of
-	// a form that it has no place for. No effect, and time does not cure it: whoever
-	// tries again is refused again, so the work ends with a reason.
+	// a form that it has no place for. No effect, and time does not cure it: it
+	// is refused again, however often it is tried, so the work ends with a reason.
 	ErrRefused = errors.New("the store can never hold this")
 	// ErrReadOnly says: a write inside View.
 	ErrReadOnly = errors.New("write in a read-only transaction")

@@ -107,7 +107,7 @@ func (a *Auth) actorOf(h http.Header) (actor core.Actor, challenge string, err e
 	return actor, "", nil
 }
 
-// errTokenTooLong is told, since whoever made the token can do something about it.
+// errTokenTooLong is told to the client, whose issuer can do something about it.
 var errTokenTooLong = errors.New("the token is too long")
 
 // read checks a token and gives whom it is for.

@@ -11,7 +11,7 @@ import (
 
 // Pace is how fast a client has to be. Zero means the default of each.
 type Pace struct {
-	// Body bounds a request's body from its headers to its end, whoever sends it;
+	// Body bounds a request's body from its headers to its end;
 	// default 10 s. Authorized uploads have the bounds below instead.
 	Body time.Duration
 	// UploadRate is the least rate of an upload in bytes per second, averaged over
@@ -51,6 +51,7 @@ type body struct {
 	pace   Pace
 
 	ends    time.Time     // of all of it
+	linger  bool          // its sender is known, and may finish a body that was refused
 	paced   bool          // it is an upload
 	left    time.Duration // an upload: of the window, for the client to use up
 	arrived int64         // an upload: bytes in the window
@@ -80,6 +81,10 @@ func newBody(w http.ResponseWriter, req *http.Request, pace Pace) *body {
 
 // until sets the deadline of reading. Servers that know none have none.
 func (b *body) until(t time.Time) { _ = http.NewResponseController(b.writer).SetReadDeadline(t) }
+
+// isOf tells of whom it is: of a caller that is known. Who waits to be asked for the
+// body sends none.
+func (b *body) isOf(req *http.Request) { b.linger = req.Header.Get("Expect") == "" }
 
 // isUpload gives the client the time of an upload.
 func (b *body) isUpload() {
@@ -152,10 +157,34 @@ func (b *body) giveUp() {
 	b.until(time.Now())
 }
 
+// Many clients send a body to its end before they look for an answer, and meet a
+// closed connection instead if it was refused at its beginning. Those that are known
+// may go on: this far, as long as any body may take, and without a pause.
+const (
+	lingerBytes = 32 << 20
+	lingerPause = 2 * time.Second
+)
+
 // leave is called when the handler is done: net/http closes the body, and would wait.
 func (b *body) leave() {
-	if !b.is(bodyEnded) {
-		b.until(time.Now())
+	if b.is(bodyEnded) {
+		return
+	}
+	if b.linger && b.is(bodyGivenUp) && http.NewResponseController(b.writer).Flush() == nil {
+		b.discard()
+	}
+	b.until(time.Now())
+}
+
+func (b *body) discard() {
+	buffer := make([]byte, 32<<10)
+	ends := time.Now().Add(b.pace.Body)
+	for left := lingerBytes; left > 0 && time.Now().Before(ends); {
+		b.until(earlier(ends, time.Now().Add(lingerPause)))
+		n, err := b.ReadCloser.Read(buffer)
+		if left -= n; err != nil {
+			return
+		}
 	}
 }
 

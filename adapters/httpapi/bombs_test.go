@@ -127,3 +127,26 @@ func manyNames() string {
 	}
 	return b.String()
 }
+
+// A client that sends all of its body before it looks for an answer finds one, also
+// where the body was refused at its beginning.
+func TestRefusalsOfLongBodiesArrive(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, c := range []struct {
+		contentType string
+		body        *bomb
+		status      int
+	}{
+		{"application/json", &bomb{head: `{"files":[`, again: strings.Repeat(`{},`, 10_000), left: bombBytes - 1}, http.StatusBadRequest},
+		{"text/plain", &bomb{again: strings.Repeat("x", 30_000), left: bombBytes}, http.StatusUnsupportedMediaType},
+	} {
+		client := dial(t, w.server)
+		client.send("POST /workflow-runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+			w.admin, c.contentType, c.body.left)
+		_, err := io.Copy(client.conn, c.body)
+		require.NoError(t, err)
+		resp, body := client.answer()
+		require.Equal(t, c.status, resp.StatusCode, body)
+	}
+}

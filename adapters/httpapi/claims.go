@@ -18,7 +18,7 @@ import (
 
 // claims is what a token says. It is read by exact names: encoding/json takes
 // "Role" for "role" and the last of two, so that a token could say one thing to
-// whoever signs it, or to a gateway that looks at it, and another one here.
+// its issuer, or to a gateway that looks at it, and another one here.
 type claims struct {
 	subject, tenant, role string
 	audience              []string

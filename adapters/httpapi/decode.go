@@ -50,7 +50,7 @@ func bodyTooLarge(limit int64) error {
 	return refused(codePayloadTooLarge, "the body may have at most %d bytes", limit)
 }
 
-// noBody refuses a body where none is read: whoever sends one believes that it
+// noBody refuses a body where none is read: a client that sends one believes that it
 // matters. An empty object is let through, for clients that cannot send nothing.
 func noBody(w http.ResponseWriter, r *request) error {
 	bounded, err := boundedBody(w, r, maxIgnoredBody)

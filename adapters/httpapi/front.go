@@ -29,7 +29,7 @@ type front struct {
 type exchange struct {
 	id    string
 	route string     // the pattern; empty if there was none
-	actor core.Actor // zero if nobody is known
+	actor core.Actor // zero if it is not known
 	code  core.Code  // of the problem; empty if there was none
 	raw   http.ResponseWriter
 	body  *body
@@ -93,7 +93,7 @@ func (f *front) recovered(rec *recorder, req *http.Request) {
 }
 
 // logAccess writes one line for each request. Neither the query nor any header
-// is in it: they may hold what is nobody else's business.
+// is in it: they may hold secrets.
 func (f *front) logAccess(req *http.Request, rec *recorder, x *exchange, began time.Time) {
 	attrs := []slog.Attr{
 		slog.String("request_id", x.id), slog.String("method", cut(req.Method, maxLogged)), slog.String("path", cut(req.URL.Path, maxLogged)),

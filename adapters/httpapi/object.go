@@ -156,7 +156,7 @@ func (o *object) require(name string) {
 	}
 }
 
-// rest refuses the fields that nobody took: a misspelt field would otherwise be
+// rest refuses the fields that were not taken: a misspelt field would otherwise be
 // a wish that is silently not granted.
 func (o *object) rest() {
 	var unknown []string

@@ -100,7 +100,7 @@ func (a *api) fail(w http.ResponseWriter, req *http.Request, err error) {
 }
 
 // refusalOf tells what the client is to be told; cause is not nil if err is a
-// fault that somebody has to know of.
+// fault that the operator has to know of.
 func refusalOf(err error) (refusal *core.Error, cause error) {
 	if e, ok := errors.AsType[*core.Error](err); ok {
 		if _, known := problems[e.Code]; known {
@@ -149,13 +149,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// line ends a body for whoever reads it in a terminal.
+// line ends a body for those who read it in a terminal.
 func line(body []byte) []byte { return append(body, '\n') }
 
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	// An error here is a client that went away; there is nobody to tell.
+	// An error here is a client that went away; there is no one to tell.
 	_, _ = w.Write(body)
 }

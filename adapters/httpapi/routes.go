@@ -140,12 +140,13 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 			if a.cfg.Authenticated != nil {
 				a.cfg.Authenticated(req.Context())
 			}
+			x.body.isOf(req.Request)
 			if rt.upload {
 				x.body.isUpload()
 			}
 		}
 		// net/http is given its own writer: it then closes the connection of a
-		// client that goes on sending what nobody will read.
+		// client that goes on sending what will not be read.
 		r.Body = http.MaxBytesReader(x.raw, r.Body, rt.maxBody)
 		err := rt.handle(w, r)
 		if err != nil && x.body.timedOut() {

@@ -14,8 +14,8 @@ import (
 // connections is a listener with a bound. A server that is out of descriptors can
 // neither answer nor reach its database, so connections end before that. When there
 // is no room, the one that has waited longest for a request with a valid token is
-// closed for the new one: whoever floods the server without a token closes connections
-// of its own, and those who are at work keep theirs. Methods are safe for use by many
+// closed for the new one: a flood without a token closes connections
+// of its own, and those that are at work stay. Methods are safe for use by many
 // goroutines.
 type connections struct {
 	net.Listener

@@ -145,9 +145,9 @@ func exportJSONLines(to io.Writer) (write func(core.Entry) error, flush func() e
 	return func(e core.Entry) error { return encoder.Encode(toLine(e)) }, func() error { return nil }
 }
 
-// asText puts an apostrophe before what a spreadsheet would run as a formula: whoever
-// makes up keys, subjects and IDs could otherwise have it run on the machine of whoever
-// opens the export. Numbers stay numbers, also negative ones. What is to be read by
+// asText puts an apostrophe before what a spreadsheet would run as a formula: those who
+// make up keys, subjects and IDs could otherwise have it run on the machine of the one
+// who opens the export. Numbers stay numbers, also negative ones. What is to be read by
 // programs is exported as JSON lines, which are as they were.
 func asText(cells []string) []string {
 	for i, cell := range cells {

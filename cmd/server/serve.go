@@ -94,7 +94,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (e
 // warn tells of what a server may do and should not.
 func (c *serveCmd) warn(log *slog.Logger) {
 	if why := httpapi.WeakSecret([]byte(c.JWTSecret)); why != "" {
-		log.Warn("REDRIVE_JWT_SECRET may be guessed, and whoever has it is everyone; make one with 'openssl rand -hex 32'", "why", why)
+		log.Warn("REDRIVE_JWT_SECRET may be guessed, and who has it can be anyone; make one with 'openssl rand -hex 32'", "why", why)
 	}
 	if !loopback(c.Listen) {
 		log.Warn("tokens and files travel in the clear, because this server has no TLS; put a TLS proxy before it, and let only that reach it", "listen", c.Listen)
