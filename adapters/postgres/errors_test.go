@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ CREATE TRIGGER raise_it BEFORE INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION r
 		err := insertTenant(t, store, state)
 		require.Error(t, err, state)
 		for _, kind := range kinds {
-			if kind == want {
+			if errors.Is(want, kind) {
 				require.ErrorIs(t, err, kind, state)
 			} else {
 				require.NotErrorIs(t, err, kind, state)
@@ -115,18 +116,6 @@ func incompressible(n int) string {
 		b.WriteByte('0' + byte(x>>24)%75)
 	}
 	return b.String()
-}
-
-func TestStatementTimeoutIsUnavailable(t *testing.T) {
-	t.Parallel()
-	store, pool := newStore(t, postgres.Config{LockTimeout: time.Minute, StatementTimeout: 50 * time.Millisecond})
-	held, err := pool.Begin(bounded(t))
-	require.NoError(t, err)
-	_, err = held.Exec(bounded(t), `LOCK TABLE tenants`)
-	require.NoError(t, err)
-	require.ErrorIs(t, insertTenant(t, store, "Acme"), ports.ErrUnavailable)
-	require.NoError(t, held.Rollback(bounded(t)))
-	require.NoError(t, insertTenant(t, store, "Acme"))
 }
 
 // A failover leaves a server that reads and does not write: nothing is taken for a

@@ -108,7 +108,7 @@ func (c *serveCmd) check(named func(field any) string) error {
 			wrong = append(wrong, fmt.Errorf("%s must be 100ms or more, not %s", named(d), *d))
 		}
 	}
-	for _, d := range c.listenFlags.durations() {
+	for _, d := range c.durations() {
 		if *d <= 0 {
 			wrong = append(wrong, fmt.Errorf("%s must be more than 0s, not %s", named(d), *d))
 		}
