@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bunrouter"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/redrive/redrive/core/app"
 )
@@ -49,11 +50,12 @@ type Config struct {
 	Ready func(context.Context) error
 }
 
-// api is the handlers with what they need. It keeps no state between requests.
+// api is the handlers with what they need.
 type api struct {
 	svc    *app.Service
 	cfg    Config
 	routes []route
+	looks  singleflight.Group // of GET /readyz
 }
 
 // New gives the handler of the whole API. It panics without Config.Auth: a
