@@ -139,6 +139,10 @@ func (o *object) optionalString(name string) *string {
 		o.refuse(name, "must be a string")
 		return nil
 	}
+	if escape, found := loneSurrogate(raw); found {
+		o.refuse(name, "has %s, which is half of a surrogate pair and no character; escape both halves, or send UTF-8", escape)
+		return nil
+	}
 	return &s
 }
 

@@ -99,17 +99,24 @@ func newService(t *testing.T, mode core.Mode, script fakellm.Script, change ...f
 // initiate starts a run over files "name: text" and works all its jobs.
 func (s *service) initiate(files ...string) core.RunID {
 	s.t.Helper()
-	var stored []core.NewFile
-	for _, f := range files {
-		name, text, _ := strings.Cut(f, ": ")
-		file, err := s.app.StoreFile(s.t.Context(), admin, tenant, name, strings.NewReader(text))
-		require.NoError(s.t, err)
-		stored = append(stored, file)
-	}
-	run, err := s.app.Initiate(s.t.Context(), admin, app.InitiateRequest{Tenant: tenant, Template: "summary", Files: stored})
-	require.NoError(s.t, err)
+	run := s.upload(files...)
 	s.work()
 	return run.ID
+}
+
+// upload starts a run over files "name: text".
+func (s *service) upload(files ...string) core.Run {
+	s.t.Helper()
+	upload, err := s.app.BeginUpload(s.t.Context(), admin, app.UploadRequest{Tenant: tenant, Template: "summary"})
+	require.NoError(s.t, err)
+	for _, f := range files {
+		name, text, _ := strings.Cut(f, ": ")
+		_, err := upload.Add(s.t.Context(), name, strings.NewReader(text))
+		require.NoError(s.t, err)
+	}
+	run, err := s.app.Initiate(s.t.Context(), admin, app.InitiateRequest{Tenant: tenant, Template: "summary", Upload: upload})
+	require.NoError(s.t, err)
+	return run
 }
 
 // work does everything that is in the queue, one job after the other.
@@ -253,10 +260,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 	t.Run("AnEndedContextHandsTheJobBack", func(t *testing.T) {
 		t.Parallel()
 		s := newService(t, core.ModePerFile, fakellm.Rules(fakellm.Rule{To: 1, Do: fakellm.Hang()}))
-		file, err := s.app.StoreFile(t.Context(), admin, tenant, "a", strings.NewReader("x"))
-		require.NoError(t, err)
-		run, err := s.app.Initiate(t.Context(), admin, app.InitiateRequest{Tenant: tenant, Template: "summary", Files: []core.NewFile{file}})
-		require.NoError(t, err)
+		run := s.upload("a: x")
 		deliveries, err := s.queue.Receive(t.Context(), 1, ports.Skip{})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
