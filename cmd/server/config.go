@@ -70,8 +70,12 @@ type serveCmd struct {
 	RedispatchAfter time.Duration `env:"REDRIVE_REDISPATCH_AFTER" default:"30s" help:"How long jobs may wait unclaimed before they are sent again, in case the queue lost them; doubles up to ten times this."`
 
 	MaxFiles       int   `env:"REDRIVE_MAX_FILES" default:"10000" help:"Most files of a run."`
-	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"16777216" help:"Most bytes of one file."`
+	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"1048576" help:"Most bytes of one file, for uploads and for what is sent to the LLM alike."`
 	MaxUploadBytes int64 `env:"REDRIVE_MAX_UPLOAD_BYTES" default:"1073741824" help:"Most bytes of one upload."`
+
+	MaxTenantUploadBytes int64         `env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes that uploads of one tenant which are not runs yet may hold at once, in this server; 0 for no limit."`
+	MaxTenantUploads     int           `env:"REDRIVE_MAX_TENANT_UPLOADS" default:"64" help:"Most uploads of one tenant at once, in this server; 0 for no limit."`
+	UploadGrace          time.Duration `env:"REDRIVE_UPLOAD_GRACE" default:"24h" help:"After what time an upload that became no run is removed. No upload may take longer than half of it."`
 
 	LogFormat string     `env:"REDRIVE_LOG_FORMAT" enum:"text,json" default:"text" help:"Log format, text or json; logs go to standard error."`
 	LogLevel  slog.Level `env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -99,6 +103,10 @@ func (c *serveCmd) check(named func(field any) string) error {
 	if c.Demo && !loopback(c.Listen) {
 		wrong = append(wrong, fmt.Errorf("%s: a demo prints its credentials and is for this machine alone, so it listens on 127.0.0.1 or localhost, not on %q; leave out one of the two",
 			named(&c.Listen), c.Listen))
+	}
+	if c.UploadGrace < time.Minute || c.UploadGrace < 2*c.UploadTimeout {
+		wrong = append(wrong, fmt.Errorf("%s: %s is too short, uploads under way would be removed; use 1m or more, and at least twice %s (%s)",
+			named(&c.UploadGrace), c.UploadGrace, named(&c.UploadTimeout), c.UploadTimeout))
 	}
 	if c.Lease < time.Second {
 		wrong = append(wrong, fmt.Errorf("%s: %s is too short to be renewed in time; use 1s or more", named(&c.Lease), c.Lease))
@@ -130,6 +138,8 @@ func (c *serveCmd) check(named func(field any) string) error {
 		{&c.MaxConnections, int64(c.MaxConnections), 0},
 		{&c.MaxConnectionsPerAddress, int64(c.MaxConnectionsPerAddress), 0},
 		{&c.UploadRate, c.UploadRate, 1},
+		{&c.MaxTenantUploadBytes, c.MaxTenantUploadBytes, 0},
+		{&c.MaxTenantUploads, int64(c.MaxTenantUploads), 0},
 	} {
 		if n.value < n.least {
 			wrong = append(wrong, fmt.Errorf("%s must be %d or more, not %d", named(n.flag), n.least, n.value))
@@ -142,6 +152,13 @@ func (c *serveCmd) check(named func(field any) string) error {
 func (c *serveCmd) options() app.Options {
 	o := app.DefaultOptions()
 	o.MaxFiles = c.MaxFiles
+	if o.MaxTenantUploadBytes = c.MaxTenantUploadBytes; o.MaxTenantUploadBytes == 0 {
+		o.MaxTenantUploadBytes = -1
+	}
+	if o.MaxTenantUploads = c.MaxTenantUploads; o.MaxTenantUploads == 0 {
+		o.MaxTenantUploads = -1
+	}
+	o.UploadGrace = c.UploadGrace
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
 	// A queue in this process loses what was waiting with it. Sending it again soon

@@ -77,6 +77,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.renewLoop(w.working) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RecoverEvery, "recovery", w.recover) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RefillEvery, "refill", w.svc.Refill) })
+	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of uploads", w.svc.Sweep) })
 
 	err := w.receiveLoop(w.receiving)
 	stopReceiving()
