@@ -65,3 +65,9 @@ func noFaultOfOne(err error) bool {
 	return errors.Is(err, ports.ErrUnavailable) || errors.Is(err, ports.ErrLockTimeout) ||
 		errors.Is(err, ports.ErrCommitUnknown) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// hopeless reports whether the store can never hold what it was given, however often
+// it is tried.
+//
+// No port says so yet: all errors of a store are taken for ones that time cures.
+func hopeless(error) bool { return false }
