@@ -236,7 +236,9 @@ func (b *breaker) look(o *outlook, now time.Time) {
 			switch {
 			case r == nil:
 			case r.due(now):
-				o.room = min(o.room, 1)
+				if c.stopped { // more than one of its jobs is there
+					o.room = min(o.room, 1)
+				}
 				o.before(r.prefers(&b.settings), now)
 			default:
 				if len(o.skip.Templates) < maxSkip {

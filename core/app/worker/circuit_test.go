@@ -253,7 +253,7 @@ func TestCircuit(t *testing.T) {
 			require.Len(p.t, p.goes("acme/t/3", answered).notes, 1)
 			require.Empty(p.t, p.b.endpoints)
 		},
-		// Nobody can mend what the provider does, but the key that it then refuses.
+		// No operator can mend what the provider does, but the key that it then refuses.
 		"AnOutageTurnsOutToBeOurs": func(p *play) {
 			for i := range 3 {
 				p.goes(fmt.Sprint("acme/t/", i), timeout)

@@ -62,7 +62,7 @@
 // or three of the provider's: it may well be its own fault.
 //
 // The operator is warned of a fault of ours, with what to do, when it begins and every
-// few minutes while it lasts. What is known begins anew with the process.
+// few minutes while it lasts. What is known is that of this process, and ends with it.
 //
 // # Faults
 //

@@ -229,8 +229,14 @@ func (b *breaker) interrupted(i interruption, now time.Time) {
 		e.whole.hurry(now)
 	}
 	for _, key := range i.templates {
-		if c := e.circuits[key]; c != nil && c.open() && (c.number == i.number || e.whole.number == i.number) {
+		c := e.circuits[key]
+		if c == nil {
+			continue
+		}
+		c.stopped = false // what waited of it has no effect any more
+		if c.open() && (c.number == i.number || e.whole.number == i.number) {
 			c.hurry(now)
 		}
+		b.tidy(e, c)
 	}
 }

@@ -16,6 +16,7 @@ type pieces struct {
 	flying  bool              // a piece is on its way to the store
 	unsaved int               // cost of both
 	any     bool              // a result was taken in
+	dropped bool              // one was given up: the job cannot be settled any more
 	singly  bool              // a piece has one result: the store refused a larger one
 	// refused are the files whose results the store can never hold; they are settled with
 	// the rest of the job.
@@ -103,8 +104,8 @@ func (w *Worker) sendPiece(e *entry) {
 	w.results.add(piece)
 }
 
-// pieceOver lets go of a piece that was recorded, or given up, and sends the next.
-func (w *Worker) pieceOver(piece *entry) {
+// pieceOver lets go of a piece that was saved, or given up, and sends the next.
+func (w *Worker) pieceOver(piece *entry, saved bool) {
 	e := piece.of
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,8 +117,10 @@ func (w *Worker) pieceOver(piece *entry) {
 		for i := range e.pieces.waiting {
 			cost += costOf(&e.pieces.waiting[i])
 		}
+		saved = saved && len(e.pieces.waiting) == 0
 		e.pieces.waiting = nil
 	}
+	e.pieces.dropped = e.pieces.dropped || !saved
 	e.pieces.flying = false
 	e.pieces.unsaved -= cost
 	w.pool.lighten(cost)
@@ -132,7 +135,7 @@ func (w *Worker) pieceRefused(piece *entry) {
 	if len(piece.results) == 1 {
 		p.refused = append(p.refused, notRecorded(piece.results[0].Index))
 		w.mu.Unlock()
-		w.pieceOver(piece)
+		w.pieceOver(piece, true)
 		return
 	}
 	p.singly, p.flying = true, false
@@ -174,8 +177,9 @@ func (w *Worker) bulk(e *entry) (rest []core.FileResult, err error) {
 	return rest, nil
 }
 
-// piecesSaved waits until nothing of a job is on its way to the store, or until the job
-// is to be given up. It gives the files whose results were refused.
+// piecesSaved waits until nothing of a job is on its way to the store. It gives the files
+// whose results were refused, or an error if the job is to be given up: what was not
+// recorded is not to be taken for files without a result.
 func (w *Worker) piecesSaved(e *entry) ([]core.FileResult, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -189,6 +193,9 @@ func (w *Worker) piecesSaved(e *entry) ([]core.FileResult, error) {
 			return nil, e.ctx.Err()
 		}
 		w.mu.Lock()
+	}
+	if e.pieces.dropped {
+		return nil, context.Canceled
 	}
 	refused := e.pieces.refused
 	e.pieces.refused = nil

@@ -13,7 +13,7 @@ type pool struct {
 	gate    gate
 	free    int           // places
 	unsaved int           // cost of the results of those who have no place any more, and of pieces
-	saved   chan struct{} // closed when unsaved gets less; nil if nobody waits for that
+	saved   chan struct{} // closed when unsaved gets less; nil if none waits for that
 	most    int           // parked
 	entries map[entryKey]*entry
 	parked  []*entry      // oldest first

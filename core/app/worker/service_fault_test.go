@@ -94,8 +94,8 @@ func (b *bench) proceed(id core.RunID) core.Run {
 // oneEndpoint is a breaker as a server has it: all templates go to one endpoint.
 var oneEndpoint = worker.Breaker{Endpoint: func(ports.TemplateKey) string { return "llm" }}
 
-// A key that is wrong costs a run of any size a handful of requests, nobody a credit,
-// and the run says why it was interrupted. Once the key is mended one Continue does
+// A key that is wrong costs a run of any size a handful of requests and no credit, and
+// the run says why it was interrupted. Once the key is mended one Continue does
 // everything, free.
 func TestAWrongKeyDoesNotBurnARun(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -152,7 +152,7 @@ func TestAWrongKeyDoesNotBurnARun(t *testing.T) {
 	})
 }
 
-// A key that is mended within the time costs nobody anything, not even a Continue.
+// A key that is mended within the time costs nothing, not even a Continue.
 func TestAFaultThatIsMendedSoonInterruptsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		a := newAccount(always(core.FailureQuota))
@@ -170,9 +170,9 @@ func TestAFaultThatIsMendedSoonInterruptsNothing(t *testing.T) {
 	})
 }
 
-// A template that the model never takes a request of keeps nobody else waiting: neither
+// A template that the model never takes a request of keeps no other waiting: neither
 // the tenant's other template nor another tenant, on the one endpoint.
-func TestATemplateThatFailsStopsNobodyElse(t *testing.T) {
+func TestATemplateThatFailsStopsNoOther(t *testing.T) {
 	for name, code := range map[string]string{
 		"RefusedRequests": core.FailureRequestRefused, "WrongModel": core.FailureMisconfigured, "Timeouts": core.FailureTimeout,
 	} {

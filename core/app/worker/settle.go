@@ -81,7 +81,7 @@ func (w *Worker) settled(group []*entry) {
 	whole := make([]*entry, 0, len(group))
 	for _, e := range group {
 		if e.of != nil {
-			w.pieceOver(e)
+			w.pieceOver(e, true)
 		} else {
 			whole = append(whole, e)
 		}
@@ -138,6 +138,10 @@ func (w *Worker) trySingly(e *entry) (already bool) {
 	defer w.mu.Unlock()
 	already = e.pieces.singly
 	e.pieces.singly = true
+	if !already { // its pieces are counted
+		w.pool.lighten(e.unsaved)
+		e.unsaved = 0
+	}
 	return already
 }
 

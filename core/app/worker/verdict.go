@@ -36,7 +36,7 @@ func (k verdictKind) failed() bool { return k == saysDown || k == saysBlocked }
 //
 // A rate limit counts like any other failure and pauses nothing at once: a single
 // one is what in-job retries are for, and others may well get through. Many in a
-// row mean that nobody does; then the pause is as long as the provider asked for.
+// row mean that none does; then the pause is as long as the provider asked for.
 func judge(results []core.FileResult, partly bool) verdict {
 	if partly {
 		return verdict{kind: saysAnswered}

@@ -94,7 +94,7 @@ func brokenDown(j core.Job) []core.FileResult {
 // stops, the job is remembered, to be handed back.
 func (w *Worker) giveUp(e *entry) {
 	if e.of != nil {
-		w.pieceOver(e)
+		w.pieceOver(e, false)
 		return
 	}
 	if w.working.Err() != nil {
