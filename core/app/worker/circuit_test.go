@@ -201,6 +201,8 @@ func TestCircuit(t *testing.T) {
 				d = p.goes("acme/t/98", wrongKey) // what comes then decides again
 				require.Len(p.t, d.interrupt.templates, 1)
 				p.kept("acme/t/97") // nothing was closed by that one
+				p.after(31 * time.Second)
+				p.goes("acme/t/97", wrongKey)
 			}
 		},
 		"AProbeThatSaysNothingIsFollowedAtOnce": func(p *play) {
@@ -294,6 +296,27 @@ func TestCircuit(t *testing.T) {
 			p.kept("globex/t/2")
 			require.False(p.t, p.b.stats(p.now)[0].Whole)
 		},
+		"AnAnswerOfAnyEndsItAndTheOthersAreProbedAtOnce": func(p *play) {
+			require.True(p.t, p.enters("initech/t/0"))
+			for i := range 3 {
+				p.goes(fmt.Sprint("acme/t/", i), timeout)
+				p.goes(fmt.Sprint("globex/t/", i), timeout)
+			}
+			p.after(5 * time.Second)
+			p.kept("acme/t/3", "globex/t/3", "initech/t/1")
+			p.leaves("initech/t/0", answered)
+			p.goes("initech/t/1", answered)
+			p.goes("acme/t/3", answered)
+			require.True(p.t, p.enters("globex/t/3"))
+		},
+		"WhatIsUnderWayInterruptsNothing": func(p *play) {
+			require.True(p.t, p.enters("acme/t/0") && p.enters("acme/t/1"))
+			p.leaves("acme/t/0", wrongKey)
+			p.after(40 * time.Second)
+			d := p.leaves("acme/t/1", wrongKey)
+			require.True(p.t, d.handBack)
+			require.Empty(p.t, d.interrupt.templates)
+		},
 		"AnAnswerInBetweenShowsThatItIsNot": func(p *play) {
 			p.goes("acme/t/0", wrongKey)
 			p.goes("globex/t/0", answered)
@@ -363,6 +386,19 @@ func TestCircuit(t *testing.T) {
 			p.goes("acme/t/2", answered)
 			require.True(p.t, p.leaves("acme/t/1", wrongKey).handBack)
 			p.goes("acme/t/3", answered)
+		},
+		"AProbeOfAnOutageThatIsOverEndsNoOther": func(p *play) {
+			require.True(p.t, p.enters("acme/t/0") && p.enters("acme/t/1"))
+			p.leaves("acme/t/0", wrongKey)
+			p.after(time.Second)
+			require.True(p.t, p.enters("acme/t/2"))
+			p.leaves("acme/t/1", answered) // another shows that it is over
+			require.True(p.t, p.enters("acme/t/3"))
+			p.leaves("acme/t/3", wrongKey)
+			p.after(2 * time.Second)
+			require.True(p.t, p.enters("acme/t/4"))
+			p.leaves("acme/t/2", nothing)
+			p.kept("acme/t/5") // the probe is still under way
 		},
 		// A job that was claimed when an outage began is not begun.
 		"WhatWaitsToBeginIsHandedBack": func(p *play) {
