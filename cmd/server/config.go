@@ -81,7 +81,6 @@ func (c *serveCmd) check() error {
 		wrong = append(wrong, fmt.Errorf("--lease %s is too short to be renewed in time; use 1s or more", c.Lease))
 	}
 	for flag, d := range map[string]time.Duration{
-		"--breaker-open-for": c.BreakerOpenFor, "--breaker-max-outage": c.BreakerMaxOutage, "--breaker-interrupt-after": c.BreakerInterruptAfter,
 		"--recover-every": c.RecoverEvery, "--dispatch-grace": c.DispatchGrace, "--redispatch-after": c.RedispatchAfter,
 	} {
 		if d < 100*time.Millisecond {

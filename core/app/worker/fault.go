@@ -68,6 +68,4 @@ func noFaultOfOne(err error) bool {
 
 // hopeless reports whether the store can never hold what it was given, however often
 // it is tried.
-//
-// No port says so yet: all errors of a store are taken for ones that time cures.
-func hopeless(error) bool { return false }
+func hopeless(err error) bool { return errors.Is(err, ports.ErrRefused) }

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -34,12 +35,15 @@ func (b *bench) withBatch() *bench {
 	return b
 }
 
-// saves notes what is recorded of files, and may stop it.
+// saves notes what is recorded of files, and may refuse or stop it.
 type saves struct {
-	mu     sync.Mutex
-	groups []int // bytes of output of each transaction
-	files  map[int]int
-	stop   <-chan struct{}
+	mu      sync.Mutex
+	groups  []int // bytes of output of each transaction
+	files   map[int]int
+	refuses func(core.File) bool
+	// mostTogether is how many results a transaction may have, if it is not 0.
+	mostTogether int
+	stop         <-chan struct{}
 }
 
 func (s *saves) wrap(tx ports.Tx) ports.Tx { return savesTx{tx, s} }
@@ -60,10 +64,16 @@ func (g savesGroups) Save(ctx context.Context, rows []ports.RunRows) error {
 	bytes, done := 0, 0
 	for _, r := range rows {
 		for _, f := range r.Files {
+			if g.s.refuses != nil && g.s.refuses(f) {
+				return fmt.Errorf("row of file %d: %w", f.Index, ports.ErrRefused)
+			}
 			if f.Status == core.FileCompleted {
 				bytes, done = bytes+len(f.Output), done+1
 			}
 		}
+	}
+	if g.s.mostTogether > 0 && done > g.s.mostTogether {
+		return fmt.Errorf("%d rows: %w", done, ports.ErrRefused)
 	}
 	if done > 0 && g.s.stop != nil {
 		<-g.s.stop
@@ -292,6 +302,87 @@ func (c *countingViews) View(ctx context.Context, t core.TenantID, fn func(ports
 func (c *countingViews) InTx(ctx context.Context, t core.TenantID, fn func(ports.Tx) error) error {
 	c.n.Add(1)
 	return c.Store.InTx(ctx, t, fn)
+}
+
+// What the store can never hold ends its file with a reason, instead of being worked for
+// again and again, and costs no other file anything.
+func TestAResultThatTheStoreNeverHolds(t *testing.T) {
+	bad := func(f core.File) bool { return strings.Contains(f.Output, "poison") }
+	output := func(index int) core.FileResult {
+		r := core.FileResult{Index: index, Outcome: core.OutcomeCompleted, Output: fmt.Sprint("done ", index)}
+		if index%5 == 2 {
+			r.Output = "poison"
+		}
+		return r
+	}
+	for name, c := range map[string]struct {
+		template core.TemplateID
+		early    bool
+	}{"FileByFile": {template, false}, "BatchReported": {batch, true}, "BatchAtTheEnd": {batch, false}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				var executed atomic.Int64
+				var log syncBuilder
+				b := newBench(t, ports.ExecutorFunc(func(ctx context.Context, task ports.Task) (left []core.FileResult, err error) {
+					for _, f := range task.Files {
+						executed.Add(1)
+						if r := output(f.Index); !c.early {
+							left = append(left, r)
+						} else if err := task.Report(ctx, r); err != nil {
+							return nil, err
+						}
+					}
+					return left, nil
+				}), withSystemClock).withBatch()
+				s := b.watchSaves()
+				s.refuses = bad
+				id := b.initiateFor(tenant, c.template, 23)
+				w, cancel, wait := b.launch(worker.Options{Concurrency: 4, Log: slog.New(slog.NewTextHandler(&log, nil))})
+				b.sleepUntilClosed(id, time.Minute)
+				run := b.run(id)
+				require.Equal(t, core.RunInterrupted, run.Status)
+				require.Equal(t, core.FailureNotRecorded, run.Failure.Code)
+				for _, f := range b.files(id) {
+					if f.Index%5 == 2 {
+						require.Equal(t, core.FilePending, f.Status, f.Index)
+						require.Equal(t, core.FailureNotRecorded, f.Failure.Code)
+					} else {
+						require.Equal(t, core.FileCompleted, f.Status, f.Index)
+					}
+				}
+				require.EqualValues(t, 23, executed.Load())
+				require.Contains(t, log.String(), "the store can never hold these results")
+				cancel()
+				require.NoError(t, wait())
+				require.Zero(t, w.Stats().Unsaved+w.Stats().Running)
+			})
+		})
+	}
+}
+
+// Results that the store refuses together are recorded one by one: what is refused for
+// its size alone loses nothing.
+func TestResultsThatAreRefusedTogether(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		const files = 40
+		output := strings.Repeat("x", 8<<10)
+		b := newBench(t, ports.ExecutorFunc(func(_ context.Context, task ports.Task) ([]core.FileResult, error) {
+			results := completed(task)
+			for i := range results {
+				results[i].Output = output
+			}
+			return results, nil
+		}), withSystemClock).withBatch()
+		s := b.watchSaves()
+		s.mostTogether = 1
+		ids := []core.RunID{b.initiateFor(tenant, batch, files), b.initiate(files)}
+		w, _, _ := b.launch(worker.Options{Concurrency: 100})
+		for _, id := range ids {
+			b.sleepUntilClosed(id, time.Minute)
+			require.Equal(t, core.RunCompleted, b.run(id).Status)
+		}
+		require.EqualValues(t, files+1, w.Stats().Settled)
+	})
 }
 
 // What a batch has answered is kept also when the rest of it cannot be done: by a fault of
