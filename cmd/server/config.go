@@ -57,9 +57,10 @@ type serveCmd struct {
 	TenantWorkers   int `env:"REDRIVE_TENANT_WORKERS" default:"0" help:"Most of them that one tenant may have at once, in this server; 0 for no limit."`
 	TemplateWorkers int `env:"REDRIVE_TEMPLATE_WORKERS" default:"0" help:"Most of them that one template of a tenant may have at once, in this server; 0 for no limit."`
 
-	BreakerFailures  int           `env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"Jobs in a row that the provider must fail before no more are claimed until it is back; 0 to claim on."`
-	BreakerOpenFor   time.Duration `env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time a job is let through to see whether the provider is back."`
-	BreakerMaxOutage time.Duration `env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are let through to fail, so that runs close."`
+	BreakerFailures       int           `env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"Jobs of a template in a row that the provider must fail before no more of it are claimed until it is back; of a fault of the service's own, such as a wrong key, the first is enough. 0 to claim on."`
+	BreakerOpenFor        time.Duration `env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time a job is let through to see whether the provider is back. While the fault is the service's own that is tried sooner, and at least this often."`
+	BreakerMaxOutage      time.Duration `env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are let through to fail, so that runs close."`
+	BreakerInterruptAfter time.Duration `env:"REDRIVE_BREAKER_INTERRUPT_AFTER" default:"30s" help:"After what time with a fault of the service's own the runs that wait for it to be mended are closed as interrupted, free to continue."`
 
 	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are handed back."`
 	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a job is held without sign of life before another worker gets it."`
@@ -187,7 +188,7 @@ func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 	return worker.Options{
 		Concurrency: c.Workers, TenantConcurrency: c.TenantWorkers, TemplateConcurrency: c.TemplateWorkers,
 		Breaker: worker.Breaker{
-			Failures: failures, OpenFor: c.BreakerOpenFor, MaxOutage: c.BreakerMaxOutage,
+			Failures: failures, OpenFor: c.BreakerOpenFor, MaxOutage: c.BreakerMaxOutage, InterruptAfter: c.BreakerInterruptAfter,
 			// Every template's jobs go to the one endpoint that is configured.
 			Endpoint: func(ports.TemplateKey) string { return "llm" },
 		},

@@ -37,6 +37,7 @@ type bench struct {
 	queue *memory.Queue
 	feed  ports.Feed // the queue, unless a test puts something in front of it
 	clock *memory.ManualClock
+	deps  app.Deps
 	svc   *app.Service
 }
 
@@ -92,6 +93,7 @@ func newBench(t testing.TB, executor ports.Executor, with ...benchOption) *bench
 		w(&deps, &options)
 	}
 	var err error
+	b.deps = deps
 	b.svc, err = app.New(deps, options)
 	require.NoError(t, err)
 	ctx := context.Background()
