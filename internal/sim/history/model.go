@@ -169,12 +169,12 @@ func (s *state) continued(o *Op, price core.Credits, p core.Period) outcome {
 		switch f.status {
 		case core.FileFailed:
 			failed++
+			maxed = maxed || f.charged >= r.retries
 		case core.FilePending:
 			open++
 		case core.FileProcessing, core.FileCompleted, core.FileError:
 			continue
 		}
-		maxed = maxed || f.retries >= r.retries
 	}
 	total := price * core.Credits(failed)
 	has := s.left(p) + s.purchased
@@ -201,8 +201,8 @@ func (s *state) continued(o *Op, price core.Credits, p core.Period) outcome {
 	next.credits.Purchased += charge.Purchased
 	next.files = slices.Clone(r.files)
 	for i := range next.files {
-		if f := &next.files[i]; f.status == core.FileFailed || f.status == core.FilePending {
-			f.status, f.retries = core.FilePending, f.retries+1
+		if f := &next.files[i]; f.status == core.FileFailed {
+			f.status, f.charged = core.FilePending, f.charged+1
 		}
 	}
 	return outcome{next: n}

@@ -248,7 +248,7 @@ func given(row *core.Run, files []core.File) run {
 		credits: core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}, undo: undo{by: -1},
 	}
 	for i := range files {
-		r.files = append(r.files, file{files[i].Status, files[i].RetryAttempt})
+		r.files = append(r.files, file{files[i].Status, files[i].RetryAttempt - files[i].FreeRetries})
 	}
 	return r
 }

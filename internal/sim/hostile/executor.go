@@ -30,20 +30,20 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 	e := x.Env
 	e.outsideTx(trace.Execute)
 	e.step(trace.Execute, task.Job.Tenant, task.Job.Run)
-	all := func(o core.Outcome) {
+	all := func(o core.Outcome, code string) {
 		for i := range task.Files {
-			e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, task.Files[i].Index, task.Try, o)
+			e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, task.Files[i].Index, task.Try, o, code)
 		}
 	}
 	switch e.fault(ExecuteFault, task.Job.Run) {
 	case ExecuteError:
-		all(core.OutcomeTransient)
+		all(core.OutcomeTransient, core.FailureExecutor)
 		return nil, errExecutor
 	case ExecutePanic:
-		all(core.OutcomeTransient)
+		all(core.OutcomeInterrupted, core.FailurePanic)
 		panic("the executor broke down")
 	case ExecuteNothing:
-		all(core.OutcomeTransient)
+		all(core.OutcomeTransient, core.FailureNoResult)
 		return nil, nil
 	case ExecuteHang:
 		e.Sched.Sleep(e.Sched.Now.Add(2*e.Lease + time.Second))
@@ -66,7 +66,7 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 		} else {
 			r.Failure = core.Failure{Code: "simulated", Message: "the scenario says so"}
 		}
-		e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, f.Index, task.Try, r.Outcome)
+		e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, f.Index, task.Try, r.Outcome, r.Failure.Code)
 		results[i] = r
 	}
 	return results, nil

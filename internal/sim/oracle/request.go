@@ -120,7 +120,7 @@ func (o *Oracle) refusal(r *run, t *tenant, p core.Period) core.Code {
 		if f.status == core.FileFailed {
 			failed++
 		}
-		if f.retries >= r.model.maxRetries {
+		if f.status == core.FileFailed && f.retries-f.free >= r.model.maxRetries {
 			maxed++
 		}
 	}

@@ -21,6 +21,7 @@ type run struct {
 type execution struct {
 	epoch   core.Epoch
 	outcome core.Outcome
+	code    string // of its failure
 	try     int
 }
 
@@ -33,6 +34,9 @@ type claim struct {
 // model is the run by the model's own rules.
 type model struct {
 	status                        core.RunStatus
+	reason                        core.CloseReason
+	fault                         string // code of the first interruption of the attempt
+	version                       int    // of the template
 	jobs, completed, failed, size int
 	maxRetries                    int
 	credits                       core.Split
@@ -43,6 +47,8 @@ type model struct {
 type file struct {
 	status   core.FileStatus
 	retries  int
+	free     int    // of the retries, those that found it pending
+	failure  string // its code; a pending file that has one waits for a Continue
 	epoch    core.Epoch
 	paidBy   core.AttemptNumber
 	owed     bool       // charged for, and no result recorded since
@@ -121,8 +127,12 @@ func (r *run) jobsOf(files int) int {
 func (m *model) closing() core.RunStatus {
 	completed := 0
 	for i := range m.files {
-		if m.files[i].status == core.FileCompleted {
+		switch m.files[i].status {
+		case core.FileCompleted:
 			completed++
+		case core.FilePending, core.FileProcessing:
+			return core.RunInterrupted
+		case core.FileFailed, core.FileError:
 		}
 	}
 	switch completed {
@@ -161,6 +171,7 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	o.priced(template, c, a)
 	m := &r.model
 	m.status, m.size = core.RunRunning, r.jobsOf(len(n.Files))
+	m.reason, m.fault, m.version = core.ReasonNone, "", row.TemplateVersion
 	m.jobs, m.completed, m.failed = m.size, 0, 0
 	m.credits = core.Split{}
 	for range n.Files {
@@ -176,6 +187,7 @@ func (o *Oracle) given(c *Commit, r *run) {
 	row, m := &r.row, &r.model
 	m.status, m.size, m.jobs, m.completed, m.failed = row.Status, row.TotalJobs, row.AttemptJobs, row.CompletedJobs, row.FailedJobs
 	m.credits = core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}
+	m.reason, m.fault, m.version = row.Reason, row.Failure.Code, row.TemplateVersion
 	for i := range c.Attempts {
 		if a := &c.Attempts[i]; a.Run == row.ID {
 			r.begin(attempt{epoch: a.Epoch, price: a.Price, charge: a.Charge.Amount, claimed: true, enqueued: true, closes: 1})
@@ -183,7 +195,7 @@ func (o *Oracle) given(c *Commit, r *run) {
 	}
 	for i := range r.files {
 		f := &r.files[i]
-		now := file{status: f.Status, retries: f.RetryAttempt, epoch: f.Epoch, paidBy: f.PaidBy, expired: f.Redeliveries}
+		now := file{status: f.Status, retries: f.RetryAttempt, free: f.FreeRetries, failure: f.Failure.Code, epoch: f.Epoch, paidBy: f.PaidBy, expired: f.Redeliveries}
 		if f.Status == core.FilePending {
 			now.owed = r.attempts[f.PaidBy].price > 0
 		} else {
@@ -283,24 +295,26 @@ func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *
 	}
 	mine := r.begin(attempt{epoch: next.Epoch, price: a.Price})
 	m.copyTo(&mine.before)
-	failed, pending := 0, 0
+	failed, pending, interrupted := 0, 0, false
 	for i := range m.files {
 		f := &m.files[i]
 		switch f.status {
 		case core.FileFailed:
 			failed++
 			f.paidBy, f.owed, f.unpaid = n, a.Price > 0, false
+			if f.retries-f.free >= r.row.MaxRetryCount {
+				o.fail(I6, "run %s was continued, but file %d has used its %d retries", r.row.ID, i, f.retries-f.free)
+			}
 		case core.FilePending:
 			pending++
+			f.free++
+			interrupted = interrupted || f.failure != ""
 		case core.FileProcessing:
 			o.fail(Refinement, "run %s was continued while file %d was being processed", r.row.ID, i)
 		case core.FileCompleted, core.FileError:
 			continue
 		}
-		if f.retries >= r.row.MaxRetryCount {
-			o.fail(I6, "run %s was continued, but file %d has used its %d retries", r.row.ID, i, f.retries)
-		}
-		f.status, f.epoch, f.retries, f.expired = core.FilePending, next.Epoch, f.retries+1, 0
+		f.status, f.epoch, f.retries, f.expired, f.failure = core.FilePending, next.Epoch, f.retries+1, 0, ""
 	}
 	if failed+pending == 0 {
 		o.fail(Refinement, "run %s was continued with nothing to retry", r.row.ID)
@@ -311,10 +325,14 @@ func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *
 	m.credits.Monthly += mine.charge.Monthly
 	m.credits.Purchased += mine.charge.Purchased
 	m.status, m.jobs, m.completed, m.failed = core.RunRunning, r.jobsOf(failed+pending), 0, 0
+	m.reason, m.fault = core.ReasonNone, ""
 	if next.Epoch <= r.row.Epoch {
 		o.fail(I8, "run %s was continued under epoch %d, which was given out before", r.row.ID, next.Epoch)
 	}
 	o.metContinue(r, template, failed, pending, a.Price)
+	if interrupted {
+		o.met(ContinueInterrupted)
+	}
 }
 
 func (o *Oracle) metContinue(r *run, t *template, failed, pending int, price core.Credits) {
@@ -359,10 +377,11 @@ func (o *Oracle) compensated(c *Commit, r *run, mark *Mark, next *core.Run) {
 	if n == 0 {
 		o.met(CompensatedInitiate)
 		m.status, m.failed = core.RunFailed, m.jobs
+		m.reason, m.fault = core.ReasonDispatchFailed, ""
 		for i := range m.files {
 			f := &m.files[i]
 			f.status, f.retries, f.epoch, f.owed, f.unpaid = core.FileFailed, 0, next.Epoch, false, true
-			f.expired = 0
+			f.expired, f.free, f.failure = 0, 0, core.FailureDispatchFailed
 		}
 	} else {
 		o.met(CompensatedContinue)
@@ -374,6 +393,10 @@ func (o *Oracle) compensated(c *Commit, r *run, mark *Mark, next *core.Run) {
 			}
 		}
 		m.status, m.jobs, m.completed, m.failed = a.before.status, a.before.jobs, a.before.completed, a.before.failed
+		m.reason, m.fault = a.before.reason, a.before.fault
+		if m.fault != "" {
+			o.met(CompensatedInterrupted)
+		}
 	}
 	m.credits.Monthly -= a.charge.Monthly
 	m.credits.Purchased -= a.charge.Purchased

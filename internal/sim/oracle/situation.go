@@ -51,6 +51,13 @@ const (
 	RepeatAfterLostCommit
 	ExecutionCancelled
 	RefusedForeigner
+	Interrupted
+	ClosedByInterruption
+	ClosedByFault
+	ContinueInterrupted
+	CompensatedInterrupted
+	RecordedEarly
+	SettledTheRest
 	situationCount
 )
 
@@ -103,6 +110,13 @@ var situationNames = [...]string{
 	RepeatAfterLostCommit:     "request repeated under its key after the commit's answer was lost",
 	ExecutionCancelled:        "execution given up because its lease was lost",
 	RefusedForeigner:          "another tenant's admin refused",
+	Interrupted:               "file interrupted by a fault of the service",
+	ClosedByInterruption:      "run closed by its last job with files that were interrupted",
+	ClosedByFault:             "run closed because all of it waited for a fault to be mended",
+	ContinueInterrupted:       "Continue of files that were interrupted",
+	CompensatedInterrupted:    "Continue of an interrupted run compensated",
+	RecordedEarly:             "result of a batch job recorded while the job went on",
+	SettledTheRest:            "rest of a batch job settled after early results",
 }
 
 // String names the situation.

@@ -136,8 +136,12 @@ func settled(t *testing.T, outcome core.Outcome) *world {
 func (w *world) settle(outcome core.Outcome, tamper func(*core.SettlePlan)) {
 	var list []core.Settlement
 	for _, job := range w.jobs {
-		w.Executed(0, job, job.Files[0], 1, outcome)
-		list = append(list, core.Settlement{Job: job, Results: []core.FileResult{{Index: job.Files[0], Outcome: outcome}}})
+		result := core.FileResult{Index: job.Files[0], Outcome: outcome}
+		if outcome != core.OutcomeCompleted {
+			result.Failure.Code = "simulated"
+		}
+		w.Executed(0, job, job.Files[0], 1, outcome, result.Failure.Code)
+		list = append(list, core.Settlement{Job: job, Results: []core.FileResult{result}})
 	}
 	plan, err := core.Settle(w.run, w.files, list, now)
 	require.NoError(w.t, err)

@@ -71,7 +71,7 @@ func (w *World) tell(slot int, balance core.Balance) *story {
 	template := w.template(spec.Template)
 	s := &w.stories[slot]
 	*s = story{files: s.files[:0], attempts: s.attempts[:0], records: s.records[:0], entries: s.entries[:0], run: core.Run{
-		ID: pastIDs[slot], Tenant: template.Tenant, Template: template.ID, Mode: template.Mode,
+		ID: pastIDs[slot], Tenant: template.Tenant, Template: template.ID, TemplateVersion: template.Version, Mode: template.Mode,
 		CreatedBy: admin(template.Tenant), CreatedAt: now, MaxRetryCount: spec.MaxRetryCount, TotalJobs: spec.Files,
 	}}
 	if template.Mode == core.ModeBatch {
@@ -98,7 +98,7 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 	r := &s.run
 	if n > 0 {
 		a.Before = core.RunBefore{
-			Status: r.Status, Reason: r.Reason, ClosedAt: r.ClosedAt, LastRetriedAt: r.LastRetriedAt,
+			Status: r.Status, Reason: r.Reason, Failure: r.Failure, ClosedAt: r.ClosedAt, LastRetriedAt: r.LastRetriedAt,
 			AttemptJobs: r.AttemptJobs, CompletedJobs: r.CompletedJobs, FailedJobs: r.FailedJobs,
 		}
 	}
@@ -115,8 +115,11 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 		}
 		record := core.AttemptFile{Index: i, Charged: f.Status != core.FilePending && price > 0}
 		if n > 0 {
-			record.Before = core.FileBefore{Status: f.Status, RetryAttempt: f.RetryAttempt, Failure: f.Failure}
+			record.Before = core.FileBefore{Status: f.Status, RetryAttempt: f.RetryAttempt, FreeRetries: f.FreeRetries, PaidBy: f.PaidBy, Failure: f.Failure}
 			f.RetryAttempt++
+			if f.Status == core.FilePending {
+				f.FreeRetries++
+			}
 		}
 		f.Status, f.Epoch, f.Failure = core.FilePending, r.Epoch+1, core.Failure{}
 		s.records = append(s.records, record)

@@ -260,7 +260,7 @@ func (w *World) lockWait() (wait func(context.Context) error, wake func()) {
 func (w *World) template(n int) core.Template {
 	spec, now := &w.sc.Templates[n], w.sc.Start
 	return core.Template{
-		ID: spec.ID, Tenant: w.sc.Tenants[spec.Tenant].ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
+		ID: spec.ID, Tenant: w.sc.Tenants[spec.Tenant].ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode, Version: 1,
 		Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
 	}
 }
