@@ -9,6 +9,9 @@ import (
 func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 	m := &r.model
 	n := len(r.attempts) - 1
+	if c.Use == UseRecover && r.row.RecoverAt.After(c.SeenMax.Add(o.Horizon)) && o.Horizon > 0 {
+		o.met(DueBeyondHorizon)
+	}
 	settled, allEnded, fresh := 0, true, core.Epoch(0)
 	var recorded core.Epoch
 	for i := range c.Files {

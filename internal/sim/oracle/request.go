@@ -12,6 +12,10 @@ type Request struct {
 	Tenant core.TenantID
 	Run    core.RunID // that it is about, if there is one already
 	Key    core.Key
+	// MaxPrice is the highest price that the user accepts; nil for any.
+	MaxPrice *core.Credits
+	Template core.TemplateID // of an initiation
+	Files    int             // of an initiation
 }
 
 // request is what is known of a user's request while it is under way.
@@ -55,7 +59,7 @@ func (o *Oracle) bought(t *tenant, c *Commit) {
 
 // granted checks that the refill grants a month once.
 func (o *Oracle) granted(t *tenant, c *Commit, m *month, e *core.Entry) {
-	if c.Use != UseRefill && c.Use != UseSetUp {
+	if c.Use != UseRefill && c.Use != UseSetUp && c.Use != UseTenant {
 		return
 	}
 	if m.granted {
@@ -81,6 +85,8 @@ func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 		if at := &r.attempts[a.Run.Attempt]; at.compensated && at.undone <= q.commits {
 			o.fail(Idempotency, "a repeat was answered with the success of attempt %d of run %s, which had been undone", a.Run.Attempt, a.Run.ID)
 		}
+	case q.Use == UseInitiate && a.Key == "" && code == core.CodePriceChanged:
+		o.priceChanged(q, a)
 	case q.Use == UseContinue && a.Key == "" && !dispatched:
 		o.reasoned(q, a, code)
 	}
@@ -90,7 +96,7 @@ func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 // was asked: then it was decided on what there is now.
 func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	switch code {
-	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodeInsufficientCredits:
+	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodePriceChanged, core.CodeInsufficientCredits:
 	case core.CodeWrongTenant:
 		return // whoever asks in another's name is checked for it
 	default:
@@ -102,14 +108,18 @@ func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	if r == nil || t == nil || r.changed > q.commits || t.changed > q.commits || period != core.PeriodOf(a.SeenMax) {
 		return // a clock that jumped over the end of a month decides for either
 	}
-	if want := o.refusal(r, t, period); want != code {
+	want, price := o.refusal(r, t, period, q.MaxPrice)
+	if code == core.CodePriceChanged && a.Price != price {
+		o.fail(Explained, "a Continue of run %s was refused because it costs %d, by the model it costs %d", q.Run, a.Price, price)
+	}
+	if want != code {
 		o.fail(Explained, "a Continue of run %s was refused with %s, by the model it is %q", q.Run, code, want)
 	}
 }
 
 // refusal is what a Continue would be refused with now, by the rules of chapter 3
 // in their order; empty if it would not be.
-func (o *Oracle) refusal(r *run, t *tenant, p core.Period) core.Code {
+func (o *Oracle) refusal(r *run, t *tenant, p core.Period, most *core.Credits) (code core.Code, price core.Credits) {
 	failed, retriable, maxed := 0, 0, 0
 	for i := range r.model.files {
 		f := &r.model.files[i]
@@ -124,18 +134,75 @@ func (o *Oracle) refusal(r *run, t *tenant, p core.Period) core.Code {
 			maxed++
 		}
 	}
-	price := t.template(r.row.Template).price() * core.Credits(failed)
+	price = t.template(r.row.Template).price() * core.Credits(failed)
 	switch {
 	case r.model.status == core.RunRunning:
-		return core.CodeRunAlreadyRunning
+		return core.CodeRunAlreadyRunning, price
 	case r.model.status == core.RunCompleted:
-		return core.CodeNoErrorsToRetry
+		return core.CodeNoErrorsToRetry, price
 	case retriable == 0:
-		return core.CodeNothingToRetry
+		return core.CodeNothingToRetry, price
 	case maxed > 0:
-		return core.CodeMaxRetryCountExceeded
+		return core.CodeMaxRetryCountExceeded, price
+	case most != nil && price > *most:
+		return core.CodePriceChanged, price
 	case price > t.month(p).left+t.purchased:
-		return core.CodeInsufficientCredits
+		return core.CodeInsufficientCredits, price
 	}
-	return ""
+	return "", price
+}
+
+// accepted checks that an attempt charges no more than its caller accepts.
+func (o *Oracle) accepted(c *Commit, run core.RunID, charge core.Split) {
+	if c.Use != UseInitiate && c.Use != UseContinue {
+		return
+	}
+	if q := &o.requests[c.Actor]; q.MaxPrice != nil && charge.Monthly+charge.Purchased > *q.MaxPrice {
+		o.fail(Accepted, "run %s was charged %d, and at most %d were accepted", run, charge.Monthly+charge.Purchased, *q.MaxPrice)
+	}
+}
+
+// priceChanged checks the reason of an initiation that was refused for its price, if
+// nothing has changed since it was asked.
+func (o *Oracle) priceChanged(q *request, a *Answer) {
+	t := o.tenant(q.Tenant)
+	if t == nil || t.changed > q.commits {
+		return
+	}
+	price := t.template(q.Template).price() * core.Credits(q.Files)
+	if q.MaxPrice == nil || price <= *q.MaxPrice || a.Price != price {
+		o.fail(Explained, "an initiation was refused because it costs %d, by the model it costs %d", a.Price, price)
+	}
+}
+
+// Price is what a file of a template costs now.
+func (o *Oracle) Price(tenant core.TenantID, id core.TemplateID) core.Credits {
+	if t := o.tenant(tenant); t != nil && t.template(id) != nil {
+		return t.template(id).price()
+	}
+	return 0
+}
+
+// enrolled checks that a new tenant can start at once: it has its month's allowance.
+func (o *Oracle) enrolled(t *tenant, c *Commit) {
+	if c.Use != UseTenant || len(c.Tenants) == 0 {
+		return
+	}
+	o.met(Enrolled)
+	if p := core.PeriodOf(c.Tenants[0].CreatedAt); t.allowance > 0 && !t.month(p).granted {
+		o.fail(Refilled, "tenant %s was created without its allowance of %s", t.id, p)
+	}
+}
+
+// Refilled is told that a refill has looked at every tenant without a fault that passes:
+// all must have their allowance of the month but one whose rows it cannot read.
+func (o *Oracle) Refilled(p core.Period, unlucky core.TenantID) {
+	for _, t := range o.tenants {
+		switch granted := t.allowance == 0 || t.month(p).granted; {
+		case granted && unlucky != "" && t.id != unlucky:
+			o.met(RefilledBeside)
+		case !granted && t.id != unlucky:
+			o.fail(Refilled, "tenant %s does not have its allowance of %s, which every refill would grant", t.id, p)
+		}
+	}
 }

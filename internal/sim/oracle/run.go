@@ -169,6 +169,7 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	}
 	a := &c.Attempts[0]
 	o.priced(template, c, a)
+	o.initiatedWith(template, c, row)
 	m := &r.model
 	m.status, m.size = core.RunRunning, r.jobsOf(len(n.Files))
 	m.reason, m.fault, m.version = core.ReasonNone, "", row.TemplateVersion
@@ -180,6 +181,7 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	mine := r.begin(attempt{epoch: row.Epoch, price: a.Price})
 	mine.charge = o.chargeOf(c, r, 0, a.Price*core.Credits(len(n.Files)))
 	m.credits = mine.charge
+	o.accepted(c, row.ID, mine.charge)
 }
 
 // given is a run that a world begins with: what it has gone through is taken as it is.
@@ -324,6 +326,7 @@ func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *
 	mine.charge = o.chargeOf(c, r, n, a.Price*core.Credits(failed))
 	m.credits.Monthly += mine.charge.Monthly
 	m.credits.Purchased += mine.charge.Purchased
+	o.accepted(c, r.row.ID, mine.charge)
 	m.status, m.jobs, m.completed, m.failed = core.RunRunning, r.jobsOf(failed+pending), 0, 0
 	m.reason, m.fault = core.ReasonNone, ""
 	if next.Epoch <= r.row.Epoch {

@@ -58,6 +58,13 @@ const (
 	CompensatedInterrupted
 	RecordedEarly
 	SettledTheRest
+	LookedAndLost
+	EditedMeanwhile
+	PriceChanged
+	Enrolled
+	RefillFailed
+	RefilledBeside
+	DueBeyondHorizon
 	situationCount
 )
 
@@ -117,6 +124,13 @@ var situationNames = [...]string{
 	CompensatedInterrupted:    "Continue of an interrupted run compensated",
 	RecordedEarly:             "result of a batch job recorded while the job went on",
 	SettledTheRest:            "rest of a batch job settled after early results",
+	LookedAndLost:             "worker found while it executed that its run was closed or its job taken",
+	EditedMeanwhile:           "file executed with its run's instructions after the template was edited",
+	PriceChanged:              "price refused because it was above what the user accepted",
+	Enrolled:                  "tenant created",
+	RefillFailed:              "refill failed for one tenant, again and again",
+	RefilledBeside:            "month granted although another tenant's refill failed",
+	DueBeyondHorizon:          "recovery of a run whose due time a clock that was ahead had written",
 }
 
 // String names the situation.

@@ -10,7 +10,12 @@ import (
 // Past is what happened to a run before the world began: how its files ended in
 // each attempt, the initiation first. A file that is pending was cancelled. Empty:
 // the run is yet to be initiated.
+//
+// A file that is Interrupted was worked on, and a fault of the service's ended that.
 type Past [][]core.FileStatus
+
+// Interrupted is how a file of a Past can end besides the statuses of files.
+const Interrupted core.FileStatus = "interrupted"
 
 // past adds the runs of a tenant that were closed before the world began. What they
 // cost is on top of the tenant's credits.
@@ -137,6 +142,7 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 		s.charge(&a, charge, total, balance, now)
 	}
 	r.Attempt, r.AttemptJobs, r.CompletedJobs, r.FailedJobs = n, a.Jobs, 0, 0
+	r.Failure = core.Failure{}
 	r.Dispatch, r.DispatchedAt = core.DispatchUnconfirmed, now
 	if n > 0 {
 		r.LastRetriedAt = now
@@ -178,7 +184,7 @@ func (s *story) end(ends []core.FileStatus, now time.Time) {
 		}
 		r.Dispatch = core.DispatchConfirmed
 		for _, f := range job {
-			ended(&s.files[f.Index], ends[f.Index])
+			s.ended(&s.files[f.Index], ends[f.Index])
 		}
 		if completed {
 			r.CompletedJobs++
@@ -188,6 +194,8 @@ func (s *story) end(ends []core.FileStatus, now time.Time) {
 	}
 	r.Tally, r.Reason, r.ClosedAt = tallyOf(s.files), core.ReasonNone, now
 	switch {
+	case r.Tally.Unfinished > 0 && r.CompletedJobs+r.FailedJobs == r.AttemptJobs:
+		r.Status, r.Reason, r.Failure = core.RunInterrupted, core.ReasonServiceFault, pastFault
 	case r.Tally.Unfinished > 0:
 		r.Status, r.Reason = core.RunInterrupted, core.ReasonCancelled
 		r.Epoch++
@@ -200,7 +208,15 @@ func (s *story) end(ends []core.FileStatus, now time.Time) {
 	}
 }
 
-func ended(f *core.File, status core.FileStatus) {
+// pastFault is what interrupted files.
+var pastFault = core.Failure{Code: core.FailureUnauthorized, Message: "it was so in the past"}
+
+func (s *story) ended(f *core.File, status core.FileStatus) {
+	if status == Interrupted {
+		s.run.Epoch++
+		f.Status, f.Epoch, f.Failure = core.FilePending, s.run.Epoch, pastFault
+		return
+	}
 	f.Status = status
 	if status == core.FileCompleted {
 		f.Output = "done"

@@ -61,6 +61,12 @@ func (w *World) decide() {
 			w.notHealed("after %d steps", w.sched.Steps)
 			break
 		}
+		if w.healing && w.sched.Now.After(w.healBy) {
+			if _, open := w.oracle.Open(); open {
+				w.notHealed("in %d minutes", int(w.patience().Minutes()))
+				break
+			}
+		}
 		if w.idle() {
 			switch {
 			case !w.healing:
@@ -81,7 +87,20 @@ func (w *World) decide() {
 
 // idle reports whether nobody can go on, now or later, but those who look after
 // the month: they would wake for ever.
-func (w *World) idle() bool { return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 }
+// Once faults have stopped, they are waited for until they have looked once.
+func (w *World) idle() bool {
+	return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 && (!w.healing || w.filled())
+}
+
+// filled reports whether all refills have been tried since faults stopped.
+func (w *World) filled() bool {
+	for rest := w.refillers; rest != 0; rest &= rest - 1 {
+		if !w.actors[rest.At(0)].fills {
+			return false
+		}
+	}
+	return true
+}
 
 // take gives an actor the next step, unless a fault comes between.
 func (w *World) take(id sched.ActorID) turn {
@@ -162,6 +181,18 @@ func (w *World) heal() {
 	w.healing, w.env.Faults = true, false
 	w.sched.SetChooser(sched.Default{})
 	w.env.Event(trace.Phase, trace.NoActor, "", "", 0, "faults stop")
+	for i := range w.processes {
+		if p := &w.processes[i]; *p.ahead != 0 {
+			*p.ahead, w.oracle.NeedsRecovery = 0, true // only recovery looks at what was written to be due much later
+		}
+	}
+	if !w.sc.Unmended {
+		w.mendAll()
+	}
+	w.healBy = w.sched.Now.Add(w.patience())
+	for rest := w.refillers; rest != 0; rest &= rest - 1 {
+		w.sched.Wake(rest.At(0))
+	}
 	// Recovery would hide what others forgot, so it is left out where nothing
 	// happened that only recovery makes good.
 	w.paused = !w.oracle.NeedsRecovery
@@ -201,6 +232,9 @@ func (w *World) healed() bool {
 		if a := &w.actors[id]; a.busy {
 			return false
 		}
+	}
+	if !w.filled() {
+		return false
 	}
 	for id := range w.actors {
 		if a := &w.actors[id]; a.kind == user && !a.parked && a.at < len(a.script) {
