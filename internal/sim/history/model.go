@@ -145,6 +145,9 @@ func (s *state) charge(total core.Credits, p core.Period) core.Split {
 
 func (s *state) initiated(o *Op, price core.Credits, p core.Period) outcome {
 	total := price * core.Credits(o.files)
+	if o.capped && total > o.most {
+		return outcome{code: core.CodePriceChanged}
+	}
 	if has := s.left(p) + s.purchased; has < total {
 		return outcome{code: core.CodeInsufficientCredits, needed: total, available: has}
 	}
@@ -189,6 +192,8 @@ func (s *state) continued(o *Op, price core.Credits, p core.Period) outcome {
 		return outcome{code: core.CodeNothingToRetry}
 	case maxed:
 		return outcome{code: core.CodeMaxRetryCountExceeded}
+	case o.capped && total > o.most:
+		return outcome{code: core.CodePriceChanged}
 	case has < total:
 		return outcome{code: core.CodeInsufficientCredits, needed: total, available: has}
 	}

@@ -58,6 +58,8 @@ type Request struct {
 	MaxRetryCount int             // Initiate, Raise
 	Key           core.Key
 	Amount        core.Credits // Purchase
+	Capped        bool         // Initiate, Continue: MaxPrice is the highest price that is accepted
+	MaxPrice      core.Credits
 }
 
 // Answer is what a client is answered.
@@ -114,6 +116,7 @@ func (r *Recorder) Ask(q Request, at time.Time) *Asked {
 	o := &Op{
 		Client: q.Client, Kind: q.Kind, Call: r.now(), Return: never, Open: true, run: -1, name: q.Run, key: q.Key,
 		template: q.Template, files: q.Files, retries: q.MaxRetryCount, amount: q.Amount,
+		capped: q.Capped, most: q.MaxPrice,
 	}
 	r.saw(at)
 	t := r.tenant(q.Tenant)

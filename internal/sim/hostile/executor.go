@@ -97,11 +97,10 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 func (x *Executor) result(ctx context.Context, task ports.Task, f ports.TaskFile) core.FileResult {
 	r := core.FileResult{Index: f.Index, Outcome: x.Outcome(task.Job, f.Index, task.Job.Epoch, task.Try)}
 	fault := "simulated"
-	switch {
-	case x.Reads && !x.read(ctx, f):
+	if x.Reads && !x.read(ctx, f) {
 		r.Outcome, fault = core.OutcomeInterrupted, core.FailureUnreadable
-	case x.Broken != nil && x.Broken(task.Template.ID) != "":
-		r.Outcome, fault = core.OutcomeInterrupted, x.Broken(task.Template.ID)
+	} else if broken := x.Broken(task.Template.ID); broken != "" {
+		r.Outcome, fault = core.OutcomeInterrupted, broken
 	}
 	if r.Outcome == core.OutcomeCompleted {
 		r.Output = "done"

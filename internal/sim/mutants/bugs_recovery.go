@@ -65,16 +65,16 @@ var recoveryBugs = []Bug{
 		Mirrors: "river 1258",
 		Edits: []Edit{{
 			File: "core/recover.go",
-			Old:  "given+waiting == p.Run.Tally.Unfinished {",
-			As:   "given+waiting == p.Run.Tally.Unfinished && !{on} {",
+			Old:  "given+waiting == p.Run.Tally.Unfinished",
+			As:   "{old} && !{on}",
 		}},
 	},
 	{
 		Name: "gives-up-too-soon", What: "recovery closes a run when it has given up on any file, also while others are under way",
 		Edits: []Edit{{
 			File: "core/recover.go",
-			Old:  "\tif given > 0 && given+waiting == p.Run.Tally.Unfinished {\n",
-			As:   "\tif {on} && given > 0 {\n\t\tgiven = p.Run.Tally.Unfinished - waiting\n\t}\n{old}",
+			Old:  "given+waiting == p.Run.Tally.Unfinished",
+			As:   "({on} && given > 0 || {old})",
 		}},
 	},
 	{

@@ -88,34 +88,23 @@ func (w *World) templateNumber(id core.TemplateID) int {
 }
 
 // broken is what every execution of a template's files fails with; empty if it works.
+// Workers learn of the outage by it.
 func (w *World) broken(id core.TemplateID) string {
-	if n := w.templateNumber(id); n >= 0 {
-		return w.outages[n].code
-	}
-	return ""
-}
-
-// learns is told of what an executor answered: workers learn of an outage by it.
-func (w *World) learns(id core.TemplateID, results []core.FileResult) {
-	if !w.sc.KeepsBack {
-		return
-	}
 	n := w.templateNumber(id)
-	if n < 0 || w.outages[n].back || w.outages[n].code == "" {
-		return
+	if n < 0 || w.outages[n].code == "" {
+		return ""
 	}
-	for i := range results {
-		if results[i].Outcome == core.OutcomeInterrupted && results[i].Failure.Blocks() {
-			w.outages[n].back = true
-			w.skips()
-			for id := range w.actors {
-				if a := &w.actors[id]; a.kind == interrupter && a.parked {
-					w.sched.Wake(sched.ActorID(id))
-				}
+	o := &w.outages[n]
+	if w.sc.KeepsBack && !o.back {
+		o.back = true
+		w.skips()
+		for id := range w.actors {
+			if a := &w.actors[id]; a.kind == interrupter && a.parked {
+				w.sched.Wake(sched.ActorID(id))
 			}
-			return
 		}
 	}
+	return o.code
 }
 
 // skips says what workers leave in the queue.

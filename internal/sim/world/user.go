@@ -57,7 +57,7 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 		a.process = (a.nth + a.at + a.tries) % w.sc.Processes
 		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind)<<8|int64(a.process), op.Kind.String())
 		if o := w.options.Observer; o != nil {
-			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.sched.Now)
+			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.accepts(a, op), w.sched.Now)
 		}
 		err := w.ask(ctx, id, a, op)
 		definite := w.answered(id, op, err)

@@ -148,7 +148,6 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 			}
 		}
 		results, err := w.hold(ctx, a, how, c)
-		w.learns(c.Job.Template, results)
 		if givesBack || how.Late && how.HandBack > 0 && w.sched.Now.Sub(began) >= w.recovery.Lease {
 			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
 			continue
