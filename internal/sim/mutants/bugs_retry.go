@@ -87,8 +87,8 @@ var retryBugs = []Bug{
 		Name: "max-retry-off-by-one", What: "a file may be continued once more than maxRetryCount",
 		Edits: []Edit{{
 			File: "core/file.go",
-			Old:  "f.RetryAttempt-f.FreeRetries >= maxRetryCount\n",
-			As:   "f.RetryAttempt-f.FreeRetries >= planted.If({on}, maxRetryCount+1, maxRetryCount)\n",
+			Old:  ">= maxRetryCount\n",
+			As:   ">= planted.If({on}, maxRetryCount+1, maxRetryCount)\n",
 		}},
 	},
 	{

@@ -7,8 +7,8 @@ var workBugs = []Bug{
 		Mirrors: "dagster 19490, bullmq 3362",
 		Edits: []Edit{{
 			File: "core/settle.go",
-			Old:  "== p.Run.AttemptJobs {",
-			As:   "== planted.If({on}, p.Run.TotalJobs, p.Run.AttemptJobs) {",
+			Old:  "p.Run.AttemptJobs {",
+			As:   "planted.If({on}, p.Run.TotalJobs, p.Run.AttemptJobs) {",
 		}},
 	},
 	{
