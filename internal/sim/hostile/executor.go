@@ -24,6 +24,8 @@ type Executor struct {
 	// Broken is what all files of a template fail with, by a fault of the operator's;
 	// empty if it works.
 	Broken func(core.TemplateID) string
+	// Reported is told that a result was recorded while its job goes on.
+	Reported func(core.RunID)
 }
 
 var _ ports.Executor = (*Executor)(nil)
@@ -85,6 +87,9 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 		answered(&r)
 		if err := task.Report(ctx, r); err != nil {
 			return nil, err // its ctx has ended
+		}
+		if i > 0 { // the last one is kept back
+			x.Reported(task.Job.Run)
 		}
 	}
 	for i := range results {

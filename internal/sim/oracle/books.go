@@ -16,6 +16,7 @@ type tenant struct {
 	bought    []core.Key // keys of purchases
 	allowance core.Credits
 	changed   int // the commit that wrote to its credits or templates last
+	since     int // the commit that created it
 }
 
 // entry is a posted entry; a tenant has few, so they are looked through.

@@ -4,15 +4,19 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// waitsForContinue checks that what a fault of ours interrupted is dispatched by a
-// Continue alone.
-func (o *Oracle) waitsForContinue(r *run, j *core.Job) {
+// dispatchable checks that what a fault of ours interrupted is dispatched by a Continue
+// alone, and that a job has no files but those that wait for it: one that had ended
+// would keep the others from being claimed.
+func (o *Oracle) dispatchable(r *run, j *core.Job) {
 	for _, i := range j.Files {
 		if i >= len(r.files) {
 			continue
 		}
-		if f := &r.files[i]; f.Status == core.FilePending && f.Epoch == j.Epoch && f.Failure.Code != "" {
+		switch f := &r.files[i]; {
+		case f.Status == core.FilePending && f.Epoch == j.Epoch && f.Failure.Code != "":
 			o.fail(Refinement, "file %d of run %s waits for a Continue because of %s, and is dispatched", i, r.row.ID, f.Failure.Code)
+		case f.Epoch < j.Epoch:
+			o.fail(Refinement, "job %s of epoch %d is dispatched with file %d, which is %s in epoch %d", j.ID, j.Epoch, i, f.Status, f.Epoch)
 		}
 	}
 }

@@ -139,9 +139,13 @@ func (o *Oracle) interrupted(c *Commit, r *run, f *file, was, now *core.File, ne
 	if now.Epoch <= r.row.Epoch {
 		o.fail(I8, "file %d of run %s waits again under epoch %d, which was given out before: its worker is not fenced", now.Index, r.row.ID, now.Epoch)
 	}
+	early := r.model.early(f.epoch)
 	switch {
 	case next.Status == core.RunInterrupted && next.Reason == core.ReasonCancelled && c.Use == UseCancel:
 		o.met(CancelledWhileProcessing)
+		if early {
+			o.met(CancelledEarly)
+		}
 	case c.Use == UseWork:
 		o.met(HandedBack)
 		o.held(c, r, f, now, "somebody handed back")
@@ -160,6 +164,20 @@ func (o *Oracle) interrupted(c *Commit, r *run, f *file, was, now *core.File, ne
 	default:
 		o.fail(Refinement, "file %d of run %s was taken from its worker", now.Index, r.row.ID)
 	}
+	if early && c.Use != UseCancel {
+		o.met(RestTaken)
+	}
+}
+
+// early reports whether results have been recorded of a job that is under way under an
+// epoch.
+func (m *model) early(epoch core.Epoch) bool {
+	for i := range m.files {
+		if m.files[i].recorded == epoch {
+			return true
+		}
+	}
+	return false
 }
 
 // interruptedByFault is a file that a fault of ours interrupted: it waits, under an

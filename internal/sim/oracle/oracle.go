@@ -133,6 +133,7 @@ func (o *Oracle) newTenant(id core.TenantID) *tenant {
 		t = &tenant{}
 	}
 	t.reset(id)
+	t.since = o.commits
 	o.tenants = append(o.tenants, t)
 	return t
 }
@@ -239,10 +240,10 @@ func (o *Oracle) Enqueuing(jobs []core.Job) {
 		if j.Epoch > r.row.Epoch {
 			o.fail(EnqueueAfterCommit, "job %s is enqueued with epoch %d, but the latest committed is %d", j.ID, j.Epoch, r.row.Epoch)
 		}
-		o.waitsForContinue(r, j)
 		if j.Template != r.row.Template {
 			o.fail(Refinement, "job %s is enqueued for template %q, its run has %q", j.ID, j.Template, r.row.Template)
 		}
+		o.dispatchable(r, j)
 	}
 }
 

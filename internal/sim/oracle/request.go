@@ -194,10 +194,14 @@ func (o *Oracle) enrolled(t *tenant, c *Commit) {
 	}
 }
 
-// Refilled is told that a refill has looked at every tenant without a fault that passes:
-// all must have their allowance of the month but one whose rows it cannot read.
-func (o *Oracle) Refilled(p core.Period, unlucky core.TenantID) {
+// Refilled is told that a refill has looked at every tenant, without a fault that
+// passes: those that were there when it began must have their allowance of the month,
+// but for one whose rows it cannot read.
+func (o *Oracle) Refilled(began int, p core.Period, unlucky core.TenantID) {
 	for _, t := range o.tenants {
+		if t.since > began {
+			continue
+		}
 		switch granted := t.allowance == 0 || t.month(p).granted; {
 		case granted && unlucky != "" && t.id != unlucky:
 			o.met(RefilledBeside)

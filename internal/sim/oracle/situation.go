@@ -58,6 +58,8 @@ const (
 	CompensatedInterrupted
 	RecordedEarly
 	SettledTheRest
+	RestTaken
+	CancelledEarly
 	LookedAndLost
 	EditedMeanwhile
 	PriceChanged
@@ -124,6 +126,8 @@ var situationNames = [...]string{
 	CompensatedInterrupted:    "Continue of an interrupted run compensated",
 	RecordedEarly:             "result of a batch job recorded while the job went on",
 	SettledTheRest:            "rest of a batch job settled after early results",
+	RestTaken:                 "rest of a batch job taken from its worker after early results",
+	CancelledEarly:            "run cancelled after early results of a batch job, which it keeps",
 	LookedAndLost:             "worker found while it executed that its run was closed or its job taken",
 	EditedMeanwhile:           "file executed with its run's instructions after the template was edited",
 	PriceChanged:              "price refused because it was above what the user accepted",

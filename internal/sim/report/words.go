@@ -198,6 +198,9 @@ func operation(s *world.Scenario, op *world.Op) string {
 	if op.Early {
 		text += " without waiting"
 	}
+	if op.AtWork {
+		text += " when a result of it was recorded early"
+	}
 	switch op.Accepts {
 	case world.AnyPrice:
 	case world.PriceOfNow:

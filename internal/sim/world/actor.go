@@ -167,7 +167,7 @@ func (w *World) refill(ctx context.Context, a *actor) {
 	svc := w.processes[a.process].svc
 	for !w.env.Over {
 		w.env.Enter(oracle.UseRefill)
-		healing, period := w.healing, core.PeriodOf(w.sched.Now)
+		healing, began, period := w.healing, w.oracle.Commits(), core.PeriodOf(w.sched.Now)
 		err := svc.Refill(ctx)
 		w.tolerate(err)
 		if err == nil && w.env.Erred() {
@@ -178,7 +178,7 @@ func (w *World) refill(ctx context.Context, a *actor) {
 		}
 		if healing && !a.fills {
 			a.fills = true
-			w.oracle.Refilled(period, w.env.Unlucky)
+			w.oracle.Refilled(began, period, w.env.Unlucky)
 		}
 		if !w.env.Rest(refillEvery) {
 			return

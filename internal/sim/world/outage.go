@@ -135,15 +135,15 @@ func (w *World) interrupt(ctx context.Context, a *actor) {
 			}
 			continue
 		}
-		if !w.env.Rest(interruptEvery) {
-			return
-		}
 		for n := range w.outages {
 			if o := w.outages[n]; o.back {
 				w.env.Enter(oracle.UseInterrupt)
 				_, err := svc.Interrupt(ctx, w.templateKey(n), core.Failure{Code: o.code, Message: "the operator has to mend it"})
 				w.tolerate(err)
 			}
+		}
+		if !w.env.Rest(interruptEvery) {
+			return
 		}
 	}
 }

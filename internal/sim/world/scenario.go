@@ -124,6 +124,7 @@ type Op struct {
 	Amount   core.Credits
 	Foreign  bool // asked by another tenant's admin, who must be refused
 	Early    bool // does not wait until the run has closed
+	AtWork   bool // waits until a result of the run's was recorded while its job goes on
 	Again    bool // repeats when the answer got lost
 	Filler   bool // asked again and again, and only until Scenario.MinSteps
 	Dropped  bool // not asked at all
@@ -204,12 +205,16 @@ func (s *Scenario) Reset(seed uint64) {
 	}
 	for slot := range runs {
 		run := Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(maxFiles+1)), MaxRetryCount: 1 + r.IntN(2)}
+		if s.Templates[run.Template].Mode == core.ModeBatch && r.IntN(2) == 0 {
+			run.Files = max(run.Files, 2)
+		}
 		if slot < pastRuns {
 			run.Past = s.pastRoom[slot].anyPast(&r, run.Files)
 		}
 		s.Runs = append(s.Runs, run)
 	}
 	s.Renewals, s.Sluggish, s.Reads = r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(6) == 0
+	s.Early = r.IntN(4) > 0
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
 		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(2) == 0}
@@ -231,7 +236,7 @@ func (s *Scenario) Reset(seed uint64) {
 	if s.Refillers > 0 && r.IntN(3) == 0 {
 		s.Unlucky = 1 + r.IntN(len(s.Tenants))
 	}
-	s.Early, s.Looks = r.IntN(2) == 0, s.Renewals && r.IntN(2) == 0
+	s.Looks = s.Renewals && r.IntN(3) > 0
 	if s.Start.Day() == firstDay && r.IntN(6) == 0 {
 		s.Ahead = 1 + r.IntN(s.Processes)
 	}
@@ -335,13 +340,16 @@ func (s *Scenario) script(r *sched.Rand) {
 	}
 	if r.IntN(4) == 0 {
 		s.KeepsBack, s.Unmended = r.IntN(3) > 0, r.IntN(3) == 0
-		op := Op{Kind: Break, Template: s.Runs[r.IntN(len(s.Runs))].Template, Amount: core.Credits(r.IntN(4))}
+		op := Op{Kind: Break, Template: s.Runs[0].Template, Amount: core.Credits(r.IntN(4))}
+		if r.IntN(2) == 0 {
+			op.Template = s.Runs[r.IntN(len(s.Runs))].Template
+		}
 		script := s.user(operator)
 		*script = slices.Insert(*script, r.IntN(len(*script)+1), op)
 		op.Kind = Mend
 		add(operator, op)
 	}
-	if s.Renewals && r.IntN(2) == 0 {
+	if s.Renewals && r.IntN(4) > 0 {
 		add(operator, Op{Kind: Stop})
 	}
 	for u := range users {
@@ -383,6 +391,7 @@ func (s *Scenario) meddle(r *sched.Rand) Op {
 		op.Kind = Delete
 	case 3, 4:
 		op.Kind = Cancel
+		op.AtWork = s.Early && s.Templates[s.Runs[op.Run].Template].Mode == core.ModeBatch && r.IntN(2) == 0
 	case 5:
 		op.Kind = Purchase
 		op.Key = keys[4]
@@ -391,7 +400,7 @@ func (s *Scenario) meddle(r *sched.Rand) Op {
 	case 7:
 		op.Kind = Preview
 	case 8, 9:
-		op.Kind = Edit
+		op.Kind, op.Template = Edit, s.Runs[op.Run].Template
 	case 10:
 		op.Kind = Enroll
 	}

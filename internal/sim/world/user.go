@@ -132,7 +132,7 @@ func (w *World) await(id sched.ActorID, op *Op) bool {
 	}
 	s := &w.slots[op.Run]
 	for !s.gone && !w.enough(op) {
-		if s.known && (op.Early || op.Kind == Cancel || op.Kind == Preview || w.oracle.RunClosed(s.id)) {
+		if s.known && (!op.AtWork || s.atWork) && (op.Early || op.Kind == Cancel || op.Kind == Preview || w.oracle.RunClosed(s.id)) {
 			return true
 		}
 		s.waiting |= 1 << id

@@ -102,6 +102,7 @@ type slot struct {
 	id      core.RunID
 	known   bool // id is
 	gone    bool // it will never be
+	atWork  bool // a result of it was recorded while its job went on
 	waiting sched.Set
 }
 
@@ -148,7 +149,7 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
 	w.oracle.Taken = w.env.Taken
 	w.oracle.Horizon = w.recovery.Horizon()
-	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome, Broken: w.broken}
+	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome, Broken: w.broken, Reported: w.reported}
 	for patience := range w.servers {
 		if err := w.addServers(patience, wrap, options); err != nil {
 			return nil, err
@@ -311,6 +312,16 @@ func (w *World) outcome(job core.Job, index int, epoch core.Epoch, try int) core
 func (w *World) runClosed(id core.RunID) {
 	for i := range w.slots {
 		if s := &w.slots[i]; s.known && s.id == id {
+			w.wakeWaiters(s)
+		}
+	}
+}
+
+// reported lets users go on who waited until a run was worked on.
+func (w *World) reported(id core.RunID) {
+	for i := range w.slots {
+		if s := &w.slots[i]; s.known && s.id == id && !s.atWork {
+			s.atWork = true
 			w.wakeWaiters(s)
 		}
 	}
