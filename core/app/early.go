@@ -16,11 +16,11 @@ type early struct {
 	record func(context.Context, core.FileResult) error
 	bounds func(core.FileResult) core.FileResult
 
-	mu     sync.Mutex
-	open   map[int]bool // files that are not reported yet
-	taken  map[int]bool
-	last   *core.FileResult
-	rest   []core.FileResult // only the settlement of the rest can record them
+	mu    sync.Mutex
+	open  map[int]bool // files that are not reported yet
+	taken map[int]bool
+	last  *core.FileResult
+	rest  []core.FileResult // only the settlement of the rest can record them
 }
 
 func newEarly(files []ports.TaskFile, record func(context.Context, core.FileResult) error, bounds func(core.FileResult) core.FileResult) *early {
