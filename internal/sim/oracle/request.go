@@ -57,20 +57,6 @@ func (o *Oracle) bought(t *tenant, c *Commit) {
 	t.bought = append(t.bought, key)
 }
 
-// granted checks that the refill grants a month once.
-func (o *Oracle) granted(t *tenant, c *Commit, m *month, e *core.Entry) {
-	if c.Use != UseRefill && c.Use != UseSetUp && c.Use != UseTenant {
-		return
-	}
-	if m.granted {
-		o.fail(GrantOnce, "tenant %s was granted %s twice", t.id, m.period)
-	}
-	m.granted = true
-	if e.Amount.Monthly != t.allowance {
-		o.fail(GrantOnce, "tenant %s was granted %d for %s, its allowance is %d", t.id, e.Amount.Monthly, m.period, t.allowance)
-	}
-}
-
 // answeredTo compares an answer with what was asked.
 func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 	dispatched := code == "" || code == core.CodeEnqueueFailed
@@ -150,63 +136,4 @@ func (o *Oracle) refusal(r *run, t *tenant, p core.Period, most *core.Credits) (
 		return core.CodeInsufficientCredits, price
 	}
 	return "", price
-}
-
-// accepted checks that an attempt charges no more than its caller accepts.
-func (o *Oracle) accepted(c *Commit, run core.RunID, charge core.Split) {
-	if c.Use != UseInitiate && c.Use != UseContinue {
-		return
-	}
-	if q := &o.requests[c.Actor]; q.MaxPrice != nil && charge.Monthly+charge.Purchased > *q.MaxPrice {
-		o.fail(Accepted, "run %s was charged %d, and at most %d were accepted", run, charge.Monthly+charge.Purchased, *q.MaxPrice)
-	}
-}
-
-// priceChanged checks the reason of an initiation that was refused for its price, if
-// nothing has changed since it was asked.
-func (o *Oracle) priceChanged(q *request, a *Answer) {
-	t := o.tenant(q.Tenant)
-	if t == nil || t.changed > q.commits {
-		return
-	}
-	price := t.template(q.Template).price() * core.Credits(q.Files)
-	if q.MaxPrice == nil || price <= *q.MaxPrice || a.Price != price {
-		o.fail(Explained, "an initiation was refused because it costs %d, by the model it costs %d", a.Price, price)
-	}
-}
-
-// Price is what a file of a template costs now.
-func (o *Oracle) Price(tenant core.TenantID, id core.TemplateID) core.Credits {
-	if t := o.tenant(tenant); t != nil && t.template(id) != nil {
-		return t.template(id).price()
-	}
-	return 0
-}
-
-// enrolled checks that a new tenant can start at once: it has its month's allowance.
-func (o *Oracle) enrolled(t *tenant, c *Commit) {
-	if c.Use != UseTenant || len(c.Tenants) == 0 {
-		return
-	}
-	o.met(Enrolled)
-	if p := core.PeriodOf(c.Tenants[0].CreatedAt); t.allowance > 0 && !t.month(p).granted {
-		o.fail(Refilled, "tenant %s was created without its allowance of %s", t.id, p)
-	}
-}
-
-// Refilled is told that a refill has looked at every tenant, without a fault that
-// passes: those that were there when it began must have their allowance of the month,
-// but for one whose rows it cannot read.
-func (o *Oracle) Refilled(began int, p core.Period, unlucky core.TenantID) {
-	for _, t := range o.tenants {
-		if t.since > began {
-			continue
-		}
-		switch granted := t.allowance == 0 || t.month(p).granted; {
-		case granted && unlucky != "" && t.id != unlucky:
-			o.met(RefilledBeside)
-		case !granted && t.id != unlucky:
-			o.fail(Refilled, "tenant %s does not have its allowance of %s, which every refill would grant", t.id, p)
-		}
-	}
 }
