@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/sim/hostile"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
@@ -311,4 +312,25 @@ func (w *World) end() {
 	}
 	w.oracle.Step = w.sched.Steps
 	w.oracle.Final(context.Background(), w.memory)
+	if w.sc.Seed%auditEvery == 0 {
+		w.audit(context.Background())
+	}
+}
+
+// auditEvery is in how many worlds one is audited in the end.
+const auditEvery = 8
+
+// audit lets the ledger check look at a world that has healed: the books agree, and
+// nothing that is paid for is stuck.
+func (w *World) audit(ctx context.Context) {
+	for i := range w.sc.Tenants {
+		audit, err := app.CheckLedger(ctx, w.memory, w.sc.Tenants[i].ID)
+		if err != nil {
+			w.oracle.Fail(oracle.Explained, "the ledger check of tenant %s fails: %v", w.sc.Tenants[i].ID, err)
+			return
+		}
+		if found := audit.Differences(); len(found) > 0 {
+			w.oracle.Fail(oracle.I12, "the ledger check of tenant %s finds: %s is %s and not %s", w.sc.Tenants[i].ID, found[0].What, found[0].Recorded, found[0].Recomputed)
+		}
+	}
 }
