@@ -67,6 +67,19 @@ var earlyBugs = []Bug{
 		}},
 	},
 	{
+		Name: "hand-back-forgets-early-results", What: "a batch job that is handed back is executed again as a whole, and what was recorded of it is lost",
+		Mirrors: "argo 14803, airflow 64526",
+		Edits: []Edit{{
+			File: "core/lease.go",
+			Old:  "\t\tjob.Epoch = p.Run.nextEpoch()\n",
+			As:   "{old}\t\tif {on} {\n\t\t\theld.processing, _ = rows.filesOf(job)\n\t\t}\n",
+		}, {
+			File: "core/file.go",
+			Old:  "\tcase FileCompleted, FileError:\n",
+			As:   "{old}\t\tif {on} {\n\t\t\treturn to == FilePending\n\t\t}\n",
+		}},
+	},
+	{
 		Name: "recorded-early-is-executed-again", What: "an in-job retry executes files again whose results were recorded early",
 		Edits: []Edit{{
 			File: "core/app/execute.go",

@@ -201,6 +201,10 @@ var workBugs = []Bug{
 				p.Settled = append(p.Settled, s.Job)
 			}
 `,
+		}, {
+			File: "core/app/settle.go",
+			Old:  "FilesOnly: !p.Changed()",
+			As:   "FilesOnly: !p.Changed() && !({on} && len(p.Settled) > 0)",
 		}},
 	},
 }
