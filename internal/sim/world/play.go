@@ -318,7 +318,7 @@ func (w *World) end() {
 }
 
 // auditEvery is in how many worlds one is audited in the end.
-const auditEvery = 8
+const auditEvery = 32
 
 // audit lets the ledger check look at a world that has healed: the books agree, and
 // nothing that is paid for is stuck.
