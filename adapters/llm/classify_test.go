@@ -86,7 +86,7 @@ func TestClassification(t *testing.T) {
 		"TextWithNUL":             {choice(`{"content":"a\u0000b"}`, "stop"), transient(llm.FailureMalformed)},
 		"TextNotUTF8":             {choice("{\"content\":\"a\xffb\"}", "stop"), transient(llm.FailureMalformed)},
 		"ToolCall":                {choice(`{"content":null,"tool_calls":[]}`, "tool_calls"), transient(llm.FailureMalformed)},
-		"AnswerTooLarge":          {fakellm.Answer(strings.Repeat("x", 1<<20)), transient(llm.FailureMalformed)},
+		"AnswerTooLarge":          {fakellm.Answer(strings.Repeat("x", 1<<20)), transient(core.FailureOutputTooLarge)},
 		"ErrorBodyTooLarge":       {body(503, strings.Repeat("x", 1<<20)), transient(llm.FailureUnavailable)},
 		"ConnectionDropped":       {fakellm.Drop(), transient(llm.FailureUnreachable)},
 	} {

@@ -43,7 +43,7 @@ func classifySuccess(a answer, now time.Time, limit time.Duration) verdict {
 	}
 	switch {
 	case a.tooLong:
-		return malformed("the provider's answer was longer than the service takes")
+		return verdict{FileResult: transient(core.FailureOutputTooLarge, "the provider's answer was longer than the service takes; ask for less in the template", 0)}
 	case a.timedOut:
 		return verdict{FileResult: transient(FailureTimeout, messages[FailureTimeout], 0)}
 	case a.err != nil, a.status == http.StatusPartialContent:

@@ -27,6 +27,7 @@
 //	  no connection, or it broke before an answer                       provider_unreachable
 //	  an answer that is not a completion with text, or ended unknown    malformed_response
 //	  it ended length, max_tokens, …                                    output_truncated
+//	  longer than Config.MaxResponseBytes                               output_too_large
 //	  400, 422 and other 4xx without a reason that is known             provider_rejected
 //
 //	ours, the operator's: pending, to continue is free                  OutcomeInterrupted

@@ -72,6 +72,7 @@ type serveCmd struct {
 
 	MaxFiles       int   `env:"REDRIVE_MAX_FILES" default:"10000" help:"Most files of a run."`
 	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"1048576" help:"Most bytes of one file, for uploads and for what is sent to the LLM alike."`
+	MaxOutputBytes int   `env:"REDRIVE_MAX_OUTPUT_BYTES" default:"4194304" help:"Most bytes of one file's output; a longer one fails its file."`
 	MaxUploadBytes int64 `env:"REDRIVE_MAX_UPLOAD_BYTES" default:"1073741824" help:"Most bytes of one upload."`
 
 	MaxTenantUploadBytes int64         `env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes that uploads of one tenant which are not runs yet may hold at once, in this server; 0 for no limit."`
@@ -134,6 +135,7 @@ func (c *serveCmd) check(named func(field any) string) error {
 		{&c.Redeliveries, int64(c.Redeliveries), 0},
 		{&c.MaxFiles, int64(c.MaxFiles), 1},
 		{&c.MaxFileBytes, c.MaxFileBytes, 1},
+		{&c.MaxOutputBytes, int64(c.MaxOutputBytes), 1},
 		{&c.MaxUploadBytes, c.MaxUploadBytes, 1},
 		{&c.DBMaxConns, int64(c.DBMaxConns), 1},
 		{&c.MaxConnections, int64(c.MaxConnections), 0},
@@ -153,6 +155,7 @@ func (c *serveCmd) check(named func(field any) string) error {
 func (c *serveCmd) options() app.Options {
 	o := app.DefaultOptions()
 	o.MaxFiles = c.MaxFiles
+	o.MaxOutputBytes = c.MaxOutputBytes
 	if o.MaxTenantUploadBytes = c.MaxTenantUploadBytes; o.MaxTenantUploadBytes == 0 {
 		o.MaxTenantUploadBytes = -1
 	}

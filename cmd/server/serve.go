@@ -107,7 +107,11 @@ func (c *serveCmd) warn(log *slog.Logger) {
 // executor is the configured LLM, or for the demo the bundled fake one, which
 // fails some files the first time.
 func (c *serveCmd) executor(log *slog.Logger) (_ ports.Executor, closeLLM func() error, err error) {
-	cfg := llm.Config{BaseURL: c.LLMBaseURL, APIKey: c.LLMAPIKey, Model: c.LLMModel, Timeout: c.LLMTimeout, MaxFileBytes: c.MaxFileBytes, Log: log}
+	cfg := llm.Config{
+		BaseURL: c.LLMBaseURL, APIKey: c.LLMAPIKey, Model: c.LLMModel, Timeout: c.LLMTimeout, MaxFileBytes: c.MaxFileBytes, Log: log,
+		// Room for an output of the most bytes in JSON, most of which need no escape.
+		MaxResponseBytes: 2*int64(c.MaxOutputBytes) + 1<<20,
+	}
 	closeLLM = func() error { return nil }
 	if c.LLMBaseURL == "" {
 		fake := fakellm.New(fakellm.Demo(fakellm.DemoOptions{Failures: c.options().Retry.MaxTries}))
