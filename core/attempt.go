@@ -58,6 +58,7 @@ type FileBefore struct {
 type RunBefore struct {
 	Status        RunStatus
 	Reason        CloseReason
+	Failure       Failure
 	ClosedAt      time.Time
 	LastRetriedAt time.Time
 	AttemptJobs   int
@@ -67,7 +68,7 @@ type RunBefore struct {
 
 func beforeOf(r Run) RunBefore {
 	return RunBefore{
-		Status: r.Status, Reason: r.Reason, ClosedAt: r.ClosedAt, LastRetriedAt: r.LastRetriedAt,
+		Status: r.Status, Reason: r.Reason, Failure: r.Failure, ClosedAt: r.ClosedAt, LastRetriedAt: r.LastRetriedAt,
 		AttemptJobs: r.AttemptJobs, CompletedJobs: r.CompletedJobs, FailedJobs: r.FailedJobs,
 	}
 }

@@ -126,6 +126,35 @@ func (a *Audit) Run(r Run) {
 	}
 }
 
+// Work checks that what a run was paid for can still be done (I12), given the counts of
+// its files and whether one of them is Maxed: by the workers while it is RUNNING, else
+// by a Continue.
+func (a *Audit) Work(r Run, files FileCounts, anyMaxed, templateThere bool) {
+	where := "paid work of run " + string(r.ID)
+	unfinished := files.Pending + files.Processing
+	waiting := fmt.Sprintf("%d files are paid for and wait", unfinished)
+	if want := files.Tally(); r.Tally != want {
+		a.report("files of run "+string(r.ID), fmt.Sprintf("%+v", r.Tally), fmt.Sprintf("%+v", want))
+	}
+	switch {
+	case r.Status == RunRunning && unfinished == 0:
+		a.report(where, "RUNNING with nothing to wait for", "a closed run")
+	case r.Status == RunRunning && unfinished == files.Interrupted:
+		a.report(where, "RUNNING, and every file that is left waits for a Continue", "an INTERRUPTED run")
+	case r.Status == RunRunning && r.RecoverAt.IsZero():
+		a.report(where, "RUNNING, and recovery never looks at it", "due for recovery")
+	case unfinished == 0:
+	case r.Status == RunCompleted:
+		a.report(where, waiting+" in a COMPLETED run", "a run that can be continued")
+	case r.Status != RunRunning && files.Processing > 0:
+		a.report(where, fmt.Sprintf("%d files are processing in a closed run", files.Processing), "pending files")
+	case !templateThere:
+		a.report(where, waiting+", and the template or its version is gone", "a template to work with")
+	case r.Status != RunRunning && anyMaxed && r.MaxRetryCount >= MaxMaxRetryCount:
+		a.report(where, waiting+" behind a file that has used all its retries, and maxRetryCount cannot be raised any more", "a Continue that is accepted")
+	}
+}
+
 // Differences gives what was found; none means that the books agree. Call it
 // when every entry, every balance and every run has been given.
 func (a *Audit) Differences() []Difference {

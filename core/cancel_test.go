@@ -18,7 +18,7 @@ func TestPlanCancel(t *testing.T) {
 		run := runningOver(files, core.ModePerFile)
 		run.Epoch, run.Attempt, run.CreditsConsumed, run.CreditsFromMonthly = 6, 2, 9, 9
 		unfinished := []core.File{files[1], files[2], files[4]}
-		var plan core.CancelPlan
+		var plan core.InterruptPlan
 		var err error
 		unchanged(t, func() { plan, err = core.PlanCancel(run, unfinished, t1) }, run, unfinished)
 		require.NoError(t, err)
@@ -39,7 +39,7 @@ func TestPlanCancel(t *testing.T) {
 		held := jobFor(run, files[0])
 		cancelled, err := core.PlanCancel(run, files, t1)
 		require.NoError(t, err)
-		again, err := core.PlanRetry(cancelled.Run, cancelled.Files, balanceOf(0, 0), published(5), admin, t1)
+		again, err := core.PlanRetry(cancelled.Run, cancelled.Files, balanceOf(0, 0), published(5), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err, "free: it is paid for")
 		claim, err := core.Claim(again.Run, again.Files, again.Jobs, t1, lease)
 		require.NoError(t, err)

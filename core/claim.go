@@ -41,7 +41,7 @@ func Claim(run Run, files []File, jobs []Job, now time.Time, lease time.Duration
 	rows.fill(files)
 	p := ClaimPlan{Run: run}
 	for _, job := range jobs {
-		claimed, reason := match(run, job, &rows, FilePending)
+		claimed, reason := matchPending(run, job, &rows)
 		if reason != "" {
 			p.Dropped = append(p.Dropped, Drop{job, reason})
 			continue
@@ -86,29 +86,73 @@ func DispatchPartly(run Run, n AttemptNumber, now time.Time) (partly Run, change
 	return run, true
 }
 
-// match finds the files of a job if all of them are in the wanted status under
-// the job's epoch and the run is running; else it says why the job has no effect.
-// They are good until the next job is asked for.
-func match(run Run, job Job, rows *fileRows, want FileStatus) ([]*File, DropReason) {
-	if job.Run != run.ID || job.Tenant != run.Tenant {
-		return nil, DropRunUnknown
+// unfit says why a job can have no effect on the run, whatever its files are.
+func unfit(run Run, job Job) DropReason {
+	switch {
+	case job.Run != run.ID || job.Tenant != run.Tenant:
+		return DropRunUnknown
+	case run.Status != RunRunning:
+		return DropRunClosed
+	case !job.fits(run):
+		return DropRunUnknown
 	}
-	if run.Status != RunRunning {
-		return nil, DropRunClosed
+	return ""
+}
+
+// matchPending finds the files of a job if all of them are pending under the job's
+// epoch and the run is running; else it says why the job has no effect. They are
+// good until the next job is asked for.
+func matchPending(run Run, job Job, rows *fileRows) ([]*File, DropReason) {
+	if reason := unfit(run, job); reason != "" {
+		return nil, reason
 	}
 	files, ok := rows.filesOf(job)
-	if !ok || !job.fits(run) {
+	if !ok {
 		return nil, DropRunUnknown
 	}
 	for _, f := range files {
 		switch {
 		case f.Epoch != job.Epoch:
 			return nil, DropStaleEpoch
-		case f.Status != want && want == FilePending:
+		case f.Status != FilePending:
 			return nil, DropNotPending
-		case f.Status != want:
-			return nil, DropLeaseLost
 		}
 	}
 	return files, ""
+}
+
+// held is what a worker still holds of a job.
+type held struct {
+	processing   []*File
+	allCompleted bool // of those that partial settlements have recorded
+}
+
+// matchHeld finds the files of a job that are processing under its epoch; the others
+// must have been recorded under it by partial settlements. Else it says why the job
+// is not held any more. They are good until the next job is asked for.
+func matchHeld(run Run, job Job, rows *fileRows) (held, DropReason) {
+	if reason := unfit(run, job); reason != "" {
+		return held{}, reason
+	}
+	files, ok := rows.filesOf(job)
+	if !ok {
+		return held{}, DropRunUnknown
+	}
+	h := held{processing: files[:0], allCompleted: true}
+	for _, f := range files {
+		switch {
+		case f.Epoch != job.Epoch:
+			return held{}, DropStaleEpoch
+		case f.Status == FileProcessing:
+			h.processing = append(h.processing, f)
+		case f.Status == FilePending:
+			return held{}, DropLeaseLost
+		default:
+			h.allCompleted = h.allCompleted && f.Status == FileCompleted
+		}
+	}
+	if len(h.processing) == 0 {
+		return held{}, DropLeaseLost
+	}
+	return h, ""
 }

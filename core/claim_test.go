@@ -184,7 +184,7 @@ func TestDispatchPartly(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileProcessing, core.FilePending)
 		partly, _ := core.DispatchPartly(base, 2, t1)
-		require.True(t, core.RecoveryDue(partly, t1))
+		require.True(t, core.RecoveryDue(partly, t1, horizon))
 		plan, err := core.PlanRecovery(partly, files, t1, policy)
 		require.NoError(t, err)
 		require.Equal(t, []core.Job{jobFor(partly, files[1])}, plan.Jobs)

@@ -76,7 +76,8 @@ func (f *File) undo(before FileBefore, epoch Epoch, r *Run) error {
 		return err
 	}
 	f.Epoch = epoch
-	f.RetryAttempt, f.Redeliveries, f.PaidBy, f.Failure = before.RetryAttempt, before.Redeliveries, before.PaidBy, before.Failure
+	f.RetryAttempt, f.FreeRetries, f.Redeliveries = before.RetryAttempt, before.FreeRetries, before.Redeliveries
+	f.PaidBy, f.Failure = before.PaidBy, before.Failure
 	return nil
 }
 
@@ -90,7 +91,7 @@ func (r *Run) undo(before RunBefore, now time.Time) error {
 	if err := r.close(before.Status, before.Reason, before.ClosedAt); err != nil {
 		return err
 	}
-	r.LastRetriedAt = before.LastRetriedAt
+	r.Failure, r.LastRetriedAt = before.Failure, before.LastRetriedAt
 	r.AttemptJobs, r.CompletedJobs, r.FailedJobs = before.AttemptJobs, before.CompletedJobs, before.FailedJobs
 	return nil
 }

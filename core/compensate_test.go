@@ -68,7 +68,7 @@ func TestCompensateContinue(t *testing.T) {
 	run.Attempt, run.Epoch, run.LastRetriedAt = 1, 4, t0.Add(-time.Hour)
 	run.AttemptJobs, run.CompletedJobs, run.FailedJobs = 3, 1, 1
 	run.CreditsConsumed, run.CreditsFromMonthly, run.CreditsFromPurchased = 9, 4, 5
-	retried, err := core.PlanRetry(run, files, balanceOf(3, 100), published(5), admin, t0)
+	retried, err := core.PlanRetry(run, files, balanceOf(3, 100), published(5), core.RetryTerms{By: admin}, t0)
 	require.NoError(t, err)
 
 	// The month has ended meanwhile; the refund goes back to where it came from.
@@ -95,7 +95,7 @@ func TestCompensateContinue(t *testing.T) {
 func TestCompensateNothingCharged(t *testing.T) {
 	t.Parallel()
 	files := filesIn(core.FilePending)
-	retried, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(0, 0), published(5), admin, t0)
+	retried, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(0, 0), published(5), core.RetryTerms{By: admin}, t0)
 	require.NoError(t, err)
 	plan, err := core.Compensate(retried.Run, retried.Attempt, retried.Files, core.System, t1)
 	require.NoError(t, err)

@@ -26,8 +26,9 @@
 //	        initiate (charge)                    every job of the attempt settled
 //	─────────────────────────────► RUNNING ─────────────────────────────────────┐
 //	                              ▲   │  │                                      │
-//	     Continue (charges failed │   │  │ cancel, or redelivery exhausted      ▼
-//	      files, pending are free)│   │  └───────────► INTERRUPTED      COMPLETED (final)
+//	     Continue (charges failed │   │  │ cancel, redelivery exhausted, or     ▼
+//	      files, pending are free)│   │  │ a fault of ours              COMPLETED (final)
+//	                              │   │  └───────────► INTERRUPTED
 //	                              │   │                     │    COMPLETED_WITH_ERRORS
 //	                              │   │                     │                 FAILED
 //	                              │   │ compensate: back    │                   │
@@ -41,7 +42,8 @@
 //	pending ──claim──► processing ──settle──► completed (final) | error (final) | failed
 //	   ▲                    │                                                       │
 //	   ├──lease ran out, ───┘                                                       │
-//	   │  cancel, hand back                                                         │
+//	   │  cancel, hand back,                                                        │
+//	   │  a fault of ours                                                           │
 //	   └──────────────────────────Continue (retryAttempt + 1)───────────────────────┘
 //
 // # What always holds
@@ -53,7 +55,7 @@
 //	I3  at most one charge per attempt, of exactly its failed files × price
 //	I4  at most one refund per charge, equal to its split, to its period
 //	I5  the charge that covers a pending or processing file stands
-//	I6  0 ≤ retryAttempt ≤ maxRetryCount
+//	I6  0 ≤ freeRetries ≤ retryAttempt, and retryAttempt - freeRetries ≤ maxRetryCount
 //	I7  completedJobs + failedJobs ≤ attemptJobs ≤ totalJobs; an attempt closes once
 //	I8  a result is recorded at most once per (file, epoch); completed and error are final
 //	I12 each charge's work was executed, is still pending, or was refunded

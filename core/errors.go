@@ -25,6 +25,7 @@ const (
 	CodeInvalidRequest        Code = "invalid_request"
 
 	CodeRunNotRunning        Code = "run_not_running"
+	CodeFileNotFound         Code = "file_not_found"
 	CodeTenantNotFound       Code = "tenant_not_found"
 	CodeTenantExists         Code = "tenant_exists"
 	CodeTemplateNotFound     Code = "template_not_found"
@@ -73,6 +74,7 @@ var (
 	ErrEnqueueFailed         = &Error{Code: CodeEnqueueFailed}
 	ErrIdempotencyKeyReused  = &Error{Code: CodeIdempotencyKeyReused}
 	ErrInvalidRequest        = &Error{Code: CodeInvalidRequest}
+	ErrFileNotFound          = &Error{Code: CodeFileNotFound}
 	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}
 	ErrTenantNotFound        = &Error{Code: CodeTenantNotFound}
 	ErrTenantExists          = &Error{Code: CodeTenantExists}

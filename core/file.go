@@ -32,6 +32,13 @@ func (s FileStatus) Valid() bool {
 // Retriable reports whether a Continue runs the file again.
 func (s FileStatus) Retriable() bool { return s == FileFailed || s == FilePending }
 
+// Maxed reports whether rule 5 of spec 3 blocks a Continue because of the file: it
+// failed, and as many Continues have run it again and charged for it as the run
+// allows. A pending file never blocks: it was paid for and never answered.
+func (f File) Maxed(maxRetryCount int) bool {
+	return f.Status == FileFailed && f.RetryAttempt-f.FreeRetries >= maxRetryCount
+}
+
 // CanBecome is the legal-transition table of files. Completed and error are
 // final (I8).
 func (s FileStatus) CanBecome(to FileStatus) bool {
@@ -85,14 +92,24 @@ const (
 	FailureRequestRefused = "request_refused"          // the model takes no request of this template's shape
 )
 
-// ProviderDown reports whether other files would have fared the same: if so, it
-// is better to wait for the provider than to try them. An executor that fails as a
-// whole counts, since that is how one without codes of its own tells; a panic does
-// not, since it tells of the file.
+// ProviderDown reports whether it is the provider's trouble in passing, which other
+// files would meet as well: it is better to wait for the provider than to try them. An
+// executor that fails as a whole counts, since that is how one without codes of its
+// own tells.
 func (f Failure) ProviderDown() bool {
 	switch f.Code {
-	case FailureRateLimited, FailureTimeout, FailureUnavailable, FailureUnreachable,
-		FailureUnauthorized, FailureMisconfigured, FailureQuota, FailureExecutor:
+	case FailureRateLimited, FailureTimeout, FailureUnavailable, FailureUnreachable, FailureExecutor:
+		return true
+	}
+	return false
+}
+
+// Blocks reports whether it is a fault of ours that other files would meet as well,
+// until the operator has mended it. A panic, or a content that was lost, is a fault of
+// ours that tells of one file.
+func (f Failure) Blocks() bool {
+	switch f.Code {
+	case FailureUnauthorized, FailureQuota, FailureMisconfigured, FailureRequestRefused:
 		return true
 	}
 	return false

@@ -19,8 +19,9 @@ type NewFile struct {
 type NewRun struct {
 	ID            RunID
 	Files         []NewFile
-	MaxRetryCount *int // nil: DefaultMaxRetryCount
-	MaxFiles      int  // the configured limit; 0: DefaultMaxFiles
+	MaxRetryCount *int     // nil: DefaultMaxRetryCount
+	MaxFiles      int      // the configured limit; 0: DefaultMaxFiles
+	MaxPrice      *Credits // the highest price that the caller accepts; nil: whatever it costs
 	By            Actor
 }
 
@@ -36,7 +37,7 @@ type RunPlan struct {
 // PlanRun decides an initiation (spec 2): the template must be published and
 // not deleted, 1..MaxFiles files, maxRetryCount 1..10, and the whole price
 // available. It fails with CodeInvalidRequest, CodeTemplateNotPublished,
-// CodeTemplateDeleted, CodeInsufficientCredits or CodeCreditsOutOfRange.
+// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits or CodeCreditsOutOfRange.
 func PlanRun(req NewRun, t Template, balance Balance, now time.Time) (RunPlan, error) {
 	maxRetries, err := CheckNewRun(req)
 	if err != nil {
@@ -49,9 +50,12 @@ func PlanRun(req NewRun, t Template, balance Balance, now time.Time) (RunPlan, e
 	if err != nil {
 		return RunPlan{}, err
 	}
+	if err := accepted(price, req.MaxPrice); err != nil {
+		return RunPlan{}, err
+	}
 
 	r := Run{
-		ID: req.ID, Tenant: t.Tenant, Template: t.ID, Mode: t.Mode,
+		ID: req.ID, Tenant: t.Tenant, Template: t.ID, TemplateVersion: t.Version, Mode: t.Mode,
 		Status: RunRunning, CreatedBy: req.By, CreatedAt: now,
 		MaxRetryCount: maxRetries, Dispatch: DispatchUnconfirmed,
 		RecoverAt: now, DispatchedAt: now,

@@ -114,7 +114,7 @@ func TestKnownMoneyBugs(t *testing.T) {
 		require.Equal(t, core.Credits(5), preview.Price())
 		require.Equal(t, core.Split{Monthly: 3, Purchased: 2}, preview.Attempt.Charge.Amount)
 
-		receipt := core.NewReceipt(preview.Run, []core.Attempt{preview.Attempt})
+		receipt := core.NewReceipt(preview.Run, []core.Attempt{preview.Attempt}, nil)
 		require.Equal(t, []core.ReceiptLine{
 			{Index: 0, Kind: core.LineCharged, Why: core.WhyFailedBefore, Credits: 5},
 			{Index: 1, Kind: core.LineFree, Why: core.WhyPaidBefore},

@@ -46,7 +46,7 @@ func start(t *testing.T, n int, mode core.Mode, b core.Balance) core.RunPlan {
 
 func continued(t *testing.T, run core.Run, files []core.File, b core.Balance) core.RetryPlan {
 	t.Helper()
-	p, err := core.PlanRetry(run, files, b, inMode(published(5), run.Mode), admin, t1)
+	p, err := core.PlanRetry(run, files, b, inMode(published(5), run.Mode), core.RetryTerms{By: admin}, t1)
 	require.NoError(t, err)
 	return p
 }
@@ -78,7 +78,7 @@ func TestKnownBugs(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileFailed)
 		p := continued(t, closedOver(files, core.ModePerFile), files, balanceOf(100, 0))
-		again, err := core.PlanRetry(p.Run, p.Files, balanceOf(95, 0), published(5), admin, t1)
+		again, err := core.PlanRetry(p.Run, p.Files, balanceOf(95, 0), published(5), core.RetryTerms{By: admin}, t1)
 		refused(t, err, core.CodeRunAlreadyRunning)
 		require.Empty(t, again.Charge)
 
@@ -203,7 +203,7 @@ func TestKnownBugs(t *testing.T) {
 		run, files, now := claim.Run, claim.Files, t0
 		for range 2 * (policy.MaxRedeliveries + 1) {
 			now = now.Add(lease)
-			require.True(t, core.RecoveryDue(run, now), "a running run is looked at once a lease at least")
+			require.True(t, core.RecoveryDue(run, now, horizon), "a running run is looked at once a lease at least")
 			plan, err := core.PlanRecovery(run, files, now, policy)
 			require.NoError(t, err)
 			run, files = plan.Run, overlay(files, plan.Files)

@@ -16,12 +16,12 @@ func Renew(run Run, files []File, jobs []Job, now time.Time, lease time.Duration
 	rows.fill(files)
 	var p LeasePlan
 	for _, job := range jobs {
-		held, reason := match(run, job, &rows, FileProcessing)
+		held, reason := matchHeld(run, job, &rows)
 		if reason != "" {
 			p.Lost = append(p.Lost, Drop{job, reason})
 			continue
 		}
-		for _, f := range held {
+		for _, f := range held.processing {
 			f.LeaseUntil = now.Add(lease)
 			p.Files = append(p.Files, *f)
 		}
@@ -47,19 +47,24 @@ func HandBack(run Run, files []File, jobs []Job, now time.Time) (HandBackPlan, e
 	rows.fill(files)
 	p := HandBackPlan{Run: run}
 	for _, job := range jobs {
-		held, reason := match(run, job, &rows, FileProcessing)
+		held, reason := matchHeld(run, job, &rows)
 		if reason != "" {
 			p.Dropped = append(p.Dropped, Drop{job, reason})
 			continue
 		}
-		epoch := p.Run.nextEpoch()
-		for _, f := range held {
-			if err := f.toPending(epoch, &p.Run); err != nil {
+		job.Epoch = p.Run.nextEpoch()
+		if len(held.processing) < len(job.Files) {
+			job.Files = make([]int, 0, len(held.processing)) // what was recorded is not worked again
+			for _, f := range held.processing {
+				job.Files = append(job.Files, f.Index)
+			}
+		}
+		for _, f := range held.processing {
+			if err := f.toPending(job.Epoch, &p.Run); err != nil {
 				return HandBackPlan{}, err
 			}
 			p.Files = append(p.Files, *f)
 		}
-		job.Epoch = epoch
 		p.Jobs = append(p.Jobs, job)
 	}
 	if len(p.Jobs) > 0 {

@@ -53,7 +53,7 @@ func (w *world) enqueueFails(t *rapid.T) {
 	if !core.Compensable(r.run, d.attempt) {
 		fault(t, err, "cannot be compensated")
 		if run, changed := core.DispatchPartly(r.run, d.attempt, w.now); changed {
-			require.True(t, core.RecoveryDue(run, w.now))
+			require.True(t, core.RecoveryDue(run, w.now, horizon))
 			w.save(t, r, run, nil)
 			w.did("sent what is missing")
 		}
@@ -77,7 +77,7 @@ func (w *world) enqueueFails(t *rapid.T) {
 func (w *world) recover(t *rapid.T) { w.recoverRun(t, w.pick(t)) }
 
 func (w *world) recoverRun(t *rapid.T, r *runRecord) {
-	if !core.RecoveryDue(r.run, w.now) {
+	if !core.RecoveryDue(r.run, w.now, horizon) {
 		return
 	}
 	unfinished := r.unfinished()
@@ -87,7 +87,7 @@ func (w *world) recoverRun(t *rapid.T, r *runRecord) {
 	require.NoError(t, err)
 	resent := p.Run.Redispatches > r.run.Redispatches
 	w.save(t, r, p.Run, p.Files)
-	require.False(t, core.RecoveryDue(r.run, w.now), "the next instance finds nothing due")
+	require.False(t, core.RecoveryDue(r.run, w.now, horizon), "the next instance finds nothing due")
 	r.sent = append(r.sent, p.Jobs...)
 	w.seen["expired"] += p.Expired
 	if resent {
@@ -109,7 +109,7 @@ func (w *world) cancel(t *rapid.T) {
 	}
 	r := w.pick(t)
 	unfinished := r.unfinished()
-	var p core.CancelPlan
+	var p core.InterruptPlan
 	var err error
 	unchanged(t, func() { p, err = core.PlanCancel(r.run, unfinished, w.now) }, r.run, unfinished)
 	if r.run.Status != core.RunRunning {
@@ -131,7 +131,9 @@ func (w *world) retry(t *rapid.T) {
 	given := shuffled(t, r.files)
 	var p core.RetryPlan
 	var err error
-	unchanged(t, func() { p, err = core.PlanRetry(r.run, given, w.balance(), template, admin, w.now) }, r.run, given, template)
+	unchanged(t, func() {
+		p, err = core.PlanRetry(r.run, given, w.balance(), template, core.RetryTerms{By: admin}, w.now)
+	}, r.run, given, template)
 	if err != nil {
 		var refusal *core.Error
 		require.ErrorAs(t, err, &refusal)
@@ -144,7 +146,7 @@ func (w *world) retry(t *rapid.T) {
 			r.failedAt[p.Attempt.Number]++
 		}
 	}
-	_, err = core.PlanRetry(p.Run, p.Files, w.balance(), template, admin, w.now)
+	_, err = core.PlanRetry(p.Run, p.Files, w.balance(), template, core.RetryTerms{By: admin}, w.now)
 	refused(t, err, core.CodeRunAlreadyRunning)
 	require.Len(t, r.attempts, int(p.Attempt.Number))
 	r.attempts = append(r.attempts, p.Attempt)

@@ -248,7 +248,7 @@ func (w *world) checkShape(t *rapid.T, r *runRecord, net core.Split) {
 		}
 	}
 
-	receipt := core.NewReceipt(run, r.attempts)
+	receipt := core.NewReceipt(run, r.attempts, nil)
 	require.Equal(t, net, receipt.Total)
 	lines := core.Credits(0)
 	for _, a := range receipt.Attempts {

@@ -137,7 +137,7 @@ func TestPlanRetryProperty(t *testing.T) {
 
 		var plan core.RetryPlan
 		var err error
-		unchanged(t, func() { plan, err = core.PlanRetry(run, given, b, template, admin, t1) }, run, given, b, template)
+		unchanged(t, func() { plan, err = core.PlanRetry(run, given, b, template, core.RetryTerms{By: admin}, t1) }, run, given, b, template)
 		want := core.Code("")
 		switch {
 		case run.Status == core.RunCompleted:
@@ -205,7 +205,7 @@ func TestPlanRetryProperty(t *testing.T) {
 		for _, i := range retried {
 			few = append(few, files[i])
 		}
-		same, err := core.PlanRetry(run, few, b, template, admin, t1)
+		same, err := core.PlanRetry(run, few, b, template, core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
 		require.Equal(t, plan, same)
 	})
@@ -224,7 +224,7 @@ func TestCompensateProperty(t *testing.T) {
 		undone++
 		before := balanceOf(core.Credits(rapid.Int64Range(0, 50).Draw(t, "monthly")), 100)
 		template := inMode(published(core.Credits(rapid.Int64Range(0, 9).Draw(t, "price"))), run.Mode)
-		plan, err := core.PlanRetry(run, files, before, template, admin, t0)
+		plan, err := core.PlanRetry(run, files, before, template, core.RetryTerms{By: admin}, t0)
 		require.NoError(t, err)
 		b := before
 		for _, e := range plan.Charge {

@@ -98,7 +98,7 @@ func TestPlanCancelProperty(t *testing.T) {
 		given = slices.DeleteFunc(given, func(f core.File) bool {
 			return f.Status != core.FileProcessing && f.Status != core.FilePending
 		})
-		var plan core.CancelPlan
+		var plan core.InterruptPlan
 		var err error
 		unchanged(t, func() { plan, err = core.PlanCancel(run, given, t1) }, run, given)
 		require.NoError(t, err)

@@ -3,9 +3,11 @@ package core
 // Receipt says for each attempt of a run, and each file in it, why the file was
 // charged, was free or was refunded, and which ledger entries say so.
 type Receipt struct {
-	Run      RunID
-	Total    Split // what the run has cost in the end: its charges less its refunds
-	Attempts []AttemptReceipt
+	Run   RunID
+	Total Split // what the run has cost in the end: its charges less its refunds
+	// TemplateVersion is the version of the instructions that every attempt worked with.
+	TemplateVersion int
+	Attempts        []AttemptReceipt
 	// Amendments are the changes to how often its files may be retried.
 	Amendments []Amendment
 }
@@ -23,6 +25,9 @@ type ReceiptLine struct {
 	Kind    LineKind
 	Why     LineReason
 	Credits Credits // what the file cost; 0 if free. A refunded line names what was given back.
+	// Interrupted is the fault of ours that ended the attempt's work on the file, which
+	// is free to continue because of it; zero if there was none.
+	Interrupted Failure
 }
 
 // LineKind is what happened to the price of a file.
@@ -42,28 +47,63 @@ const (
 	WhyFailedBefore   LineReason = "failed_before"   // charged: its earlier work was done and failed
 	WhyRefundedBefore LineReason = "refunded_before" // charged: its initiation was refunded, so nothing covers it
 	WhyPaidBefore     LineReason = "paid_before"     // free: it was pending, so an earlier charge covers it
+	WhyInterrupted    LineReason = "interrupted"     // free: a fault of ours had interrupted its work
 	WhyPriceZero      LineReason = "price_zero"      // free: the template cost nothing then
 	WhyDispatchFailed LineReason = "dispatch_failed" // refunded: its jobs could not be enqueued
 )
 
-// NewReceipt explains a run by its attempts, given in order.
-func NewReceipt(run Run, attempts []Attempt) Receipt {
+// NewReceipt explains a run by its attempts, given in order. pending are the run's
+// files in that status.
+func NewReceipt(run Run, attempts []Attempt, pending []File) Receipt {
 	r := Receipt{
-		Run:      run.ID,
-		Total:    Split{run.CreditsFromMonthly, run.CreditsFromPurchased},
-		Attempts: make([]AttemptReceipt, 0, len(attempts)),
+		Run:             run.ID,
+		Total:           Split{run.CreditsFromMonthly, run.CreditsFromPurchased},
+		TemplateVersion: run.TemplateVersion,
+		Attempts:        make([]AttemptReceipt, len(attempts)),
 	}
-	for _, a := range attempts {
+	// What interrupted a file is known by what it was before the next attempt, so the
+	// attempts are gone through from the last one, which knows it by the files as they are.
+	ended := map[int]Failure{}
+	for _, f := range pending {
+		if why := interruptedBy(f.Failure, run.Status, run.Reason, run.Failure); why.Code != "" {
+			ended[f.Index] = why
+		}
+	}
+	for n := len(attempts) - 1; n >= 0; n-- {
+		a := attempts[n]
 		part := AttemptReceipt{Attempt: a, Lines: make([]ReceiptLine, len(a.Files))}
 		if a.Compensated() && !a.Charge.IsZero() {
 			part.Refund = RefundKey(a.Run, a.Number)
 		}
 		for i, f := range a.Files {
 			part.Lines[i] = lineFor(a, f)
+			if !a.Compensated() {
+				part.Lines[i].Interrupted = ended[f.Index]
+				delete(ended, f.Index)
+			}
+			if why := interruptedBefore(a, f); why.Code != "" {
+				ended[f.Index] = why
+			}
 		}
-		r.Attempts = append(r.Attempts, part)
+		r.Attempts[n] = part
 	}
 	return r
+}
+
+// interruptedBy is the fault of ours that a pending file waits because of: its own, or
+// the one that closed the whole run.
+func interruptedBy(own Failure, status RunStatus, reason CloseReason, ofRun Failure) Failure {
+	if own.Code != "" || status != RunInterrupted || reason != ReasonServiceFault {
+		return own
+	}
+	return ofRun
+}
+
+func interruptedBefore(a Attempt, f AttemptFile) Failure {
+	if f.Before.Status != FilePending {
+		return Failure{}
+	}
+	return interruptedBy(f.Before.Failure, a.Before.Status, a.Before.Reason, a.Before.Failure)
 }
 
 func lineFor(a Attempt, f AttemptFile) ReceiptLine {
@@ -77,6 +117,8 @@ func lineFor(a Attempt, f AttemptFile) ReceiptLine {
 		line.Kind, line.Why, line.Credits = LineCharged, WhyRefundedBefore, a.Price
 	case f.Charged:
 		line.Kind, line.Why, line.Credits = LineCharged, WhyFailedBefore, a.Price
+	case interruptedBefore(a, f).Code != "":
+		line.Why = WhyInterrupted
 	case f.Before.Status == FilePending:
 		line.Why = WhyPaidBefore
 	default:

@@ -27,7 +27,7 @@ func TestReceipt(t *testing.T) {
 		{Run: run1, Number: 4, Price: 7, Files: []core.AttemptFile{pending(1)}, CompensatedAt: t0},
 	}
 	run := core.Run{ID: run1, CreditsConsumed: 17, CreditsFromMonthly: 11, CreditsFromPurchased: 6}
-	receipt := core.NewReceipt(run, attempts)
+	receipt := core.NewReceipt(run, attempts, nil)
 	require.Equal(t, core.Receipt{
 		Run: run1, Total: core.Split{Monthly: 11, Purchased: 6},
 		Attempts: []core.AttemptReceipt{
@@ -52,18 +52,18 @@ func TestReceipt(t *testing.T) {
 		t.Parallel()
 		first := attempts[0]
 		first.CompensatedAt = t0
-		r := core.NewReceipt(core.Run{ID: run1}, []core.Attempt{first})
+		r := core.NewReceipt(core.Run{ID: run1}, []core.Attempt{first}, nil)
 		require.Equal(t, core.Key("refund/run-1/0"), r.Attempts[0].Refund)
 		require.Equal(t, core.LineRefunded, r.Attempts[0].Lines[0].Kind)
 		require.Zero(t, r.Total)
 	})
 	t.Run("FreeInitiation", func(t *testing.T) {
 		t.Parallel()
-		r := core.NewReceipt(core.Run{ID: run1}, []core.Attempt{{Run: run1, Files: []core.AttemptFile{{Index: 0}}}})
+		r := core.NewReceipt(core.Run{ID: run1}, []core.Attempt{{Run: run1, Files: []core.AttemptFile{{Index: 0}}}}, nil)
 		require.Equal(t, []core.ReceiptLine{{Index: 0, Kind: core.LineFree, Why: core.WhyPriceZero}}, r.Attempts[0].Lines)
 	})
 	t.Run("NoAttempts", func(t *testing.T) {
 		t.Parallel()
-		require.Empty(t, core.NewReceipt(run, nil).Attempts)
+		require.Empty(t, core.NewReceipt(run, nil, nil).Attempts)
 	})
 }

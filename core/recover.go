@@ -33,8 +33,8 @@ func (p RecoveryPolicy) Validate() error {
 	if p.DispatchGrace <= 0 || p.RedispatchAfter <= 0 || p.MaxRedispatchAfter < p.RedispatchAfter || p.Lease <= 0 || p.MaxRedeliveries < 0 {
 		return errors.New("recovery policy: durations must be positive, MaxRedispatchAfter at least RedispatchAfter, MaxRedeliveries 0 or more")
 	}
-	if p.Lease > MaxRecoverAhead/2 {
-		return fmt.Errorf("recovery policy: Lease must be at most %s", MaxRecoverAhead/2)
+	if p.Lease > MaxLease {
+		return fmt.Errorf("recovery policy: Lease must be at most %s", MaxLease)
 	}
 	return nil
 }
@@ -51,14 +51,19 @@ type RecoveryPlan struct {
 	Unconfirmed bool
 }
 
-// MaxRecoverAhead is further ahead than recovery ever plans. A time beyond it was
-// written by a clock that was wrong, and must not put recovery off until then.
-const MaxRecoverAhead = 24 * time.Hour
+// MaxLease bounds how long a claim may hold without renewal.
+const MaxLease = 12 * time.Hour
+
+// Horizon is how far ahead recovery may be due at most. PlanRecovery never plans
+// further than a lease ahead; another server's lease may be twice as long. A time
+// beyond it was written by a clock that was wrong, and must not put recovery off
+// until then.
+func (p RecoveryPolicy) Horizon() time.Duration { return 2 * p.Lease }
 
 // RecoveryDue reports whether recovery has to look at the run. It is asked
 // again under the run's lock: another instance may have been faster.
-func RecoveryDue(run Run, now time.Time) bool {
-	return run.Status == RunRunning && (!run.RecoverAt.After(now) || run.RecoverAt.After(now.Add(MaxRecoverAhead)))
+func RecoveryDue(run Run, now time.Time, horizon time.Duration) bool {
+	return run.Status == RunRunning && (!run.RecoverAt.After(now) || run.RecoverAt.After(now.Add(horizon)))
 }
 
 // PlanRecovery decides what a running run needs so that it does not stay
@@ -84,7 +89,7 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 
 	var expiredEpoch Epoch
 	var jobs []File
-	given, earliest := 0, now.Add(policy.Lease)
+	given, waiting, earliest := 0, 0, now.Add(policy.Lease)
 	for i := range own {
 		f := &own[i]
 		switch {
@@ -111,6 +116,8 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 			} else {
 				jobs = append(jobs, *f)
 			}
+		case f.Failure.Code != "": // interrupted by a fault of ours: a Continue dispatches it
+			waiting++
 		case f.Redeliveries > policy.MaxRedeliveries:
 			given++
 		case resend:
@@ -118,7 +125,7 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 		}
 	}
 
-	if given > 0 && given == p.Run.Tally.Unfinished {
+	if given > 0 && given+waiting == p.Run.Tally.Unfinished {
 		closed, err := interrupt(p.Run, nil, ReasonRedeliveriesExhausted, now)
 		if err != nil {
 			return RecoveryPlan{}, err

@@ -43,9 +43,9 @@ func TestRecoveryDue(t *testing.T) {
 	t.Parallel()
 	for _, status := range runStatuses {
 		run := core.Run{Status: status, RecoverAt: t0}
-		require.False(t, core.RecoveryDue(run, t0.Add(-time.Nanosecond)), status)
-		require.Equal(t, status == core.RunRunning, core.RecoveryDue(run, t0), status)
-		require.Equal(t, status == core.RunRunning, core.RecoveryDue(run, t1), status)
+		require.False(t, core.RecoveryDue(run, t0.Add(-time.Nanosecond), horizon), status)
+		require.Equal(t, status == core.RunRunning, core.RecoveryDue(run, t0, horizon), status)
+		require.Equal(t, status == core.RunRunning, core.RecoveryDue(run, t1, horizon), status)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestRecoverGivesUp(t *testing.T) {
 		require.True(t, plan.Closed)
 		require.Empty(t, plan.Files)
 		require.Zero(t, plan.Expired)
-		again, err := core.PlanRetry(plan.Run, files, balanceOf(0, 0), published(5), admin, now)
+		again, err := core.PlanRetry(plan.Run, files, balanceOf(0, 0), published(5), core.RetryTerms{By: admin}, now)
 		require.NoError(t, err, "Continue is free for what was given up")
 		require.Zero(t, again.Files[0].Redeliveries, "and has all its redeliveries again")
 	})

@@ -20,14 +20,33 @@ type RetryPlan struct {
 // Price is what the Continue costs.
 func (p RetryPlan) Price() Credits { return p.Attempt.Charge.Amount.Total() }
 
+// RetryTerms is who asks for a Continue, and the highest price that he accepts.
+type RetryTerms struct {
+	By       Actor
+	MaxPrice *Credits // nil: whatever it costs
+}
+
+// accepted refuses a price above what the caller was shown (spec 3), so that a price
+// that was raised meanwhile is not charged unseen.
+func accepted(price Credits, most *Credits) error {
+	if most == nil || price <= *most {
+		return nil
+	}
+	return &Error{
+		Code: CodePriceChanged, Price: price,
+		Message: fmt.Sprintf("the price is %d credits now and at most %d were accepted, so nothing was charged; look at the price and ask again", price, *most),
+	}
+}
+
 // PlanRetry decides a Continue by the rules 2 to 8 of spec 3, in their order.
 // files may be all files of the run or just those that are failed or pending;
 // others are not looked at. The template may be soft-deleted: its price holds.
 //
 // It fails with CodeRunAlreadyRunning, CodeNoErrorsToRetry, CodeNothingToRetry,
-// CodeMaxRetryCountExceeded (naming the files), CodeCreditsOutOfRange or
-// CodeInsufficientCredits, and then there is nothing to write.
-func PlanRetry(run Run, files []File, balance Balance, t Template, by Actor, now time.Time) (RetryPlan, error) {
+// CodeMaxRetryCountExceeded (naming the files), CodeCreditsOutOfRange,
+// CodePriceChanged or CodeInsufficientCredits, and then there is nothing to write.
+func PlanRetry(run Run, files []File, balance Balance, t Template, terms RetryTerms, now time.Time) (RetryPlan, error) {
+	by := terms.By
 	retried, err := eligible(run, files)
 	if err != nil {
 		return RetryPlan{}, err
@@ -40,6 +59,9 @@ func PlanRetry(run Run, files []File, balance Balance, t Template, by Actor, now
 	}
 	price, err := t.CreditsPerRun.Times(charged)
 	if err != nil {
+		return RetryPlan{}, err
+	}
+	if err := accepted(price, terms.MaxPrice); err != nil {
 		return RetryPlan{}, err
 	}
 
@@ -72,7 +94,7 @@ func PlanRetry(run Run, files []File, balance Balance, t Template, by Actor, now
 		return RetryPlan{}, err
 	}
 	attempt.Epoch, attempt.Jobs = epoch, len(jobs)
-	run.Reason, run.ClosedAt, run.LastRetriedAt = ReasonNone, time.Time{}, now
+	run.Reason, run.Failure, run.ClosedAt, run.LastRetriedAt = ReasonNone, Failure{}, time.Time{}, now
 	run.Attempt, run.AttemptJobs, run.CompletedJobs, run.FailedJobs = n, len(jobs), 0, 0
 	run.Dispatch, run.DispatchedAt, run.Redispatches, run.RecoverAt = DispatchUnconfirmed, now, 0, now
 
@@ -84,8 +106,7 @@ func PlanRetry(run Run, files []File, balance Balance, t Template, by Actor, now
 
 // Continuable says whether a Continue would pass the rules that the run and its
 // files decide by themselves (2 to 5): nil, or the refusal without its facts. It
-// needs only the run's row and whether any failed or pending file has used all
-// its retries, so that lists of large runs stay cheap. Credits and the caller's
+// needs only the run's row and whether any failed file has used all its retries, so that lists of large runs stay cheap. Credits and the caller's
 // role are not looked at; the preview does that.
 func Continuable(run Run, anyMaxed bool) error {
 	if err := ContinuableStatus(run); err != nil {
@@ -129,7 +150,7 @@ func eligible(run Run, files []File) ([]File, error) {
 			continue
 		}
 		retried = append(retried, files[i])
-		if files[i].RetryAttempt >= run.MaxRetryCount {
+		if files[i].Maxed(run.MaxRetryCount) {
 			maxed = append(maxed, files[i].Index)
 		}
 	}
@@ -140,7 +161,7 @@ func eligible(run Run, files []File) ([]File, error) {
 		slices.Sort(maxed)
 		return nil, &Error{
 			Code: CodeMaxRetryCountExceeded, Run: run.ID, Files: maxed,
-			Message: fmt.Sprintf("%d of %d files have used their %d retries, so nothing was retried; a platform admin can raise maxRetryCount", len(maxed), len(retried), run.MaxRetryCount),
+			Message: fmt.Sprintf("%d of the %d files to retry failed and have used their %d retries, so nothing was retried; a platform admin can raise maxRetryCount", len(maxed), len(retried), run.MaxRetryCount),
 		}
 	}
 	slices.SortFunc(retried, func(a, b File) int { return a.Index - b.Index })
@@ -154,13 +175,15 @@ func (f *File) retry(epoch Epoch, n AttemptNumber, priced bool, r *Run) (Attempt
 		Index:   f.Index,
 		Charged: priced && f.Status == FileFailed,
 		Before: FileBefore{
-			Status: f.Status, RetryAttempt: f.RetryAttempt, Redeliveries: f.Redeliveries,
-			PaidBy: f.PaidBy, Failure: f.Failure,
+			Status: f.Status, RetryAttempt: f.RetryAttempt, FreeRetries: f.FreeRetries,
+			Redeliveries: f.Redeliveries, PaidBy: f.PaidBy, Failure: f.Failure,
 		},
 	}
 	if f.Status == FileFailed {
 		// Also when the price is 0 now: nothing is owed for it any more.
 		f.PaidBy = n
+	} else {
+		f.FreeRetries++
 	}
 	if err := f.toPending(epoch, r); err != nil {
 		return AttemptFile{}, err

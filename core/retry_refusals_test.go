@@ -18,7 +18,7 @@ type retryScenario struct {
 
 func (s retryScenario) plan(t *testing.T) (p core.RetryPlan, err error) {
 	t.Helper()
-	unchanged(t, func() { p, err = core.PlanRetry(s.run, s.files, s.balance, s.template, admin, t1) },
+	unchanged(t, func() { p, err = core.PlanRetry(s.run, s.files, s.balance, s.template, core.RetryTerms{By: admin}, t1) },
 		s.run, s.files, s.balance, s.template)
 	return p, err
 }

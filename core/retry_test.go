@@ -22,7 +22,7 @@ func TestPlanRetry(t *testing.T) {
 
 		// Given in any order, and with files that are not to be looked at.
 		given := []core.File{files[4], files[0], files[3], files[2], files[1]}
-		plan, err := core.PlanRetry(run, given, balanceOf(7, 100), published(5), admin, t1)
+		plan, err := core.PlanRetry(run, given, balanceOf(7, 100), published(5), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
 
 		want := run
@@ -73,7 +73,7 @@ func TestPlanRetry(t *testing.T) {
 	t.Run("Batch", func(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileFailed, core.FileCompleted, core.FileFailed)
-		plan, err := core.PlanRetry(closedOver(files, core.ModeBatch), files, balanceOf(10, 0), inMode(published(5), core.ModeBatch), admin, t1)
+		plan, err := core.PlanRetry(closedOver(files, core.ModeBatch), files, balanceOf(10, 0), inMode(published(5), core.ModeBatch), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
 		require.Equal(t, []core.Job{{Tenant: acme, Run: run1, Epoch: 2, ID: "run-1", Template: "invoices", Files: []int{0, 2}}}, plan.Jobs)
 		require.Equal(t, 1, plan.Run.AttemptJobs)
@@ -83,7 +83,7 @@ func TestPlanRetry(t *testing.T) {
 	t.Run("PendingIsFree", func(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FilePending, core.FileCompleted, core.FilePending)
-		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(0, 0), published(5), admin, t1)
+		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(0, 0), published(5), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err, "no credits are needed")
 		require.Empty(t, plan.Charge)
 		require.True(t, plan.Attempt.Charge.IsZero())
@@ -100,7 +100,7 @@ func TestPlanRetry(t *testing.T) {
 	t.Run("FreeTemplate", func(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileFailed)
-		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(0, 0), published(0), admin, t1)
+		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(0, 0), published(0), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
 		require.Empty(t, plan.Charge)
 		require.False(t, plan.Attempt.Files[0].Charged)
@@ -112,7 +112,7 @@ func TestPlanRetry(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileFailed)
 		for _, template := range []core.Template{published(5).SoftDelete(t0), {CreditsPerRun: 5, Status: core.TemplateDraft}} {
-			plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(5, 0), template, admin, t1)
+			plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(5, 0), template, core.RetryTerms{By: admin}, t1)
 			require.NoError(t, err)
 			require.Equal(t, core.Credits(5), plan.Price(), "the price is the template's, whatever became of it")
 		}
@@ -121,7 +121,7 @@ func TestPlanRetry(t *testing.T) {
 	t.Run("PriceOfNow", func(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileFailed, core.FileFailed)
-		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(0, 100), published(11), admin, t1)
+		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(0, 100), published(11), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
 		require.Equal(t, core.Credits(22), plan.Price())
 		require.Equal(t, core.Credits(11), plan.Attempt.Price)
@@ -131,7 +131,7 @@ func TestPlanRetry(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileFailed)
 		files[0].RetryAttempt = 2
-		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(5, 0), published(5), admin, t1)
+		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(5, 0), published(5), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
 		require.Equal(t, 3, plan.Files[0].RetryAttempt)
 	})
@@ -139,7 +139,7 @@ func TestPlanRetry(t *testing.T) {
 	t.Run("ExactlyEnough", func(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileFailed, core.FileFailed)
-		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(4, 6), published(5), admin, t1)
+		plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(4, 6), published(5), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
 		require.Equal(t, core.Split{Monthly: 4, Purchased: 6}, plan.Attempt.Charge.Amount)
 	})
@@ -150,7 +150,7 @@ func TestPlanRetry(t *testing.T) {
 		files := filesIn(core.FileFailed)
 		run := closedOver(files, core.ModePerFile)
 		run.Status = "PAUSED"
-		plan, err := core.PlanRetry(run, files, balanceOf(5, 0), published(5), admin, t1)
+		plan, err := core.PlanRetry(run, files, balanceOf(5, 0), published(5), core.RetryTerms{By: admin}, t1)
 		fault(t, err, "cannot go from PAUSED to RUNNING")
 		require.Zero(t, plan)
 	})
@@ -159,7 +159,7 @@ func TestPlanRetry(t *testing.T) {
 		files := filesIn(core.FileFailed)
 		run := closedOver(files, core.ModePerFile)
 		run.CreditsConsumed, run.CreditsFromPurchased = maxC-1, maxC-1
-		plan, err := core.PlanRetry(run, files, balanceOf(2, 0), published(2), admin, t1)
+		plan, err := core.PlanRetry(run, files, balanceOf(2, 0), published(2), core.RetryTerms{By: admin}, t1)
 		refused(t, err, core.CodeCreditsOutOfRange)
 		require.Zero(t, plan)
 	})

@@ -99,6 +99,19 @@ type Tally struct {
 // Total is the number of files of the run; no operation changes it.
 func (t Tally) Total() int { return t.Unfinished + t.Completed + t.Failed + t.Error }
 
+// FileCounts are a run's files by status, as their rows say.
+type FileCounts struct {
+	Pending, Processing, Completed, Failed, Error int
+	// Interrupted are those of the pending that wait for a Continue because a fault of
+	// ours interrupted them.
+	Interrupted int
+}
+
+// Tally is what the run's own must be.
+func (c FileCounts) Tally() Tally {
+	return Tally{Unfinished: c.Pending + c.Processing, Completed: c.Completed, Failed: c.Failed, Error: c.Error}
+}
+
 // TallyOf counts files; it is what a run's Tally must always equal.
 func TallyOf(files []File) Tally {
 	var t Tally
@@ -134,7 +147,8 @@ type Run struct {
 
 	Status RunStatus
 	Reason CloseReason
-	// Failure says in words why the run was interrupted, if by a fault of ours.
+	// Failure is the first fault of ours that interrupted a file in the current
+	// attempt. It stays when the run closes by it (ReasonServiceFault).
 	Failure   Failure
 	CreatedBy Actor
 	CreatedAt time.Time
@@ -176,13 +190,33 @@ func (r *Run) become(to RunStatus) error {
 	return nil
 }
 
-// close ends the current attempt.
+// close ends the current attempt. Only a run that a fault of ours interrupted keeps
+// that fault.
 func (r *Run) close(to RunStatus, why CloseReason, now time.Time) error {
 	if err := r.become(to); err != nil {
 		return err
 	}
 	r.Reason, r.ClosedAt, r.RecoverAt = why, now, time.Time{}
+	if why != ReasonServiceFault {
+		r.Failure = Failure{}
+	}
 	return nil
+}
+
+// closeByResults closes the run when every job of the attempt is settled, with a
+// status that is decided by all files of the run, not by those of the last attempt
+// alone.
+func (r *Run) closeByResults(now time.Time) error {
+	switch t := r.Tally; {
+	case t.Unfinished > 0:
+		return r.close(RunInterrupted, ReasonServiceFault, now)
+	case t.Completed == t.Total():
+		return r.close(RunCompleted, ReasonNone, now)
+	case t.Completed > 0:
+		return r.close(RunCompletedWithErrors, ReasonNone, now)
+	default:
+		return r.close(RunFailed, ReasonNone, now)
+	}
 }
 
 // nextEpoch gives out an epoch that was never used before.
@@ -213,19 +247,4 @@ func (r *Run) takeOffCharge(s Split) error {
 
 func (r *Run) setCredits(s Split) {
 	r.CreditsFromMonthly, r.CreditsFromPurchased, r.CreditsConsumed = s.Monthly, s.Purchased, s.Total()
-}
-
-// closingStatus is decided by all files of the run, not by those of the last
-// attempt alone.
-func closingStatus(t Tally) (RunStatus, error) {
-	switch {
-	case t.Unfinished > 0:
-		return "", fmt.Errorf("%d files are unfinished, the run cannot close by its results", t.Unfinished)
-	case t.Completed == t.Total():
-		return RunCompleted, nil
-	case t.Completed > 0:
-		return RunCompletedWithErrors, nil
-	default:
-		return RunFailed, nil
-	}
 }

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -16,6 +17,12 @@ const (
 	// stays pending, paid for and free to continue, with the failure that says why.
 	OutcomeInterrupted Outcome = "interrupted"
 )
+
+// Final reports whether the outcome is not tried again within the job: only trouble in
+// passing is.
+func (o Outcome) Final() bool {
+	return o == OutcomeCompleted || o == OutcomePermanent || o == OutcomeInterrupted
+}
 
 // FileResult is what an executor answers for one file.
 type FileResult struct {
@@ -39,13 +46,13 @@ type Settlement struct {
 type SettlePlan struct {
 	Run     Run
 	Files   []File
-	Settled []Job
+	Settled []Job // those whose results were recorded, in part or as a whole
 	Dropped []Drop
 	Closed  bool // this group completed the attempt and closed the run
 }
 
 // Changed reports whether there is anything to write.
-func (p SettlePlan) Changed() bool { return len(p.Settled) > 0 }
+func (p SettlePlan) Changed() bool { return len(p.Files) > 0 }
 
 // Settle records results (spec 5). A result counts only for files that are
 // still processing under the job's epoch, so it is recorded at most once, and
@@ -53,16 +60,27 @@ func (p SettlePlan) Changed() bool { return len(p.Settled) > 0 }
 // executor gave no result is failed. A job counts as completed if all its files
 // completed, else as failed; the settlement that makes completed + failed reach
 // the attempt's own number of jobs closes the run, with a status decided by all
-// files of the run.
+// files of the run: INTERRUPTED if one was interrupted by a fault of ours, which
+// Run.Failure then names.
 //
-// files are the rows of these jobs' files as they are now; the caller holds the
-// run's lock.
+// A partial settlement records some files of a job that goes on: the job is
+// counted by the settlement of the rest. It fails if it leaves nothing of the run
+// unfinished, which is a bug of the caller: then that would never come.
+//
+// files are the rows of these jobs' files as they are now, and for a partial
+// settlement at least those that it has results for; the caller holds the run's lock.
 func Settle(run Run, files []File, settlements []Settlement, now time.Time) (SettlePlan, error) {
 	var rows fileRows
 	rows.fill(files)
 	p := SettlePlan{Run: run}
 	for _, s := range settlements {
-		held, reason := match(p.Run, s.Job, &rows, FileProcessing)
+		if s.Partial {
+			if err := p.settlePart(s, &rows); err != nil {
+				return SettlePlan{}, err
+			}
+			continue
+		}
+		held, reason := matchHeld(p.Run, s.Job, &rows)
 		if reason != "" {
 			p.Dropped = append(p.Dropped, Drop{s.Job, reason})
 			continue
@@ -70,33 +88,65 @@ func Settle(run Run, files []File, settlements []Settlement, now time.Time) (Set
 		if p.Files == nil {
 			p.Files = make([]File, 0, len(files))
 		}
-		allCompleted := true
 		results := ResultsByIndex(s.Results)
-		for _, f := range held {
-			if err := f.record(results(f.Index), &p.Run); err != nil {
+		for _, f := range held.processing {
+			if err := p.record(f, results(f.Index)); err != nil {
 				return SettlePlan{}, err
 			}
-			allCompleted = allCompleted && f.Status == FileCompleted
-			p.Files = append(p.Files, *f)
+			held.allCompleted = held.allCompleted && f.Status == FileCompleted
 		}
-		if allCompleted {
+		if held.allCompleted {
 			p.Run.CompletedJobs++
 		} else {
 			p.Run.FailedJobs++
 		}
 		p.Settled = append(p.Settled, s.Job)
 		if p.Run.CompletedJobs+p.Run.FailedJobs == p.Run.AttemptJobs {
-			status, err := closingStatus(p.Run.Tally)
-			if err != nil {
-				return SettlePlan{}, err
-			}
-			if err := p.Run.close(status, ReasonNone, now); err != nil {
+			if err := p.Run.closeByResults(now); err != nil {
 				return SettlePlan{}, err
 			}
 			p.Closed = true
 		}
 	}
 	return p, nil
+}
+
+// settlePart records the results of a partial settlement.
+func (p *SettlePlan) settlePart(s Settlement, rows *fileRows) error {
+	if reason := unfit(p.Run, s.Job); reason != "" {
+		p.Dropped = append(p.Dropped, Drop{s.Job, reason})
+		return nil
+	}
+	recorded := 0
+	for _, r := range s.Results {
+		f := rows.at(r.Index)
+		_, ofJob := slices.BinarySearch(s.Job.Files, r.Index)
+		if f == nil || !ofJob || f.Epoch != s.Job.Epoch || f.Status != FileProcessing {
+			continue
+		}
+		if err := p.record(f, r); err != nil {
+			return err
+		}
+		recorded++
+	}
+	if recorded == 0 {
+		p.Dropped = append(p.Dropped, Drop{s.Job, DropLeaseLost})
+		return nil
+	}
+	if p.Run.Tally.Unfinished == 0 {
+		return fmt.Errorf("a partial settlement of job %s leaves nothing to settle the job by", s.Job.ID)
+	}
+	p.Settled = append(p.Settled, s.Job)
+	return nil
+}
+
+// record takes a file's result into the plan.
+func (p *SettlePlan) record(f *File, r FileResult) error {
+	if err := f.record(r, &p.Run); err != nil {
+		return err
+	}
+	p.Files = append(p.Files, *f)
+	return nil
 }
 
 // ResultsByIndex finds a file's result among what an executor answered. A file
@@ -126,7 +176,9 @@ func ResultsByIndex(results []FileResult) func(index int) FileResult {
 }
 
 // record turns a result into the file's status. An outcome that this package
-// does not know counts as transient: the user can continue it, nothing is lost.
+// does not know counts as transient: the user can continue it, nothing is lost. A
+// file that was interrupted waits under an epoch of its own, which no job has: only a
+// Continue dispatches it again.
 func (f *File) record(r FileResult, run *Run) error {
 	status := FileFailed
 	switch r.Outcome {
@@ -134,16 +186,29 @@ func (f *File) record(r FileResult, run *Run) error {
 		status = FileCompleted
 	case OutcomePermanent:
 		status = FileError
+	case OutcomeInterrupted:
+		status = FilePending
 	case OutcomeTransient:
 	}
 	if err := f.become(status, run); err != nil {
 		return err
 	}
 	f.Output, f.Failure = "", Failure{}
-	if status == FileCompleted {
+	switch status {
+	case FileCompleted:
 		f.Output = r.Output
-	} else {
+	case FilePending:
+		f.Epoch = run.nextEpoch()
+		f.Failure = r.Failure
+		if f.Failure.Code == "" { // an executor of its own words; a reason there must be
+			f.Failure = Failure{Code: FailureExecutor, Message: "the work was interrupted by the service"}
+		}
+		if run.Failure.Code == "" {
+			run.Failure = f.Failure
+		}
+	case FileFailed, FileError, FileProcessing:
 		f.Failure = r.Failure
 	}
+	f.OutputBytes = int64(len(f.Output))
 	return nil
 }

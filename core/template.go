@@ -41,13 +41,35 @@ type Template struct {
 	DeletedAt     time.Time // zero unless soft-deleted
 }
 
+// TemplateVersion is what a template's instructions were from one change to the next.
+// It is never changed or removed, because runs work with it (spec 2).
+type TemplateVersion struct {
+	Tenant       TenantID
+	Template     TemplateID
+	Number       int // 1, 2, 3, …
+	Instructions string
+	By           Actor
+	At           time.Time
+}
+
+// VersionBy gives the record of the template's present version.
+func (t Template) VersionBy(by Actor, now time.Time) TemplateVersion {
+	return TemplateVersion{Tenant: t.Tenant, Template: t.ID, Number: t.Version, Instructions: t.Instructions, By: by, At: now}
+}
+
+// As gives the template with the instructions of one of its versions.
+func (t Template) As(v TemplateVersion) Template {
+	t.Version, t.Instructions = v.Number, v.Instructions
+	return t
+}
+
 // Deleted reports whether the template was soft-deleted: no new run may use
 // it, and the runs that it has can still be continued.
 func (t Template) Deleted() bool { return !t.DeletedAt.IsZero() }
 
 // NewTemplate checks the fields and gives a draft to be stored.
 func NewTemplate(t Template, now time.Time) (Template, error) {
-	t.Status = TemplateDraft
+	t.Status, t.Version = TemplateDraft, 1
 	t.CreatedAt, t.UpdatedAt, t.DeletedAt = now, now, time.Time{}
 	return t.validated()
 }
@@ -69,8 +91,9 @@ func (t Template) Change(c TemplateChange, now time.Time) (Template, error) {
 	if c.Name != nil {
 		t.Name = *c.Name
 	}
-	if c.Instructions != nil {
+	if c.Instructions != nil && *c.Instructions != t.Instructions {
 		t.Instructions = *c.Instructions
+		t.Version++
 	}
 	if c.CreditsPerRun != nil {
 		t.CreditsPerRun = *c.CreditsPerRun

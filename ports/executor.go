@@ -42,7 +42,7 @@ func (f ExecutorFunc) Execute(ctx context.Context, task Task) ([]core.FileResult
 // Task is a claimed job with what is needed to do it.
 type Task struct {
 	Job      core.Job
-	Template core.Template // with the name and instructions of the run's version; it may be soft-deleted
+	Template core.Template // with the instructions of the run's version; it may be soft-deleted
 	Files    []TaskFile    // the job's files, or on an in-job retry those still to be done
 	Try      int           // 1 for the first execution of the job
 

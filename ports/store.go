@@ -57,9 +57,9 @@ type Store interface {
 	TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error)
 
 	// DueRuns lists up to limit RUNNING runs of all tenants for which
-	// core.RecoveryDue holds, by RecoverAt, for recovery. It takes no locks: whoever
-	// acts on one asks again under its lock.
-	DueRuns(ctx context.Context, now time.Time, limit int) ([]RunKey, error)
+	// core.RecoveryDue holds, by RecoverAt, for recovery. It takes no locks: ask
+	// again under a run's lock before acting on it.
+	DueRuns(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]RunKey, error)
 
 	// AllTenants lists every tenant after the given ID, ascending, up to limit,
 	// for the monthly refill, the ledger check and platform admins.
@@ -84,6 +84,7 @@ type Tx interface {
 type RunTx interface {
 	Runs() Runs
 	Files() RunFiles
+	FileViews() FileViews
 	Groups() Groups
 	Attempts() Attempts
 	Amendments() Amendments
@@ -93,6 +94,7 @@ type RunTx interface {
 type AccountTx interface {
 	Tenants() Tenants
 	Templates() Templates
+	TemplateVersions() TemplateVersions
 	Ledger() Ledger
 	Books() Books
 	Answers() Answers
@@ -128,29 +130,51 @@ type RunCursor struct {
 	ID        core.RunID
 }
 
-// RunFiles are the rows of a run's files. Whoever writes them holds the run's lock.
+// RunFiles are the rows of a run's files, as plans need them: outputs are left out of
+// what is read (Output is empty, OutputBytes is right), because thousands of them do not
+// fit into memory. Writing needs the run's lock.
 type RunFiles interface {
 	// ByIndex reads the files with these indexes, in that order; those that do
 	// not exist are left out.
 	ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error)
 	// InStatus reads the files in any of these statuses, ascending by index.
 	InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error)
-	// Page reads up to limit files from index from on, ascending.
-	Page(ctx context.Context, run core.RunID, from, limit int) ([]core.File, error)
-	// AnyMaxed reports whether a failed or pending file has used maxRetryCount
-	// retries, for rule 5 of spec 3 on reads.
-	AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error)
 	// Save overwrites what changes of files; index, name, reference and size are
 	// as Insert wrote them. ErrNotFound if one does not exist.
 	Save(ctx context.Context, run core.RunID, files []core.File) error
+}
+
+// FileViews are a run's files as clients look at them.
+type FileViews interface {
+	// Page reads files, ascending by index.
+	Page(ctx context.Context, run core.RunID, filter FileFilter) ([]core.File, error)
+	// Output reads one file with its whole output. ErrNotFound.
+	Output(ctx context.Context, run core.RunID, index int) (core.File, error)
+	// Counts counts the run's files by status; all are 0 if there is no such run. It
+	// reads them all.
+	Counts(ctx context.Context, run core.RunID) (core.FileCounts, error)
+	// AnyMaxed reports whether core.File.Maxed holds for a file, for rule 5 of spec 3 on
+	// reads.
+	AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error)
+}
+
+// FileFilter selects a page of a run's files.
+type FileFilter struct {
+	From     int               // the least index
+	Limit    int               // 1 or more
+	Statuses []core.FileStatus // none: every status
+	Name     string            // a part of the name, whatever its case; empty: every name
+	// OutputBytes is the longest output that is read with its file; longer ones are left
+	// out, and OutputBytes of the file says how long they are. 0: none.
+	OutputBytes int
 }
 
 // Groups reads and writes several runs of the tenant at once: a worker with jobs of
 // many runs in hand needs one transaction for all of them.
 type Groups interface {
 	// LockFree locks those of these runs that nobody else holds, until the end of
-	// the transaction, and reads each with the files that are asked for, in the
-	// order of the request. It waits for nobody: what is left out is held by
+	// the transaction, and reads each with the files that are asked for, without
+	// their outputs, in the order of the request. It waits for nobody: what is left out is held by
 	// another transaction or does not exist, which GetForUpdate tells apart. A
 	// run must not be asked for twice.
 	LockFree(ctx context.Context, want []FilesOf) ([]RunRows, error)
@@ -217,6 +241,17 @@ type Templates interface {
 	Save(ctx context.Context, t core.Template) error
 	// List gives all templates ascending by ID, the soft-deleted ones too.
 	List(ctx context.Context) ([]core.Template, error)
+}
+
+// TemplateVersions are what the templates' instructions were; append-only.
+type TemplateVersions interface {
+	// Insert writes a new version. ErrExists.
+	Insert(ctx context.Context, v core.TemplateVersion) error
+	// Get reads one version. ErrNotFound.
+	Get(ctx context.Context, id core.TemplateID, number int) (core.TemplateVersion, error)
+	// List gives a template's versions, newest first, those below a number (0: all), up
+	// to limit.
+	List(ctx context.Context, id core.TemplateID, below, limit int) ([]core.TemplateVersion, error)
 }
 
 // Ledger is what moves credits: the balances and the append-only ledger that

@@ -25,6 +25,9 @@ const (
 	// instructions, 100,000 bytes that JSON may escape to six times as many.
 	maxJSONBytes = 1 << 20
 
+	// maxInlineOutput is the longest output that stands in an answer with others.
+	maxInlineOutput = 16 << 10
+
 	readyTimeout = 5 * time.Second
 	// retryAfter is what a client is told to wait after a 503, in seconds.
 	retryAfter = "1"

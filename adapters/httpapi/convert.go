@@ -21,7 +21,7 @@ func toRun(v app.RunView) runJSON {
 	r := v.Run
 	return runJSON{
 		ID: string(r.ID), Tenant: string(r.Tenant), Template: string(r.Template), Mode: string(r.Mode),
-		Status: string(r.Status), Reason: string(r.Reason),
+		TemplateVersion: r.TemplateVersion, Status: string(r.Status), Reason: string(r.Reason), Failure: toFailure(r.Failure),
 		CreatedBy: toActor(r.CreatedBy), CreatedAt: r.CreatedAt, ClosedAt: r.ClosedAt,
 		MaxRetryCount: r.MaxRetryCount, Attempt: int(r.Attempt), LastRetriedAt: r.LastRetriedAt,
 		TotalJobs: r.TotalJobs, AttemptJobs: r.AttemptJobs, CompletedJobs: r.CompletedJobs, FailedJobs: r.FailedJobs,
@@ -49,16 +49,26 @@ func toContinuable(refusal error) continuableJSON {
 func toFiles(files []core.File) []fileJSON {
 	list := make([]fileJSON, len(files))
 	for i, f := range files {
-		list[i] = fileJSON{Index: f.Index, Name: f.Name, Size: f.Size, Status: string(f.Status), RetryAttempt: f.RetryAttempt}
-		switch f.Status {
-		case core.FileCompleted:
+		list[i] = fileJSON{
+			Index: f.Index, Name: f.Name, Size: f.Size, Status: string(f.Status),
+			RetryAttempt: f.RetryAttempt, FreeRetries: f.FreeRetries, Failure: toFailure(f.Failure),
+		}
+		if f.Status != core.FileCompleted {
+			continue
+		}
+		list[i].OutputBytes = &files[i].OutputBytes
+		if int64(len(f.Output)) == f.OutputBytes {
 			list[i].Output = &files[i].Output
-		case core.FileFailed, core.FileError:
-			list[i].Failure = &failureJSON{Code: f.Failure.Code, Message: f.Failure.Message}
-		case core.FilePending, core.FileProcessing:
 		}
 	}
 	return list
+}
+
+func toFailure(f core.Failure) *failureJSON {
+	if f.Code == "" {
+		return nil
+	}
+	return &failureJSON{Code: f.Code, Message: f.Message}
 }
 
 func toPreview(p app.Preview) previewJSON {
@@ -82,6 +92,10 @@ func toFacts(e *core.Error) factsJSON {
 		needed, available := int64(e.Needed), int64(e.Available)
 		facts.Needed, facts.Available = &needed, &available
 	}
+	if e.Code == core.CodePriceChanged {
+		price := int64(e.Price)
+		facts.Price = &price
+	}
 	for _, f := range e.Fields {
 		facts.Errors = append(facts.Errors, fieldErrorJSON{Field: f.Field, Message: f.Message})
 	}
@@ -97,7 +111,7 @@ func toProblem(e *core.Error, to answerTo, instance, requestID string) problemJS
 
 func toReceipt(r core.Receipt) receiptJSON {
 	answer := receiptJSON{
-		Run: string(r.Run), Total: toSplit(r.Total),
+		Run: string(r.Run), Total: toSplit(r.Total), TemplateVersion: r.TemplateVersion,
 		Attempts: make([]attemptReceiptJSON, len(r.Attempts)), Amendments: make([]amendmentJSON, len(r.Amendments)),
 	}
 	for i, part := range r.Attempts {
@@ -111,7 +125,7 @@ func toReceipt(r core.Receipt) receiptJSON {
 			receipt.Charge = &chargeJSON{Entry: string(a.Charge.Key), Period: a.Charge.Period.String(), Split: toSplit(a.Charge.Amount)}
 		}
 		for j, line := range part.Lines {
-			receipt.Files[j] = receiptLineJSON{Index: line.Index, Kind: string(line.Kind), Why: string(line.Why), Credits: int64(line.Credits)}
+			receipt.Files[j] = receiptLineJSON{Index: line.Index, Kind: string(line.Kind), Why: string(line.Why), Credits: int64(line.Credits), Interrupted: toFailure(line.Interrupted)}
 		}
 		answer.Attempts[i] = receipt
 	}
@@ -131,9 +145,17 @@ func toBalance(tenant core.TenantID, b core.Balance) balanceJSON {
 func toTemplate(t core.Template) templateJSON {
 	return templateJSON{
 		ID: string(t.ID), Tenant: string(t.Tenant), Name: t.Name, Instructions: t.Instructions,
-		CreditsPerRun: int64(t.CreditsPerRun), Mode: string(t.Mode), Status: string(t.Status),
+		Version: t.Version, CreditsPerRun: int64(t.CreditsPerRun), Mode: string(t.Mode), Status: string(t.Status),
 		CreatedAt: t.CreatedAt, UpdatedAt: t.UpdatedAt, DeletedAt: t.DeletedAt,
 	}
+}
+
+func toTemplateVersions(list []core.TemplateVersion) []templateVersionJSON {
+	versions := make([]templateVersionJSON, len(list))
+	for i, v := range list {
+		versions[i] = templateVersionJSON{Version: v.Number, Instructions: v.Instructions, By: toActor(v.By), At: v.At}
+	}
+	return versions
 }
 
 func toTenant(t core.Tenant) tenantJSON {

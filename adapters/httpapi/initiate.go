@@ -16,6 +16,7 @@ type initiation struct {
 	template      string
 	hasTemplate   bool
 	maxRetryCount *int
+	maxPrice      *core.Credits
 	files         []core.NewFile
 }
 
@@ -32,6 +33,9 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	}
 	key, err := r.idempotencyKey()
 	if err != nil {
+		return err
+	}
+	if in.maxPrice, err = r.maxPrice(); err != nil {
 		return err
 	}
 	template, err := r.query("template")
@@ -64,7 +68,7 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	}
 	run, err := a.svc.Initiate(r.Context(), r.actor, app.InitiateRequest{
 		Tenant: in.tenant, Template: core.TemplateID(in.template), Files: in.files,
-		MaxRetryCount: in.maxRetryCount, IdempotencyKey: key,
+		MaxRetryCount: in.maxRetryCount, MaxPrice: in.maxPrice, IdempotencyKey: key,
 	})
 	if err != nil {
 		return err

@@ -46,10 +46,12 @@ var problems = map[core.Code]answerTo{
 	core.CodeNothingToRetry:        {http.StatusBadRequest, "There is nothing to retry"},
 	core.CodeMaxRetryCountExceeded: {http.StatusBadRequest, "Files have used all their retries"},
 	core.CodeInsufficientCredits:   {http.StatusPaymentRequired, "Not enough credits"},
+	core.CodePriceChanged:          {http.StatusConflict, "The price is higher than was accepted"},
 	core.CodeEnqueueFailed:         {http.StatusServiceUnavailable, "The work could not be handed out"},
 	core.CodeIdempotencyKeyReused:  {http.StatusUnprocessableEntity, "The idempotency key was used for something else"},
 	core.CodeInvalidRequest:        {http.StatusBadRequest, "The request is not valid"},
 
+	core.CodeFileNotFound:         {http.StatusNotFound, "There is no such file"},
 	core.CodeRunNotRunning:        {http.StatusConflict, "The run is not running"},
 	core.CodeTenantNotFound:       {http.StatusNotFound, "There is no such tenant"},
 	core.CodeTenantExists:         {http.StatusConflict, "The tenant exists already"},

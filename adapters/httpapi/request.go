@@ -110,6 +110,21 @@ func (r *request) queryInt(name string, otherwise, low, high int64) (int64, erro
 	return n, nil
 }
 
+// maxPrice is the highest price that the caller accepts, in credits; nil if it does not
+// say.
+func (r *request) maxPrice() (*core.Credits, error) {
+	text, err := r.query("maxPrice")
+	if err != nil || text == "" {
+		return nil, err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return nil, core.InvalidField("maxPrice", "must be a whole number of credits, 0 or more")
+	}
+	most := core.Credits(n)
+	return &most, nil
+}
+
 // idempotencyKey gives the Idempotency-Key header, empty if it is not there.
 func (r *request) idempotencyKey() (core.Key, error) {
 	const header = "Idempotency-Key"

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"net/http"
+
+	"github.com/redrive/redrive/core/app"
 )
 
 // retryFailed is POST /workflow-runs/{id}/retry-failed: Continue.
@@ -14,10 +16,14 @@ func (a *api) retryFailed(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	most, err := r.maxPrice()
+	if err != nil {
+		return err
+	}
 	if err := noBody(w, r); err != nil {
 		return err
 	}
-	run, err := a.svc.RetryFailed(r.Context(), r.actor, id, key)
+	run, err := a.svc.RetryFailed(r.Context(), r.actor, id, app.RetryRequest{IdempotencyKey: key, MaxPrice: most})
 	if err != nil {
 		return err
 	}

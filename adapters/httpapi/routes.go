@@ -52,6 +52,7 @@ func (a *api) allRoutes() []route {
 		get("/templates", a.listTemplates),
 		post("/templates", a.createTemplate),
 		get("/templates/:id", a.getTemplate),
+		get("/templates/:id/versions", a.listTemplateVersions),
 		patch("/templates/:id", a.patchTemplate),
 		{method: http.MethodDelete, pattern: "/templates/:id", handle: a.deleteTemplate, maxBody: maxJSONBytes},
 		post("/templates/:id/publish", a.publishTemplate),

@@ -71,7 +71,7 @@ func (a *api) getRun(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	view, files, err := a.svc.RunWithFiles(r.Context(), r.actor, id, inlineFiles+1)
+	view, files, err := a.svc.RunWithFiles(r.Context(), r.actor, id, ports.FileFilter{Limit: inlineFiles + 1, OutputBytes: maxInlineOutput})
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (a *api) listFiles(w http.ResponseWriter, r *request) error {
 }
 
 func (a *api) filePage(r *request, id core.RunID, from, limit int) (filePageJSON, error) {
-	files, err := a.svc.RunFiles(r.Context(), r.actor, id, from, limit+1)
+	files, err := a.svc.RunFiles(r.Context(), r.actor, id, ports.FileFilter{From: from, Limit: limit + 1, OutputBytes: maxInlineOutput})
 	if err != nil {
 		return filePageJSON{}, err
 	}

@@ -55,7 +55,7 @@ func (w *world) state() state {
 			}
 			for _, run := range runs {
 				rs := runState{Run: run}
-				if rs.Files, err = tx.Files().Page(ctx, run.ID, 0, all); err != nil {
+				if rs.Files, err = tx.FileViews().Page(ctx, run.ID, ports.FileFilter{From: 0, Limit: all, OutputBytes: 1 << 20}); err != nil {
 					return err
 				}
 				if rs.Attempts, err = tx.Attempts().List(ctx, run.ID); err != nil {

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"math"
 	"net/http"
+	"strconv"
 
 	"github.com/redrive/redrive/core"
 )
@@ -102,6 +104,37 @@ func (a *api) patchTemplate(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, toTemplate(t))
+}
+
+// maxVersionsPage bounds a page of versions, each of which may have 100,000 bytes.
+const maxVersionsPage = 20
+
+// listTemplateVersions is GET /templates/{id}/versions: what the instructions were,
+// newest first. The cursor is the number of a version.
+func (a *api) listTemplateVersions(w http.ResponseWriter, r *request) error {
+	tenant, id, err := templateOf(r)
+	if err != nil {
+		return err
+	}
+	limit, err := r.queryInt("limit", maxVersionsPage, 1, maxVersionsPage)
+	if err != nil {
+		return err
+	}
+	below, err := r.queryInt("cursor", 0, 1, math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	list, err := a.svc.TemplateVersions(r.Context(), r.actor, tenant, id, int(below), int(limit)+1)
+	if err != nil {
+		return err
+	}
+	page := templateVersionPageJSON{}
+	if len(list) > int(limit) {
+		list = list[:limit]
+		page.NextCursor = strconv.Itoa(list[limit-1].Number)
+	}
+	page.Versions = toTemplateVersions(list)
+	return writeJSON(w, http.StatusOK, page)
 }
 
 // publishTemplate is POST /templates/{id}/publish.

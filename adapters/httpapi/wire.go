@@ -14,15 +14,19 @@ type actorJSON struct {
 
 // runJSON is a run without its files.
 type runJSON struct {
-	ID        string    `json:"id"`
-	Tenant    string    `json:"tenant"`
-	Template  string    `json:"template"`
-	Mode      string    `json:"mode"`
-	Status    string    `json:"status"`
-	Reason    string    `json:"reason,omitempty"`
-	CreatedBy actorJSON `json:"createdBy"`
-	CreatedAt time.Time `json:"createdAt"`
-	ClosedAt  time.Time `json:"closedAt,omitzero"`
+	ID       string `json:"id"`
+	Tenant   string `json:"tenant"`
+	Template string `json:"template"`
+	// TemplateVersion is the version of the instructions that every attempt works with.
+	TemplateVersion int    `json:"templateVersion"`
+	Mode            string `json:"mode"`
+	Status          string `json:"status"`
+	Reason          string `json:"reason,omitempty"`
+	// Failure is the fault of ours that interrupted files of the attempt.
+	Failure   *failureJSON `json:"failure,omitempty"`
+	CreatedBy actorJSON    `json:"createdBy"`
+	CreatedAt time.Time    `json:"createdAt"`
+	ClosedAt  time.Time    `json:"closedAt,omitzero"`
 
 	MaxRetryCount int       `json:"maxRetryCount"`
 	Attempt       int       `json:"attempt"` // 0 for the initiation
@@ -75,8 +79,10 @@ type fileJSON struct {
 	Size         int64        `json:"size"`
 	Status       string       `json:"status"`
 	RetryAttempt int          `json:"retryAttempt"`
-	Output       *string      `json:"output,omitempty"`  // completed only
-	Failure      *failureJSON `json:"failure,omitempty"` // failed and error only
+	FreeRetries  int          `json:"freeRetries"`           // those of them that were free: interruptions of ours
+	Output       *string      `json:"output,omitempty"`      // completed only; left out if it is long
+	OutputBytes  *int64       `json:"outputBytes,omitempty"` // completed only
+	Failure      *failureJSON `json:"failure,omitempty"`     // failed and error, and pending after an interruption
 }
 
 type failureJSON struct {
@@ -118,6 +124,7 @@ type refusalJSON struct {
 type factsJSON struct {
 	Files     []int            `json:"files,omitempty"`
 	Needed    *int64           `json:"needed,omitempty"`
+	Price     *int64           `json:"price,omitempty"`
 	Available *int64           `json:"available,omitempty"`
 	Errors    []fieldErrorJSON `json:"errors,omitempty"`
 	Run       string           `json:"run,omitempty"`
@@ -141,9 +148,10 @@ type problemJSON struct {
 }
 
 type receiptJSON struct {
-	Run      string               `json:"run"`
-	Total    splitJSON            `json:"total"`
-	Attempts []attemptReceiptJSON `json:"attempts"`
+	Run             string               `json:"run"`
+	Total           splitJSON            `json:"total"`
+	TemplateVersion int                  `json:"templateVersion"`
+	Attempts        []attemptReceiptJSON `json:"attempts"`
 	// Amendments are the changes to maxRetryCount.
 	Amendments []amendmentJSON `json:"amendments"`
 }
@@ -179,6 +187,8 @@ type receiptLineJSON struct {
 	Kind    string `json:"kind"`
 	Why     string `json:"why"`
 	Credits int64  `json:"credits"`
+	// Interrupted is the fault of ours that ended the attempt's work on the file.
+	Interrupted *failureJSON `json:"interrupted,omitempty"`
 }
 
 type balanceJSON struct {
@@ -189,11 +199,24 @@ type balanceJSON struct {
 	Available int64  `json:"available"`
 }
 
+type templateVersionJSON struct {
+	Version      int       `json:"version"`
+	Instructions string    `json:"instructions"`
+	By           actorJSON `json:"by"`
+	At           time.Time `json:"at"`
+}
+
+type templateVersionPageJSON struct {
+	Versions   []templateVersionJSON `json:"versions"` // newest first
+	NextCursor string                `json:"nextCursor,omitempty"`
+}
+
 type templateJSON struct {
 	ID            string    `json:"id"`
 	Tenant        string    `json:"tenant"`
 	Name          string    `json:"name"`
 	Instructions  string    `json:"instructions"`
+	Version       int       `json:"version"`       // of the instructions
 	CreditsPerRun int64     `json:"creditsPerRun"` // per file
 	Mode          string    `json:"mode"`
 	Status        string    `json:"status"`

@@ -190,7 +190,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		require.Equal(t, core.Credits(92), s.credits())
 		require.Equal(t, []time.Duration{7 * time.Second, 0, 0, 0}, s.clock.takeSlept(), "Retry-After is honoured, by the job that was told")
 
-		_, err := s.app.RetryFailed(t.Context(), admin, run, "")
+		_, err := s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.NoError(t, err)
 		s.work()
 		status, got = s.state(run)
@@ -199,7 +199,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		require.Equal(t, []int{1, 2, 3, 3, 1, 0, 3, 2}, s.counts(names...), "only what failed ran again")
 		require.Equal(t, core.Credits(88), s.credits(), "and only that was charged")
 
-		_, err = s.app.RetryFailed(t.Context(), admin, run, "")
+		_, err = s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrNothingToRetry)
 	})
 	t.Run("Batch", func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		require.Equal(t, []int{1, 2, 2, 2, 1, 0, 2}, s.counts(names[:7]...), "a try has only the files that are still to be done")
 		require.Equal(t, []time.Duration{7 * time.Second}, s.clock.takeSlept())
 
-		_, err := s.app.RetryFailed(t.Context(), admin, run, "")
+		_, err := s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.NoError(t, err)
 		s.work()
 		status, got = s.state(run)
@@ -232,7 +232,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		require.Equal(t, []string{"slow failed timeout"}, got)
 		require.Equal(t, []int{2}, s.counts("slow"))
 
-		_, err := s.app.RetryFailed(t.Context(), admin, run, "")
+		_, err := s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.NoError(t, err)
 		s.work()
 		status, got = s.state(run)
@@ -246,7 +246,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		status, got := s.state(run)
 		require.Equal(t, core.RunFailed, status)
 		require.Equal(t, []string{"a error content_refused"}, got)
-		_, err := s.app.RetryFailed(t.Context(), admin, run, "")
+		_, err := s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrNothingToRetry)
 		require.Equal(t, []int{1}, s.counts("a"))
 	})
@@ -290,7 +290,7 @@ func TestDemoJourney(t *testing.T) {
 			"invoice.txt completed", "rate-limit.txt failed rate_limited", "timeout.txt failed timeout",
 			"outage.txt failed provider_unavailable", "refuse.txt error content_refused",
 		}, got)
-		_, err := s.app.RetryFailed(t.Context(), admin, run, "")
+		_, err := s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.NoError(t, err)
 		s.work()
 		status, got = s.state(run)

@@ -69,6 +69,7 @@ func (s *Store) Reset() {
 			s.spareRuns = append(s.spareRuns, r)
 		}
 		st.templates.reset()
+		clear(st.versions)
 		clear(st.runs)
 		st.answers.reset()
 		clear(st.byKey)

@@ -37,7 +37,7 @@ func TestLoad(t *testing.T) {
 			got, err := tx.Runs().GetForUpdate(ctx, "r")
 			require.NoError(t, err)
 			require.Equal(t, run, got)
-			page, err := tx.Files().Page(ctx, "r", 0, 10)
+			page, err := tx.FileViews().Page(ctx, "r", ports.FileFilter{From: 0, Limit: 10, OutputBytes: 1 << 20})
 			require.NoError(t, err)
 			require.Equal(t, files, page)
 			attempts, err := tx.Attempts().List(ctx, "r")

@@ -54,6 +54,7 @@ func (w *runWrites) add(s *runState, files []core.File) {
 	for i := range own {
 		row := insertedAt(s, w, own[i].Index)
 		own[i].Name, own[i].Ref, own[i].Size = row.Name, row.Ref, row.Size
+		own[i].OutputBytes = int64(len(own[i].Output))
 	}
 	if ascending {
 		return
@@ -81,6 +82,7 @@ func (f runFiles) ByIndex(ctx context.Context, run core.RunID, indexes []int) ([
 	files := make([]core.File, 0, len(indexes))
 	for _, i := range indexes {
 		if file, ok := fileAt(s, w, i); ok {
+			file.Output = ""
 			files = append(files, file)
 		}
 	}
@@ -100,44 +102,8 @@ func (f runFiles) InStatus(ctx context.Context, run core.RunID, statuses ...core
 			return files, nil
 		}
 		if slices.Contains(statuses, file.Status) {
+			file.Output = ""
 			files = append(files, file)
-		}
-	}
-}
-
-func (f runFiles) Page(ctx context.Context, run core.RunID, from, limit int) ([]core.File, error) {
-	if limit <= 0 {
-		return nil, f.t.usable(ctx)
-	}
-	s, w, err := f.t.readRun(ctx, run)
-	if err != nil {
-		return nil, ignoreNotFound(err)
-	}
-	defer f.t.done()
-	var files []core.File
-	for i := max(from, 0); len(files) < limit; i++ {
-		file, ok := fileAt(s, w, i)
-		if !ok {
-			break
-		}
-		files = append(files, file)
-	}
-	return files, nil
-}
-
-func (f runFiles) AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error) {
-	s, w, err := f.t.readRun(ctx, run)
-	if err != nil {
-		return false, ignoreNotFound(err)
-	}
-	defer f.t.done()
-	for i := 0; ; i++ {
-		file, ok := fileAt(s, w, i)
-		if !ok {
-			return false, nil
-		}
-		if file.Status.Retriable() && file.RetryAttempt >= maxRetryCount {
-			return true, nil
 		}
 	}
 }

@@ -30,6 +30,7 @@ type Store struct {
 type tenantState struct {
 	tenant    core.Tenant
 	templates rows[core.TemplateID, core.Template]
+	versions  map[core.TemplateID][]core.TemplateVersion // as they were inserted
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
@@ -115,7 +116,7 @@ func (s *Store) TenantOf(_ context.Context, run core.RunID) (core.TenantID, erro
 }
 
 // DueRuns implements ports.Store.
-func (s *Store) DueRuns(_ context.Context, now time.Time, limit int) ([]ports.RunKey, error) {
+func (s *Store) DueRuns(_ context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.RunKey, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	type due struct {
@@ -125,7 +126,7 @@ func (s *Store) DueRuns(_ context.Context, now time.Time, limit int) ([]ports.Ru
 	var room [8]due
 	list := room[:0]
 	for key := range s.running {
-		if run := &s.tenants[key.Tenant].runs[key.Run].run; core.RecoveryDue(*run, now) {
+		if run := &s.tenants[key.Tenant].runs[key.Run].run; core.RecoveryDue(*run, now, horizon) {
 			list = append(list, due{key, run.RecoverAt})
 		}
 	}
@@ -173,6 +174,12 @@ func (s *Store) commit(t *tx) {
 	}
 	for i := range w.templates {
 		st.templates.put(w.templates[i].ID, &w.templates[i])
+	}
+	for _, v := range w.versions {
+		if st.versions == nil {
+			st.versions = map[core.TemplateID][]core.TemplateVersion{}
+		}
+		st.versions[v.Template] = append(st.versions[v.Template], v)
 	}
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])

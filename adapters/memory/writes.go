@@ -13,7 +13,8 @@ type writes struct {
 	newTenant   bool            // tenant is one that the transaction inserted
 	savedTenant bool            // tenant is set
 	templates   []core.Template // each ID once
-	answers     []core.Answer   // each key once
+	versions    []core.TemplateVersion
+	answers     []core.Answer // each key once
 	posted      ledgerWrites
 	runs        []*runWrites
 	runsByID    map[core.RunID]*runWrites // nil while there are few
@@ -126,7 +127,7 @@ func (w *writes) empty() {
 		runs = nil
 	}
 	*w = writes{
-		templates: emptied(w.templates), answers: emptied(w.answers), runs: runs,
+		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs,
 		posted: ledgerWrites{monthly: emptied(w.posted.monthly), entries: emptied(w.posted.entries)},
 	}
 }

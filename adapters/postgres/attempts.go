@@ -17,9 +17,9 @@ const (
  requested_by_subject, requested_by_tenant, requested_by_role, requested_at,
  price, charge_key, charge_period, charge_monthly, charge_purchased,
  before_status, before_reason, before_closed_at, before_last_retried_at,
- before_attempt_jobs, before_completed_jobs, before_failed_jobs, compensated_at`
+ before_attempt_jobs, before_completed_jobs, before_failed_jobs, compensated_at, before_failure_code, before_failure_message`
 	attemptFileColumns = `index, charged, before_status, before_retry_attempt, before_redeliveries, before_paid_by,
- before_failure_code, before_failure_message`
+ before_failure_code, before_failure_message, before_free_retries`
 )
 
 // Insert writes the attempt and its files with one statement, or neither.
@@ -27,12 +27,12 @@ func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
 	const sql = `
 WITH attempt AS (
     INSERT INTO attempts (` + attemptColumns + `)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
     ON CONFLICT DO NOTHING RETURNING tenant_id, run_id, attempt
 ), rows AS (
     INSERT INTO attempt_files (tenant_id, run_id, attempt, ` + attemptFileColumns + `)
     SELECT attempt.*, v.*
-      FROM attempt, unnest($23::int[], $24::boolean[], $25::text[], $26::int[], $27::int[], $28::int[], $29::text[], $30::text[]) AS v
+      FROM attempt, unnest($25::int[], $26::boolean[], $27::text[], $28::int[], $29::int[], $30::int[], $31::text[], $32::text[], $33::int[]) AS v
 )
 SELECT FROM attempt`
 	return a.t.insert(ctx, sql, append(attemptArgs(a.t.tenant, attempt), attemptFileArgs(attempt.Files)...)...)

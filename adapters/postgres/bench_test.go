@@ -148,7 +148,7 @@ func (x *bench) continueRuns(b *testing.B, clients, first, each int) (perSecond 
 	for client := range clients {
 		together.Go(func() {
 			for n := first + 1; n <= first+each; n++ {
-				if _, err := x.svc.RetryFailed(b.Context(), operator, benchRun(client, n), ""); err != nil {
+				if _, err := x.svc.RetryFailed(b.Context(), operator, benchRun(client, n), app.RetryRequest{}); err != nil {
 					b.Error(err)
 					return
 				}
@@ -202,7 +202,7 @@ func BenchmarkScale(b *testing.B) {
 			return err
 		}},
 		{"continue", func(ctx context.Context, x *bench, n int) error {
-			_, err := x.svc.RetryFailed(ctx, operator, benchRun(0, n), "")
+			_, err := x.svc.RetryFailed(ctx, operator, benchRun(0, n), app.RetryRequest{})
 			return err
 		}},
 	} {

@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
@@ -12,14 +10,22 @@ import (
 type files struct{ t *tx }
 
 // The columns that fileArgs has arrays for, and the arrays as parameters from
-// $32 (after a run's) and from $3 on.
+// $35 (after a run's) and from $3 on.
 const (
-	fileColumns = `index, name, ref, size, status, retry_attempt, epoch, lease_until, redeliveries, paid_by,
+	fileColumns = `index, name, ref, size, status, retry_attempt, free_retries, epoch, lease_until, redeliveries, paid_by,
  output, failure_code, failure_message`
-	fileArrays32 = `$32::int[], $33::text[], $34::text[], $35::bigint[], $36::text[], $37::int[], $38::bigint[],
- $39::timestamptz[], $40::int[], $41::int[], $42::text[], $43::text[], $44::text[]`
-	fileState   = `index, status, retry_attempt, epoch, lease_until, redeliveries, paid_by, output, failure_code, failure_message`
-	fileArrays3 = `$3::int[], $4::text[], $5::int[], $6::bigint[], $7::timestamptz[], $8::int[], $9::int[], $10::text[], $11::text[], $12::text[]`
+	fileArrays35 = `$35::int[], $36::text[], $37::text[], $38::bigint[], $39::text[], $40::int[], $41::int[], $42::bigint[],
+ $43::timestamptz[], $44::int[], $45::int[], $46::text[], $47::text[], $48::text[]`
+	fileState   = `index, status, retry_attempt, free_retries, epoch, lease_until, redeliveries, paid_by, output, failure_code, failure_message`
+	fileArrays3 = `$3::int[], $4::text[], $5::int[], $6::int[], $7::bigint[], $8::timestamptz[], $9::int[], $10::int[], $11::text[], $12::text[], $13::text[]`
+	// setFileState writes fileState from v.
+	setFileState = `status = v.status, retry_attempt = v.retry_attempt, free_retries = v.free_retries,
+       epoch = v.epoch, lease_until = v.lease_until, redeliveries = v.redeliveries, paid_by = v.paid_by,
+       output = v.output, failure_code = v.failure_code, failure_message = v.failure_message`
+	// readFile is what scanFile reads of f: everything but the output, of which it has
+	// the length. octet_length does not fetch what is stored out of line.
+	readFile = `f.index, f.name, f.ref, f.size, f.status, f.retry_attempt, f.free_retries, f.epoch, f.lease_until, f.redeliveries, f.paid_by,
+       octet_length(f.output), f.failure_code, f.failure_message`
 )
 
 // Rows that are named by a list are joined through a subquery that says their
@@ -30,8 +36,7 @@ const (
 
 func (f files) ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error) {
 	const sql = `
-SELECT f.index, f.name, f.ref, f.size, f.status, f.retry_attempt, f.epoch, f.lease_until, f.redeliveries, f.paid_by,
-       f.output, f.failure_code, f.failure_message
+SELECT ` + readFile + `
   FROM (SELECT $1::text AS tenant_id, $2::text AS run_id, u.* FROM unnest($3::int[]) WITH ORDINALITY AS u (index, place) OFFSET 0) wanted
   JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id AND f.index = wanted.index
  ORDER BY wanted.place`
@@ -40,35 +45,18 @@ SELECT f.index, f.name, f.ref, f.size, f.status, f.retry_attempt, f.epoch, f.lea
 
 func (f files) InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error) {
 	const sql = `
-SELECT ` + fileColumns + ` FROM files
+SELECT ` + readFile + ` FROM files f
  WHERE tenant_id = $1 AND run_id = $2 AND status = ANY($3::text[])
  ORDER BY index`
 	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), statuses)
-}
-
-func (f files) Page(ctx context.Context, run core.RunID, from, limit int) ([]core.File, error) {
-	const sql = `
-SELECT ` + fileColumns + ` FROM files
- WHERE tenant_id = $1 AND run_id = $2 AND index >= $3
- ORDER BY index LIMIT $4`
-	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), from, max(limit, 0))
-}
-
-func (f files) AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error) {
-	const sql = `
-SELECT EXISTS (SELECT FROM files
- WHERE tenant_id = $1 AND run_id = $2 AND retry_attempt >= $3 AND status IN ('failed', 'pending'))`
-	return one(ctx, f.t, pgx.RowTo[bool], sql, f.t.tenant, findable(run), maxRetryCount)
 }
 
 // Save writes all rows with one statement. max_retry_count is the run's, so that
 // the table refuses a file that has used more retries than its run allows.
 func (f files) Save(ctx context.Context, run core.RunID, list []core.File) error {
 	const sql = `
-UPDATE files f SET status = v.status, retry_attempt = v.retry_attempt,
-       max_retry_count = (SELECT max_retry_count FROM runs WHERE tenant_id = $1 AND run_id = $2),
-       epoch = v.epoch, lease_until = v.lease_until, redeliveries = v.redeliveries, paid_by = v.paid_by,
-       output = v.output, failure_code = v.failure_code, failure_message = v.failure_message
+UPDATE files f SET ` + setFileState + `,
+       max_retry_count = (SELECT max_retry_count FROM runs WHERE tenant_id = $1 AND run_id = $2)
   FROM (SELECT $1::text AS tenant_id, $2::text AS run_id, u.* FROM unnest(` + fileArrays3 + `) AS u (` + fileState + `) OFFSET 0) v
  WHERE f.tenant_id = v.tenant_id AND f.run_id = v.run_id AND f.index = v.index`
 	n, err := f.t.exec(ctx, sql, append([]any{f.t.tenant, findable(run)}, fileStateArgs(list)...)...)

@@ -18,8 +18,7 @@ func (g groups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.Run
 	const (
 		lockRuns  = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = ANY($2::text[]) FOR UPDATE SKIP LOCKED`
 		readFiles = `
-SELECT f.run_id, f.index, f.name, f.ref, f.size, f.status, f.retry_attempt, f.epoch, f.lease_until, f.redeliveries, f.paid_by,
-       f.output, f.failure_code, f.failure_message
+SELECT f.run_id, ` + readFile + `
   FROM (SELECT $1::text AS tenant_id, u.* FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS u (run_id, index, place) OFFSET 0) wanted
   JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id AND f.index = wanted.index
  ORDER BY wanted.place`
@@ -79,11 +78,9 @@ func wanted(want []ports.FilesOf) (ids, fileRuns []string, indexes []int) {
 // written.
 func (g groups) Save(ctx context.Context, rows []ports.RunRows) error {
 	const saveFiles = `
-UPDATE files f SET status = v.status, retry_attempt = v.retry_attempt, max_retry_count = v.max_retry_count,
-       epoch = v.epoch, lease_until = v.lease_until, redeliveries = v.redeliveries, paid_by = v.paid_by,
-       output = v.output, failure_code = v.failure_code, failure_message = v.failure_message
+UPDATE files f SET ` + setFileState + `, max_retry_count = v.max_retry_count
   FROM (SELECT $1::text AS tenant_id, u.*
-          FROM unnest($2::text[], $13::int[], ` + fileArrays3 + `) AS u (run_id, max_retry_count, ` + fileState + `) OFFSET 0) v
+          FROM unnest($2::text[], $14::int[], ` + fileArrays3 + `) AS u (run_id, max_retry_count, ` + fileState + `) OFFSET 0) v
  WHERE f.tenant_id = v.tenant_id AND f.run_id = v.run_id AND f.index = v.index`
 	if err := g.t.writable(); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // illegalWrites are refused by the database itself, each by the guard that it is
@@ -201,7 +202,7 @@ func TestIllegalWrites(t *testing.T) {
 	_, err = w.RaiseMaxRetryCount(ctx, admin, closed.ID, 4)
 	require.NoError(t, err)
 	w.queue.failWith(func() error { return errQueueDown })
-	_, err = w.RetryFailed(ctx, customer, closed.ID, "key-1")
+	_, err = w.RetryFailed(ctx, customer, closed.ID, app.RetryRequest{IdempotencyKey: "key-1"})
 	require.ErrorIs(t, err, errQueueDown)
 	w.requireInvariants(t)
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -37,11 +38,11 @@ func TestLockOrder(t *testing.T) {
 		deadlocks   bool
 	}{
 		"RetryFailed": {op: func(w *world, run core.Run) error {
-			_, err := w.RetryFailed(context.Background(), customer, run.ID, "")
+			_, err := w.RetryFailed(context.Background(), customer, run.ID, app.RetryRequest{})
 			return err
 		}},
 		"Compensate": {compensates: true, op: func(w *world, run core.Run) error {
-			_, err := w.RetryFailed(context.Background(), customer, run.ID, "")
+			_, err := w.RetryFailed(context.Background(), customer, run.ID, app.RetryRequest{})
 			if errors.Is(err, core.ErrEnqueueFailed) {
 				return nil
 			}

@@ -73,14 +73,14 @@ func scanTenant(row pgx.CollectableRow) (t core.Tenant, err error) {
 func templateArgs(tenant core.TenantID, t core.Template) []any {
 	return []any{
 		tenant, t.ID, t.Name, t.Instructions, t.CreditsPerRun, t.Mode, t.Status,
-		t.CreatedAt, t.UpdatedAt, nullTime(t.DeletedAt),
+		t.CreatedAt, t.UpdatedAt, nullTime(t.DeletedAt), t.Version,
 	}
 }
 
 func scanTemplate(row pgx.CollectableRow) (t core.Template, err error) {
 	var deleted pgtype.Timestamptz
 	err = row.Scan(&t.Tenant, &t.ID, &t.Name, &t.Instructions, &t.CreditsPerRun, &t.Mode, &t.Status,
-		&t.CreatedAt, &t.UpdatedAt, &deleted)
+		&t.CreatedAt, &t.UpdatedAt, &deleted, &t.Version)
 	t.CreatedAt, t.UpdatedAt, t.DeletedAt = t.CreatedAt.UTC(), t.UpdatedAt.UTC(), timeOf(deleted)
 	return t, err
 }
@@ -94,6 +94,7 @@ func runArgs(tenant core.TenantID, r core.Run) []any {
 		r.Tally.Unfinished, r.Tally.Completed, r.Tally.Failed, r.Tally.Error,
 		r.CreditsConsumed, r.CreditsFromMonthly, r.CreditsFromPurchased,
 		nullTime(r.RecoverAt), nullTime(r.DispatchedAt), r.Redispatches,
+		r.TemplateVersion, text(r.Failure.Code), text(r.Failure.Message),
 	}
 }
 
@@ -105,7 +106,7 @@ func scanRun(row pgx.CollectableRow) (r core.Run, err error) {
 		&r.TotalJobs, &r.AttemptJobs, &r.CompletedJobs, &r.FailedJobs,
 		&r.Tally.Unfinished, &r.Tally.Completed, &r.Tally.Failed, &r.Tally.Error,
 		&r.CreditsConsumed, &r.CreditsFromMonthly, &r.CreditsFromPurchased,
-		&recoverAt, &dispatched, &r.Redispatches)
+		&recoverAt, &dispatched, &r.Redispatches, &r.TemplateVersion, &r.Failure.Code, &r.Failure.Message)
 	r.CreatedAt, r.ClosedAt, r.LastRetriedAt = r.CreatedAt.UTC(), timeOf(closed), timeOf(retried)
 	r.RecoverAt, r.DispatchedAt = timeOf(recoverAt), timeOf(dispatched)
 	return r, err
@@ -125,24 +126,50 @@ func fileArgs(list []core.File) []any {
 // fileStateArgs is what changes of files, in the order of fileState.
 func fileStateArgs(list []core.File) []any {
 	n := len(list)
-	index, retry, redeliveries, paidBy := make([]int32, n), make([]int32, n), make([]int32, n), make([]int32, n)
+	index, retry, free := make([]int32, n), make([]int32, n), make([]int32, n)
+	redeliveries, paidBy := make([]int32, n), make([]int32, n)
 	epoch, lease := make([]int64, n), make([]pgtype.Timestamptz, n)
 	status, output, code, message := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i := range list {
 		f := &list[i]
-		index[i], retry[i], redeliveries[i], paidBy[i] = int32(f.Index), int32(f.RetryAttempt), int32(f.Redeliveries), int32(f.PaidBy)
+		index[i], retry[i], free[i] = int32(f.Index), int32(f.RetryAttempt), int32(f.FreeRetries)
+		redeliveries[i], paidBy[i] = int32(f.Redeliveries), int32(f.PaidBy)
 		epoch[i], lease[i], status[i] = int64(f.Epoch), nullTime(f.LeaseUntil), string(f.Status)
 		output[i], code[i], message[i] = text(f.Output), text(f.Failure.Code), text(f.Failure.Message)
 	}
-	return []any{index, status, retry, epoch, lease, redeliveries, paidBy, output, code, message}
+	return []any{index, status, retry, free, epoch, lease, redeliveries, paidBy, output, code, message}
 }
 
-func scanFile(row pgx.CollectableRow) (f core.File, err error) {
-	var lease pgtype.Timestamptz
-	err = row.Scan(&f.Index, &f.Name, &f.Ref, &f.Size, &f.Status, &f.RetryAttempt, &f.Epoch, &lease, &f.Redeliveries, &f.PaidBy,
-		&f.Output, &f.Failure.Code, &f.Failure.Message)
-	f.LeaseUntil = timeOf(lease)
-	return f, err
+// fileRow is where a row of readFile goes.
+type fileRow struct {
+	core.File
+
+	lease pgtype.Timestamptz
+}
+
+func (r *fileRow) targets() []any {
+	f := &r.File
+	return []any{
+		&f.Index, &f.Name, &f.Ref, &f.Size, &f.Status, &f.RetryAttempt, &f.FreeRetries, &f.Epoch, &r.lease, &f.Redeliveries, &f.PaidBy,
+		&f.OutputBytes, &f.Failure.Code, &f.Failure.Message,
+	}
+}
+
+func (r *fileRow) file() core.File {
+	r.LeaseUntil = timeOf(r.lease)
+	return r.File
+}
+
+func scanFile(row pgx.CollectableRow) (core.File, error) {
+	var r fileRow
+	err := row.Scan(r.targets()...)
+	return r.file(), err
+}
+
+func scanFileWithOutput(row pgx.CollectableRow) (core.File, error) {
+	var r fileRow
+	err := row.Scan(append(r.targets(), &r.Output)...)
+	return r.file(), err
 }
 
 // fileOfRun is a row of files where rows of several runs are read.
@@ -152,10 +179,9 @@ type fileOfRun struct {
 }
 
 func scanFileOfRun(row pgx.CollectableRow) (f fileOfRun, err error) {
-	var lease pgtype.Timestamptz
-	err = row.Scan(&f.run, &f.Index, &f.Name, &f.Ref, &f.Size, &f.Status, &f.RetryAttempt, &f.Epoch, &lease, &f.Redeliveries, &f.PaidBy,
-		&f.Output, &f.Failure.Code, &f.Failure.Message)
-	f.LeaseUntil = timeOf(lease)
+	var r fileRow
+	err = row.Scan(append([]any{&f.run}, r.targets()...)...)
+	f.File = r.file()
 	return f, err
 }
 
@@ -170,6 +196,7 @@ func attemptArgs(tenant core.TenantID, a core.Attempt) []any {
 		a.Price, nullText(a.Charge.Key), nullText(period), a.Charge.Amount.Monthly, a.Charge.Amount.Purchased,
 		nullText(a.Before.Status), a.Before.Reason, nullTime(a.Before.ClosedAt), nullTime(a.Before.LastRetriedAt),
 		a.Before.AttemptJobs, a.Before.CompletedJobs, a.Before.FailedJobs, nullTime(a.CompensatedAt),
+		text(a.Before.Failure.Code), text(a.Before.Failure.Message),
 	}
 }
 
@@ -180,7 +207,8 @@ func scanAttempt(row pgx.CollectableRow) (a core.Attempt, err error) {
 		&a.RequestedBy.Subject, &a.RequestedBy.Tenant, &a.RequestedBy.Role, &a.RequestedAt,
 		&a.Price, &key, &period, &a.Charge.Amount.Monthly, &a.Charge.Amount.Purchased,
 		&status, &a.Before.Reason, &closed, &retried,
-		&a.Before.AttemptJobs, &a.Before.CompletedJobs, &a.Before.FailedJobs, &compensated)
+		&a.Before.AttemptJobs, &a.Before.CompletedJobs, &a.Before.FailedJobs, &compensated,
+		&a.Before.Failure.Code, &a.Before.Failure.Message)
 	if err != nil {
 		return a, err
 	}
@@ -196,16 +224,18 @@ func scanAttempt(row pgx.CollectableRow) (a core.Attempt, err error) {
 // attemptFileArgs gives one array for each of attemptFileColumns.
 func attemptFileArgs(list []core.AttemptFile) []any {
 	n := len(list)
-	index, retry, redeliveries, paidBy := make([]int32, n), make([]int32, n), make([]int32, n), make([]int32, n)
+	index, retry, free := make([]int32, n), make([]int32, n), make([]int32, n)
+	redeliveries, paidBy := make([]int32, n), make([]int32, n)
 	charged, status := make([]bool, n), make([]pgtype.Text, n)
 	code, message := make([]string, n), make([]string, n)
 	for i := range list {
 		f := &list[i]
 		index[i], charged[i], status[i] = int32(f.Index), f.Charged, nullText(f.Before.Status)
-		retry[i], redeliveries[i], paidBy[i] = int32(f.Before.RetryAttempt), int32(f.Before.Redeliveries), int32(f.Before.PaidBy)
+		retry[i], free[i] = int32(f.Before.RetryAttempt), int32(f.Before.FreeRetries)
+		redeliveries[i], paidBy[i] = int32(f.Before.Redeliveries), int32(f.Before.PaidBy)
 		code[i], message[i] = text(f.Before.Failure.Code), text(f.Before.Failure.Message)
 	}
-	return []any{index, charged, status, retry, redeliveries, paidBy, code, message}
+	return []any{index, charged, status, retry, redeliveries, paidBy, code, message, free}
 }
 
 // attemptFile is a row of attempt_files.
@@ -217,7 +247,7 @@ type attemptFile struct {
 func scanAttemptFile(row pgx.CollectableRow) (f attemptFile, err error) {
 	var status pgtype.Text
 	err = row.Scan(&f.attempt, &f.Index, &f.Charged, &status, &f.Before.RetryAttempt, &f.Before.Redeliveries, &f.Before.PaidBy,
-		&f.Before.Failure.Code, &f.Before.Failure.Message)
+		&f.Before.Failure.Code, &f.Before.Failure.Message, &f.Before.FreeRetries)
 	f.Before.Status = core.FileStatus(status.String)
 	return f, err
 }

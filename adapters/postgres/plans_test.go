@@ -82,7 +82,7 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 	_, err = w.Claim(ctx, jobs)
 	require.NoError(t, err)
 	require.NoError(t, w.Settle(ctx, settlements(jobs)))
-	_, err = w.RetryFailed(ctx, customer, run.ID, "")
+	_, err = w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{})
 	require.NoError(t, err)
 
 	mu.Lock()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -30,7 +31,7 @@ func TestConcurrentContinues(t *testing.T) {
 	for round := range rounds {
 		run := w.settled(t, files, allFail)
 		errs := together(contenders, func(int) error {
-			_, err := w.RetryFailed(t.Context(), customer, run.ID, "")
+			_, err := w.RetryFailed(t.Context(), customer, run.ID, app.RetryRequest{})
 			return err
 		})
 		won := 0
@@ -164,7 +165,7 @@ func anything(ctx context.Context, w *world, dice *rand.Rand, runs *sharedRuns, 
 		if dice.IntN(2) == 0 {
 			idempotency = core.Key(key)
 		}
-		_, err = w.RetryFailed(ctx, admin, run, idempotency)
+		_, err = w.RetryFailed(ctx, admin, run, app.RetryRequest{IdempotencyKey: idempotency})
 	case p < 52:
 		_, err = w.Cancel(ctx, admin, run)
 	case p < 62:

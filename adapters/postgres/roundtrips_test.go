@@ -11,6 +11,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // counter counts round trips. Preparing a statement is not counted: it happens
@@ -66,7 +67,10 @@ func TestRoundTrips(t *testing.T) {
 		}
 		counted("settle", func() { require.NoError(t, w.Settle(ctx, settlements)) })
 		counted("preview", func() { _, err := w.PreviewRetry(ctx, customer, run.ID); require.NoError(t, err) })
-		counted("continue", func() { _, err := w.RetryFailed(ctx, customer, run.ID, "key"); require.NoError(t, err) })
+		counted("continue", func() {
+			_, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
+			require.NoError(t, err)
+		})
 		require.Len(t, w.queue.drain(t), n)
 		w.clock.Advance(time.Hour)
 		counted("recover", func() { _, err := w.Recover(ctx, 1); require.NoError(t, err) })
@@ -74,7 +78,10 @@ func TestRoundTrips(t *testing.T) {
 		counted("receipt", func() { _, err := w.Receipt(ctx, customer, run.ID); require.NoError(t, err) })
 		counted("cancel", func() { _, err := w.Cancel(ctx, customer, run.ID); require.NoError(t, err) })
 		w.queue.failWith(func() error { return errQueueDown })
-		counted("compensate", func() { _, err := w.RetryFailed(ctx, customer, run.ID, ""); require.ErrorIs(t, err, errQueueDown) })
+		counted("compensate", func() {
+			_, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{})
+			require.ErrorIs(t, err, errQueueDown)
+		})
 		w.requireInvariants(t)
 		return counts
 	}

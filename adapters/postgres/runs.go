@@ -15,7 +15,7 @@ const runColumns = `tenant_id, run_id, template_id, mode, status, reason,
  total_jobs, attempt_jobs, completed_jobs, failed_jobs,
  tally_unfinished, tally_completed, tally_failed, tally_error,
  credits_consumed, credits_from_monthly, credits_from_purchased,
- recover_at, dispatched_at, redispatches`
+ recover_at, dispatched_at, redispatches, template_version, failure_code, failure_message`
 
 // Insert writes the directory's row, the run and its files with one statement.
 // If the run's ID is taken, by whatever tenant, none of them is written.
@@ -27,11 +27,11 @@ WITH owner AS (
     INSERT INTO runs (` + runColumns + `, file_count)
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10::timestamptz, $11::timestamptz, $12::int, $13::int, $14::bigint, $15, $16::timestamptz,
            $17::int, $18::int, $19::int, $20::int, $21::int, $22::int, $23::int, $24::int, $25::bigint, $26::bigint, $27::bigint,
-           $28::timestamptz, $29::timestamptz, $30::int, $31::int
+           $28::timestamptz, $29::timestamptz, $30::int, $31::int, $32, $33, $34::int
       FROM owner
 ), rows AS (
     INSERT INTO files (tenant_id, run_id, max_retry_count, ` + fileColumns + `)
-    SELECT $1, $2, $12, v.* FROM owner, unnest(` + fileArrays32 + `) AS v
+    SELECT $1, $2, $12, v.* FROM owner, unnest(` + fileArrays35 + `) AS v
 )
 SELECT FROM owner`
 	args := append(runArgs(r.t.tenant, run), run.Tally.Total())
@@ -57,7 +57,8 @@ UPDATE runs SET template_id = $3, mode = $4, status = $5, reason = $6,
        total_jobs = $17, attempt_jobs = $18, completed_jobs = $19, failed_jobs = $20,
        tally_unfinished = $21, tally_completed = $22, tally_failed = $23, tally_error = $24,
        credits_consumed = $25, credits_from_monthly = $26, credits_from_purchased = $27,
-       recover_at = $28, dispatched_at = $29, redispatches = $30
+       recover_at = $28, dispatched_at = $29, redispatches = $30,
+       template_version = $31, failure_code = $32, failure_message = $33
  WHERE tenant_id = $1 AND run_id = $2`
 
 func (r runs) Save(ctx context.Context, run core.Run) error {

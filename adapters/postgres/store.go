@@ -170,12 +170,12 @@ func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, er
 }
 
 // DueRuns implements ports.Store.
-func (s *Store) DueRuns(ctx context.Context, now time.Time, limit int) ([]ports.RunKey, error) {
+func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.RunKey, error) {
 	const sql = `
 SELECT tenant_id, run_id FROM runs
  WHERE status = 'RUNNING' AND (recover_at <= $1 OR recover_at > $3)
  ORDER BY recover_at, run_id LIMIT $2`
-	return list(ctx, s, scanRunKey, sql, now, limit, now.Add(core.MaxRecoverAhead))
+	return list(ctx, s, scanRunKey, sql, now, limit, now.Add(horizon))
 }
 
 // AllTenants implements ports.Store.

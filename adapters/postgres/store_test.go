@@ -11,6 +11,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -116,7 +117,7 @@ func TestOutputThatIsNotText(t *testing.T) {
 	require.Equal(t, "a\uFFFDb\uFFFDc", files[0].Output)
 	require.Equal(t, core.Failure{Code: "x\uFFFD", Message: "\uFFFD"}, files[1].Failure)
 
-	_, err = w.RetryFailed(ctx, core.Actor{Subject: "a\x00da", Tenant: "acme", Role: core.RoleCustomerAdmin}, run.ID, "key")
+	_, err = w.RetryFailed(ctx, core.Actor{Subject: "a\x00da", Tenant: "acme", Role: core.RoleCustomerAdmin}, run.ID, app.RetryRequest{IdempotencyKey: "key"})
 	require.NoError(t, err)
 }
 

@@ -37,42 +37,6 @@ func (r tenants) Save(ctx context.Context, row core.Tenant) error {
 	return r.t.overwrite(ctx, sql, r.t.tenant, row.Name, row.MonthlyAllowance, row.CreatedAt)
 }
 
-type templates struct{ t *tx }
-
-const templateColumns = `tenant_id, template_id, name, instructions, credits_per_run, mode, status, created_at, updated_at, deleted_at`
-
-func (r templates) Insert(ctx context.Context, row core.Template) error {
-	const sql = `
-INSERT INTO templates (` + templateColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`
-	return r.t.insert(ctx, sql, templateArgs(r.t.tenant, row)...)
-}
-
-func (r templates) Get(ctx context.Context, id core.TemplateID) (core.Template, error) {
-	const sql = `SELECT ` + templateColumns + ` FROM templates WHERE tenant_id = $1 AND template_id = $2`
-	return one(ctx, r.t, scanTemplate, sql, r.t.tenant, findable(id))
-}
-
-// GetForUpdate takes the lock that an UPDATE of the row takes, and not FOR
-// UPDATE: that would make the insert of every run of this template wait for
-// whoever edits it, since the run refers to the row.
-func (r templates) GetForUpdate(ctx context.Context, id core.TemplateID) (core.Template, error) {
-	const sql = `SELECT ` + templateColumns + ` FROM templates WHERE tenant_id = $1 AND template_id = $2 FOR NO KEY UPDATE`
-	return locked(ctx, r.t, scanTemplate, sql, r.t.tenant, findable(id))
-}
-
-func (r templates) Save(ctx context.Context, row core.Template) error {
-	const sql = `
-UPDATE templates SET name = $3, instructions = $4, credits_per_run = $5, mode = $6, status = $7,
-       created_at = $8, updated_at = $9, deleted_at = $10
- WHERE tenant_id = $1 AND template_id = $2`
-	return r.t.overwrite(ctx, sql, templateArgs(r.t.tenant, row)...)
-}
-
-func (r templates) List(ctx context.Context) ([]core.Template, error) {
-	const sql = `SELECT ` + templateColumns + ` FROM templates WHERE tenant_id = $1 ORDER BY template_id`
-	return all(ctx, r.t, scanTemplate, sql, r.t.tenant)
-}
-
 type answers struct{ t *tx }
 
 const answerColumns = `tenant_id, key, operation, fingerprint, run, refusal, at`

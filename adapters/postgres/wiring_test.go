@@ -7,6 +7,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // The wiring test of spec 11: a run with 2 failed files and 1 pending one is
@@ -25,7 +26,7 @@ func TestWiring(t *testing.T) {
 	before := w.balance(t, "acme")
 	require.Equal(t, core.Split{Monthly: 0, Purchased: 1_000_000}, before.Split, "the 10 of the month were spent on the initiation")
 
-	continued, err := w.RetryFailed(ctx, customer, run.ID, "")
+	continued, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{})
 	require.NoError(t, err)
 
 	t.Run("CreditsDeducted", func(t *testing.T) {
@@ -73,7 +74,7 @@ func TestCompensation(t *testing.T) {
 	balance, files := w.balance(t, "acme"), w.files(t, run.ID)
 
 	w.queue.failWith(func() error { return errQueueDown })
-	_, err := w.RetryFailed(bounded(t), customer, run.ID, "")
+	_, err := w.RetryFailed(bounded(t), customer, run.ID, app.RetryRequest{})
 	require.ErrorIs(t, err, core.ErrEnqueueFailed)
 	require.ErrorIs(t, err, errQueueDown)
 
@@ -95,7 +96,7 @@ func TestCompensation(t *testing.T) {
 
 	// What was refunded is charged when it is continued.
 	w.queue.failWith(nil)
-	_, err = w.RetryFailed(bounded(t), customer, run.ID, "")
+	_, err = w.RetryFailed(bounded(t), customer, run.ID, app.RetryRequest{})
 	require.NoError(t, err)
 	require.Equal(t, balance.Available()-4, w.balance(t, "acme").Available())
 	w.requireInvariants(t)

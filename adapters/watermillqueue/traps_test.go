@@ -154,7 +154,7 @@ func TestTraps(t *testing.T) {
 		t.Parallel()
 		w := newTrap(t)
 		id := w.oneFailed()
-		_, err := w.svc.RetryFailed(t.Context(), trapAdmin, id, "")
+		_, err := w.svc.RetryFailed(t.Context(), trapAdmin, id, app.RetryRequest{})
 		require.NoError(t, err)
 		w.work(1)
 		run := w.run(id)
@@ -171,7 +171,7 @@ func TestTraps(t *testing.T) {
 			_, err := w.queue.Enqueue(ctx, jobs) // they get out all the same
 			return 0, errors.Join(err, errQueue)
 		}
-		_, err := w.svc.RetryFailed(t.Context(), trapAdmin, id, "")
+		_, err := w.svc.RetryFailed(t.Context(), trapAdmin, id, app.RetryRequest{})
 		require.ErrorIs(t, err, errQueue)
 		before := w.run(id)
 		require.Equal(t, core.RunCompletedWithErrors, before.Status)
@@ -180,7 +180,7 @@ func TestTraps(t *testing.T) {
 		require.Equal(t, before, w.run(id), "the late job has no effect")
 
 		w.enqueue = nil
-		_, err = w.svc.RetryFailed(t.Context(), trapAdmin, id, "")
+		_, err = w.svc.RetryFailed(t.Context(), trapAdmin, id, app.RetryRequest{})
 		require.NoError(t, err)
 		w.work(1)
 		require.Equal(t, core.RunCompleted, w.run(id).Status)
@@ -198,7 +198,7 @@ func TestTraps(t *testing.T) {
 		died := make(chan struct{})
 		go func() {
 			defer close(died)
-			_, err := w.svc.RetryFailed(t.Context(), trapAdmin, id, "")
+			_, err := w.svc.RetryFailed(t.Context(), trapAdmin, id, app.RetryRequest{})
 			t.Error("survived", err)
 		}()
 		<-died
@@ -240,7 +240,7 @@ func TestTraps(t *testing.T) {
 			w.inTx = errStore
 			return 0, errQueue
 		}
-		_, err := w.svc.RetryFailed(t.Context(), trapAdmin, id, "")
+		_, err := w.svc.RetryFailed(t.Context(), trapAdmin, id, app.RetryRequest{})
 		require.ErrorIs(t, err, errQueue, "the original error")
 		w.enqueue, w.inTx = nil, nil
 		require.Equal(t, int64(1), w.svc.Stats().CompensationFailures)

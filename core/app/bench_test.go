@@ -41,7 +41,7 @@ func BenchmarkRun(b *testing.B) {
 				run, err := svc.Initiate(w.ctx, admin, req)
 				require.NoError(b, err)
 				benchWork(b, w, svc)
-				_, err = svc.RetryFailed(w.ctx, admin, run.ID, "")
+				_, err = svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 				require.NoError(b, err)
 				w.script.handle(noop(false))
 				benchWork(b, w, svc)

@@ -16,7 +16,7 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	if err != nil {
 		return core.Run{}, err
 	}
-	var plan core.CancelPlan
+	var plan core.InterruptPlan
 	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
 		run, err := tx.Runs().GetForUpdate(ctx, id)
 		if err != nil {

@@ -29,14 +29,14 @@ func (s *Service) claim(ctx context.Context, jobs []core.Job, wait waitMode) (cl
 		return nil, nil, nil
 	}
 	plans, left, err := onJobs(ctx, s.store, jobs, wait, func() planner[claims] {
-		var last core.Template // most jobs of a group are of one template
+		var last core.Template // most jobs of a group are of one template and version
 		return func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (claims, ports.RunRows, error) {
 			p, err := core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
 			if err != nil || len(p.Claimed) == 0 {
 				return claims{dropped: p.Dropped}, unchanged, err
 			}
-			if last.ID != run.Template {
-				if last, err = tx.Templates().Get(ctx, run.Template); err != nil {
+			if last.ID != run.Template || last.Version != run.TemplateVersion {
+				if last, err = templateOf(ctx, tx, run); err != nil {
 					return claims{}, unchanged, err
 				}
 			}
@@ -71,4 +71,15 @@ func claimsOf(p *core.ClaimPlan, t core.Template) claims {
 		rest = rest[len(job.Files):]
 	}
 	return c
+}
+
+// templateOf reads the run's template with the instructions of the run's version: what
+// was edited since the initiation is for later runs.
+func templateOf(ctx context.Context, tx ports.Tx, run core.Run) (core.Template, error) {
+	t, err := tx.Templates().Get(ctx, run.Template)
+	if err != nil || t.Version == run.TemplateVersion {
+		return t, err
+	}
+	v, err := tx.TemplateVersions().Get(ctx, run.Template, run.TemplateVersion)
+	return t.As(v), err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -58,7 +59,7 @@ func TestContinueCompensatedIsUndone(t *testing.T) {
 	w.clock.Advance(time.Hour)
 	run, files, balance := w.run(run.ID), w.fileRows(run.ID), w.balance()
 	w.faultyQueue.fail(0)
-	answered, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+	answered, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 	require.ErrorIs(t, err, core.ErrEnqueueFailed)
 
 	after := w.run(run.ID)
@@ -89,7 +90,7 @@ func TestEnqueueTakesFewerThanAsked(t *testing.T) {
 	w := newWorld(t)
 	run := w.closedRun("ff")
 	w.faultyQueue.set(func(_ context.Context, _ *memory.Queue, jobs []core.Job) (int, error) { return len(jobs) - 1, nil })
-	_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+	_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 	require.ErrorIs(t, err, core.ErrEnqueueFailed)
 	w.requireBalance(80, 50)
 }
@@ -102,7 +103,7 @@ func TestPartialPublishThenError(t *testing.T) {
 		w := newWorld(t)
 		run := w.closedRun("fffff")
 		w.faultyQueue.fail(2)
-		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed)
 		w.faultyQueue.heal()
 		require.Equal(t, 2, w.queue.Len())
@@ -136,7 +137,7 @@ func TestPartialPublishThenError(t *testing.T) {
 			w.workAll() // a worker is faster than the error
 			return 0, errQueue
 		})
-		after, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+		after, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 		require.NoError(t, err, "the attempt is under way, so Continue succeeded")
 		require.Equal(t, core.RunRunning, after.Status)
 		w.requireBalance(40, 50)
@@ -167,7 +168,7 @@ func TestMonthEndsBetweenChargeAndRefund(t *testing.T) {
 	})
 	november := core.PeriodOf(w.clock.Now())
 	w.grant(15)
-	_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+	_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 	require.ErrorIs(t, err, core.ErrEnqueueFailed)
 
 	require.Equal(t, november.Next(), w.balance().Period)
@@ -214,7 +215,7 @@ func TestProcessDiesDuringDispatch(t *testing.T) {
 		w := newWorld(t)
 		run := w.closedRun("fff")
 		w.faultyStore.failFrom(1)
-		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 		require.NoError(t, err, "the jobs are out")
 		require.Equal(t, int64(1), w.svc.Stats().Unconfirmed)
 		w.faultyStore.heal()
@@ -264,7 +265,7 @@ func TestEnqueueFailsAgainAndAgain(t *testing.T) {
 	run := w.closedRun("ff")
 	w.faultyQueue.fail(1)
 	for range 5 {
-		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed)
 		w.requireBalance(80, 50)
 	}

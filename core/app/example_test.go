@@ -35,7 +35,7 @@ func Example() {
 	must(err)
 	work(ctx, redrive, queue, run.ID) // in a process: worker.New(redrive, queue, …).Run(ctx)
 
-	_, err = redrive.RetryFailed(ctx, ada, run.ID, "") // Continue: b.txt runs again, nothing else
+	_, err = redrive.RetryFailed(ctx, ada, run.ID, app.RetryRequest{}) // Continue: b.txt runs again, nothing else
 	must(err)
 	work(ctx, redrive, queue, run.ID)
 	// Output:

@@ -15,11 +15,19 @@ import (
 // Execute runs a claimed job through the executor, outside any transaction.
 // Files that failed transiently are executed again, after a backoff that honours
 // what the provider asked for, until they end otherwise or the policy gives up.
-// It gives one result for each file of the job, or ctx's error if it ended first;
-// then nothing is to be settled.
-func (s *Service) Execute(ctx context.Context, c Claimed) ([]core.FileResult, error) {
+// It gives one result for each file of the job that was not recorded already, or ctx's
+// error if it ended first; then nothing is to be settled.
+//
+// record takes the results of a job with several files as they come, to be settled as
+// partial ones; it may block and fails with ctx's error. nil: all are given at the end.
+func (s *Service) Execute(ctx context.Context, c Claimed, record func(context.Context, core.FileResult) error) ([]core.FileResult, error) {
 	task := ports.Task{Job: c.Job, Template: c.Template, Files: s.taskFiles(c)}
-	done := make([]core.FileResult, 0, len(task.Files))
+	done := make([]core.FileResult, 0, 1)
+	var early *early
+	if record != nil && len(task.Files) > 1 {
+		early = newEarly(task.Files, record, s.bounds)
+		task.Report = early.report
+	}
 	began := s.clock.Now()
 	for try := 1; ; try++ {
 		task.Try = try
@@ -31,19 +39,23 @@ func (s *Service) Execute(ctx context.Context, c Claimed) ([]core.FileResult, er
 		var failed []core.FileResult
 		var retryAfter time.Duration
 		for _, f := range task.Files {
-			r := results(f.Index)
-			if r.Outcome == core.OutcomeCompleted || r.Outcome == core.OutcomePermanent {
+			if early.has(f.Index) {
+				continue
+			}
+			r := s.bounds(results(f.Index))
+			// To ask again for an output that was too long would cost as much again.
+			if r.Outcome.Final() || r.Failure.Code == core.FailureOutputTooLarge {
 				done = append(done, r)
 				continue
 			}
 			again, failed, retryAfter = append(again, f), append(failed, r), max(retryAfter, r.RetryAfter)
 		}
 		if len(again) == 0 {
-			return done, nil
+			return early.finish(done), nil
 		}
 		wait, ok := s.opts.Retry.Delay(try, s.clock.Now().Sub(began), retryAfter, s.opts.Roll())
 		if !ok {
-			return append(done, failed...), nil
+			return early.finish(append(done, failed...)), nil
 		}
 		if err := s.clock.Sleep(ctx, wait); err != nil {
 			return nil, err
@@ -52,18 +64,30 @@ func (s *Service) Execute(ctx context.Context, c Claimed) ([]core.FileResult, er
 	}
 }
 
+// bounds makes a failure of an output that is longer than may be kept: a store takes no
+// rows of any size, and memory holds many at once.
+func (s *Service) bounds(r core.FileResult) core.FileResult {
+	if r.Outcome != core.OutcomeCompleted || len(r.Output) <= s.opts.MaxOutputBytes {
+		return r
+	}
+	return core.FileResult{Index: r.Index, Outcome: core.OutcomeTransient, Failure: core.Failure{
+		Code:    core.FailureOutputTooLarge,
+		Message: fmt.Sprintf("the output has %d bytes, and at most %d are kept; ask for less in the template", len(r.Output), s.opts.MaxOutputBytes),
+	}}
+}
+
 func transient(index int, code, message string) core.FileResult {
 	return core.FileResult{Index: index, Outcome: core.OutcomeTransient, Failure: core.Failure{Code: code, Message: message}}
 }
 
-// executeOnce calls the executor. An error, or a panic, which must not take the
-// other jobs of the process down, fails every file of the task; what it says goes
-// to the log and not to the tenant, since it may hold anything.
+// executeOnce calls the executor. An error fails every file of the task. A panic, which
+// must not take the other jobs of the process down, is ours and interrupts them. What
+// they say goes to the log and not to the tenant, since it may hold anything.
 func (s *Service) executeOnce(ctx context.Context, task ports.Task) (results []core.FileResult) {
-	failAll := func(code, message string) []core.FileResult {
+	all := func(o core.Outcome, code, message string) []core.FileResult {
 		failed := make([]core.FileResult, len(task.Files))
 		for i, f := range task.Files {
-			failed[i] = transient(f.Index, code, message)
+			failed[i] = core.FileResult{Index: f.Index, Outcome: o, Failure: core.Failure{Code: code, Message: message}}
 		}
 		return failed
 	}
@@ -76,7 +100,7 @@ func (s *Service) executeOnce(ctx context.Context, task ports.Task) (results []c
 			if s.log.Enabled(ctx, slog.LevelError) {
 				log().Error("executor panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			}
-			results = failAll(core.FailurePanic, "the executor broke down on this job")
+			results = all(core.OutcomeInterrupted, core.FailurePanic, "the service broke down on this file; it is free to continue")
 		}
 	}()
 	results, err := s.executor.Execute(ctx, task)
@@ -84,7 +108,7 @@ func (s *Service) executeOnce(ctx context.Context, task ports.Task) (results []c
 		if !ended(ctx, err) {
 			log().Warn("executor failed", "error", err)
 		}
-		return failAll(core.FailureExecutor, "the executor could not do this job")
+		return all(core.OutcomeTransient, core.FailureExecutor, "the executor could not do this job")
 	}
 	return results
 }

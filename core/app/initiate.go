@@ -32,6 +32,9 @@ type InitiateRequest struct {
 	Template      core.TemplateID
 	Files         []core.NewFile
 	MaxRetryCount *int // nil: core.DefaultMaxRetryCount
+	// MaxPrice is the highest price that the caller accepts, in credits for the whole
+	// run; nil: whatever it costs.
+	MaxPrice *core.Credits
 	// IdempotencyKey makes a repeat return the first answer, a refusal
 	// included; empty for none.
 	IdempotencyKey core.Key
@@ -47,6 +50,7 @@ func (r InitiateRequest) fingerprint() string {
 	if r.MaxRetryCount != nil {
 		line = strconv.AppendInt(append(line, ' '), int64(*r.MaxRetryCount), 10)
 	}
+	line = appendMaxPrice(line, r.MaxPrice)
 	h.Write(line)
 	for i := range r.Files {
 		f := &r.Files[i]
@@ -58,12 +62,20 @@ func (r InitiateRequest) fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// appendMaxPrice makes the accepted price a part of a fingerprint.
+func appendMaxPrice(line []byte, most *core.Credits) []byte {
+	if most == nil {
+		return line
+	}
+	return strconv.AppendInt(append(line, " at most "...), int64(*most), 10)
+}
+
 // Initiate starts a run (spec 2): charge and run are committed together, then
 // the jobs are enqueued. It gives the run as it was answered.
 //
 // Refusals: core.CodeInvalidRequest, CodeWrongTenant, CodeRoleNotAllowed,
 // CodeTenantNotFound, CodeTemplateNotFound, CodeTemplateNotPublished,
-// CodeTemplateDeleted, CodeInsufficientCredits, CodeIdempotencyKeyReused: nothing
+// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits, CodeIdempotencyKeyReused: nothing
 // was changed. CodeEnqueueFailed wraps the queue's error and comes with the run:
 // it was refunded and closed, and a Continue runs it.
 func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRequest) (core.Run, error) {
@@ -72,7 +84,7 @@ func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRe
 	}
 	wanted := core.NewRun{
 		ID: core.RunID(s.ids.NewID()), Files: req.Files, MaxRetryCount: req.MaxRetryCount,
-		MaxFiles: s.opts.MaxFiles, By: actor,
+		MaxFiles: s.opts.MaxFiles, MaxPrice: req.MaxPrice, By: actor,
 	}
 	if _, err := core.CheckNewRun(wanted); err != nil {
 		return core.Run{}, err

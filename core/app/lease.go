@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -44,6 +45,37 @@ func (s *Service) renew(ctx context.Context, jobs []core.Job, wait waitMode) (lo
 		}
 	}
 	return lost, left, nil
+}
+
+// Lost says which of these jobs of one tenant are not held any more, because their runs
+// were cancelled or closed, or their files given to another worker: work on them may
+// stop. Nothing is locked or changed.
+func (s *Service) Lost(ctx context.Context, jobs []core.Job) (lost []core.Job, err error) {
+	if len(jobs) == 0 {
+		return nil, nil
+	}
+	err = s.store.View(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
+		lost = nil
+		for _, group := range ByRun(jobs) {
+			run, err := tx.Runs().Get(ctx, group[0].Run)
+			if errors.Is(err, ports.ErrNotFound) {
+				lost = append(lost, group...)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			files, err := tx.Files().ByIndex(ctx, run.ID, core.FileIndexes(group))
+			if err != nil {
+				return err
+			}
+			for _, d := range core.Renew(run, files, group, s.clock.Now(), s.opts.Recovery.Lease).Lost {
+				lost = append(lost, d.Job)
+			}
+		}
+		return nil
+	})
+	return lost, err
 }
 
 // HandBack gives jobs of one run back unfinished, for another worker to claim

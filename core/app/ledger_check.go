@@ -2,14 +2,15 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
 // CheckLedger recomputes a tenant's balances and its runs' credit fields from
-// the ledger's entries, on one snapshot, and gives every difference; none means
-// that the books agree.
+// the ledger's entries, and looks for paid work that can no longer be done, on one
+// snapshot. It gives every difference; none means that the books agree.
 func (s *Service) CheckLedger(ctx context.Context, actor core.Actor, tenant core.TenantID) ([]core.Difference, error) {
 	if err := core.Authorize(actor, core.ActionManageCredits, tenant); err != nil {
 		return nil, err
@@ -39,7 +40,10 @@ func CheckLedger(ctx context.Context, store ports.Store, tenant core.TenantID) (
 		for _, b := range balances {
 			audit.Balance(b)
 		}
-		return eachRun(ctx, tx, audit.Run)
+		return eachRun(ctx, tx, func(run core.Run) error {
+			audit.Run(run)
+			return checkWork(ctx, tx, audit, run)
+		})
 	})
 	return audit, err
 }
@@ -75,14 +79,34 @@ func eachEntry(ctx context.Context, tx ports.Tx, do func(core.Entry) error) erro
 	}
 }
 
-func eachRun(ctx context.Context, tx ports.Tx, do func(core.Run)) error {
+// checkWork looks whether what the run was paid for can still be done.
+func checkWork(ctx context.Context, tx ports.Tx, audit *core.Audit, run core.Run) error {
+	counts, err := tx.FileViews().Counts(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	anyMaxed, err := tx.FileViews().AnyMaxed(ctx, run.ID, run.MaxRetryCount)
+	if err != nil {
+		return err
+	}
+	_, err = templateOf(ctx, tx, run)
+	if err != nil && !errors.Is(err, ports.ErrNotFound) {
+		return err
+	}
+	audit.Work(run, counts, anyMaxed, err == nil)
+	return nil
+}
+
+func eachRun(ctx context.Context, tx ports.Tx, do func(core.Run) error) error {
 	for before := (ports.RunCursor{}); ; {
 		runs, err := tx.Runs().List(ctx, ports.RunFilter{Before: before, Limit: ledgerPage})
 		if err != nil {
 			return err
 		}
 		for _, r := range runs {
-			do(r)
+			if err := do(r); err != nil {
+				return err
+			}
 			before = ports.RunCursor{CreatedAt: r.CreatedAt, ID: r.ID}
 		}
 		if len(runs) < ledgerPage {

@@ -22,7 +22,7 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 	failed := 0
 	var errs []error
 	for {
-		due, err := s.store.DueRuns(ctx, s.clock.Now(), page+len(passed))
+		due, err := s.store.DueRuns(ctx, s.clock.Now(), s.opts.Recovery.Horizon(), page+len(passed))
 		if err != nil {
 			return visited, errors.Join(append(errs, err)...)
 		}
@@ -69,7 +69,7 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 			return err
 		}
 		run, now := free[0].Run, s.clock.Now()
-		if !core.RecoveryDue(run, now) {
+		if !core.RecoveryDue(run, now, s.opts.Recovery.Horizon()) {
 			return nil
 		}
 		unfinished, err := tx.Files().InStatus(ctx, run.ID, core.FilePending, core.FileProcessing)

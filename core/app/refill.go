@@ -20,11 +20,7 @@ const refillAhead = 24 * time.Hour
 // however often and on however many instances this runs: the entry's key is the
 // period, and it is looked for under the tenant's lock.
 func (s *Service) Refill(ctx context.Context) error {
-	now := s.clock.Now()
-	months := []month{monthOf(core.PeriodOf(now))}
-	if next := core.PeriodOf(now.Add(refillAhead)); next != months[0].period {
-		months = append(months, monthOf(next))
-	}
+	months := monthsToRefill(s.clock.Now())
 	return EachTenant(ctx, s.store, func(t core.Tenant) error {
 		if t.MonthlyAllowance == 0 {
 			return nil
@@ -36,6 +32,15 @@ func (s *Service) Refill(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// monthsToRefill are the current period, and the next one when it is about to begin.
+func monthsToRefill(now time.Time) []month {
+	months := []month{monthOf(core.PeriodOf(now))}
+	if next := core.PeriodOf(now.Add(refillAhead)); next != months[0].period {
+		months = append(months, monthOf(next))
+	}
+	return months
 }
 
 // month is a period with the key of its grant, which is the same for all tenants.

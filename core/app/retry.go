@@ -7,25 +7,35 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
+// RetryRequest is what a caller may say about a Continue; the zero value says nothing.
+type RetryRequest struct {
+	// IdempotencyKey makes a repeat return the first answer, a refusal included, and
+	// charge nothing; empty for none.
+	IdempotencyKey core.Key
+	// MaxPrice is the highest price that the caller accepts; nil: whatever it costs.
+	MaxPrice *core.Credits
+}
+
+func (r RetryRequest) fingerprint(id core.RunID) string {
+	return string(appendMaxPrice([]byte(id), r.MaxPrice))
+}
+
 // RetryFailed is Continue (spec 3): it runs again what failed or was
 // interrupted, and charges for what failed. Of any number of calls at the same
 // moment one wins, the others are refused with core.CodeRunAlreadyRunning. It
 // gives the run as it was answered.
 //
-// key is the caller's idempotency key, empty for none: a repeat under the same
-// key returns the first answer, a refusal included, and charges nothing.
-//
 // Refusals, in the order of the rules: core.CodeRunNotFound, CodeWrongTenant,
 // CodeRoleNotAllowed, CodeRunAlreadyRunning, CodeNoErrorsToRetry,
-// CodeNothingToRetry, CodeMaxRetryCountExceeded, CodeInsufficientCredits: nothing
-// was changed. CodeEnqueueFailed wraps the queue's error: charge and changes were
+// CodeNothingToRetry, CodeMaxRetryCountExceeded, CodePriceChanged,
+// CodeInsufficientCredits: nothing was changed. CodeEnqueueFailed wraps the queue's error: charge and changes were
 // undone, or recovery will finish the dispatch.
-func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.RunID, key core.Key) (core.Run, error) {
+func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.RunID, req RetryRequest) (core.Run, error) {
 	tenant, err := s.authorizeRun(ctx, actor, core.ActionContinue, id)
 	if err != nil {
 		return core.Run{}, err
 	}
-	if err := checkOptionalKey(key); err != nil {
+	if err := checkOptionalKey(req.IdempotencyKey); err != nil {
 		return core.Run{}, err
 	}
 
@@ -38,13 +48,13 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 			return notFound(err, runNotFound(id))
 		}
 		memo := answerMemo{
-			key: key, tenant: tenant, op: core.OperationContinue,
-			fingerprint: string(id), now: s.clock.Now(),
+			key: req.IdempotencyKey, tenant: tenant, op: core.OperationContinue,
+			fingerprint: req.fingerprint(id), now: s.clock.Now(),
 		}
 		if decided, err = memo.replay(ctx, tx); err != nil || decided.done {
 			return err
 		}
-		if plan, err = s.planRetry(ctx, tx, run, actor); err != nil {
+		if plan, err = s.planRetry(ctx, tx, run, core.RetryTerms{By: actor, MaxPrice: req.MaxPrice}); err != nil {
 			decided, err = memo.refuse(ctx, tx, err)
 			return err
 		}
@@ -65,12 +75,12 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 	if decided.done {
 		return decided.answer()
 	}
-	return s.dispatch(ctx, dispatch{run: plan.Run, attempt: plan.Attempt.Number, jobs: plan.Jobs, key: key})
+	return s.dispatch(ctx, dispatch{run: plan.Run, attempt: plan.Attempt.Number, jobs: plan.Jobs, key: req.IdempotencyKey})
 }
 
 // planRetry reads what a Continue is decided on, the tenant's credits last and
 // under their lock. The caller holds the run's lock.
-func (s *Service) planRetry(ctx context.Context, tx ports.Tx, run core.Run, actor core.Actor) (*core.RetryPlan, error) {
+func (s *Service) planRetry(ctx context.Context, tx ports.Tx, run core.Run, terms core.RetryTerms) (*core.RetryPlan, error) {
 	// The losers of a race are told so without reading files or waiting for credits.
 	if err := core.ContinuableStatus(run); err != nil {
 		return nil, err
@@ -83,7 +93,7 @@ func (s *Service) planRetry(ctx context.Context, tx ports.Tx, run core.Run, acto
 	if err != nil {
 		return nil, err
 	}
-	plan, err := core.PlanRetry(run, files, balance, template, actor, now)
+	plan, err := core.PlanRetry(run, files, balance, template, terms, now)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +144,7 @@ func (s *Service) PreviewRetry(ctx context.Context, actor core.Actor, id core.Ru
 		if err != nil {
 			return err
 		}
-		p.Plan, err = core.PlanRetry(run, files, p.Balance, template, actor, now)
+		p.Plan, err = core.PlanRetry(run, files, p.Balance, template, core.RetryTerms{By: actor}, now)
 		if refusal, ok := asRefusal(err); ok {
 			p.Refusal = refusal
 			return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -62,7 +63,7 @@ func TestRetryFailed(t *testing.T) {
 		w := newWorld(t, withPrice(14))
 		run := w.closedRun("ffffffffff") // 140 of 150
 		refusal := w.requireRefused(core.ErrInsufficientCredits, func() error {
-			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 			return err
 		})
 		require.Equal(t, core.Credits(140), refusal.Needed)
@@ -74,7 +75,7 @@ func TestRetryFailed(t *testing.T) {
 		w := newWorld(t)
 		run := w.initiate(2)
 		w.requireRefused(core.ErrRunAlreadyRunning, func() error {
-			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 			return err
 		})
 	})
@@ -84,7 +85,7 @@ func TestRetryFailed(t *testing.T) {
 		w := newWorld(t)
 		run := w.closedRun("cc")
 		w.requireRefused(core.ErrNoErrorsToRetry, func() error {
-			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 			return err
 		})
 	})
@@ -156,7 +157,7 @@ func TestRetryFailed(t *testing.T) {
 		run := w.closedRun("cee")
 		require.Equal(t, core.RunCompletedWithErrors, run.Status)
 		w.requireRefused(core.ErrNothingToRetry, func() error {
-			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 			return err
 		})
 	})
@@ -173,7 +174,7 @@ func TestRetryFailed(t *testing.T) {
 		w.continueRun(run.ID)
 		w.workAll()
 		refusal := w.requireRefused(core.ErrMaxRetryCountExceeded, func() error {
-			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 			return err
 		})
 		require.Equal(t, []int{0, 2}, refusal.Files)
@@ -205,7 +206,7 @@ func TestRetryFailed(t *testing.T) {
 		var log []string
 		w.faultyStore.recording(&log)
 		w.faultyQueue.fail(0)
-		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed)
 		require.ErrorIs(t, err, errQueue, "the original error must be kept")
 		require.Equal(t, []string{
@@ -216,7 +217,7 @@ func TestRetryFailed(t *testing.T) {
 
 		// The refund fails too: still the original error, and recovery finishes.
 		w.faultyStore.failFrom(1)
-		_, err = w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+		_, err = w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed)
 		require.ErrorIs(t, err, errQueue, "the original error must be kept")
 		require.NotErrorIs(t, err, errStore)
@@ -262,7 +263,7 @@ func TestRetryFailed(t *testing.T) {
 			return tx.Files().Save(w.ctx, run.ID, files)
 		}))
 		refusal := w.requireRefused(core.ErrMaxRetryCountExceeded, func() error {
-			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 			return err
 		})
 		require.Equal(t, []int{1}, refusal.Files)
@@ -303,11 +304,11 @@ func TestRetryFailedAccess(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.t = t
-			w.requireRefused(c.want, func() error { _, err := w.svc.RetryFailed(w.ctx, c.actor, c.run, ""); return err })
+			w.requireRefused(c.want, func() error { _, err := w.svc.RetryFailed(w.ctx, c.actor, c.run, app.RetryRequest{}); return err })
 			w.requireRefused(c.want, func() error { _, err := w.svc.PreviewRetry(w.ctx, c.actor, c.run); return err })
 		})
 	}
-	_, err := w.svc.RetryFailed(w.ctx, platform, run.ID, "")
+	_, err := w.svc.RetryFailed(w.ctx, platform, run.ID, app.RetryRequest{})
 	require.NoError(t, err, "a platform admin acts for every tenant")
 }
 
@@ -318,11 +319,11 @@ func TestRetryFailedIdempotencyKey(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		run := w.closedRun("cf")
-		first, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "k1")
+		first, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: "k1"})
 		require.NoError(t, err)
 		w.workAll() // fails again, so a new Continue would be accepted and charged
 		state := w.state()
-		again, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "k1")
+		again, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: "k1"})
 		require.NoError(t, err)
 		require.Equal(t, first, again)
 		require.Equal(t, state, w.state())
@@ -332,10 +333,16 @@ func TestRetryFailedIdempotencyKey(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t, withPrice(50))
 		run := w.closedRun("fff")
-		w.requireRefused(core.ErrInsufficientCredits, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "k1"); return err })
+		w.requireRefused(core.ErrInsufficientCredits, func() error {
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: "k1"})
+			return err
+		})
 		w.purchase(1000)
-		w.requireRefused(core.ErrInsufficientCredits, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "k1"); return err })
-		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "k2")
+		w.requireRefused(core.ErrInsufficientCredits, func() error {
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: "k1"})
+			return err
+		})
+		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: "k2"})
 		require.NoError(t, err)
 	})
 
@@ -343,9 +350,12 @@ func TestRetryFailedIdempotencyKey(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		run, other := w.closedRun("cf"), w.closedRun("cf")
-		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "k1")
+		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: "k1"})
 		require.NoError(t, err)
-		w.requireRefused(core.ErrIdempotencyKeyReused, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, other.ID, "k1"); return err })
+		w.requireRefused(core.ErrIdempotencyKeyReused, func() error {
+			_, err := w.svc.RetryFailed(w.ctx, admin, other.ID, app.RetryRequest{IdempotencyKey: "k1"})
+			return err
+		})
 		w.requireRefused(core.ErrIdempotencyKeyReused, func() error {
 			req := w.request(1)
 			req.IdempotencyKey = "k1"
@@ -353,7 +363,7 @@ func TestRetryFailedIdempotencyKey(t *testing.T) {
 			return err
 		})
 		w.requireRefused(core.ErrInvalidRequest, func() error {
-			_, err := w.svc.RetryFailed(w.ctx, admin, other.ID, "no spaces")
+			_, err := w.svc.RetryFailed(w.ctx, admin, other.ID, app.RetryRequest{IdempotencyKey: "no spaces"})
 			return err
 		})
 	})
@@ -363,10 +373,13 @@ func TestRetryFailedIdempotencyKey(t *testing.T) {
 		w := newWorld(t)
 		run := w.closedRun("cf")
 		w.faultyQueue.fail(0)
-		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "k1")
+		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: "k1"})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed)
 		w.faultyQueue.heal()
-		w.requireRefused(core.ErrEnqueueFailed, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "k1"); return err })
+		w.requireRefused(core.ErrEnqueueFailed, func() error {
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: "k1"})
+			return err
+		})
 	})
 }
 
@@ -397,11 +410,11 @@ func TestRetryFailedCommitAnswerLost(t *testing.T) {
 	w := newWorld(t)
 	run := w.closedRun("cff")
 	w.faultyStore.loseAnswer()
-	_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, "")
+	_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})
 	require.ErrorIs(t, err, ports.ErrCommitUnknown)
 	w.requireBalance(50, 50)
 	require.Zero(t, w.queue.Len())
-	w.requireRefused(core.ErrRunAlreadyRunning, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, run.ID, ""); return err })
+	w.requireRefused(core.ErrRunAlreadyRunning, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{}); return err })
 
 	w.clock.Advance(w.svc.Options().Recovery.DispatchGrace)
 	_, err = w.svc.Recover(w.ctx, 10)
@@ -423,7 +436,7 @@ func TestRetryFailedCallerGoesAway(t *testing.T) {
 		cancel()
 		return q.Enqueue(inner, jobs)
 	})
-	_, err := w.svc.RetryFailed(ctx, admin, run.ID, "")
+	_, err := w.svc.RetryFailed(ctx, admin, run.ID, app.RetryRequest{})
 	require.NoError(t, err)
 	require.Equal(t, 1, w.queue.Len())
 	require.Equal(t, core.DispatchConfirmed, w.run(run.ID).Dispatch)
@@ -441,7 +454,7 @@ func TestRaiseMaxRetryCount(t *testing.T) {
 	w.continueRun(run.ID)
 	w.requireRefused(core.ErrRunAlreadyRunning, func() error { _, err := w.svc.RaiseMaxRetryCount(w.ctx, platform, run.ID, 2); return err })
 	w.workAll()
-	w.requireRefused(core.ErrMaxRetryCountExceeded, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, run.ID, ""); return err })
+	w.requireRefused(core.ErrMaxRetryCountExceeded, func() error { _, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{}); return err })
 	w.requireRefused(core.ErrRoleNotAllowed, func() error { _, err := w.svc.RaiseMaxRetryCount(w.ctx, admin, run.ID, 2); return err })
 	w.requireRefused(core.ErrInvalidRequest, func() error { _, err := w.svc.RaiseMaxRetryCount(w.ctx, platform, run.ID, 11); return err })
 	w.requireRefused(core.ErrRunNotFound, func() error { _, err := w.svc.RaiseMaxRetryCount(w.ctx, platform, "x", 2); return err })

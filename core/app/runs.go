@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -25,16 +26,16 @@ func (s *Service) Run(ctx context.Context, actor core.Actor, id core.RunID) (Run
 	return v, err
 }
 
-// RunWithFiles reads one run and the first of its files, up to limit, on one
-// snapshot, so that counters and files agree.
-func (s *Service) RunWithFiles(ctx context.Context, actor core.Actor, id core.RunID, limit int) (RunView, []core.File, error) {
+// RunWithFiles reads one run and a page of its files, on one snapshot, so that counters
+// and files agree.
+func (s *Service) RunWithFiles(ctx context.Context, actor core.Actor, id core.RunID, filter ports.FileFilter) (RunView, []core.File, error) {
 	var v RunView
 	var files []core.File
 	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, run core.Run) (err error) {
 		if v, err = viewOf(ctx, tx, run); err != nil {
 			return err
 		}
-		files, err = tx.Files().Page(ctx, id, 0, limit)
+		files, err = tx.FileViews().Page(ctx, id, filter)
 		return err
 	})
 	return v, files, err
@@ -67,14 +68,35 @@ func (s *Service) Runs(ctx context.Context, actor core.Actor, tenant core.Tenant
 	return views, err
 }
 
-// RunFiles reads up to limit of a run's files with their results, from an index on.
-func (s *Service) RunFiles(ctx context.Context, actor core.Actor, id core.RunID, from, limit int) ([]core.File, error) {
+// RunFiles reads a page of a run's files with their results.
+func (s *Service) RunFiles(ctx context.Context, actor core.Actor, id core.RunID, filter ports.FileFilter) ([]core.File, error) {
 	var files []core.File
 	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
-		files, err = tx.Files().Page(ctx, id, from, limit)
+		files, err = tx.FileViews().Page(ctx, id, filter)
 		return err
 	})
 	return files, err
+}
+
+// FileOutput reads one file of a run with its whole output, which is empty unless the
+// file is completed. Refusals: as Run, and core.CodeFileNotFound.
+func (s *Service) FileOutput(ctx context.Context, actor core.Actor, id core.RunID, index int) (core.File, error) {
+	var file core.File
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
+		file, err = tx.FileViews().Output(ctx, id, index)
+		return notFound(err, &core.Error{Code: core.CodeFileNotFound, Run: id, Message: fmt.Sprintf("the run has no file %d", index)})
+	})
+	return file, err
+}
+
+// FileCounts counts a run's files by status.
+func (s *Service) FileCounts(ctx context.Context, actor core.Actor, id core.RunID) (core.FileCounts, error) {
+	var counts core.FileCounts
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
+		counts, err = tx.FileViews().Counts(ctx, id)
+		return err
+	})
+	return counts, err
 }
 
 // Receipt says for each file and attempt of a run why it was charged, was free
@@ -86,7 +108,11 @@ func (s *Service) Receipt(ctx context.Context, actor core.Actor, id core.RunID) 
 		if err != nil {
 			return err
 		}
-		receipt = core.NewReceipt(run, attempts)
+		pending, err := tx.Files().InStatus(ctx, id, core.FilePending)
+		if err != nil {
+			return err
+		}
+		receipt = core.NewReceipt(run, attempts, pending)
 		receipt.Amendments, err = tx.Amendments().List(ctx, id)
 		return err
 	})
@@ -114,7 +140,7 @@ func viewOf(ctx context.Context, tx ports.Tx, run core.Run) (RunView, error) {
 	// matter: no file has been retried more often than the run was continued.
 	if int(run.Attempt) >= run.MaxRetryCount && core.Continuable(run, false) == nil {
 		var err error
-		if anyMaxed, err = tx.Files().AnyMaxed(ctx, run.ID, run.MaxRetryCount); err != nil {
+		if anyMaxed, err = tx.FileViews().AnyMaxed(ctx, run.ID, run.MaxRetryCount); err != nil {
 			return RunView{}, err
 		}
 	}

@@ -42,6 +42,9 @@ type Options struct {
 	// be below Recovery.DispatchGrace. Negative: no bound but that of the queue
 	// and the store, for simulations, in which this machine's clock decides nothing.
 	DispatchTimeout time.Duration
+	// MaxOutputBytes is the longest output of a file that is kept; a longer one is
+	// failed (core.FailureOutputTooLarge). Default 4 MiB.
+	MaxOutputBytes int
 	// Roll draws the jitter of in-job retries, a number in [0, 1).
 	Roll func() float64
 }
@@ -59,6 +62,7 @@ func DefaultOptions() Options {
 			MaxTries: 3, BaseDelay: time.Second, MaxDelay: 30 * time.Second, Budget: 5 * time.Minute,
 		},
 		DispatchTimeout: 15 * time.Second,
+		MaxOutputBytes:  4 << 20,
 		Roll:            rand.Float64,
 	}
 }
@@ -76,6 +80,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DispatchTimeout == 0 {
 		o.DispatchTimeout = d.DispatchTimeout
+	}
+	if o.MaxOutputBytes == 0 {
+		o.MaxOutputBytes = d.MaxOutputBytes
 	}
 	if o.Roll == nil {
 		o.Roll = d.Roll
@@ -112,8 +119,8 @@ func New(d Deps, o Options) (*Service, error) {
 	if err := errors.Join(o.Recovery.Validate(), o.Retry.Validate()); err != nil {
 		return nil, err
 	}
-	if o.MaxFiles < 1 {
-		return nil, errors.New("app.New: MaxFiles must be 1 or more")
+	if o.MaxFiles < 1 || o.MaxOutputBytes < 1 {
+		return nil, errors.New("app.New: MaxFiles and MaxOutputBytes must be 1 or more")
 	}
 	if d.Log == nil {
 		d.Log = slog.Default()
@@ -140,11 +147,12 @@ type Stats struct {
 	ExpiredLeases        int64
 	Redispatched         int64 // jobs that recovery sent again
 	GivenUp              int64 // runs that recovery closed INTERRUPTED
+	Interrupted          int64 // runs that a fault of ours closed INTERRUPTED
 	ExecutorPanics       int64
 }
 
 type counters struct {
-	compensated, compensationFailures, unconfirmed, dropped, expiredLeases, redispatched, givenUp, executorPanics atomic.Int64
+	compensated, compensationFailures, unconfirmed, dropped, expiredLeases, redispatched, givenUp, interrupted, executorPanics atomic.Int64
 }
 
 // Stats reads the counters.
@@ -153,7 +161,7 @@ func (s *Service) Stats() Stats {
 	return Stats{
 		Compensated: c.compensated.Load(), CompensationFailures: c.compensationFailures.Load(),
 		Unconfirmed: c.unconfirmed.Load(), Dropped: c.dropped.Load(), ExpiredLeases: c.expiredLeases.Load(),
-		Redispatched: c.redispatched.Load(), GivenUp: c.givenUp.Load(), ExecutorPanics: c.executorPanics.Load(),
+		Redispatched: c.redispatched.Load(), GivenUp: c.givenUp.Load(), Interrupted: c.interrupted.Load(), ExecutorPanics: c.executorPanics.Load(),
 	}
 }
 

@@ -81,10 +81,18 @@ func settlementsByRun(all []core.Settlement) func(core.RunID) []core.Settlement 
 	return func(id core.RunID) []core.Settlement { return byRun[id] }
 }
 
+// jobsOf names what is read: of a job that goes on, only the files that it has results
+// for.
 func jobsOf(settlements []core.Settlement) []core.Job {
 	jobs := make([]core.Job, len(settlements))
 	for i := range settlements {
 		jobs[i] = settlements[i].Job
+		if settlements[i].Partial {
+			jobs[i].Files = nil
+			for _, r := range settlements[i].Results {
+				jobs[i].Files = append(jobs[i].Files, r.Index)
+			}
+		}
 	}
 	return jobs
 }

@@ -132,7 +132,7 @@ func (m *machine) continueSome(t *rapid.T) {
 	clean := m.fault == "" && key == ""
 	m.arm()
 	before := m.state()
-	_, err := m.svc.RetryFailed(m.ctx, actor, id, key)
+	_, err := m.svc.RetryFailed(m.ctx, actor, id, app.RetryRequest{IdempotencyKey: key})
 	m.tolerate(t, before, err)
 	if clean {
 		// The preview said what would happen.

@@ -30,7 +30,10 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 		if errors.Is(err, ports.ErrExists) {
 			return core.InvalidField("id", "there is a template %q already; choose another ID or leave it out", t.ID)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.TemplateVersions().Insert(ctx, draft.VersionBy(actor, draft.CreatedAt))
 	})
 	if err != nil {
 		return core.Template{}, err
@@ -38,7 +41,8 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 	return draft, nil
 }
 
-// ChangeTemplate changes name, instructions or price.
+// ChangeTemplate changes name, instructions or price. Other instructions are a new
+// version, for the runs that are initiated from then on.
 func (s *Service) ChangeTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, c core.TemplateChange) (core.Template, error) {
 	return s.updateTemplate(ctx, actor, tenant, id, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
 }
@@ -63,8 +67,14 @@ func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, tenant c
 		if err != nil {
 			return notFound(err, templateNotFound(id))
 		}
-		if updated, err = update(t, s.clock.Now()); err != nil {
+		now := s.clock.Now()
+		if updated, err = update(t, now); err != nil {
 			return err
+		}
+		if updated.Version != t.Version {
+			if err := tx.TemplateVersions().Insert(ctx, updated.VersionBy(actor, now)); err != nil {
+				return err
+			}
 		}
 		return tx.Templates().Save(ctx, updated)
 	})
@@ -85,6 +95,23 @@ func (s *Service) Template(ctx context.Context, actor core.Actor, tenant core.Te
 		return notFound(err, templateNotFound(id))
 	})
 	return t, err
+}
+
+// TemplateVersions lists what a template's instructions were, newest first: those below
+// a number (0: all), up to limit.
+func (s *Service) TemplateVersions(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, below, limit int) ([]core.TemplateVersion, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return nil, err
+	}
+	var list []core.TemplateVersion
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		if _, err := tx.Templates().Get(ctx, id); err != nil {
+			return notFound(err, templateNotFound(id))
+		}
+		list, err = tx.TemplateVersions().List(ctx, id, below, limit)
+		return err
+	})
+	return list, err
 }
 
 // Templates lists a tenant's templates, the soft-deleted ones too.

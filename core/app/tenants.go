@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
-// CreateTenant adds a tenant without credits. Refusals: CodeRoleNotAllowed,
+// CreateTenant adds a tenant with its monthly allowance, so that it can start at once.
+// Refusals: CodeRoleNotAllowed,
 // CodeInvalidRequest, CodeTenantExists.
 func (s *Service) CreateTenant(ctx context.Context, actor core.Actor, id core.TenantID, name string, monthlyAllowance core.Credits) (core.Tenant, error) {
 	if err := core.Authorize(actor, core.ActionManageTenants, id); err != nil {
 		return core.Tenant{}, err
 	}
-	tenant, err := core.NewTenant(id, name, monthlyAllowance, s.clock.Now())
+	now := s.clock.Now()
+	tenant, err := core.NewTenant(id, name, monthlyAllowance, now)
 	if err != nil {
 		return core.Tenant{}, err
 	}
@@ -24,7 +27,10 @@ func (s *Service) CreateTenant(ctx context.Context, actor core.Actor, id core.Te
 		if errors.Is(err, ports.ErrExists) {
 			return &core.Error{Code: core.CodeTenantExists, Message: fmt.Sprintf("there is a tenant %q already", id)}
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return grantMonths(ctx, tx, tenant, now)
 	})
 	if err != nil {
 		return core.Tenant{}, err
@@ -51,4 +57,24 @@ func (s *Service) Tenants(ctx context.Context, actor core.Actor, after core.Tena
 		return nil, err
 	}
 	return s.store.AllTenants(ctx, after, limit)
+}
+
+// grantMonths grants a new tenant what the refill would. Its rows are not visible to
+// others yet, so the months cannot have been granted.
+func grantMonths(ctx context.Context, tx ports.Tx, t core.Tenant, now time.Time) error {
+	if t.MonthlyAllowance == 0 {
+		return nil
+	}
+	var entries []core.Entry
+	for _, m := range monthsToRefill(now) {
+		entry, err := core.NewAllowance(t.ID, m.key, m.period, t.MonthlyAllowance, core.System, now)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, entry)
+	}
+	if _, err := tx.Ledger().BalanceForUpdate(ctx, entries[0].Period); err != nil {
+		return err
+	}
+	return post(ctx, tx, entries)
 }

@@ -31,7 +31,9 @@ func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 		s.log.Warn("ack failed", "job", d.Job().ID, "epoch", d.Job().Epoch, "error", err)
 	}
 	for _, c := range claimed {
-		results, err := s.Execute(ctx, c)
+		results, err := s.Execute(ctx, c, func(ctx context.Context, r core.FileResult) error {
+			return s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: []core.FileResult{r}, Partial: true}})
+		})
 		if err != nil {
 			return errors.Join(err, s.HandBack(detached(ctx), []core.Job{c.Job}))
 		}

@@ -185,7 +185,7 @@ func (w *world) mixedRun(outcomes string) core.Run {
 
 func (w *world) continueRun(id core.RunID) core.Run {
 	w.t.Helper()
-	run, err := w.svc.RetryFailed(w.ctx, admin, id, "")
+	run, err := w.svc.RetryFailed(w.ctx, admin, id, app.RetryRequest{})
 	require.NoError(w.t, err)
 	return run
 }
@@ -276,7 +276,7 @@ func (w *world) state() state {
 			runs, err := tx.Runs().List(w.ctx, ports.RunFilter{Limit: 100_000})
 			for _, r := range runs {
 				s.Runs = append(s.Runs, r)
-				if s.Files[r.ID], err = tx.Files().Page(w.ctx, r.ID, 0, 100_000); err != nil {
+				if s.Files[r.ID], err = tx.FileViews().Page(w.ctx, r.ID, ports.FileFilter{From: 0, Limit: 100_000, OutputBytes: 1 << 20}); err != nil {
 					return err
 				}
 				if s.Attempts[r.ID], err = tx.Attempts().List(w.ctx, r.ID); err != nil {

@@ -128,7 +128,7 @@ func (r *redriveSide) initiate(b *testing.B, l load) []core.RunID {
 func (r *redriveSide) retryFailed(b *testing.B, l load, runs []core.RunID) {
 	b.Helper()
 	require.NoError(b, l.eachGroup(func(group int) error {
-		_, err := r.svc.RetryFailed(b.Context(), operator, runs[group], "")
+		_, err := r.svc.RetryFailed(b.Context(), operator, runs[group], app.RetryRequest{})
 		return err
 	}))
 }

@@ -16,7 +16,7 @@ func (w *Worker) start(e *entry, c app.Claimed) {
 // work executes one claimed job and sends its results to be recorded.
 func (w *Worker) work(e *entry, c app.Claimed) {
 	err := w.guard(func() (err error) {
-		e.results, err = w.svc.Execute(e.ctx, c)
+		e.results, err = w.svc.Execute(e.ctx, c, nil)
 		return err
 	})
 	switch {

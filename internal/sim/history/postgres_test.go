@@ -164,7 +164,7 @@ func (in *installation) use(ctx context.Context, client int) {
 			})
 		case history.Continue:
 			ask(history.Request{Kind: kind, Run: run, Key: key}, func(q history.Request) (a history.Answer) {
-				a.Run, a.Err = in.clients.RetryFailed(ctx, who, run, q.Key)
+				a.Run, a.Err = in.clients.RetryFailed(ctx, who, run, app.RetryRequest{IdempotencyKey: q.Key})
 				return a
 			})
 		case history.Cancel:

@@ -178,12 +178,12 @@ func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, er
 }
 
 // DueRuns implements ports.Store.
-func (s *Store) DueRuns(ctx context.Context, now time.Time, limit int) ([]ports.RunKey, error) {
+func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.RunKey, error) {
 	s.Env.step(trace.DueRuns, "", "")
 	if s.Env.fault(ReadFault, "") != 0 {
 		return nil, errNetwork
 	}
-	return s.Inner.DueRuns(ctx, now, limit)
+	return s.Inner.DueRuns(ctx, now, horizon, limit)
 }
 
 // AllTenants implements ports.Store.

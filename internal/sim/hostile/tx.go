@@ -120,16 +120,18 @@ func (t *tx) about(run core.RunID) {
 	}
 }
 
-func (t *tx) Runs() ports.Runs             { return txRuns{t} }
-func (t *tx) Files() ports.RunFiles        { return txFiles{t} }
-func (t *tx) Groups() ports.Groups         { return txGroups{t} }
-func (t *tx) Attempts() ports.Attempts     { return txAttempts{t} }
-func (t *tx) Amendments() ports.Amendments { return txAmendments{t} }
-func (t *tx) Tenants() ports.Tenants       { return txTenants{t} }
-func (t *tx) Templates() ports.Templates   { return txTemplates{t} }
-func (t *tx) Ledger() ports.Ledger         { return txLedger{t} }
-func (t *tx) Books() ports.Books           { return txBooks{t} }
-func (t *tx) Answers() ports.Answers       { return txAnswers{t} }
+func (t *tx) Runs() ports.Runs                         { return txRuns{t} }
+func (t *tx) Files() ports.RunFiles                    { return txFiles{t} }
+func (t *tx) FileViews() ports.FileViews               { return txFileViews{t} }
+func (t *tx) Groups() ports.Groups                     { return txGroups{t} }
+func (t *tx) Attempts() ports.Attempts                 { return txAttempts{t} }
+func (t *tx) Amendments() ports.Amendments             { return txAmendments{t} }
+func (t *tx) Tenants() ports.Tenants                   { return txTenants{t} }
+func (t *tx) Templates() ports.Templates               { return txTemplates{t} }
+func (t *tx) TemplateVersions() ports.TemplateVersions { return txTemplateVersions{t} }
+func (t *tx) Ledger() ports.Ledger                     { return txLedger{t} }
+func (t *tx) Books() ports.Books                       { return txBooks{t} }
+func (t *tx) Answers() ports.Answers                   { return txAnswers{t} }
 
 // ofTenant checks that a row that was read is the tenant's own (I10).
 func (t *tx) ofTenant(owner core.TenantID, what string) {
@@ -222,20 +224,6 @@ func (t txFiles) InStatus(ctx context.Context, run core.RunID, statuses ...core.
 		return nil, err
 	}
 	return t.inner.Files().InStatus(ctx, run, statuses...)
-}
-
-func (t txFiles) Page(ctx context.Context, run core.RunID, from, limit int) ([]core.File, error) {
-	if err := t.before(trace.FilesRead, run); err != nil {
-		return nil, err
-	}
-	return t.inner.Files().Page(ctx, run, from, limit)
-}
-
-func (t txFiles) AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error) {
-	if err := t.before(trace.FilesRead, run); err != nil {
-		return false, err
-	}
-	return t.inner.Files().AnyMaxed(ctx, run, maxRetryCount)
 }
 
 func (t txFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {

@@ -213,13 +213,15 @@ func (t txAnswers) Save(ctx context.Context, a core.Answer) error {
 }
 
 var (
-	_ ports.Runs       = txRuns{}
-	_ ports.RunFiles   = txFiles{}
-	_ ports.Attempts   = txAttempts{}
-	_ ports.Amendments = txAmendments{}
-	_ ports.Tenants    = txTenants{}
-	_ ports.Templates  = txTemplates{}
-	_ ports.Ledger     = txLedger{}
-	_ ports.Books      = txBooks{}
-	_ ports.Answers    = txAnswers{}
+	_ ports.Runs             = txRuns{}
+	_ ports.RunFiles         = txFiles{}
+	_ ports.FileViews        = txFileViews{}
+	_ ports.Attempts         = txAttempts{}
+	_ ports.Amendments       = txAmendments{}
+	_ ports.Tenants          = txTenants{}
+	_ ports.Templates        = txTemplates{}
+	_ ports.TemplateVersions = txTemplateVersions{}
+	_ ports.Ledger           = txLedger{}
+	_ ports.Books            = txBooks{}
+	_ ports.Answers          = txAnswers{}
 )

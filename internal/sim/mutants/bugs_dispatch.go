@@ -103,7 +103,7 @@ var dispatchBugs = []Bug{
 		Edits: []Edit{{
 			File: "core/app/retry.go", Import: "errors",
 			Old: "\t\treturn memo.accept(ctx, tx, plan.Run)\n\t})\n",
-			As:  "{old}\tif {on} && errors.Is(err, ports.ErrCommitUnknown) {\n\t\treturn s.RetryFailed(ctx, actor, id, key)\n\t}\n",
+			As:  "{old}\tif {on} && errors.Is(err, ports.ErrCommitUnknown) {\n\t\treturn s.RetryFailed(ctx, actor, id, req)\n\t}\n",
 		}},
 	},
 	{

@@ -157,8 +157,8 @@ var recoveryBugs = []Bug{
 		Name: "due-is-not-asked-again", What: "recovery does not ask under the run's lock whether the run is still due",
 		Edits: []Edit{{
 			File: "core/app/recover.go",
-			Old:  "\t\tif !core.RecoveryDue(run, now) {\n",
-			As:   "\t\tif !core.RecoveryDue(run, now) && !{on} {\n",
+			Old:  "\t\tif !core.RecoveryDue(run, now, horizon) {\n",
+			As:   "\t\tif !core.RecoveryDue(run, now, horizon) && !{on} {\n",
 		}},
 	},
 }

@@ -146,7 +146,7 @@ func (w *world) settle(outcome core.Outcome, tamper func(*core.SettlePlan)) {
 }
 
 func (w *world) retry(tamper func(*core.RetryPlan)) {
-	plan, err := core.PlanRetry(w.run, w.files, w.balance, w.template, ada, now)
+	plan, err := core.PlanRetry(w.run, w.files, w.balance, w.template, core.RetryTerms{By: ada}, now)
 	require.NoError(w.t, err)
 	tamper(&plan)
 	w.ask()

@@ -183,7 +183,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	case Continue:
 		w.env.Enter(oracle.UseContinue)
 		answer.Use = oracle.UseContinue
-		answer.Run, err = svc.RetryFailed(ctx, who, run, op.Key)
+		answer.Run, err = svc.RetryFailed(ctx, who, run, app.RetryRequest{IdempotencyKey: op.Key})
 	case Cancel:
 		w.env.Enter(oracle.UseCancel)
 		answer.Use = oracle.UseCancel

@@ -205,7 +205,7 @@ type heldJob struct {
 func (w *World) hold(ctx context.Context, a *actor, c app.Claimed) ([]core.FileResult, error) {
 	p := &w.processes[a.process]
 	if !w.sc.Renewals {
-		return p.svc.Execute(ctx, c)
+		return p.svc.Execute(ctx, c, nil)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	h := &heldJob{c.Job, cancel}
@@ -217,7 +217,7 @@ func (w *World) hold(ctx context.Context, a *actor, c app.Claimed) ([]core.FileR
 		cancel()
 		p.held = slices.DeleteFunc(p.held, func(o *heldJob) bool { return o == h })
 	}()
-	results, err := p.svc.Execute(ctx, c)
+	results, err := p.svc.Execute(ctx, c, nil)
 	if err != nil && ctx.Err() != nil {
 		w.oracle.Met(oracle.ExecutionCancelled)
 	}

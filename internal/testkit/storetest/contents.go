@@ -16,7 +16,8 @@ import (
 type Contents struct {
 	Tenant     *core.Tenant // nil: there is no such tenant
 	Templates  []core.Template
-	Runs       []core.Run // newest first
+	Versions   map[core.TemplateID][]core.TemplateVersion // newest first
+	Runs       []core.Run                                 // newest first
 	Files      map[core.RunID][]core.File
 	Attempts   map[core.RunID][]core.Attempt
 	Amendments map[core.RunID][]core.Amendment
@@ -46,7 +47,7 @@ func MustRead(t *testing.T, s ports.Store, tenant core.TenantID, keys ...core.Ke
 
 func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error) {
 	c := Contents{
-		Files: map[core.RunID][]core.File{}, Attempts: map[core.RunID][]core.Attempt{},
+		Versions: map[core.TemplateID][]core.TemplateVersion{}, Files: map[core.RunID][]core.File{}, Attempts: map[core.RunID][]core.Attempt{},
 		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{},
 	}
 	tenant, err := tx.Tenants().Get(ctx)
@@ -59,11 +60,20 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 	if c.Templates, err = tx.Templates().List(ctx); err != nil {
 		return c, err
 	}
+	for _, t := range c.Templates {
+		versions, err := tx.TemplateVersions().List(ctx, t.ID, 0, 1<<20)
+		if err != nil {
+			return c, err
+		}
+		if len(versions) > 0 {
+			c.Versions[t.ID] = versions
+		}
+	}
 	if c.Runs, err = tx.Runs().List(ctx, ports.RunFilter{Limit: 1 << 20}); err != nil {
 		return c, err
 	}
 	for _, r := range c.Runs {
-		if c.Files[r.ID], err = tx.Files().Page(ctx, r.ID, 0, 1<<20); err != nil {
+		if c.Files[r.ID], err = tx.FileViews().Page(ctx, r.ID, ports.FileFilter{From: 0, Limit: 1 << 20, OutputBytes: 1 << 20}); err != nil {
 			return c, err
 		}
 		if c.Attempts[r.ID], err = tx.Attempts().List(ctx, r.ID); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -42,7 +43,7 @@ func testContinues(t *testing.T, newStore Factory, o Options) {
 			answers := make([]core.Run, o.Contenders)
 			won := -1
 			for i, err := range together(t, o.Contenders, func(i int) (err error) {
-				answers[i], err = s.servers[i%len(s.servers)].RetryFailed(ctx, admin("acme"), run.ID, "")
+				answers[i], err = s.servers[i%len(s.servers)].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{})
 				return err
 			}) {
 				if err == nil {
@@ -91,7 +92,7 @@ func testContinues(t *testing.T, newStore Factory, o Options) {
 			require.NoError(t, err)
 			won := 0
 			for _, err := range together(t, 2, func(i int) error {
-				_, err := s.servers[i].RetryFailed(ctx, admin("acme"), runs[i].ID, "")
+				_, err := s.servers[i].RetryFailed(ctx, admin("acme"), runs[i].ID, app.RetryRequest{})
 				return err
 			}) {
 				if err == nil {
@@ -126,7 +127,7 @@ func testContinues(t *testing.T, newStore Factory, o Options) {
 				_, err := s.servers[0].PurchaseCredits(ctx, core.System, run.Tenant, core.Key(fmt.Sprint("more-", i)), 7)
 				return err
 			}
-			_, err := s.servers[i%len(s.servers)].RetryFailed(ctx, admin(run.Tenant), run.ID, "")
+			_, err := s.servers[i%len(s.servers)].RetryFailed(ctx, admin(run.Tenant), run.ID, app.RetryRequest{})
 			return err
 		}) {
 			require.NoError(t, err, "goroutine %d", i)

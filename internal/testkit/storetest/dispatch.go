@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -28,7 +29,7 @@ func testDispatch(t *testing.T, newStore Factory, o Options) {
 		before := MustRead(t, s.store, "acme")
 		s.fail(func(int) int { return 0 })
 
-		_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "key")
+		_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{IdempotencyKey: "key"})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed)
 		require.ErrorIs(t, err, errBroker, "the original error")
 		after := MustRead(t, s.store, "acme")
@@ -44,7 +45,7 @@ func testDispatch(t *testing.T, newStore Factory, o Options) {
 			equal(t, want, f)
 		}
 		s.check(t)
-		replayed, err := s.servers[1].RetryFailed(ctx, admin("acme"), run.ID, "key")
+		replayed, err := s.servers[1].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{IdempotencyKey: "key"})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed, "a repeat gets the first answer")
 		require.Equal(t, closed, replayed)
 		equal(t, after, MustRead(t, s.store, "acme"))
@@ -63,7 +64,7 @@ func testDispatch(t *testing.T, newStore Factory, o Options) {
 
 		// Refunded, so its files are charged when they are continued.
 		s.queue.out.Store(nil)
-		continued, err := s.servers[0].RetryFailed(ctx, admin("acme"), failed.ID, "")
+		continued, err := s.servers[0].RetryFailed(ctx, admin("acme"), failed.ID, app.RetryRequest{})
 		require.NoError(t, err)
 		require.Equal(t, 3*price, continued.CreditsConsumed)
 		s.check(t)
@@ -78,7 +79,7 @@ func testDispatch(t *testing.T, newStore Factory, o Options) {
 		before := MustRead(t, s.store, "acme").Balances
 		s.queue.silent.Store(true)
 		s.fail(func(n int) int { return n - 1 })
-		_, err := s.servers[0].RetryFailed(bounded(t), admin("acme"), run.ID, "")
+		_, err := s.servers[0].RetryFailed(bounded(t), admin("acme"), run.ID, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed, "fewer taken than asked is an error")
 		equal(t, before, MustRead(t, s.store, "acme").Balances)
 		require.NoError(t, s.work(bounded(t), s.servers[0]))
@@ -90,7 +91,7 @@ func testDispatch(t *testing.T, newStore Factory, o Options) {
 		before := MustRead(t, s.store, "acme").Balances
 		ctx, cancel := context.WithCancel(bounded(t))
 		s.fail(func(int) int { cancel(); return 0 })
-		_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "")
+		_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed)
 		equal(t, before, MustRead(t, s.store, "acme").Balances, "it is undone nevertheless")
 		s.check(t)
@@ -111,7 +112,7 @@ func testDispatch(t *testing.T, newStore Factory, o Options) {
 			s.clock.Advance(lease * 20) // the enqueueing takes until April
 			return 0
 		})
-		_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "")
+		_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrEnqueueFailed)
 		equal(t, before, MustRead(t, s.store, "acme").Balances)
 		s.check(t)
@@ -147,7 +148,7 @@ func testProcessDies(t *testing.T, newStore Factory) {
 				}
 				panic("dies")
 			})
-			require.PanicsWithValue(t, "dies", func() { _, _ = s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "") })
+			require.PanicsWithValue(t, "dies", func() { _, _ = s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{}) })
 			s.queue.out.Store(nil)
 			s.check(t)
 			_, err := s.servers[1].Recover(ctx, 1000)
@@ -203,7 +204,7 @@ func testSomeGotOut(t *testing.T, newStore Factory, o Options) {
 		errs := together(t, 3, func(i int) error {
 			if i == 0 {
 				defer answered.Store(true)
-				_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "")
+				_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{})
 				return err
 			}
 			for !answered.Load() {

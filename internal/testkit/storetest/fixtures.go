@@ -21,6 +21,9 @@ func at(minutes int) time.Time {
 	return base.Add(time.Duration(minutes)*time.Minute + time.Duration(minutes)*time.Microsecond)
 }
 
+// horizon is beyond every time of these rows that is ahead of another.
+const horizon = 30 * 24 * time.Hour
+
 var march = core.Period{Year: 2026, Month: time.March}
 
 // awkward is text that badly quoted SQL, JSON or CSV would damage.
@@ -35,8 +38,9 @@ const awkwardKey = `k'1"\$1%_,{}[]--;`
 type world struct {
 	tenant    core.Tenant
 	template  core.Template
-	running   core.Run // attempt 1 is under way
-	closed    core.Run // attempt 1 was compensated
+	versions  []core.TemplateVersion // newest first
+	running   core.Run               // attempt 1 is under way
+	closed    core.Run               // attempt 1 was compensated
 	files     []core.File
 	attempts  []core.Attempt // of running, then of closed
 	amendment core.Amendment
@@ -53,14 +57,18 @@ func newWorld(id core.TenantID) *world {
 		tenant: core.Tenant{ID: id, Name: "Tenant " + mark, MonthlyAllowance: math.MaxInt64, CreatedAt: at(0)},
 		template: core.Template{
 			ID: "template-1", Tenant: id, Name: "Template " + mark, Instructions: strings.Repeat("Do this: "+mark+"\n", 20),
-			CreditsPerRun: 2, Mode: core.ModePerFile, Status: core.TemplatePublished,
+			Version: 2, CreditsPerRun: 2, Mode: core.ModePerFile, Status: core.TemplatePublished,
 			CreatedAt: at(1), UpdatedAt: at(2), DeletedAt: at(3),
 		},
 		files: filesOf(mark),
 	}
+	w.versions = []core.TemplateVersion{
+		w.template.VersionBy(by, at(2)),
+		{Tenant: id, Template: w.template.ID, Number: 1, Instructions: "at first: " + mark, By: core.System, At: at(1)},
+	}
 	w.running = core.Run{
-		ID: core.RunID("run-" + string(id) + "-a"), Tenant: id, Template: w.template.ID, Mode: core.ModePerFile,
-		Status: core.RunRunning, CreatedBy: by, CreatedAt: at(10),
+		ID: core.RunID("run-" + string(id) + "-a"), Tenant: id, Template: w.template.ID, TemplateVersion: 1, Mode: core.ModePerFile,
+		Status: core.RunRunning, Failure: core.Failure{Code: "provider_unauthorized", Message: "interrupted: " + mark}, CreatedBy: by, CreatedAt: at(10),
 		MaxRetryCount: 4, Attempt: 1, Epoch: math.MaxInt64, Dispatch: core.DispatchConfirmed, LastRetriedAt: at(20),
 		TotalJobs: 6, AttemptJobs: 5, CompletedJobs: 2, FailedJobs: 1,
 		Tally:           core.TallyOf(w.files),
@@ -69,7 +77,8 @@ func newWorld(id core.TenantID) *world {
 	}
 	w.closed = w.running
 	w.closed.ID = core.RunID("run-" + string(id) + "-b")
-	w.closed.Status, w.closed.Reason, w.closed.ClosedAt = core.RunInterrupted, core.ReasonCancelled, at(30)
+	w.closed.Status, w.closed.Reason, w.closed.ClosedAt = core.RunInterrupted, core.ReasonServiceFault, at(30)
+	w.closed.TemplateVersion = 2
 	w.closed.CreatedAt, w.closed.RecoverAt, w.closed.LastRetriedAt = at(9), time.Time{}, time.Time{}
 	w.closed.CreditsConsumed, w.closed.CreditsFromMonthly, w.closed.CreditsFromPurchased = math.MaxInt64, math.MaxInt64-1, 1
 	w.closed.MaxRetryCount = 5
@@ -112,13 +121,17 @@ func filesOf(mark string) []core.File {
 		files[i] = core.File{
 			Index: i, Name: fmt.Sprintf("%d %s.txt", i, mark), Ref: core.FileRef(fmt.Sprintf("ref-%d %s", i, mark)),
 			Size: math.MaxInt64 - int64(i), Status: core.FilePending,
-			RetryAttempt: i % 3, Epoch: core.Epoch(math.MaxInt64 - i), Redeliveries: i, PaidBy: core.AttemptNumber(i % 2),
+			RetryAttempt: i % 3, FreeRetries: i % 2 * (i % 3), Epoch: core.Epoch(math.MaxInt64 - i), Redeliveries: i, PaidBy: core.AttemptNumber(i % 2),
 		}
 	}
 	files[1].Status, files[1].LeaseUntil = core.FileProcessing, at(40)
 	files[2].Status, files[2].Output = core.FileCompleted, strings.Repeat("output of "+mark, 50)
 	files[3].Status, files[3].Failure = core.FileFailed, core.Failure{Code: "rate_limited", Message: "failed: " + mark}
 	files[4].Status, files[4].Failure = core.FileError, core.Failure{Code: "refused", Message: "error: " + mark}
+	files[5].Failure = core.Failure{Code: "provider_unauthorized", Message: "interrupted: " + mark}
+	for i := range files {
+		files[i].OutputBytes = int64(len(files[i].Output))
+	}
 	return files
 }
 

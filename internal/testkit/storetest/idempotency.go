@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -98,7 +99,7 @@ func testIdempotency(t *testing.T, newStore Factory, o Options) {
 		for round := range 5 {
 			answers := make([]core.Run, o.Contenders)
 			for i, err := range together(t, o.Contenders, func(i int) (err error) {
-				answers[i], err = s.servers[i%len(s.servers)].RetryFailed(ctx, admin("acme"), run.ID, core.Key(fmt.Sprint("key-", round)))
+				answers[i], err = s.servers[i%len(s.servers)].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{IdempotencyKey: core.Key(fmt.Sprint("key-", round))})
 				return err
 			}) {
 				require.NoError(t, err)
@@ -128,7 +129,7 @@ func testIdempotency(t *testing.T, newStore Factory, o Options) {
 			first := 0
 			lookups.Store(newRendezvous(2))
 			for _, err := range together(t, 2, func(i int) error {
-				_, err := s.servers[i].RetryFailed(ctx, admin("acme"), runs[i].ID, key)
+				_, err := s.servers[i].RetryFailed(ctx, admin("acme"), runs[i].ID, app.RetryRequest{IdempotencyKey: key})
 				return err
 			}) {
 				if err == nil || refusedAs(err, core.CodeRunAlreadyRunning) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -25,10 +26,10 @@ func eventful(t *testing.T) (*service, core.RunID) {
 	run := s.initiate(t, "acme", 4)
 	require.NoError(t, s.work(ctx, s.servers[0]))
 	s.fail(func(int) int { return 0 })
-	_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "") // attempt 1, compensated
+	_, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{}) // attempt 1, compensated
 	require.ErrorIs(t, err, core.ErrEnqueueFailed)
 	s.queue.out.Store(nil)
-	_, err = s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "") // attempt 2: file 2 fails again, file 3 is being worked on
+	_, err = s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{}) // attempt 2: file 2 fails again, file 3 is being worked on
 	require.NoError(t, err)
 	got, err := s.queue.Receive(ctx, 2, ports.Skip{})
 	require.NoError(t, err)

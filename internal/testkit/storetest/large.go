@@ -45,10 +45,10 @@ func testLarge(t *testing.T, newStore Factory, o Options) {
 	}
 	check := func(ctx context.Context, tx ports.Tx, want []core.File) {
 		t.Helper()
-		same(t, want)(tx.Files().Page(ctx, run.ID, 0, n))
+		same(t, want)(tx.FileViews().Page(ctx, run.ID, ports.FileFilter{From: 0, Limit: n, OutputBytes: 1 << 20}))
 		var paged []core.File
 		for from := 0; from < n; from += 999 {
-			page, err := tx.Files().Page(ctx, run.ID, from, 999)
+			page, err := tx.FileViews().Page(ctx, run.ID, ports.FileFilter{From: from, Limit: 999, OutputBytes: 1 << 20})
 			require.NoError(t, err)
 			paged = append(paged, page...)
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -40,7 +41,7 @@ func testLargeRun(t *testing.T, newStore Factory, o Options) {
 	preview, err := s.servers[0].PreviewRetry(ctx, admin("acme"), run.ID)
 	require.NoError(t, err)
 	require.Nil(t, preview.Refusal)
-	continued, err := s.servers[1].RetryFailed(ctx, admin("acme"), run.ID, "key")
+	continued, err := s.servers[1].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{IdempotencyKey: "key"})
 	require.NoError(t, err)
 	require.Equal(t, preview.Plan.Run, continued)
 	require.Equal(t, core.Credits(n+failing)*price, continued.CreditsConsumed)
@@ -63,6 +64,6 @@ func testLargeRun(t *testing.T, newStore Factory, o Options) {
 		}
 	}
 	s.check(t)
-	_, err = s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "")
+	_, err = s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{})
 	require.ErrorIs(t, err, core.ErrNoErrorsToRetry)
 }

@@ -104,7 +104,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		s.check(t)
 		require.NoError(t, s.work(ctx, s.servers[0])) // what was waiting does nothing any more
 		balances := MustRead(t, s.store, "acme").Balances
-		continued, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, "")
+		continued, err := s.servers[0].RetryFailed(ctx, admin("acme"), run.ID, app.RetryRequest{})
 		require.NoError(t, err)
 		require.Equal(t, 2, continued.AttemptJobs)
 		equal(t, balances, MustRead(t, s.store, "acme").Balances, "they were paid for")
@@ -131,7 +131,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		require.Equal(t, core.RunInterrupted, closed.Status)
 		require.Equal(t, core.ReasonRedeliveriesExhausted, closed.Reason)
 		s.check(t)
-		continued, err := s.servers[0].RetryFailed(bounded(t), admin("acme"), run.ID, "")
+		continued, err := s.servers[0].RetryFailed(bounded(t), admin("acme"), run.ID, app.RetryRequest{})
 		require.NoError(t, err)
 		require.Equal(t, closed.CreditsConsumed, continued.CreditsConsumed)
 		s.settle(t, s.claim(t, 1))

@@ -168,10 +168,10 @@ func testDueRuns(t *testing.T, newStore Factory) {
 	}
 	ctx := bounded(t)
 	for limit := 1; limit <= len(want)+1; limit++ {
-		same(t, want[:min(limit, len(want))])(s.DueRuns(ctx, now, limit))
+		same(t, want[:min(limit, len(want))])(s.DueRuns(ctx, now, horizon, limit))
 	}
-	empty(t)(s.DueRuns(ctx, now.Add(-2*time.Hour), 10))
-	same(t, want[:1])(s.DueRuns(ctx, now.Add(-time.Hour), 10)) // due at this very moment
+	empty(t)(s.DueRuns(ctx, now.Add(-2*time.Hour), horizon, 10))
+	same(t, want[:1])(s.DueRuns(ctx, now.Add(-time.Hour), horizon, 10)) // due at this very moment
 
 	// What is due follows the commits: closed, put off, opened again.
 	run := newWorld("acme").newRun("0")
@@ -180,13 +180,13 @@ func testDueRuns(t *testing.T, newStore Factory) {
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, r) })
 	}
 	save(run)
-	same(t, want[1:])(s.DueRuns(ctx, now, 10))
+	same(t, want[1:])(s.DueRuns(ctx, now, horizon, 10))
 	run.Status, run.ClosedAt, run.RecoverAt = core.RunRunning, time.Time{}, now.Add(time.Minute)
 	save(run)
-	same(t, want[1:])(s.DueRuns(ctx, now, 10))
+	same(t, want[1:])(s.DueRuns(ctx, now, horizon, 10))
 	run.RecoverAt = now
 	save(run)
-	same(t, append(slices.Clone(want[1:]), want[0]))(s.DueRuns(ctx, now, 10))
+	same(t, append(slices.Clone(want[1:]), want[0]))(s.DueRuns(ctx, now, horizon, 10))
 
 	// Other transactions' uncommitted changes are not seen, and their locks do not hinder.
 	require.ErrorIs(t, s.InTx(ctx, "acme", func(tx ports.Tx) error {
@@ -194,10 +194,10 @@ func testDueRuns(t *testing.T, newStore Factory) {
 		require.NoError(t, err)
 		locked.RecoverAt = now.Add(time.Hour)
 		require.NoError(t, tx.Runs().Save(ctx, locked))
-		same(t, append(slices.Clone(want[1:]), want[0]))(s.DueRuns(ctx, now, 10))
+		same(t, append(slices.Clone(want[1:]), want[0]))(s.DueRuns(ctx, now, horizon, 10))
 		return errRollback
 	}), errRollback)
-	same(t, append(slices.Clone(want[1:]), want[0]))(s.DueRuns(ctx, now, 10))
+	same(t, append(slices.Clone(want[1:]), want[0]))(s.DueRuns(ctx, now, horizon, 10))
 }
 
 func testAllTenants(t *testing.T, newStore Factory) {

@@ -38,10 +38,10 @@ var readings = []reading{
 		return tx.Files().InStatus(ctx, w.running.ID, core.FilePending, core.FileProcessing, core.FileCompleted, core.FileFailed, core.FileError)
 	}},
 	{name: "RunFiles.Page", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
-		return tx.Files().Page(ctx, w.running.ID, 0, 100)
+		return tx.FileViews().Page(ctx, w.running.ID, ports.FileFilter{From: 0, Limit: 100, OutputBytes: 1 << 20})
 	}},
 	{name: "RunFiles.AnyMaxed", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
-		return tx.Files().AnyMaxed(ctx, w.running.ID, 1)
+		return tx.FileViews().AnyMaxed(ctx, w.running.ID, 1)
 	}},
 	{name: "Groups.LockFree", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: w.running.ID, Indexes: []int{0, 1}}, {Run: w.closed.ID, Indexes: []int{0}}})

@@ -145,11 +145,11 @@ func (r *races) choose(ctx context.Context, server *app.Service, d *dice) error 
 		}
 		return r.initiate(ctx, server, run.Tenant)
 	case 1, 2, 3:
-		_, err := server.RetryFailed(ctx, admin(run.Tenant), run.ID, "")
+		_, err := server.RetryFailed(ctx, admin(run.Tenant), run.ID, app.RetryRequest{})
 		return err
 	case 4:
 		key := core.Key(fmt.Sprint("continue-", d.IntN(20)))
-		_, err := server.RetryFailed(ctx, admin(run.Tenant), run.ID, key)
+		_, err := server.RetryFailed(ctx, admin(run.Tenant), run.ID, app.RetryRequest{IdempotencyKey: key})
 		return err
 	case 5:
 		if d.IntN(3) > 0 {

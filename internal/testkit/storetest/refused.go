@@ -76,8 +76,8 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 		view(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			empty(t)(tx.Files().ByIndex(ctx, "ghost", []int{0}))
 			empty(t)(tx.Files().InStatus(ctx, "ghost", core.FilePending))
-			empty(t)(tx.Files().Page(ctx, "ghost", 0, 10))
-			empty(t)(tx.Files().AnyMaxed(ctx, "ghost", 0))
+			empty(t)(tx.FileViews().Page(ctx, "ghost", ports.FileFilter{From: 0, Limit: 10, OutputBytes: 1 << 20}))
+			empty(t)(tx.FileViews().AnyMaxed(ctx, "ghost", 0))
 			empty(t)(tx.Attempts().List(ctx, "ghost"))
 			empty(t)(tx.Amendments().List(ctx, "ghost"))
 			empty(t)(tx.Amendments().List(ctx, w.running.ID))

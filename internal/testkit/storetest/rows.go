@@ -33,8 +33,8 @@ func testRuns(t *testing.T, newStore Factory, _ Options) {
 			})
 			view(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 				same(t, []core.Run{run})(tx.Runs().List(ctx, ports.RunFilter{Limit: 1}))
-				empty(t)(tx.Files().Page(ctx, run.ID, 0, 10))
-				empty(t)(tx.Files().AnyMaxed(ctx, run.ID, 0))
+				empty(t)(tx.FileViews().Page(ctx, run.ID, ports.FileFilter{From: 0, Limit: 10, OutputBytes: 1 << 20}))
+				empty(t)(tx.FileViews().AnyMaxed(ctx, run.ID, 0))
 				return nil
 			})
 		}
@@ -169,7 +169,7 @@ func testFiles(t *testing.T, newStore Factory, _ Options) {
 
 		for from := 0; from <= len(files); from++ {
 			for limit := 1; limit <= len(files)+1; limit++ {
-				got, err := tx.Files().Page(ctx, run.ID, from, limit)
+				got, err := tx.FileViews().Page(ctx, run.ID, ports.FileFilter{From: from, Limit: limit, OutputBytes: 1 << 20})
 				require.NoError(t, err)
 				equal(t, orNil(files[from:min(from+limit, len(files))]), orNil(got), "from %d, limit %d", from, limit)
 			}
@@ -178,7 +178,7 @@ func testFiles(t *testing.T, newStore Factory, _ Options) {
 			want := slices.ContainsFunc(files, func(f core.File) bool {
 				return (f.Status == core.FileFailed || f.Status == core.FilePending) && f.RetryAttempt >= limit
 			})
-			got, err := tx.Files().AnyMaxed(ctx, run.ID, limit)
+			got, err := tx.FileViews().AnyMaxed(ctx, run.ID, limit)
 			require.NoError(t, err)
 			equal(t, want, got, "AnyMaxed(%d)", limit)
 		}

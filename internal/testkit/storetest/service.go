@@ -210,7 +210,7 @@ func (s *service) work(ctx context.Context, server *app.Service) error {
 func executeAll(ctx context.Context, server *app.Service, claimed []app.Claimed) ([]core.Settlement, error) {
 	settlements := make([]core.Settlement, len(claimed))
 	for i, c := range claimed {
-		results, err := server.Execute(ctx, c)
+		results, err := server.Execute(ctx, c, nil)
 		if err != nil {
 			return nil, err
 		}

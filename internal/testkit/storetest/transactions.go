@@ -127,5 +127,5 @@ func testTenantInsert(t *testing.T, newStore Factory) {
 	equal(t, nothing, MustRead(t, s, "beta", other.keys()...))
 	_, err = s.TenantOf(ctx, other.running.ID)
 	require.ErrorIs(t, err, ports.ErrNotFound)
-	empty(t)(s.DueRuns(ctx, at(100_000), 10))
+	empty(t)(s.DueRuns(ctx, at(100_000), horizon, 10))
 }

@@ -1,0 +1,83 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// early takes the results of a job's files as they come (ports.Task.Report). One result
+// is always kept back until the next one comes: the settlement of the rest, which counts
+// the job, needs a file to record. A nil early has taken nothing.
+type early struct {
+	record func(context.Context, core.FileResult) error
+	bounds func(core.FileResult) core.FileResult
+
+	mu     sync.Mutex
+	open   map[int]bool // files that are not reported yet
+	taken  map[int]bool
+	last   *core.FileResult
+	failed []core.FileResult
+}
+
+func newEarly(files []ports.TaskFile, record func(context.Context, core.FileResult) error, bounds func(core.FileResult) core.FileResult) *early {
+	e := &early{record: record, bounds: bounds, open: make(map[int]bool, len(files)), taken: map[int]bool{}}
+	for _, f := range files {
+		e.open[f.Index] = true
+	}
+	return e
+}
+
+// report implements ports.Task.Report. A result that may not be reported early is an
+// error of the executor's; its file is then answered for as if it had not been reported.
+func (e *early) report(ctx context.Context, r core.FileResult) error {
+	if r.Outcome != core.OutcomeCompleted && r.Outcome != core.OutcomePermanent {
+		return fmt.Errorf("file %d was reported as %q; only completed and permanent results may be", r.Index, r.Outcome)
+	}
+	r = e.bounds(r)
+	e.mu.Lock()
+	if !e.open[r.Index] {
+		e.mu.Unlock()
+		return fmt.Errorf("file %d was reported twice or is not of this job", r.Index)
+	}
+	delete(e.open, r.Index)
+	e.taken[r.Index] = true
+	if !r.Outcome.Final() { // too long: a failure, which only the settlement of the rest may record
+		e.failed = append(e.failed, r)
+		e.mu.Unlock()
+		return nil
+	}
+	before := e.last
+	e.last = &r
+	e.mu.Unlock()
+	if before == nil {
+		return nil
+	}
+	return e.record(ctx, *before)
+}
+
+func (e *early) has(index int) bool {
+	if e == nil {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.taken[index]
+}
+
+// finish adds what was kept back to the results of the rest.
+func (e *early) finish(rest []core.FileResult) []core.FileResult {
+	if e == nil {
+		return rest
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rest = append(rest, e.failed...)
+	if e.last != nil {
+		rest = append(rest, *e.last)
+	}
+	return rest
+}

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// Interrupt closes the running runs of a template whose files all wait because of a
+// fault of ours, which why says in words: their files are pending and free to continue
+// (spec 5). A run that a worker is processing files of goes on, and so does one that
+// another transaction holds: the next call looks at it again. It gives the number of
+// runs that it closed; what fails for one run does not keep it from the others.
+func (s *Service) Interrupt(ctx context.Context, template ports.TemplateKey, why core.Failure) (closed int, err error) {
+	if !why.Blocks() {
+		return 0, fmt.Errorf("%q is no fault that a whole template waits for", why.Code)
+	}
+	var errs []error
+	for before := (ports.RunCursor{}); ; {
+		var runs []core.Run
+		err := s.store.View(ctx, template.Tenant, func(tx ports.Tx) (err error) {
+			runs, err = tx.Runs().List(ctx, ports.RunFilter{Status: core.RunRunning, Before: before, Limit: runsPage})
+			return err
+		})
+		if err != nil {
+			return closed, errors.Join(append(errs, err)...)
+		}
+		for i := range runs {
+			before = ports.RunCursor{CreatedAt: runs[i].CreatedAt, ID: runs[i].ID}
+			if runs[i].Template != template.Template {
+				continue
+			}
+			done, err := s.interruptRun(ctx, template.Tenant, runs[i].ID, why)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("interrupt run %s: %w", runs[i].ID, err))
+			}
+			if done {
+				closed++
+			}
+		}
+		if len(runs) < runsPage {
+			return closed, errors.Join(errs...)
+		}
+	}
+}
+
+// runsPage is how many runs are read at a time.
+const runsPage = 1000
+
+func (s *Service) interruptRun(ctx context.Context, tenant core.TenantID, id core.RunID, why core.Failure) (done bool, err error) {
+	var plan core.InterruptPlan
+	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		done = false
+		free, err := tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: id}})
+		if err != nil || len(free) == 0 {
+			return err
+		}
+		processing, err := tx.Files().InStatus(ctx, id, core.FileProcessing)
+		if err != nil {
+			return err
+		}
+		plan, done, err = core.PlanInterrupt(free[0].Run, processing, why, s.clock.Now())
+		if err != nil || !done {
+			return err
+		}
+		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
+	})
+	if err != nil || !done {
+		return false, err
+	}
+	s.stats.interrupted.Add(1)
+	s.log.Warn("run interrupted by a fault of ours; once it is mended a Continue is free", "tenant", tenant, "run", id,
+		"attempt", plan.Run.Attempt, "files", plan.Run.Tally.Unfinished, "fault", why.Code)
+	return true, nil
+}
