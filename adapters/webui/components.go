@@ -161,5 +161,5 @@ func (u *ui) componentsPage(w http.ResponseWriter, r *request) error {
 	for _, st := range []core.RunStatus{core.RunRunning, core.RunCompleted, core.RunCompletedWithErrors, core.RunFailed, core.RunInterrupted} {
 		s.Badges = append(s.Badges, r.runBadge(st))
 	}
-	return u.render(w, r, http.StatusOK, "gallery.html", page{Title: r.T("gallery.title"), Nav: "components", Bare: !r.signedIn(), Data: s})
+	return u.render(w, r, http.StatusOK, "gallery.html", page{Title: r.T("gallery.title"), Nav: "components", Bare: !r.signedIn(), Broad: true, Data: s})
 }

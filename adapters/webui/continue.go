@@ -176,14 +176,7 @@ func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 
 // retry continues a run for at most a price.
 func (u *ui) retry(ctx context.Context, actor core.Actor, id core.RunID, key core.Key, most core.Credits) error {
-	preview, err := u.svc.PreviewRetry(ctx, actor, id)
-	if err != nil {
-		return err
-	}
-	if preview.Refusal == nil && preview.Plan.Price() > most {
-		return &core.Error{Code: core.CodePriceChanged, Price: preview.Plan.Price()}
-	}
-	_, err = u.svc.RetryFailed(ctx, actor, id, key)
+	_, err := u.svc.RetryFailed(ctx, actor, id, app.RetryRequest{IdempotencyKey: key, MaxPrice: &most})
 	return err
 }
 

@@ -13,10 +13,15 @@ import (
 	"unicode"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
-// filesPerRead bounds what a download holds in memory.
-const filesPerRead = 16
+// What a download holds in memory: the outputs of these many files up to this length,
+// and one of those that are longer.
+const (
+	filesPerRead    = 64
+	outputsTogether = 64 << 10
+)
 
 // attach makes an answer a download: whatever a model or a tenant wrote, no browser
 // shows it as a page of ours.
@@ -69,10 +74,10 @@ func (u *ui) fileOutput(w http.ResponseWriter, r *request) error {
 	return nil
 }
 
-// eachFile reads a run's files in small groups.
-func (u *ui) eachFile(r *request, id core.RunID, do func(core.File) error) error {
-	for from := 0; ; {
-		files, err := u.svc.RunFiles(r.Context(), r.actor(), id, from, filesPerRead)
+// eachFile reads a run's files in groups.
+func (u *ui) eachFile(r *request, id core.RunID, filter ports.FileFilter, do func(core.File) error) error {
+	for {
+		files, err := u.svc.RunFiles(r.Context(), r.actor(), id, filter)
 		if err != nil || len(files) == 0 {
 			return err
 		}
@@ -81,7 +86,7 @@ func (u *ui) eachFile(r *request, id core.RunID, do func(core.File) error) error
 				return err
 			}
 		}
-		from = files[len(files)-1].Index + 1
+		filter.From = files[len(files)-1].Index + 1
 	}
 }
 
@@ -98,9 +103,13 @@ func (u *ui) outputsZIP(w http.ResponseWriter, r *request) error {
 	}
 	attach(w, "application/zip", "redrive-"+string(id)+".zip")
 	archive := zip.NewWriter(w)
-	err = u.eachFile(r, id, func(f core.File) error {
-		if f.Status != core.FileCompleted {
-			return nil
+	filter := ports.FileFilter{Limit: filesPerRead, Statuses: []core.FileStatus{core.FileCompleted}, OutputBytes: outputsTogether}
+	err = u.eachFile(r, id, filter, func(f core.File) error {
+		if f.OutputBytes > int64(len(f.Output)) {
+			var err error
+			if f, err = u.svc.FileOutput(r.Context(), r.actor(), id, f.Index); err != nil {
+				return err
+			}
 		}
 		entry, err := archive.CreateHeader(&zip.FileHeader{Name: outputName(f), Method: zip.Deflate})
 		if err != nil {
@@ -131,7 +140,7 @@ func (u *ui) filesCSV(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	err = u.eachFile(r, id, func(f core.File) error {
+	err = u.eachFile(r, id, ports.FileFilter{Limit: 1000}, func(f core.File) error {
 		return table.Write([]string{
 			strconv.Itoa(f.Index), cell(f.Name), strconv.FormatInt(f.Size, 10), string(f.Status),
 			strconv.Itoa(f.RetryAttempt - f.FreeRetries), strconv.Itoa(f.FreeRetries), strconv.Itoa(view.Run.MaxRetryCount),

@@ -19,7 +19,7 @@ type problem struct {
 
 // statuses are those of the codes that a page can end with; the rest is 400.
 var statuses = map[core.Code]int{
-	codeNoPage: http.StatusNotFound, core.CodeRunNotFound: http.StatusNotFound,
+	codeNoPage: http.StatusNotFound, core.CodeFileNotFound: http.StatusNotFound, core.CodeRunNotFound: http.StatusNotFound,
 	core.CodeTenantNotFound: http.StatusNotFound, core.CodeTemplateNotFound: http.StatusNotFound,
 	core.CodeWrongTenant: http.StatusForbidden, core.CodeRoleNotAllowed: http.StatusForbidden,
 	core.CodeRunAlreadyRunning: http.StatusConflict, core.CodeRunNotRunning: http.StatusConflict,

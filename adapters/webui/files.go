@@ -2,10 +2,10 @@ package webui
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
 const (
@@ -17,6 +17,9 @@ const (
 
 // filesView is a page of a run's files.
 type filesView struct {
+	URL   string // of the search
+	Name  string // that is searched for
+	Shown string // the chosen tab
 	Tabs  []Tab
 	Rows  []fileRow
 	Pager Pager
@@ -69,16 +72,17 @@ func (u *ui) filesView(r *request, run core.Run) (filesView, error) {
 		if current {
 			chosen, total = f, counts[i]
 		}
-		v.Tabs = append(v.Tabs, Tab{Text: r.T(key), URL: withQuery(base, "files", f.name) + "#files", Count: r.N(int64(counts[i])), Current: current})
+		v.Tabs = append(v.Tabs, Tab{Text: r.T(key), URL: withQuery(base, "files", f.name, "name", r.URL.Query().Get("name")) + "#files", Count: r.N(int64(counts[i])), Current: current})
 	}
 	from := r.queryInt("from", 0, 0, 1<<30)
-	files, err := u.readFiles(r, run.ID, chosen.statuses, from, filesPerPage+1)
+	name := r.URL.Query().Get("name")
+	files, err := u.svc.RunFiles(r.Context(), r.actor(), run.ID, ports.FileFilter{From: from, Limit: filesPerPage + 1, Statuses: chosen.statuses, Name: name})
 	if err != nil {
 		return filesView{}, err
 	}
 	next, first, previous := "", "", ""
 	at := func(index int) string {
-		return withQuery(base, "files", chosen.name, "from", strconv.Itoa(index)) + "#files"
+		return withQuery(base, "files", chosen.name, "name", name, "from", strconv.Itoa(index)) + "#files"
 	}
 	if len(files) > filesPerPage {
 		next = at(files[filesPerPage].Index)
@@ -86,17 +90,24 @@ func (u *ui) filesView(r *request, run core.Run) (filesView, error) {
 	}
 	if from > 0 {
 		first = at(0)
-		if chosen.statuses == nil {
+		if chosen.statuses == nil && name == "" {
 			previous = at(max(0, from-filesPerPage))
 		}
 	}
 	text := r.T("files.some", len(files), total)
-	if chosen.statuses == nil && len(files) > 0 {
+	switch {
+	case name != "":
+		text = r.T("files.found", len(files))
+	case chosen.statuses == nil && len(files) > 0:
 		text = r.T("files.range", files[0].Index+1, files[len(files)-1].Index+1, total)
 	}
+	v.URL, v.Name, v.Shown = base, name, chosen.name
 	v.Pager = r.pager(text, first, previous, next)
 	if len(files) == 0 {
 		v.Empty = r.T("files.none")
+		if name != "" {
+			v.Empty = r.T("files.none.name")
+		}
 	}
 	for _, f := range files {
 		v.Rows = append(v.Rows, r.fileRow(run, f))
@@ -124,25 +135,6 @@ func (l language) retriesUsed(run core.Run, f core.File) string {
 	return text
 }
 
-// readFiles reads up to limit files in any of the statuses, from an index on.
-func (u *ui) readFiles(r *request, id core.RunID, statuses []core.FileStatus, from, limit int) ([]core.File, error) {
-	var list []core.File
-	for {
-		files, err := u.svc.RunFiles(r.Context(), r.actor(), id, from, 1000)
-		if err != nil || len(files) == 0 {
-			return list, err
-		}
-		for _, f := range files {
-			if statuses == nil || slices.Contains(statuses, f.Status) {
-				if list = append(list, f); len(list) == limit {
-					return list, nil
-				}
-			}
-		}
-		from = files[len(files)-1].Index + 1
-	}
-}
-
 // readFile reads one file with its output.
 func (u *ui) readFile(r *request) (core.Run, core.File, error) {
 	id, err := r.runID()
@@ -157,21 +149,15 @@ func (u *ui) readFile(r *request) (core.Run, core.File, error) {
 	if err != nil || index < 0 {
 		return core.Run{}, core.File{}, errNoPage
 	}
-	files, err := u.svc.RunFiles(r.Context(), r.actor(), id, index, 1)
-	if err != nil {
-		return core.Run{}, core.File{}, err
-	}
-	if len(files) == 0 || files[0].Index != index {
-		return core.Run{}, core.File{}, errNoPage
-	}
-	return view.Run, files[0], nil
+	f, err := u.svc.FileOutput(r.Context(), r.actor(), id, index)
+	return view.Run, f, err
 }
 
 // fileNames gives the names of some files of a run.
 func (u *ui) fileNames(r *request, id core.RunID, indexes []int) ([]string, error) {
 	var names []string
 	for _, i := range indexes {
-		files, err := u.svc.RunFiles(r.Context(), r.actor(), id, i, 1)
+		files, err := u.svc.RunFiles(r.Context(), r.actor(), id, ports.FileFilter{From: i, Limit: 1})
 		if err != nil {
 			return nil, err
 		}

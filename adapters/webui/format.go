@@ -31,15 +31,16 @@ func (l language) Split(s core.Split) string {
 
 // Bytes writes a size in the unit that suits it.
 func (l language) Bytes(n int64) string {
-	if n < 1000 {
+	const step = 1024
+	if n < step {
 		return l.T("bytes.B", n)
 	}
-	size, unit := float64(n)/1000, "kB"
+	size, unit := float64(n)/step, "KB"
 	for _, next := range []string{"MB", "GB"} {
-		if size < 1000 {
+		if size < step {
 			break
 		}
-		size, unit = size/1000, next
+		size, unit = size/step, next
 	}
 	digits := 1
 	if size >= 100 {

@@ -108,6 +108,9 @@ func (l language) newRunWrong(in newRunForm, e *core.Error, wrong map[string]str
 	case core.CodeInsufficientCredits:
 		wrong["form"] = l.problem(e).Text
 		return
+	case core.CodeIdempotencyKeyReused:
+		wrong["form"] = l.problem(e).Title + ". " + l.problem(e).Text
+		return
 	case core.CodePriceChanged:
 		wrong["template"] = l.problem(e).Text
 		return
@@ -179,7 +182,7 @@ func (u *ui) startRun(w http.ResponseWriter, r *request) error {
 		if err != nil {
 			r.newRunWrong(in, refusal, wrong)
 		}
-		answer := uploadRefusal{Message: r.T("new.refused"), Files: in.refused}
+		answer := uploadRefusal{Key: rand.Text(), Message: r.T("new.refused"), Files: in.refused}
 		for _, field := range []string{"template", "retries", "files", "form"} {
 			if wrong[field] != "" {
 				answer.Fields = append(answer.Fields, fieldError{Field: field, Message: wrong[field]})
@@ -190,6 +193,7 @@ func (u *ui) startRun(w http.ResponseWriter, r *request) error {
 	if err == nil {
 		refusal = nil
 	}
+	in.key = rand.Text() // under the one before, this refusal would be repeated
 	return u.showNewRun(w, r, status, tenant, in, refusal)
 }
 
@@ -203,18 +207,20 @@ func (u *ui) leadTo(w http.ResponseWriter, r *request, to string) error {
 
 // initiate starts the run for at most the price that the form showed.
 func (u *ui) initiate(r *request, tenant core.TenantID, in newRunForm) (core.Run, error) {
-	template, err := u.svc.Template(r.Context(), r.actor(), tenant, core.TemplateID(in.template))
-	if err != nil {
-		return core.Run{}, err
+	req := app.InitiateRequest{
+		Tenant: tenant, Template: core.TemplateID(in.template), Files: in.files, IdempotencyKey: core.Key(in.key),
 	}
-	if shown, ok := in.shown[in.template]; ok && template.CreditsPerRun > shown {
-		return core.Run{}, &core.Error{Code: core.CodePriceChanged, Price: template.CreditsPerRun}
+	if shown, ok := in.shown[in.template]; ok {
+		most, err := shown.Times(len(in.files))
+		if err != nil {
+			return core.Run{}, err
+		}
+		req.MaxPrice = &most
 	}
 	retries, err := strconv.Atoi(in.retries)
 	if err != nil {
 		return core.Run{}, core.InvalidField("maxRetryCount", "must be a whole number")
 	}
-	return u.svc.Initiate(r.Context(), r.actor(), app.InitiateRequest{
-		Tenant: tenant, Template: core.TemplateID(in.template), Files: in.files, MaxRetryCount: &retries, IdempotencyKey: core.Key(in.key),
-	})
+	req.MaxRetryCount = &retries
+	return u.svc.Initiate(r.Context(), r.actor(), req)
 }

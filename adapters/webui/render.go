@@ -45,6 +45,7 @@ type page struct {
 	Title string
 	Nav   string // the entry of the navigation that it belongs to
 	Bare  bool   // without navigation
+	Broad bool   // and yet of full width
 	// Tenant is whose data is shown; empty for none.
 	Tenant core.TenantID
 	// Live is the address of the run's events, and State a word that changes when

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
 // attemptRow is one dispatch of a run: who asked for it, when, and what it cost.
@@ -17,6 +18,8 @@ type attemptRow struct {
 	Refunded string
 	Tone     Tone
 	URL      string // its lines on the receipt
+	Version  string // of the instructions
+	Fault    string // files that a fault of ours interrupted in it
 }
 
 // timeline tells a run's story, the latest first.
@@ -34,8 +37,11 @@ func (r *request) attemptRow(run core.Run, part core.AttemptReceipt) attemptRow 
 		Title: r.attemptTitle(a.Number), By: visible(a.RequestedBy.Subject), At: r.Time(a.RequestedAt), Tone: ToneNeutral,
 		URL: withQuery(addr("runs", string(run.ID), "receipt"), "attempt", strconv.Itoa(int(a.Number))),
 	}
-	charged, free := 0, 0
+	charged, free, interrupted := 0, 0, 0
 	for _, l := range part.Lines {
+		if l.Interrupted.Code != "" {
+			interrupted++
+		}
 		if l.Kind == core.LineFree {
 			free++
 		} else {
@@ -45,6 +51,12 @@ func (r *request) attemptRow(run core.Run, part core.AttemptReceipt) attemptRow 
 	if charged > 0 {
 		row.Price = r.T("attempt.files", charged) + " × " + r.Credits(a.Price) + " = " + r.N(int64(a.Charge.Amount.Total())) +
 			r.splitAfter(a.Charge.Amount)
+	}
+	if run.TemplateVersion > 0 {
+		row.Version = r.T("attempt.version", run.TemplateVersion)
+	}
+	if interrupted > 0 {
+		row.Fault = r.T("attempt.interrupted", interrupted)
 	}
 	if free > 0 {
 		row.Free = r.T("attempt.free", free)
@@ -156,7 +168,7 @@ func (u *ui) receiptLines(r *request, id core.RunID, receipt core.Receipt, chose
 	v.Pager = r.pager(r.T("files.range", from+1, to, len(lines)), first, previous, next)
 	names := map[int]string{}
 	if to > from {
-		files, err := u.svc.RunFiles(r.Context(), r.actor(), id, lines[from].Index, lines[to-1].Index-lines[from].Index+1)
+		files, err := u.svc.RunFiles(r.Context(), r.actor(), id, ports.FileFilter{From: lines[from].Index, Limit: lines[to-1].Index - lines[from].Index + 1})
 		if err != nil {
 			return err
 		}

@@ -33,6 +33,8 @@ type refusedFile struct {
 
 // uploadRefusal tells the script what is wrong, and where.
 type uploadRefusal struct {
+	// Key is for the next try: under the one before, this refusal would be repeated.
+	Key     string        `json:"key,omitempty"`
 	Message string        `json:"message"`
 	Fields  []fieldError  `json:"fields,omitempty"`
 	Files   []refusedFile `json:"files,omitempty"`

@@ -44,7 +44,7 @@ func (l language) fileBadge(f core.File, run core.RunStatus) Badge {
 }
 
 // failure is what went wrong with a file, in plain words, and whose fault it was.
-type failure struct{ Text, Whose, Said, Code string }
+type failure struct{ Text, Whose, Short, Said, Code string }
 
 func (l language) failure(f core.File) *failure {
 	if f.Failure.Code == "" {
@@ -56,14 +56,14 @@ func (l language) failure(f core.File) *failure {
 	}
 	switch f.Status {
 	case core.FilePending, core.FileProcessing:
-		w.Whose = l.T("fault.ours")
+		w.Whose, w.Short = l.T("fault.ours"), l.T("fault.ours.short")
 	case core.FileFailed:
-		w.Whose = l.T("fault.provider")
+		w.Whose, w.Short = l.T("fault.provider"), l.T("fault.provider.short")
 		if f.Failure.Code == core.FailureDispatchFailed {
-			w.Whose = l.T("fault.refunded")
+			w.Whose, w.Short = l.T("fault.refunded"), l.T("fault.refunded.short")
 		}
 	case core.FileError:
-		w.Whose = l.T("fault.content")
+		w.Whose, w.Short = l.T("fault.content"), l.T("fault.content.short")
 	case core.FileCompleted:
 		return nil
 	}

@@ -190,8 +190,27 @@ func (w *world) token(actor core.Actor) string {
 	return token
 }
 
+// retry continues a run, whatever it costs.
+func (w *world) retry(id core.RunID) {
+	w.t.Helper()
+	_, err := w.svc.RetryFailed(w.t.Context(), ann, id, app.RetryRequest{})
+	require.NoError(w.t, err)
+}
+
 // run starts a run over files with these names.
 func (w *world) run(names ...string) core.RunID {
+	w.t.Helper()
+	return w.runWith("summarise", names...)
+}
+
+func (w *world) closedWith(template core.TemplateID, names ...string) core.RunID {
+	w.t.Helper()
+	id := w.runWith(template, names...)
+	w.await(id)
+	return id
+}
+
+func (w *world) runWith(template core.TemplateID, names ...string) core.RunID {
 	w.t.Helper()
 	var files []core.NewFile
 	for _, name := range names {
@@ -199,7 +218,7 @@ func (w *world) run(names ...string) core.RunID {
 		require.NoError(w.t, err)
 		files = append(files, f)
 	}
-	run, err := w.svc.Initiate(w.t.Context(), ann, app.InitiateRequest{Tenant: acme, Template: "summarise", Files: files})
+	run, err := w.svc.Initiate(w.t.Context(), ann, app.InitiateRequest{Tenant: acme, Template: template, Files: files})
 	require.NoError(w.t, err)
 	return run.ID
 }

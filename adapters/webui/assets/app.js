@@ -47,7 +47,8 @@ function morph(from, to) {
   for (const { name, value } of [...to.attributes]) {
     if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
-  if (from.nodeName === "INPUT") from.value = to.value;
+  // What someone is typing is theirs.
+  if (from.nodeName === "INPUT" && from.type === "hidden") from.value = to.value;
   const have = [...from.childNodes];
   const want = [...to.childNodes];
   want.forEach((node, i) => {
@@ -137,7 +138,8 @@ function upload(form) {
   const say = (key, values = {}) =>
     texts["upload." + key].replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === "number" ? number.format(values[name]) : values[name]));
   const count = (key, n, values = {}) => say(key + (plural.select(n) === "one" ? ".one" : ".other"), { ...values, n });
-  const size = (n) => (n < 1e3 ? n + " B" : n < 1e6 ? number.format(Math.round(n / 100) / 10) + " kB" : number.format(Math.round(n / 1e5) / 10) + " MB");
+  const tenths = (n) => number.format(Math.round(n * 10) / 10);
+  const size = (n) => (n < 1024 ? n + " B" : n < 1048576 ? tenths(n / 1024) + " KB" : tenths(n / 1048576) + " MB");
   const good = () => files.filter((f) => !f.wrong);
 
   function look() {
@@ -295,6 +297,7 @@ function upload(form) {
       if (answer.location) return void (location.href = answer.location);
       if (request.status === 401) return end(texts["upload.signedout"]);
       if (!answer.message) return end(texts["upload.broken"]);
+      if (answer.key) form.elements.key.value = answer.key;
       for (const f of answer.files || []) {
         if (sent[f.index]) Object.assign(sent[f.index], { wrong: f.message, said: true });
       }
