@@ -3,6 +3,7 @@ package core_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -258,4 +259,49 @@ func TestAuditCounts(t *testing.T) {
 	entries, runs := a.Counts()
 	require.Equal(t, len(b.entries), entries)
 	require.Equal(t, len(b.runs), runs)
+}
+
+// What was paid for and can no longer be done, by whatever road it came to that.
+func TestAuditWork(t *testing.T) {
+	t.Parallel()
+	waiting := filesIn(core.FilePending, core.FileFailed)
+	closed, running := closedOver(waiting, core.ModePerFile), runningOver(waiting, core.ModePerFile)
+	counts := core.FileCounts{Pending: 1, Failed: 1}
+	found := func(r core.Run, c core.FileCounts, anyMaxed, templateThere bool) []core.Difference {
+		a := core.NewAudit(acme)
+		a.Work(r, c, anyMaxed, templateThere)
+		return a.Differences()
+	}
+	require.Empty(t, found(closed, counts, false, true))
+	require.Empty(t, found(closed, counts, true, true), "a platform admin can raise the limit")
+	require.Empty(t, found(running, counts, false, true))
+	require.Empty(t, found(closedOver(filesIn(core.FileFailed), core.ModePerFile), core.FileCounts{Failed: 1}, true, false), "nothing waits")
+
+	atTheLimit := closed
+	atTheLimit.MaxRetryCount = core.MaxMaxRetryCount
+	done := running
+	done.Tally = core.Tally{Completed: 2}
+	completed := closed
+	completed.Status = core.RunCompleted
+	never := running
+	never.RecoverAt = time.Time{}
+	for name, tc := range map[string]struct {
+		run           core.Run
+		counts        core.FileCounts
+		anyMaxed, has bool
+		says          string
+	}{
+		"behind a maxed file":     {atTheLimit, counts, true, true, "cannot be raised"},
+		"without its template":    {closed, counts, false, false, "gone"},
+		"nothing to wait for":     {done, core.FileCounts{Completed: 2}, false, true, "nothing to wait for"},
+		"all wait for a Continue": {running, core.FileCounts{Pending: 1, Interrupted: 1, Failed: 1}, false, true, "waits for a Continue"},
+		"never looked at":         {never, counts, false, true, "recovery never looks"},
+		"a completed run":         {completed, counts, false, true, "COMPLETED"},
+		"processing when closed":  {closed, core.FileCounts{Processing: 1, Failed: 1}, false, true, "processing in a closed run"},
+		"the tally is wrong":      {closed, core.FileCounts{Pending: 2, Failed: 1}, false, true, "Unfinished:1"},
+	} {
+		differences := found(tc.run, tc.counts, tc.anyMaxed, tc.has)
+		require.Len(t, differences, 1, name)
+		require.Contains(t, differences[0].Recorded, tc.says, name)
+	}
 }

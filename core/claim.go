@@ -145,10 +145,10 @@ func matchHeld(run Run, job Job, rows *fileRows) (held, DropReason) {
 			return held{}, DropStaleEpoch
 		case f.Status == FileProcessing:
 			h.processing = append(h.processing, f)
-		case f.Status == FilePending:
-			return held{}, DropLeaseLost
-		default:
+		case f.Status == FileCompleted || f.Status == FileError:
 			h.allCompleted = h.allCompleted && f.Status == FileCompleted
+		default:
+			return held{}, DropLeaseLost
 		}
 	}
 	if len(h.processing) == 0 {

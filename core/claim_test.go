@@ -20,7 +20,7 @@ func drops(want core.FileStatus) []struct {
 	if want == core.FileProcessing {
 		other, reason = core.FilePending, core.DropLeaseLost
 	}
-	return []struct {
+	cases := []struct {
 		name   string
 		spoil  func(*core.Run, []core.File, *core.Job)
 		reason core.DropReason
@@ -41,10 +41,24 @@ func drops(want core.FileStatus) []struct {
 		{"stale before status", func(_ *core.Run, f []core.File, j *core.Job) { f[0].Status, j.Epoch = other, 0 }, core.DropStaleEpoch},
 		{"in the other status", func(_ *core.Run, f []core.File, _ *core.Job) { f[0].Status = other }, reason},
 		{"second file in the other status", func(_ *core.Run, f []core.File, _ *core.Job) { f[1].Status = other }, reason},
-		{"completed", func(_ *core.Run, f []core.File, _ *core.Job) { f[0].Status = core.FileCompleted }, reason},
 		{"failed", func(_ *core.Run, f []core.File, _ *core.Job) { f[0].Status = core.FileFailed }, reason},
-		{"error", func(_ *core.Run, f []core.File, _ *core.Job) { f[0].Status = core.FileError }, reason},
 	}
+	// A held job may have been recorded in part, but something of it must be held.
+	some := func(f []core.File) []core.File { return f[:1] }
+	if want == core.FileProcessing {
+		some = func(f []core.File) []core.File { return f }
+	}
+	for _, status := range []core.FileStatus{core.FileCompleted, core.FileError} {
+		cases = append(cases, cases[0])
+		last := &cases[len(cases)-1]
+		last.name, last.reason = string(status), reason
+		last.spoil = func(_ *core.Run, f []core.File, _ *core.Job) {
+			for i := range some(f) {
+				f[i].Status = status
+			}
+		}
+	}
+	return cases
 }
 
 func TestClaim(t *testing.T) {

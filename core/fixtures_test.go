@@ -20,6 +20,7 @@ const (
 var (
 	t0       = time.Date(2026, time.November, 15, 12, 0, 0, 0, time.UTC)
 	t1       = t0.Add(10 * time.Second)
+	horizon  = policy.Horizon()
 	november = core.Period{Year: 2026, Month: time.November}
 	december = core.Period{Year: 2026, Month: time.December}
 	admin    = core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerAdmin}
@@ -37,7 +38,7 @@ type tb interface {
 
 func published(price core.Credits) core.Template {
 	return core.Template{
-		ID: "invoices", Tenant: acme, Name: "Invoices", Instructions: "Summarise.",
+		ID: "invoices", Tenant: acme, Name: "Invoices", Instructions: "Summarise.", Version: 4,
 		CreditsPerRun: price, Mode: core.ModePerFile, Status: core.TemplatePublished,
 		CreatedAt: t0.Add(-time.Hour), UpdatedAt: t0.Add(-time.Hour),
 	}

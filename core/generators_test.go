@@ -32,7 +32,7 @@ func anyMode() *rapid.Generator[core.Mode] {
 }
 
 func anyOutcome() *rapid.Generator[core.Outcome] {
-	return rapid.SampledFrom([]core.Outcome{core.OutcomeCompleted, core.OutcomeCompleted, core.OutcomeTransient, core.OutcomePermanent})
+	return rapid.SampledFrom([]core.Outcome{core.OutcomeCompleted, core.OutcomeCompleted, core.OutcomeTransient, core.OutcomePermanent, core.OutcomeInterrupted})
 }
 
 // drawFiles draws a run's rows in any mixture of these statuses. Files of a
@@ -43,7 +43,11 @@ func drawFiles(t *rapid.T, mode core.Mode, statuses ...core.FileStatus) []core.F
 	files := make([]core.File, n, n+2)
 	for i := range files {
 		f := file(i, rapid.SampledFrom(statuses).Draw(t, "status"))
-		f.RetryAttempt = rapid.IntRange(0, 2).Draw(t, "retryAttempt")
+		f.RetryAttempt = rapid.IntRange(0, 4).Draw(t, "retryAttempt")
+		f.FreeRetries = rapid.IntRange(max(0, f.RetryAttempt-2), f.RetryAttempt).Draw(t, "freeRetries")
+		if f.Status == core.FilePending && mode == core.ModePerFile && rapid.IntRange(0, 3).Draw(t, "interrupted") == 0 {
+			f.Failure = core.Failure{Code: core.FailureUnauthorized, Message: "refused"}
+		}
 		f.Redeliveries = rapid.IntRange(0, 3).Draw(t, "redeliveries")
 		f.PaidBy = core.AttemptNumber(rapid.IntRange(0, 4).Draw(t, "paidBy"))
 		f.Epoch = waiting
@@ -92,7 +96,7 @@ func drawRunning(t *rapid.T) (core.Run, []core.File) {
 		}
 	}
 	files := drawFiles(t, mode, statuses...)
-	files[0].Status = statuses[0]
+	files[0].Status, files[0].Failure, files[0].Output = statuses[0], core.Failure{}, ""
 	if mode == core.ModeBatch {
 		redeliveries := files[0].Redeliveries
 		for i := range files {

@@ -19,7 +19,7 @@ func TestPlanRun(t *testing.T) {
 		plan, err := core.PlanRun(req, published(5), balanceOf(7, 100), t0)
 		require.NoError(t, err)
 		require.Equal(t, core.Run{
-			ID: run1, Tenant: acme, Template: "invoices", Mode: core.ModePerFile,
+			ID: run1, Tenant: acme, Template: "invoices", TemplateVersion: 4, Mode: core.ModePerFile,
 			Status: core.RunRunning, CreatedBy: admin, CreatedAt: t0,
 			MaxRetryCount: 3, Epoch: 1, Dispatch: core.DispatchUnconfirmed,
 			TotalJobs: 2, AttemptJobs: 2, Tally: core.Tally{Unfinished: 2},

@@ -183,10 +183,13 @@ func (w *world) checkRun(t *rapid.T, r *runRecord) {
 				return a.Index == f.Index && (a.Charged || covering.Price == 0)
 			}), "I5: attempt %d does not cover file %d", f.PaidBy, f.Index)
 		}
-		require.True(t, f.RetryAttempt >= 0 && f.RetryAttempt <= run.MaxRetryCount, "I6: file %d", f.Index)
+		require.True(t, f.FreeRetries >= 0 && f.FreeRetries <= f.RetryAttempt, "I6: file %d", f.Index)
+		require.LessOrEqual(t, f.RetryAttempt-f.FreeRetries, run.MaxRetryCount, "I6: file %d", f.Index)
 		require.Equal(t, f.Status == core.FileProcessing, !f.LeaseUntil.IsZero())
 		require.Equal(t, f.Status == core.FileCompleted, f.Output != "")
-		require.Equal(t, f.Status == core.FileFailed || f.Status == core.FileError, f.Failure != core.Failure{})
+		if f.Status != core.FilePending { // which has one if a fault of ours interrupted it
+			require.Equal(t, f.Status == core.FileFailed || f.Status == core.FileError, f.Failure != core.Failure{})
+		}
 		require.LessOrEqual(t, f.Epoch, run.Epoch)
 	}
 	require.LessOrEqual(t, run.CompletedJobs+run.FailedJobs, run.AttemptJobs, "I7")
@@ -233,6 +236,8 @@ func (w *world) checkShape(t *rapid.T, r *runRecord, net core.Split) {
 	if run.Mode == core.ModeBatch {
 		jobs = 1
 	}
+	require.Equal(t, run.Status == core.RunInterrupted && run.Reason == core.ReasonServiceFault,
+		run.Status != core.RunRunning && run.Failure.Code != "", "a fault stays only where it closed the run")
 	require.Equal(t, jobs, run.TotalJobs, "unchanged from the initiation on")
 	if run.Status == core.RunRunning {
 		require.Positive(t, run.Tally.Unfinished, "a running run has something under way")

@@ -129,7 +129,7 @@ func TestPlanRetryProperty(t *testing.T) {
 			default:
 				continue
 			}
-			if f.RetryAttempt >= run.MaxRetryCount {
+			if f.Status == core.FileFailed && f.RetryAttempt-f.FreeRetries >= run.MaxRetryCount {
 				maxed = append(maxed, f.Index)
 			}
 		}
@@ -187,14 +187,17 @@ func TestPlanRetryProperty(t *testing.T) {
 			require.Equal(t, was.Index, f.Index)
 			require.Equal(t, core.FilePending, f.Status)
 			require.Equal(t, was.RetryAttempt+1, f.RetryAttempt)
-			require.LessOrEqual(t, f.RetryAttempt, run.MaxRetryCount)
+			require.LessOrEqual(t, f.RetryAttempt-f.FreeRetries, max(run.MaxRetryCount, was.RetryAttempt-was.FreeRetries))
+			require.Zero(t, f.Failure)
 			require.Equal(t, plan.Run.Epoch, f.Epoch)
 			charged := was.Status == core.FileFailed
 			require.Equal(t, charged && price > 0, plan.Attempt.Files[i].Charged)
 			if charged {
 				require.Equal(t, plan.Run.Attempt, f.PaidBy)
+				require.Equal(t, was.FreeRetries, f.FreeRetries)
 			} else {
 				require.Equal(t, was.PaidBy, f.PaidBy)
+				require.Equal(t, was.FreeRetries+1, f.FreeRetries)
 			}
 		}
 		everyFileOnce(t, plan.Run, plan.Files, plan.Jobs)

@@ -59,7 +59,16 @@ func TestWorkProperty(t *testing.T) {
 		require.Equal(t, core.TallyOf(overlay(files, back.Files)), back.Run.Tally)
 		require.Equal(t, core.TallyOf(overlay(files, settled.Files)), settled.Run.Tally)
 		require.Equal(t, len(settled.Settled), settled.Run.CompletedJobs+settled.Run.FailedJobs)
-		require.Equal(t, settled.Run.Tally.Unfinished == 0 && settled.Changed(), settled.Closed)
+		require.Equal(t, settled.Changed() && len(settled.Settled) == run.AttemptJobs, settled.Closed)
+		if settled.Closed {
+			require.Equal(t, settled.Run.Tally.Unfinished > 0, settled.Run.Status == core.RunInterrupted)
+		}
+		for _, f := range settled.Files {
+			if f.Status == core.FilePending {
+				require.Greater(t, f.Epoch, run.Epoch, "no job has it, so nothing but a Continue dispatches it")
+				require.NotEmpty(t, f.Failure.Code)
+			}
+		}
 		for _, f := range back.Files {
 			require.Greater(t, f.Epoch, run.Epoch, "an epoch that nobody holds")
 		}
@@ -152,10 +161,11 @@ func TestPlanRecoveryProperty(t *testing.T) {
 			if f.Status == core.FileProcessing {
 				require.True(t, f.LeaseUntil.After(now))
 			}
-			hope = hope || f.Status == core.FileProcessing || f.Redeliveries <= policy.MaxRedeliveries
+			hope = hope || f.Status == core.FileProcessing || f.Failure.Code == "" && f.Redeliveries <= policy.MaxRedeliveries
 			if slices.Contains(core.FileIndexes(plan.Jobs), f.Index) {
 				require.Equal(t, core.FilePending, f.Status)
 				require.LessOrEqual(t, f.Redeliveries, policy.MaxRedeliveries)
+				require.Zero(t, f.Failure, "what was interrupted waits for a Continue")
 				sent = append(sent, f)
 			}
 		}

@@ -74,8 +74,8 @@ func RecoveryDue(run Run, now time.Time, horizon time.Duration) bool {
 //   - an attempt whose enqueueing was not confirmed in time is dispatched again;
 //   - files that have waited too long are dispatched again under their own
 //     epoch: if the queue still has them, that changes nothing;
-//   - if recovery has given up on everything that is left, the run closes
-//     INTERRUPTED, and Continue is free for those files.
+//   - if recovery has given up on everything that is left, or a fault of ours has
+//     interrupted it, the run closes INTERRUPTED, and Continue is free for those files.
 //
 // unfinished are the run's pending and processing files; the caller holds the
 // run's lock.
@@ -118,6 +118,9 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 			}
 		case f.Failure.Code != "": // interrupted by a fault of ours: a Continue dispatches it
 			waiting++
+			if p.Run.Failure.Code == "" {
+				p.Run.Failure = f.Failure
+			}
 		case f.Redeliveries > policy.MaxRedeliveries:
 			given++
 		case resend:
@@ -125,8 +128,12 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 		}
 	}
 
-	if given > 0 && given+waiting == p.Run.Tally.Unfinished {
-		closed, err := interrupt(p.Run, nil, ReasonRedeliveriesExhausted, now)
+	if given+waiting == p.Run.Tally.Unfinished && given+waiting > 0 {
+		why := ReasonRedeliveriesExhausted
+		if given == 0 { // the settlement that should have closed the run did not
+			why = ReasonServiceFault
+		}
+		closed, err := interrupt(p.Run, nil, why, now)
 		if err != nil {
 			return RecoveryPlan{}, err
 		}

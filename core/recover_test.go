@@ -46,6 +46,11 @@ func TestRecoveryDue(t *testing.T) {
 		require.False(t, core.RecoveryDue(run, t0.Add(-time.Nanosecond), horizon), status)
 		require.Equal(t, status == core.RunRunning, core.RecoveryDue(run, t0, horizon), status)
 		require.Equal(t, status == core.RunRunning, core.RecoveryDue(run, t1, horizon), status)
+		// A server whose clock was hours ahead wrote it: nothing plans that far.
+		run.RecoverAt = t0.Add(horizon + time.Nanosecond)
+		require.Equal(t, status == core.RunRunning, core.RecoveryDue(run, t0, horizon), status)
+		run.RecoverAt = t0.Add(horizon)
+		require.False(t, core.RecoveryDue(run, t0, horizon), status)
 	}
 }
 

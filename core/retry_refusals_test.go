@@ -35,7 +35,13 @@ func violateNothing(s *retryScenario) {
 	s.run.Tally = core.TallyOf(s.files)
 }
 
-func violateMaxed(s *retryScenario)        { s.files[3].RetryAttempt, s.files[1].RetryAttempt = 3, 4 }
+// violateMaxed: the pending file has been continued more often than anything may be, and
+// does not block.
+func violateMaxed(s *retryScenario) {
+	s.files[3].RetryAttempt, s.files[2].RetryAttempt, s.files[2].FreeRetries = 3, 5, 2
+	s.files[1].RetryAttempt, s.files[1].FreeRetries = 9, 5
+}
+
 func violatePrice(s *retryScenario)        { s.template.CreditsPerRun = maxC/2 + 1 }
 func violateInsufficient(s *retryScenario) { s.balance = balanceOf(4, 5) }
 
@@ -91,7 +97,7 @@ func TestPlanRetryRefusals(t *testing.T) {
 			}
 			want := core.Error{Code: tc.code, Message: r.Message, Run: run1}
 			if tc.code == core.CodeMaxRetryCountExceeded {
-				want.Files = []int{1, 3} // those that block, pending ones too, ascending
+				want.Files = []int{2, 3} // those that block, ascending
 			}
 			if tc.code == core.CodeInsufficientCredits {
 				want.Run, want.Needed, want.Available = "", 10, 9
@@ -107,9 +113,25 @@ func TestPlanRetryRefusesFacts(t *testing.T) {
 		t.Parallel()
 		s := retryable()
 		violateMaxed(&s)
-		s.files[0], s.files[3] = s.files[3], s.files[0] // rows come in any order
+		s.files[2], s.files[3] = s.files[3], s.files[2] // rows come in any order
 		_, err := s.plan(t)
-		require.Equal(t, []int{1, 3}, refused(t, err, core.CodeMaxRetryCountExceeded).Files)
+		require.Equal(t, []int{2, 3}, refused(t, err, core.CodeMaxRetryCountExceeded).Files)
+	})
+	t.Run("FreeRetriesUseUpNone", func(t *testing.T) {
+		t.Parallel()
+		s := retryable()
+		s.files[2].RetryAttempt, s.files[2].FreeRetries = 9, 7 // failed, two Continues charged of three
+		p, err := s.plan(t)
+		require.NoError(t, err)
+		require.Equal(t, 10, p.Files[1].RetryAttempt)
+		require.Equal(t, 7, p.Files[1].FreeRetries)
+	})
+	t.Run("PendingFilesNeverBlock", func(t *testing.T) {
+		t.Parallel()
+		s := retryable()
+		s.files[1].RetryAttempt = 10 // of an earlier version, which did not count them apart
+		_, err := s.plan(t)
+		require.NoError(t, err)
 	})
 	t.Run("MaxedFilesThatAreDoneDoNotBlock", func(t *testing.T) {
 		t.Parallel()

@@ -38,6 +38,9 @@ func TestPlanRetry(t *testing.T) {
 		retried := func(f core.File, paidBy core.AttemptNumber) core.File {
 			f.Status, f.Epoch, f.PaidBy, f.Redeliveries, f.Failure = core.FilePending, 10, paidBy, 0, core.Failure{}
 			f.RetryAttempt++
+			if paidBy == 0 { // it was pending, so the Continue is free and uses up none of its retries
+				f.FreeRetries++
+			}
 			return f
 		}
 		require.Equal(t, []core.File{retried(files[1], 5), retried(files[3], 0), retried(files[4], 5)}, plan.Files)

@@ -208,6 +208,8 @@ func (r *Run) close(to RunStatus, why CloseReason, now time.Time) error {
 // alone.
 func (r *Run) closeByResults(now time.Time) error {
 	switch t := r.Tally; {
+	case t.Unfinished > 0 && r.Failure.Code == "":
+		return fmt.Errorf("%d files are unfinished and nothing interrupted them, the run %s cannot close by its results", t.Unfinished, r.ID)
 	case t.Unfinished > 0:
 		return r.close(RunInterrupted, ReasonServiceFault, now)
 	case t.Completed == t.Total():

@@ -66,6 +66,7 @@ func TestSettleOutcomes(t *testing.T) {
 			require.NoError(t, err)
 			want := files[0]
 			want.Status, want.Output, want.Failure, want.LeaseUntil = tc.status, tc.output, tc.failure, time.Time{}
+			want.OutputBytes = int64(len(tc.output))
 			require.Equal(t, []core.File{want}, plan.Files)
 			require.Equal(t, []core.Job{settlements[0].Job}, plan.Settled)
 			require.True(t, plan.Changed())

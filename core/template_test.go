@@ -26,7 +26,7 @@ func TestNewTemplate(t *testing.T) {
 	draft, err := core.NewTemplate(asked, t1)
 	require.NoError(t, err)
 	want := published(7)
-	want.Status, want.CreatedAt, want.UpdatedAt = core.TemplateDraft, t1, t1
+	want.Status, want.Version, want.CreatedAt, want.UpdatedAt = core.TemplateDraft, 1, t1, t1
 	require.Equal(t, want, draft)
 	require.False(t, draft.Deleted())
 }
@@ -90,7 +90,7 @@ func TestChangeTemplate(t *testing.T) {
 	changed, err := published(7).Change(core.TemplateChange{Name: &name, Instructions: &instructions, CreditsPerRun: &price}, t1)
 	require.NoError(t, err)
 	want := published(9)
-	want.Name, want.Instructions, want.UpdatedAt = name, instructions, t1
+	want.Name, want.Instructions, want.Version, want.UpdatedAt = name, instructions, 5, t1
 	require.Equal(t, want, changed)
 
 	for field, change := range map[string]core.TemplateChange{
@@ -101,14 +101,19 @@ func TestChangeTemplate(t *testing.T) {
 		require.Equal(t, field == "name", got.Name == name)
 		require.Equal(t, field == "instructions", got.Instructions == instructions)
 		require.Equal(t, field == "price", got.CreditsPerRun == price)
+		require.Equal(t, field == "instructions", got.Version == 5, "only what the executor is told makes a version")
 	}
+	same := published(7).Instructions
+	got, err := published(7).Change(core.TemplateChange{Instructions: &same}, t1)
+	require.NoError(t, err)
+	require.Equal(t, 4, got.Version)
 
 	_, err = published(7).Change(core.TemplateChange{CreditsPerRun: &negative}, t1)
 	require.Equal(t, []string{"creditsPerRun"}, fieldsOf(refused(t, err, core.CodeInvalidRequest)))
 	_, err = published(7).Change(core.TemplateChange{Name: &blank}, t1)
 	require.Equal(t, []string{"name"}, fieldsOf(refused(t, err, core.CodeInvalidRequest)))
 
-	got, err := published(7).SoftDelete(t1).Change(core.TemplateChange{Name: &blank}, t1)
+	got, err = published(7).SoftDelete(t1).Change(core.TemplateChange{Name: &blank}, t1)
 	refused(t, err, core.CodeTemplateDeleted)
 	require.Zero(t, got)
 }
@@ -188,4 +193,15 @@ func TestNewTenantDotIDs(t *testing.T) {
 		_, err := core.NewTenant(id, "Acme", 0, t0)
 		require.Error(t, err, "%q cannot stand in a URL path: clients and proxies resolve it", id)
 	}
+}
+
+func TestTemplateVersions(t *testing.T) {
+	t.Parallel()
+	now := published(7)
+	v := now.VersionBy(admin, t1)
+	require.Equal(t, core.TemplateVersion{Tenant: acme, Template: "invoices", Number: 4, Instructions: "Summarise.", By: admin, At: t1}, v)
+	then := now.As(core.TemplateVersion{Number: 2, Instructions: "Translate."})
+	require.Equal(t, 2, then.Version)
+	require.Equal(t, "Translate.", then.Instructions)
+	require.Equal(t, now.CreditsPerRun, then.CreditsPerRun, "the price is that of now")
 }

@@ -129,7 +129,7 @@ func (s *service) state(id core.RunID) (core.RunStatus, []string) {
 	s.t.Helper()
 	view, err := s.app.Run(s.t.Context(), admin, id)
 	require.NoError(s.t, err)
-	files, err := s.app.RunFiles(s.t.Context(), admin, id, 0, 100)
+	files, err := s.app.RunFiles(s.t.Context(), admin, id, ports.FileFilter{Limit: 100, OutputBytes: 1 << 20})
 	require.NoError(s.t, err)
 	var lines []string
 	for _, f := range files {

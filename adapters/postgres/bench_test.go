@@ -194,7 +194,7 @@ func BenchmarkScale(b *testing.B) {
 			return err
 		}},
 		{"read", func(ctx context.Context, x *bench, n int) error {
-			_, _, err := x.svc.RunWithFiles(ctx, operator, benchRun(0, n), 1000)
+			_, _, err := x.svc.RunWithFiles(ctx, operator, benchRun(0, n), ports.FileFilter{Limit: 1000, OutputBytes: 16 << 10})
 			return err
 		}},
 		{"preview", func(ctx context.Context, x *bench, n int) error {

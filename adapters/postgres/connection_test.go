@@ -200,7 +200,7 @@ func TestUnavailable(t *testing.T) {
 	ctx := bounded(t)
 	never := func(ports.Tx) error { t.Error("nothing can be run"); return nil }
 	_, ownerErr := store.TenantOf(ctx, "r")
-	_, dueErr := store.DueRuns(ctx, time.Now(), horizon, 1)
+	_, dueErr := store.DueRuns(ctx, time.Now(), time.Hour, 1)
 	_, tenantsErr := store.AllTenants(ctx, "", 1)
 	for _, err := range []error{
 		store.InTx(ctx, "acme", never), store.View(ctx, "acme", never), store.Ping(ctx), ownerErr, dueErr, tenantsErr,

@@ -154,7 +154,7 @@ func (w *world) read(t testing.TB, id core.RunID) core.Run {
 
 func (w *world) files(t testing.TB, id core.RunID) []core.File {
 	t.Helper()
-	files, err := w.RunFiles(t.Context(), admin, id, 0, 1_000_000)
+	files, err := w.RunFiles(t.Context(), admin, id, ports.FileFilter{Limit: 1_000_000, OutputBytes: 1 << 20})
 	require.NoError(t, err)
 	return files
 }

@@ -65,7 +65,12 @@ var invariants = []struct{ name, sql string }{
 		   AND (a.attempt IS NULL OR a.compensated_at IS NOT NULL OR NOT (coalesce(c.charged, false) OR a.price = 0))`},
 	{"I6 retries are within the run's limit", `
 		SELECT f.run_id, f.index::text, f.retry_attempt::text FROM files f JOIN runs r USING (tenant_id, run_id)
-		 WHERE f.retry_attempt < 0 OR f.retry_attempt > r.max_retry_count`},
+		 WHERE f.free_retries NOT BETWEEN 0 AND f.retry_attempt OR f.retry_attempt - f.free_retries > r.max_retry_count`},
+	{"I6 a retry is free if and only if it found the file pending", `
+		SELECT f.run_id, f.index::text, f.free_retries::text FROM files f
+		 WHERE f.free_retries <> (SELECT count(*) FROM attempt_files x JOIN attempts a USING (tenant_id, run_id, attempt)
+		        WHERE x.tenant_id = f.tenant_id AND x.run_id = f.run_id AND x.index = f.index AND x.before_status = 'pending'
+		          AND a.compensated_at IS NULL)`},
 	{"I6 a file was retried as often as attempts that stand had it", `
 		SELECT f.run_id, f.index::text, f.retry_attempt::text FROM files f
 		 WHERE f.retry_attempt <> (SELECT count(*) FROM attempt_files x JOIN attempts a USING (tenant_id, run_id, attempt)

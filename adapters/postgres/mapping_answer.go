@@ -40,6 +40,9 @@ type answerRun struct {
 	RecoverAt            time.Time   `json:"recoverAt,omitzero"`
 	DispatchedAt         time.Time   `json:"dispatchedAt,omitzero"`
 	Redispatches         int         `json:"redispatches"`
+	TemplateVersion      int         `json:"templateVersion"`
+	FailureCode          string      `json:"failureCode,omitempty"`
+	FailureMessage       string      `json:"failureMessage,omitempty"`
 }
 
 type answerActor struct {
@@ -56,6 +59,7 @@ type answerRefusal struct {
 	Files     []int         `json:"files,omitempty"`
 	Needed    int64         `json:"needed,omitempty"`
 	Available int64         `json:"available,omitempty"`
+	Price     int64         `json:"price,omitempty"`
 	Fields    []answerField `json:"fields,omitempty"`
 }
 
@@ -115,6 +119,7 @@ func runToJSON(r core.Run) answerRun {
 		Unfinished: r.Tally.Unfinished, Completed: r.Tally.Completed, Failed: r.Tally.Failed, Error: r.Tally.Error,
 		CreditsConsumed: int64(r.CreditsConsumed), CreditsFromMonthly: int64(r.CreditsFromMonthly), CreditsFromPurchased: int64(r.CreditsFromPurchased),
 		RecoverAt: r.RecoverAt, DispatchedAt: r.DispatchedAt, Redispatches: r.Redispatches,
+		TemplateVersion: r.TemplateVersion, FailureCode: text(r.Failure.Code), FailureMessage: text(r.Failure.Message),
 	}
 }
 
@@ -130,13 +135,14 @@ func (r answerRun) toRun() core.Run {
 		Tally:           core.Tally{Unfinished: r.Unfinished, Completed: r.Completed, Failed: r.Failed, Error: r.Error},
 		CreditsConsumed: core.Credits(r.CreditsConsumed), CreditsFromMonthly: core.Credits(r.CreditsFromMonthly), CreditsFromPurchased: core.Credits(r.CreditsFromPurchased),
 		RecoverAt: r.RecoverAt, DispatchedAt: r.DispatchedAt, Redispatches: r.Redispatches,
+		TemplateVersion: r.TemplateVersion, Failure: core.Failure{Code: r.FailureCode, Message: r.FailureMessage},
 	}
 }
 
 func refusalToJSON(e *core.Error) answerRefusal {
 	r := answerRefusal{
 		Code: string(e.Code), Message: text(e.Message), Run: string(e.Run), Files: e.Files,
-		Needed: int64(e.Needed), Available: int64(e.Available),
+		Needed: int64(e.Needed), Available: int64(e.Available), Price: int64(e.Price),
 	}
 	for _, f := range e.Fields {
 		r.Fields = append(r.Fields, answerField{Field: text(f.Field), Message: text(f.Message)})
@@ -147,7 +153,7 @@ func refusalToJSON(e *core.Error) answerRefusal {
 func (r answerRefusal) toError() *core.Error {
 	e := &core.Error{
 		Code: core.Code(r.Code), Message: r.Message, Run: core.RunID(r.Run), Files: r.Files,
-		Needed: core.Credits(r.Needed), Available: core.Credits(r.Available),
+		Needed: core.Credits(r.Needed), Available: core.Credits(r.Available), Price: core.Credits(r.Price),
 	}
 	for _, f := range r.Fields {
 		e.Fields = append(e.Fields, core.FieldError{Field: f.Field, Message: f.Message})

@@ -199,7 +199,7 @@ func (w *world) run(id core.RunID) core.Run {
 
 func (w *world) fileRows(id core.RunID) []core.File {
 	w.t.Helper()
-	list, err := w.svc.RunFiles(w.ctx, platform, id, 0, 100_000)
+	list, err := w.svc.RunFiles(w.ctx, platform, id, ports.FileFilter{Limit: 100_000, OutputBytes: 1 << 20})
 	require.NoError(w.t, err)
 	return list
 }

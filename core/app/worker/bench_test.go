@@ -134,7 +134,7 @@ func (b *bench) run(id core.RunID) core.Run {
 
 func (b *bench) files(id core.RunID) []core.File {
 	b.t.Helper()
-	files, err := b.svc.RunFiles(context.Background(), platform, id, 0, 10_000)
+	files, err := b.svc.RunFiles(context.Background(), platform, id, ports.FileFilter{Limit: 10_000, OutputBytes: 1 << 20})
 	require.NoError(b.t, err)
 	return files
 }

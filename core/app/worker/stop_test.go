@@ -64,7 +64,7 @@ func TestWorkerStop(t *testing.T) {
 		}
 		require.NoError(t, stop())
 		require.Equal(t, jobs, b.queue.Len(), "another worker can claim them at once")
-		files, err := b.svc.RunFiles(context.Background(), platform, id, 0, jobs)
+		files, err := b.svc.RunFiles(context.Background(), platform, id, ports.FileFilter{Limit: jobs, OutputBytes: 1 << 20})
 		require.NoError(t, err)
 		for _, f := range files {
 			require.Equal(t, core.FilePending, f.Status)

@@ -68,7 +68,7 @@ func TestWorkerRenewsLeases(t *testing.T) {
 	t.Cleanup(letGo) // before the worker is waited for
 	b.eventually("job starts", func() bool { return calls.Load() == 1 })
 	leaseEnd := func() time.Time {
-		files, err := b.svc.RunFiles(context.Background(), platform, id, 0, 1)
+		files, err := b.svc.RunFiles(context.Background(), platform, id, ports.FileFilter{Limit: 1, OutputBytes: 1 << 20})
 		require.NoError(t, err)
 		return files[0].LeaseUntil
 	}

@@ -135,7 +135,7 @@ func testContinues(t *testing.T, newStore Factory, o Options) {
 		s.check(t)
 		for _, id := range s.tenants {
 			c := MustRead(t, s.store, id)
-			require.Equal(t, core.Credits(100+1_000_000+10*7)-2*10*3*price, c.Balances[0].Total())
+			require.Equal(t, core.Credits(1000+100+1_000_000+10*7)-2*10*3*price, c.Balances[0].Total())
 		}
 	})
 }

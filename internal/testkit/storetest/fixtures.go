@@ -108,7 +108,7 @@ func newWorld(id core.TenantID) *world {
 		Tenant: id, Key: "refused", Operation: core.OperationInitiate, Fingerprint: "print 2 " + mark, At: at(22), Run: w.closed,
 		Refusal: &core.Error{
 			Code: core.CodeMaxRetryCountExceeded, Message: "no: " + mark, Run: w.closed.ID, Files: []int{0, 3, 5},
-			Needed: math.MaxInt64, Available: 7, Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
+			Needed: math.MaxInt64, Available: 7, Price: 9, Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
 		},
 	}
 	return w
@@ -152,14 +152,14 @@ func continuation(r core.Run, by core.Actor, amount core.Split) core.Attempt {
 		Tenant: r.Tenant, Run: r.ID, Number: 1, Epoch: math.MaxInt64, Jobs: 2, RequestedBy: by, RequestedAt: at(20), Price: 2,
 		Charge: core.Charge{Key: core.ChargeKey(r.ID, 1), Period: march, Amount: amount},
 		Files: []core.AttemptFile{
-			{Index: 0, Before: core.FileBefore{Status: core.FilePending, RetryAttempt: 1, Redeliveries: 2}},
+			{Index: 0, Before: core.FileBefore{Status: core.FilePending, RetryAttempt: 13, FreeRetries: 5, Redeliveries: 2}},
 			{Index: 3, Charged: true, Before: core.FileBefore{
 				Status: core.FileFailed, RetryAttempt: 2, Redeliveries: 1, PaidBy: 1,
 				Failure: core.Failure{Code: "timeout", Message: "before: " + by.Subject},
 			}},
 		},
 		Before: core.RunBefore{
-			Status: core.RunInterrupted, Reason: core.ReasonCancelled, ClosedAt: at(15), LastRetriedAt: at(14),
+			Status: core.RunInterrupted, Reason: core.ReasonServiceFault, Failure: core.Failure{Code: "provider_quota_exhausted", Message: "before: " + by.Subject}, ClosedAt: at(15), LastRetriedAt: at(14),
 			AttemptJobs: 6, CompletedJobs: 3, FailedJobs: 2,
 		},
 	}
@@ -195,6 +195,11 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 	if err := tx.Templates().Insert(ctx, w.template); err != nil {
 		return err
 	}
+	for _, v := range w.versions {
+		if err := tx.TemplateVersions().Insert(ctx, v); err != nil {
+			return err
+		}
+	}
 	for _, run := range []core.Run{w.running, w.closed} {
 		if err := tx.Runs().Insert(ctx, run, w.files); err != nil {
 			return err
@@ -225,7 +230,7 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 func (w *world) newRun(suffix string) core.Run {
 	run := w.running
 	run.ID = core.RunID("run-" + string(w.tenant.ID) + "-" + suffix)
-	run.Attempt = 0
+	run.Attempt, run.Failure = 0, core.Failure{}
 	return run
 }
 

@@ -229,19 +229,25 @@ func (v *violations) counters(b runBooks) {
 	v.check(count[core.FileProcessing] == 0, "I7", "%s with %d files processing", r.Status, count[core.FileProcessing])
 }
 
-// files is I6, and that each file's retries are those attempts that stand.
+// files is I6, and that each file's retries are those attempts that stand, and the free
+// ones those of them that found it pending.
 func (v *violations) files(b runBooks) {
-	retries := map[int]int{}
+	retries, free := map[int]int{}, map[int]int{}
 	for _, a := range b.attempts {
 		for _, f := range a.Files {
 			if a.Number > 0 && a.CompensatedAt.IsZero() {
 				retries[f.Index]++
+				if f.Before.Status == core.FilePending {
+					free[f.Index]++
+				}
 			}
 		}
 	}
 	for i, f := range b.files {
 		v.check(f.Index == i, "I8", "file %d in place %d", f.Index, i)
-		v.check(0 <= f.RetryAttempt && f.RetryAttempt <= b.run.MaxRetryCount, "I6", "file %d was retried %d times of %d", i, f.RetryAttempt, b.run.MaxRetryCount)
+		v.check(0 <= f.FreeRetries && f.FreeRetries <= f.RetryAttempt && f.RetryAttempt-f.FreeRetries <= b.run.MaxRetryCount,
+			"I6", "file %d was retried %d times, %d of them free, of %d", i, f.RetryAttempt, f.FreeRetries, b.run.MaxRetryCount)
+		v.check(f.FreeRetries == free[i], "I6", "file %d says %d free retries, by the attempts it had %d", i, f.FreeRetries, free[i])
 		v.check(f.RetryAttempt == retries[i], "I6", "file %d says %d retries, by the attempts it had %d", i, f.RetryAttempt, retries[i])
 		v.check(f.Epoch <= b.run.Epoch, "I8", "file %d has epoch %d, the run has given out %d", i, f.Epoch, b.run.Epoch)
 		v.check((f.Status == core.FileProcessing) != f.LeaseUntil.IsZero(), "I8", "file %d is %s with a lease until %v", i, f.Status, f.LeaseUntil)

@@ -86,6 +86,7 @@ func TestViolations(t *testing.T) {
 		"unpaid pending file":      {"I5", func(c *Contents) { c.Files[id][3].PaidBy = 1 }},
 		"refunded pending file":    {"I5", func(c *Contents) { c.Attempts[id][2].CompensatedAt = at(1) }},
 		"too many retries":         {"I6", func(c *Contents) { c.Files[id][2].RetryAttempt = 11 }},
+		"free retry not counted":   {"I6", func(c *Contents) { c.Files[id][2].FreeRetries++; c.Files[id][2].RetryAttempt++ }},
 		"retry not counted":        {"I6", func(c *Contents) { c.Files[id][2].RetryAttempt = 0 }},
 		"too many jobs done":       {"I7", func(c *Contents) { c.Runs[0].CompletedJobs = 2 }},
 		"more jobs than there are": {"I7", func(c *Contents) { c.Runs[0].AttemptJobs = 5 }},

@@ -22,6 +22,7 @@ func testLists(t *testing.T, newStore Factory, _ Options) {
 	t.Run("Runs", func(t *testing.T) { testRunList(t, newStore) })
 	t.Run("DueRuns", func(t *testing.T) { testDueRuns(t, newStore) })
 	t.Run("AllTenants", func(t *testing.T) { testAllTenants(t, newStore) })
+	t.Run("TemplateVersions", func(t *testing.T) { testTemplateVersions(t, newStore) })
 	t.Run("Templates", func(t *testing.T) {
 		t.Parallel()
 		s := newStore(t)
@@ -126,7 +127,7 @@ func testRunList(t *testing.T, newStore Factory) {
 		run.CreatedAt = base.Add(time.Microsecond)
 		require.NoError(t, tx.Runs().Insert(ctx, run, w.files))
 		closed := w.running
-		closed.Status, closed.ClosedAt, closed.RecoverAt = core.RunCompleted, at(99), time.Time{}
+		closed.Status, closed.Failure, closed.ClosedAt, closed.RecoverAt = core.RunCompleted, core.Failure{}, at(99), time.Time{}
 		require.NoError(t, tx.Runs().Save(ctx, closed))
 		want := append(slices.Clone(all), run)
 		want[slices.IndexFunc(want, func(r core.Run) bool { return r.ID == closed.ID })] = closed

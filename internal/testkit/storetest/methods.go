@@ -37,11 +37,23 @@ var readings = []reading{
 	{name: "RunFiles.InStatus", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Files().InStatus(ctx, w.running.ID, core.FilePending, core.FileProcessing, core.FileCompleted, core.FileFailed, core.FileError)
 	}},
-	{name: "RunFiles.Page", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+	{name: "FileViews.Page", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.FileViews().Page(ctx, w.running.ID, ports.FileFilter{From: 0, Limit: 100, OutputBytes: 1 << 20})
 	}},
-	{name: "RunFiles.AnyMaxed", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+	{name: "FileViews.AnyMaxed", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.FileViews().AnyMaxed(ctx, w.running.ID, 1)
+	}},
+	{name: "FileViews.Output", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.FileViews().Output(ctx, w.running.ID, 2)
+	}},
+	{name: "FileViews.Counts", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.FileViews().Counts(ctx, w.running.ID)
+	}},
+	{name: "TemplateVersions.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.TemplateVersions().Get(ctx, w.template.ID, 1)
+	}},
+	{name: "TemplateVersions.List", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.TemplateVersions().List(ctx, w.template.ID, 0, 100)
 	}},
 	{name: "Groups.LockFree", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: w.running.ID, Indexes: []int{0, 1}}, {Run: w.closed.ID, Indexes: []int{0}}})
@@ -138,6 +150,11 @@ var writings = []writing{
 		template := w.template
 		template.CreditsPerRun++
 		return tx.Templates().Save(ctx, template)
+	}},
+	{name: "TemplateVersions.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		v := w.versions[0]
+		v.Number = 3
+		return tx.TemplateVersions().Insert(ctx, v)
 	}},
 	{name: "Ledger.Post", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		_, err := tx.Ledger().Post(ctx, purchase(w.tenant.ID, "client/more", 5))

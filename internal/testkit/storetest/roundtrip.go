@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -73,7 +74,14 @@ func testRoundTrips(t *testing.T, newStore Factory, _ Options) {
 			same(t, w.tenant)(tx.Tenants().Get(ctx))
 			same(t, w.template)(tx.Templates().Get(ctx, w.template.ID))
 			same(t, w.template)(tx.Templates().GetForUpdate(ctx, w.template.ID))
-			same(t, w.files)(tx.Files().ByIndex(ctx, w.running.ID, []int{0, 1, 2, 3, 4, 5}))
+			planned := slices.Clone(w.files)
+			for i := range planned {
+				planned[i].Output = "" // which plans do not read
+			}
+			same(t, planned)(tx.Files().ByIndex(ctx, w.running.ID, []int{0, 1, 2, 3, 4, 5}))
+			for _, v := range w.versions {
+				same(t, v)(tx.TemplateVersions().Get(ctx, v.Template, v.Number))
+			}
 			return nil
 		})
 		owner, err := s.TenantOf(bounded(t), w.closed.ID)
@@ -113,15 +121,17 @@ func testSaved(t *testing.T, newStore Factory) {
 	run.Tally = core.Tally{Completed: 1, Failed: 2, Error: 3}
 	run.CreditsConsumed, run.CreditsFromMonthly, run.CreditsFromPurchased = 0, 0, 0
 	run.DispatchedAt, run.Redispatches = time.Time{}, 0
+	run.TemplateVersion, run.Failure = 7, core.Failure{}
 	files := filesOf("changed")
 	for i := range files {
 		// What a file is called and where its content is never change.
 		files[i].Name, files[i].Ref, files[i].Size = w.files[i].Name, w.files[i].Ref, w.files[i].Size
-		files[i].RetryAttempt, files[i].Redeliveries, files[i].Epoch, files[i].PaidBy = 3, 0, 1, 0
-		files[i].Status, files[i].Output, files[i].Failure, files[i].LeaseUntil = core.FilePending, "", core.Failure{}, time.Time{}
+		files[i].RetryAttempt, files[i].FreeRetries, files[i].Redeliveries, files[i].Epoch, files[i].PaidBy = 13, 4, 0, 1, 0
+		files[i].OutputBytes, files[i].Status, files[i].Output, files[i].Failure, files[i].LeaseUntil = 0, core.FilePending, "", core.Failure{}, time.Time{}
 	}
 	template := w.template
 	template.Name, template.Instructions, template.CreditsPerRun = "x", "", 0
+	template.Version = 3
 	template.Status, template.UpdatedAt, template.DeletedAt = core.TemplateDraft, at(71), time.Time{}
 	tenant := w.tenant
 	tenant.Name, tenant.MonthlyAllowance = "renamed", 0
@@ -194,6 +204,7 @@ func testNotAliased(t *testing.T, newStore Factory) {
 func (w *world) contents() Contents {
 	return Contents{
 		Tenant: &w.tenant, Templates: []core.Template{w.template}, Runs: []core.Run{w.running, w.closed},
+		Versions:   map[core.TemplateID][]core.TemplateVersion{w.template.ID: w.versions},
 		Files:      map[core.RunID][]core.File{w.running.ID: w.files, w.closed.ID: w.files},
 		Attempts:   map[core.RunID][]core.Attempt{w.running.ID: w.attempts[:2], w.closed.ID: w.attempts[2:]},
 		Amendments: map[core.RunID][]core.Amendment{w.running.ID: nil, w.closed.ID: {w.amendment}},

@@ -144,6 +144,7 @@ func testFiles(t *testing.T, newStore Factory, _ Options) {
 			picked := make([]core.File, len(indexes))
 			for i, index := range indexes {
 				picked[i] = files[index]
+				picked[i].Output = "" // which plans do not read
 			}
 			return picked
 		}
@@ -161,6 +162,12 @@ func testFiles(t *testing.T, newStore Factory, _ Options) {
 			{core.FileFailed, core.FileProcessing, core.FilePending},
 		} {
 			want := slices.DeleteFunc(slices.Clone(files), func(f core.File) bool { return !slices.Contains(statuses, f.Status) })
+			paged, err := tx.FileViews().Page(ctx, run.ID, ports.FileFilter{Limit: 9, Statuses: statuses, OutputBytes: 1 << 20})
+			require.NoError(t, err)
+			equal(t, orNil(want), orNil(paged), "page of status %v", statuses)
+			for i := range want {
+				want[i].Output = ""
+			}
 			got, err := tx.Files().InStatus(ctx, run.ID, statuses...)
 			require.NoError(t, err)
 			equal(t, orNil(want), orNil(got), "in status %v", statuses)
@@ -175,13 +182,12 @@ func testFiles(t *testing.T, newStore Factory, _ Options) {
 			}
 		}
 		for limit := range 9 {
-			want := slices.ContainsFunc(files, func(f core.File) bool {
-				return (f.Status == core.FileFailed || f.Status == core.FilePending) && f.RetryAttempt >= limit
-			})
+			want := slices.ContainsFunc(files, func(f core.File) bool { return f.Maxed(limit) })
 			got, err := tx.FileViews().AnyMaxed(ctx, run.ID, limit)
 			require.NoError(t, err)
 			equal(t, want, got, "AnyMaxed(%d)", limit)
 		}
+		checkViews(t, ctx, tx, run.ID, files)
 	}
 
 	commit(t, s, tenant.ID, func(ctx context.Context, tx ports.Tx) error {
@@ -191,15 +197,16 @@ func testFiles(t *testing.T, newStore Factory, _ Options) {
 	})
 	view(t, s, tenant.ID, func(ctx context.Context, tx ports.Tx) error { check(t, ctx, tx, w.files); return nil })
 
-	// Everything changes its status; completed, error and processing files have
-	// the most retries, which must not make AnyMaxed say so.
+	// Everything changes its status; files that have not failed have the most charged
+	// retries, which must not make AnyMaxed say so.
 	changed := slices.Clone(w.files)
 	for i := range changed {
 		next := w.files[(i+2)%6]
 		changed[i].Status, changed[i].Output, changed[i].Failure, changed[i].LeaseUntil = next.Status, next.Output, next.Failure, next.LeaseUntil
-		changed[i].RetryAttempt = 1
-		if !changed[i].Status.Retriable() {
-			changed[i].RetryAttempt = 4
+		changed[i].OutputBytes = next.OutputBytes
+		changed[i].RetryAttempt, changed[i].FreeRetries = 4, 0
+		if changed[i].Status == core.FileFailed {
+			changed[i].RetryAttempt, changed[i].FreeRetries = 9, 8
 		}
 	}
 	commit(t, s, tenant.ID, func(ctx context.Context, tx ports.Tx) error {
@@ -209,4 +216,51 @@ func testFiles(t *testing.T, newStore Factory, _ Options) {
 		return nil
 	})
 	view(t, s, tenant.ID, func(ctx context.Context, tx ports.Tx) error { check(t, ctx, tx, changed); return nil })
+}
+
+// checkViews has what clients look at of files: outputs up to a length, one whole
+// output, parts of names, counts.
+func checkViews(t *testing.T, ctx context.Context, tx ports.Tx, run core.RunID, files []core.File) {
+	t.Helper()
+	counts := core.FileCounts{}
+	for _, f := range files {
+		same(t, f)(tx.FileViews().Output(ctx, run, f.Index))
+		for bytes, whole := range map[int]bool{0: false, int(f.OutputBytes) - 1: false, int(f.OutputBytes): true} {
+			want := f
+			if !whole {
+				want.Output = ""
+			}
+			same(t, []core.File{want})(tx.FileViews().Page(ctx, run, ports.FileFilter{From: f.Index, Limit: 1, OutputBytes: bytes}))
+		}
+		switch f.Status {
+		case core.FilePending:
+			counts.Pending++
+			if f.Failure.Code != "" {
+				counts.Interrupted++
+			}
+		case core.FileProcessing:
+			counts.Processing++
+		case core.FileCompleted:
+			counts.Completed++
+		case core.FileFailed:
+			counts.Failed++
+		case core.FileError:
+			counts.Error++
+		}
+	}
+	same(t, counts)(tx.FileViews().Counts(ctx, run))
+	require.Equal(t, core.TallyOf(files), counts.Tally())
+	same(t, core.FileCounts{})(tx.FileViews().Counts(ctx, "nothing"))
+	for _, index := range []int{-1, len(files), 1 << 40} {
+		_, err := tx.FileViews().Output(ctx, run, index)
+		require.ErrorIs(t, err, ports.ErrNotFound)
+	}
+	for part, want := range map[string]int{"3 ": 3, ".TXT": 0, "%": 0, "O'BRIEN": 0} {
+		got, err := tx.FileViews().Page(ctx, run, ports.FileFilter{Limit: 1, Name: part, OutputBytes: 1 << 20})
+		require.NoError(t, err)
+		equal(t, []core.File{files[want]}, got, "name %q", part)
+	}
+	for _, part := range []string{"no such name", "_", "7 "} {
+		empty(t)(tx.FileViews().Page(ctx, run, ports.FileFilter{Limit: 1, Name: part + "\u0001"}))
+	}
 }
