@@ -29,9 +29,16 @@ type newRunView struct {
 
 // templateChoice is a template that a run may use.
 type templateChoice struct {
-	ID, Text string
-	Price    int64
-	Chosen   bool
+	ID     string `json:"id"`
+	Text   string `json:"text"`
+	Price  int64  `json:"price"`
+	Chosen bool   `json:"-"`
+}
+
+func (l language) templateChoice(t core.Template) templateChoice {
+	return templateChoice{
+		ID: string(t.ID), Text: l.T("new.template.choice", visible(t.Name), l.Credits(t.CreditsPerRun)), Price: int64(t.CreditsPerRun),
+	}
 }
 
 // uploadLimits are checked by the script before anything is sent, and by the server.
@@ -86,10 +93,9 @@ func (u *ui) showNewRun(w http.ResponseWriter, r *request, status int, tenant co
 		if t.Deleted() || t.Status != core.TemplatePublished {
 			continue
 		}
-		v.Templates = append(v.Templates, templateChoice{
-			ID: string(t.ID), Text: r.T("new.template.choice", visible(t.Name), r.Credits(t.CreditsPerRun)),
-			Price: int64(t.CreditsPerRun), Chosen: string(t.ID) == in.template,
-		})
+		choice := r.templateChoice(t)
+		choice.Chosen = choice.ID == in.template
+		v.Templates = append(v.Templates, choice)
 	}
 	if len(v.Templates) == 0 {
 		v.Empty = &Empty{Icon: "template", Title: r.T("new.none.title"), Text: r.T("new.none.text"), URL: r.of(tenant, Prefix+"templates"), Link: r.T("new.none.link")}
@@ -183,6 +189,14 @@ func (u *ui) startRun(w http.ResponseWriter, r *request) error {
 			r.newRunWrong(in, refusal, wrong)
 		}
 		answer := uploadRefusal{Key: rand.Text(), Message: r.T("new.refused"), Files: in.refused}
+		if refusal.Code == core.CodePriceChanged {
+			t, err := u.svc.Template(r.Context(), r.actor(), tenant, core.TemplateID(in.template))
+			if err != nil {
+				return err
+			}
+			choice := r.templateChoice(t)
+			answer.Template = &choice
+		}
 		for _, field := range []string{"template", "retries", "files", "form"} {
 			if wrong[field] != "" {
 				answer.Fields = append(answer.Fields, fieldError{Field: field, Message: wrong[field]})

@@ -79,6 +79,9 @@ type templateView struct {
 	Draft        bool
 	Instructions string
 	Publish      string
+	Versions     []versionRow
+	Difference   []diffLine
+	Compared     string // which versions
 	Delete       *Confirm
 	Notice       *Notice
 	Wrong        string
@@ -204,6 +207,9 @@ func (u *ui) showTemplate(w http.ResponseWriter, r *request, status int, tenant 
 			Open: r.T("template.delete.open"), Text: r.T("template.delete.text"), Do: r.T("template.delete.do"),
 			Action: r.of(tenant, base+"/delete"), Tone: ToneBad,
 		}
+	}
+	if err := u.versions(r, t, &v); err != nil {
+		return err
 	}
 	switch name := r.URL.Query().Get("notice"); name {
 	case "template_created", "template_saved", "template_published", "template_deleted":

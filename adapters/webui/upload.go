@@ -38,6 +38,8 @@ type uploadRefusal struct {
 	Message string        `json:"message"`
 	Fields  []fieldError  `json:"fields,omitempty"`
 	Files   []refusedFile `json:"files,omitempty"`
+	// Template is the chosen one as it is now, if its price has changed.
+	Template *templateChoice `json:"template,omitempty"`
 }
 
 // readUpload reads the form part by part. Each file goes to the store as it arrives,

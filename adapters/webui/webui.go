@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -22,9 +23,13 @@ type DemoUser struct {
 	Actor core.Actor
 }
 
-// RunEvents answers a request with the stream of a run's server-sent events, until
-// the request's context ends. The caller has checked nothing: the actor is who asks.
-type RunEvents func(w http.ResponseWriter, r *http.Request, actor core.Actor, run core.RunID)
+// Streams sends a run's server-sent events; the API's own do, so that their bounds
+// are those of the server. The actor is who asks, and nothing was checked yet. allowed
+// is asked from time to time whether the browser still may read. An error means that
+// nothing was written.
+type Streams interface {
+	Serve(w http.ResponseWriter, r *http.Request, actor core.Actor, run core.RunID, allowed func(context.Context) error) error
+}
 
 // Config is what the page needs besides the use cases. A zero number means its default.
 type Config struct {
@@ -32,7 +37,7 @@ type Config struct {
 	Sessions ports.Sessions // required
 	Log      *slog.Logger   // nil: slog.Default()
 	Demo     []DemoUser     // empty: no sign-in without a credential
-	Events   RunEvents      // nil: pages ask every two seconds instead
+	Streams  Streams        // nil: pages ask every two seconds instead
 
 	MaxFileBytes   int64 // of one uploaded file; default 16 MiB
 	MaxUploadBytes int64 // of one upload altogether; default 1 GiB

@@ -106,14 +106,26 @@ async function load(what) {
 
 if (main.dataset.live) {
   let streaming = false;
-  const events = new EventSource(main.dataset.live);
-  events.onopen = () => {
-    // Whatever happened while there was no stream is in the page by now.
-    streaming = true;
-    refresh();
+  const follow = () => {
+    const events = new EventSource(main.dataset.live);
+    events.onopen = () => {
+      // Whatever happened while there was no stream is in the page by now.
+      streaming = true;
+      refresh();
+    };
+    events.onerror = () => {
+      streaming = false;
+      // The browser comes back by itself after a break; after a refusal it does not.
+      if (events.readyState === EventSource.CLOSED) setTimeout(refresh, 500);
+    };
+    ["state", "closed"].forEach((name) => events.addEventListener(name, refresh));
+    // The server has stopped, or the session has ended: the next look will tell.
+    events.addEventListener("end", () => {
+      streaming = false;
+      refresh();
+    });
   };
-  events.onerror = () => (streaming = false);
-  ["message", "run", "state", "counts", "progress", "closed"].forEach((name) => events.addEventListener(name, refresh));
+  follow();
   setInterval(() => !streaming && main.dataset.poll && refresh(), 2000);
 } else if (main.querySelector("[data-region]")) {
   setInterval(() => main.dataset.poll && !document.hidden && refresh(), 5000);
@@ -298,6 +310,13 @@ function upload(form) {
       if (request.status === 401) return end(texts["upload.signedout"]);
       if (!answer.message) return end(texts["upload.broken"]);
       if (answer.key) form.elements.key.value = answer.key;
+      if (answer.template) {
+        const { id, text, price } = answer.template;
+        form.elements["shown." + id].value = price;
+        const option = [...form.template.options].find((o) => o.value === id);
+        option.textContent = text;
+        option.dataset.price = price;
+      }
       for (const f of answer.files || []) {
         if (sent[f.index]) Object.assign(sent[f.index], { wrong: f.message, said: true });
       }
