@@ -81,8 +81,8 @@ func (l language) Month(p core.Period) string {
 func (l look) ZoneName() string { return strings.ReplaceAll(l.Zone.String(), "_", " ") }
 
 // visible makes a name fit to be looked at. Characters that would show nothing, or
-// would turn the direction of what stands beside them, are shown by their number:
-// "invoice‮fdp.exe" must not read as "invoiceexe.pdf".
+// would turn the direction of what stands beside them, are shown by their number: a
+// right-to-left override must not make "invoice" + "fdp.exe" read as a PDF.
 func visible(s string) string {
 	hidden := func(r rune) bool {
 		return r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||

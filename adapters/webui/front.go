@@ -17,7 +17,11 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 
 // maxFormBytes bounds every body but an upload. The longest are a template's
 // instructions, 100,000 bytes that a form may escape to three times as many.
-const maxFormBytes = 512 << 10
+const (
+	maxFormBytes = 512 << 10
+	// maxStrangerBytes is for those who have not signed in: a token, and where to go.
+	maxStrangerBytes = 16 << 10
+)
 
 // front stands before the routes: security headers, the refusal of foreign POSTs,
 // the access log and recovery.

@@ -3,6 +3,7 @@ package webui
 import (
 	"net/http"
 	"regexp"
+	"sync"
 	"time"
 
 	xlanguage "golang.org/x/text/language"
@@ -38,11 +39,25 @@ func lookOf(req *http.Request) look {
 		l.Theme = theme
 	}
 	if name := value(zoneCookie); zoneName.MatchString(name) {
-		if zone, err := time.LoadLocation(name); err == nil {
-			l.Zone = zone
-		}
+		l.Zone = zoneOf(name)
 	}
 	return l
+}
+
+// zones are those that were read from the machine's files before. There are no more
+// of them than the machine knows.
+var zones sync.Map
+
+func zoneOf(name string) *time.Location {
+	if zone, known := zones.Load(name); known {
+		return zone.(*time.Location)
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	zones.Store(name, zone)
+	return zone
 }
 
 // setPreferences is POST /ui/preferences: the switches of language and colours.
@@ -52,7 +67,7 @@ func (u *ui) setPreferences(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	keep := func(name, value string) {
-		c := &http.Cookie{
+		c := &http.Cookie{ //nolint:gosec // Secure with TLS; a server on loopback has none
 			Name: name, Value: value, Path: Prefix, MaxAge: yearSeconds,
 			HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: secure(r.Request),
 		}

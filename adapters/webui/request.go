@@ -40,7 +40,7 @@ func (u *ui) serve(h handler, mustBeSignedIn bool) http.Handler {
 }
 
 func (u *ui) answer(w http.ResponseWriter, r *request, h handler, mustBeSignedIn bool) error {
-	state, err := u.findSession(w, r)
+	state, err := u.findSession(r)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,11 @@ func (u *ui) answer(w http.ResponseWriter, r *request, h handler, mustBeSignedIn
 
 // form reads the body of a POST that is no upload.
 func (r *request) form(w http.ResponseWriter) (url.Values, error) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	most := int64(maxStrangerBytes)
+	if r.signedIn() {
+		most = maxFormBytes
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, most)
 	if err := r.ParseForm(); err != nil {
 		return nil, core.InvalidField("body", "is not a form")
 	}

@@ -52,7 +52,7 @@ func sessionID(secret string) string {
 
 // findSession looks up who asks. A store that cannot be reached is an error, and
 // not a sign-out.
-func (u *ui) findSession(w http.ResponseWriter, r *request) (sessionState, error) {
+func (u *ui) findSession(r *request) (sessionState, error) {
 	cookie, err := r.Cookie(sessionCookie(r.Request))
 	if err != nil || cookie.Value == "" || len(cookie.Value) > maxSecretBytes {
 		return sessionNone, nil //nolint:nilerr // no cookie is no session
@@ -61,12 +61,10 @@ func (u *ui) findSession(w http.ResponseWriter, r *request) (sessionState, error
 	s, err := u.cfg.Sessions.Get(r.Context(), id)
 	switch {
 	case errors.Is(err, ports.ErrNotFound):
-		u.forgetCookie(w, r)
 		return sessionEnded, nil
 	case err != nil:
 		return sessionNone, err
 	case !now.Before(s.ExpiresAt), now.Sub(s.SeenAt) > u.cfg.SessionIdle:
-		u.forgetCookie(w, r)
 		return sessionEnded, u.cfg.Sessions.Delete(r.Context(), id)
 	}
 	if now.Sub(s.SeenAt) > touchEvery {
@@ -99,7 +97,7 @@ func (u *ui) beginSession(w http.ResponseWriter, r *request, actor core.Actor, v
 	if _, err := u.cfg.Sessions.DeleteExpired(r.Context(), now, 100); err != nil {
 		u.cfg.Log.WarnContext(r.Context(), "expired sessions were not cleared away", "error", err)
 	}
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure with TLS; a server on loopback has none
 		Name: sessionCookie(r.Request), Value: secret, Path: "/", MaxAge: int(until.Sub(now) / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure(r.Request),
 	})
@@ -107,7 +105,7 @@ func (u *ui) beginSession(w http.ResponseWriter, r *request, actor core.Actor, v
 }
 
 func (u *ui) forgetCookie(w http.ResponseWriter, r *request) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure with TLS; a server on loopback has none
 		Name: sessionCookie(r.Request), Path: "/", MaxAge: -1,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure(r.Request),
 	})
@@ -139,6 +137,9 @@ func (u *ui) leadToSignIn(w http.ResponseWriter, r *request, state sessionState)
 	}
 	if state == sessionEnded {
 		q.Set("why", "ended")
+		// Not before: a script that asked first would have made the browser forget it,
+		// and the page could not say what happened.
+		u.forgetCookie(w, r)
 	}
 	to := Prefix + "sign-in"
 	if len(q) > 0 {

@@ -75,8 +75,12 @@ func setText(b *catalog.Builder, tag xlanguage.Tag, key string, raw json.RawMess
 	return b.Set(tag, key, plural.Selectf(1, "%d", plural.One, forms.One, plural.Other, forms.Other))
 }
 
+// maxAccepted bounds what is parsed of a header that anyone may send.
+const maxAccepted = 256
+
 // chooseLanguage takes the first that is wanted and there.
 func chooseLanguage(chosen, accepted string) language {
+	chosen, accepted = chosen[:min(len(chosen), maxAccepted)], accepted[:min(len(accepted), maxAccepted)]
 	_, at := xlanguage.MatchStrings(languageMatcher, chosen, accepted)
 	return languages[at]
 }

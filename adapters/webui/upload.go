@@ -55,7 +55,7 @@ func (u *ui) readUpload(w http.ResponseWriter, r *request, tenant core.TenantID)
 	for {
 		part, err := form.NextPart()
 		// The bare EOF is the form's end; one that is wrapped is a body cut short.
-		if err == io.EOF { //nolint:errorlint // see above
+		if err == io.EOF {
 			return in, in.check()
 		}
 		if err != nil {
