@@ -184,7 +184,7 @@ func (m *machine) work(t *rapid.T) {
 
 // draw decides how files end from now on.
 func (m *machine) draw(t *rapid.T) {
-	m.script.set(rapid.SampledFrom([]string{"", "ffff", "cfce", "eeee", "fcfc"}).Draw(t, "outcomes"))
+	m.script.set(rapid.SampledFrom([]string{"", "ffff", "cfce", "eeee", "fcfc", "iiii", "cifi"}).Draw(t, "outcomes"))
 }
 
 func (m *machine) claim(t *rapid.T) {
@@ -383,7 +383,8 @@ func (m *machine) checkRun(t *rapid.T, run core.Run, files []core.File, attempts
 	require.Equal(t, int(run.Attempt)+1, len(attempts))
 	before := m.last[run.ID]
 	for i, f := range files {
-		require.True(t, 0 <= f.RetryAttempt && f.RetryAttempt <= run.MaxRetryCount, "I6")
+		require.True(t, 0 <= f.FreeRetries && f.FreeRetries <= f.RetryAttempt, "I6")
+		require.LessOrEqual(t, f.RetryAttempt-f.FreeRetries, run.MaxRetryCount, "I6")
 		require.LessOrEqual(t, f.Epoch, run.Epoch)
 		if f.Status == core.FileProcessing {
 			require.Equal(t, core.RunRunning, run.Status)

@@ -102,8 +102,9 @@ func TestWork(t *testing.T) {
 		})
 		run := w.initiate(2)
 		w.workAll()
-		require.Equal(t, "fc", w.statuses(run.ID))
+		require.Equal(t, "pc", w.statuses(run.ID), "a panic is ours: the file is free to continue")
 		require.Equal(t, core.FailurePanic, w.fileRows(run.ID)[0].Failure.Code)
+		require.Equal(t, core.RunInterrupted, w.run(run.ID).Status)
 		require.Equal(t, int64(1), w.svc.Stats().ExecutorPanics)
 	})
 

@@ -303,8 +303,11 @@ func (w *world) requireRefused(want *core.Error, do func() error) core.Error {
 	return *refusal
 }
 
+// keyRefused is the fault of ours that an i in a script stands for.
+var keyRefused = core.Failure{Code: core.FailureUnauthorized, Message: "the service's credential was refused"}
+
 // script is an executor that ends each file as the letter at its index says:
-// c, f or e. Past the end, and without a script, files complete.
+// c, f, e, or i for an interruption. Past the end, and without a script, files complete.
 type script struct {
 	mu       sync.Mutex
 	outcomes string
@@ -361,6 +364,8 @@ func resultOf(index int, letter byte) core.FileResult {
 		return core.FileResult{Index: index, Outcome: core.OutcomeTransient, Failure: core.Failure{Code: "rate_limited", Message: "slow down"}}
 	case 'e':
 		return core.FileResult{Index: index, Outcome: core.OutcomePermanent, Failure: core.Failure{Code: "refused", Message: "no"}}
+	case 'i':
+		return core.FileResult{Index: index, Outcome: core.OutcomeInterrupted, Failure: keyRefused}
 	default:
 		return core.FileResult{Index: index, Outcome: core.OutcomeCompleted, Output: fmt.Sprintf("output of file %d", index)}
 	}

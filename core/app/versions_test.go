@@ -1,0 +1,92 @@
+package app_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
+)
+
+// A run works with the instructions of its initiation in every attempt, whatever is
+// edited, and at the price of now.
+func TestRunKeepsItsInstructions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	told := map[core.RunID][]string{}
+	letter := byte('f')
+	w.script.handle(func(_ context.Context, task ports.Task) ([]core.FileResult, error) {
+		told[task.Job.Run] = append(told[task.Job.Run], task.Template.Instructions)
+		return []core.FileResult{resultOf(task.Files[0].Index, letter)}, nil
+	})
+	edit := func(instructions string, price core.Credits) {
+		_, err := w.svc.ChangeTemplate(w.ctx, platform, acme, template, core.TemplateChange{Instructions: &instructions, CreditsPerRun: &price})
+		require.NoError(t, err)
+	}
+	run := w.initiate(2)
+	edit("Translate.", 7) // while it runs
+	w.workAll()
+	w.continueRun(run.ID)
+	edit("Rhyme.", 7)
+	w.workAll()
+	require.Equal(t, []string{"Summarise.", "Summarise.", "Summarise.", "Summarise."}, told[run.ID])
+	w.requireBalance(66, 50) // 2 × 10, then 2 × 7
+
+	later := w.initiate(1)
+	_, err := w.svc.DeleteTemplate(w.ctx, platform, acme, template)
+	require.NoError(t, err)
+	w.workAll()
+	require.Equal(t, []string{"Rhyme."}, told[later.ID])
+	letter = 'c'
+	w.continueRun(run.ID)
+	w.workAll()
+	require.Equal(t, "Summarise.", told[run.ID][5], "also when the template is deleted")
+
+	versions, err := w.svc.TemplateVersions(w.ctx, user, acme, template, 0, 10)
+	require.NoError(t, err)
+	require.Len(t, versions, 3)
+	require.Equal(t, "Rhyme.", versions[0].Instructions)
+	require.Equal(t, core.TemplateVersion{Tenant: acme, Template: template, Number: 1, Instructions: "Summarise.", By: platform, At: began}, versions[2])
+	receipt, err := w.svc.Receipt(w.ctx, admin, run.ID)
+	require.NoError(t, err)
+	require.Equal(t, 1, receipt.TemplateVersion)
+	w.requireBooks()
+
+	_, err = w.svc.TemplateVersions(w.ctx, stranger, acme, template, 0, 10)
+	require.ErrorIs(t, err, core.ErrWrongTenant)
+	_, err = w.svc.TemplateVersions(w.ctx, user, acme, "nothing", 0, 10)
+	require.ErrorIs(t, err, core.ErrTemplateNotFound)
+}
+
+// A price that was shown and then raised is not charged, and the refusal is remembered
+// with the price that was accepted.
+func TestMaxPrice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	most := func(c core.Credits) *core.Credits { return &c }
+	run := w.closedRun("ff")
+	raised := core.Credits(11)
+	_, err := w.svc.ChangeTemplate(w.ctx, platform, acme, template, core.TemplateChange{CreditsPerRun: &raised})
+	require.NoError(t, err)
+
+	retry := func(r app.RetryRequest) error {
+		_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, r)
+		return err
+	}
+	refusal := w.requireRefused(core.ErrPriceChanged, func() error { return retry(app.RetryRequest{MaxPrice: most(20)}) })
+	require.Equal(t, core.Credits(22), refusal.Price)
+	req := w.request(2)
+	req.MaxPrice = most(20)
+	refusal = w.requireRefused(core.ErrPriceChanged, func() error { _, err := w.svc.Initiate(w.ctx, admin, req); return err })
+	require.Equal(t, core.Credits(22), refusal.Price)
+
+	require.ErrorIs(t, retry(app.RetryRequest{IdempotencyKey: "k", MaxPrice: most(20)}), core.ErrPriceChanged)
+	require.ErrorIs(t, retry(app.RetryRequest{IdempotencyKey: "k", MaxPrice: most(20)}), core.ErrPriceChanged)
+	require.ErrorIs(t, retry(app.RetryRequest{IdempotencyKey: "k", MaxPrice: most(22)}), core.ErrIdempotencyKeyReused)
+	require.NoError(t, retry(app.RetryRequest{MaxPrice: most(22)}))
+	w.requireBalance(58, 50)
+	w.requireBooks()
+}
