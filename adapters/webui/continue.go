@@ -109,6 +109,7 @@ func (u *ui) explain(r *request, run core.Run, p app.Preview, a *action) error {
 		if more := len(e.Files) - len(names); more > 0 {
 			a.More = r.T("continue.maxed.more", more)
 		}
+	default: // the sentence says it all
 	}
 	return nil
 }
@@ -170,8 +171,9 @@ func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 		return back(string(refusal.Code))
 	case core.CodeInsufficientCredits, core.CodeMaxRetryCountExceeded, core.CodeNothingToRetry, core.CodeNoErrorsToRetry:
 		return back("refused")
+	default:
+		return err
 	}
-	return err
 }
 
 // retry continues a run for at most a price.

@@ -67,7 +67,7 @@ func TestJourney(t *testing.T) {
 	require.Contains(t, b.text("#run-head"), "Completed with errors")
 	require.Contains(t, b.text("#continue-says"), "3 failed files × 2 credits = 6 (6 purchased)")
 	require.Contains(t, b.text("#continue-says"), "Balance: 90 before, 84 after.")
-	require.Contains(t, b.text("#files"), "The provider did not answer in time. the provider, in passing")
+	require.Contains(t, b.text("#files"), "The provider did not answer in time.\nthe provider, in passing")
 	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded anew")
 	b.accessible("a closed run", looks[0])
 
@@ -80,7 +80,7 @@ func TestJourney(t *testing.T) {
 	close(retried)
 	b.until(`document.querySelector("#run-head").innerText.includes("5 of 5 files done") && !document.querySelector("#run-head").innerText.includes("Running")`)
 	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded anew")
-	b.until(`document.querySelector("#receipt").innerText.includes("16 credits (10 monthly + 6 purchased)")`)
+	b.until(`document.querySelector("#receipt").innerText.includes("16 credits\\n10 monthly + 6 purchased")`)
 	receipt := b.text("#receipt")
 	require.Contains(t, receipt, "Continue 1")
 	require.Contains(t, receipt, "3 files × 2 credits = 6 (6 purchased)")
@@ -109,7 +109,7 @@ func TestJourneyWithoutScript(t *testing.T) {
 	w.await(id)
 	// It loads itself again while the run is running.
 	b.until(`document.body.innerText.includes("Every file is completed.")`)
-	require.Contains(t, b.text("#receipt"), "10 credits (10 monthly)")
+	require.Contains(t, b.text("#receipt"), "10 credits\n10 monthly")
 	require.Equal(t, core.Credits(90), w.balance(acme))
 	require.False(t, eval[bool](b, `document.cookie.includes("zone")`), "no script ran")
 }

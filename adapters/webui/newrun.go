@@ -123,6 +123,7 @@ func (l language) newRunWrong(in newRunForm, e *core.Error, wrong map[string]str
 	case core.CodeTemplateDeleted, core.CodeTemplateNotFound, core.CodeTemplateNotPublished:
 		wrong["template"] = l.problem(e).Text
 		return
+	default: // it says which fields, or is none's in particular
 	}
 	for _, f := range e.Fields {
 		switch f.Field {

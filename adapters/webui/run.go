@@ -26,6 +26,7 @@ type runView struct {
 	Raise    *raise
 	Timeline []attemptRow
 	Total    string // what the run has cost in the end
+	Split    string
 	Receipt  string // address
 	Files    filesView
 	ZIP, CSV string // addresses
@@ -93,7 +94,7 @@ func (u *ui) runPage(w http.ResponseWriter, r *request) error {
 		if err != nil {
 			return err
 		}
-		v.Total = r.Credits(receipt.Total.Total()) + r.splitAfter(receipt.Total)
+		v.Total, v.Split = r.total(receipt.Total)
 		v.Timeline = r.timeline(run, receipt)
 	}
 	p := page{
@@ -104,6 +105,14 @@ func (u *ui) runPage(w http.ResponseWriter, r *request) error {
 		p.Poll = 2
 	}
 	return u.render(w, r, http.StatusOK, "run.html", p)
+}
+
+// total is an amount and how it divides, apart.
+func (l language) total(s core.Split) (total, split string) {
+	if !s.IsZero() {
+		split = l.Split(s)
+	}
+	return l.Credits(s.Total()), split
 }
 
 // splitAfter adds a split in brackets, unless there is nothing to split.

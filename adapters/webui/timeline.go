@@ -87,6 +87,7 @@ type receiptView struct {
 	Run, Name string
 	ID        string
 	Total     string
+	Split     string
 	Attempts  []attemptRow
 	Tabs      []Tab
 	Lines     []receiptRow
@@ -129,9 +130,9 @@ func (u *ui) receiptPage(w http.ResponseWriter, r *request) error {
 	}
 	v := receiptView{
 		Run: addr("runs", string(id)), ID: string(id), Name: visible(template.Name),
-		Total:    r.Credits(receipt.Total.Total()) + r.splitAfter(receipt.Total),
 		Attempts: r.timeline(view.Run, receipt),
 	}
+	v.Total, v.Split = r.total(receipt.Total)
 	if n := len(receipt.Attempts); n > 0 {
 		if err := u.receiptLines(r, id, receipt, r.queryInt("attempt", n-1, 0, n-1), &v); err != nil {
 			return err
