@@ -3,17 +3,21 @@ package webui
 import (
 	"encoding/csv"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
 const entriesPerPage = 100
 
 // creditsView is what a tenant has, and how it came to that.
 type creditsView struct {
+	usageView
 	Total, Monthly, Purchased string
-	Month                     string
+	Now                       string // the present month
+	Kinds                     []Tab
 	Ends                      string // when the month ends
 	Lapses                    string // what then is lost
 	Allowance                 string // what the next month begins with
@@ -36,6 +40,17 @@ type entryRow struct {
 	By        string
 }
 
+// entryKinds are what the ledger may be filtered by.
+var entryKinds = []core.EntryKind{core.EntryCharge, core.EntryRefund, core.EntryPurchase, core.EntryAllowance}
+
+func entriesOf(p core.Period, kind core.EntryKind, before int64, limit int) ports.EntryFilter {
+	f := ports.EntryFilter{Period: p, Before: before, Limit: limit}
+	if kind != "" {
+		f.Kinds = []core.EntryKind{kind}
+	}
+	return f
+}
+
 // creditsPage is GET /ui/credits.
 func (u *ui) creditsPage(w http.ResponseWriter, r *request) error {
 	tenant, err := r.tenant()
@@ -50,15 +65,20 @@ func (u *ui) creditsPage(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	after := int64(r.queryInt("after", 0, 0, 1<<62))
-	entries, err := u.svc.Entries(r.Context(), r.actor(), tenant, after, entriesPerPage+1)
+	p := r.period()
+	kind := core.EntryKind(r.URL.Query().Get("kind"))
+	if !slices.Contains(entryKinds, kind) {
+		kind = ""
+	}
+	before := int64(r.queryInt("before", 0, 0, 1<<62))
+	found, err := u.svc.FindEntries(r.Context(), r.actor(), tenant, entriesOf(p, kind, before, entriesPerPage))
 	if err != nil {
 		return err
 	}
-	base := r.of(tenant, Prefix+"credits")
+	base := withQuery(r.of(tenant, Prefix+"credits"), "period", r.URL.Query().Get("period"))
 	v := creditsView{
 		Total: r.N(int64(balance.Available())), Monthly: r.N(int64(balance.Monthly)), Purchased: r.N(int64(balance.Purchased)),
-		Month: r.Month(balance.Period), Ends: r.Day(balance.Period.End()), CSV: r.of(tenant, Prefix+"credits/ledger.csv"),
+		Now: r.Month(balance.Period), Ends: r.Day(balance.Period.End()), CSV: r.of(tenant, Prefix+"credits/ledger.csv"),
 		Lapses: r.T("credits.lapses.none"), Empty: Empty{Icon: "coins", Title: r.T("ledger.empty.title"), Text: r.T("ledger.empty.text")},
 	}
 	if balance.Monthly > 0 {
@@ -70,16 +90,23 @@ func (u *ui) creditsPage(w http.ResponseWriter, r *request) error {
 	if core.Authorize(r.actor(), core.ActionManageCredits, tenant) == nil {
 		v.Grant = addr("tenants", string(tenant))
 	}
+	if v.usageView, err = u.usageView(r, tenant, p); err != nil {
+		return err
+	}
+	v.Kinds = append(v.Kinds, Tab{Text: r.T("runs.all"), URL: base + "#ledger", Current: kind == ""})
+	for _, k := range entryKinds {
+		v.Kinds = append(v.Kinds, Tab{Text: r.T("entry." + string(k)), URL: withQuery(base, "kind", string(k)) + "#ledger", Current: k == kind})
+	}
 	next, first := "", ""
-	if len(entries) > entriesPerPage {
-		entries = entries[:entriesPerPage]
-		next = withQuery(base, "after", strconv.FormatInt(entries[entriesPerPage-1].Seq, 10))
+	list := withQuery(base, "kind", string(kind))
+	if found.Next > 0 {
+		next = withQuery(list, "before", strconv.FormatInt(found.Next, 10)) + "#ledger"
 	}
-	if after > 0 {
-		first = base
+	if before > 0 {
+		first = list + "#ledger"
 	}
-	v.Pager = r.pager(r.T("ledger.shown", len(entries)), first, "", next)
-	for _, e := range entries {
+	v.Pager = r.pager(r.T("ledger.shown", len(found.Entries)), first, "", next)
+	for _, e := range found.Entries {
 		v.Rows = append(v.Rows, r.entryRow(e))
 	}
 	return u.render(w, r, http.StatusOK, "credits.html", page{Title: r.T("credits.title"), Nav: "credits", Tenant: tenant, Data: v})

@@ -93,6 +93,7 @@ func (u *ui) view(r *request, p page) view {
 	}
 	if v.Admin {
 		add("tenants", "tenants", Prefix+"tenants")
+		add("operations", "pulse", Prefix+"operations")
 	}
 	tenant := p.Tenant
 	if tenant == "" {

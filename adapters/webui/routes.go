@@ -45,6 +45,7 @@ func (u *ui) routes() http.Handler {
 
 	signedIn("GET /ui/credits", u.creditsPage)
 	signedIn("GET /ui/credits/ledger.csv", u.ledgerCSV)
+	signedIn("GET /ui/credits/statement", u.statementPage)
 	signedIn("GET /ui/templates", u.templatesPage)
 	signedIn("GET /ui/templates/new", u.newTemplatePage)
 	signedIn("POST /ui/templates/new", u.createTemplate)
@@ -52,6 +53,7 @@ func (u *ui) routes() http.Handler {
 	signedIn("POST /ui/templates/{id}", u.changeTemplate)
 	signedIn("POST /ui/templates/{id}/publish", u.publishTemplate)
 	signedIn("POST /ui/templates/{id}/delete", u.deleteTemplate)
+	signedIn("GET /ui/operations", u.operationsPage)
 	signedIn("GET /ui/tenants", u.tenantsPage)
 	signedIn("POST /ui/tenants", u.createTenant)
 	signedIn("GET /ui/tenants/{id}", u.tenantPage)

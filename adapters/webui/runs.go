@@ -15,12 +15,17 @@ const runsPerPage = 50
 
 // runsView is the list of runs.
 type runsView struct {
-	Rows     []runRow
-	Filter   []Tab
-	Filtered bool
-	Pager    Pager
-	Empty    Empty
-	NewURL   string
+	runFilter
+	URL       string
+	Tenant    string // that the query names
+	Templates []option
+	Rows      []runRow
+	Filter    []Tab
+	Rest      string // where a search that found nothing goes on
+	Filtered  bool
+	Pager     Pager
+	Empty     Empty
+	NewURL    string
 }
 
 // runRow is one run of the list.
@@ -40,40 +45,46 @@ func (u *ui) runsPage(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	status := core.RunStatus(r.URL.Query().Get("status"))
-	if !status.Valid() {
-		status = ""
-	}
-	before := parsePlace(r.URL.Query().Get("before"))
-	views, err := u.svc.Runs(r.Context(), r.actor(), tenant, ports.RunFilter{Status: status, Before: before, Limit: runsPerPage + 1})
+	f := r.runFilter()
+	found, err := u.svc.FindRuns(r.Context(), r.actor(), tenant, f.filter())
 	if err != nil {
 		return err
 	}
+	views := found.Runs
 	names, err := u.templateNames(r, tenant)
 	if err != nil {
 		return err
 	}
 	base := r.of(tenant, Prefix+"runs")
-	v := runsView{Filtered: status != "" || before != (ports.RunCursor{}), NewURL: r.of(tenant, Prefix+"runs/new")}
+	v := runsView{runFilter: f, URL: base, Tenant: r.URL.Query().Get("tenant"), NewURL: r.of(tenant, Prefix+"runs/new")}
+	v.Templates = r.templateOptions(names, f.Template)
 	next, first := "", ""
-	if len(views) > runsPerPage {
-		views = views[:runsPerPage]
-		next = withQuery(base, "status", string(status), "before", place(views[runsPerPage-1].Run))
+	if found.Next != (ports.RunCursor{}) {
+		next = withQuery(f.in(base), "before", place(found.Next))
 	}
-	if before != (ports.RunCursor{}) {
-		first = withQuery(base, "status", string(status))
+	if f.before != (ports.RunCursor{}) {
+		first = f.in(base)
 	}
-	v.Pager = r.pager(r.T("runs.shown", len(views)), first, "", next)
-	v.Filter = append(v.Filter, Tab{Text: r.T("runs.all"), URL: base, Current: status == ""})
+	text := r.T("runs.shown", len(views))
+	if f.searches() && next != "" && len(views) < runsPerPage {
+		text = r.T("runs.searched", len(views))
+	}
+	v.Pager = r.pager(text, first, "", next)
+	v.Filter = append(v.Filter, Tab{Text: r.T("runs.all"), URL: withQuery(f.in(base), "status", ""), Current: f.Status == ""})
 	for _, s := range []core.RunStatus{core.RunRunning, core.RunCompletedWithErrors, core.RunFailed, core.RunInterrupted, core.RunCompleted} {
-		v.Filter = append(v.Filter, Tab{Text: r.T("run.status." + string(s)), URL: withQuery(base, "status", string(s)), Current: s == status})
+		v.Filter = append(v.Filter, Tab{Text: r.T("run.status." + string(s)), URL: withQuery(f.in(base), "status", string(s)), Current: string(s) == f.Status})
 	}
+	v.Filtered = f.Status != "" || f.searches() || f.dated() || first != ""
 	p := page{Title: r.T("runs.title"), Nav: "runs", Tenant: tenant}
 	for _, view := range views {
 		v.Rows = append(v.Rows, r.runRow(view.Run, names))
 		if view.Run.Status == core.RunRunning {
 			p.Poll = 5
 		}
+	}
+	if v.Filtered && next != "" {
+		// Nothing among what was looked at, and there is more.
+		v.Rest = next
 	}
 	v.Empty = Empty{Icon: "runs", Title: r.T("runs.empty.title"), Text: r.T("runs.empty.text"), URL: v.NewURL, Link: r.T("runs.empty.link")}
 	if v.Filtered {
@@ -113,8 +124,8 @@ func nameOf(names map[core.TemplateID]string, id core.TemplateID) string {
 }
 
 // place is where a page of runs ended, for the address of the next.
-func place(run core.Run) string {
-	return strconv.FormatInt(run.CreatedAt.UnixNano(), 10) + "." + string(run.ID)
+func place(c ports.RunCursor) string {
+	return strconv.FormatInt(c.CreatedAt.UnixNano(), 10) + "." + string(c.ID)
 }
 
 // parsePlace reads it; what is no place is the beginning.

@@ -2,8 +2,6 @@ package webui
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
@@ -44,12 +42,6 @@ func sessionCookie(req *http.Request) string {
 	return "redrive"
 }
 
-// sessionID is what the store knows of a cookie's secret.
-func sessionID(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
-}
-
 // findSession looks up who asks. A store that cannot be reached is an error, and
 // not a sign-out.
 func (u *ui) findSession(r *request) (sessionState, error) {
@@ -57,7 +49,7 @@ func (u *ui) findSession(r *request) (sessionState, error) {
 	if err != nil || cookie.Value == "" || len(cookie.Value) > maxSecretBytes {
 		return sessionNone, nil //nolint:nilerr // no cookie is no session
 	}
-	now, id := u.now(), sessionID(cookie.Value)
+	now, id := u.now(), ports.SessionID(cookie.Value)
 	s, err := u.cfg.Sessions.Get(r.Context(), id)
 	switch {
 	case errors.Is(err, ports.ErrNotFound):
@@ -84,7 +76,7 @@ func (u *ui) beginSession(w http.ResponseWriter, r *request, actor core.Actor, v
 		until = most
 	}
 	secret := rand.Text()
-	s := ports.Session{ID: sessionID(secret), Actor: actor, Via: via, CreatedAt: now, SeenAt: now, ExpiresAt: until}
+	s := ports.Session{ID: ports.SessionID(secret), Actor: actor, Via: via, CreatedAt: now, SeenAt: now, ExpiresAt: until}
 	if err := u.cfg.Sessions.Insert(r.Context(), s); err != nil {
 		return err
 	}

@@ -39,6 +39,8 @@ type Config struct {
 	Demo     []DemoUser     // empty: no sign-in without a credential
 	Streams  Streams        // nil: pages ask every two seconds instead
 
+	Operations ReadOperations // nil: what a server knows of itself is not shown
+
 	MaxFileBytes   int64 // of one uploaded file; default 16 MiB
 	MaxUploadBytes int64 // of one upload altogether; default 1 GiB
 
