@@ -31,6 +31,8 @@ var (
 	// ErrCommitUnknown says: the answer to the commit was lost, so the transaction
 	// may or may not have had its effect. It must not be run again as if it had not.
 	ErrCommitUnknown = errors.New("outcome of the commit is unknown")
+	// ErrSearch says: this filter is for Finder.Runs; nothing was read.
+	ErrSearch = errors.New("this filter needs a search, which is bounded; use Find().Runs")
 	// ErrReadOnly says: a write inside View.
 	ErrReadOnly = errors.New("write in a read-only transaction")
 )
@@ -53,6 +55,12 @@ type Store interface {
 	// Writes and …ForUpdate fail with ErrReadOnly. fn must be short.
 	View(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
 
+	AcrossTenants
+}
+
+// AcrossTenants is what a store answers of all tenants at once, outside any
+// transaction.
+type AcrossTenants interface {
 	// TenantOf says whose run this is, for authorization alone. ErrNotFound.
 	TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error)
 
@@ -60,6 +68,10 @@ type Store interface {
 	// core.RecoveryDue holds, by RecoverAt, for recovery. It takes no locks: ask
 	// again under a run's lock before acting on it.
 	DueRuns(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]RunKey, error)
+
+	// InterruptedRuns lists up to limit runs of all tenants that are INTERRUPTED since
+	// then or later, other than by a user's cancel, the latest first, for platform admins.
+	InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]RunKey, error)
 
 	// AllTenants lists every tenant after the given ID, ascending, up to limit,
 	// for the monthly refill, the ledger check and platform admins.
@@ -78,6 +90,8 @@ type RunKey struct {
 type Tx interface {
 	RunTx
 	AccountTx
+	// Find is for people who look for something; no rule reads by it.
+	Find() Finder
 }
 
 // RunTx is the part of a transaction that is about runs.
@@ -111,18 +125,33 @@ type Runs interface {
 	GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error)
 	// Save overwrites a run's row; the caller holds its lock. ErrNotFound.
 	Save(ctx context.Context, run core.Run) error
-	// List gives runs, newest first.
+	// List gives runs, newest first. ErrSearch if filter.Searches().
 	List(ctx context.Context, filter RunFilter) ([]core.Run, error)
 }
 
-// RunFilter selects a page of runs.
+// RunFilter selects a page of runs. A zero field leaves nothing out.
 type RunFilter struct {
-	Status core.RunStatus // empty: every status
+	Statuses    []core.RunStatus // any of these
+	CreatedFrom time.Time        // created then or later
+	CreatedTo   time.Time        // created before
 	// Before continues after the last run of the page before: runs that are
 	// older than it by (CreatedAt, ID). Zero: from the newest.
 	Before RunCursor
 	Limit  int // 1 or more
+
+	// What follows no store has an index for, so that starting and settling runs
+	// stays cheap: Finder.Runs looks at runs one after the other and stops at a
+	// bound, and Runs.List refuses them.
+
+	Template  core.TemplateID
+	CreatedBy string // the subject
+	// FileName is a part of the name of one of the run's files, whether in small or
+	// capital letters; those beyond ASCII are compared as the store's locale has it.
+	FileName string
 }
+
+// Searches reports whether the filter is one for Finder.Runs alone.
+func (f RunFilter) Searches() bool { return f.Template != "" || f.CreatedBy != "" || f.FileName != "" }
 
 // RunCursor is a place in the order of runs.
 type RunCursor struct {

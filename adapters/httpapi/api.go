@@ -41,6 +41,10 @@ type Config struct {
 	MaxFileBytes   int64 // of one uploaded file
 	MaxUploadBytes int64 // of one upload altogether
 
+	// Streams sends runs' events; nil: streams with default bounds, which end with their
+	// clients alone.
+	Streams *Streams
+
 	// Ready says whether the process can serve (GET /readyz); nil: always. Its
 	// error goes to the log and not to the client.
 	Ready func(context.Context) error
@@ -67,6 +71,9 @@ func New(svc *app.Service, cfg Config) http.Handler {
 	}
 	if cfg.MaxUploadBytes <= 0 {
 		cfg.MaxUploadBytes = DefaultMaxUploadBytes
+	}
+	if cfg.Streams == nil {
+		cfg.Streams = NewStreams(svc, StreamConfig{Log: cfg.Log})
 	}
 	a := &api{svc: svc, cfg: cfg}
 	a.routes = a.allRoutes()

@@ -33,8 +33,8 @@ func decodeCursor(kind, cursor string) (place string, ok bool) {
 	return strings.CutPrefix(string(b), kind)
 }
 
-func runCursor(last core.Run) string {
-	return encodeCursor(runCursorKind, strconv.FormatInt(last.CreatedAt.UnixNano(), 10)+"/"+string(last.ID))
+func runCursor(at ports.RunCursor) string {
+	return encodeCursor(runCursorKind, strconv.FormatInt(at.CreatedAt.UnixNano(), 10)+"/"+string(at.ID))
 }
 
 // parseRunCursor reads a cursor; an empty one is the newest run.

@@ -40,3 +40,20 @@ func Fault(err error) (code core.Code, detail string, logged bool) {
 func Front(next http.Handler, log *slog.Logger) http.Handler {
 	return &front{api: &api{cfg: Config{Log: log}}, next: next}
 }
+
+// Watched gives the runs that are watched, and by how many streams.
+func (s *Streams) Watched() (runs, watchers int) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	for _, run := range s.hub.watched {
+		watchers += len(run.watchers)
+	}
+	return len(s.hub.watched), watchers
+}
+
+// Open gives the streams that have a place.
+func (s *Streams) Open() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all
+}

@@ -65,6 +65,7 @@ var problems = map[core.Code]answerTo{
 	codeMethodNotAllowed: {http.StatusMethodNotAllowed, "This method is not for this path"},
 	codePayloadTooLarge:  {http.StatusRequestEntityTooLarge, "Too large"},
 	codeUnsupportedMedia: {http.StatusUnsupportedMediaType, "This content type is not understood here"},
+	codeTooManyStreams:   {http.StatusTooManyRequests, "Too many event streams"},
 	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side"},
 	codeOutcomeUnknown:   {http.StatusInternalServerError, "It is not known whether this took effect"},
 	codeUnavailable:      {http.StatusServiceUnavailable, "Not available at the moment"},
@@ -125,7 +126,7 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 	x := exchangeOf(req.Context())
 	x.code = e.Code
 	to := problems[e.Code]
-	if e.Code == codeUnavailable {
+	if e.Code == codeUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	p := toProblem(e, to, req.URL.EscapedPath(), x.id)

@@ -46,6 +46,7 @@ func (a *api) allRoutes() []route {
 		post("/workflow-runs/:id/retry-failed", a.retryFailed),
 		post("/workflow-runs/:id/cancel", a.cancelRun),
 		get("/workflow-runs/:id/receipt", a.getReceipt),
+		get("/workflow-runs/:id/events", a.streamEvents),
 
 		get("/balance", a.getBalance),
 

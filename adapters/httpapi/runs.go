@@ -18,7 +18,8 @@ const (
 	inlineFiles = 1000
 )
 
-// listRuns is GET /workflow-runs: newest first.
+// listRuns is GET /workflow-runs: newest first. A search that came to its bound
+// answers with few runs or none, and a cursor to go on from.
 func (a *api) listRuns(w http.ResponseWriter, r *request) error {
 	tenant, err := r.queryTenant()
 	if err != nil {
@@ -28,41 +29,18 @@ func (a *api) listRuns(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	limit := filter.Limit
-	filter.Limit++ // one more says whether there is a next page
-	views, err := a.svc.Runs(r.Context(), r.actor, tenant, filter)
+	found, err := a.svc.FindRuns(r.Context(), r.actor, tenant, filter)
 	if err != nil {
 		return err
 	}
-	page := runPageJSON{Runs: make([]runJSON, 0, len(views))}
-	if len(views) > limit {
-		views = views[:limit]
-		page.NextCursor = runCursor(views[limit-1].Run)
+	page := runPageJSON{Runs: make([]runJSON, 0, len(found.Runs))}
+	if found.Next != (ports.RunCursor{}) {
+		page.NextCursor = runCursor(found.Next)
 	}
-	for _, v := range views {
+	for _, v := range found.Runs {
 		page.Runs = append(page.Runs, toRun(v))
 	}
 	return writeJSON(w, http.StatusOK, page)
-}
-
-func runFilter(r *request) (ports.RunFilter, error) {
-	status, err := r.query("status")
-	if err != nil {
-		return ports.RunFilter{}, err
-	}
-	if status != "" && !core.RunStatus(status).Valid() {
-		return ports.RunFilter{}, core.InvalidField("status", "must be RUNNING, COMPLETED, COMPLETED_WITH_ERRORS, FAILED or INTERRUPTED")
-	}
-	limit, err := r.queryInt("limit", defaultRunsPage, 1, maxRunsPage)
-	if err != nil {
-		return ports.RunFilter{}, err
-	}
-	cursor, err := r.query("cursor")
-	if err != nil {
-		return ports.RunFilter{}, err
-	}
-	before, err := parseRunCursor(cursor)
-	return ports.RunFilter{Status: core.RunStatus(status), Before: before, Limit: int(limit)}, err
 }
 
 // getRun is GET /workflow-runs/{id}: the run with its first files, on one snapshot.

@@ -156,8 +156,8 @@ func (s *service) counts(files ...string) []int {
 
 func TestRunThroughTheUseCases(t *testing.T) {
 	t.Parallel()
-	files := []string{"ok: fine", "limited: a", "cut: b", "garbled: c", "refused: d", "binary: \x00\x01", "denied: e", "overlong: f"}
-	names := []string{"ok", "limited", "cut", "garbled", "refused", "binary", "denied", "overlong"}
+	files := []string{"ok: fine", "limited: a", "cut: b", "garbled: c", "refused: d", "binary: \x00\x01", "overlong: f"}
+	names := []string{"ok", "limited", "cut", "garbled", "refused", "binary", "overlong"}
 	// Each of these fails at both tries of the first dispatch, "limited" at the
 	// first try alone.
 	script := fakellm.Rules(
@@ -165,18 +165,16 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		fakellm.Rule{File: "cut", To: 2, Do: fakellm.Drop()},
 		fakellm.Rule{File: "garbled", To: 2, Do: fakellm.Malformed()},
 		fakellm.Rule{File: "refused", Do: fakellm.Refuse("no")},
-		fakellm.Rule{File: "denied", To: 2, Do: fakellm.Unauthorized()},
 		// A wait beyond the budget: not tried again in the job, so seen once.
 		fakellm.Rule{File: "overlong", To: 1, Do: fakellm.RateLimit(10 * time.Minute)},
 	)
 	first := []string{
 		"ok completed", "limited completed", "cut failed provider_unreachable", "garbled failed malformed_response",
-		"refused error content_refused", "binary error file_undecodable", "denied failed provider_unauthorized",
-		"overlong failed rate_limited",
+		"refused error content_refused", "binary error file_undecodable", "overlong failed rate_limited",
 	}
 	second := []string{
 		"ok completed", "limited completed", "cut completed", "garbled completed",
-		"refused error content_refused", "binary error file_undecodable", "denied completed", "overlong completed",
+		"refused error content_refused", "binary error file_undecodable", "overlong completed",
 	}
 
 	t.Run("PerFile", func(t *testing.T) {
@@ -186,9 +184,9 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		status, got := s.state(run)
 		require.Equal(t, core.RunCompletedWithErrors, status)
 		require.Equal(t, first, got)
-		require.Equal(t, []int{1, 2, 2, 2, 1, 0, 2, 1}, s.counts(names...))
-		require.Equal(t, core.Credits(92), s.credits())
-		require.Equal(t, []time.Duration{7 * time.Second, 0, 0, 0}, s.clock.takeSlept(), "Retry-After is honoured, by the job that was told")
+		require.Equal(t, []int{1, 2, 2, 2, 1, 0, 1}, s.counts(names...))
+		require.Equal(t, core.Credits(93), s.credits())
+		require.Equal(t, []time.Duration{7 * time.Second, 0, 0}, s.clock.takeSlept(), "Retry-After is honoured, by the job that was told")
 
 		_, err := s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.NoError(t, err)
@@ -196,8 +194,8 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		status, got = s.state(run)
 		require.Equal(t, core.RunCompletedWithErrors, status)
 		require.Equal(t, second, got)
-		require.Equal(t, []int{1, 2, 3, 3, 1, 0, 3, 2}, s.counts(names...), "only what failed ran again")
-		require.Equal(t, core.Credits(88), s.credits(), "and only that was charged")
+		require.Equal(t, []int{1, 2, 3, 3, 1, 0, 2}, s.counts(names...), "only what failed ran again")
+		require.Equal(t, core.Credits(90), s.credits(), "and only that was charged")
 
 		_, err = s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.ErrorIs(t, err, core.ErrNothingToRetry)
@@ -207,11 +205,11 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		// Without the wish that is beyond the budget: a batch waits for the
 		// longest wish of all its files.
 		s := newService(t, core.ModeBatch, script)
-		run := s.initiate(files[:7]...)
+		run := s.initiate(files[:6]...)
 		status, got := s.state(run)
 		require.Equal(t, core.RunCompletedWithErrors, status)
-		require.Equal(t, first[:7], got)
-		require.Equal(t, []int{1, 2, 2, 2, 1, 0, 2}, s.counts(names[:7]...), "a try has only the files that are still to be done")
+		require.Equal(t, first[:6], got)
+		require.Equal(t, []int{1, 2, 2, 2, 1, 0}, s.counts(names[:6]...), "a try has only the files that are still to be done")
 		require.Equal(t, []time.Duration{7 * time.Second}, s.clock.takeSlept())
 
 		_, err := s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
@@ -219,8 +217,8 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		s.work()
 		status, got = s.state(run)
 		require.Equal(t, core.RunCompletedWithErrors, status)
-		require.Equal(t, second[:7], got)
-		require.Equal(t, core.Credits(90), s.credits())
+		require.Equal(t, second[:6], got)
+		require.Equal(t, core.Credits(92), s.credits())
 	})
 	t.Run("Timeout", func(t *testing.T) {
 		t.Parallel()

@@ -1,151 +1,156 @@
 package llm
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
-	"unicode/utf8"
-
-	"github.com/openai/openai-go/v3"
 
 	"github.com/redrive/redrive/core"
 )
 
-// reply is what became of one request.
-type reply struct {
-	response   *http.Response         // nil if there was none
-	completion *openai.ChatCompletion // may be nil without an error: a body of "null"
-	err        error
-	timedOut   bool // the request's own time was up
+// verdict is what an answer means for the file.
+type verdict struct {
+	core.FileResult
+	fault fault // what the provider said, if it said that something is wrong
+	// bare says that the request was refused and nothing known was said of why: it
+	// may be this file, or every file of this template. The executor's memory of
+	// refusals decides which.
+	bare bool
 }
 
-func (r reply) status() int {
-	if r.response == nil {
-		return 0
+// classify decides whose fault it was that an answer is none, by the rule that
+// stands in doc.go. now and limit are for the wait that a provider asks for.
+func classify(a answer, now time.Time, limit time.Duration) verdict {
+	switch {
+	case a.status == 0:
+		return verdict{FileResult: unreached(a)}
+	case succeeded(a.status):
+		return classifySuccess(a, now, limit)
+	default:
+		f := readFault(a.body, a.header.Get("Content-Type"))
+		v := judge(f, a.status, waitOf(f, a.header, now, limit))
+		// What could not be read to its end may have had a reason in it.
+		v.bare = v.bare && a.err == nil
+		return v
 	}
-	return r.response.StatusCode
 }
 
-func (r reply) apiError() openai.Error {
-	var e *openai.Error
-	if errors.As(r.err, &e) {
-		return *e
+// waitOf is what a provider asks for in its headers, or else in its words.
+func waitOf(f fault, h http.Header, now time.Time, limit time.Duration) time.Duration {
+	if d := retryAfter(h, now, limit); d > 0 {
+		return d
 	}
-	return openai.Error{}
+	return min(f.wait, limit)
 }
 
-func (r reply) errorCode() string { return r.apiError().Code }
-func (r reply) errorType() string { return r.apiError().Type }
+// judge decides about an error answer. outer is its HTTP status; a success that has
+// an error in it has none.
+func judge(f fault, outer int, wait time.Duration) verdict {
+	status := f.status
+	if status == 0 || telling(outer) > telling(status) {
+		status = outer
+	}
+	cause := f.cause(status)
+	switch {
+	case (cause == causeLimited || cause == causeTimeout || cause == causeBusy) && settled(status),
+		cause == causeBusy && status != 0 && !vague(status): // the status says it more exactly
+		cause = causeUnknown
+	}
+	v := verdict{fault: f}
+	switch cause {
+	case causeContent:
+		v.FileResult = permanent(FailureRefused, messages[FailureRefused])
+	case causeLength:
+		v.FileResult = permanent(FailureTooLarge, messages[FailureTooLarge])
+	case causeCredential:
+		v.FileResult = ours(FailureUnauthorized)
+	case causeMoney:
+		v.FileResult = ours(FailureQuota)
+	case causeSetup:
+		v.FileResult = ours(FailureMisconfigured)
+	case causeShape:
+		v.FileResult = ours(FailureShape)
+	case causeLimited:
+		v.FileResult = transient(FailureRateLimited, messages[FailureRateLimited], wait)
+	case causeTimeout:
+		v.FileResult = transient(FailureTimeout, messages[FailureTimeout], wait)
+	case causeBusy:
+		v.FileResult = unavailable(status, wait)
+	case causeUnknown:
+		v.FileResult, v.bare = byStatus(f, status, wait)
+	}
+	return v
+}
 
-// says reports whether the provider's error has one of these codes or types.
-func (r reply) says(codes ...string) bool {
-	e := r.apiError()
-	for _, c := range codes {
-		if e.Code == c || e.Type == c {
-			return true
-		}
+// settled statuses are not overruled by words of something in passing: whose fault
+// it was is certain.
+func settled(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusProxyAuthRequired, http.StatusRequestEntityTooLarge, http.StatusMisdirectedRequest:
+		return true
 	}
 	return false
 }
 
-// classify decides what an answer means for the file. This is the whole rule:
-//
-//	no answer in time, 408, 504          transient  timeout
-//	no connection, or it broke           transient  provider_unreachable
-//	429                                  transient  rate_limited
-//	409, 5xx                             transient  provider_unavailable
-//	401, 403, invalid_api_key            transient  provider_unauthorized
-//	3xx, model_not_found                 transient  provider_misconfigured
-//	insufficient_quota                   transient  provider_quota_exhausted
-//	4xx that refuses the content         permanent  content_refused
-//	413, context_length_exceeded         permanent  file_too_large
-//	other 4xx                            permanent  provider_rejected
-//	200 that is no completion with text  transient  malformed_response
-//	finish_reason length                 transient  output_truncated
-//	refusal, finish_reason content_filter  permanent  content_refused
-//	else                                 completed
-//
-// An error code of the provider goes before the HTTP status, as it says more.
-//
-// finish_reason length is transient: a beginning is not the output that was paid
-// for, so the file is not completed; and nothing is wrong with the file, so it
-// must stay possible to continue it, with a shorter task in the template or a
-// larger limit of the provider.
-//
-// wait gives what a provider asks for in the headers of a transient failure.
-func classify(r reply, wait func(http.Header) time.Duration) core.FileResult {
-	status := r.status()
-	again := func(code, message string) core.FileResult {
-		var d time.Duration
-		if r.response != nil {
-			d = wait(r.response.Header)
-		}
-		return transient(code, message, d)
+// byStatus is what an error means whose words say nothing.
+func byStatus(f fault, status int, wait time.Duration) (r core.FileResult, bare bool) {
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		return permanent(FailureTooLarge, messages[FailureTooLarge]), false
+	case http.StatusRequestTimeout, http.StatusGatewayTimeout, 522, 524:
+		return transient(FailureTimeout, messages[FailureTimeout], wait), false
+	case http.StatusTooManyRequests:
+		return transient(FailureRateLimited, messages[FailureRateLimited], wait), false
+	case http.StatusConflict, http.StatusLocked, http.StatusFailedDependency, http.StatusTooEarly, 498, 499:
+		return unavailable(status, wait), false
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusUnavailableForLegalReasons:
+		return ours(FailureUnauthorized), false
+	case http.StatusPaymentRequired:
+		return ours(FailureQuota), false
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusProxyAuthRequired, http.StatusGone,
+		http.StatusLengthRequired, http.StatusRequestURITooLong, http.StatusUnsupportedMediaType, http.StatusMisdirectedRequest,
+		http.StatusUpgradeRequired, http.StatusPreconditionRequired, http.StatusRequestHeaderFieldsTooLarge:
+		return ours(FailureMisconfigured), false
 	}
-	clientError := status >= 400 && status < 500
 	switch {
-	case status < 400 && r.timedOut, status == http.StatusRequestTimeout, status == http.StatusGatewayTimeout:
-		return again(FailureTimeout, "the provider did not answer in time")
-	case status == 0:
-		return again(FailureUnreachable, "the provider could not be reached")
 	case status >= 500:
-		return again(FailureUnavailable, fmt.Sprintf("the provider is not available (HTTP %d)", status))
-	case clientError && r.says("content_policy_violation", "content_filter"):
-		return permanent(FailureRefused, "the provider refused the content of this file")
-	case clientError && r.says("insufficient_quota"):
-		return again(FailureQuota, "the service's account with the provider is used up; tell its operator")
-	case status == http.StatusTooManyRequests:
-		return again(FailureRateLimited, "the provider is receiving too many requests")
-	case status == http.StatusConflict:
-		return again(FailureUnavailable, "the provider is busy with a conflicting request")
-	case status == http.StatusUnauthorized, status == http.StatusForbidden, clientError && r.says("invalid_api_key"):
-		return again(FailureUnauthorized, "the provider does not accept the service's credential; tell its operator")
-	case status >= 300 && status < 400, clientError && r.says("model_not_found"):
-		return again(FailureMisconfigured, "the service is not set up for this provider; tell its operator")
-	case status == http.StatusRequestEntityTooLarge, clientError && r.says("context_length_exceeded", "string_above_max_length"):
-		return permanent(FailureTooLarge, "the file is longer than the model can take")
-	case clientError:
-		return permanent(FailureRejected, rejected(r))
-	case r.err != nil:
-		return again(FailureMalformed, "the provider's answer was cut short or not understood")
+		return unavailable(status, wait), false
+	case f.markup, status >= 300 && status < 400:
+		return ours(FailureMisconfigured), false
+	case status == 0 && !slices.ContainsFunc(f.codes, blamesTheRequest):
+		return unavailable(status, wait), false
 	default:
-		return classifyCompletion(r.completion, again)
+		return transient(FailureRejected, rejected(f, status), wait), true
 	}
 }
 
-// classifyCompletion looks into an answer that arrived whole.
-func classifyCompletion(c *openai.ChatCompletion, again func(code, message string) core.FileResult) core.FileResult {
-	if c == nil || len(c.Choices) == 0 {
-		return again(FailureMalformed, "the provider's answer had nothing in it")
+func blamesTheRequest(code string) bool {
+	switch code {
+	case "invalidrequesterror", "badrequesterror", "badrequest", "invalidargument", "validationerror":
+		return true
 	}
-	choice := c.Choices[0]
-	text := choice.Message.Content
-	switch {
-	case choice.Message.Refusal != "":
-		return permanent(FailureRefused, "the model declined to work on this file: "+sanitize(choice.Message.Refusal))
-	case choice.FinishReason == "content_filter":
-		return permanent(FailureRefused, "the provider's content filter stopped the work on this file")
-	case choice.FinishReason == "length":
-		return again(FailureCutOff, "the model's output was longer than it may be and was cut off")
-	case strings.TrimSpace(text) == "":
-		return again(FailureMalformed, "the provider's answer had no text")
-	// The library accepts whatever stands where the text should; and no store
-	// can keep text that is not UTF-8 or has NUL in it.
-	case !strings.HasPrefix(choice.Message.JSON.Content.Raw(), `"`), !utf8.ValidString(text), strings.ContainsRune(text, 0):
-		return again(FailureMalformed, "the provider's answer was not text")
-	default:
-		return core.FileResult{Outcome: core.OutcomeCompleted, Output: text}
+	return false
+}
+
+func unavailable(status int, wait time.Duration) core.FileResult {
+	message := messages[FailureUnavailable]
+	if status != 0 {
+		message += fmt.Sprintf(" (HTTP %d)", status)
 	}
+	return transient(FailureUnavailable, message, wait)
 }
 
 // rejected is the message of provider_rejected. Of what the provider said it has
 // the code and the type alone: its free text may quote anything, a credential
 // included.
-func rejected(r reply) string {
-	reason := fmt.Sprintf("HTTP %d", r.status())
-	for _, t := range []string{token(r.errorCode()), token(r.errorType())} {
+func rejected(f fault, status int) string {
+	reason := "no reason"
+	if status != 0 {
+		reason = fmt.Sprintf("HTTP %d", status)
+	}
+	for _, t := range []string{token(f.code), token(f.kind)} {
 		if t != "" {
 			reason += ", " + t
 		}
@@ -156,9 +161,12 @@ func rejected(r reply) string {
 // token gives a code or type of a provider if it looks like one, else nothing.
 // Upper case and hyphens are not let through: keys have them.
 func token(s string) string {
-	if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool {
-		return r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9')
-	}) {
+	for _, r := range s {
+		if r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') {
+			return ""
+		}
+	}
+	if len(s) > 64 {
 		return ""
 	}
 	return s
@@ -167,7 +175,7 @@ func token(s string) string {
 // maxReason is in characters.
 const maxReason = 200
 
-// sanitize makes a model's own words fit for a message: one line, no control
+// sanitize makes words from elsewhere fit for a message: one line, no control
 // characters, no more than a sentence or two.
 func sanitize(s string) string {
 	runes := []rune(oneLine(s))

@@ -31,6 +31,7 @@ func TestClassification(t *testing.T) {
 	}
 	transient := func(code string) want { return want{core.OutcomeTransient, code, 0} }
 	permanent := func(code string) want { return want{core.OutcomePermanent, code, 0} }
+	ours := func(code string) want { return want{core.OutcomeInterrupted, code, 0} }
 
 	for name, tc := range map[string]struct {
 		action fakellm.Action
@@ -43,24 +44,24 @@ func TestClassification(t *testing.T) {
 		"429RetryAfterMs":         {fakellm.RateLimit(1500 * time.Millisecond), want{core.OutcomeTransient, llm.FailureRateLimited, 1500 * time.Millisecond}},
 		"429RetryAfterDate":       {fakellm.Respond(429, http.Header{"Date": {"Mon, 02 Jan 2034 15:04:05 GMT"}, "Retry-After": {"Mon, 02 Jan 2034 15:04:35 GMT"}}, `{}`), want{core.OutcomeTransient, llm.FailureRateLimited, 30 * time.Second}},
 		"429WithoutABody":         {body(429, ``), transient(llm.FailureRateLimited)},
-		"429Quota":                {fakellm.Status(429, "insufficient_quota"), transient(llm.FailureQuota)},
+		"429Quota":                {fakellm.Status(429, "insufficient_quota"), ours(llm.FailureQuota)},
 		"500":                     {fakellm.Status(500, "server_error"), transient(llm.FailureUnavailable)},
 		"501":                     {fakellm.Status(501, ""), transient(llm.FailureUnavailable)},
 		"502FromAProxy":           {html(502), transient(llm.FailureUnavailable)},
 		"503RetryAfter":           {fakellm.Respond(503, http.Header{"Retry-After": {"3"}}, `{"error":{"message":"x"}}`), want{core.OutcomeTransient, llm.FailureUnavailable, 3 * time.Second}},
-		"503ThatNamesContent":     {fakellm.Status(503, "content_filter"), transient(llm.FailureUnavailable)},
+		"503ThatNamesContent":     {fakellm.Status(503, "content_filter"), permanent(llm.FailureRefused)},
 		"504":                     {fakellm.Status(504, ""), transient(llm.FailureTimeout)},
 		"529":                     {fakellm.Status(529, "overloaded_error"), transient(llm.FailureUnavailable)},
-		"401":                     {fakellm.Unauthorized(), transient(llm.FailureUnauthorized)},
-		"403":                     {fakellm.Status(403, "unsupported_country"), transient(llm.FailureUnauthorized)},
-		"400InvalidKey":           {fakellm.Status(400, "invalid_api_key"), transient(llm.FailureUnauthorized)},
-		"404ModelNotFound":        {fakellm.Status(404, "model_not_found"), transient(llm.FailureMisconfigured)},
-		"Redirect":                {fakellm.Respond(307, http.Header{"Location": {"http://127.0.0.1:1/v1/chat/completions"}}, ``), transient(llm.FailureMisconfigured)},
-		"400":                     {fakellm.BadRequest(), permanent(llm.FailureRejected)},
-		"400ErrorIsAString":       {body(400, `{"error":"no such thing"}`), permanent(llm.FailureRejected)},
-		"402":                     {fakellm.Status(402, ""), permanent(llm.FailureRejected)},
-		"404":                     {html(404), permanent(llm.FailureRejected)},
-		"422":                     {fakellm.Status(422, ""), permanent(llm.FailureRejected)},
+		"401":                     {fakellm.Unauthorized(), ours(llm.FailureUnauthorized)},
+		"403":                     {fakellm.Status(403, "unsupported_country"), ours(llm.FailureUnauthorized)},
+		"400InvalidKey":           {fakellm.Status(400, "invalid_api_key"), ours(llm.FailureUnauthorized)},
+		"404ModelNotFound":        {fakellm.Status(404, "model_not_found"), ours(llm.FailureMisconfigured)},
+		"Redirect":                {fakellm.Respond(307, http.Header{"Location": {"http://127.0.0.1:1/v1/chat/completions"}}, ``), ours(llm.FailureMisconfigured)},
+		"400":                     {fakellm.BadRequest(), transient(llm.FailureRejected)},
+		"400ErrorIsAString":       {body(400, `{"error":"no such thing"}`), transient(llm.FailureRejected)},
+		"402":                     {fakellm.Status(402, ""), ours(llm.FailureQuota)},
+		"404":                     {html(404), ours(llm.FailureMisconfigured)},
+		"422":                     {fakellm.Status(422, ""), transient(llm.FailureRejected)},
 		"413":                     {fakellm.Status(413, ""), permanent(llm.FailureTooLarge)},
 		"400ContextLength":        {fakellm.Status(400, "context_length_exceeded"), permanent(llm.FailureTooLarge)},
 		"400ContentPolicy":        {fakellm.ContentPolicy(), permanent(llm.FailureRefused)},
@@ -71,12 +72,12 @@ func TestClassification(t *testing.T) {
 		"FinishLength":            {fakellm.Length(), transient(llm.FailureCutOff)},
 		"Malformed":               {fakellm.Malformed(), transient(llm.FailureMalformed)},
 		"Truncated":               {fakellm.Truncated(), transient(llm.FailureMalformed)},
-		"NotJSON":                 {html(200), transient(llm.FailureMalformed)},
+		"NotJSON":                 {html(200), ours(llm.FailureMisconfigured)},
 		"EmptyBody":               {body(200, ``), transient(llm.FailureMalformed)},
 		"NoContent":               {fakellm.Respond(202, nil, ``), transient(llm.FailureMalformed)},
 		"Null":                    {body(200, `null`), transient(llm.FailureMalformed)},
 		"AList":                   {body(200, `[]`), transient(llm.FailureMalformed)},
-		"AnErrorWithStatus200":    {body(200, `{"error":{"message":"x","code":"content_filter"}}`), transient(llm.FailureMalformed)},
+		"AnErrorWithStatus200":    {body(200, `{"error":{"message":"x","code":"content_filter"}}`), permanent(llm.FailureRefused)},
 		"NoChoices":               {fakellm.NoChoices(), transient(llm.FailureMalformed)},
 		"ChoicesOfAnotherType":    {body(200, `{"choices":"x"}`), transient(llm.FailureMalformed)},
 		"NoText":                  {choice(`{"content":null}`, "stop"), transient(llm.FailureMalformed)},
@@ -123,7 +124,7 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-func TestNobodyListens(t *testing.T) {
+func TestNothingListens(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	require.NoError(t, r.fake.Close())

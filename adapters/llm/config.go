@@ -32,7 +32,8 @@ type Config struct {
 	// Concurrency is the most requests of one job at a time. Jobs run side by
 	// side, so a process makes at most this times its workers. Default 4.
 	Concurrency int
-	// MaxFileBytes is the largest file that is sent. Default 1 MiB.
+	// MaxFileBytes is the largest file that is taken, and the most text that is sent
+	// of it in UTF-8, which can be more than the file has. Default 1 MiB.
 	MaxFileBytes int64
 	// MaxResponseBytes bounds what is read of an answer, decompressed. Default 4 MiB.
 	MaxResponseBytes int64
@@ -42,8 +43,8 @@ type Config struct {
 	// soon. Default 1 h.
 	MaxRetryAfter time.Duration
 
-	// Transport carries the requests; nil for one of the executor's own. Whoever
-	// gives one closes its idle connections.
+	// Transport carries the requests; nil for one of the executor's own. One that is
+	// given is not closed by the executor.
 	Transport http.RoundTripper
 	Log       *slog.Logger // nil: slog.Default()
 	// Now is asked when a provider names a date to come back at and sends no

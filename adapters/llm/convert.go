@@ -4,12 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/http"
 	"strings"
 	"unicode"
 
 	"github.com/openai/openai-go/v3"
-	"github.com/openai/openai-go/v3/option"
 
 	"github.com/redrive/redrive/core"
 )
@@ -63,12 +61,3 @@ func idempotencyKey(job core.Job, index int) string {
 // core/app's, counted and spaced out; and not every provider honours the key, so
 // a silent repeat can be paid for twice.
 var idempotencyHeader = strings.ToLower("Idempotency-Key")
-
-func withIdempotencyKey(key string) option.RequestOption {
-	// A middleware, because option.WithHeader would write the name in its
-	// canonical form.
-	return option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
-		r.Header[idempotencyHeader] = []string{key}
-		return next(r)
-	})
-}

@@ -1,15 +1,58 @@
 // Package llm is an executor (ports.Executor) that has a language model work on
-// files, through any endpoint that speaks the OpenAI chat-completions protocol.
+// files, through any endpoint that speaks the OpenAI chat-completions protocol. It
+// says at the upload which files it takes (ports.Acceptor).
 //
 // One request per file: the template's instructions are the system message, the
 // file's text is the user message, the first choice of the answer is the file's
 // output. A job with several files (batch mode) makes its requests with bounded
-// concurrency and answers for each file by itself.
+// concurrency, and reports each file that ended while others are being worked on.
 //
-// The client library's own retries are off. What failed transiently is told to
-// core/app, which retries inside the job with its own backoff, its own limit and
-// regard for what the provider asked for; two layers of retries would multiply.
+// # Whose fault it was
 //
-// See failure.go for the codes that files fail with and classify.go for which
-// answer of a provider means which.
+// An answer that is no output is judged by whose fault that was, since it decides who
+// pays. The provider's words, its codes and sentences (words.go), go before the HTTP
+// status: gateways put statuses of their own around what a provider said.
+//
+//	the content's: the file ends as error, and is never continued      OutcomePermanent
+//	  the input was flagged, a content policy, whatever the status      content_refused
+//	  the model declined; it ended content_filter, safety, refusal, …   content_refused
+//	  longer than the context, 413                                      file_too_large
+//	  a rate limit that this request alone is over                      file_too_large
+//	  no text; more than Config.MaxFileBytes; not text                  file_empty, file_too_large, file_undecodable
+//
+//	the provider's, in passing: failed, a Continue is charged           OutcomeTransient
+//	  429, a rate limit in words                                        rate_limited
+//	  408, 504, 522, 524, no whole answer within Config.Timeout         timeout
+//	  409, 423, 424, 425, 498, 499, other 5xx; it ended error, abort, … provider_unavailable
+//	  no connection, or it broke before an answer                       provider_unreachable
+//	  an answer that is not a completion with text, or ended unknown    malformed_response
+//	  it ended length, max_tokens, …                                    output_truncated
+//	  400, 422 and other 4xx without a reason that is known             provider_rejected
+//
+//	ours, the operator's: pending, to continue is free                  OutcomeInterrupted
+//	  401, 403, 451, a wrong key, a banned account                      provider_unauthorized
+//	  402, out of money, credits or budget                              provider_quota_exhausted
+//	  404, 405, 407, 421 and the like, a redirect, a proxy's page,      provider_misconfigured
+//	  no such model, no such host, a wrong certificate, http to https
+//	  a parameter, a role or streaming that the model insists on        request_refused
+//	  provider_rejected of 3 files of 2 runs of one template, with      request_refused
+//	  none completed in between (refusals.go)
+//	  the stored content cannot be read                                 file_unreadable
+//
+// Permanent is only what the provider says of this content; what does not say so
+// never condemns a file. Completed is only what is known to be whole: a success with
+// valid JSON to its last byte, no error in it at the top or in the choice, text, and
+// one of the good ends stop, eos, end_turn, stop_sequence or none, in any spelling
+// (completion.go). An error object inside a success is judged as any other error.
+//
+// testdata/answers has some two hundred answers of providers and gateways, each with
+// where it was documented or reported and what it means here.
+//
+// # Retries
+//
+// The executor makes one request a file. What failed in passing is told to core/app,
+// which retries inside the job with its own backoff, its own limit and regard for
+// what the provider asked for; two layers of retries would multiply. When several
+// files in a row of a batch meet the same fault of ours that the others would meet
+// too, the rest is not asked about and has the same result.
 package llm

@@ -105,15 +105,16 @@ func TestReadingFiles(t *testing.T) {
 		"OverTheLimit":       {textFile(2, "a.txt", strings.Repeat("x", limit+1)), core.OutcomePermanent, llm.FailureTooLarge},
 		"LargerThanItsSize":  {opens(func(context.Context) (io.ReadCloser, error) { return io.NopCloser(endless{}), nil }), core.OutcomePermanent, llm.FailureTooLarge},
 		"CharactersAreBytes": {textFile(2, "a.txt", strings.Repeat("é", limit/2+1)), core.OutcomePermanent, llm.FailureTooLarge},
-		"NotUTF8":            {textFile(2, "a.txt", "caf\xe9"), core.OutcomePermanent, llm.FailureNotText},
+		"NotText":            {textFile(2, "a.txt", "\xff\xfb\x90\x04"), core.OutcomePermanent, llm.FailureNotText},
+		"ShorterThanItsSize": {opens(func(context.Context) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("hell")), nil }), core.OutcomeInterrupted, core.FailureUnreadable},
 		"NUL":                {textFile(2, "a.txt", "a\x00b"), core.OutcomePermanent, llm.FailureNotText},
 		"Empty":              {textFile(2, "a.txt", ""), core.OutcomePermanent, llm.FailureEmpty},
 		"WhiteSpace":         {textFile(2, "a.txt", " \r\n\t"), core.OutcomePermanent, llm.FailureEmpty},
-		"CannotBeOpened":     {opens(func(context.Context) (io.ReadCloser, error) { return nil, errStorage }), core.OutcomeTransient, core.FailureUnreadable},
+		"CannotBeOpened":     {opens(func(context.Context) (io.ReadCloser, error) { return nil, errStorage }), core.OutcomeInterrupted, core.FailureUnreadable},
 		"BreaksOff": {opens(func(context.Context) (io.ReadCloser, error) {
 			return brokenReader{io.MultiReader(strings.NewReader("he"), failing{})}, nil
-		}), core.OutcomeTransient, core.FailureUnreadable},
-		"FailsOnClosing": {opens(func(context.Context) (io.ReadCloser, error) { return failingClose{strings.NewReader("hello")}, nil }), core.OutcomeTransient, core.FailureUnreadable},
+		}), core.OutcomeInterrupted, core.FailureUnreadable},
+		"FailsOnClosing": {opens(func(context.Context) (io.ReadCloser, error) { return failingClose{strings.NewReader("hello")}, nil }), core.OutcomeInterrupted, core.FailureUnreadable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -6,39 +6,72 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// Failure codes of files. They are stable: clients match on them. A file whose
-// stored content cannot be read has core.FailureUnreadable, which is transient.
-//
-// Permanent: the file becomes error and is never continued, because the same
-// file would fail again.
+// Failure codes of files. They are stable: clients match on them. Which answer of a
+// provider means which stands in doc.go.
+
+// The content's fault: the file becomes error and is never continued, because the
+// same file would fail again.
 const (
-	FailureEmpty    = "file_empty"        // no text, or white space only
-	FailureTooLarge = "file_too_large"    // more than Config.MaxFileBytes, or than the model can take
-	FailureNotText  = "file_undecodable"  // not UTF-8, or with NUL: a binary file, or another encoding
-	FailureRefused  = "content_refused"   // the model declined, or a content filter stepped in
-	FailureRejected = "provider_rejected" // any other 4xx
+	FailureEmpty    = "file_empty"       // no text: white space or invisible characters only
+	FailureTooLarge = "file_too_large"   // more than Config.MaxFileBytes, or than the model can take
+	FailureNotText  = "file_undecodable" // a binary file, or text in an unknown encoding
+	FailureRefused  = "content_refused"  // the model declined, or a content filter stepped in
 )
 
-// Transient: the file becomes failed and may be continued.
+// The provider's fault, in passing: the file becomes failed and may be continued.
 const (
-	FailureRateLimited = core.FailureRateLimited // 429
-	FailureTimeout     = core.FailureTimeout     // no whole answer within Config.Timeout, 408 or 504
-	FailureUnavailable = core.FailureUnavailable // 409 or 5xx
+	FailureRateLimited = core.FailureRateLimited // it receives too many requests
+	FailureTimeout     = core.FailureTimeout     // no whole answer within Config.Timeout, or it says that it was too slow
+	FailureUnavailable = core.FailureUnavailable // it says that it cannot answer now, or gave up halfway
 	FailureUnreachable = core.FailureUnreachable // no connection, or it broke before an answer
-	FailureMalformed   = "malformed_response"    // truncated, not of the protocol, without a choice or without text
+	FailureMalformed   = "malformed_response"    // not of the protocol, without text, or ended in a way that is not known to be whole
 	FailureCutOff      = "output_truncated"      // the model stopped at its limit of output tokens
+	FailureRejected    = "provider_rejected"     // refused without a reason that is known: perhaps this file, perhaps every one
 )
 
-// Transient as well, though a Continue alone will not help: the fault is the
-// operator's and not the file's, and must not cost a tenant the file for ever.
+// Ours, the operator's: the file stays pending, and to continue it is free. Stored
+// content that cannot be read is ours too, see core.FailureUnreadable.
 const (
-	FailureUnauthorized  = core.FailureUnauthorized  // 401 or 403: our credential is wrong
-	FailureMisconfigured = core.FailureMisconfigured // a redirect, or a model that the provider does not have
-	FailureQuota         = core.FailureQuota         // our account with the provider is used up
+	FailureUnauthorized  = core.FailureUnauthorized   // the provider refuses our credential
+	FailureMisconfigured = core.FailureMisconfigured  // there is no such model, or no such API, at our address
+	FailureQuota         = core.FailureQuota          // our account with the provider is out of money
+	FailureShape         = core.FailureRequestRefused // the model takes no request of this shape, whatever the file
 )
 
-// permanent and transient make results without an index, which the caller sets.
-// A message is read by the tenant: it never quotes what came from elsewhere
+// free ends the message of every fault of ours.
+const free = "; its operator has to mend this, and to continue is free"
+
+// messages are for tenants: what happened, in words that reveal nothing of the
+// operator's, and what that means for them.
+var messages = map[string]string{
+	FailureRefused:     "the provider refused the content of this file",
+	FailureTooLarge:    "the file is longer than the model can take; split it and upload the parts",
+	FailureRateLimited: "the provider is receiving too many requests",
+	FailureTimeout:     "the provider did not answer in time",
+	FailureUnavailable: "the provider could not answer",
+	FailureUnreachable: "the provider could not be reached",
+	FailureMalformed:   "the provider's answer was cut short or not understood",
+	FailureCutOff:      "the model's output was longer than it may be and was cut off",
+
+	FailureUnauthorized:  "the service's credential was refused by the provider" + free,
+	FailureQuota:         "the service's account with the provider is used up" + free,
+	FailureMisconfigured: "the service's address or model for this work is wrong" + free,
+	FailureShape:         "the service's model does not take requests of this kind, whatever the file" + free,
+
+	core.FailureUnreadable: "the service could not read the file that it stored" + free,
+}
+
+// advice is for the operator, in the log.
+var advice = map[string]string{
+	FailureUnauthorized:    "the provider refuses the credential: look at LLM_API_KEY, and at what it may use",
+	FailureQuota:           "the account with the provider is out of money: top it up or raise its limit",
+	FailureMisconfigured:   "no such model or API at this address: look at LLM_BASE_URL (with its /v1), LLM_MODEL and any proxy between",
+	FailureShape:           "the model takes no request of this shape: look at LLM_MODEL, at the gateway's settings and at the template",
+	core.FailureUnreadable: "a stored content could not be read: look at the storage of uploaded files",
+}
+
+// permanent, transient and ours make results without an index, which the caller
+// sets. A message is read by the tenant: it never quotes what came from elsewhere
 // unless that went through sanitize or token.
 func permanent(code, message string) core.FileResult {
 	return core.FileResult{Outcome: core.OutcomePermanent, Failure: core.Failure{Code: code, Message: message}}
@@ -48,4 +81,8 @@ func transient(code, message string, retryAfter time.Duration) core.FileResult {
 	return core.FileResult{
 		Outcome: core.OutcomeTransient, Failure: core.Failure{Code: code, Message: message}, RetryAfter: retryAfter,
 	}
+}
+
+func ours(code string) core.FileResult {
+	return core.FileResult{Outcome: core.OutcomeInterrupted, Failure: core.Failure{Code: code, Message: messages[code]}}
 }

@@ -4,42 +4,49 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
+// MaxFileBytes is Config.MaxFileBytes, the most bytes of a file and of its text.
+func (e *Executor) MaxFileBytes() int64 { return e.cfg.MaxFileBytes }
+
+// Accept looks at a file before it is taken in: nil if it is one that a model can be
+// asked about, else the failure that Execute would give, which says what is taken.
+func (e *Executor) Accept(_ string, content []byte) *core.Failure {
+	_, failure := decode(content, e.cfg.MaxFileBytes)
+	return failure
+}
+
 // readText gives a file's text, or the result that the file gets because it has
-// none. limit is in bytes.
-func readText(ctx context.Context, file ports.TaskFile, limit int64, log *slog.Logger) (string, *core.FileResult) {
-	fail := func(r core.FileResult) (string, *core.FileResult) { return "", &r }
-	tooLarge := func() (string, *core.FileResult) {
-		return fail(permanent(FailureTooLarge, fmt.Sprintf("the file has more than %d bytes of text", limit)))
+// none.
+func (e *Executor) readText(ctx context.Context, task ports.Task, file ports.TaskFile) (string, *core.FileResult) {
+	limit := e.cfg.MaxFileBytes
+	refuse := func(f *core.Failure) (string, *core.FileResult) {
+		r := permanent(f.Code, f.Message)
+		return "", &r
 	}
 	if file.Size > limit {
-		return tooLarge()
+		return refuse(tooLarge(file.Size, limit))
 	}
 	content, err := read(ctx, file, limit+1)
+	if err == nil && int64(len(content)) < file.Size {
+		err = fmt.Errorf("%d bytes were stored, and %d are there", file.Size, len(content))
+	}
 	if err != nil {
-		// Storage is ours: not the tenant's fault, and perhaps soon over.
+		// Storage is ours: neither the tenant's fault nor the provider's.
+		r := ours(core.FailureUnreadable)
 		if ctx.Err() == nil {
-			log.Warn("a stored file could not be read", "error", err)
+			e.log.failed(ctx, task, file, r, "a stored file could not be read", "error", err)
 		}
-		return fail(transient(core.FailureUnreadable, "the stored file could not be read", 0))
+		return "", &r
 	}
-	switch text := string(content); {
-	case int64(len(text)) > limit:
-		return tooLarge()
-	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-		return fail(permanent(FailureNotText, "the file is not UTF-8 text; convert it to UTF-8 and upload it again"))
-	case strings.TrimSpace(text) == "":
-		return fail(permanent(FailureEmpty, "the file has no text"))
-	default:
-		return text, nil
+	text, failure := decode(content, limit)
+	if failure != nil {
+		return refuse(failure)
 	}
+	return text, nil
 }
 
 // read gives at most limit bytes of the file.

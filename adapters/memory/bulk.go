@@ -81,6 +81,7 @@ func (s *Store) Reset() {
 	clear(s.tenants)
 	clear(s.owners)
 	clear(s.running)
+	s.sessions.reset()
 	s.locks.reset()
 }
 

@@ -72,6 +72,9 @@ func (r runs) Save(ctx context.Context, run core.Run) error {
 }
 
 func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, error) {
+	if filter.Searches() {
+		return nil, ports.ErrSearch
+	}
 	st, err := r.t.read(ctx)
 	if err != nil {
 		return nil, err
@@ -79,11 +82,11 @@ func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, err
 	defer r.t.done()
 	var list []core.Run
 	for _, cursor := range slices.Backward(r.order(st)) {
-		if filter.Before != (ports.RunCursor{}) && compareCursors(cursor, filter.Before) >= 0 {
+		if !inPlace(cursor, &filter) {
 			continue
 		}
 		run := r.row(st, cursor.ID)
-		if filter.Status != "" && run.Status != filter.Status {
+		if len(filter.Statuses) > 0 && !slices.Contains(filter.Statuses, run.Status) {
 			continue
 		}
 		if list = append(list, run); len(list) == filter.Limit {
@@ -91,6 +94,13 @@ func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, err
 		}
 	}
 	return list, nil
+}
+
+// inPlace reports whether a run's place in the order is one that the filter asks for.
+func inPlace(c ports.RunCursor, filter *ports.RunFilter) bool {
+	return (filter.Before == (ports.RunCursor{}) || compareCursors(c, filter.Before) < 0) &&
+		!c.CreatedAt.Before(filter.CreatedFrom) &&
+		(filter.CreatedTo.IsZero() || c.CreatedAt.Before(filter.CreatedTo))
 }
 
 // order is that of the committed runs with those of this transaction among them.

@@ -21,6 +21,8 @@ type Store struct {
 	owners  map[core.RunID]core.TenantID
 	running map[ports.RunKey]struct{}
 
+	sessions sessions
+
 	// What Reset has emptied, to be used again.
 	spareTenants []*tenantState
 	spareRuns    []*runState

@@ -60,7 +60,7 @@ func benchRun(client, n int) core.RunID { return core.RunID(fmt.Sprintf("run-%d-
 
 // seed gives a tenant this many runs, numbered from 1, closed FAILED with every
 // file failed, with the attempt, the charge and the credits that belong to them.
-func (x *bench) seed(b *testing.B, client, runs, files int) {
+func (x *bench) seed(b testing.TB, client, runs, files int) {
 	b.Helper()
 	ctx := b.Context()
 	tenant := benchTenant(client)

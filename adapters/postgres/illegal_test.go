@@ -28,6 +28,15 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"queue_dead_pkey", `INSERT INTO queue_dead OVERRIDING SYSTEM VALUE
 		SELECT 'acme', 1, '', '', '', '', '', now(), '', '' FROM generate_series(1, 2)`},
 
+	{"sessions_pkey", `INSERT INTO sessions SELECT repeat('a', 64), 'acme', 's', 'customer_user', 'token', now(), now(), now() + interval '1 hour'
+		FROM generate_series(1, 2)`},
+	{"sessions_id", newSession("'short', 'acme', 's', 'customer_user', 'token'", "1 hour")},
+	{"sessions_role", newSession("repeat('a', 64), 'acme', 's', 'king', 'token'", "1 hour")},
+	{"sessions_tenant", newSession("repeat('a', 64), '', 's', 'customer_user', 'token'", "1 hour")},
+	{"sessions_subject", newSession("repeat('a', 64), 'acme', '', 'customer_user', 'token'", "1 hour")},
+	{"sessions_via", newSession("repeat('a', 64), 'acme', 's', 'customer_user', ''", "1 hour")},
+	{"sessions_times", newSession("repeat('a', 64), 'acme', 's', 'customer_user', 'token'", "0 hours")},
+
 	{"credits_pkey", `INSERT INTO credits VALUES ('acme')`},
 	{"credits_tenant", `INSERT INTO credits VALUES ('ghost')`},
 	{"credits_purchased", `UPDATE credits SET purchased = -1`},
@@ -180,6 +189,10 @@ var illegalWrites = []struct{ guard, sql string }{
 }
 
 // The helpers copy a row of their kind with some columns changed.
+
+func newSession(values, lasts string) string {
+	return `INSERT INTO sessions VALUES (` + values + `, now(), now(), now() + interval '` + lasts + `')`
+}
 
 func newAttempt(change string) string {
 	return `INSERT INTO attempts SELECT (r).* FROM (SELECT jsonb_populate_record(a, '` + change + `') r FROM attempts a WHERE run_id = $closed AND attempt = 1) x`

@@ -22,7 +22,7 @@ func TestMigrate(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEmpty(t, steps)
 		for i, s := range steps {
-			require.EqualValues(t, i+1, s.Version)
+			require.True(t, i == 0 || s.Version > steps[i-1].Version, "in order; a number may be left out")
 			require.NotEmpty(t, s.Name)
 			require.True(t, s.AppliedAt.IsZero(), "nothing is applied yet")
 		}

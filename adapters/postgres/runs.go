@@ -2,6 +2,11 @@ package postgres
 
 import (
 	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -67,24 +72,62 @@ func (r runs) Save(ctx context.Context, run core.Run) error {
 
 // List pages by (created_at, run_id), which never change.
 func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, error) {
-	const (
-		from     = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1`
-		inStatus = ` AND status = $3`
-		before   = ` AND (created_at, run_id) < ($4, $5)`
-		newest   = ` ORDER BY created_at DESC, run_id DESC LIMIT $2`
-	)
-	args := []any{r.t.tenant, filter.Limit}
-	first := filter.Before == (ports.RunCursor{})
-	switch {
-	case filter.Status == "" && first:
-		return all(ctx, r.t, scanRun, from+newest, args...)
-	case first:
-		return all(ctx, r.t, scanRun, from+inStatus+newest, append(args, filter.Status)...)
-	case filter.Status == "":
-		return all(ctx, r.t, scanRun, from+` AND (created_at, run_id) < ($3, $4)`+newest,
-			append(args, filter.Before.CreatedAt, findable(filter.Before.ID))...)
-	default:
-		return all(ctx, r.t, scanRun, from+inStatus+before+newest,
-			append(args, filter.Status, filter.Before.CreatedAt, findable(filter.Before.ID))...)
+	if filter.Searches() {
+		return nil, ports.ErrSearch
 	}
+	sql, args := listRuns(r.t.tenant, &filter, filter.Limit)
+	return all(ctx, r.t, scanRun, sql, planned(args)...)
+}
+
+// planned has a statement planned for its arguments each time. A plan for any status,
+// which Postgres makes after the fifth time, goes through the whole history for a rare
+// one: it thinks that either index is as good.
+func planned(args []any) []any { return append([]any{pgx.QueryExecModeCacheDescribe}, args...) }
+
+// listRuns reads at most limit runs of each status that is asked for, by the index
+// that has it: a page of rare statuses does not read the tenant's history.
+func listRuns(tenant core.TenantID, filter *ports.RunFilter, limit int) (sql string, args []any) {
+	const newest = ` ORDER BY created_at DESC, run_id DESC LIMIT $2`
+	place, args := placeOf(filter, []any{tenant, limit})
+	from := `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1` + place
+	var parts []string
+	for _, status := range slices.Compact(slices.Sorted(slices.Values(filter.Statuses))) {
+		args = append(args, status)
+		parts = append(parts, `(`+from+` AND status = $`+strconv.Itoa(len(args))+newest+`)`)
+	}
+	switch len(parts) {
+	case 0:
+		return from + newest, args
+	case 1:
+		return parts[0], args
+	default:
+		return strings.Join(parts, ` UNION ALL `) + newest, args
+	}
+}
+
+// placeOf gives the conditions on a run's place in the order, with their arguments
+// after those that there are.
+func placeOf(filter *ports.RunFilter, args []any) (string, []any) {
+	var where strings.Builder
+	and := func(condition string, values ...any) {
+		where.WriteString(` AND ` + condition)
+		for i, v := range values {
+			args = append(args, v)
+			if i > 0 {
+				where.WriteString(`, `)
+			}
+			where.WriteString(`$` + strconv.Itoa(len(args)))
+		}
+	}
+	if filter.Before != (ports.RunCursor{}) {
+		and(`(created_at, run_id) < (`, filter.Before.CreatedAt, findable(filter.Before.ID))
+		where.WriteString(`)`)
+	}
+	if !filter.CreatedFrom.IsZero() {
+		and(`created_at >= `, filter.CreatedFrom)
+	}
+	if !filter.CreatedTo.IsZero() {
+		and(`created_at < `, filter.CreatedTo)
+	}
+	return where.String(), args
 }

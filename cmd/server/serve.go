@@ -80,9 +80,10 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 		}
 	}
 	var stopping atomic.Bool
+	events := httpapi.NewStreams(svc, httpapi.StreamConfig{Log: log})
 	server := &http.Server{
 		Handler: httpapi.New(svc, httpapi.Config{
-			Auth: auth, Log: log, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
+			Auth: auth, Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
 			Ready: func(ctx context.Context) error {
 				if stopping.Load() {
 					return errors.New("stopping")
@@ -93,6 +94,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 		ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	server.RegisterOnShutdown(events.Stop) // else a stop would wait for them
 	return runUntil(ctx, log, server, listener, pool, func() { stopping.Store(true) })
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -185,6 +186,40 @@ func TestGracefulStop(t *testing.T) {
 	require.NoError(t, <-ended, "exit code must be 0")
 	require.Len(t, provider.Requests(), 1, "a stopping server claimed another job")
 	require.Contains(t, p.log.String(), "msg=stopped")
+}
+
+// Streams of events do not hold up a stop, and end with a word of it.
+func TestStopEndsEventStreams(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--demo")
+	status, run := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", `{"template":"summarise","files":[{"name":"a","text":"A"}]}`)
+	require.Equal(t, http.StatusCreated, status)
+	auth, err := httpapi.NewAuth([]byte(secret))
+	require.NoError(t, err)
+	token, err := auth.Token(demoAdmin, time.Minute)
+	require.NoError(t, err)
+	req, err := http.NewRequest(http.MethodGet, p.url+"/workflow-runs/"+run["id"].(string)+"/events", nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+token)
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+	lines := bufio.NewScanner(res.Body)
+	var events []string
+	for lines.Scan() {
+		name, found := strings.CutPrefix(lines.Text(), "event: ")
+		if !found {
+			continue
+		}
+		if events = append(events, name); name == "closed" {
+			require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		}
+	}
+	require.NoError(t, lines.Err())
+	require.Equal(t, "state", events[0])
+	require.Equal(t, []string{"closed", "end"}, events[len(events)-2:])
+	require.NoError(t, p.cmd.Wait(), "exit code must be 0")
+	require.NotContains(t, p.log.String(), "deadline exceeded")
 }
 
 // What takes longer than the drain timeout is handed back; that is no failure.

@@ -22,7 +22,7 @@ func (s *Service) Interrupt(ctx context.Context, template ports.TemplateKey, why
 	for before := (ports.RunCursor{}); ; {
 		var runs []core.Run
 		err := s.store.View(ctx, template.Tenant, func(tx ports.Tx) (err error) {
-			runs, err = tx.Runs().List(ctx, ports.RunFilter{Status: core.RunRunning, Before: before, Limit: runsPage})
+			runs, err = tx.Runs().List(ctx, ports.RunFilter{Statuses: []core.RunStatus{core.RunRunning}, Before: before, Limit: runsPage})
 			return err
 		})
 		if err != nil {

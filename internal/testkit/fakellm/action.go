@@ -74,13 +74,13 @@ func Unauthorized() Action {
 }
 
 // Respond gives exactly this answer. Without a Content-Type of its own it is
-// application/json.
+// application/json; one without values sends none.
 func Respond(status int, header http.Header, body string) Action {
 	return Action{"Respond " + strconv.Itoa(status), func(x exchange) {
 		for name, values := range header {
 			x.w.Header()[name] = values
 		}
-		if x.w.Header().Get("Content-Type") == "" {
+		if _, ok := x.w.Header()["Content-Type"]; !ok {
 			x.w.Header().Set("Content-Type", "application/json")
 		}
 		x.send(status, body)

@@ -48,6 +48,12 @@ func TestActions(t *testing.T) {
 			require.True(t, json.Valid([]byte(a.body)))
 		})
 	}
+	t.Run("RespondWithoutAContentType", func(t *testing.T) {
+		t.Parallel()
+		a, err := ask(t, fakellm.Respond(200, http.Header{"Content-Type": nil}, `{}`))
+		require.NoError(t, err)
+		require.NotContains(t, a.header, "Content-Type")
+	})
 	t.Run("RateLimitAsksForAWait", func(t *testing.T) {
 		t.Parallel()
 		a, err := ask(t, fakellm.RateLimit(1500*time.Millisecond))

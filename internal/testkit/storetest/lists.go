@@ -93,12 +93,21 @@ func testRunList(t *testing.T, newStore Factory) {
 
 	check := func(ctx context.Context, tx ports.Tx, want []core.Run) {
 		t.Helper()
-		for _, status := range []core.RunStatus{"", core.RunRunning, core.RunInterrupted, core.RunCompleted} {
-			selected := slices.DeleteFunc(slices.Clone(want), func(r core.Run) bool { return status != "" && r.Status != status })
+		for _, statuses := range [][]core.RunStatus{
+			nil,
+			{core.RunRunning},
+			{core.RunInterrupted},
+			{core.RunCompleted},
+			{core.RunInterrupted, core.RunRunning, core.RunInterrupted},
+			{core.RunFailed, core.RunCompleted},
+		} {
+			selected := slices.DeleteFunc(slices.Clone(want), func(r core.Run) bool {
+				return len(statuses) > 0 && !slices.Contains(statuses, r.Status)
+			})
 			for limit := 1; limit <= len(want)+1; limit++ {
 				var got []core.Run
 				for before := (ports.RunCursor{}); ; {
-					page, err := tx.Runs().List(ctx, ports.RunFilter{Status: status, Before: before, Limit: limit})
+					page, err := tx.Runs().List(ctx, ports.RunFilter{Statuses: statuses, Before: before, Limit: limit})
 					require.NoError(t, err)
 					require.LessOrEqual(t, len(page), limit)
 					got = append(got, page...)
@@ -107,7 +116,7 @@ func testRunList(t *testing.T, newStore Factory) {
 					}
 					before = ports.RunCursor{CreatedAt: page[limit-1].CreatedAt, ID: page[limit-1].ID}
 				}
-				equal(t, orNil(selected), orNil(got), "status %q by pages of %d", status, limit)
+				equal(t, orNil(selected), orNil(got), "statuses %q by pages of %d", statuses, limit)
 			}
 		}
 	}

@@ -88,6 +88,17 @@ var readings = []reading{
 		return tx.Books().Entries(ctx, 0, 100)
 	}},
 	{name: "Books.Balances", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.Books().Balances(ctx) }},
+	{name: "Finder.Runs", own: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		page, err := tx.Find().Runs(ctx, ports.RunFilter{Template: w.template.ID, FileName: ".TXT", Limit: 100}, ports.Look{})
+		return page.Runs, err
+	}},
+	{name: "Finder.RunsByID", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Find().RunsByID(ctx, []core.RunID{w.running.ID, w.closed.ID})
+	}},
+	{name: "Finder.Entries", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		page, err := tx.Find().Entries(ctx, ports.EntryFilter{Limit: 100}, ports.Look{})
+		return page.Entries, err
+	}},
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
 	}},
@@ -222,6 +233,6 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	for i := range store.NumMethod() {
 		methods = append(methods, store.Method(i).Name)
 	}
-	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "AllTenants"}, methods,
+	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "AllTenants"}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

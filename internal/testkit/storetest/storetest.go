@@ -86,6 +86,8 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Files", testFiles},
 		{"Groups", testGroups},
 		{"Lists", testLists},
+		{"Find", testFind},
+		{"Sessions", testSessions},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},

@@ -1,0 +1,282 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
+)
+
+// codeTooManyStreams: the tenant has as many streams open as it may have.
+const codeTooManyStreams core.Code = "too_many_streams"
+
+// StreamConfig says how runs' events are streamed. A zero field means its default.
+type StreamConfig struct {
+	MaxStreams          int // on this server at once; default 1,000
+	MaxStreamsPerTenant int // of those, of one tenant; default 100
+
+	RunningEvery time.Duration // how often a running run is looked at; default 500 ms
+	ClosedEvery  time.Duration // and a closed one, which may be continued; default 2 s
+	// Heartbeat is how often a line is sent on a stream on which nothing happens, so
+	// that nothing in between takes it for dead; default 15 s.
+	Heartbeat time.Duration
+	// CheckEvery is how often it is asked whether the client may still read the run;
+	// default 15 s.
+	CheckEvery time.Duration
+	// WriteTimeout is how long a client may take to accept an event before its stream
+	// is cut; default 10 s.
+	WriteTimeout time.Duration
+
+	Log *slog.Logger // nil: slog.Default()
+}
+
+func (c StreamConfig) withDefaults() StreamConfig {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.RunningEvery, 500 * time.Millisecond},
+		{&c.ClosedEvery, 2 * time.Second},
+		{&c.Heartbeat, 15 * time.Second},
+		{&c.CheckEvery, 15 * time.Second},
+		{&c.WriteTimeout, 10 * time.Second},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if c.MaxStreams <= 0 {
+		c.MaxStreams = 1000
+	}
+	if c.MaxStreamsPerTenant <= 0 {
+		c.MaxStreamsPerTenant = 100
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}
+
+// Streams sends runs' events (server-sent events) to all who watch them on this
+// server. The API and a page that has its own way of knowing who asks share one, so
+// that the bounds are those of the server.
+type Streams struct {
+	svc *app.Service
+	cfg StreamConfig
+	hub *hub
+
+	stopped context.Context // ends with Stop
+	stop    context.CancelFunc
+
+	mu   sync.Mutex
+	open map[core.TenantID]int // streams by their client's tenant; "" are platform admins
+	all  int
+}
+
+// NewStreams makes what streams events. Call Stop when the server stops:
+//
+//	server.RegisterOnShutdown(streams.Stop)
+func NewStreams(svc *app.Service, cfg StreamConfig) *Streams {
+	cfg = cfg.withDefaults()
+	ctx, stop := context.WithCancel(context.Background())
+	return &Streams{svc: svc, cfg: cfg, hub: newHub(ctx, svc, cfg), stopped: ctx, stop: stop, open: map[core.TenantID]int{}}
+}
+
+// Stop ends all streams at once, each with an event that says so, and refuses new ones.
+func (s *Streams) Stop() { s.stop() }
+
+// maxCheckFailures is how often in a row it may fail to be found out whether a client
+// may still read the run, before it is taken for one that may not.
+const maxCheckFailures = 4
+
+// Serve streams a run's events to a client until it goes, or may no longer read the
+// run, or is too slow, or the server stops. The actor is who asks; allowed is asked
+// from time to time whether the client still is that actor: a *core.Error ends the
+// stream with an end event that gives its code and reason, any other error is a fault
+// and is asked again.
+//
+// An error means that nothing was written: the run is unknown, the actor may not read
+// it, or there are too many streams, for which Retry-After is set.
+func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, actor core.Actor, id core.RunID, allowed func(context.Context) error) error {
+	view, err := s.svc.Run(r.Context(), actor, id)
+	if err != nil {
+		return err
+	}
+	if r.Method == http.MethodHead {
+		streamHeader(w.Header(), r)
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	leave, err := s.enter(actor)
+	if err != nil {
+		w.Header().Set("Retry-After", retryAfterStreams)
+		return err
+	}
+	defer leave()
+	out := &stream{w: w, control: http.NewResponseController(w), timeout: s.cfg.WriteTimeout}
+	if err := out.begin(r); err != nil {
+		return err
+	}
+	watch := s.hub.watch(ports.RunKey{Tenant: view.Run.Tenant, Run: id})
+	defer watch.stop()
+	if err := s.run(r, out, watch, allowed); err != nil {
+		s.cfg.Log.Debug("events: stream cut", "run", id, "error", err)
+	}
+	return nil
+}
+
+// run sends what happens. An error is that of a client that went or is too slow.
+func (s *Streams) run(r *http.Request, out *stream, watch *watcher, allowed func(context.Context) error) error {
+	heartbeat, check := time.NewTicker(s.cfg.Heartbeat), time.NewTicker(s.cfg.CheckEvery)
+	defer heartbeat.Stop()
+	defer check.Stop()
+	sent, failures := r.Header.Get("Last-Event-ID"), 0
+	for {
+		if now := watch.latest(); now != nil && now.id != sent {
+			if err := out.send(now.frame); err != nil {
+				return err
+			}
+			sent = now.id
+			heartbeat.Reset(s.cfg.Heartbeat)
+		}
+		select {
+		case <-watch.changed:
+		case <-heartbeat.C:
+			if err := out.send([]byte(": still here\n\n")); err != nil {
+				return err
+			}
+		case <-check.C:
+			err := s.check(r.Context(), allowed)
+			if err == nil {
+				failures = 0
+				continue
+			}
+			refusal, refused := errors.AsType[*core.Error](err)
+			if failures++; !refused && failures < maxCheckFailures {
+				s.cfg.Log.Warn("events: it cannot be found out whether a client may still read", "error", err)
+				continue
+			}
+			if !refused {
+				refusal = unavailable("it cannot be found out whether you may still read this; connect again")
+			}
+			return out.end(refusal)
+		case <-s.stopped.Done():
+			return out.end(unavailable("the server stops; connect again"))
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	}
+}
+
+func unavailable(why string) *core.Error { return refused(codeUnavailable, "%s", why) }
+
+// check asks once, for a bounded time.
+func (s *Streams) check(ctx context.Context, allowed func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return allowed(ctx)
+}
+
+// retryAfterStreams is what a client is told to wait for a stream, in seconds.
+const retryAfterStreams = "5"
+
+// enter takes a place, which leave gives back.
+func (s *Streams) enter(actor core.Actor) (leave func(), err error) {
+	tenant := actor.Tenant
+	if actor.Role == core.RolePlatformAdmin {
+		tenant = "" // they take no tenant's places
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.stopped.Err() != nil:
+		return nil, unavailable("the server stops; connect again")
+	case s.all >= s.cfg.MaxStreams:
+		return nil, unavailable("this server has as many event streams open as it can; read the run instead, or try again in a while")
+	case s.open[tenant] >= s.cfg.MaxStreamsPerTenant:
+		return nil, refused(codeTooManyStreams, "%d event streams are open already; close some, or read the run instead", s.open[tenant])
+	}
+	s.all++
+	s.open[tenant]++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.all--
+		if s.open[tenant]--; s.open[tenant] == 0 {
+			delete(s.open, tenant)
+		}
+	}, nil
+}
+
+// stream is the answer to one client.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+func streamHeader(h http.Header, r *http.Request) {
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // a proxy that collects answers must not collect this one
+	if r.ProtoMajor == 1 {
+		h.Set("Connection", "close") // its deadlines are not those of a next request
+	}
+}
+
+// begin sends the head of the answer. The deadlines that the server gives to every
+// request are lifted: a stream lasts, and has a deadline for each event instead.
+func (o *stream) begin(r *http.Request) error {
+	if err := errors.Join(o.control.SetReadDeadline(time.Time{}), o.control.SetWriteDeadline(time.Time{})); err != nil {
+		return fmt.Errorf("the server cannot stream events: %w", err)
+	}
+	streamHeader(o.w.Header(), r)
+	o.w.WriteHeader(http.StatusOK)
+	// When a server stops, its clients do not all come back at the same moment.
+	// An error is found again at the first event.
+	_ = o.send(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000))) //nolint:gosec // it spreads them, and is no secret
+	return nil
+}
+
+func (o *stream) send(b []byte) error {
+	if err := o.control.SetWriteDeadline(time.Now().Add(o.timeout)); err != nil {
+		return err
+	}
+	if _, err := o.w.Write(b); err != nil {
+		return err
+	}
+	return o.control.Flush()
+}
+
+// end says why the stream ends.
+func (o *stream) end(why *core.Error) error {
+	data, err := json.Marshal(endJSON{Code: string(why.Code), Reason: why.Message})
+	if err != nil {
+		return err
+	}
+	return o.send(frame(nil, "end", "", data))
+}
+
+// streamEvents is GET /workflow-runs/{id}/events.
+func (a *api) streamEvents(w http.ResponseWriter, r *request) error {
+	id, err := r.runID()
+	if err != nil {
+		return err
+	}
+	return a.cfg.Streams.Serve(w, r.Request, r.actor, id, func(context.Context) error {
+		actor, _, err := a.cfg.Auth.actorOf(r.Header)
+		if err == nil && actor != r.actor {
+			err = refused(codeUnauthenticated, "this is another's token; connect again")
+		}
+		return err
+	})
+}

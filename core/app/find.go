@@ -1,0 +1,144 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// RunsPage is a page of runs that were looked for.
+type RunsPage struct {
+	Runs []RunView
+	// Next is the Before of the next page; zero if there is nothing more. A search
+	// that came to its bound has one although it found few, or none: go on from there.
+	Next ports.RunCursor
+}
+
+// FindRuns lists the tenant's runs that the filter selects, newest first. How much it
+// reads for one page is bounded, whatever is looked for (ports.Look).
+func (s *Service) FindRuns(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.RunFilter) (RunsPage, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return RunsPage{}, err
+	}
+	var page RunsPage
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) error {
+		page = RunsPage{}
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		found, err := tx.Find().Runs(ctx, filter, ports.Look{})
+		if err != nil {
+			return err
+		}
+		page.Next = found.Next
+		for _, run := range found.Runs {
+			v, err := viewOf(ctx, tx, run)
+			if err != nil {
+				return err
+			}
+			page.Runs = append(page.Runs, v)
+		}
+		return nil
+	})
+	return page, err
+}
+
+// FindEntries lists the tenant's ledger entries that the filter selects, the latest
+// first. How much it reads for one page is bounded (ports.Look).
+func (s *Service) FindEntries(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.EntryFilter) (ports.EntryPage, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return ports.EntryPage{}, err
+	}
+	var page ports.EntryPage
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		page, err = tx.Find().Entries(ctx, filter, ports.Look{})
+		return err
+	})
+	return page, err
+}
+
+// RunsOf reads the tenant's runs with these IDs, in any order, for those who watch
+// them. It asks for no permission: the caller has seen to that for each watcher, and
+// asks once for all of them.
+func (s *Service) RunsOf(ctx context.Context, tenant core.TenantID, ids []core.RunID) ([]core.Run, error) {
+	var list []core.Run
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		list, err = tx.Find().RunsByID(ctx, ids)
+		return err
+	})
+	return list, err
+}
+
+// Trouble is what an operator has to look at.
+type Trouble struct {
+	// Stuck are running runs that recovery should have visited long ago, longest due
+	// first.
+	Stuck []core.Run
+	// Interrupted are runs that closed INTERRUPTED without a user's wish, the latest
+	// first. Run.Reason and Run.Failure say why.
+	Interrupted []core.Run
+	// More says that one of the lists was cut at the limit.
+	More bool
+}
+
+// Trouble looks over all tenants for runs that have been due for longer than a
+// duration, and for runs that were interrupted since a time, at most limit of each. It
+// is for platform admins.
+func (s *Service) Trouble(ctx context.Context, actor core.Actor, dueFor time.Duration, since time.Time, limit int) (Trouble, error) {
+	if err := core.Authorize(actor, core.ActionInspectAnyTenant, actor.Tenant); err != nil {
+		return Trouble{}, err
+	}
+	late := s.clock.Now().Add(-dueFor)
+	horizon := s.opts.Recovery.Horizon() + dueFor // as far ahead of now as ever
+	stuck, err := s.store.DueRuns(ctx, late, horizon, limit+1)
+	if err != nil {
+		return Trouble{}, err
+	}
+	interrupted, err := s.store.InterruptedRuns(ctx, since, limit+1)
+	if err != nil {
+		return Trouble{}, err
+	}
+	t := Trouble{More: len(stuck) > limit || len(interrupted) > limit}
+	// Each is read as it is now, and may have changed since it was listed.
+	t.Stuck, err = s.runsIf(ctx, stuck[:min(limit, len(stuck))], func(r core.Run) bool { return core.RecoveryDue(r, late, horizon) })
+	if err != nil {
+		return Trouble{}, err
+	}
+	t.Interrupted, err = s.runsIf(ctx, interrupted[:min(limit, len(interrupted))], func(r core.Run) bool { return r.Status == core.RunInterrupted })
+	return t, err
+}
+
+// runsIf reads runs of several tenants, one question for each tenant, and keeps their
+// order.
+func (s *Service) runsIf(ctx context.Context, keys []ports.RunKey, wanted func(core.Run) bool) ([]core.Run, error) {
+	ids := map[core.TenantID][]core.RunID{}
+	var tenants []core.TenantID
+	for _, k := range keys {
+		if ids[k.Tenant] == nil {
+			tenants = append(tenants, k.Tenant)
+		}
+		ids[k.Tenant] = append(ids[k.Tenant], k.Run)
+	}
+	runs := map[core.RunID]core.Run{}
+	for _, tenant := range tenants {
+		list, err := s.RunsOf(ctx, tenant, ids[tenant])
+		if err != nil {
+			return nil, err
+		}
+		for _, run := range list {
+			runs[run.ID] = run
+		}
+	}
+	var list []core.Run
+	for _, k := range keys {
+		if run, ok := runs[k.Run]; ok && wanted(run) {
+			list = append(list, run)
+		}
+	}
+	return list, nil
+}

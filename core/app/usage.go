@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// usagePage is how many entries are read at a time.
+const usagePage = 1000
+
+// Usage says what became of a tenant's credits in a period: granted, bought, charged
+// and refunded, by template and by day, and what is left.
+//
+// The balance and the latest entries are of one snapshot. Older entries never change
+// and none is added among them, so they are read afterwards in short views of their
+// own: a long month holds up no one else.
+func (s *Service) Usage(ctx context.Context, actor core.Actor, tenant core.TenantID, p core.Period) (core.Usage, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return core.Usage{}, err
+	}
+	var balance core.Balance
+	count := core.NewUsageCount(p)
+	for before := int64(0); ; {
+		var page ports.EntryPage
+		templates := map[core.RunID]core.TemplateID{}
+		err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+			if before == 0 {
+				if balance, err = tx.Ledger().Balance(ctx, p); err != nil {
+					return notFound(err, tenantNotFound(tenant))
+				}
+			}
+			page, err = tx.Find().Entries(ctx, ports.EntryFilter{Period: p, Before: before, Limit: usagePage}, ports.Look{})
+			if err != nil {
+				return err
+			}
+			return templatesOf(ctx, tx, page.Entries, templates)
+		})
+		if err != nil {
+			return core.Usage{}, err
+		}
+		for _, e := range page.Entries {
+			if err := count.Add(e, templates[e.Run]); err != nil {
+				return core.Usage{}, err
+			}
+		}
+		if before = page.Next; before == 0 {
+			return count.Usage(balance, s.clock.Now()), nil
+		}
+	}
+}
+
+// templatesOf finds the templates of the runs that entries are about.
+func templatesOf(ctx context.Context, tx ports.Tx, entries []core.Entry, templates map[core.RunID]core.TemplateID) error {
+	clear(templates)
+	var ids []core.RunID
+	for _, e := range entries {
+		if _, known := templates[e.Run]; e.Run != "" && !known {
+			templates[e.Run] = ""
+			ids = append(ids, e.Run)
+		}
+	}
+	runs, err := tx.Find().RunsByID(ctx, ids)
+	for _, run := range runs {
+		templates[run.ID] = run.Template
+	}
+	return err
+}

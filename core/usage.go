@@ -1,0 +1,166 @@
+package core
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Usage is what became of a tenant's credits in one period.
+type Usage struct {
+	Period  Period
+	Granted Credits // allowance for this period, whenever it was granted
+	Bought  Credits // credits purchased during the period, which belong to no month
+	Charged Split
+	// Refunded went back where its charge had taken it from, also if that was after
+	// the period's end.
+	Refunded Split
+	// Left is the allowance that can still be spent until Ends. When the period has
+	// ended it has lapsed: see Over.
+	Left Credits
+	Ends time.Time // the first instant at which the period is over
+	Over bool
+	// Purchased is what is left now of all purchased credits; it does not lapse.
+	Purchased Credits
+
+	Templates []TemplateUsage // the dearest first
+	Days      []DayUsage      // every day of the period, in order
+}
+
+// Spent is what was charged and not given back.
+func (u Usage) Spent() Split { return net(u.Charged, u.Refunded) }
+
+// Lapsed is the allowance that ended with the period unused.
+func (u Usage) Lapsed() Credits {
+	if u.Over {
+		return u.Left
+	}
+	return 0
+}
+
+// TemplateUsage is what one template's runs cost in a period.
+type TemplateUsage struct {
+	Template TemplateID // empty: of runs that are not there any more
+	Charges  int        // initiations and Continues that were charged, refunded ones included
+	Charged  Split
+	Refunded Split
+}
+
+// Spent is what was charged and not given back.
+func (t TemplateUsage) Spent() Split { return net(t.Charged, t.Refunded) }
+
+// DayUsage is what one day did to a period. What is of the period but happened
+// before it began (an allowance that was granted early) is counted on its first day,
+// and what happened after its end (a refund) on its last.
+type DayUsage struct {
+	Day      time.Time // its beginning, in UTC
+	Granted  Credits
+	Bought   Credits
+	Charged  Split
+	Refunded Split
+	// Left is the allowance that was left at the end of the day.
+	Left Credits
+}
+
+// net subtracts part by part. A refund gives back what its charge took in the same
+// period, so no part can be below zero.
+func net(charged, refunded Split) Split {
+	return Split{Monthly: charged.Monthly - refunded.Monthly, Purchased: charged.Purchased - refunded.Purchased}
+}
+
+// UsageCount adds up a period's entries, in any order and a page at a time. Its memory
+// is bounded by the days of a month and the number of templates.
+type UsageCount struct {
+	usage     Usage
+	templates map[TemplateID]*TemplateUsage
+}
+
+// NewUsageCount begins with nothing.
+func NewUsageCount(p Period) *UsageCount {
+	c := &UsageCount{usage: Usage{Period: p, Ends: p.End()}, templates: map[TemplateID]*TemplateUsage{}}
+	for day := p.Start(); day.Before(p.End()); day = day.AddDate(0, 0, 1) {
+		c.usage.Days = append(c.usage.Days, DayUsage{Day: day})
+	}
+	return c
+}
+
+// Add counts one entry; template is that of its run, if it has one. Entries of another
+// period are left out. CodeCreditsOutOfRange if the sums are more than Credits can hold.
+func (c *UsageCount) Add(e Entry, template TemplateID) error {
+	u := &c.usage
+	if e.Period != u.Period {
+		return nil
+	}
+	day := c.day(e.At)
+	switch e.Kind {
+	case EntryAllowance:
+		return plus(e.Amount.Monthly, &u.Granted, &day.Granted)
+	case EntryPurchase:
+		return plus(e.Amount.Purchased, &u.Bought, &day.Bought)
+	case EntryCharge:
+		of := c.of(template)
+		of.Charges++
+		return plusSplit(e.Amount, &u.Charged, &day.Charged, &of.Charged)
+	case EntryRefund:
+		return plusSplit(e.Amount, &u.Refunded, &day.Refunded, &c.of(template).Refunded)
+	}
+	return nil
+}
+
+func (c *UsageCount) day(at time.Time) *DayUsage {
+	days := c.usage.Days
+	n := int(at.Sub(c.usage.Period.Start()) / (24 * time.Hour)) // UTC has days of 24 hours
+	return &days[max(0, min(n, len(days)-1))]
+}
+
+func (c *UsageCount) of(template TemplateID) *TemplateUsage {
+	t := c.templates[template]
+	if t == nil {
+		t = &TemplateUsage{Template: template}
+		c.templates[template] = t
+	}
+	return t
+}
+
+// Usage gives what was counted, with the balance of the period as it is now.
+func (c *UsageCount) Usage(balance Balance, now time.Time) Usage {
+	u := c.usage
+	u.Left, u.Purchased, u.Over = balance.Monthly, balance.Purchased, !now.Before(u.Ends)
+	u.Days = slices.Clone(u.Days)
+	left := Credits(0)
+	for i := range u.Days {
+		d := &u.Days[i]
+		left += d.Granted - net(d.Charged, d.Refunded).Monthly
+		d.Left = left
+	}
+	u.Templates = make([]TemplateUsage, 0, len(c.templates))
+	for _, t := range c.templates {
+		u.Templates = append(u.Templates, *t)
+	}
+	slices.SortFunc(u.Templates, func(a, b TemplateUsage) int {
+		return cmp.Or(cmp.Compare(b.Spent().Total(), a.Spent().Total()), cmp.Compare(a.Template, b.Template))
+	})
+	return u
+}
+
+func plus(amount Credits, sums ...*Credits) error {
+	for _, sum := range sums {
+		after, err := sum.Plus(amount)
+		if err != nil {
+			return err
+		}
+		*sum = after
+	}
+	return nil
+}
+
+func plusSplit(amount Split, sums ...*Split) error {
+	for _, sum := range sums {
+		after, err := sum.Plus(amount)
+		if err != nil {
+			return err
+		}
+		*sum = after
+	}
+	return nil
+}
