@@ -34,9 +34,21 @@ func (b *tab) drop(names ...string) {
 // complete; balance and receipt are right.
 func TestJourney(t *testing.T) {
 	t.Parallel()
+	t.Run("ByEvents", func(t *testing.T) {
+		t.Parallel()
+		journey(t, false)
+	})
+	t.Run("ByAsking", func(t *testing.T) {
+		t.Parallel()
+		journey(t, true)
+	})
+}
+
+func journey(t *testing.T, polls bool) {
 	release := make(chan struct{})
 	retried := make(chan struct{})
 	w := newWorld(t, func(o *options) {
+		o.polls = polls
 		o.script = func(in fakellm.Request) fakellm.Action {
 			switch {
 			case !strings.Contains(in.File, "timeout"):
@@ -80,7 +92,7 @@ func TestJourney(t *testing.T) {
 	close(retried)
 	b.until(`document.querySelector("#run-head").innerText.includes("5 of 5 files done") && !document.querySelector("#run-head").innerText.includes("Running")`)
 	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded anew")
-	b.until(`document.querySelector("#receipt").innerText.includes("16 credits\\n10 monthly + 6 purchased")`)
+	b.until(`document.querySelector("#receipt").innerText.includes("16 credits\n10 monthly + 6 purchased")`)
 	receipt := b.text("#receipt")
 	require.Contains(t, receipt, "Continue 1")
 	require.Contains(t, receipt, "3 files × 2 credits = 6 (6 purchased)")

@@ -24,7 +24,6 @@ import (
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
 	"github.com/redrive/redrive/internal/testkit/fakellm"
-	"github.com/redrive/redrive/ports"
 )
 
 const (
@@ -48,7 +47,7 @@ type world struct {
 	t        *testing.T
 	svc      *app.Service
 	auth     *httpapi.Auth
-	sessions ports.Sessions
+	store    *memory.Store
 	provider *fakellm.Server
 	clock    *shiftedClock
 	server   *httptest.Server
@@ -95,7 +94,8 @@ func (b *logBuffer) String() string {
 type options struct {
 	script  fakellm.Script
 	page    webui.Config
-	workers int // below 0: nobody works
+	workers int  // below 0: none
+	polls   bool // there are no events
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
@@ -112,9 +112,9 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	t.Cleanup(func() { require.NoError(t, w.provider.Close()) })
 	executor, err := llm.New(llm.Config{BaseURL: base, Model: "m", Log: log})
 	require.NoError(t, err)
-	store := memory.NewStore()
+	w.store = memory.NewStore()
 	w.svc, err = app.New(app.Deps{
-		Store: store, Queue: w.queue, Executor: executor, Files: memory.NewFiles(),
+		Store: w.store, Queue: w.queue, Executor: executor, Files: memory.NewFiles(),
 		Clock: w.clock, IDs: memory.UUIDs{}, Log: log,
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: time.Minute}})
 	require.NoError(t, err)
@@ -124,10 +124,14 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	if o.workers >= 0 {
 		w.work(o.workers, log)
 	}
-	w.sessions = newSessions()
-	o.page.Auth, o.page.Sessions, o.page.Log = w.auth, w.sessions, log
+	streams := httpapi.NewStreams(w.svc, httpapi.StreamConfig{RunningEvery: 20 * time.Millisecond, ClosedEvery: 50 * time.Millisecond, CheckEvery: 50 * time.Millisecond, Log: log})
+	t.Cleanup(streams.Stop)
+	o.page.Auth, o.page.Sessions, o.page.Streams, o.page.Log = w.auth, w.store.Sessions(), streams, log
+	if o.polls {
+		o.page.Streams = nil
+	}
 	mux := http.NewServeMux()
-	mux.Handle("/", httpapi.New(w.svc, httpapi.Config{Auth: w.auth, Log: log}))
+	mux.Handle("/", httpapi.New(w.svc, httpapi.Config{Auth: w.auth, Log: log, Streams: streams}))
 	page := webui.New(w.svc, o.page)
 	mux.Handle("/ui/", page)
 	mux.Handle("GET /{$}", page)
@@ -327,69 +331,11 @@ func (v *visitor) upload(fields map[string]string, files map[string]string) show
 	return v.do(req)
 }
 
-// sessions keeps sign-ins in memory.
-type sessions struct {
-	mu   sync.Mutex
-	rows map[string]ports.Session
-}
-
-func newSessions() *sessions { return &sessions{rows: map[string]ports.Session{}} }
-
-func (s *sessions) Insert(_ context.Context, n ports.Session) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, there := s.rows[n.ID]; there {
-		return ports.ErrExists
-	}
-	s.rows[n.ID] = n
-	return nil
-}
-
-func (s *sessions) Get(_ context.Context, id string) (ports.Session, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n, there := s.rows[id]; there {
-		return n, nil
-	}
-	return ports.Session{}, ports.ErrNotFound
-}
-
-func (s *sessions) Touch(_ context.Context, id string, seen, expires time.Time) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n, there := s.rows[id]
-	if !there {
-		return ports.ErrNotFound
-	}
-	n.SeenAt, n.ExpiresAt = seen, expires
-	s.rows[id] = n
-	return nil
-}
-
-func (s *sessions) Delete(_ context.Context, id string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.rows, id)
-	return nil
-}
-
-func (s *sessions) DeleteExpired(_ context.Context, before time.Time, limit int) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	n := 0
-	for id, row := range s.rows {
-		if n < limit && row.ExpiresAt.Before(before) {
-			delete(s.rows, id)
-			n++
-		}
-	}
-	return n, nil
-}
-
 // revokeAll ends every session, as an operator does on whichever server.
 func (w *world) revokeAll() {
-	s := w.sessions.(*sessions)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.rows)
+	w.t.Helper()
+	for _, actor := range []core.Actor{ann, ulf, pat, sam} {
+		_, err := w.store.EndSessions(w.t.Context(), actor.Tenant, actor.Subject)
+		require.NoError(w.t, err)
+	}
 }
