@@ -26,13 +26,19 @@ var (
 	ErrSerialization = errors.New("serialization failure")
 	// ErrLockTimeout says: a lock was not had in time. No effect; may be run again.
 	ErrLockTimeout = errors.New("lock not available in time")
-	// ErrUnavailable says: the store cannot be reached. No effect.
+	// ErrUnavailable says: the store cannot be reached, or cannot do this for the
+	// time being (it is read-only, full, overloaded or stopping). No effect; it may
+	// be tried again later.
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrCommitUnknown says: the answer to the commit was lost, so the transaction
 	// may or may not have had its effect. It must not be run again as if it had not.
 	ErrCommitUnknown = errors.New("outcome of the commit is unknown")
 	// ErrSearch says: this filter is for Finder.Runs; nothing was read.
 	ErrSearch = errors.New("this filter needs a search, which is bounded; use Find().Runs")
+	// ErrRefused says: the store can never hold this, because it is too large or of
+	// a form that it has no place for. No effect, and time does not cure it: it
+	// is refused again, however often it is tried, so the work ends with a reason.
+	ErrRefused = errors.New("the store can never hold this")
 	// ErrReadOnly says: a write inside View.
 	ErrReadOnly = errors.New("write in a read-only transaction")
 )

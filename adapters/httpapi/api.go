@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/uptrace/bunrouter"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/redrive/redrive/core/app"
 )
@@ -25,9 +26,6 @@ const (
 	// instructions, 100,000 bytes that JSON may escape to six times as many.
 	maxJSONBytes = 1 << 20
 
-	// maxInlineOutput is the longest output that stands in an answer with others.
-	maxInlineOutput = 16 << 10
-
 	readyTimeout = 5 * time.Second
 	// retryAfter is what a client is told to wait after a 503, in seconds.
 	retryAfter = "1"
@@ -44,17 +42,23 @@ type Config struct {
 	// Streams sends runs' events; nil: streams with default bounds, which end with their
 	// clients alone.
 	Streams *Streams
+	Pace    Pace // how fast clients have to be
+
+	// Authenticated is told of each request with a valid token, with its context, so
+	// that a server which is short of connections knows whose to keep; nil: no one is.
+	Authenticated func(context.Context)
 
 	// Ready says whether the process can serve (GET /readyz); nil: always. Its
 	// error goes to the log and not to the client.
 	Ready func(context.Context) error
 }
 
-// api is the handlers with what they need. It keeps no state between requests.
+// api is the handlers with what they need.
 type api struct {
 	svc    *app.Service
 	cfg    Config
 	routes []route
+	looks  singleflight.Group // of GET /readyz
 }
 
 // New gives the handler of the whole API. It panics without Config.Auth: a
@@ -75,6 +79,7 @@ func New(svc *app.Service, cfg Config) http.Handler {
 	if cfg.Streams == nil {
 		cfg.Streams = NewStreams(svc, StreamConfig{Log: cfg.Log})
 	}
+	cfg.Pace = cfg.Pace.withDefaults()
 	a := &api{svc: svc, cfg: cfg}
 	a.routes = a.allRoutes()
 

@@ -26,32 +26,39 @@ const (
 // the claims sub, tenant, role and exp. A token of a bubble_admin may do without
 // a tenant. It is safe for use by many goroutines.
 type Auth struct {
-	secret []byte
-	parser *jwt.Parser
+	secret   []byte
+	audience string
+	parser   *jwt.Parser
 }
 
-// claims is what a token says.
-type claims struct {
-	jwt.RegisteredClaims
-	Tenant string `json:"tenant,omitempty"`
-	Role   string `json:"role"`
-}
+// AuthOption is what NewAuth may be told beside the secret.
+type AuthOption func(*Auth)
 
-// NewAuth takes the secret that tokens are signed with, at least MinSecretBytes.
-func NewAuth(secret []byte) (*Auth, error) {
-	if len(secret) < MinSecretBytes {
-		return nil, fmt.Errorf("the secret has %d bytes and needs at least %d", len(secret), MinSecretBytes)
+// WithAudience names this service: tokens then have to be made for it, which their
+// aud claim says. Without it, a token that is made for any audience is refused.
+func WithAudience(audience string) AuthOption { return func(a *Auth) { a.audience = audience } }
+
+// NewAuth takes the secret that tokens are signed with: at least MinSecretBytes,
+// which are not all the same and not all blank. See WeakSecret for the rest.
+func NewAuth(secret []byte, options ...AuthOption) (*Auth, error) {
+	if err := checkSecret(secret); err != nil {
+		return nil, err
 	}
-	return &Auth{
+	a := &Auth{
 		secret: append([]byte(nil), secret...),
 		parser: jwt.NewParser(
+			jwt.WithStrictDecoding(), // one token has one spelling
 			// The token's own word for its algorithm is not believed: "none", or
 			// a public key used as a secret, would let everybody in.
 			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 			jwt.WithExpirationRequired(),
 			jwt.WithLeeway(clockLeeway),
 		),
-	}, nil
+	}
+	for _, o := range options {
+		o(a)
+	}
+	return a, nil
 }
 
 // Token makes a token for the actor that expires after ttl. It fails if the
@@ -64,19 +71,18 @@ func (a *Auth) Token(actor core.Actor, ttl time.Duration) (string, error) {
 		return "", fmt.Errorf("a token cannot last %s", ttl)
 	}
 	now := time.Now()
-	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Subject:   actor.Subject,
-			IssuedAt:  jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
-		},
-		Tenant: string(actor.Tenant),
-		Role:   string(actor.Role),
-	}).SignedString(a.secret)
+	said := jwt.MapClaims{"sub": actor.Subject, "role": string(actor.Role), "iat": now.Unix(), "exp": now.Add(ttl).Unix()}
+	if actor.Tenant != "" {
+		said["tenant"] = string(actor.Tenant)
+	}
+	if a.audience != "" {
+		said["aud"] = a.audience
+	}
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, said).SignedString(a.secret)
 }
 
 // actorOf says who asks, or refuses with the challenge for WWW-Authenticate.
-// Neither says anything about the token but whether it has expired.
+// Neither says anything about the token but whether it has expired or is too long.
 func (a *Auth) actorOf(h http.Header) (actor core.Actor, challenge string, err error) {
 	const realm = `Bearer realm="redrive"`
 	values := h.Values("Authorization")
@@ -92,22 +98,32 @@ func (a *Auth) actorOf(h http.Header) (actor core.Actor, challenge string, err e
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return core.Actor{}, realm + `, error="invalid_token", error_description="expired"`,
 			refused(codeUnauthenticated, "the token has expired; get a new one")
+	case errors.Is(err, errTokenTooLong):
+		return core.Actor{}, realm + `, error="invalid_token", error_description="too long"`,
+			refused(codeUnauthenticated, "the token has %d bytes and may have at most %d; get one with fewer claims", len(strings.TrimSpace(token)), maxTokenBytes)
 	case err != nil:
 		return core.Actor{}, realm + `, error="invalid_token"`, refused(codeUnauthenticated, "the token is not valid; get a new one")
 	}
 	return actor, "", nil
 }
 
+// errTokenTooLong is told to the client, whose issuer can do something about it.
+var errTokenTooLong = errors.New("the token is too long")
+
 // read checks a token and gives whom it is for.
 func (a *Auth) read(token string) (core.Actor, error) {
 	if len(token) > maxTokenBytes {
-		return core.Actor{}, jwt.ErrTokenMalformed
+		return core.Actor{}, errTokenTooLong
 	}
 	var c claims
-	if _, err := a.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.secret, nil }); err != nil {
+	_, err := a.parser.ParseWithClaims(token, &c, func(t *jwt.Token) (any, error) { return a.secret, checkHeader(t.Raw) })
+	if err != nil {
 		return core.Actor{}, err
 	}
-	actor := core.Actor{Subject: c.Subject, Tenant: core.TenantID(c.Tenant), Role: core.Role(c.Role)}
+	if err := c.madeFor(a.audience); err != nil {
+		return core.Actor{}, err
+	}
+	actor := core.Actor{Subject: c.subject, Tenant: core.TenantID(c.tenant), Role: core.Role(c.role)}
 	return actor, checkActor(actor)
 }
 

@@ -46,7 +46,7 @@ func toContinuable(refusal error) continuableJSON {
 	return continuableJSON{Code: string(e.Code), Reason: e.Message}
 }
 
-func toFiles(files []core.File) []fileJSON {
+func toFiles(run core.RunID, files []core.File) []fileJSON {
 	list := make([]fileJSON, len(files))
 	for i, f := range files {
 		list[i] = fileJSON{
@@ -56,7 +56,7 @@ func toFiles(files []core.File) []fileJSON {
 		if f.Status != core.FileCompleted {
 			continue
 		}
-		list[i].OutputBytes = &files[i].OutputBytes
+		list[i].OutputBytes, list[i].OutputURL = &files[i].OutputBytes, outputURL(run, f.Index)
 		if int64(len(f.Output)) == f.OutputBytes {
 			list[i].Output = &files[i].Output
 		}
@@ -68,7 +68,7 @@ func toFailure(f core.Failure) *failureJSON {
 	if f.Code == "" {
 		return nil
 	}
-	return &failureJSON{Code: f.Code, Message: f.Message}
+	return &failureJSON{Code: f.Code, Message: cut(f.Message, maxFailureMessage)}
 }
 
 func toPreview(p app.Preview) previewJSON {

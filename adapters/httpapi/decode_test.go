@@ -55,7 +55,7 @@ func TestJSONBodies(t *testing.T) {
 		{"/tenants", `{"id":"t","name":"n","monthlyAllowance":"1"}`, []string{"monthlyAllowance"}},
 		{runs, `{"template":"summarise"}`, []string{"files"}},
 		{runs, `{"template":1,"maxRetryCount":"3","files":{}}`, []string{"template", "maxRetryCount", "files"}},
-		{runs, `{"template":"summarise","files":[1,{"name":2,"txt":"t"},{"name":"a","name":"b","text":"t"}]}`, []string{"files[0]", "files[2].name", "files[1].name", "files[1].text", "files[1].txt"}},
+		{runs, `{"template":"summarise","files":[1,{"name":2,"txt":"t"},{"name":"a","name":"b","text":"t"}]}`, []string{"files[2].name", "files[0]", "files[1].name", "files[1].text", "files[1].txt"}},
 		{runs, `{"template":"summarise","files":[` + strings.Repeat("{},", 100) + `{}]}`, firstFields(20)},
 	} {
 		got := w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer {

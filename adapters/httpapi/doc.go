@@ -10,6 +10,14 @@
 // exception that the contents of uploaded files stay stored: they belong to no
 // run, and storing them again keeps one copy.
 //
+// # What clients may take
+//
+// A body has a deadline, an upload a least rate, each piece of an answer another
+// deadline (Pace); what is not going to be read is not waited for. A JSON body is
+// counted while it is read. Answers are bounded: lists come in pages, and a run
+// carries outputs up to 256 KiB, each of which has an address of its own. Nothing
+// that is sent without a token takes more than its headers and a short answer.
+//
 // # What the router does not do
 //
 // bunrouter finds the handler and nothing else. Its habits that a client would

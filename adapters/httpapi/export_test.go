@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -37,8 +38,11 @@ func Fault(err error) (code core.Code, detail string, logged bool) {
 }
 
 // Front puts a handler where the router is.
-func Front(next http.Handler, log *slog.Logger) http.Handler {
-	return &front{api: &api{cfg: Config{Log: log}}, next: next}
+func Front(next http.Handler, log *slog.Logger) http.Handler { return FrontWith(next, log, Pace{}) }
+
+// FrontWith is Front for clients that have to be that fast.
+func FrontWith(next http.Handler, log *slog.Logger, pace Pace) http.Handler {
+	return &front{api: &api{cfg: Config{Log: log, Pace: pace.withDefaults()}}, next: next}
 }
 
 // Watched gives the runs that are watched, and by how many streams.
@@ -57,3 +61,12 @@ func (s *Streams) Open() int {
 	defer s.mu.Unlock()
 	return s.all
 }
+
+// DecodeObject reads a JSON body as the handlers do.
+func DecodeObject(body io.Reader, maxElements int) error {
+	_, err := decodeObject(body, maxElements)
+	return err
+}
+
+// OutputName gives the name to save the output of a file under.
+func OutputName(name string) string { return outputName(name) }

@@ -29,9 +29,10 @@ type front struct {
 type exchange struct {
 	id    string
 	route string     // the pattern; empty if there was none
-	actor core.Actor // zero if nobody is known
+	actor core.Actor // zero if it is not known
 	code  core.Code  // of the problem; empty if there was none
 	raw   http.ResponseWriter
+	body  *body
 }
 
 type exchangeKey struct{}
@@ -44,9 +45,12 @@ func exchangeOf(ctx context.Context) *exchange {
 // ServeHTTP answers one request.
 func (f *front) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
-	x := &exchange{id: requestID(req.Header), raw: w}
-	rec := &recorder{ResponseWriter: w}
+	in := newBody(w, req, f.api.cfg.Pace)
+	x := &exchange{id: requestID(req.Header), raw: w, body: in}
+	rec := &recorder{ResponseWriter: w, body: in, timeout: f.api.cfg.Pace.Write}
 	req = req.WithContext(context.WithValue(req.Context(), exchangeKey{}, x))
+	req.Body = in
+	defer in.leave()
 
 	h := w.Header()
 	h.Set("X-Request-Id", x.id)
@@ -80,8 +84,8 @@ func (f *front) recovered(rec *recorder, req *http.Request) {
 		panic(p)
 	}
 	x := exchangeOf(req.Context())
-	f.api.cfg.Log.Error("handler panicked", "request_id", x.id, "method", req.Method, "path", req.URL.Path,
-		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	f.api.cfg.Log.Error("handler panicked", "request_id", x.id, "method", cut(req.Method, maxLogged), "path", cut(req.URL.Path, maxLogged),
+		"panic", cut(fmt.Sprint(p), maxLoggedError), "stack", cut(string(debug.Stack()), maxLoggedStack))
 	if rec.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
@@ -89,15 +93,18 @@ func (f *front) recovered(rec *recorder, req *http.Request) {
 }
 
 // logAccess writes one line for each request. Neither the query nor any header
-// is in it: they may hold what is nobody else's business.
+// is in it: they may hold secrets.
 func (f *front) logAccess(req *http.Request, rec *recorder, x *exchange, began time.Time) {
 	attrs := []slog.Attr{
-		slog.String("request_id", x.id), slog.String("method", req.Method), slog.String("path", req.URL.Path),
+		slog.String("request_id", x.id), slog.String("method", cut(req.Method, maxLogged)), slog.String("path", cut(req.URL.Path, maxLogged)),
 		slog.String("route", x.route), slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
 		slog.Duration("took", time.Since(began)),
 	}
 	if x.code != "" {
 		attrs = append(attrs, slog.String("code", string(x.code)))
+	}
+	if rec.err != nil { // the client has gone, or does not read
+		attrs = append(attrs, slog.String("write_error", cut(rec.err.Error(), maxLoggedError)))
 	}
 	if x.actor.Subject != "" {
 		attrs = append(attrs, slog.String("subject", x.actor.Subject), slog.String("tenant", string(x.actor.Tenant)),
@@ -135,31 +142,3 @@ func requestID(h http.Header) string {
 	}
 	return rand.Text()
 }
-
-// recorder remembers what was answered.
-type recorder struct {
-	http.ResponseWriter
-	status int // 0 until the answer has begun
-	bytes  int64
-}
-
-// WriteHeader notes the status.
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-// Write counts the bytes of the body.
-func (r *recorder) Write(b []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
-	n, err := r.ResponseWriter.Write(b)
-	r.bytes += int64(n)
-	return n, err
-}
-
-// Unwrap lets http.ResponseController find what the server's own writer can do.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

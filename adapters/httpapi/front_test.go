@@ -11,7 +11,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -264,6 +267,34 @@ func TestHealth(t *testing.T) {
 	require.Equal(t, "unavailable", got.str("code"))
 	require.NotContains(t, got.text(), "10.0.0.9")
 	require.Contains(t, w.logs.String(), "10.0.0.9")
+
+	// A flood of questions is one look.
+	var looks atomic.Int64
+	began, free := make(chan struct{}), make(chan struct{})
+	flooded := newWorld(t, func(o *options) {
+		o.api.Ready = func(context.Context) error {
+			if looks.Add(1) == 1 {
+				close(began)
+			}
+			<-free
+			return nil
+		}
+	})
+	var asking sync.WaitGroup
+	ask := func() { require.Equal(t, http.StatusOK, flooded.get("", "/readyz").status) }
+	asking.Go(ask)
+	<-began
+	asking.Go(func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := flooded.client.Do(flooded.request(call{method: http.MethodGet, path: "/readyz"}).WithContext(ctx))
+		require.ErrorIs(t, err, context.DeadlineExceeded, "it waits for the look that is under way")
+	})
+	asking.Go(ask)
+	time.Sleep(100 * time.Millisecond) // for a second look, which must not begin
+	require.EqualValues(t, 1, looks.Load())
+	close(free)
+	asking.Wait()
 
 	always := newWorld(t)
 	require.Equal(t, http.StatusOK, always.get("", "/readyz").status)

@@ -26,13 +26,27 @@ func (a *api) healthz(w http.ResponseWriter, _ *request) error {
 	return writeJSON(w, http.StatusOK, healthJSON{Status: "ok"})
 }
 
-// readyz is GET /readyz: what the process depends on answers too.
+// readyz is GET /readyz: what the process depends on answers too. Anyone may ask, so
+// those who ask at once share one look, and take no more of its connections than one.
 func (a *api) readyz(w http.ResponseWriter, r *request) error {
 	if a.cfg.Ready != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-		defer cancel()
-		if err := a.cfg.Ready(ctx); err != nil {
-			return fmt.Errorf("%w: not ready: %w", ports.ErrUnavailable, err)
+		looked := a.looks.DoChan("ready", func() (_ any, err error) {
+			defer func() { // it is on a goroutine of its own, where a panic ends the process
+				if p := recover(); p != nil {
+					err = fmt.Errorf("panic: %v", p)
+				}
+			}()
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readyTimeout)
+			defer cancel()
+			return nil, a.cfg.Ready(ctx)
+		})
+		select {
+		case <-r.Context().Done():
+			return r.Context().Err()
+		case seen := <-looked:
+			if seen.Err != nil {
+				return fmt.Errorf("%w: not ready: %w", ports.ErrUnavailable, seen.Err)
+			}
 		}
 	}
 	return writeJSON(w, http.StatusOK, healthJSON{Status: "ready"})

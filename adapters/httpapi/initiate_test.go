@@ -97,8 +97,8 @@ func (w *world) checkTwoFiles(created answer, maxRetryCount int) {
 	run := w.get(w.user, created.header.Get("Location"))
 	require.Equal(t, "COMPLETED", run.str("status"))
 	require.Equal(t, []any{
-		map[string]any{"index": 0., "name": "one.txt", "size": 10., "status": "completed", "retryAttempt": 0., "output": "FIRST TEXT"},
-		map[string]any{"index": 1., "name": "two.txt", "size": 11., "status": "completed", "retryAttempt": 0., "output": "SECOND TEXT"},
+		map[string]any{"index": 0., "name": "one.txt", "size": 10., "status": "completed", "retryAttempt": 0., "freeRetries": 0., "outputBytes": 10., "outputUrl": "/workflow-runs/" + id + "/files/0/output", "output": "FIRST TEXT"},
+		map[string]any{"index": 1., "name": "two.txt", "size": 11., "status": "completed", "retryAttempt": 0., "freeRetries": 0., "outputBytes": 11., "outputUrl": "/workflow-runs/" + id + "/files/1/output", "output": "SECOND TEXT"},
 	}, run.at("files"))
 }
 

@@ -18,6 +18,7 @@ const (
 	codeUnauthenticated  core.Code = "unauthenticated"
 	codeNotFound         core.Code = "not_found"
 	codeMethodNotAllowed core.Code = "method_not_allowed"
+	codeRequestTimeout   core.Code = "request_timeout"
 	codePayloadTooLarge  core.Code = "payload_too_large"
 	codeUnsupportedMedia core.Code = "unsupported_media_type"
 	codeInternal         core.Code = "internal"
@@ -63,6 +64,7 @@ var problems = map[core.Code]answerTo{
 	codeUnauthenticated:  {http.StatusUnauthorized, "You are not signed in"},
 	codeNotFound:         {http.StatusNotFound, "There is nothing here"},
 	codeMethodNotAllowed: {http.StatusMethodNotAllowed, "This method is not for this path"},
+	codeRequestTimeout:   {http.StatusRequestTimeout, "The request took too long to arrive"},
 	codePayloadTooLarge:  {http.StatusRequestEntityTooLarge, "Too large"},
 	codeUnsupportedMedia: {http.StatusUnsupportedMediaType, "This content type is not understood here"},
 	codeTooManyStreams:   {http.StatusTooManyRequests, "Too many event streams"},
@@ -92,14 +94,14 @@ func (a *api) fail(w http.ResponseWriter, req *http.Request, err error) {
 		if refusal.Code == codeUnavailable || req.Context().Err() != nil {
 			level = a.cfg.Log.WarnContext // it is down, or the client has gone: no bug of ours
 		}
-		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "method", req.Method,
-			"path", req.URL.Path, "code", refusal.Code, "error", cause)
+		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "method", cut(req.Method, maxLogged),
+			"path", cut(req.URL.Path, maxLogged), "code", refusal.Code, "error", cut(cause.Error(), maxLoggedError))
 	}
 	a.writeProblem(w, req, refusal)
 }
 
 // refusalOf tells what the client is to be told; cause is not nil if err is a
-// fault that somebody has to know of.
+// fault that the operator has to know of.
 func refusalOf(err error) (refusal *core.Error, cause error) {
 	if e, ok := errors.AsType[*core.Error](err); ok {
 		if _, known := problems[e.Code]; known {
@@ -129,7 +131,7 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 	if e.Code == codeUnavailable && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	p := toProblem(e, to, req.URL.EscapedPath(), x.id)
+	p := toProblem(e, to, instanceOf(req.URL), x.id)
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers always marshal
 		panic(err)
@@ -148,22 +150,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// line ends a body for whoever reads it in a terminal.
+// line ends a body for those who read it in a terminal.
 func line(body []byte) []byte { return append(body, '\n') }
 
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	// An error here is a client that went away; there is nobody to tell.
+	// An error here is a client that went away; there is no one to tell.
 	_, _ = w.Write(body)
-}
-
-// printable makes a word of a request fit for a message.
-func printable(s string) string {
-	const most = 32
-	if len(s) > most {
-		s = s[:most] + "…"
-	}
-	return strconv.QuoteToASCII(s)
 }

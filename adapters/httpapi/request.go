@@ -13,6 +13,7 @@ type request struct {
 	*http.Request
 	actor core.Actor
 	id    string // the path's :id, decoded; it may be anything
+	index string // the path's :index, likewise
 }
 
 // validID reports whether a word can be an ID at all: 1 to 64 letters, digits,
@@ -38,6 +39,15 @@ func (r *request) runID() (core.RunID, error) {
 		return "", refused(core.CodeRunNotFound, "there is no such run")
 	}
 	return core.RunID(r.id), nil
+}
+
+// fileIndex is the file that the path names.
+func (r *request) fileIndex() (int, error) {
+	n, err := strconv.ParseUint(r.index, 10, 31)
+	if err != nil || strconv.FormatUint(n, 10) != r.index { // one file has one address
+		return 0, refused(core.CodeFileNotFound, "there is no such file; files are numbered 0, 1, 2, …")
+	}
+	return int(n), nil
 }
 
 // templateID is the template that the path names.

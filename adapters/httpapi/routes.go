@@ -20,6 +20,7 @@ type route struct {
 	handle  handler
 	maxBody int64 // bytes
 	public  bool  // needs no token
+	upload  bool  // its body may take its time
 }
 
 func (a *api) allRoutes() []route {
@@ -37,11 +38,12 @@ func (a *api) allRoutes() []route {
 		return r
 	}
 	return []route{
-		{method: http.MethodPost, pattern: "/workflow-runs", handle: a.initiate, maxBody: a.cfg.MaxUploadBytes},
+		{method: http.MethodPost, pattern: "/workflow-runs", handle: a.initiate, maxBody: a.cfg.MaxUploadBytes, upload: true},
 		get("/workflow-runs", a.listRuns),
 		get("/workflow-runs/:id", a.getRun),
 		patch("/workflow-runs/:id", a.patchRun),
 		get("/workflow-runs/:id/files", a.listFiles),
+		get("/workflow-runs/:id/files/:index/output", a.getOutput),
 		get("/workflow-runs/:id/retry-failed", a.previewRetry),
 		post("/workflow-runs/:id/retry-failed", a.retryFailed),
 		post("/workflow-runs/:id/cancel", a.cancelRun),
@@ -127,7 +129,7 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
-		r := &request{Request: req.Request, id: req.Param("id")}
+		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
 		if !rt.public {
 			actor, challenge, err := a.cfg.Auth.actorOf(req.Header)
 			if err != nil {
@@ -136,11 +138,22 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 				return nil
 			}
 			r.actor, x.actor = actor, actor
+			if a.cfg.Authenticated != nil {
+				a.cfg.Authenticated(req.Context())
+			}
+			x.body.isOf(req.Request)
+			if rt.upload {
+				x.body.isUpload()
+			}
 		}
 		// net/http is given its own writer: it then closes the connection of a
-		// client that goes on sending what nobody will read.
+		// client that goes on sending what will not be read.
 		r.Body = http.MaxBytesReader(x.raw, r.Body, rt.maxBody)
-		if err := rt.handle(w, r); err != nil {
+		err := rt.handle(w, r)
+		if err != nil && x.body.timedOut() {
+			err = refused(codeRequestTimeout, "the body did not come, or came too slowly; send it again")
+		}
+		if err != nil {
 			a.fail(w, req.Request, err)
 		}
 		return nil

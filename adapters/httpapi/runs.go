@@ -49,11 +49,15 @@ func (a *api) getRun(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	view, files, err := a.svc.RunWithFiles(r.Context(), r.actor, id, ports.FileFilter{Limit: inlineFiles + 1, OutputBytes: maxInlineOutput})
+	filter := ports.FileFilter{Limit: inlineFiles + 1}
+	view, files, err := a.svc.RunWithFiles(r.Context(), r.actor, id, filter)
 	if err != nil {
 		return err
 	}
-	page := toFilePage(files, inlineFiles)
+	page, err := a.pageOf(r, id, files, filter, inlineFiles)
+	if err != nil {
+		return err
+	}
 	return writeJSON(w, http.StatusOK, runWithFilesJSON{runJSON: toRun(view), Files: page.Files, NextFilesCursor: page.NextCursor})
 }
 
@@ -75,30 +79,16 @@ func (a *api) listFiles(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	page, err := a.filePage(r, id, from, int(limit))
+	filter := ports.FileFilter{From: from, Limit: int(limit) + 1}
+	files, err := a.svc.RunFiles(r.Context(), r.actor, id, filter)
+	if err != nil {
+		return err
+	}
+	page, err := a.pageOf(r, id, files, filter, int(limit))
 	if err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, page)
-}
-
-func (a *api) filePage(r *request, id core.RunID, from, limit int) (filePageJSON, error) {
-	files, err := a.svc.RunFiles(r.Context(), r.actor, id, ports.FileFilter{From: from, Limit: limit + 1, OutputBytes: maxInlineOutput})
-	if err != nil {
-		return filePageJSON{}, err
-	}
-	return toFilePage(files, limit), nil
-}
-
-// toFilePage makes a page of up to limit files; one file more than that says
-// that there is a next one.
-func toFilePage(files []core.File, limit int) filePageJSON {
-	next := ""
-	if len(files) > limit {
-		next = fileCursor(files[limit].Index)
-		files = files[:limit]
-	}
-	return filePageJSON{Files: toFiles(files), NextCursor: next}
 }
 
 // cancelRun is POST /workflow-runs/{id}/cancel.
@@ -138,19 +128,6 @@ func (a *api) patchRun(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, a.answeredRun(r, run))
-}
-
-// getReceipt is GET /workflow-runs/{id}/receipt.
-func (a *api) getReceipt(w http.ResponseWriter, r *request) error {
-	id, err := r.runID()
-	if err != nil {
-		return err
-	}
-	receipt, err := a.svc.Receipt(r.Context(), r.actor, id)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, toReceipt(receipt))
 }
 
 // answeredRun is a run as a use case answered it. What was done is done: if the

@@ -8,9 +8,26 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// listTemplates is GET /templates: the soft-deleted ones too.
+// Bounds of a page of templates, each of which may have 100,000 bytes of instructions.
+const (
+	maxTemplatesPage  = 500
+	maxTemplatesBytes = 4 << 20
+)
+
+// listTemplates is GET /templates: the soft-deleted ones too, ascending by ID.
 func (a *api) listTemplates(w http.ResponseWriter, r *request) error {
 	tenant, err := r.queryTenant()
+	if err != nil {
+		return err
+	}
+	after, err := r.query("after")
+	if err != nil {
+		return err
+	}
+	if after != "" && !validID(after) {
+		return core.InvalidField("after", "is not the ID of a template")
+	}
+	limit, err := r.queryInt("limit", maxTemplatesPage, 1, maxTemplatesPage)
 	if err != nil {
 		return err
 	}
@@ -18,8 +35,16 @@ func (a *api) listTemplates(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	page := templatesJSON{Templates: make([]templateJSON, 0, len(list))}
+	page, left := templatesJSON{Templates: []templateJSON{}}, maxTemplatesBytes
 	for _, t := range list {
+		if string(t.ID) <= after {
+			continue
+		}
+		left -= len(t.Name) + len(t.Instructions)
+		if n := len(page.Templates); n == int(limit) || left < 0 && n > 0 {
+			page.NextAfter = page.Templates[n-1].ID
+			break
+		}
 		page.Templates = append(page.Templates, toTemplate(t))
 	}
 	return writeJSON(w, http.StatusOK, page)

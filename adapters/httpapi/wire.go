@@ -82,6 +82,7 @@ type fileJSON struct {
 	FreeRetries  int          `json:"freeRetries"`           // those of them that were free: interruptions of ours
 	Output       *string      `json:"output,omitempty"`      // completed only; left out if it is long
 	OutputBytes  *int64       `json:"outputBytes,omitempty"` // completed only
+	OutputURL    string       `json:"outputUrl,omitempty"`   // completed only: where the output is whole
 	Failure      *failureJSON `json:"failure,omitempty"`     // failed and error, and pending after an interruption
 }
 
@@ -154,6 +155,7 @@ type receiptJSON struct {
 	Attempts        []attemptReceiptJSON `json:"attempts"`
 	// Amendments are the changes to maxRetryCount.
 	Amendments []amendmentJSON `json:"amendments"`
+	NextCursor string          `json:"nextCursor,omitempty"`
 }
 
 type amendmentJSON struct {
@@ -227,6 +229,7 @@ type templateJSON struct {
 
 type templatesJSON struct {
 	Templates []templateJSON `json:"templates"`
+	NextAfter string         `json:"nextAfter,omitempty"`
 }
 
 type tenantJSON struct {

@@ -54,8 +54,9 @@ type world struct {
 
 // options are what a test may set otherwise.
 type options struct {
-	app app.Options
-	api httpapi.Config
+	app  app.Options
+	api  httpapi.Config
+	auth *httpapi.Auth // nil: one with the tests' secret
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
@@ -77,8 +78,10 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 		Clock: w.clock, IDs: memory.NewSequence("id"), Log: log,
 	}, o.app)
 	require.NoError(t, err)
-	w.auth, err = httpapi.NewAuth([]byte(testSecret))
-	require.NoError(t, err)
+	if w.auth = o.auth; w.auth == nil {
+		w.auth, err = httpapi.NewAuth([]byte(testSecret))
+		require.NoError(t, err)
+	}
 	w.seed()
 
 	w.documented, err = legacy.NewRouter(document(t))

@@ -55,10 +55,36 @@ func New(pool *pgxpool.Pool, c Config) (*Store, error) {
 	}, nil
 }
 
-// Ping reports whether the database answers: nil or ports.ErrUnavailable.
+// Ping reports whether the database answers and can be written: nil or
+// ports.ErrUnavailable.
 func (s *Store) Ping(ctx context.Context) error {
-	_, err := query(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.pool.Ping(ctx) })
-	return err
+	readOnly, err := query(ctx, s, s.readOnly)
+	switch {
+	case err != nil:
+		return err
+	case readOnly:
+		return fmt.Errorf("%w: the database is read-only", ports.ErrUnavailable)
+	}
+	return nil
+}
+
+// readOnly reports whether a connection of the pool takes no writes: it leads to a
+// standby, or was told so. The pool keeps no such connection, because another may
+// lead to where writes are taken by now.
+func (s *Store) readOnly(ctx context.Context) (readOnly bool, err error) {
+	const sql = `SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'`
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Release()
+	if err := conn.QueryRow(ctx, sql).Scan(&readOnly); err != nil {
+		return false, err
+	}
+	if readOnly {
+		_ = conn.Conn().Close(ctx) // an error is a connection that is gone
+	}
+	return readOnly, nil
 }
 
 // InTx implements ports.Store.
@@ -96,6 +122,13 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	defer func() {
 		if !committing { // fn failed, or panicked, or ended its goroutine
 			s.rollback(ctx, pg)
+		}
+	}()
+	defer func() {
+		if readOnlyDatabase(t.failed) {
+			// After a failover, the connections that still lead to the old server
+			// must not stay in the pool. An error is a connection that is gone.
+			_ = pg.Conn().Close(ctx)
 		}
 	}()
 	err = fn(t)

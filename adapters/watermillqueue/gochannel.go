@@ -166,6 +166,8 @@ func (g *goChannel) dead() DeadLetters { return g.buried }
 
 func (g *goChannel) depth(context.Context) (int, error) { return g.jobs.depth(), nil }
 
+func (g *goChannel) ready(context.Context) error { return nil }
+
 func (g *goChannel) stop() {
 	g.cancel()
 	g.nacked.stop()

@@ -27,6 +27,7 @@ const (
 
 	publishers    = 32 // messages on their way at a time; each waits for its ack
 	natsTimeout   = 5 * time.Second
+	readyTimeout  = 2 * time.Second
 	laneSeparator = "."
 	deadSuffix    = "_dead"
 	durableSuffix = "-workers"
@@ -349,6 +350,22 @@ func (b *jetStream) depth(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	return int(info.State.Msgs), nil
+}
+
+// ready asks for the stream, because a server whose JetStream has no leader, or
+// which was put up again without its storage, is connected all the same.
+func (b *jetStream) ready(ctx context.Context) error {
+	for _, conn := range []*nats.Conn{b.out, b.in} {
+		if !conn.IsConnected() {
+			return fmt.Errorf("the connection to NATS is %s", conn.Status())
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout) // a request on a lost connection waits for another
+	defer cancel()
+	if _, err := b.js.StreamInfo(b.opts.Topic, nats.Context(ctx)); err != nil {
+		return fmt.Errorf("stream %s: %w", b.opts.Topic, err)
+	}
+	return nil
 }
 
 func (b *jetStream) close() error {

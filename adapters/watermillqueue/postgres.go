@@ -164,6 +164,32 @@ func (b *pgBackend) depth(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// ready looks without writing. That a table is not there is an error of the query.
+func (b *pgBackend) ready(ctx context.Context) error {
+	const sql = `
+SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
+       has_table_privilege('queue_jobs', 'INSERT, UPDATE, DELETE') AND has_table_privilege('queue_dead', 'INSERT')`
+	conn, err := b.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var readOnly, allowed bool
+	if err := conn.QueryRow(ctx, sql).Scan(&readOnly, &allowed); err != nil {
+		return fmt.Errorf("its tables cannot be used; run 'server migrate' on its database: %w", err)
+	}
+	switch {
+	case readOnly:
+		// Another connection may lead to where writes are taken by now. An error is
+		// a connection that is gone.
+		_ = conn.Conn().Close(ctx)
+		return errors.New("its database is read-only")
+	case !allowed:
+		return errors.New("its tables may not be written by this role; grant it INSERT, UPDATE and DELETE")
+	}
+	return nil
+}
+
 func (b *pgBackend) stop() { b.feed.cancel() }
 
 func (b *pgBackend) close() error {

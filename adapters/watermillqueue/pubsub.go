@@ -152,6 +152,8 @@ func (b *pubSub) dead() DeadLetters { return b.letters }
 
 func (b *pubSub) depth(context.Context) (int, error) { return 0, ErrUnknownDepth }
 
+func (b *pubSub) ready(context.Context) error { return nil } // Watermill cannot be asked
+
 func (b *pubSub) stop() { b.nacks.stop() }
 
 func (b *pubSub) close() error { return errors.Join(b.publisher.Close(), b.subscriber.Close()) }

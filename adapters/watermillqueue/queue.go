@@ -50,6 +50,8 @@ type backend interface {
 	handedOver(msg *message.Message, arrived []*delivery) error
 	dead() DeadLetters
 	depth(ctx context.Context) (int, error)
+	// ready says why jobs cannot be sent now; nil if they can, as far as can be known.
+	ready(ctx context.Context) error
 	// stop lets it take no more; close follows when everything was answered.
 	stop()
 	close() error
@@ -158,6 +160,19 @@ var ErrUnknownDepth = errors.New("this backend does not know how many jobs it ha
 // Depth counts the jobs that wait or are in a worker's hands, roughly. It costs
 // one request, and on Postgres a count of the rows.
 func (q *Queue) Depth(ctx context.Context) (int, error) { return q.backend.depth(ctx) }
+
+// Ready reports whether jobs can be sent: on Postgres the tables are there and can
+// be written, on JetStream the server answers and has the stream. In memory it is so
+// until Close. Over any other Publisher it is not known, and nil.
+func (q *Queue) Ready(ctx context.Context) error {
+	if q.isClosed() {
+		return ports.ErrClosed
+	}
+	if err := q.backend.ready(ctx); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	return nil
+}
 
 // Close ends every Receive with ports.ErrClosed. It is no drain: what is not
 // answered is given back and comes again, on a durable backend at whatever feed is

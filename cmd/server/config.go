@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
+	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
 	"github.com/redrive/redrive/ports"
@@ -14,7 +16,21 @@ import (
 
 // secretFlag is the key that signs bearer tokens. It never appears in logs.
 type secretFlag struct {
-	JWTSecret string `env:"REDRIVE_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs bearer tokens (HS256), 32 bytes or more."`
+	JWTSecret   string `env:"REDRIVE_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs bearer tokens (HS256), 32 bytes or more."`
+	JWTAudience string `env:"REDRIVE_JWT_AUDIENCE" placeholder:"NAME" help:"This service, as the aud claim of tokens names it; tokens then have to. Without it, tokens that are made for any audience are refused."`
+}
+
+// auth checks the secret and makes of it what reads and makes tokens.
+func (f secretFlag) auth() (*httpapi.Auth, error) {
+	var options []httpapi.AuthOption
+	if f.JWTAudience != "" {
+		options = append(options, httpapi.WithAudience(f.JWTAudience))
+	}
+	auth, err := httpapi.NewAuth([]byte(f.JWTSecret), options...)
+	if err != nil {
+		return nil, fmt.Errorf("--jwt-secret (REDRIVE_JWT_SECRET): %w", err)
+	}
+	return auth, nil
 }
 
 // serveCmd is the configuration of a server.
@@ -23,6 +39,8 @@ type serveCmd struct {
 
 	Listen string `env:"REDRIVE_LISTEN" default:"127.0.0.1:8080" help:"Address to listen on."`
 	Demo   bool   `env:"REDRIVE_DEMO" help:"Make a demo tenant and template, print credentials for them, and use a bundled fake LLM unless one is configured."`
+
+	listenFlags
 
 	LLMBaseURL string        `name:"llm-base-url" env:"LLM_BASE_URL" placeholder:"URL" help:"OpenAI-compatible endpoint that does the work, such as https://api.openai.com/v1."`
 	LLMAPIKey  string        `name:"llm-api-key" env:"LLM_API_KEY" placeholder:"KEY" help:"Key for that endpoint."`
@@ -45,7 +63,7 @@ type serveCmd struct {
 
 	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are handed back."`
 	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a job is held without sign of life before another worker gets it."`
-	Redeliveries int           `env:"REDRIVE_MAX_REDELIVERIES" default:"3" help:"How many leases of a file may run out before its run is interrupted."`
+	Redeliveries int           `name:"max-redeliveries" aliases:"redeliveries" env:"REDRIVE_MAX_REDELIVERIES" default:"3" help:"How many leases of a file may run out before its run is interrupted."`
 
 	RecoverEvery    time.Duration `env:"REDRIVE_RECOVER_EVERY" default:"5s" help:"How often to look for what a stopped server left behind."`
 	DispatchGrace   time.Duration `env:"REDRIVE_DISPATCH_GRACE" default:"30s" help:"How long a server may take to hand out a run's jobs before another does."`
@@ -61,7 +79,9 @@ type serveCmd struct {
 
 // check refuses a configuration that cannot serve, and fills in what the demo
 // makes up for itself.
-func (c *serveCmd) check() error {
+//
+// A flag is named as the command line and the environment know it, by its field.
+func (c *serveCmd) check(named func(field any) string) error {
 	var wrong []error
 	if c.JWTSecret == "" {
 		if c.Demo {
@@ -76,33 +96,43 @@ func (c *serveCmd) check() error {
 	if c.LLMBaseURL != "" && c.LLMModel == "" {
 		wrong = append(wrong, errors.New("set LLM_MODEL to the model to ask LLM_BASE_URL for"))
 	}
-	if c.Lease < time.Second {
-		wrong = append(wrong, fmt.Errorf("--lease %s is too short to be renewed in time; use 1s or more", c.Lease))
+	if c.Demo && !loopback(c.Listen) {
+		wrong = append(wrong, fmt.Errorf("%s: a demo prints its credentials and is for this machine alone, so it listens on 127.0.0.1 or localhost, not on %q; leave out one of the two",
+			named(&c.Listen), c.Listen))
 	}
-	for flag, d := range map[string]time.Duration{
-		"--recover-every": c.RecoverEvery, "--dispatch-grace": c.DispatchGrace, "--redispatch-after": c.RedispatchAfter,
-	} {
-		if d < 100*time.Millisecond {
-			wrong = append(wrong, fmt.Errorf("%s must be 100ms or more, not %s", flag, d))
+	if c.Lease < time.Second {
+		wrong = append(wrong, fmt.Errorf("%s: %s is too short to be renewed in time; use 1s or more", named(&c.Lease), c.Lease))
+	}
+	for _, d := range []*time.Duration{&c.RecoverEvery, &c.DispatchGrace, &c.RedispatchAfter} {
+		if *d < 100*time.Millisecond {
+			wrong = append(wrong, fmt.Errorf("%s must be 100ms or more, not %s", named(d), *d))
+		}
+	}
+	for _, d := range c.durations() {
+		if *d <= 0 {
+			wrong = append(wrong, fmt.Errorf("%s must be more than 0s, not %s", named(d), *d))
 		}
 	}
 	for _, n := range []struct {
-		flag  string
+		flag  any
 		value int64
 		least int64
 	}{
-		{"--workers", int64(c.Workers), 1},
-		{"--tenant-workers", int64(c.TenantWorkers), 0},
-		{"--template-workers", int64(c.TemplateWorkers), 0},
-		{"--breaker-failures", int64(c.BreakerFailures), 0},
-		{"--redeliveries", int64(c.Redeliveries), 0},
-		{"--max-files", int64(c.MaxFiles), 1},
-		{"--max-file-bytes", c.MaxFileBytes, 1},
-		{"--max-upload-bytes", c.MaxUploadBytes, 1},
-		{"--db-max-conns", int64(c.DBMaxConns), 1},
+		{&c.Workers, int64(c.Workers), 1},
+		{&c.TenantWorkers, int64(c.TenantWorkers), 0},
+		{&c.TemplateWorkers, int64(c.TemplateWorkers), 0},
+		{&c.BreakerFailures, int64(c.BreakerFailures), 0},
+		{&c.Redeliveries, int64(c.Redeliveries), 0},
+		{&c.MaxFiles, int64(c.MaxFiles), 1},
+		{&c.MaxFileBytes, c.MaxFileBytes, 1},
+		{&c.MaxUploadBytes, c.MaxUploadBytes, 1},
+		{&c.DBMaxConns, int64(c.DBMaxConns), 1},
+		{&c.MaxConnections, int64(c.MaxConnections), 0},
+		{&c.MaxConnectionsPerAddress, int64(c.MaxConnectionsPerAddress), 0},
+		{&c.UploadRate, c.UploadRate, 1},
 	} {
 		if n.value < n.least {
-			wrong = append(wrong, fmt.Errorf("%s must be %d or more, not %d", n.flag, n.least, n.value))
+			wrong = append(wrong, fmt.Errorf("%s must be %d or more, not %d", named(n.flag), n.least, n.value))
 		}
 	}
 	return errors.Join(wrong...)
@@ -151,11 +181,34 @@ func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 }
 
 func (c *serveCmd) logger(to streams) *slog.Logger {
-	o := &slog.HandlerOptions{Level: c.LogLevel}
+	o := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: bounded}
 	if c.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(to.err, o))
 	}
 	return slog.New(slog.NewTextHandler(to.err, o))
+}
+
+// maxLogged is the most bytes of one field of a log line: a statement, an answer of
+// the provider or the name of a file must not fill the log. Stacks are the longest
+// that are worth it.
+const maxLogged = 8 << 10
+
+// bounded cuts what is logged.
+func bounded(_ []string, a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
+	case slog.KindString:
+		if s := a.Value.String(); len(s) > maxLogged {
+			a.Value = slog.StringValue(strings.ToValidUTF8(s[:maxLogged], "") + "…")
+		}
+	case slog.KindAny:
+		if err, ok := a.Value.Any().(error); ok {
+			if s := err.Error(); len(s) > maxLogged {
+				a.Value = slog.StringValue(strings.ToValidUTF8(s[:maxLogged], "") + "…")
+			}
+		}
+	default:
+	}
+	return a
 }
 
 // demoSecret makes up a secret that lasts as long as the process.

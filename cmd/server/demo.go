@@ -237,7 +237,7 @@ func startServer(ctx context.Context, secret string) (*exec.Cmd, string, error) 
 	server := exec.CommandContext(ctx, self, "serve", "--demo", "--listen=127.0.0.1:0", "--log-level=error") //nolint:gosec // it is this very program
 	server.Env = append(slices.DeleteFunc(os.Environ(), configures), "REDRIVE_JWT_SECRET="+secret)
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
-	server.WaitDelay = shutdownTimeout
+	server.WaitDelay = time.Minute // longer than the server takes to stop
 	server.Stderr = os.Stderr
 	stdout, err := server.StdoutPipe()
 	if err != nil {

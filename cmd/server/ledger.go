@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
@@ -78,7 +80,7 @@ func (c *ledgerCheckCmd) Run(ctx context.Context, to streams) error {
 type ledgerExportCmd struct {
 	ledgerScope
 
-	Format string `enum:"csv,jsonl" default:"csv" help:"csv, with a header line, or jsonl, one JSON object a line."`
+	Format string `enum:"csv,jsonl" default:"csv" help:"csv, with a header line, or jsonl, one JSON object a line. In csv, what a spreadsheet would run as a formula has an apostrophe before it."`
 }
 
 // Run writes every entry, tenant by tenant, each in the order of its ledger.
@@ -143,6 +145,23 @@ func exportJSONLines(to io.Writer) (write func(core.Entry) error, flush func() e
 	return func(e core.Entry) error { return encoder.Encode(toLine(e)) }, func() error { return nil }
 }
 
+// asText puts an apostrophe before what a spreadsheet would run as a formula: those who
+// make up keys, subjects and IDs could otherwise have it run on the machine of the one
+// who opens the export. Numbers stay numbers, also negative ones. What is to be read by
+// programs is exported as JSON lines, which are as they were.
+func asText(cells []string) []string {
+	for i, cell := range cells {
+		first, _ := utf8.DecodeRuneInString(cell)
+		if !strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
+			continue
+		}
+		if _, err := strconv.ParseInt(cell, 10, 64); err != nil || cell[0] == '+' {
+			cells[i] = "'" + cell
+		}
+	}
+	return cells
+}
+
 func exportCSV(to io.Writer) (write func(core.Entry) error, flush func() error) {
 	w := csv.NewWriter(to)
 	header := []string{
@@ -165,11 +184,11 @@ func exportCSV(to io.Writer) (write func(core.Entry) error, flush func() error) 
 		if line.Attempt != nil {
 			attempt = strconv.Itoa(*line.Attempt)
 		}
-		return w.Write([]string{
+		return w.Write(asText([]string{
 			line.Tenant, strconv.FormatInt(line.Seq, 10), line.Key, line.Kind, line.Period,
 			strconv.FormatInt(line.Monthly, 10), strconv.FormatInt(line.Purchased, 10), line.Run, attempt, line.Charge,
 			line.ActorSubject, line.ActorTenant, line.ActorRole, line.At.Format(time.RFC3339Nano), strconv.FormatInt(line.ChangesCredit, 10),
-		})
+		}))
 	}
 	flush = func() error {
 		if err := head(); err != nil { // also when there was no entry

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "server: %v\nRun 'server --help' for the flags.\n", err)
+		fmt.Fprintf(stderr, "server: %s\nRun 'server --help' for the flags.\n", explain(parser.Model, err))
 		return 2
 	}
 	if err := parsed.Run(); err != nil {

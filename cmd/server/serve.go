@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync/atomic"
-	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/llm"
@@ -19,41 +19,34 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Bounds on what a client may take its time with. Uploads have no bound of
-// their own besides their size: a large one over a slow line is legitimate.
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	shutdownTimeout   = 30 * time.Second
-)
-
 // Run serves until ctx ends, then stops gracefully: readiness fails, nothing
 // more is claimed, requests under way are answered, running jobs finish or are
 // handed back. A graceful stop is no error.
-func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
-	if err := c.check(); err != nil {
+func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (err error) {
+	if err := c.check(flagNamer(parsed)); err != nil {
 		return err
 	}
 	log := c.logger(to)
+	auth, err := c.auth()
+	if err != nil {
+		return err
+	}
+	c.warn(log)
 	executor, closeLLM, err := c.executor(log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeLLM()) }()
-	auth, err := httpapi.NewAuth([]byte(c.JWTSecret))
-	if err != nil {
-		return err
-	}
+	defer closing(log, "the executor", closeLLM)
 	kept, err := c.backend(ctx, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, kept.close()) }()
+	defer closing(log, "the store", kept.close)
 	queue, err := c.openQueue(ctx, kept.database, c.Lease, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, queue.Close()) }()
+	defer closing(log, "the queue", queue.Close)
 	svc, err := app.New(app.Deps{
 		Store: kept.store, Queue: queue, Executor: executor, Files: kept.files,
 		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: log,
@@ -69,6 +62,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w; choose another address with --listen", err)
 	}
+	conns := limitConnections(listener, c.MaxConnections, c.MaxConnectionsPerAddress, log)
 	url := "http://" + listener.Addr().String()
 	log.Info("listening", "url", url)
 	if c.Demo {
@@ -81,62 +75,33 @@ func (c *serveCmd) Run(ctx context.Context, to streams) (err error) {
 	}
 	var stopping atomic.Bool
 	events := httpapi.NewStreams(svc, httpapi.StreamConfig{Log: log})
-	server := &http.Server{
-		Handler: httpapi.New(svc, httpapi.Config{
-			Auth: auth, Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
-			Ready: func(ctx context.Context) error {
-				if stopping.Load() {
-					return errors.New("stopping")
-				}
-				return kept.ready(ctx)
-			},
-		}),
-		ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
+	api := httpapi.New(svc, httpapi.Config{
+		Auth: auth, Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
+		Pace: c.pace(), Authenticated: conns.atWork,
+		Ready: func(ctx context.Context) error {
+			if stopping.Load() {
+				return errors.New("stopping")
+			}
+			return errors.Join(kept.ready(ctx), queue.Ready(ctx))
+		},
+	})
+	server := c.server(api, conns, log)
 	server.RegisterOnShutdown(events.Stop) // else a stop would wait for them
-	return runUntil(ctx, log, server, listener, pool, func() { stopping.Store(true) })
+	s := service{
+		server: server, listener: conns, pool: pool, log: log,
+		drain: c.DrainTimeout, stopping: func() { stopping.Store(true) },
+	}
+	return s.runUntil(ctx)
 }
 
-// runUntil runs the server and the pool until ctx ends or one of them fails,
-// and then stops both.
-func runUntil(ctx context.Context, log *slog.Logger, server *http.Server, listener net.Listener, pool *worker.Worker, stopping func()) error {
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	ended := make(chan error, 2)
-	go func() {
-		err := server.Serve(listener)
-		if errors.Is(err, http.ErrServerClosed) {
-			err = nil
-		}
-		ended <- err
-	}()
-	go func() { ended <- pool.Run(ctx) }()
-
-	var failure error
-	left := cap(ended)
-	select {
-	case <-ctx.Done():
-		log.Info("stopping")
-	case failure = <-ended:
-		left--
-		log.Error("stopping after a failure", "error", failure)
+// warn tells of what a server may do and should not.
+func (c *serveCmd) warn(log *slog.Logger) {
+	if why := httpapi.WeakSecret([]byte(c.JWTSecret)); why != "" {
+		log.Warn("REDRIVE_JWT_SECRET may be guessed, and who has it can be anyone; make one with 'openssl rand -hex 32'", "why", why)
 	}
-	stopping()
-	stop()
-	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	if err := server.Shutdown(within); err != nil {
-		// Requests that still are not answered will not be.
-		failure = errors.Join(failure, err, server.Close())
+	if !loopback(c.Listen) {
+		log.Warn("tokens and files travel in the clear, because this server has no TLS; put a TLS proxy before it, and let only that reach it", "listen", c.Listen)
 	}
-	for range left {
-		failure = errors.Join(failure, <-ended)
-	}
-	if failure == nil {
-		log.Info("stopped")
-	}
-	return failure
 }
 
 // executor is the configured LLM, or for the demo the bundled fake one, which

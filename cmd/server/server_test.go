@@ -89,13 +89,17 @@ func (l *logs) String() string {
 
 func start(t *testing.T, args ...string) *process {
 	t.Helper()
+	return startBy(t, nil, args...)
+}
+
+// startBy is start by way of another program.
+func startBy(t *testing.T, by []string, args ...string) *process {
+	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	found := make(chan string, 1)
-	p := &process{
-		cmd: exec.Command(self, append([]string{"serve", "--listen=127.0.0.1:0"}, args...)...),
-		log: &logs{found: found},
-	}
+	line := append(append(by, self, "serve", "--listen=127.0.0.1:0"), args...)
+	p := &process{cmd: exec.Command(line[0], line[1:]...), log: &logs{found: found}}
 	p.cmd.Env = append(os.Environ(), "REDRIVE_JWT_SECRET="+secret)
 	p.cmd.Stderr = p.log
 	require.NoError(t, p.cmd.Start())
@@ -116,12 +120,18 @@ func (p *process) stop(t *testing.T) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-func (p *process) call(t *testing.T, actor core.Actor, method, path, body string) (status int, answer map[string]any) {
+func (p *process) token(t *testing.T, actor core.Actor) string {
 	t.Helper()
 	auth, err := httpapi.NewAuth([]byte(secret))
 	require.NoError(t, err)
 	token, err := auth.Token(actor, time.Minute)
 	require.NoError(t, err)
+	return token
+}
+
+func (p *process) call(t *testing.T, actor core.Actor, method, path, body string) (status int, answer map[string]any) {
+	t.Helper()
+	token := p.token(t, actor)
 	req, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+token)
@@ -275,7 +285,17 @@ func TestCommandLine(t *testing.T) {
 		"NoRecovery":      {[]string{"serve", "--demo", "--recover-every=0s"}, 1, "--recover-every"},
 		"NoWorkers":       {[]string{"serve", "--demo", "--workers=0"}, 1, "--workers"},
 		"NoFiles":         {[]string{"serve", "--demo", "--max-files=0"}, 1, "--max-files"},
-		"Redeliveries":    {[]string{"serve", "--demo", "--redeliveries=-1"}, 1, "--redeliveries"},
+		"Redeliveries":    {[]string{"serve", "--demo", "--max-redeliveries=-1"}, 1, "--max-redeliveries (REDRIVE_MAX_REDELIVERIES)"},
+		"OldRedeliveries": {[]string{"serve", "--demo", "--redeliveries=-1"}, 1, "--max-redeliveries (REDRIVE_MAX_REDELIVERIES)"},
+		"NoBodyTimeout":   {[]string{"serve", "--demo", "--body-timeout=0s"}, 1, "--body-timeout (REDRIVE_BODY_TIMEOUT)"},
+		"NoConnections":   {[]string{"serve", "--demo", "--max-connections=-1"}, 1, "--max-connections (REDRIVE_MAX_CONNECTIONS)"},
+		"BadEnum":         {[]string{"serve", "--log-format=xml"}, 2, "REDRIVE_LOG_FORMAT"},
+		"DemoForAll":      {[]string{"serve", "--demo", "--listen=0.0.0.0:0"}, 1, "--listen (REDRIVE_LISTEN)"},
+		"DemoForAll6":     {[]string{"serve", "--demo", "--listen=[::]:0"}, 1, "prints its credentials"},
+		"DemoEverywhere":  {[]string{"serve", "--demo", "--listen=:0"}, 1, "prints its credentials"},
+		"EqualSecret":     {[]string{"serve", "--demo", "--jwt-secret=" + strings.Repeat("x", 32)}, 1, "REDRIVE_JWT_SECRET"},
+		"BlankSecret":     {[]string{"serve", "--demo", "--jwt-secret=" + strings.Repeat(" ", 32)}, 1, "openssl rand"},
+		"BlankForToken":   {[]string{"token", "--jwt-secret=" + strings.Repeat(" ", 32), "--subject=x", "--role=bubble_admin"}, 1, "openssl rand"},
 		"FilesNotAllowed": {[]string{"serve", "--demo", "--database-url=postgres://127.0.0.1:1/x", "--files=/proc/nowhere"}, 1, "--files"},
 		"TokenBadRole":    {[]string{"token", "--jwt-secret=" + secret, "--subject=x", "--role=king"}, 2, "bubble_admin"},
 		"TokenWithoutKey": {[]string{"token", "--subject=x", "--role=bubble_admin"}, 1, "REDRIVE_JWT_SECRET"},

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/core"
 )
 
@@ -21,9 +20,9 @@ type tokenCmd struct {
 
 // Run prints the token alone, so that it can be captured.
 func (c *tokenCmd) Run(to streams) error {
-	auth, err := httpapi.NewAuth([]byte(c.JWTSecret))
+	auth, err := c.auth()
 	if err != nil {
-		return fmt.Errorf("REDRIVE_JWT_SECRET: %w", err)
+		return err
 	}
 	token, err := auth.Token(core.Actor{
 		Subject: c.Subject, Tenant: core.TenantID(c.Tenant), Role: core.Role(c.Role),

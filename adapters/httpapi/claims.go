@@ -1,0 +1,182 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// claims is what a token says. It is read by exact names: encoding/json takes
+// "Role" for "role" and the last of two, so that a token could say one thing to
+// its issuer, or to a gateway that looks at it, and another one here.
+type claims struct {
+	subject, tenant, role string
+	audience              []string
+	hasAudience           bool
+	expires, from, issued *jwt.NumericDate
+}
+
+// claimNames are the names that mean something here, or to those who check tokens.
+var claimNames = []string{"sub", "tenant", "role", "exp", "nbf", "iat", "aud", "iss", "jti"}
+
+// headerNames are those of the header.
+var headerNames = []string{"alg", "typ", "kid", "cty", "crit", "b64", "zip", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *claims) UnmarshalJSON(payload []byte) error {
+	members, err := exactMembers(payload, claimNames)
+	if err != nil {
+		return err
+	}
+	for name, into := range map[string]*string{"sub": &c.subject, "tenant": &c.tenant, "role": &c.role} {
+		if raw, there := members[name]; there {
+			if *into, err = textOf(raw); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	for name, into := range map[string]**jwt.NumericDate{"exp": &c.expires, "nbf": &c.from, "iat": &c.issued} {
+		if raw, there := members[name]; there {
+			if *into, err = dateOf(raw); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	if raw, there := members["aud"]; there {
+		c.hasAudience = true
+		if c.audience, err = textsOf(raw); err != nil {
+			return fmt.Errorf("aud: %w", err)
+		}
+	}
+	return nil
+}
+
+// madeFor refuses a token that was made for others.
+func (c *claims) madeFor(audience string) error {
+	if audience == "" && !c.hasAudience || audience != "" && slices.Contains(c.audience, audience) {
+		return nil
+	}
+	return jwt.ErrTokenInvalidAudience
+}
+
+// The methods of jwt.Claims, for its checks of time.
+
+func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.expires, nil }
+func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return c.from, nil }
+func (c *claims) GetIssuedAt() (*jwt.NumericDate, error)       { return c.issued, nil }
+func (c *claims) GetIssuer() (string, error)                   { return "", nil }
+func (c *claims) GetSubject() (string, error)                  { return c.subject, nil }
+func (c *claims) GetAudience() (jwt.ClaimStrings, error)       { return c.audience, nil }
+
+// checkHeader refuses a token whose header says a thing twice, or names what has to
+// be understood and is not (RFC 7515, 4.1.11).
+func checkHeader(token string) error {
+	first, _, _ := strings.Cut(token, ".")
+	header, err := base64.RawURLEncoding.Strict().DecodeString(first)
+	if err != nil {
+		return err
+	}
+	members, err := exactMembers(header, headerNames)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"crit", "b64", "zip"} {
+		if _, there := members[name]; there {
+			return fmt.Errorf("the header has %q, which is not understood here", name)
+		}
+	}
+	return nil
+}
+
+// exactMembers takes a JSON object apart. No name in it may be there twice, at any
+// depth, and none may differ from a known one in letter case alone.
+func exactMembers(object []byte, known []string) (map[string]jsontext.Value, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(object)) // it refuses a name that is there twice
+	if dec.PeekKind() != kindObject {
+		return nil, errors.New("no JSON object")
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	members := map[string]jsontext.Value{}
+	for dec.PeekKind() != kindObjectEnd {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return nil, err
+		}
+		name := token.String()
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(known, name) && slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, name) }) {
+			return nil, fmt.Errorf("%q is another spelling of a known name", name)
+		}
+		members[name] = raw.Clone()
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one JSON object")
+	}
+	return members, nil
+}
+
+func textOf(raw jsontext.Value) (string, error) {
+	if raw.Kind() != kindString {
+		return "", errors.New("must be a string")
+	}
+	text, err := jsontext.AppendUnquote(nil, raw)
+	return string(text), err
+}
+
+// textsOf reads one string, or a list of them that is not empty.
+func textsOf(raw jsontext.Value) ([]string, error) {
+	if raw.Kind() != kindArray {
+		text, err := textOf(raw)
+		return []string{text}, err
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(raw))
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, err
+	}
+	var texts []string
+	for dec.PeekKind() != kindArrayEnd {
+		element, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		text, err := textOf(element)
+		if err != nil {
+			return nil, err
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
+// latestDate is the end of the year 9999, in seconds: what is later, or not a number
+// of seconds at all, is a mistake or an attempt at one.
+const latestDate = 253402300799
+
+func dateOf(raw jsontext.Value) (*jwt.NumericDate, error) {
+	if raw.Kind() != kindNumber {
+		return nil, errors.New("must be a number")
+	}
+	seconds, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || math.IsNaN(seconds) || seconds < 0 || seconds > latestDate {
+		return nil, errors.New("must be seconds since 1970, up to the year 9999")
+	}
+	return jwt.NewNumericDate(time.Unix(int64(seconds), 0)), nil
+}

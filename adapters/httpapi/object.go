@@ -1,0 +1,178 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redrive/redrive/core"
+)
+
+// maxFieldErrors is where listing what is wrong stops: more helps no one.
+const maxFieldErrors = 20
+
+// object is a JSON object that is taken apart field by field. encoding/json's
+// own way into a struct is too kind for requests that move money: it takes the
+// last of two fields with one name, and "Amount" for "amount". Whatever is wrong
+// is collected, so that a client hears of all of it at once.
+type object struct {
+	path   string             // before every field's name, such as "files[3]."
+	fields []field            // few, so a list is faster and smaller than a map
+	wrong  *[]core.FieldError // shared with the objects inside
+}
+
+type field struct {
+	name  string
+	value value
+	taken bool
+}
+
+func (o *object) refuse(field, format string, args ...any) {
+	if len(*o.wrong) < maxFieldErrors {
+		*o.wrong = append(*o.wrong, core.FieldError{Field: printableField(o.path + field), Message: fmt.Sprintf(format, args...)})
+	}
+}
+
+// printableField keeps a client's own words from filling its answer.
+func printableField(name string) string {
+	const most = 64
+	if len(name) > most {
+		return strings.ToValidUTF8(name[:most], "") + "…"
+	}
+	return name
+}
+
+// find gives a field; nil if it is not there.
+func (o *object) find(name string) *field {
+	for i := range o.fields {
+		if o.fields[i].name == name {
+			return &o.fields[i]
+		}
+	}
+	return nil
+}
+
+// take gives a field's value; nil if it is not there or null.
+func (o *object) take(name string) *value {
+	f := o.find(name)
+	if f == nil {
+		return nil
+	}
+	f.taken = true
+	if f.value.kind == kindNull {
+		return nil
+	}
+	return &f.value
+}
+
+// optionalString gives nil if the field is not there.
+func (o *object) optionalString(name string) *string {
+	v := o.take(name)
+	if v == nil {
+		return nil
+	}
+	if v.kind != kindString {
+		o.refuse(name, "must be a string")
+		return nil
+	}
+	return &v.text
+}
+
+// string gives the field, which has to be there.
+func (o *object) string(name string) string {
+	s := o.optionalString(name)
+	if s == nil {
+		o.require(name)
+		return ""
+	}
+	return *s
+}
+
+// optionalInt gives nil if the field is not there. Whole numbers only, written
+// as such: 3.0 and 3e0 are refused, and so is what an int64 cannot hold.
+func (o *object) optionalInt(name string) *int64 {
+	v := o.take(name)
+	if v == nil {
+		return nil
+	}
+	n, err := int64(0), strconv.ErrSyntax
+	if v.kind == kindNumber {
+		n, err = strconv.ParseInt(v.text, 10, 64)
+	}
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		o.refuse(name, "must be from %d to %d", int64(math.MinInt64), int64(math.MaxInt64))
+		return nil
+	case err != nil:
+		o.refuse(name, "must be a whole number")
+		return nil
+	}
+	return &n
+}
+
+// int gives the field, which has to be there.
+func (o *object) int(name string) int64 {
+	n := o.optionalInt(name)
+	if n == nil {
+		o.require(name)
+		return 0
+	}
+	return *n
+}
+
+// objects gives an array of objects, at most limit of them.
+func (o *object) objects(name string, limit int) []*object {
+	v := o.take(name)
+	if v == nil {
+		o.require(name)
+		return nil
+	}
+	if v.kind != kindArray {
+		o.refuse(name, "must be an array")
+		return nil
+	}
+	if len(v.list) > limit {
+		o.refuse(name, "may have at most %d elements, not %d", limit, len(v.list))
+		return nil
+	}
+	list := make([]*object, 0, len(v.list))
+	for i, element := range v.list {
+		if element.kind != kindObject {
+			o.refuse(fmt.Sprintf("%s[%d]", name, i), "must be an object")
+			continue
+		}
+		list = append(list, element.object)
+	}
+	return list
+}
+
+// require says that a field is missing, unless more was said about it already.
+func (o *object) require(name string) {
+	if f := o.find(name); f == nil || f.value.kind == kindNull {
+		o.refuse(name, "is required")
+	}
+}
+
+// rest refuses the fields that were not taken: a misspelt field would otherwise be
+// a wish that is silently not granted.
+func (o *object) rest() {
+	var unknown []string
+	for _, f := range o.fields {
+		if !f.taken {
+			unknown = append(unknown, f.name)
+		}
+	}
+	slices.Sort(unknown)
+	for _, name := range unknown {
+		o.refuse(name, "is not a field of this request")
+	}
+}
+
+// done gives all that was wrong, as one error.
+func (o *object) done() error {
+	o.rest()
+	return core.Invalid(*o.wrong...)
+}

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/redrive/redrive/core"
+)
+
+// maxReceiptLines bounds an answer: one for each file of each attempt, of which there
+// may be 10,000 times eleven. Every receipt of one attempt is one answer.
+const maxReceiptLines = 10_000
+
+// receiptPlace is where a page of a receipt begins.
+type receiptPlace struct {
+	attempt int // its position, not its number
+	line    int
+}
+
+// getReceipt is GET /workflow-runs/{id}/receipt. A long one comes in pages, whose
+// first and last attempts may go on in the pages beside.
+func (a *api) getReceipt(w http.ResponseWriter, r *request) error {
+	id, err := r.runID()
+	if err != nil {
+		return err
+	}
+	limit, err := r.queryInt("limit", maxReceiptLines, 1, maxReceiptLines)
+	if err != nil {
+		return err
+	}
+	cursor, err := r.query("cursor")
+	if err != nil {
+		return err
+	}
+	from, err := parseReceiptCursor(cursor)
+	if err != nil {
+		return err
+	}
+	receipt, err := a.svc.Receipt(r.Context(), r.actor, id)
+	if err != nil {
+		return err
+	}
+	page, next := receiptPage(receipt, from, int(limit))
+	answer := toReceipt(page)
+	if next != nil {
+		answer.NextCursor = receiptCursor(*next)
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+// receiptPage cuts a page out of a receipt, and says where the next one begins; nil
+// if it was the last. A place that is not there is behind the last one.
+func receiptPage(r core.Receipt, from receiptPlace, limit int) (page core.Receipt, next *receiptPlace) {
+	page = r
+	page.Attempts = nil
+	for i := from.attempt; i < len(r.Attempts); i++ {
+		part := r.Attempts[i]
+		begin := 0
+		if i == from.attempt {
+			begin = min(from.line, len(part.Lines))
+		}
+		if limit == 0 && len(part.Lines) > begin {
+			return page, &receiptPlace{attempt: i, line: begin}
+		}
+		end := min(len(part.Lines), begin+limit)
+		limit -= end - begin
+		part.Lines = part.Lines[begin:end]
+		page.Attempts = append(page.Attempts, part)
+		if end < len(r.Attempts[i].Lines) {
+			return page, &receiptPlace{attempt: i, line: end}
+		}
+	}
+	return page, nil
+}
+
+const receiptCursorKind = "c"
+
+func receiptCursor(p receiptPlace) string {
+	return encodeCursor(receiptCursorKind, strconv.Itoa(p.attempt)+"/"+strconv.Itoa(p.line))
+}
+
+// parseReceiptCursor gives where to go on; an empty cursor is the beginning.
+func parseReceiptCursor(cursor string) (receiptPlace, error) {
+	if cursor == "" {
+		return receiptPlace{}, nil
+	}
+	place, ok := decodeCursor(receiptCursorKind, cursor)
+	attempt, line, slash := strings.Cut(place, "/")
+	a, err := strconv.ParseUint(attempt, 10, 31)
+	l, lineErr := strconv.ParseUint(line, 10, 31)
+	if !ok || !slash || err != nil || lineErr != nil {
+		return receiptPlace{}, badCursor()
+	}
+	return receiptPlace{attempt: int(a), line: int(l)}, nil
+}

@@ -1,0 +1,87 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+)
+
+// pieceBytes is how much is written under one deadline: the least rate at which a
+// client has to read is a piece in Pace.Write.
+const pieceBytes = 32 << 10
+
+// recorder remembers what was answered, and drops a client that does not read it.
+type recorder struct {
+	http.ResponseWriter
+	body    *body
+	timeout time.Duration // of each piece
+	status  int           // 0 until the answer has begun
+	bytes   int64
+	err     error // the first of writing
+}
+
+// WriteHeader notes the status. What the client has not sent by now is not waited for.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+		r.body.giveUp()
+		r.extend()
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write counts the bytes of the body.
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	written := 0
+	for {
+		piece := b[written:min(len(b), written+pieceBytes)]
+		r.extend()
+		n, err := r.ResponseWriter.Write(piece)
+		written += n
+		r.bytes += int64(n)
+		if err != nil && r.err == nil {
+			r.err = err
+		}
+		if err != nil || written == len(b) {
+			return written, err
+		}
+	}
+}
+
+// WriteString is Write without a copy of the whole text.
+func (r *recorder) WriteString(s string) (int, error) {
+	written := 0
+	for written < len(s) {
+		n, err := r.Write([]byte(s[written:min(len(s), written+pieceBytes)]))
+		written += n
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// FlushError sends what was written so far, for http.ResponseController.
+func (r *recorder) FlushError() error {
+	if r.status == 0 {
+		r.WriteHeader(http.StatusOK)
+	}
+	r.extend()
+	err := http.NewResponseController(r.ResponseWriter).Flush()
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return err
+}
+
+// extend gives the client time for the next piece. The last deadline holds for what
+// net/http itself still has to send. A server that knows no deadlines, such as the
+// recorder of a test, has none.
+func (r *recorder) extend() {
+	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(r.timeout))
+}
+
+// Unwrap lets http.ResponseController find what the server's own writer can do.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

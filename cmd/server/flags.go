@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// flagNamer gives what the command line and the environment call a field of the
+// command that is run: "--workers (REDRIVE_WORKERS)". It takes a pointer to the field.
+func flagNamer(parsed *kong.Context) func(field any) string {
+	return func(field any) string {
+		at := reflect.ValueOf(field).Pointer()
+		for _, f := range parsed.Flags() {
+			if f.Target.CanAddr() && f.Target.Addr().Pointer() == at && f.Target.Type() == reflect.TypeOf(field).Elem() {
+				return nameOf(f)
+			}
+		}
+		return "a flag" // every field that is checked is one: see TestFlagNames
+	}
+}
+
+func nameOf(f *kong.Flag) string {
+	if len(f.Envs) == 0 {
+		return "--" + f.Name
+	}
+	return fmt.Sprintf("--%s (%s)", f.Name, strings.Join(f.Envs, ", "))
+}
+
+// explain adds the variable to what kong says of a flag, where it does not: a value
+// may come from the environment, where there is no flag to be seen.
+func explain(model *kong.Application, err error) string {
+	said := err.Error()
+	for _, leaf := range model.Leaves(false) {
+		for _, group := range leaf.AllFlags(false) {
+			for _, f := range group {
+				flag := "--" + f.Name
+				i := strings.Index(said, flag)
+				if i < 0 || len(f.Envs) == 0 || strings.Contains(said, f.Envs[0]) {
+					continue
+				}
+				if rest := said[i+len(flag):]; rest == "" || rest[0] != '-' { // and not the beginning of another's name
+					return said + " (in the environment: " + f.Envs[0] + ")"
+				}
+			}
+		}
+	}
+	return said
+}
