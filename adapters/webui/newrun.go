@@ -155,6 +155,7 @@ func (u *ui) startRun(w http.ResponseWriter, r *request) error {
 	if err := core.Authorize(r.actor(), core.ActionInitiate, tenant); err != nil {
 		return err
 	}
+	u.cfg.Uploads(r.Request)
 	in, err := u.readUpload(w, r, tenant)
 	if err == nil && len(in.refused) == 0 {
 		var run core.Run

@@ -45,6 +45,9 @@ func (u *ui) answer(w http.ResponseWriter, r *request, h handler, mustBeSignedIn
 		return err
 	}
 	r.raw.subject, r.raw.tenant = r.actor().Subject, string(r.actor().Tenant)
+	if r.signedIn() {
+		u.cfg.SignedIn(r.Request)
+	}
 	if mustBeSignedIn && !r.signedIn() {
 		return u.leadToSignIn(w, r, state)
 	}

@@ -19,6 +19,7 @@ func (u *ui) routes() http.Handler {
 	signedIn := func(pattern string, h handler) { mux.Handle(pattern, u.serve(h, true)) }
 
 	public("GET /{$}", func(w http.ResponseWriter, r *request) error { return r.redirect(w, Prefix+"runs") })
+	public("GET /ui", func(w http.ResponseWriter, r *request) error { return r.redirect(w, Prefix+"runs") })
 	public("GET /ui/{$}", func(w http.ResponseWriter, r *request) error { return r.redirect(w, Prefix+"runs") })
 	mux.HandleFunc("GET /ui/assets/{hash}/{name}", serveAsset)
 	public("GET /favicon.ico", func(w http.ResponseWriter, r *request) error { return r.redirect(w, assetURL("icon.svg")) })

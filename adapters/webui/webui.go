@@ -39,6 +39,10 @@ type Config struct {
 	Demo     []DemoUser     // empty: no sign-in without a credential
 	Streams  Streams        // nil: pages ask every two seconds instead
 
+	// SignedIn is told of each request with a session, and Uploads of each upload that
+	// is allowed, so that a server can give them more room than it gives to strangers.
+	SignedIn, Uploads func(*http.Request)
+
 	Operations ReadOperations // nil: what a server knows of itself is not shown
 
 	MaxFileBytes   int64 // of one uploaded file; default 16 MiB
@@ -64,6 +68,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SessionIdle <= 0 {
 		c.SessionIdle = 2 * time.Hour
+	}
+	if c.SignedIn == nil {
+		c.SignedIn = func(*http.Request) {}
+	}
+	if c.Uploads == nil {
+		c.Uploads = func(*http.Request) {}
 	}
 	return c
 }
