@@ -15,19 +15,11 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-// drop drops files on the form of a new run as a hand with a mouse does.
+// drop drops files on the form of a new run.
 func (b *tab) drop(names ...string) {
-	b.t.Helper()
-	quoted := `"` + strings.Join(names, `","`) + `"`
-	eval[bool](b, `(() => {
-		const data = new DataTransfer();
-		for (const name of [`+quoted+`]) data.items.add(new File(["Text of " + name], name, {type: "text/plain"}));
-		const zone = document.querySelector("#drop");
-		zone.dispatchEvent(new DragEvent("dragover", {dataTransfer: data, bubbles: true, cancelable: true}));
-		zone.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
-		return true;
-	})()`)
-	b.until(`document.querySelectorAll("#picked li").length > 0`)
+	b.T.Helper()
+	b.Drop("#drop", names...)
+	b.Until(`document.querySelectorAll("#picked li").length > 0`)
 }
 
 // What the page is for: sign in, drop files, watch some fail, continue, watch them
@@ -61,49 +53,49 @@ func journey(t *testing.T, polls bool) {
 	})
 	b := w.browser(t)
 	b.signIn("admin")
-	b.click(`.nav a[href="/ui/runs/new"]`)
-	b.until(`document.querySelector("#drop") && document.querySelector("#price").textContent.includes("Choose a template and files")`)
+	b.Click(`.nav a[href="/ui/runs/new"]`)
+	b.Until(`document.querySelector("#drop") && document.querySelector("#price").textContent.includes("Choose a template and files")`)
 	b.drop("letter.txt", "first-timeout.txt", "second-timeout.txt", "minutes.txt", "third-timeout.txt")
-	require.Equal(t, "5 files × 2 credits = 10", b.text("#price"))
-	require.Equal(t, "Balance: 100 before, 90 after.", b.text("#balance"))
-	b.click("#start")
+	require.Equal(t, "5 files × 2 credits = 10", b.Text("#price"))
+	require.Equal(t, "Balance: 100 before, 90 after.", b.Text("#balance"))
+	b.Click("#start")
 
 	// Nothing is loaded anew from here on.
-	b.until(`location.pathname.startsWith("/ui/runs/") && document.querySelector("#run-head")`)
+	b.Until(`location.pathname.startsWith("/ui/runs/") && document.querySelector("#run-head")`)
 	require.True(t, eval[bool](b, `window.stayed = true`))
-	b.until(`document.querySelector("#said").innerText.startsWith("3 of 5 files done")`)
+	b.Until(`document.querySelector("#said").innerText.startsWith("3 of 5 files done")`)
 	require.True(t, eval[bool](b, `document.querySelector("#continue-button").disabled`))
-	require.Contains(t, b.text("#continue-says"), "The run is running.")
+	require.Contains(t, b.Text("#continue-says"), "The run is running.")
 	close(release)
-	b.until(`document.querySelector("#continue-button").disabled === false`)
-	require.Contains(t, b.text("#run-head"), "Completed with errors")
-	require.Contains(t, b.text("#continue-says"), "3 failed files × 2 credits = 6 (6 purchased)")
-	require.Contains(t, b.text("#continue-says"), "Balance: 90 before, 84 after.")
-	require.Contains(t, b.text("#files"), "The provider did not answer in time.\nthe provider, in passing")
+	b.Until(`document.querySelector("#continue-button").disabled === false`)
+	require.Contains(t, b.Text("#run-head"), "Completed with errors")
+	require.Contains(t, b.Text("#continue-says"), "3 failed files × 2 credits = 6 (6 purchased)")
+	require.Contains(t, b.Text("#continue-says"), "Balance: 90 before, 84 after.")
+	require.Contains(t, b.Text("#files"), "The provider did not answer in time.\nthe provider, in passing")
 	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded anew")
 	b.accessible("a closed run", looks[0])
 
-	b.click("#continue-button")
-	b.until(`document.querySelector("#notice") && document.body.innerText.includes("Continued.")`)
-	b.until(`document.querySelector("#run-head").innerText.includes("Running")`)
+	b.Click("#continue-button")
+	b.Until(`document.querySelector("#notice") && document.body.innerText.includes("Continued.")`)
+	b.Until(`document.querySelector("#run-head").innerText.includes("Running")`)
 	require.True(t, eval[bool](b, `window.stayed = true`))
 	require.True(t, eval[bool](b, `document.querySelector("#continue-button").disabled`))
 	b.accessible("a running run", looks[0])
 	close(retried)
-	b.until(`document.querySelector("#run-head").innerText.includes("5 of 5 files done") && !document.querySelector("#run-head").innerText.includes("Running")`)
+	b.Until(`document.querySelector("#run-head").innerText.includes("5 of 5 files done") && !document.querySelector("#run-head").innerText.includes("Running")`)
 	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded anew")
-	b.until(`document.querySelector("#receipt").innerText.includes("16 credits\n10 monthly + 6 purchased")`)
-	receipt := b.text("#receipt")
+	b.Until(`document.querySelector("#receipt").innerText.includes("16 credits\n10 monthly + 6 purchased")`)
+	receipt := b.Text("#receipt")
 	require.Contains(t, receipt, "Continue 1")
 	require.Contains(t, receipt, "3 files × 2 credits = 6 (6 purchased)")
 	require.Contains(t, receipt, "5 files × 2 credits = 10 (10 monthly)")
-	require.Contains(t, b.text("#continue-says"), "Every file is completed.")
+	require.Contains(t, b.Text("#continue-says"), "Every file is completed.")
 	require.Equal(t, core.Credits(84), w.balance(acme))
 	require.Empty(t, eval[[]string](b, `window.violations`))
 
-	b.click(`.nav a[href="/ui/credits"]`)
-	b.until(`document.querySelector(".figures")`)
-	require.Contains(t, b.text(".figures"), "84")
+	b.Click(`.nav a[href="/ui/credits"]`)
+	b.Until(`document.querySelector(".figures")`)
+	require.Contains(t, b.Text(".figures"), "84")
 }
 
 // The same without a script, in the browser.
@@ -114,14 +106,14 @@ func TestJourneyWithoutScript(t *testing.T) {
 	b.withoutScript()
 	b.signIn("admin")
 	id := w.closed("letter.txt", "first-timeout.txt", "second-timeout.txt")
-	b.open("/ui/runs/" + string(id))
-	require.Contains(t, b.text("#continue-says"), "2 failed files × 2 credits = 4 (4 monthly)")
-	b.click("#continue-button")
-	b.until(`document.body.innerText.includes("Continued.") || document.body.innerText.includes("Every file is completed")`)
+	b.Open("/ui/runs/" + string(id))
+	require.Contains(t, b.Text("#continue-says"), "2 failed files × 2 credits = 4 (4 monthly)")
+	b.Click("#continue-button")
+	b.Until(`document.body.innerText.includes("Continued.") || document.body.innerText.includes("Every file is completed")`)
 	w.await(id)
 	// It loads itself again while the run is running.
-	b.until(`document.body.innerText.includes("Every file is completed.")`)
-	require.Contains(t, b.text("#receipt"), "10 credits\n10 monthly")
+	b.Until(`document.body.innerText.includes("Every file is completed.")`)
+	require.Contains(t, b.Text("#receipt"), "10 credits\n10 monthly")
 	require.Equal(t, core.Credits(90), w.balance(acme))
 	require.False(t, eval[bool](b, `document.cookie.includes("zone")`), "no script ran")
 }
@@ -244,13 +236,13 @@ func TestOneRetryHoweverOftenItIsAskedFor(t *testing.T) {
 		id := w.closed("g-timeout.txt")
 		b := w.browser(t)
 		b.signIn("admin")
-		b.open("/ui/runs/" + string(id))
+		b.Open("/ui/runs/" + string(id))
 		before := w.balance(acme)
-		b.do(chromedp.DoubleClick("#continue-button"))
-		b.until(`location.search.includes("notice=")`)
+		b.Do(chromedp.DoubleClick("#continue-button"))
+		b.Until(`location.search.includes("notice=")`)
 		w.await(id)
 		require.Equal(t, before-2, w.balance(acme))
-		require.Contains(t, b.text("main"), "Continued.")
+		require.Contains(t, b.Text("main"), "Continued.")
 	})
 }
 

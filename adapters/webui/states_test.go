@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/browser"
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
@@ -62,8 +63,8 @@ func (w *world) lookAt(t *testing.T, l look, user string, states []state) {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
-			b := &tab{t: t, w: w, ctx: b.ctx}
-			b.open(s.path)
+			b := &tab{Tab: &browser.Tab{T: t, Ctx: b.Ctx, Base: b.Base}, w: w}
+			b.Open(s.path)
 			if s.do != nil {
 				s.do(b)
 			}
@@ -116,9 +117,9 @@ func (w *world) states() []state {
 	return []state{
 		{name: "sign-in", path: "/ui/sign-in?next=/ui/credits&why=ended", pictured: []string{"light"}},
 		{name: "sign-in-refused", path: "/ui/sign-in", do: func(b *tab) {
-			b.do(chromedp.SendKeys("#f-token", "nonsense"))
-			b.click(`form:has(#f-token) button`)
-			b.until(`document.querySelector("[aria-invalid]")`)
+			b.Do(chromedp.SendKeys("#f-token", "nonsense"))
+			b.Click(`form:has(#f-token) button`)
+			b.Until(`document.querySelector("[aria-invalid]")`)
 		}},
 		{name: "components", path: "/ui/components", pictured: []string{"light"}},
 		{name: "runs", path: "/ui/runs", as: "admin", pictured: all},
@@ -146,7 +147,7 @@ func (w *world) states() []state {
 		{name: "tenant", path: "/ui/tenants/acme", as: "operator"},
 		{name: "no-page", path: "/ui/nothing", as: "admin"},
 		{name: "no-run", path: "/ui/runs/none", as: "admin"},
-		{name: "menu", path: "/ui/runs", as: "admin", do: func(b *tab) { b.click(".account summary") }},
+		{name: "menu", path: "/ui/runs", as: "admin", do: func(b *tab) { b.Click(".account summary") }},
 	}
 }
 
@@ -160,7 +161,7 @@ func manyNames(n int) []string {
 
 // chooseFiles fills in the form of a new run: two files that are taken, one empty.
 func chooseFiles(b *tab) {
-	b.until(`document.querySelector("#price").textContent.includes("Choose")`)
+	b.Until(`document.querySelector("#price").textContent.includes("Choose")`)
 	eval[bool](b, `(() => {
 		const data = new DataTransfer();
 		data.items.add(new File(["A letter."], "letter.txt"));
@@ -174,22 +175,22 @@ func chooseFiles(b *tab) {
 		template.dispatchEvent(new Event("change", {bubbles: true}));
 		return true;
 	})()`)
-	b.until(`document.querySelectorAll("#picked li").length === 3`)
+	b.Until(`document.querySelectorAll("#picked li").length === 3`)
 }
 
 // picture writes a PNG of the page with a palette, which is a quarter of the size.
 func (b *tab) picture(path string) {
-	b.t.Helper()
-	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
-	require.NoError(b.t, err)
+	b.T.Helper()
+	shot, err := chromedp.Run(b.Ctx, chromedp.CaptureScreenshot())
+	require.NoError(b.T, err)
 	full, err := png.Decode(bytes.NewReader(shot))
-	require.NoError(b.t, err)
-	require.NoError(b.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(b.T, err)
+	require.NoError(b.T, os.MkdirAll(filepath.Dir(path), 0o755))
 	file, err := os.Create(path)
-	require.NoError(b.t, err)
+	require.NoError(b.T, err)
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
-	require.NoError(b.t, encoder.Encode(file, reduced(full, 96)))
-	require.NoError(b.t, file.Close())
+	require.NoError(b.T, encoder.Encode(file, reduced(full, 96)))
+	require.NoError(b.T, file.Close())
 }
 
 // reduced is a picture in its most frequent colours; the others become the nearest.
