@@ -32,6 +32,8 @@ const (
 	CodeTemplateNotPublished Code = "template_not_published"
 	CodeTemplateDeleted      Code = "template_deleted"
 	CodeCreditsOutOfRange    Code = "credits_out_of_range"
+	CodePayloadTooLarge      Code = "payload_too_large"
+	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -55,7 +57,7 @@ type Error struct {
 	Needed    Credits      // insufficient_credits: the price
 	Available Credits      // insufficient_credits: monthly left + purchased
 	Price     Credits      // price_changed: what it costs now
-	Fields    []FieldError // invalid_request: one per offending field
+	Fields    []FieldError // invalid_request, payload_too_large: one per offending field or file
 
 	Err error // what caused it, for logs; never shown to a client
 }
@@ -82,6 +84,8 @@ var (
 	ErrTemplateNotPublished  = &Error{Code: CodeTemplateNotPublished}
 	ErrTemplateDeleted       = &Error{Code: CodeTemplateDeleted}
 	ErrCreditsOutOfRange     = &Error{Code: CodeCreditsOutOfRange}
+	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
+	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

@@ -104,10 +104,11 @@ func CheckNewRun(req NewRun) (maxRetryCount int, err error) {
 		wrong = append(wrong, FieldError{"files", fmt.Sprintf("must be 1 to %d files, not %d", limit, n)})
 	}
 	for i, f := range req.Files {
-		if checkName("", f.Name) == nil {
+		problem := fileNameProblem(f.Name)
+		if problem == "" {
 			continue
 		}
-		wrong = append(wrong, checkName(fmt.Sprintf("files[%d].name", i), f.Name)...)
+		wrong = append(wrong, FieldError{fmt.Sprintf("files[%d].name", i), problem})
 		if len(wrong) >= 20 {
 			break // a few thousand lines help nobody
 		}

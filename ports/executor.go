@@ -63,22 +63,6 @@ type TaskFile struct {
 	Open  func(ctx context.Context) (io.ReadCloser, error)
 }
 
-// Files keeps the contents of uploaded files.
-type Files interface {
-	// Put stores a content and gives its reference, which is the same for the
-	// same content of the same tenant: storing it again keeps one copy.
-	Put(ctx context.Context, tenant core.TenantID, content io.Reader) (Stored, error)
-	// Open reads a stored content. ErrNotFound for a reference that this tenant
-	// does not have.
-	Open(ctx context.Context, tenant core.TenantID, ref core.FileRef) (io.ReadCloser, error)
-}
-
-// Stored is a content that Files has.
-type Stored struct {
-	Ref  core.FileRef
-	Size int64 // bytes
-}
-
 // Clock says what time it is, and waits. A clock may jump.
 type Clock interface {
 	// Now is the current time in UTC.

@@ -39,13 +39,6 @@ func TestDamaged(t *testing.T) {
 			_, again := r.Read(make([]byte, 1))
 			require.Equal(t, err, again)
 			require.NoError(t, r.Close())
-
-			// Another Put mends it.
-			require.Equal(t, ref, put(t, f, "acme", content))
-			mended, err := read(t, f, "acme", ref)
-			require.NoError(t, err)
-			require.Equal(t, content, mended)
-			require.Equal(t, []string{path}, filesUnder(t, dir))
 		})
 	}
 }

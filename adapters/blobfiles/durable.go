@@ -6,22 +6,64 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
+
+	"github.com/redrive/redrive/ports"
 )
 
-// keepName makes the name of a file durable, and those of the folders that lead
-// to it: they may be as new as the file. It does nothing for a nil file, which
-// stands for a content that is not in a folder.
-func (f *Files) keepName(file *os.File) error {
-	if file == nil {
-		return nil
+// syncsAtOnce is how many files are made durable at once. A journaling file system
+// makes those that wait together durable together, which is what makes an upload of
+// thousands of small files fast.
+const syncsAtOnce = 32
+
+// fsyncAll makes files durable, and the names in folders, in no order: nothing
+// counts as stored until all of it is.
+func (f *Files) fsyncAll(files, folders []string) error {
+	work := make(chan func() error)
+	errs := make([]error, min(syncsAtOnce, len(files)+len(folders)))
+	var done sync.WaitGroup
+	for i := range errs {
+		done.Go(func() {
+			for do := range work {
+				if errs[i] == nil {
+					errs[i] = do()
+				}
+			}
+		})
 	}
-	for dir := filepath.Dir(file.Name()); ; dir = filepath.Dir(dir) {
-		if err := f.fsyncFolder(dir); err != nil {
-			return err
-		}
+	for _, path := range files {
+		work <- func() error { return f.fsyncFile(path) }
+	}
+	for _, path := range folders {
+		work <- func() error { return f.fsyncFolder(path) }
+	}
+	close(work)
+	done.Wait()
+	return errors.Join(errs...)
+}
+
+// fsyncFile makes a file durable that was written and closed.
+func (f *Files) fsyncFile(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // G304: the path is that of a file of ours
+	if err != nil {
+		return err
+	}
+	err = f.fsync(file)
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// foldersTo gives a folder and those above it, up to the root: they may all be as
+// new as what is in it.
+func (f *Files) foldersTo(dir string) []string {
+	var dirs []string
+	for ; ; dir = filepath.Dir(dir) {
+		dirs = append(dirs, dir)
 		if dir == f.root || dir == filepath.Dir(dir) {
-			return nil
+			return dirs
 		}
 	}
 }
@@ -31,7 +73,7 @@ func (f *Files) fsyncFolder(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil // a folder cannot be flushed there
 	}
-	d, err := os.Open(dir) //nolint:gosec // G304: the path is that of a folder of ours, made of hex
+	d, err := os.Open(dir) //nolint:gosec // G304: the path is that of a folder of ours
 	if err != nil {
 		return err
 	}
@@ -60,4 +102,12 @@ func (f *Files) makeFolder(dir string) error {
 		return err
 	}
 	return f.fsyncFolder(parent)
+}
+
+// orFull says of an error that there was no room, if that is what it means.
+func orFull(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return errors.Join(ports.ErrFull, err)
+	}
+	return err
 }

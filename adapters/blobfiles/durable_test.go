@@ -5,44 +5,50 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/blobfiles"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
-// fsyncs notes what is fsynced, as paths in root, and what could be seen then.
+// fsyncs notes what is fsynced, as paths in root.
 type fsyncs struct {
-	t     *testing.T
-	root  string
-	paths []string
-	named []int // how many contents had their name
-	fail  func(path string) error
+	t    *testing.T
+	root string
+	mu   sync.Mutex
+	seen []string // guarded by mu
+	fail func(path string) error
 }
 
 func (s *fsyncs) sync(f *os.File) error {
 	path, err := filepath.Rel(s.root, f.Name())
-	require.NoError(s.t, err)
+	if err != nil {
+		return err
+	}
 	path = filepath.ToSlash(path)
-	// A temporary file elsewhere could not be renamed across file systems.
-	if strings.HasSuffix(path, ".tmp") && filepath.IsLocal(path) {
-		path = "tmp"
-	}
-	named := 0
-	for _, file := range filesUnder(s.t, s.root) {
-		if !strings.HasSuffix(file, ".tmp") {
-			named++
-		}
-	}
-	s.paths, s.named = append(s.paths, path), append(s.named, named)
+	s.mu.Lock()
+	s.seen = append(s.seen, path)
+	s.mu.Unlock()
 	if s.fail != nil {
 		if err := s.fail(path); err != nil {
 			return err
 		}
 	}
 	return f.Sync()
+}
+
+// paths gives what was fsynced since it was asked last.
+func (s *fsyncs) paths() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := s.seen
+	s.seen = nil
+	return seen
 }
 
 func watch(t *testing.T) (*blobfiles.Files, *fsyncs) {
@@ -54,32 +60,67 @@ func watch(t *testing.T) (*blobfiles.Files, *fsyncs) {
 }
 
 const (
-	helloTenant = "61636d65" // acme
-	helloShard  = helloTenant + "/2c"
+	marks    = "uploads/61636d65" // of acme
+	mark     = marks + "/run"
+	contents = "61636d65/runs/run"
 )
 
-// The file before it has its name, then every folder that leads to it.
+// The mark before the first content, and the contents all together, each once.
 func TestDurable(t *testing.T) {
 	t.Parallel()
-	for name, openIn := range map[string]func(t *testing.T, dir string) *blobfiles.Files{
+	for name, openIn := range map[string]func(t testing.TB, dir string) *blobfiles.Files{
 		"OpenDir": openDir,
-		"FileURL": func(t *testing.T, dir string) *blobfiles.Files { return open(t, "file://"+filepath.ToSlash(dir)) },
+		"FileURL": func(t testing.TB, dir string) *blobfiles.Files { return open(t, "file://"+filepath.ToSlash(dir)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &fsyncs{t: t, root: t.TempDir()}
 			f := openIn(t, s.root)
 			blobfiles.ReplaceFsync(f, s.sync)
-			put(t, f, "acme", "hello")
-			require.Equal(t, []string{"tmp", helloShard, helloTenant, "."}, s.paths)
-			require.Equal(t, []int{0, 1, 1, 1}, s.named)
 
-			// Who finds it there cannot know how far the other Put has come.
-			s.paths = nil
-			put(t, f, "acme", "hello")
-			require.Equal(t, []string{helloShard, helloTenant, "."}, s.paths)
+			u, err := f.Begin(t.Context(), "acme", "run", begun)
+			require.NoError(t, err)
+			require.Subset(t, s.paths(), []string{mark, marks, "uploads", "."})
+			for range 3 {
+				_, err := u.Add(t.Context(), strings.NewReader("hello"))
+				require.NoError(t, err)
+			}
+			require.Empty(t, s.paths(), "once an upload")
+			require.NoError(t, u.Commit(t.Context()))
+			require.ElementsMatch(t, []string{
+				contents + "/0", contents + "/1", contents + "/2", contents, "61636d65/runs", "61636d65", ".",
+			}, s.paths())
+			require.NoError(t, f.Keep(t.Context(), "acme", "run"))
+			require.Empty(t, s.paths(), "a mark that comes back is a leftover whose run exists")
+
+			_, err = f.Begin(t.Context(), "acme", "other", begun)
+			require.NoError(t, err)
+			require.ElementsMatch(t, []string{marks + "/other", marks, "uploads", "."}, s.paths())
+			require.NoError(t, f.Remove(t.Context(), "acme", "other"))
 		})
 	}
+}
+
+// The mark goes once the contents are gone for good.
+func TestRemoveDurable(t *testing.T) {
+	t.Parallel()
+	f, s := watch(t)
+	u, err := f.Begin(t.Context(), "acme", "run", begun)
+	require.NoError(t, err)
+	_, err = u.Add(t.Context(), strings.NewReader("hello"))
+	require.NoError(t, err)
+	s.paths()
+	broken := errors.New("input/output error")
+	s.fail = func(string) error {
+		require.Len(t, filesUnder(t, s.root), 1, "the mark alone")
+		return broken
+	}
+	require.ErrorIs(t, f.Remove(t.Context(), "acme", "run"), broken)
+	require.Equal(t, []string{"61636d65/runs"}, s.paths())
+	require.Len(t, filesUnder(t, s.root), 1)
+	s.fail = nil
+	require.NoError(t, f.Remove(t.Context(), "acme", "run"))
+	require.Empty(t, filesUnder(t, s.root))
 }
 
 // Each new folder has its name in the one above before the next is made.
@@ -89,44 +130,70 @@ func TestMakeFolderDurable(t *testing.T) {
 	deep := filepath.Join(s.root, "a", "b", "c")
 	require.NoError(t, blobfiles.MakeFolder(f, deep))
 	require.DirExists(t, deep)
-	require.Equal(t, []string{".", "a", "a/b"}, s.paths)
+	require.Equal(t, []string{".", "a", "a/b"}, s.paths())
 	require.NoError(t, blobfiles.MakeFolder(f, deep))
-	require.Len(t, s.paths, 3)
+	require.Empty(t, s.paths())
 
 	broken := errors.New("input/output error")
 	s.fail = func(string) error { return broken }
 	require.ErrorIs(t, blobfiles.MakeFolder(f, filepath.Join(s.root, "d")), broken)
 }
 
-// What is not durable is not stored, and can be stored once the disk is well.
+// What is not durable is not stored, and can be stored once the disk is well. A disk
+// that is full may say so only now.
 func TestFsyncFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("input/output error")
-	for name, where := range map[string]string{"File": "tmp", "Folder": helloShard, "Root": "."} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f, s := watch(t)
-			s.fail = func(path string) error {
-				if path == where {
-					return broken
+	for name, where := range map[string]string{
+		"Mark": mark, "FolderOfMarks": marks, "Content": contents + "/1", "FolderOfContents": contents, "FolderOfTenant": "61636d65",
+	} {
+		for cause, err := range map[string]error{"Broken": broken, "Full": syscall.ENOSPC, "OverQuota": syscall.EDQUOT} {
+			t.Run(name+"/"+cause, func(t *testing.T) {
+				t.Parallel()
+				f, s := watch(t)
+				s.fail = func(path string) error {
+					if path == where {
+						return &os.PathError{Op: "sync", Path: path, Err: err}
+					}
+					return nil
 				}
-				return nil
-			}
-			for range 2 {
-				stored, err := f.Put(t.Context(), "acme", strings.NewReader("hello"))
-				require.ErrorIs(t, err, broken)
-				require.Zero(t, stored)
-				if where == "tmp" {
+				for range 2 {
+					failure := upload(t, f)
+					require.ErrorIs(t, failure, err)
+					require.Equal(t, !errors.Is(err, broken), errors.Is(failure, ports.ErrFull))
+					require.NoError(t, f.Remove(t.Context(), "acme", "run"))
 					require.Empty(t, filesUnder(t, s.root))
 				}
-			}
-			s.fail = nil
-			got, err := read(t, f, "acme", put(t, f, "acme", "hello"))
-			require.NoError(t, err)
-			require.Equal(t, "hello", got)
-			require.Len(t, filesUnder(t, s.root), 1)
-		})
+				s.fail = nil
+				require.NoError(t, upload(t, f))
+			})
+		}
 	}
+}
+
+// upload uploads two contents as one run and reads them back.
+func upload(t *testing.T, f *blobfiles.Files) error {
+	t.Helper()
+	u, err := f.Begin(t.Context(), "acme", "run", begun)
+	if err != nil {
+		require.Nil(t, u)
+		return err
+	}
+	var refs []core.FileRef
+	for range 2 {
+		stored, err := u.Add(t.Context(), strings.NewReader("hello"))
+		require.NoError(t, err)
+		refs = append(refs, stored.Ref)
+	}
+	if err := u.Commit(t.Context()); err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		got, err := read(t, f, "acme", ref)
+		require.NoError(t, err)
+		require.Equal(t, "hello", got)
+	}
+	return nil
 }
 
 // Some file systems refuse to fsync a folder. A file they must fsync.
@@ -135,14 +202,14 @@ func TestFsyncOfFoldersUnknown(t *testing.T) {
 	for _, refusal := range []error{syscall.EINVAL, syscall.ENOTSUP} {
 		f, s := watch(t)
 		s.fail = func(path string) error {
-			if path == "tmp" {
+			if path == mark || strings.HasPrefix(path, contents+"/") {
 				return nil
 			}
 			return &os.PathError{Op: "sync", Path: path, Err: refusal}
 		}
-		put(t, f, "acme", "hello")
+		require.NoError(t, upload(t, f))
+		require.NoError(t, f.Remove(t.Context(), "acme", "run"))
 		s.fail = func(string) error { return &os.PathError{Op: "sync", Err: refusal} }
-		_, err := f.Put(t.Context(), "acme", strings.NewReader("another"))
-		require.ErrorIs(t, err, refusal)
+		require.ErrorIs(t, upload(t, f), refusal)
 	}
 }

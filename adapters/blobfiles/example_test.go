@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/redrive/redrive/adapters/blobfiles"
 )
@@ -17,11 +18,22 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	stored, err := files.Put(ctx, "acme", strings.NewReader("hello\n"))
+	// An upload has the ID of the run that is to be made of it.
+	upload, err := files.Begin(ctx, "acme", "run-1", time.Now())
 	if err != nil {
 		panic(err)
 	}
+	stored, err := upload.Add(ctx, strings.NewReader("hello\n"))
+	if err != nil {
+		panic(err)
+	}
+	if err := upload.Commit(ctx); err != nil { // durable from here on
+		panic(err)
+	}
 	fmt.Println(stored.Ref, stored.Size)
+	if err := files.Keep(ctx, "acme", "run-1"); err != nil { // once the run is there, else Remove
+		panic(err)
+	}
 	content, err := files.Open(ctx, "acme", stored.Ref)
 	if err != nil {
 		panic(err)
@@ -33,6 +45,6 @@ func Example() {
 		panic(err)
 	}
 	// Output:
-	// sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 6
+	// run-1/0/sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03 6
 	// hello
 }

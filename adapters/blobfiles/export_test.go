@@ -5,21 +5,25 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// CountObjects says how many objects the bucket has.
-func CountObjects(t *testing.T, f *Files) int {
+// CountContents says how many objects the bucket has that are no mark of an upload.
+func CountContents(t *testing.T, f *Files) int {
 	t.Helper()
 	objects := f.bucket.List(nil)
-	for n := 0; ; n++ {
-		_, err := objects.Next(context.Background())
+	for n := 0; ; {
+		object, err := objects.Next(context.Background())
 		if errors.Is(err, io.EOF) {
 			return n
 		}
 		require.NoError(t, err)
+		if !strings.HasPrefix(object.Key, marksPrefix) {
+			n++
+		}
 	}
 }
 

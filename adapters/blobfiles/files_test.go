@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -13,7 +14,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -45,10 +48,10 @@ func TestConformance(t *testing.T) {
 			filestest.Run(t, func(t *testing.T) filestest.Subject {
 				f, folder := open(t)
 				return filestest.Subject{Files: f, Count: func(t *testing.T) int {
-					objects := blobfiles.CountObjects(t, f)
+					objects := blobfiles.CountContents(t, f)
 					if folder != "" {
-						// The driver lists neither sidecars nor what was left over.
-						require.Len(t, filesUnder(t, folder), objects)
+						// The driver does not list everything that may be left over.
+						require.Len(t, contentsUnder(t, folder), objects)
 					}
 					return objects
 				}}
@@ -57,7 +60,7 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func open(t *testing.T, url string) *blobfiles.Files {
+func open(t testing.TB, url string) *blobfiles.Files {
 	t.Helper()
 	f, err := blobfiles.Open(t.Context(), url)
 	require.NoError(t, err)
@@ -65,7 +68,7 @@ func open(t *testing.T, url string) *blobfiles.Files {
 	return f
 }
 
-func openDir(t *testing.T, dir string) *blobfiles.Files {
+func openDir(t testing.TB, dir string) *blobfiles.Files {
 	t.Helper()
 	f, err := blobfiles.OpenDir(dir)
 	require.NoError(t, err)
@@ -85,11 +88,39 @@ func filesUnder(t *testing.T, dir string) (paths []string) {
 	return paths
 }
 
+// contentsUnder gives the paths of all files but the marks of uploads.
+func contentsUnder(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	for _, path := range filesUnder(t, dir) {
+		if slashed := filepath.ToSlash(path); strings.Contains(slashed, "/runs/") || !strings.Contains(slashed, "/uploads/") {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+var begun = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+var uploads atomic.Int64
+
+// begin begins an upload of a name that no other has.
+func begin(t *testing.T, f *blobfiles.Files, tenant core.TenantID) (core.RunID, ports.Upload) {
+	t.Helper()
+	id := core.RunID(fmt.Sprintf("upload-%d", uploads.Add(1)))
+	u, err := f.Begin(t.Context(), tenant, id, begun)
+	require.NoError(t, err)
+	return id, u
+}
+
+// put is an upload of one content that is kept.
 func put(t *testing.T, f *blobfiles.Files, tenant core.TenantID, content string) core.FileRef {
 	t.Helper()
-	stored, err := f.Put(t.Context(), tenant, strings.NewReader(content))
+	id, u := begin(t, f, tenant)
+	stored, err := u.Add(t.Context(), strings.NewReader(content))
 	require.NoError(t, err)
 	require.Equal(t, int64(len(content)), stored.Size)
+	require.NoError(t, u.Commit(t.Context()))
+	require.NoError(t, f.Keep(t.Context(), tenant, id))
 	return stored.Ref
 }
 
@@ -107,15 +138,97 @@ func TestLayout(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	f := openDir(t, dir)
-	ref := put(t, f, "Acme", "hello")
+	for id, folder := range map[core.RunID]string{"0199-run": "0199-run", "Run_1": "x.52756e5f31"} {
+		u, err := f.Begin(t.Context(), "Acme", id, begun)
+		require.NoError(t, err)
+		mark := filepath.Join(dir, "uploads", "41636d65", folder)
+		require.Equal(t, []string{mark}, filesUnder(t, dir))
+		begunAt, err := os.ReadFile(mark)
+		require.NoError(t, err)
+		require.Equal(t, "2026-03-01T12:00:00Z\n", string(begunAt))
+		for i, content := range []string{"hello", "", "hello"} {
+			stored, err := u.Add(t.Context(), strings.NewReader(content))
+			require.NoError(t, err)
+			digest := sha256.Sum256([]byte(content))
+			require.Equal(t, hex.EncodeToString(digest[:]), stored.Digest)
+			require.Equal(t, core.FileRef(fmt.Sprintf("%s/%d/sha256:%s", id, i, stored.Digest)), stored.Ref)
+			path := filepath.Join(dir, "41636d65", "runs", folder, fmt.Sprint(i))
+			require.Contains(t, filesUnder(t, dir), path)
+			got, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, content, string(got))
+		}
+		require.NoError(t, u.Commit(t.Context()))
+		require.Len(t, filesUnder(t, dir), 4)
+		require.NoError(t, f.Remove(t.Context(), "Acme", id))
+		require.Empty(t, filesUnder(t, dir))
+		require.NoDirExists(t, filepath.Join(dir, "41636d65", "runs", folder))
+	}
+}
+
+// Contents that earlier versions stored, by their sum and for all runs of a tenant,
+// can still be read, and nothing sweeps them.
+func TestEarlierLayout(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := openDir(t, dir)
 	digest := sha256.Sum256([]byte("hello"))
 	digits := hex.EncodeToString(digest[:])
-	require.Equal(t, core.FileRef("sha256:"+digits), ref)
-	path := filepath.Join(dir, "41636d65", digits[:2], digits)
+	path := filepath.Join(dir, "61636d65", digits[:2], digits)
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	require.NoError(t, os.WriteFile(path, []byte("hello"), 0o600))
+	ref := core.FileRef("sha256:" + digits)
+
+	check := func() {
+		t.Helper()
+		got, err := read(t, f, "acme", ref)
+		require.NoError(t, err)
+		require.Equal(t, "hello", got)
+	}
+	check()
+	_, err := f.Open(t.Context(), "globex", ref)
+	require.ErrorIs(t, err, ports.ErrNotFound)
+	// Not even by an upload whose name is that of its folder.
+	for _, id := range []core.RunID{core.RunID(digits[:2]), core.RunID(digits)} {
+		u, err := f.Begin(t.Context(), "acme", id, begun)
+		require.NoError(t, err)
+		_, err = u.Add(t.Context(), strings.NewReader("hello"))
+		require.NoError(t, err)
+	}
+	for left, err := range f.Leftovers(t.Context(), begun.Add(1)) {
+		require.NoError(t, err)
+		require.NoError(t, f.Remove(t.Context(), left.Tenant, left.Upload))
+	}
+	check()
 	require.Equal(t, []string{path}, filesUnder(t, dir))
-	content, err := os.ReadFile(path)
+}
+
+// A process that was killed leaves a mark that is torn, and a content that is half
+// written under a name of its own.
+func TestLeftByAKill(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	f := openDir(t, dir)
+	id, u := begin(t, f, "acme")
+	_, err := u.Add(t.Context(), strings.NewReader("hello"))
 	require.NoError(t, err)
-	require.Equal(t, "hello", string(content))
+	half := filepath.Join(dir, "61636d65", "runs", string(id), "1.18a.tmp")
+	require.NoError(t, os.WriteFile(half, []byte("hel"), 0o600))
+	mark := filepath.Join(dir, "uploads", "61636d65", string(id))
+	require.NoError(t, os.WriteFile(mark, []byte("2026-03-0"), 0o600))
+	require.NoError(t, os.Chtimes(mark, begun, begun))
+	// What is no mark is passed over.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "uploads", "README"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "uploads", "61636d65", "A"), nil, 0o600))
+
+	var found []ports.Leftover
+	for left, err := range f.Leftovers(t.Context(), begun.Add(1)) {
+		require.NoError(t, err)
+		found = append(found, left)
+	}
+	require.Equal(t, []ports.Leftover{{Tenant: "acme", Upload: id, Begun: begun}}, found)
+	require.NoError(t, f.Remove(t.Context(), "acme", id))
+	require.Empty(t, contentsUnder(t, dir))
 }
 
 func TestReopened(t *testing.T) {
@@ -125,7 +238,10 @@ func TestReopened(t *testing.T) {
 	require.NoError(t, err)
 	ref := put(t, first, "acme", "to stay")
 	require.NoError(t, first.Close())
-	_, err = first.Put(t.Context(), "acme", strings.NewReader("after the end"))
+	u, err := first.Begin(t.Context(), "acme", "after-the-end", begun)
+	if err == nil {
+		_, err = u.Add(t.Context(), strings.NewReader("after the end"))
+	}
 	require.Error(t, err)
 	_, err = first.Open(t.Context(), "acme", ref)
 	require.Error(t, err)
@@ -135,9 +251,7 @@ func TestReopened(t *testing.T) {
 		got, err := read(t, second, "acme", ref)
 		require.NoError(t, err)
 		require.Equal(t, "to stay", got)
-		require.Equal(t, ref, put(t, second, "acme", "to stay"))
 	}
-	require.Len(t, filesUnder(t, dir), 1)
 }
 
 func TestPermissions(t *testing.T) {
@@ -147,7 +261,9 @@ func TestPermissions(t *testing.T) {
 	}
 	base := t.TempDir()
 	viaURL := filepath.Join(base, "new", "url")
-	put(t, openDir(t, filepath.Join(base, "new", "dir")), "acme", "private")
+	dir := openDir(t, filepath.Join(base, "new", "dir"))
+	put(t, dir, "acme", "private")
+	begin(t, dir, "acme")
 	put(t, open(t, "file://"+viaURL+"?create_dir=1&dir_file_mode=0777&no_tmp_dir=&metadata="), "acme", "private")
 	require.NoError(t, filepath.WalkDir(filepath.Join(base, "new"), func(path string, d fs.DirEntry, err error) error {
 		require.NoError(t, err)
@@ -160,7 +276,7 @@ func TestPermissions(t *testing.T) {
 		}
 		return nil
 	}))
-	require.Len(t, filesUnder(t, base), 2)
+	require.Len(t, filesUnder(t, base), 3)
 }
 
 func TestTenantRefused(t *testing.T) {
@@ -168,12 +284,22 @@ func TestTenantRefused(t *testing.T) {
 	f := open(t, "mem://")
 	ref := put(t, f, "acme", "hello")
 	for _, tenant := range []core.TenantID{"", core.TenantID(strings.Repeat("x", core.MaxIDLength+1))} {
-		_, err := f.Put(t.Context(), tenant, strings.NewReader("hello"))
+		_, err := f.Begin(t.Context(), tenant, "run", begun)
 		require.ErrorContains(t, err, "tenant's ID")
+		require.Error(t, f.Keep(t.Context(), tenant, "run"))
+		require.Error(t, f.Remove(t.Context(), tenant, "run"))
 		_, err = f.Open(t.Context(), tenant, ref)
 		require.ErrorIs(t, err, ports.ErrNotFound)
 	}
-	require.Equal(t, 1, blobfiles.CountObjects(t, f))
+	for _, id := range []core.RunID{"", core.RunID(strings.Repeat("x", core.MaxIDLength+1))} {
+		_, err := f.Begin(t.Context(), "acme", id, begun)
+		require.ErrorContains(t, err, "upload's ID")
+		require.Error(t, f.Keep(t.Context(), "acme", id))
+		require.Error(t, f.Remove(t.Context(), "acme", id))
+		_, err = f.Open(t.Context(), "acme", core.FileRef(id)+"/0/"+ref[strings.LastIndex(string(ref), "/")+1:])
+		require.ErrorIs(t, err, ports.ErrNotFound)
+	}
+	require.Equal(t, 1, blobfiles.CountContents(t, f))
 }
 
 // A storage that cannot be read must not look like a file that is not there.
@@ -183,20 +309,21 @@ func TestFaultIsNotNotFound(t *testing.T) {
 	f := openDir(t, dir)
 	ref := put(t, f, "acme", "hello")
 	folder := filepath.Dir(filepath.Dir(filesUnder(t, dir)[0]))
+	_, u := begin(t, f, "acme")
 	require.NoError(t, os.RemoveAll(folder))
 	require.NoError(t, os.WriteFile(folder, nil, 0o600))
 	_, err := f.Open(t.Context(), "acme", ref)
 	require.Error(t, err)
 	require.NotErrorIs(t, err, ports.ErrNotFound)
-	stored, err := f.Put(t.Context(), "acme", strings.NewReader("hello"))
+	stored, err := u.Add(t.Context(), strings.NewReader("hello"))
 	require.Error(t, err)
 	require.Zero(t, stored)
 }
 
 // The reader neither ends nor looks at ctx.
-func TestPutStopsWithContext(t *testing.T) {
+func TestAddStopsWithContext(t *testing.T) {
 	t.Parallel()
-	f := open(t, "mem://")
+	_, u := begin(t, open(t, "mem://"), "acme")
 	ctx, cancel := context.WithCancel(t.Context())
 	reads := 0
 	endless := readerFunc(func(p []byte) (int, error) {
@@ -205,7 +332,7 @@ func TestPutStopsWithContext(t *testing.T) {
 		}
 		return len(p), nil
 	})
-	_, err := f.Put(ctx, "acme", endless)
+	_, err := u.Add(ctx, endless)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, 20, reads)
 }
@@ -214,24 +341,20 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// Not parallel: it counts all that the process allocates, and sets TMPDIR.
-func TestPutOfLargeContent(t *testing.T) {
-	temp, dir := t.TempDir(), t.TempDir()
-	t.Setenv("TMPDIR", temp)
-	t.Setenv("TMP", temp)
+// Not parallel: it counts all that the process allocates.
+func TestAddOfLargeContent(t *testing.T) {
+	dir := t.TempDir()
 	f := openDir(t, dir)
+	_, u := begin(t, f, "acme")
 	const size = 64 << 20
 	content := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), size) }
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	var ref core.FileRef
-	for range 2 { // written, then read back
-		stored, err := f.Put(t.Context(), "acme", content())
-		require.NoError(t, err)
-		require.Equal(t, int64(size), stored.Size)
-		ref = stored.Ref
-	}
-	r, err := f.Open(t.Context(), "acme", ref)
+	stored, err := u.Add(t.Context(), content())
+	require.NoError(t, err)
+	require.Equal(t, int64(size), stored.Size)
+	require.NoError(t, u.Commit(t.Context()))
+	r, err := f.Open(t.Context(), "acme", stored.Ref)
 	require.NoError(t, err)
 	n, err := io.Copy(io.Discard, r)
 	require.NoError(t, err)
@@ -239,33 +362,23 @@ func TestPutOfLargeContent(t *testing.T) {
 	require.NoError(t, r.Close())
 	runtime.ReadMemStats(&after)
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20), "bytes allocated in all")
-
-	require.Empty(t, filesUnder(t, temp))
 }
 
-// Not parallel: it sets TMPDIR and counts the open files of the process.
-func TestPutLeavesNothing(t *testing.T) {
-	temp, dir := t.TempDir(), t.TempDir()
-	t.Setenv("TMPDIR", temp)
-	t.Setenv("TMP", temp)
+// Not parallel: it counts the open files of the process.
+func TestAddLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
 	f := openDir(t, dir)
 	put(t, f, "acme", "the only one")
+	_, u := begin(t, f, "acme")
 	before := openFiles(t)
-	_, err := f.Put(t.Context(), "acme", io.MultiReader(bytes.NewReader(make([]byte, 1000)), readerFunc(func([]byte) (int, error) {
-		if runtime.GOOS != "windows" {
-			// A process that is killed now leaves nothing either.
-			require.Empty(t, filesUnder(t, temp))
-		}
-		return 0, errBroken
-	})))
+	_, err := u.Add(t.Context(), io.MultiReader(bytes.NewReader(make([]byte, 1000)), readerFunc(func([]byte) (int, error) { return 0, errBroken })))
 	require.ErrorIs(t, err, errBroken)
 	require.Panics(t, func() {
-		_, _ = f.Put(t.Context(), "acme", io.MultiReader(bytes.NewReader(make([]byte, 1000)), readerFunc(func([]byte) (int, error) { panic(errBroken) })))
+		_, _ = u.Add(t.Context(), io.MultiReader(bytes.NewReader(make([]byte, 1000)), readerFunc(func([]byte) (int, error) { panic(errBroken) })))
 	})
 	put(t, f, "acme", "the only one")
 	require.Equal(t, before, openFiles(t))
-	require.Len(t, filesUnder(t, dir), 1)
-	require.Empty(t, filesUnder(t, temp))
+	require.Len(t, contentsUnder(t, dir), 2)
 }
 
 // openFiles counts the files that the process has open, where that is easy.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -50,7 +51,7 @@ func OpenDir(dir string) (*Files, error) {
 // in messages.
 //
 // Of a file URL, the parameters metadata, no_tmp_dir and dir_file_mode have no
-// effect: there are no sidecar files (which are not safe under concurrent Puts),
+// effect: there are no sidecar files (which are not safe under concurrent writes),
 // a content is written on the file system where it stays, and folders have mode
 // 0700.
 func Open(ctx context.Context, bucketURL string) (*Files, error) {
@@ -67,6 +68,9 @@ func Open(ctx context.Context, bucketURL string) (*Files, error) {
 			return nil, err
 		}
 		query := u.Query()
+		if f.prefix, err = folderPrefix(query.Get("prefix")); err != nil {
+			return nil, err
+		}
 		if query.Get("create_dir") != "" {
 			if err := f.makeFolder(f.root); err != nil {
 				return nil, fmt.Errorf("blobfiles: %w", err)
@@ -90,16 +94,28 @@ func folderOf(u *url.URL) (string, error) {
 	if u.Host != "" && u.Host != "localhost" && u.Host != "." {
 		return "", fmt.Errorf("blobfiles: %q in the URL of the bucket is taken for a host; write file:///path", u.Host)
 	}
-	path := u.Path
+	folder := u.Path
 	if u.Host == "." || os.PathSeparator != '/' {
-		path = strings.TrimPrefix(path, "/")
+		folder = strings.TrimPrefix(folder, "/")
 	}
-	if path == "" {
+	if folder == "" {
 		return "", errors.New("blobfiles: the URL of the bucket names no folder; write file:///path")
 	}
-	root, err := filepath.Abs(filepath.FromSlash(path))
+	root, err := filepath.Abs(filepath.FromSlash(folder))
 	if err != nil {
 		return "", fmt.Errorf("blobfiles: %w", err)
 	}
 	return root, nil
+}
+
+// folderPrefix accepts a prefix of which it is plain where in the folder it leads.
+func folderPrefix(prefix string) (string, error) {
+	if prefix == "" {
+		return "", nil
+	}
+	folder := strings.TrimSuffix(prefix, "/")
+	if !filepath.IsLocal(filepath.FromSlash(folder)) || path.Clean(folder) != folder {
+		return "", fmt.Errorf("blobfiles: the prefix %q in the URL of the bucket leads out of the folder; write prefix=some/path/", prefix)
+	}
+	return prefix, nil
 }

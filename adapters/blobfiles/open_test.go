@@ -36,6 +36,7 @@ func TestOpenRefuses(t *testing.T) {
 		"HostIsNoFolder": {"file://files/redrive?create_dir=1", `"files"`},
 		"MissingFolder":  {"file://" + missing, "no such file"},
 		"Parameter":      {"file://" + missing + "2?create_dir=1&nosuchparameter=1", "nosuchparameter"},
+		"PrefixAbove":    {"file://" + missing + "3?create_dir=1&prefix=../other/", "leads out of the folder"},
 		"Credentials":    {"s3://key:sesame@bucket", "credentials"},
 		"Unreadable":     {"s3://key:sesame@bucket:notaport", "cannot be read"},
 	} {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 
 	"gocloud.dev/blob"
 
@@ -15,21 +14,20 @@ import (
 )
 
 // ErrDamaged says that a stored content is no longer what was stored: it was cut
-// off, or changed. Putting the content again mends it.
+// off, or changed.
 var ErrDamaged = errors.New("stored content is damaged")
 
 // reader checks what it reads when it comes to the end.
 type reader struct {
 	blob   *blob.Reader
-	file   *os.File // of a bucket that is a folder
 	tenant core.TenantID
-	want   sum
+	want   place
 	hash   hash.Hash
 	read   int64 // bytes
 }
 
-func newReader(r *blob.Reader, file *os.File, tenant core.TenantID, want sum) *reader {
-	return &reader{blob: r, file: file, tenant: tenant, want: want, hash: sha256.New()}
+func newReader(r *blob.Reader, tenant core.TenantID, want place) *reader {
+	return &reader{blob: r, tenant: tenant, want: want, hash: sha256.New()}
 }
 
 // Read reads on. The error at the end is io.EOF or ErrDamaged, which says of what.
@@ -39,8 +37,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	r.read += int64(n)
 	if errors.Is(err, io.EOF) {
 		err = io.EOF
-		if got := sum(r.hash.Sum(nil)); got != r.want {
-			err = fmt.Errorf("blobfiles: %s of tenant %s: %w: it has %d bytes with %s", r.want.ref(), r.tenant, ErrDamaged, r.read, got.ref())
+		if got := sum(r.hash.Sum(nil)); got != r.want.sum {
+			err = fmt.Errorf("blobfiles: %s of tenant %s: %w: it has %d bytes with %s", r.want.ref(), r.tenant, ErrDamaged, r.read, refPrefix+got.hex())
 		}
 	}
 	return n, err

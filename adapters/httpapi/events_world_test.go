@@ -90,13 +90,13 @@ func ann(tenant core.TenantID) core.Actor {
 
 func startRun(t *testing.T, svc *app.Service, tenant core.TenantID, names ...string) core.RunID {
 	t.Helper()
-	req := app.InitiateRequest{Tenant: tenant, Template: "summarise"}
+	upload, err := svc.BeginUpload(t.Context(), ann(tenant), app.UploadRequest{Tenant: tenant, Template: "summarise"})
+	require.NoError(t, err)
 	for _, name := range names {
-		f, err := svc.StoreFile(t.Context(), ann(tenant), tenant, name, strings.NewReader("text of "+name))
+		_, err := upload.Add(t.Context(), name, strings.NewReader("text of "+name))
 		require.NoError(t, err)
-		req.Files = append(req.Files, f)
 	}
-	run, err := svc.Initiate(t.Context(), ann(tenant), req)
+	run, err := svc.Initiate(t.Context(), ann(tenant), app.InitiateRequest{Tenant: tenant, Template: "summarise", Upload: upload})
 	require.NoError(t, err)
 	return run.ID
 }

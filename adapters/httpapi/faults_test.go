@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
@@ -92,16 +93,27 @@ func (s *faultyStore) View(ctx context.Context, tenant core.TenantID, fn func(po
 // faultyFiles are the memory files, which cannot be written while there is an error.
 type faultyFiles struct {
 	*memory.Files
-	mu   sync.Mutex
-	err  error
-	puts int
+	mu     sync.Mutex
+	err    error
+	there  map[core.RunID]int // contents
+	writes int
 }
 
-// kept counts the files that were given to be kept.
-func (f *faultyFiles) kept() int {
+// kept counts the contents that are there.
+func (f *faultyFiles) kept() (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.puts
+	for _, of := range f.there {
+		n += of
+	}
+	return n
+}
+
+// written counts the contents that were ever there.
+func (f *faultyFiles) written() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.writes
 }
 
 func (f *faultyFiles) fail(err error) {
@@ -110,16 +122,46 @@ func (f *faultyFiles) fail(err error) {
 	f.err = err
 }
 
-// Put implements ports.Files.
-func (f *faultyFiles) Put(ctx context.Context, tenant core.TenantID, content io.Reader) (ports.Stored, error) {
+func (f *faultyFiles) fault() error {
 	f.mu.Lock()
-	f.puts++
-	err := f.err
-	f.mu.Unlock()
-	if err != nil {
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// Begin implements ports.Files.
+func (f *faultyFiles) Begin(ctx context.Context, tenant core.TenantID, id core.RunID, begun time.Time) (ports.Upload, error) {
+	inner, err := f.Files.Begin(ctx, tenant, id, begun)
+	return &faultyUpload{Upload: inner, files: f, id: id}, err
+}
+
+// Remove implements ports.Files.
+func (f *faultyFiles) Remove(ctx context.Context, tenant core.TenantID, id core.RunID) error {
+	err := f.Files.Remove(ctx, tenant, id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.there, id)
+	return err
+}
+
+type faultyUpload struct {
+	ports.Upload
+	files *faultyFiles
+	id    core.RunID
+}
+
+// Add implements ports.Upload.
+func (u *faultyUpload) Add(ctx context.Context, content io.Reader) (ports.Stored, error) {
+	if err := u.files.fault(); err != nil {
 		return ports.Stored{}, err
 	}
-	return f.Files.Put(ctx, tenant, content)
+	stored, err := u.Upload.Add(ctx, content)
+	if err == nil {
+		u.files.mu.Lock()
+		defer u.files.mu.Unlock()
+		u.files.there[u.id]++
+		u.files.writes++
+	}
+	return stored, err
 }
 
 // logBuffer keeps what was logged.

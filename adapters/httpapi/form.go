@@ -3,8 +3,10 @@ package httpapi
 import (
 	"errors"
 	"io"
+	"mime"
 	"mime/multipart"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
 
@@ -14,10 +16,10 @@ import (
 // maxFieldBytes bounds a form's field that is no file.
 const maxFieldBytes = 1024
 
-// readForm reads a multipart form part by part, in whichever order they come.
-// Each file goes to the store as it arrives, so an upload of any size needs
-// little memory, and nothing is taken back if a later part is refused: what is
-// stored belongs to no run.
+// readForm reads a multipart form part by part, in the order in which they come:
+// the template, if it is a field, before the first file, so that nothing is stored
+// before it is looked at. Each file goes to the store as it arrives, so an upload of
+// any size needs little memory.
 func (a *api) readForm(r *request, boundary string, in *initiation) error {
 	if boundary == "" {
 		return core.InvalidField("Content-Type", "multipart/form-data needs a boundary")
@@ -35,6 +37,9 @@ func (a *api) readForm(r *request, boundary string, in *initiation) error {
 		if err == io.EOF {
 			return nil
 		}
+		if malformed, ok := errors.AsType[textproto.ProtocolError](err); ok && strings.Contains(malformed.Error(), "header") {
+			return core.InvalidField(fileField(in.files), "the header of this part cannot be read; a file name may have no control characters")
+		}
 		if err != nil {
 			return formError(err)
 		}
@@ -45,17 +50,26 @@ func (a *api) readForm(r *request, boundary string, in *initiation) error {
 }
 
 func (a *api) readPart(r *request, part *multipart.Part, in *initiation) error {
-	switch name := part.FormName(); name {
+	// Not part.FileName, which leaves folders out: sub/readme.txt is not other/readme.txt.
+	disposition, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
+	if err != nil {
+		return core.InvalidField("body", "has a part whose Content-Disposition cannot be read; quote the names in it")
+	}
+	name := params["name"]
+	if disposition != "form-data" {
+		name = ""
+	}
+	switch name {
 	case "files":
-		return a.readFilePart(r, part, in)
+		return a.readFilePart(r, part, params, in)
 	case "template":
-		value, err := readField(part)
+		value, err := readField(part, name)
 		if err != nil {
 			return err
 		}
 		return in.setTemplate(value)
 	case "maxRetryCount":
-		value, err := readField(part)
+		value, err := readField(part, name)
 		if err != nil {
 			return err
 		}
@@ -71,38 +85,36 @@ func (a *api) readPart(r *request, part *multipart.Part, in *initiation) error {
 	}
 }
 
-// readFilePart stores one file.
-func (a *api) readFilePart(r *request, part *multipart.Part, in *initiation) error {
-	index, limit := len(in.files), a.svc.Options().MaxFiles
-	if index == limit {
-		return core.InvalidField("files", "may be at most %d files", limit)
+// readFilePart uploads one file.
+func (a *api) readFilePart(r *request, part *multipart.Part, params map[string]string, in *initiation) error {
+	index := in.files
+	name, ok := params["filename"]
+	if !ok {
+		return core.InvalidField(fileField(index), "must be a file with a name")
 	}
-	if part.FileName() == "" {
-		return core.InvalidField("files["+strconv.Itoa(index)+"]", "must be a file with a name")
-	}
-	content := &fileContent{from: part, left: a.cfg.MaxFileBytes}
-	stored, err := a.svc.StoreFile(r.Context(), r.actor, in.tenant, part.FileName(), content)
-	// What the reader met is looked at first: it is the cause of whatever the
-	// store made of it.
-	switch {
-	case content.tooLarge:
-		return a.fileTooLarge(index)
-	case content.err != nil:
-		return formError(content.err)
-	case err != nil:
+	if err := a.beginUpload(r, in, 0); err != nil {
 		return err
 	}
-	in.files = append(in.files, stored)
-	return nil
+	content, err := decoded(part, fileField(index))
+	if err != nil {
+		return err
+	}
+	return in.add(r, name, content)
 }
 
-func readField(part *multipart.Part) (string, error) {
-	value, err := io.ReadAll(io.LimitReader(part, maxFieldBytes+1))
+func fileField(index int) string { return "files[" + strconv.Itoa(index) + "]" }
+
+func readField(part *multipart.Part, name string) (string, error) {
+	content, err := decoded(part, name)
 	if err != nil {
-		return "", formError(err)
+		return "", err
+	}
+	value, err := io.ReadAll(io.LimitReader(content, maxFieldBytes+1))
+	if err != nil {
+		return "", content.cause(err)
 	}
 	if len(value) > maxFieldBytes {
-		return "", core.InvalidField(part.FormName(), "may have at most %d bytes", maxFieldBytes)
+		return "", core.InvalidField(name, "may have at most %d bytes", maxFieldBytes)
 	}
 	return strings.TrimSpace(string(value)), nil
 }
@@ -113,36 +125,4 @@ func formError(err error) error {
 		return bodyError(err)
 	}
 	return core.InvalidField("body", "is not a complete multipart/form-data body")
-}
-
-// errFileTooLarge ends the storing of a file that is over its limit.
-var errFileTooLarge = errors.New("file too large")
-
-// fileContent reads one file up to its limit and remembers how that ended,
-// because a store may pass a reader's error on in words of its own.
-type fileContent struct {
-	from     io.Reader
-	left     int64 // bytes
-	tooLarge bool
-	err      error // other than io.EOF
-}
-
-// Read fails with errFileTooLarge as soon as there is a byte too much.
-func (c *fileContent) Read(p []byte) (int, error) {
-	if c.tooLarge {
-		return 0, errFileTooLarge
-	}
-	if int64(len(p)) > c.left+1 {
-		p = p[:c.left+1]
-	}
-	n, err := c.from.Read(p)
-	if int64(n) > c.left {
-		c.tooLarge = true
-		return 0, errFileTooLarge
-	}
-	c.left -= int64(n)
-	if err != nil && !errors.Is(err, io.EOF) {
-		c.err = err
-	}
-	return n, err
 }

@@ -1,7 +1,7 @@
 package httpapi
 
 import (
-	"fmt"
+	"errors"
 	"mime"
 	"net/http"
 	"strings"
@@ -17,7 +17,9 @@ type initiation struct {
 	hasTemplate   bool
 	maxRetryCount *int
 	maxPrice      *core.Credits
-	files         []core.NewFile
+	key           core.Key
+	upload        *app.Upload // nil until there is a file
+	files         int         // that came, refused ones included
 }
 
 // initiate is POST /workflow-runs, as multipart/form-data or as JSON.
@@ -31,8 +33,7 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	if err := core.Authorize(r.actor, core.ActionInitiate, in.tenant); err != nil {
 		return err
 	}
-	key, err := r.idempotencyKey()
-	if err != nil {
+	if in.key, err = r.idempotencyKey(); err != nil {
 		return err
 	}
 	if in.maxPrice, err = r.maxPrice(); err != nil {
@@ -48,6 +49,13 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 		}
 	}
 
+	// Whatever ends this before the run is made, a panic and a client that goes away
+	// included: nothing of the upload stays.
+	defer func() {
+		if in.upload != nil {
+			in.upload.Discard(r.Context())
+		}
+	}()
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		media = ""
@@ -63,12 +71,12 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if !in.hasTemplate {
-		return core.InvalidField("template", "is required: the ID of the template")
+	if err := a.beginUpload(r, &in, 0); err != nil { // no file came
+		return err
 	}
 	run, err := a.svc.Initiate(r.Context(), r.actor, app.InitiateRequest{
-		Tenant: in.tenant, Template: core.TemplateID(in.template), Files: in.files,
-		MaxRetryCount: in.maxRetryCount, MaxPrice: in.maxPrice, IdempotencyKey: key,
+		Tenant: in.tenant, Template: core.TemplateID(in.template), Upload: in.upload,
+		MaxRetryCount: in.maxRetryCount, MaxPrice: in.maxPrice, IdempotencyKey: in.key,
 	})
 	if err != nil {
 		return err
@@ -104,7 +112,7 @@ func (in *initiation) setMaxRetryCount(n int64) error {
 }
 
 // readInline reads {template, maxRetryCount, files: [{name, text}]}. Everything
-// that can be checked is, before the first file is kept.
+// that can be checked is, before the first file is stored.
 func (a *api) readInline(w http.ResponseWriter, r *request, in *initiation) error {
 	body, err := a.readObject(w, r, min(maxInlineBytes, a.cfg.MaxUploadBytes))
 	if err != nil {
@@ -113,10 +121,9 @@ func (a *api) readInline(w http.ResponseWriter, r *request, in *initiation) erro
 	template := body.optionalString("template")
 	retries := body.optionalInt("maxRetryCount")
 	list := body.objects("files", a.svc.Options().MaxFiles)
-	texts := make([]string, len(list))
-	wanted := core.NewRun{Files: make([]core.NewFile, len(list)), MaxFiles: a.svc.Options().MaxFiles}
+	names, texts := make([]string, len(list)), make([]string, len(list))
 	for i, f := range list {
-		wanted.Files[i].Name, texts[i] = f.string("name"), f.string("text")
+		names[i], texts[i] = f.string("name"), f.string("text")
 		f.rest()
 	}
 	if err := body.done(); err != nil {
@@ -132,27 +139,54 @@ func (a *api) readInline(w http.ResponseWriter, r *request, in *initiation) erro
 			return err
 		}
 	}
-	if _, err := core.CheckNewRun(wanted); err != nil {
+	if len(list) == 0 {
+		return core.InvalidField("files", "must be 1 to %d files, not 0", a.svc.Options().MaxFiles)
+	}
+	if err := a.beginUpload(r, in, len(list)); err != nil {
 		return err
 	}
 	for i, text := range texts {
-		if int64(len(text)) > a.cfg.MaxFileBytes {
-			return a.fileTooLarge(i)
-		}
-	}
-	for i, text := range texts {
-		f, err := a.svc.StoreFile(r.Context(), r.actor, in.tenant, wanted.Files[i].Name, strings.NewReader(text))
-		if err != nil {
+		if err := in.add(r, names[i], &partContent{field: fileField(i), from: strings.NewReader(text), part: &observed{}}); err != nil {
 			return err
 		}
-		in.files = append(in.files, f)
 	}
 	return nil
 }
 
-func (a *api) fileTooLarge(index int) error {
-	message := fmt.Sprintf("may have at most %d bytes", a.cfg.MaxFileBytes)
-	e := refused(codePayloadTooLarge, "a file %s", message)
-	e.Fields = []core.FieldError{{Field: fmt.Sprintf("files[%d]", index), Message: message}}
-	return e
+// beginUpload begins the upload, once; from then on files can be added. files is how
+// many there will be, 0 if that is not known.
+func (a *api) beginUpload(r *request, in *initiation, files int) (err error) {
+	if in.upload != nil {
+		return nil
+	}
+	if !in.hasTemplate {
+		return core.InvalidField("template", "is required: the ID of the template, as ?template= or as a field before the first file")
+	}
+	in.upload, err = a.svc.BeginUpload(r.Context(), r.actor, app.UploadRequest{
+		Tenant: in.tenant, Template: core.TemplateID(in.template), Files: files,
+		MaxRetryCount: in.maxRetryCount, MaxFileBytes: a.cfg.MaxFileBytes, IdempotencyKey: in.key,
+	})
+	return err
+}
+
+// add uploads one file. One that is refused is remembered, so that the client hears
+// of the others too; Initiate names them all.
+func (in *initiation) add(r *request, name string, content *partContent) error {
+	in.files++
+	_, err := in.upload.Add(r.Context(), name, content)
+	if err == nil {
+		return nil
+	}
+	if err := content.cause(nil); err != nil {
+		return err
+	}
+	refused := in.upload.Refused()
+	switch e, ok := errors.AsType[*core.Error](err); {
+	case !ok || refused == nil || e.Code != core.CodeInvalidRequest && e.Code != core.CodePayloadTooLarge:
+		return err
+	case in.upload.Hopeless():
+		return refused
+	default:
+		return nil
+	}
 }

@@ -25,8 +25,7 @@ func TestInitiate(t *testing.T) {
 		parts []formPart
 	}{
 		"MultipartFieldsFirst": {"/workflow-runs", []formPart{template, retries, one, two}},
-		"MultipartFieldsLast":  {"/workflow-runs", []formPart{one, two, retries, template}},
-		"MultipartFieldsAmong": {"/workflow-runs", []formPart{retries, one, template, two}},
+		"MultipartRetriesLast": {"/workflow-runs", []formPart{template, one, two, retries}},
 		"MultipartQuery":       {"/workflow-runs?template=summarise", []formPart{one, two, retries}},
 	}
 	for name, form := range forms {
@@ -119,9 +118,9 @@ func TestInitiateIdempotency(t *testing.T) {
 		require.Equal(t, first.header.Get("Location"), again.header.Get("Location"))
 
 		parts := []formPart{
+			{field: "template", content: "summarise"},
 			{"files", "a", "text of a"},
 			{"files", "b", "text of b"},
-			{field: "template", content: "summarise"},
 		}
 		form := w.form(w.user, "/workflow-runs", parts, key("k1"))
 		require.JSONEq(t, first.text(), form.text(), "what is asked for is the same, in whichever form")
@@ -147,17 +146,65 @@ func TestInitiateIdempotency(t *testing.T) {
 	t.Run("ARefusalIsRepeatedToo", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
+		w.template("dear", 51, core.ModePerFile) // enough for one file, as it turns out
+		dear := []formPart{{field: "template", content: "dear"}, {"files", "a", "x"}, {"files", "b", "y"}}
+		first := w.refused(http.StatusPaymentRequired, core.CodeInsufficientCredits, func() answer {
+			return w.form(w.user, "/workflow-runs", dear, key("k1"))
+		})
+		_, err := w.svc.PurchaseCredits(t.Context(), core.System, acme, "more", 10_000)
+		require.NoError(t, err)
+		again := w.refused(http.StatusPaymentRequired, core.CodeInsufficientCredits, func() answer {
+			return w.form(w.user, "/workflow-runs", dear, key("k1"))
+		})
+		require.Equal(t, first.int("available"), again.int("available"))
+	})
+
+	// So is one that was made before the files were looked at, in either form.
+	t.Run("ARefusalBeforeTheUploadIsRepeatedToo", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
 		w.template("dear", 1000, core.ModePerFile)
+		w.template("other", 1000, core.ModePerFile)
 		dear := inline("dear", "a")
 		first := w.refused(http.StatusPaymentRequired, core.CodeInsufficientCredits, func() answer {
 			return w.post(w.user, "/workflow-runs", dear, key("k1"))
 		})
 		_, err := w.svc.PurchaseCredits(t.Context(), core.System, acme, "more", 10_000)
 		require.NoError(t, err)
-		again := w.refused(http.StatusPaymentRequired, core.CodeInsufficientCredits, func() answer {
-			return w.post(w.user, "/workflow-runs", dear, key("k1"))
+		for _, ask := range []func() answer{
+			func() answer { return w.post(w.user, "/workflow-runs", dear, key("k1")) },
+			func() answer {
+				return w.form(w.user, "/workflow-runs", []formPart{{field: "template", content: "dear"}, {"files", "a", "text of a"}}, key("k1"))
+			},
+		} {
+			again := w.refused(http.StatusPaymentRequired, core.CodeInsufficientCredits, ask)
+			require.Equal(t, first.int("available"), again.int("available"))
+		}
+		w.refused(http.StatusUnprocessableEntity, core.CodeIdempotencyKeyReused, func() answer {
+			return w.post(w.user, "/workflow-runs", inline("other", "a"), key("k1"))
 		})
-		require.Equal(t, first.int("available"), again.int("available"))
+		require.Equal(t, http.StatusCreated, w.post(w.user, "/workflow-runs", dear, key("k2")).status)
+	})
+
+	// The repeat is compared and not stored, whatever became of template and credits.
+	t.Run("ARepeatIsAnsweredWhenItCouldNotBeMade", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		w.template("dear", 51, core.ModePerFile)
+		parts := []formPart{{field: "template", content: "dear"}, {"files", "a", "text"}}
+		first := w.form(w.user, "/workflow-runs", parts, key("k1"))
+		require.Equal(t, http.StatusCreated, first.status, first.text())
+		_, err := w.svc.DeleteTemplate(t.Context(), core.System, acme, "dear")
+		require.NoError(t, err)
+		before, written := w.state(), w.files.written()
+		again := w.form(w.user, "/workflow-runs", parts, key("k1"))
+		require.JSONEq(t, first.text(), again.text())
+		require.Equal(t, before, w.state())
+		require.Equal(t, written, w.files.written())
+		parts[1].content = "another text"
+		w.refused(http.StatusUnprocessableEntity, core.CodeIdempotencyKeyReused, func() answer {
+			return w.form(w.user, "/workflow-runs", parts, key("k1"))
+		})
 	})
 
 	t.Run("BadKeys", func(t *testing.T) {
@@ -286,6 +333,7 @@ func TestUploadLimits(t *testing.T) {
 		{"retries no number", []formPart{template, {field: "maxRetryCount", content: "three"}, file(1)}, 400, core.CodeInvalidRequest, []string{"maxRetryCount"}},
 		{"retries beyond any number", []formPart{template, {field: "maxRetryCount", content: "9223372036854775807"}, file(1)}, 400, core.CodeInvalidRequest, []string{"maxRetryCount"}},
 		{"no template", []formPart{file(1)}, 400, core.CodeInvalidRequest, []string{"template"}},
+		{"template after the files", []formPart{file(1), template}, 400, core.CodeInvalidRequest, []string{"template"}},
 		{"unknown field", []formPart{template, {field: "prize", content: "1"}, file(1)}, 400, core.CodeInvalidRequest, []string{"prize"}},
 		{"file without a name", []formPart{template, {field: "files", content: "text"}}, 400, core.CodeInvalidRequest, []string{"files[0]"}},
 		{"part without a name", []formPart{template, {field: "", content: "text"}}, 400, core.CodeInvalidRequest, []string{"body"}},
@@ -300,7 +348,7 @@ func TestUploadLimits(t *testing.T) {
 				return
 			}
 			require.Equal(t, c.fields, w.refused(c.status, c.code, send).fields())
-			require.LessOrEqual(t, w.files.kept(), 3, "an upload ends where its limit is")
+			require.LessOrEqual(t, w.files.written(), 3, "an upload ends where its limit is")
 		})
 	}
 
@@ -330,8 +378,8 @@ func TestUploadWithoutLength(t *testing.T) {
 	t.Parallel()
 	for name, parts := range map[string][]formPart{
 		"InAFile":      {{field: "template", content: "summarise"}, {"files", "a", strings.Repeat("x", 5000)}},
-		"InAField":     {{"files", "a", strings.Repeat("x", 1300)}, {field: "template", content: strings.Repeat("x", 1020)}},
-		"BetweenParts": {{"files", "a", strings.Repeat("x", 1400)}, {"files", strings.Repeat("n", 1000), "x"}},
+		"InAField":     {{field: "template", content: "summarise"}, {"files", "a", strings.Repeat("x", 1100)}, {field: "maxRetryCount", content: strings.Repeat("x", 1020)}},
+		"BetweenParts": {{field: "template", content: "summarise"}, {"files", "a", strings.Repeat("x", 1300)}, {"files", strings.Repeat("n", 1000), "x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -133,7 +133,7 @@ func TestBodiesAreWaitedForInVain(t *testing.T) {
 		{"PATCH", "/templates/summarise?tenant=acme", w.platform, "application/json", `{"name":`},
 		{"POST", "/workflow-runs", w.admin, "application/json", `{"files":[{"name":"a"`},
 		{"POST", "/workflow-runs", w.admin, form, ""},
-		{"POST", "/workflow-runs", w.admin, form, "--x\r\nContent-Disposition: form-data; name=files; filename=a\r\n\r\nhalf a fi"},
+		{"POST", "/workflow-runs?template=summarise", w.admin, form, "--x\r\nContent-Disposition: form-data; name=files; filename=a\r\n\r\nhalf a fi"},
 		{"POST", "/workflow-runs", w.admin, form, "--x\r\nContent-Disposition: form-data; name=templ"},
 	} {
 		client := dial(t, w.server)

@@ -19,13 +19,15 @@ const (
 	codeNotFound         core.Code = "not_found"
 	codeMethodNotAllowed core.Code = "method_not_allowed"
 	codeRequestTimeout   core.Code = "request_timeout"
-	codePayloadTooLarge  core.Code = "payload_too_large"
+	codePayloadTooLarge            = core.CodePayloadTooLarge
 	codeUnsupportedMedia core.Code = "unsupported_media_type"
 	codeInternal         core.Code = "internal"
 	// codeOutcomeUnknown is not a refusal: the answer to the commit was lost.
 	codeOutcomeUnknown core.Code = "outcome_unknown"
 	// codeUnavailable had no effect and may be tried again.
 	codeUnavailable core.Code = "unavailable"
+	// codeStorageFull had no effect; there is no room for files until the operator makes some.
+	codeStorageFull core.Code = "storage_full"
 )
 
 const internalDetail = "something went wrong on our side; if it goes on, tell the operator the requestId"
@@ -71,6 +73,9 @@ var problems = map[core.Code]answerTo{
 	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side"},
 	codeOutcomeUnknown:   {http.StatusInternalServerError, "It is not known whether this took effect"},
 	codeUnavailable:      {http.StatusServiceUnavailable, "Not available at the moment"},
+	codeStorageFull:      {http.StatusInsufficientStorage, "There is no room for the files"},
+
+	core.CodeUploadQuotaExceeded: {http.StatusTooManyRequests, "Too much is being uploaded"},
 }
 
 // refused makes a refusal of this package's own.
@@ -113,6 +118,8 @@ func refusalOf(err error) (refusal *core.Error, cause error) {
 	case errors.Is(err, ports.ErrCommitUnknown):
 		return refused(codeOutcomeUnknown,
 			"this may or may not have taken effect; look before you repeat it, or repeat it under the same Idempotency-Key"), err
+	case errors.Is(err, ports.ErrFull):
+		return refused(codeStorageFull, "there is no room left to store files; nothing was stored or charged, and the operator has been told"), err
 	case errors.Is(err, ports.ErrUnavailable), errors.Is(err, ports.ErrLockTimeout),
 		errors.Is(err, ports.ErrDeadlock), errors.Is(err, ports.ErrSerialization):
 		return refused(codeUnavailable, "nothing was changed; try again in a moment"), err
@@ -128,7 +135,7 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 	x := exchangeOf(req.Context())
 	x.code = e.Code
 	to := problems[e.Code]
-	if e.Code == codeUnavailable && w.Header().Get("Retry-After") == "" {
+	if (e.Code == codeUnavailable || e.Code == core.CodeUploadQuotaExceeded) && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	p := toProblem(e, to, instanceOf(req.URL), x.id)

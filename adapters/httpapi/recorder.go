@@ -14,6 +14,7 @@ type recorder struct {
 	http.ResponseWriter
 	body    *body
 	timeout time.Duration // of each piece
+	own     bool          // the handler sets the deadlines of its writes itself
 	status  int           // 0 until the answer has begun
 	bytes   int64
 	err     error // the first of writing
@@ -80,7 +81,17 @@ func (r *recorder) FlushError() error {
 // net/http itself still has to send. A server that knows no deadlines, such as the
 // recorder of a test, has none.
 func (r *recorder) extend() {
+	if r.own {
+		return
+	}
 	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(r.timeout))
+}
+
+// SetWriteDeadline is for a handler that streams, through http.ResponseController: from
+// then on its deadlines hold, and no other.
+func (r *recorder) SetWriteDeadline(t time.Time) error {
+	r.own = true
+	return http.NewResponseController(r.ResponseWriter).SetWriteDeadline(t)
 }
 
 // Unwrap lets http.ResponseController find what the server's own writer can do.

@@ -78,7 +78,7 @@ func (w *world) state() state {
 // compares the whole state before and after: nothing may have changed.
 func (w *world) refused(status int, code core.Code, ask func() answer) answer {
 	w.t.Helper()
-	before := w.state()
+	before, contents := w.state(), w.files.kept()
 	a := ask()
 	require.Equal(w.t, status, a.status, a.text())
 	require.Equal(w.t, string(code), a.str("code"))
@@ -86,5 +86,6 @@ func (w *world) refused(status int, code core.Code, ask func() answer) answer {
 	require.Equal(w.t, "/problems/"+string(code), a.str("type"))
 	require.Equal(w.t, a.header.Get("X-Request-Id"), a.str("requestId"))
 	require.Equal(w.t, before, w.state(), "a refusal has changed something")
+	require.Equal(w.t, contents, w.files.kept(), "a refused upload stays")
 	return a
 }

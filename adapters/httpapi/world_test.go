@@ -57,6 +57,8 @@ type options struct {
 	app  app.Options
 	api  httpapi.Config
 	auth *httpapi.Auth // nil: one with the tests' secret
+	// executor, if set, stands in front of the script.
+	executor func(*script) ports.Executor
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
@@ -69,12 +71,16 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	w := &world{
 		t: t, logs: &logBuffer{}, clock: memory.NewManualClock(startOfTest), script: &script{outcomes: map[string]core.Outcome{}},
 		store: &faultyStore{Store: memory.NewStore()}, queue: &faultyQueue{Queue: memory.NewQueue()},
-		files: &faultyFiles{Files: memory.NewFiles()},
+		files: &faultyFiles{Files: memory.NewFiles(), there: map[core.RunID]int{}},
 	}
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	var executor ports.Executor = w.script
+	if o.executor != nil {
+		executor = o.executor(w.script)
+	}
 	var err error
 	w.svc, err = app.New(app.Deps{
-		Store: w.store, Queue: w.queue, Executor: w.script, Files: w.files,
+		Store: w.store, Queue: w.queue, Executor: executor, Files: w.files,
 		Clock: w.clock, IDs: memory.NewSequence("id"), Log: log,
 	}, o.app)
 	require.NoError(t, err)

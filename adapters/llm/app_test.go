@@ -67,6 +67,12 @@ var admin = core.Actor{Subject: "ada", Tenant: tenant, Role: core.RoleCustomerAd
 // is zero.
 func newService(t *testing.T, mode core.Mode, script fakellm.Script, change ...func(*llm.Config)) *service {
 	t.Helper()
+	// Without its Accept: files that an earlier version stored were not looked at.
+	return newServiceOf(t, mode, script, func(e *llm.Executor) ports.Executor { return ports.ExecutorFunc(e.Execute) }, change...)
+}
+
+func newServiceOf(t *testing.T, mode core.Mode, script fakellm.Script, of func(*llm.Executor) ports.Executor, change ...func(*llm.Config)) *service {
+	t.Helper()
 	r := newRig(t, script, change...)
 	s := &service{
 		t: t, queue: memory.NewQueue(), fake: r.fake,
@@ -75,7 +81,7 @@ func newService(t *testing.T, mode core.Mode, script fakellm.Script, change ...f
 	t.Cleanup(func() { require.NoError(t, s.queue.Close()) })
 	var err error
 	s.app, err = app.New(app.Deps{
-		Store: memory.NewStore(), Queue: s.queue, Executor: r.exec, Files: memory.NewFiles(),
+		Store: memory.NewStore(), Queue: s.queue, Executor: of(r.exec), Files: memory.NewFiles(),
 		Clock: s.clock, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
 	}, app.Options{
 		Retry: core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: time.Second, Budget: time.Minute},
@@ -99,17 +105,24 @@ func newService(t *testing.T, mode core.Mode, script fakellm.Script, change ...f
 // initiate starts a run over files "name: text" and works all its jobs.
 func (s *service) initiate(files ...string) core.RunID {
 	s.t.Helper()
-	var stored []core.NewFile
-	for _, f := range files {
-		name, text, _ := strings.Cut(f, ": ")
-		file, err := s.app.StoreFile(s.t.Context(), admin, tenant, name, strings.NewReader(text))
-		require.NoError(s.t, err)
-		stored = append(stored, file)
-	}
-	run, err := s.app.Initiate(s.t.Context(), admin, app.InitiateRequest{Tenant: tenant, Template: "summary", Files: stored})
-	require.NoError(s.t, err)
+	run := s.upload(files...)
 	s.work()
 	return run.ID
+}
+
+// upload starts a run over files "name: text".
+func (s *service) upload(files ...string) core.Run {
+	s.t.Helper()
+	upload, err := s.app.BeginUpload(s.t.Context(), admin, app.UploadRequest{Tenant: tenant, Template: "summary"})
+	require.NoError(s.t, err)
+	for _, f := range files {
+		name, text, _ := strings.Cut(f, ": ")
+		_, err := upload.Add(s.t.Context(), name, strings.NewReader(text))
+		require.NoError(s.t, err)
+	}
+	run, err := s.app.Initiate(s.t.Context(), admin, app.InitiateRequest{Tenant: tenant, Template: "summary", Upload: upload})
+	require.NoError(s.t, err)
+	return run
 }
 
 // work does everything that is in the queue, one job after the other.
@@ -251,10 +264,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 	t.Run("AnEndedContextHandsTheJobBack", func(t *testing.T) {
 		t.Parallel()
 		s := newService(t, core.ModePerFile, fakellm.Rules(fakellm.Rule{To: 1, Do: fakellm.Hang()}))
-		file, err := s.app.StoreFile(t.Context(), admin, tenant, "a", strings.NewReader("x"))
-		require.NoError(t, err)
-		run, err := s.app.Initiate(t.Context(), admin, app.InitiateRequest{Tenant: tenant, Template: "summary", Files: []core.NewFile{file}})
-		require.NoError(t, err)
+		run := s.upload("a: x")
 		deliveries, err := s.queue.Receive(t.Context(), 1, ports.Skip{})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/llm"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/ports"
 )
@@ -162,5 +163,29 @@ func TestSituations(t *testing.T) {
 		require.Equal(t, map[string]string{
 			"bom.csv": "question;answer\r\n", "excel-1252.csv": "name;town\r\nJosé;Köln 10 – 20\r\n", "excel-unicode.csv": "name\r\n",
 		}, sent)
+	})
+	// What no model would ever be asked about is refused by name before it is charged.
+	t.Run("RefusedBeforeTheCharge", func(t *testing.T) {
+		t.Parallel()
+		s := newServiceOf(t, core.ModePerFile, nil, func(e *llm.Executor) ports.Executor { return e }, func(c *llm.Config) { c.MaxFileBytes = 100 })
+		upload, err := s.app.BeginUpload(t.Context(), admin, app.UploadRequest{Tenant: tenant, Template: "summary"})
+		require.NoError(t, err)
+		for i, f := range [][2]string{
+			{"bom.csv", "\xef\xbb\xbfquestion;answer\r\n"}, {"empty.txt", ""}, {"bom-only.txt", "\xef\xbb\xbf"}, {"zero-width.txt", "\u200b\u200b"},
+			{"blank.txt", " \r\n\t"}, {"picture.png", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"}, {"long.txt", strings.Repeat("a", 101)},
+		} {
+			_, err := upload.Add(t.Context(), f[0], strings.NewReader(f[1]))
+			require.Equal(t, i > 0, err != nil, "%s: %v", f[0], err)
+		}
+		_, err = s.app.Initiate(t.Context(), admin, app.InitiateRequest{Tenant: tenant, Template: "summary", Upload: upload})
+		var refusal *core.Error
+		require.ErrorAs(t, err, &refusal)
+		var fields []string
+		for _, f := range refusal.Fields {
+			fields = append(fields, f.Field)
+		}
+		require.Equal(t, []string{"files[1]", "files[2]", "files[3]", "files[4]", "files[5]", "files[6]"}, fields)
+		require.Empty(t, s.fake.Requests())
+		require.Equal(t, core.Credits(100), s.credits())
 	})
 }

@@ -57,9 +57,10 @@ type serveCmd struct {
 	TenantWorkers   int `env:"REDRIVE_TENANT_WORKERS" default:"0" help:"Most of them that one tenant may have at once, in this server; 0 for no limit."`
 	TemplateWorkers int `env:"REDRIVE_TEMPLATE_WORKERS" default:"0" help:"Most of them that one template of a tenant may have at once, in this server; 0 for no limit."`
 
-	BreakerFailures  int           `env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"Jobs in a row that the provider must fail before no more are claimed until it is back; 0 to claim on."`
-	BreakerOpenFor   time.Duration `env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time a job is let through to see whether the provider is back."`
-	BreakerMaxOutage time.Duration `env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are let through to fail, so that runs close."`
+	BreakerFailures       int           `env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"Jobs of a template in a row that the provider must fail before no more of it are claimed until it is back; of a fault of the service's own, such as a wrong key, the first is enough. 0 to claim on."`
+	BreakerOpenFor        time.Duration `env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time a job is let through to see whether the provider is back. While the fault is the service's own that is tried sooner, and at least this often."`
+	BreakerMaxOutage      time.Duration `env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are let through to fail, so that runs close."`
+	BreakerInterruptAfter time.Duration `env:"REDRIVE_BREAKER_INTERRUPT_AFTER" default:"30s" help:"After what time with a fault of the service's own the runs that wait for it to be mended are closed as interrupted, free to continue."`
 
 	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are handed back."`
 	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a job is held without sign of life before another worker gets it."`
@@ -70,8 +71,12 @@ type serveCmd struct {
 	RedispatchAfter time.Duration `env:"REDRIVE_REDISPATCH_AFTER" default:"30s" help:"How long jobs may wait unclaimed before they are sent again, in case the queue lost them; doubles up to ten times this."`
 
 	MaxFiles       int   `env:"REDRIVE_MAX_FILES" default:"10000" help:"Most files of a run."`
-	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"16777216" help:"Most bytes of one file."`
+	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"1048576" help:"Most bytes of one file, for uploads and for what is sent to the LLM alike."`
 	MaxUploadBytes int64 `env:"REDRIVE_MAX_UPLOAD_BYTES" default:"1073741824" help:"Most bytes of one upload."`
+
+	MaxTenantUploadBytes int64         `env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes that uploads of one tenant which are not runs yet may hold at once, in this server; 0 for no limit."`
+	MaxTenantUploads     int           `env:"REDRIVE_MAX_TENANT_UPLOADS" default:"64" help:"Most uploads of one tenant at once, in this server; 0 for no limit."`
+	UploadGrace          time.Duration `env:"REDRIVE_UPLOAD_GRACE" default:"24h" help:"After what time an upload that became no run is removed. No upload may take longer than half of it."`
 
 	LogFormat string     `env:"REDRIVE_LOG_FORMAT" enum:"text,json" default:"text" help:"Log format, text or json; logs go to standard error."`
 	LogLevel  slog.Level `env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -99,6 +104,10 @@ func (c *serveCmd) check(named func(field any) string) error {
 	if c.Demo && !loopback(c.Listen) {
 		wrong = append(wrong, fmt.Errorf("%s: a demo prints its credentials and is for this machine alone, so it listens on 127.0.0.1 or localhost, not on %q; leave out one of the two",
 			named(&c.Listen), c.Listen))
+	}
+	if c.UploadGrace < time.Minute || c.UploadGrace < 2*c.UploadTimeout {
+		wrong = append(wrong, fmt.Errorf("%s: %s is too short, uploads under way would be removed; use 1m or more, and at least twice %s (%s)",
+			named(&c.UploadGrace), c.UploadGrace, named(&c.UploadTimeout), c.UploadTimeout))
 	}
 	if c.Lease < time.Second {
 		wrong = append(wrong, fmt.Errorf("%s: %s is too short to be renewed in time; use 1s or more", named(&c.Lease), c.Lease))
@@ -130,6 +139,8 @@ func (c *serveCmd) check(named func(field any) string) error {
 		{&c.MaxConnections, int64(c.MaxConnections), 0},
 		{&c.MaxConnectionsPerAddress, int64(c.MaxConnectionsPerAddress), 0},
 		{&c.UploadRate, c.UploadRate, 1},
+		{&c.MaxTenantUploadBytes, c.MaxTenantUploadBytes, 0},
+		{&c.MaxTenantUploads, int64(c.MaxTenantUploads), 0},
 	} {
 		if n.value < n.least {
 			wrong = append(wrong, fmt.Errorf("%s must be %d or more, not %d", named(n.flag), n.least, n.value))
@@ -142,6 +153,13 @@ func (c *serveCmd) check(named func(field any) string) error {
 func (c *serveCmd) options() app.Options {
 	o := app.DefaultOptions()
 	o.MaxFiles = c.MaxFiles
+	if o.MaxTenantUploadBytes = c.MaxTenantUploadBytes; o.MaxTenantUploadBytes == 0 {
+		o.MaxTenantUploadBytes = -1
+	}
+	if o.MaxTenantUploads = c.MaxTenantUploads; o.MaxTenantUploads == 0 {
+		o.MaxTenantUploads = -1
+	}
+	o.UploadGrace = c.UploadGrace
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
 	// A queue in this process loses what was waiting with it. Sending it again soon
@@ -170,7 +188,7 @@ func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 	return worker.Options{
 		Concurrency: c.Workers, TenantConcurrency: c.TenantWorkers, TemplateConcurrency: c.TemplateWorkers,
 		Breaker: worker.Breaker{
-			Failures: failures, OpenFor: c.BreakerOpenFor, MaxOutage: c.BreakerMaxOutage,
+			Failures: failures, OpenFor: c.BreakerOpenFor, MaxOutage: c.BreakerMaxOutage, InterruptAfter: c.BreakerInterruptAfter,
 			// Every template's jobs go to the one endpoint that is configured.
 			Endpoint: func(ports.TemplateKey) string { return "llm" },
 		},

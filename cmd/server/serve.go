@@ -110,7 +110,7 @@ func (c *serveCmd) warn(log *slog.Logger) {
 // executor is the configured LLM, or for the demo the bundled fake one, which
 // fails some files the first time.
 func (c *serveCmd) executor(log *slog.Logger) (_ ports.Executor, closeLLM func() error, err error) {
-	cfg := llm.Config{BaseURL: c.LLMBaseURL, APIKey: c.LLMAPIKey, Model: c.LLMModel, Timeout: c.LLMTimeout, Log: log}
+	cfg := llm.Config{BaseURL: c.LLMBaseURL, APIKey: c.LLMAPIKey, Model: c.LLMModel, Timeout: c.LLMTimeout, MaxFileBytes: c.MaxFileBytes, Log: log}
 	closeLLM = func() error { return nil }
 	if c.LLMBaseURL == "" {
 		fake := fakellm.New(fakellm.Demo(fakellm.DemoOptions{Failures: c.options().Retry.MaxTries}))

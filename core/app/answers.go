@@ -35,6 +35,7 @@ type answerMemo struct {
 	tenant      core.TenantID
 	op          core.Operation
 	fingerprint string
+	before      string // of a refusal before the upload of the same request; empty for none
 	now         time.Time
 }
 
@@ -50,7 +51,11 @@ func (m answerMemo) replay(ctx context.Context, tx ports.Tx) (decision, error) {
 	if err != nil {
 		return decision{}, err
 	}
-	run, err := answer.Replay(m.op, m.fingerprint)
+	fingerprint := m.fingerprint
+	if m.before != "" && answer.Fingerprint == m.before {
+		fingerprint = m.before
+	}
+	run, err := answer.Replay(m.op, fingerprint)
 	return decision{done: true, run: &run, refusal: err}, nil
 }
 

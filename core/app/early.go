@@ -9,9 +9,9 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// early takes the results of a job's files as they come (ports.Task.Report). One result
-// is always kept back until the next one comes: the settlement of the rest, which counts
-// the job, needs a file to record. A nil early has taken nothing.
+// early takes the results of a job's files as they come (ports.Task.Report). The last of
+// all is kept back: the settlement of the rest, which counts the job, needs a file to
+// record. A nil early has taken nothing.
 type early struct {
 	record func(context.Context, core.FileResult) error
 	bounds func(core.FileResult) core.FileResult
@@ -50,13 +50,13 @@ func (e *early) report(ctx context.Context, r core.FileResult) error {
 		e.mu.Unlock()
 		return nil
 	}
-	before := e.last
-	e.last = &r
-	e.mu.Unlock()
-	if before == nil {
+	if len(e.open) == 0 && len(e.failed) == 0 {
+		e.last = &r
+		e.mu.Unlock()
 		return nil
 	}
-	return e.record(ctx, *before)
+	e.mu.Unlock()
+	return e.record(ctx, r)
 }
 
 func (e *early) has(index int) bool {

@@ -30,7 +30,7 @@ func Example() {
 	ada := setUp(ctx, redrive) // a tenant with 100 credits, a template at 10 credits a file
 
 	run, err := redrive.Initiate(ctx, ada, app.InitiateRequest{
-		Tenant: "acme", Template: "summarise", Files: upload(ctx, redrive, "a.txt", "b.txt", "c.txt"),
+		Tenant: "acme", Template: "summarise", Upload: upload(ctx, redrive, "a.txt", "b.txt", "c.txt"),
 	})
 	must(err)
 	work(ctx, redrive, queue, run.ID) // in a process: worker.New(redrive, queue, …).Run(ctx)
@@ -69,14 +69,14 @@ func setUp(ctx context.Context, redrive *app.Service) core.Actor {
 	return core.Actor{Subject: "ada", Tenant: "acme", Role: core.RoleCustomerAdmin}
 }
 
-func upload(ctx context.Context, redrive *app.Service, names ...string) []core.NewFile {
-	files := make([]core.NewFile, len(names))
-	for i, name := range names {
-		var err error
-		files[i], err = redrive.StoreFile(ctx, admin, "acme", name, strings.NewReader("text of "+name))
+func upload(ctx context.Context, redrive *app.Service, names ...string) *app.Upload {
+	files, err := redrive.BeginUpload(ctx, admin, app.UploadRequest{Tenant: "acme", Template: "summarise"})
+	must(err)
+	for _, name := range names {
+		_, err := files.Add(ctx, name, strings.NewReader("text of "+name))
 		must(err)
 	}
-	return files
+	return files // defer files.Discard(ctx) if anything may fail before Initiate
 }
 
 func work(ctx context.Context, redrive *app.Service, queue *memory.Queue, run core.RunID) {

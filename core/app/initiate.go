@@ -6,30 +6,21 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
-// StoreFile keeps the content of a file that a run is to be made of. Storing
-// the same content again keeps one copy.
-func (s *Service) StoreFile(ctx context.Context, actor core.Actor, tenant core.TenantID, name string, content io.Reader) (core.NewFile, error) {
-	if err := core.Authorize(actor, core.ActionInitiate, tenant); err != nil {
-		return core.NewFile{}, err
-	}
-	stored, err := s.files.Put(ctx, tenant, content)
-	if err != nil {
-		return core.NewFile{}, err
-	}
-	return core.NewFile{Name: name, Ref: stored.Ref, Size: stored.Size}, nil
-}
-
 // InitiateRequest asks for a run of one template over files that are stored.
 type InitiateRequest struct {
-	Tenant        core.TenantID
-	Template      core.TemplateID
+	Tenant   core.TenantID
+	Template core.TemplateID
+	// Upload has the files. Initiate ends it, whatever comes of it: they become the
+	// run's, or nothing of them stays.
+	Upload *Upload
+	// Files are references of the caller's own, in place of an upload. They have to
+	// stay for as long as the run does.
 	Files         []core.NewFile
 	MaxRetryCount *int // nil: core.DefaultMaxRetryCount
 	// MaxPrice is the highest price that the caller accepts, in credits for the whole
@@ -41,7 +32,8 @@ type InitiateRequest struct {
 }
 
 // fingerprint tells a repeat of a request from another request under the same
-// key. A file's reference stands for its content.
+// key. A file's digest stands for its content, or else its reference, which in
+// earlier versions was made of the digest and gives the same fingerprint.
 func (r InitiateRequest) fingerprint() string {
 	h := sha256.New()
 	line := make([]byte, 0, 256)
@@ -55,7 +47,11 @@ func (r InitiateRequest) fingerprint() string {
 	for i := range r.Files {
 		f := &r.Files[i]
 		line = strconv.AppendQuote(append(line[:0], '\n'), f.Name)
-		line = strconv.AppendQuote(append(line, ' '), string(f.Ref))
+		content := string(f.Ref)
+		if f.Digest != "" {
+			content = "sha256:" + f.Digest
+		}
+		line = strconv.AppendQuote(append(line, ' '), content)
 		line = strconv.AppendInt(append(line, ' '), f.Size, 10)
 		h.Write(line)
 	}
@@ -75,15 +71,22 @@ func appendMaxPrice(line []byte, most *core.Credits) []byte {
 //
 // Refusals: core.CodeInvalidRequest, CodeWrongTenant, CodeRoleNotAllowed,
 // CodeTenantNotFound, CodeTemplateNotFound, CodeTemplateNotPublished,
-// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits, CodeIdempotencyKeyReused: nothing
-// was changed. CodeEnqueueFailed wraps the queue's error and comes with the run:
+// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits, CodeIdempotencyKeyReused,
+// and CodePayloadTooLarge of an upload: nothing was changed. CodeEnqueueFailed wraps the queue's error and comes with the run:
 // it was refunded and closed, and a Continue runs it.
 func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRequest) (core.Run, error) {
+	if req.Upload != nil {
+		return s.initiateUpload(ctx, actor, req)
+	}
+	return s.initiate(ctx, actor, core.RunID(s.ids.NewID()), req)
+}
+
+func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID, req InitiateRequest) (core.Run, error) {
 	if err := core.Authorize(actor, core.ActionInitiate, req.Tenant); err != nil {
 		return core.Run{}, err
 	}
 	wanted := core.NewRun{
-		ID: core.RunID(s.ids.NewID()), Files: req.Files, MaxRetryCount: req.MaxRetryCount,
+		ID: id, Files: req.Files, MaxRetryCount: req.MaxRetryCount,
 		MaxFiles: s.opts.MaxFiles, MaxPrice: req.MaxPrice, By: actor,
 	}
 	if _, err := core.CheckNewRun(wanted); err != nil {
@@ -93,9 +96,12 @@ func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRe
 		return core.Run{}, err
 	}
 
-	fingerprint := ""
+	fingerprint, before := "", ""
 	if req.IdempotencyKey != "" {
 		fingerprint = req.fingerprint()
+		if req.Upload != nil {
+			before = uploadFingerprint(req.Tenant, req.Template)
+		}
 	}
 	var plan *core.RunPlan
 	var decided decision
@@ -107,9 +113,12 @@ func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRe
 		}
 		memo := answerMemo{
 			key: req.IdempotencyKey, tenant: req.Tenant, op: core.OperationInitiate,
-			fingerprint: fingerprint, now: now,
+			fingerprint: fingerprint, before: before, now: now,
 		}
 		if decided, err = memo.replay(ctx, tx); err != nil || decided.done {
+			return err
+		}
+		if err := req.Upload.kept(); err != nil {
 			return err
 		}
 		template, err := tx.Templates().Get(ctx, req.Template)

@@ -111,7 +111,7 @@ func TestInitiateIdempotencyKey(t *testing.T) {
 		for name, change := range map[string]func(*app.InitiateRequest){
 			"FewerFiles":    func(r *app.InitiateRequest) { r.Files = r.Files[:1] },
 			"OtherName":     func(r *app.InitiateRequest) { r.Files[0].Name = "other" },
-			"OtherContent":  func(r *app.InitiateRequest) { r.Files[0].Ref = r.Files[1].Ref },
+			"OtherContent":  func(r *app.InitiateRequest) { r.Files[0].Ref, r.Files[0].Digest = r.Files[1].Ref, r.Files[1].Digest },
 			"MaxRetryCount": func(r *app.InitiateRequest) { r.MaxRetryCount = &two },
 		} {
 			t.Run(name, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -12,9 +13,11 @@ import (
 // Interrupt closes the running runs of a template whose files all wait because of a
 // fault of ours, which why says in words: their files are pending and free to continue
 // (spec 5). A run that a worker is processing files of goes on, and so does one that
-// another transaction holds: the next call looks at it again. It gives the number of
-// runs that it closed; what fails for one run does not keep it from the others.
-func (s *Service) Interrupt(ctx context.Context, template ports.TemplateKey, why core.Failure) (closed int, err error) {
+// another transaction holds: the next call looks at it again; and so does one that a
+// spare, of which there may be any number, says yes to: it is asked about each running
+// run, perhaps twice. It gives the number of runs that it closed; what fails for one run
+// does not keep it from the others.
+func (s *Service) Interrupt(ctx context.Context, template ports.TemplateKey, why core.Failure, spares ...func(core.Run) bool) (closed int, err error) {
 	if !why.Blocks() {
 		return 0, fmt.Errorf("%q is no fault that a whole template waits for", why.Code)
 	}
@@ -30,10 +33,10 @@ func (s *Service) Interrupt(ctx context.Context, template ports.TemplateKey, why
 		}
 		for i := range runs {
 			before = ports.RunCursor{CreatedAt: runs[i].CreatedAt, ID: runs[i].ID}
-			if runs[i].Template != template.Template {
+			if runs[i].Template != template.Template || spared(runs[i], spares) {
 				continue
 			}
-			done, err := s.interruptRun(ctx, template.Tenant, runs[i].ID, why)
+			done, err := s.interruptRun(ctx, template.Tenant, runs[i].ID, why, spares)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("interrupt run %s: %w", runs[i].ID, err))
 			}
@@ -50,12 +53,16 @@ func (s *Service) Interrupt(ctx context.Context, template ports.TemplateKey, why
 // runsPage is how many runs are read at a time.
 const runsPage = 1000
 
-func (s *Service) interruptRun(ctx context.Context, tenant core.TenantID, id core.RunID, why core.Failure) (done bool, err error) {
+func spared(run core.Run, spares []func(core.Run) bool) bool {
+	return slices.ContainsFunc(spares, func(spare func(core.Run) bool) bool { return spare(run) })
+}
+
+func (s *Service) interruptRun(ctx context.Context, tenant core.TenantID, id core.RunID, why core.Failure, spares []func(core.Run) bool) (done bool, err error) {
 	var plan core.InterruptPlan
 	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
 		done = false
 		free, err := tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: id}})
-		if err != nil || len(free) == 0 {
+		if err != nil || len(free) == 0 || spared(free[0].Run, spares) {
 			return err
 		}
 		processing, err := tx.Files().InStatus(ctx, id, core.FileProcessing)

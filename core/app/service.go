@@ -29,6 +29,15 @@ type Deps struct {
 type Options struct {
 	// MaxFiles is the most files that a run may have; default 10,000.
 	MaxFiles int
+	// MaxTenantUploadBytes is what the uploads of one tenant that belong to no run yet
+	// may hold at once through this Service, in bytes, and MaxTenantUploads how many
+	// of them there may be; default 2 GiB and 64, negative for no limit.
+	MaxTenantUploadBytes int64
+	MaxTenantUploads     int
+	// UploadGrace is after what time an upload that belongs to no run is swept;
+	// default 24 h. An upload that takes longer than half of it is refused, so that
+	// none is swept while its run is being made.
+	UploadGrace time.Duration
 	// Recovery says when recovery acts. Its Lease is how long a claim holds
 	// without renewal. Default: grace 30 s, redispatch after 5 min doubling up
 	// to 1 h, lease 1 min, 3 redeliveries.
@@ -52,7 +61,10 @@ type Options struct {
 // DefaultOptions gives what New uses where a field is zero.
 func DefaultOptions() Options {
 	return Options{
-		MaxFiles: core.DefaultMaxFiles,
+		MaxFiles:             core.DefaultMaxFiles,
+		MaxTenantUploadBytes: 2 << 30,
+		MaxTenantUploads:     64,
+		UploadGrace:          24 * time.Hour,
 		Recovery: core.RecoveryPolicy{
 			DispatchGrace:   30 * time.Second,
 			RedispatchAfter: 5 * time.Minute, MaxRedispatchAfter: time.Hour,
@@ -72,6 +84,15 @@ func (o Options) withDefaults() Options {
 	if o.MaxFiles == 0 {
 		o.MaxFiles = d.MaxFiles
 	}
+	if o.MaxTenantUploadBytes == 0 {
+		o.MaxTenantUploadBytes = d.MaxTenantUploadBytes
+	}
+	if o.MaxTenantUploads == 0 {
+		o.MaxTenantUploads = d.MaxTenantUploads
+	}
+	if o.UploadGrace == 0 {
+		o.UploadGrace = d.UploadGrace
+	}
 	if o.Recovery == (core.RecoveryPolicy{}) {
 		o.Recovery = d.Recovery
 	}
@@ -90,8 +111,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Service has the use cases. It keeps no state of its own besides counters, so
-// any number of them may work on the same store and queue. Its methods may be
+// Service has the use cases. It keeps no state of its own besides counters and what
+// uploads under way hold, so any number of them may work on the same store and queue. Its methods may be
 // called by many goroutines at once; it starts none.
 type Service struct {
 	store    ports.Store
@@ -103,6 +124,8 @@ type Service struct {
 	log      *slog.Logger
 	opts     Options
 	stats    counters
+	uploads  uploadsUnderWay
+	acceptor ports.Acceptor // the executor, if it says what it takes; else nil
 }
 
 // New checks its parts and gives a Service.
@@ -122,12 +145,19 @@ func New(d Deps, o Options) (*Service, error) {
 	if o.MaxFiles < 1 || o.MaxOutputBytes < 1 {
 		return nil, errors.New("app.New: MaxFiles and MaxOutputBytes must be 1 or more")
 	}
+	if o.UploadGrace < 0 {
+		return nil, errors.New("app.New: UploadGrace must not be negative")
+	}
+	acceptor, ok := d.Executor.(ports.Acceptor)
+	if ok && acceptor.MaxFileBytes() < 1 {
+		return nil, errors.New("app.New: the executor's MaxFileBytes must be 1 or more")
+	}
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
 	return &Service{
 		store: d.Store, queue: d.Queue, executor: d.Executor, files: d.Files,
-		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o,
+		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o, acceptor: acceptor,
 	}, nil
 }
 
@@ -149,10 +179,13 @@ type Stats struct {
 	GivenUp              int64 // runs that recovery closed INTERRUPTED
 	Interrupted          int64 // runs that a fault of ours closed INTERRUPTED
 	ExecutorPanics       int64
+	SweptUploads         int64 // uploads of no run that were removed after UploadGrace
 }
 
 type counters struct {
 	compensated, compensationFailures, unconfirmed, dropped, expiredLeases, redispatched, givenUp, interrupted, executorPanics atomic.Int64
+
+	sweptUploads atomic.Int64
 }
 
 // Stats reads the counters.
@@ -162,6 +195,7 @@ func (s *Service) Stats() Stats {
 		Compensated: c.compensated.Load(), CompensationFailures: c.compensationFailures.Load(),
 		Unconfirmed: c.unconfirmed.Load(), Dropped: c.dropped.Load(), ExpiredLeases: c.expiredLeases.Load(),
 		Redispatched: c.redispatched.Load(), GivenUp: c.givenUp.Load(), Interrupted: c.interrupted.Load(), ExecutorPanics: c.executorPanics.Load(),
+		SweptUploads: c.sweptUploads.Load(),
 	}
 }
 

@@ -45,7 +45,10 @@ type world struct {
 	store *memory.Store
 	queue *memory.Queue
 	clock *memory.ManualClock
+	files *memory.Files
 	svc   *app.Service
+
+	stored int // requests whose files the caller has stored
 
 	faultyQueue *faultyQueue
 	faultyStore *faultyStore
@@ -80,7 +83,7 @@ func newWorld(t tester, opts ...worldOption) *world {
 	t.Helper()
 	w := &world{
 		t: t, ctx: context.Background(), store: memory.NewStore(), queue: memory.NewQueue(),
-		clock: memory.NewManualClock(began), script: &script{},
+		clock: memory.NewManualClock(began), script: &script{}, files: memory.NewFiles(),
 	}
 	w.faultyQueue = &faultyQueue{Queue: w.queue}
 	w.faultyStore = &faultyStore{Store: w.store}
@@ -93,7 +96,7 @@ func newWorld(t tester, opts ...worldOption) *world {
 	}
 	var err error
 	w.svc, err = app.New(app.Deps{
-		Store: w.faultyStore, Queue: w.faultyQueue, Executor: w.script, Files: memory.NewFiles(),
+		Store: w.faultyStore, Queue: w.faultyQueue, Executor: w.script, Files: w.files,
 		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
 	}, options)
 	require.NoError(t, err)
@@ -124,16 +127,22 @@ func (w *world) purchase(c core.Credits) {
 	require.NoError(w.t, err)
 }
 
-// request asks for a run over n files named file-0, file-1, …
+// request asks for a run over n files named file-0, file-1, …, which the caller
+// has stored by itself.
 func (w *world) request(n int) app.InitiateRequest {
 	w.t.Helper()
 	req := app.InitiateRequest{Tenant: acme, Template: template}
+	own := core.RunID(fmt.Sprintf("own-%d", w.stored))
+	w.stored++
+	upload, err := w.files.Begin(w.ctx, acme, own, began)
+	require.NoError(w.t, err)
 	for i := range n {
 		name := fmt.Sprintf("file-%d", i)
-		f, err := w.svc.StoreFile(w.ctx, admin, acme, name, strings.NewReader("content of "+name))
+		f, err := upload.Add(w.ctx, strings.NewReader("content of "+name))
 		require.NoError(w.t, err)
-		req.Files = append(req.Files, f)
+		req.Files = append(req.Files, core.NewFile{Name: name, Ref: f.Ref, Size: f.Size, Digest: f.Digest})
 	}
+	require.NoError(w.t, w.files.Keep(w.ctx, acme, own))
 	return req
 }
 

@@ -1,193 +1,256 @@
 package worker
 
 import (
-	"errors"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
-// verdict is what a job's results say about its provider.
-type verdict struct {
-	kind       verdictKind
-	retryAfter time.Duration // the provider's wish; 0 for none
-}
-
-type verdictKind int
-
-const (
-	saysNothing  verdictKind = iota // it was not asked, or it is the file's own fault
-	saysAnswered                    // it completed a file
-	saysDown                        // no file of the job ended otherwise than by the provider's fault
-)
-
-// judge tells what the provider did from what the job's files did. A job of which
-// something was completed has to be recorded, whatever else happened to it.
+// breaker decides which jobs are kept back because they could not be done now. It is a
+// value that takes events with their time and says what follows; it has no goroutine,
+// no clock and no lock.
 //
-// A rate limit counts like any other failure and pauses nothing at once: a single
-// one is what in-job retries are for, and others may well get through. Many in a
-// row mean that nobody does; then the pause is as long as the provider asked for.
-func judge(results []core.FileResult) verdict {
-	v := verdict{kind: saysDown}
-	if len(results) == 0 {
-		v.kind = saysNothing
-	}
-	for i := range results {
-		r := &results[i]
-		switch {
-		case r.Outcome == core.OutcomeCompleted:
-			return verdict{kind: saysAnswered}
-		case r.Outcome == core.OutcomePermanent || !r.Failure.ProviderDown():
-			v.kind = saysNothing
-		}
-		v.retryAfter = max(v.retryAfter, r.RetryAfter)
-	}
-	return v
+// Evidence is kept for each template: its circuit opens by Failures jobs in a row that
+// the provider failed, or by the first that met a fault of ours, and only its jobs wait
+// then. When the circuits of two templates have opened and nothing of the endpoint was
+// answered meanwhile, it is the endpoint that is down (endpoint.whole).
+type breaker struct {
+	settings  Breaker
+	endpoints map[string]*endpoint
+	suspects  suspects
+	// over are runs that closed while jobs of theirs waited: those up to an epoch have no
+	// effect any more, and need not wait for their turn as a probe to be dropped.
+	over    map[ports.RunKey]core.Epoch
+	outages int // opened so far; they number them
+	// changes counts what may have changed which jobs are let through, but for time.
+	changes int
 }
 
-var (
-	errDown    = errors.New("the provider failed a job")
-	errNoUse   = errors.New("the job says nothing about the provider")
-	allowProbe = uint32(1)
-)
+func newBreaker(s Breaker) breaker {
+	return breaker{settings: s, endpoints: map[string]*endpoint{}, over: map[ports.RunKey]core.Epoch{}}
+}
 
-// endpoint is a provider with its breaker. Times are the machine's, since the
-// breaker's are. All is guarded by Worker.mu.
+// endpoint is a provider with the templates that it works for.
 type endpoint struct {
 	name     string
-	settings Breaker
-	breaker  *gobreaker.TwoStepCircuitBreaker[struct{}]
-	changed  func(e *endpoint, from, to gobreaker.State)
-	inside   int // jobs let through that are not done with
-	// stopped are the templates that it kept a job back of, to be named to the feed.
-	stopped map[ports.TemplateKey]struct{}
-
-	downSince time.Time // zero: not down
-	openUntil time.Time
-	notBefore time.Time // the provider's own wish
+	circuits map[ports.TemplateKey]*circuit
+	// opened are the templates whose circuits have opened by a failure that speaks of the
+	// provider since it last answered.
+	opened map[ports.TemplateKey]struct{}
+	// whole is an outage of all templates, or of all of one tenant's if no other tenant's
+	// has shown it: what only one tenant meets stops no other.
+	whole  outage
+	tenant core.TenantID // whose; empty: everybody's
 }
 
-func newEndpoint(name string, s Breaker, changed func(e *endpoint, from, to gobreaker.State)) *endpoint {
-	e := &endpoint{name: name, settings: s, changed: changed}
-	e.renew()
-	return e
+// circuit is what is known of one template's jobs.
+type circuit struct {
+	outage   // of this template
+	key      ports.TemplateKey
+	failures int  // jobs in a row that the provider failed
+	inside   int  // jobs let through that are not done with
+	stopped  bool // it kept a job back since all was well
+	ended    int  // number of the last outage that is over
 }
 
-// renew begins with a closed breaker.
-func (e *endpoint) renew() {
-	e.stopped = map[ports.TemplateKey]struct{}{}
-	e.downSince, e.openUntil, e.notBefore = time.Time{}, time.Time{}, time.Time{}
-	e.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name: e.name, MaxRequests: allowProbe, Timeout: e.settings.OpenFor,
-		ReadyToTrip:   func(c gobreaker.Counts) bool { return int(c.ConsecutiveFailures) >= e.settings.Failures },
-		IsExcluded:    func(err error) bool { return errors.Is(err, errNoUse) },
-		OnStateChange: e.onStateChange,
-	})
+// pass is what a job holds while it is inside. The zero value is one of no breaker.
+type pass struct {
+	endpoint *endpoint
+	circuit  *circuit
+	probe    *outage // whose probe it is; nil for none
+	number   int     // of that outage
+	seen     int     // the circuit's ended when it came
+	// dropping says that it was let in because its claim will most likely have no
+	// effect; it is not to be executed.
+	dropping bool
 }
 
-// onStateChange is called under the breaker's own lock.
-func (e *endpoint) onStateChange(_ string, from, to gobreaker.State) {
-	now := time.Now()
-	switch to {
-	case gobreaker.StateOpen:
-		if e.downSince.IsZero() {
-			e.downSince = now
-		}
-		e.openUntil = now.Add(e.settings.OpenFor)
-	case gobreaker.StateClosed:
-		e.stopped = map[ports.TemplateKey]struct{}{}
-		e.downSince, e.openUntil, e.notBefore = time.Time{}, time.Time{}, time.Time{}
-	case gobreaker.StateHalfOpen:
+// ruling is what a job goes by: the endpoint's outage or its template's; nil if all is
+// well.
+func (b *breaker) ruling(e *endpoint, c *circuit, now time.Time) *outage {
+	switch {
+	case e.covers(c.key.Tenant) && e.whole.holds(now, &b.settings):
+		return &e.whole
+	case c.holds(now, &b.settings):
+		return &c.outage
 	}
-	e.changed(e, from, to)
+	return nil
 }
 
-// givenUp reports whether the outage has lasted so long that nothing is kept back.
-func (e *endpoint) givenUp(now time.Time) bool {
-	return !e.downSince.IsZero() && now.Sub(e.downSince) >= e.settings.MaxOutage
+// covers reports whether the endpoint is down for a tenant.
+func (e *endpoint) covers(t core.TenantID) bool {
+	return e.whole.open() && (e.tenant == "" || e.tenant == t)
 }
 
-// blocked reports whether nothing may go to the provider now. Nothing is changed.
-func (e *endpoint) blocked(now time.Time) bool {
-	if e.givenUp(now) {
+// find gives where a job goes, making it if need be. It is nil for a job that does not
+// say its template: nothing could be decided for one.
+func (b *breaker) find(j core.Job) (*endpoint, *circuit) {
+	if b.settings.Failures < 0 || j.Template == "" {
+		return nil, nil
+	}
+	key := templateOf(j)
+	name := b.settings.Endpoint(key)
+	e := b.endpoints[name]
+	if e == nil {
+		e = &endpoint{name: name, circuits: map[ports.TemplateKey]*circuit{}, opened: map[ports.TemplateKey]struct{}{}}
+		b.endpoints[name] = e
+	}
+	c := e.circuits[key]
+	if c == nil {
+		c = &circuit{key: key}
+		e.circuits[key] = c
+	}
+	return e, c
+}
+
+// stops reports whether a job like this may not enter now, whatever job it is.
+func (b *breaker) stops(j core.Job, now time.Time) bool {
+	if b.settings.Failures < 0 || len(b.endpoints) == 0 || j.Template == "" {
 		return false
 	}
-	switch e.breaker.State() {
-	case gobreaker.StateOpen:
+	key := templateOf(j)
+	e := b.endpoints[b.settings.Endpoint(key)]
+	if e == nil {
+		return false
+	}
+	c := e.circuits[key]
+	if c == nil {
+		c = &circuit{key: key}
+	}
+	o := b.ruling(e, c, now)
+	return o != nil && !o.due(now)
+}
+
+// enter lets a job through, or not. One that was let through must leave.
+func (b *breaker) enter(j core.Job, now time.Time) (p pass, ok bool) {
+	e, c := b.find(j)
+	if e == nil {
+		return pass{}, true
+	}
+	p = pass{endpoint: e, circuit: c, seen: c.ended}
+	if o := b.ruling(e, c, now); o != nil {
+		switch {
+		case b.isOver(j):
+			p.dropping = true
+		case !o.due(now), b.knownToFail(j, e, c) && now.Before(o.prefers(&b.settings)):
+			c.stopped = true
+			return pass{}, false
+		default:
+			o.probing = true
+			p.probe, p.number = o, o.number
+		}
+	}
+	c.inside++
+	return p, true
+}
+
+// knownToFail reports whether the job failed in an outage that goes on.
+func (b *breaker) knownToFail(j core.Job, e *endpoint, c *circuit) bool {
+	return b.suspects.failedIn(j, c.number) || b.suspects.failedIn(j, e.whole.number)
+}
+
+// holds reports whether a job that was claimed is better not begun: an outage has begun
+// since it came, and it is not the probe.
+func (b *breaker) holds(j core.Job, p *pass, now time.Time) bool {
+	if p.circuit == nil || p.probe != nil {
+		return false
+	}
+	if p.dropping {
+		delete(b.over, runOf(j)) // its run goes on
 		return true
-	case gobreaker.StateHalfOpen:
-		counts := e.breaker.Counts()
-		return now.Before(e.notBefore) || counts.Requests-counts.TotalExclusions >= allowProbe
-	case gobreaker.StateClosed:
 	}
-	return false
+	return b.ruling(p.endpoint, p.circuit, now) != nil
 }
 
-// enter lets a job through, or not. report is nil if the outage was given up on:
-// then the breaker is not asked.
-func (e *endpoint) enter(now time.Time) (report func(error), ok bool) {
-	if e.blocked(now) {
-		return nil, false
+// leave gives back what enter took, with what the job says; once.
+func (b *breaker) leave(j core.Job, p *pass, v verdict, now time.Time) (d decision) {
+	e, c := p.endpoint, p.circuit
+	if c == nil {
+		return decision{}
 	}
-	if !e.givenUp(now) {
-		var err error
-		if report, err = e.breaker.Allow(); err != nil {
-			return nil, false
+	probe := p.probe
+	if probe != nil && probe.number != p.number { // its outage is over
+		probe = nil
+	}
+	seen := p.seen
+	*p = pass{}
+	c.inside--
+	wasOpen := c.open() || e.whole.open()
+	if probe != nil {
+		probe.probing = false
+	}
+	switch v.kind {
+	case saysAnswered:
+		b.suspects.forget(j)
+		d = b.answered(e, c, now)
+	case saysDown, saysBlocked:
+		d = b.failed(failedJob{job: j, endpoint: e, circuit: c, probe: probe, seen: seen, verdict: v}, now)
+	case saysNothing:
+	}
+	if wasOpen || c.open() {
+		b.changes++
+	}
+	b.tidy(e, c)
+	return d
+}
+
+// noEffect takes in that a job's claim had no effect: the likes of it in that run have
+// none either.
+func (b *breaker) noEffect(j core.Job, p *pass) {
+	if p.probe == nil {
+		return
+	}
+	if len(b.over) >= mostOver {
+		clear(b.over)
+	}
+	b.over[runOf(j)] = max(j.Epoch, b.over[runOf(j)])
+}
+
+// mostOver bounds the runs that are remembered to have closed.
+const mostOver = 1000
+
+func (b *breaker) isOver(j core.Job) bool {
+	if len(b.over) == 0 {
+		return false
+	}
+	epoch, there := b.over[runOf(j)]
+	return there && j.Epoch <= epoch
+}
+
+// tidy forgets what is as good as new.
+func (b *breaker) tidy(e *endpoint, c *circuit) {
+	if !c.open() && c.failures == 0 && c.inside == 0 && !c.stopped {
+		delete(e.circuits, c.key)
+	}
+	if len(e.circuits) == 0 && !e.whole.open() {
+		delete(b.endpoints, e.name)
+	}
+}
+
+// look takes what is kept back into a Receive's outlook.
+func (b *breaker) look(o *outlook, now time.Time) {
+	for _, e := range b.endpoints {
+		for key, c := range e.circuits {
+			r := b.ruling(e, c, now)
+			switch {
+			case r == nil:
+			case r.due(now):
+				if c.stopped { // more than one of its jobs is there
+					o.room = min(o.room, 1)
+				}
+				o.before(r.prefers(&b.settings), now)
+			default:
+				if len(o.skip.Templates) < maxSkip {
+					o.skip.Templates = append(o.skip.Templates, key)
+				}
+				if !r.probing {
+					o.before(r.probeAt, now)
+				}
+				if r.cause == causeDown {
+					o.before(r.since.Add(b.settings.MaxOutage), now)
+				}
+			}
 		}
 	}
-	e.inside++
-	return report, true
-}
-
-// leave takes in what a job that was let through says.
-func (e *endpoint) leave(report func(error), v verdict, now time.Time) {
-	e.inside--
-	if v.kind == saysDown && v.retryAfter > 0 {
-		if till := now.Add(v.retryAfter); till.After(e.notBefore) {
-			e.notBefore = till
-		}
-	}
-	switch {
-	case report == nil && v.kind == saysAnswered && !e.downSince.IsZero():
-		from := e.breaker.State()
-		e.renew()
-		e.changed(e, from, gobreaker.StateClosed)
-	case report == nil:
-	case v.kind == saysAnswered:
-		report(nil)
-	case v.kind == saysDown:
-		report(errDown)
-	default:
-		report(errNoUse)
-	}
-}
-
-// keepsBack reports whether a job that failed by the provider is better handed
-// back than recorded.
-func (e *endpoint) keepsBack(now time.Time) bool {
-	return !e.givenUp(now) && e.breaker.State() != gobreaker.StateClosed
-}
-
-// forgettable reports whether a fresh one would be the same.
-func (e *endpoint) forgettable() bool {
-	return e.inside == 0 && len(e.stopped) == 0 && e.breaker.State() == gobreaker.StateClosed && e.breaker.Counts().ConsecutiveFailures == 0
-}
-
-// next is when time alone unblocks it; zero if it does not.
-func (e *endpoint) next(now time.Time) time.Time {
-	if !e.blocked(now) {
-		return time.Time{}
-	}
-	givesUp := e.downSince.Add(e.settings.MaxOutage)
-	probe := e.openUntil
-	if e.notBefore.After(probe) {
-		probe = e.notBefore
-	}
-	if !probe.After(now) || probe.After(givesUp) { // a probe is under way, or would come too late
-		return givesUp
-	}
-	return probe
 }

@@ -2,7 +2,6 @@ package worker_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -52,8 +51,7 @@ func (p *provider) calls() []time.Time {
 	return append([]time.Time(nil), p.asked...)
 }
 
-// inBubble runs a test with time that passes as soon as nothing else happens. The
-// breaker's library reads the machine's clock.
+// inBubble runs a test with time that passes as soon as nothing else happens.
 func inBubble(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	t.Parallel()
@@ -227,8 +225,8 @@ func TestBreaker(t *testing.T) {
 		})
 	})
 
-	// A template whose provider is down keeps no other back, unless they share it.
-	for name, shared := range map[string]bool{"TemplatesAreApart": false, "TemplatesOfOneEndpointAreNot": true} {
+	// A template whose jobs fail keeps no other back, also of the same endpoint.
+	for name, shared := range map[string]bool{"TemplatesAreApart": false, "AlsoThoseOfOneEndpoint": true} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				p := &provider{only: template}
@@ -244,7 +242,7 @@ func TestBreaker(t *testing.T) {
 				up := b.initiateFor(tenant, other, 20)
 				time.Sleep(20 * time.Second) // less than OpenFor
 				require.Equal(t, core.RunRunning, b.run(down).Status)
-				require.Equal(t, !shared, b.run(up).Status == core.RunCompleted)
+				require.Equal(t, core.RunCompleted, b.run(up).Status)
 			})
 		})
 	}
@@ -304,8 +302,11 @@ func TestBreakerIsLogged(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		p.set("", 0)
 		b.sleepUntilClosed(id, time.Minute)
-		for _, change := range []string{"from=closed to=open", "from=open to=half-open", "from=half-open to=closed"} {
-			require.Equal(t, 1, strings.Count(log.String(), fmt.Sprintf("endpoint=acme/t %s", change)), log.String())
+		for _, change := range []string{
+			`level=WARN msg="the provider is down: its jobs are kept back" endpoint=acme/t tenant=acme template=t fault=provider_unavailable`,
+			`level=INFO msg="jobs are worked on again" endpoint=acme/t tenant=acme template=t cause=provider`,
+		} {
+			require.Equal(t, 1, strings.Count(log.String(), change), log.String())
 		}
 	})
 }

@@ -124,6 +124,7 @@ func (w *Worker) claimAnswered(group []*entry, a claimAnswer) {
 			e.claimed = true
 			w.start(e, a.claimed[i])
 		} else {
+			w.pool.gate.breaker.noEffect(e.job, &e.pass)
 			dropped = append(dropped, e)
 		}
 	}

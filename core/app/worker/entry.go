@@ -29,6 +29,16 @@ type entry struct {
 
 	results []core.FileResult // once it was executed
 	pauses  pauses            // between tries to record the results
+	// interrupt is what follows once it was handed back.
+	interrupt interruption
+
+	pieces  pieces // guarded by Worker.mu
+	unsaved int    // its cost in pool.unsaved, once it has no place; guarded by Worker.mu
+	// of is the job whose piece it is: then it is only on its way to the store, and in the
+	// pool with that job.
+	of *entry
+	// refused says that the store can never hold its results, which were replaced.
+	refused bool
 }
 
 // entryKey tells claims apart: a file is claimed at most once per epoch.
@@ -53,6 +63,9 @@ func (e *entry) files() int { return len(e.job.Files) }
 // resultCost is what recording its results costs.
 func (e *entry) resultCost() int {
 	cost := len(e.job.Files)
+	if e.of != nil {
+		cost = len(e.results)
+	}
 	for i := range e.results {
 		cost += len(e.results[i].Output) / groupPage
 	}
@@ -60,7 +73,7 @@ func (e *entry) resultCost() int {
 }
 
 func (e *entry) settlement() core.Settlement {
-	return core.Settlement{Job: e.job, Results: e.results}
+	return core.Settlement{Job: e.job, Results: e.results, Partial: e.of != nil}
 }
 
 func jobsOf(entries []*entry) []core.Job {

@@ -3,7 +3,6 @@ package worker_test
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
@@ -51,11 +50,9 @@ func TestASmallRunIsNotStarved(t *testing.T) {
 				d.Queue, o.MaxFiles, o.DispatchTimeout = queue, c.large, time.Minute
 			})
 			b.feed = queue
-			file, err := b.svc.StoreFile(context.Background(), platform, tenant, "f", strings.NewReader("x"))
-			require.NoError(t, err)
 			files := make([]core.NewFile, c.large)
 			for i := range files {
-				files[i] = file
+				files[i] = core.NewFile{Name: "f", Ref: "f"}
 			}
 			large, err := b.svc.Initiate(context.Background(), platform, app.InitiateRequest{Tenant: tenant, Template: template, Files: files})
 			require.NoError(t, err)

@@ -65,3 +65,7 @@ func noFaultOfOne(err error) bool {
 	return errors.Is(err, ports.ErrUnavailable) || errors.Is(err, ports.ErrLockTimeout) ||
 		errors.Is(err, ports.ErrCommitUnknown) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
+
+// hopeless reports whether the store can never hold what it was given, however often
+// it is tried.
+func hopeless(err error) bool { return errors.Is(err, ports.ErrRefused) }

@@ -5,36 +5,27 @@ import (
 	"slices"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
 // gate says which jobs may be worked on now: those within the limits of their
-// tenant and template whose provider is not down and whose run is not locked for
+// tenant and template that the breaker lets through and whose run is not locked for
 // long. It is guarded by Worker.mu.
 type gate struct {
 	opts      Options
-	changed   func(e *endpoint, from, to gobreaker.State)
+	breaker   breaker
 	tenants   map[core.TenantID]int // jobs inside; kept only if there are limits
 	templates map[ports.TemplateKey]int
-	endpoints map[string]*endpoint
 	stuck     map[ports.RunKey]int // claims of a locked run that take too long
 }
 
-func newGate(o Options, changed func(e *endpoint, from, to gobreaker.State)) gate {
+func newGate(o Options) gate {
 	return gate{
-		opts: o, changed: changed,
+		opts: o, breaker: newBreaker(o.Breaker),
 		tenants: map[core.TenantID]int{}, templates: map[ports.TemplateKey]int{},
-		endpoints: map[string]*endpoint{}, stuck: map[ports.RunKey]int{},
+		stuck: map[ports.RunKey]int{},
 	}
-}
-
-// pass is what a job holds while it is inside.
-type pass struct {
-	endpoint *endpoint // nil without a breaker
-	report   func(error)
 }
 
 // barrier is what may stop a job, as a set.
@@ -43,7 +34,7 @@ type barrier uint8
 const (
 	atTenantLimit barrier = 1 << iota
 	atTemplateLimit
-	atEndpoint
+	atBreaker
 	atRun
 )
 
@@ -55,8 +46,8 @@ func (g *gate) barriers(j core.Job, now time.Time) (b barrier) {
 	if key := templateOf(j); g.opts.TemplateLimit != nil && reached(g.templates[key], g.opts.TemplateLimit(key)) {
 		b |= atTemplateLimit
 	}
-	if e := g.endpoint(j); e != nil && e.blocked(now) {
-		b |= atEndpoint
+	if g.breaker.stops(j, now) {
+		b |= atBreaker
 	}
 	if len(g.stuck) > 0 && g.stuck[runOf(j)] > 0 {
 		b |= atRun
@@ -80,33 +71,14 @@ func (g *gate) hinder(list []hindered, j core.Job, now time.Time) []hindered {
 
 func reached(n, limit int) bool { return limit > 0 && n >= limit }
 
-// endpoint finds where a job goes, if that was used before; nil if not.
-func (g *gate) endpoint(j core.Job) *endpoint {
-	if g.opts.Breaker.Failures < 0 {
-		return nil
-	}
-	return g.endpoints[g.opts.Breaker.Endpoint(templateOf(j))]
-}
-
-// enter lets a job in, which must leave. If it may not enter, the gate remembers
+// enter lets a job in, which must leave. If it may not enter, the breaker remembers
 // its template where that is what keeps it out.
 func (g *gate) enter(j core.Job, now time.Time) (p pass, ok bool) {
-	if b := g.barriers(j, now); b != 0 {
-		if b&atEndpoint != 0 {
-			g.endpoint(j).stopped[templateOf(j)] = struct{}{}
-		}
+	if g.barriers(j, now)&^atBreaker != 0 {
 		return pass{}, false
 	}
-	if g.opts.Breaker.Failures >= 0 {
-		name := g.opts.Breaker.Endpoint(templateOf(j))
-		p.endpoint = g.endpoints[name]
-		if p.endpoint == nil {
-			p.endpoint = newEndpoint(name, g.opts.Breaker, g.changed)
-			g.endpoints[name] = p.endpoint
-		}
-		if p.report, ok = p.endpoint.enter(now); !ok {
-			return pass{}, false
-		}
+	if p, ok = g.breaker.enter(j, now); !ok {
+		return pass{}, false
 	}
 	if g.opts.TenantLimit != nil {
 		g.tenants[j.Tenant]++
@@ -125,23 +97,7 @@ func (g *gate) leave(j core.Job, p *pass, now time.Time) {
 	if g.opts.TemplateLimit != nil {
 		decrement(g.templates, templateOf(j))
 	}
-	g.report(j, p, verdict{}, now)
-}
-
-// report tells the breaker what a job says about its provider, once.
-func (g *gate) report(j core.Job, p *pass, v verdict, now time.Time) {
-	e := p.endpoint
-	if e == nil {
-		return
-	}
-	p.endpoint = nil
-	e.leave(p.report, v, now)
-	if v.kind == saysDown && e.blocked(now) {
-		e.stopped[templateOf(j)] = struct{}{}
-	}
-	if e.forgettable() {
-		delete(g.endpoints, e.name)
-	}
+	g.breaker.leave(j, p, verdict{}, now) // of one that has said what there is to say nothing is left
 }
 
 func decrement[K comparable](counts map[K]int, key K) {
@@ -155,6 +111,13 @@ type outlook struct {
 	skip ports.Skip
 	room int       // most jobs that can come with all of them let in
 	till time.Time // when time alone changes that; zero: never
+}
+
+// before makes an outlook hold no longer than until a time, if that is to come.
+func (o *outlook) before(t, now time.Time) {
+	if t.After(now) && (o.till.IsZero() || t.Before(o.till)) {
+		o.till = t
+	}
 }
 
 // maxSkip bounds what is named to a feed. What is not named comes and is parked.
@@ -190,31 +153,14 @@ func (g *gate) look(now time.Time) outlook {
 			}
 		}
 	}
-	for _, e := range g.endpoints {
-		g.lookAtEndpoint(&o, e, now)
-	}
+	g.breaker.look(&o, now)
 	slices.Sort(o.skip.Tenants) // a feed may compare
-	slices.SortFunc(o.skip.Templates, func(a, b ports.TemplateKey) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Template, b.Template))
-	})
+	sortTemplates(o.skip.Templates)
 	return o
 }
 
-func (g *gate) lookAtEndpoint(o *outlook, e *endpoint, now time.Time) {
-	if e.downSince.IsZero() || e.givenUp(now) {
-		return
-	}
-	if !e.blocked(now) {
-		o.room = min(o.room, int(allowProbe))
-		return
-	}
-	for template := range e.stopped {
-		if len(o.skip.Templates) == maxSkip {
-			break
-		}
-		o.skip.Templates = append(o.skip.Templates, template)
-	}
-	if next := e.next(now); o.till.IsZero() || next.Before(o.till) {
-		o.till = next
-	}
+func sortTemplates(keys []ports.TemplateKey) { slices.SortFunc(keys, compareTemplates) }
+
+func compareTemplates(a, b ports.TemplateKey) int {
+	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Template, b.Template))
 }

@@ -38,27 +38,37 @@ type Options struct {
 	// negative for not at all.
 	Linger time.Duration
 
+	// CancelEvery is how often the jobs under way are looked at, to stop those whose run
+	// was cancelled; default 1 s, negative for only when their leases are renewed.
+	CancelEvery  time.Duration
 	RecoverEvery time.Duration // how often recovery looks for due runs; default 5 s
 	RefillEvery  time.Duration // how often the monthly refill is looked after; default 10 min
+	SweepEvery   time.Duration // how often uploads that became no run are looked for; default 1 h
 	// DrainTimeout is how long running jobs may go on after the stop before
 	// they are handed back; default 30 s. Negative: hand back at once.
 	DrainTimeout time.Duration
 	Log          *slog.Logger // nil: slog.Default()
 }
 
-// Breaker says when a provider counts as down, and what then.
+// Breaker says when a template's jobs are kept back because they could not be done
+// now, and until when; see the package's comment.
 type Breaker struct {
-	// Failures is how many jobs in a row must have failed by the provider; default 10,
-	// negative for no breaker.
+	// Failures is how many jobs of a template in a row must have failed by the provider;
+	// of a fault of ours the first is enough. Default 10, negative for no breaker.
 	Failures int
 	// OpenFor is after what time a job is let through as a probe; default 30 s. If
-	// the provider asked for longer (Retry-After), that counts.
+	// the provider asked for longer (Retry-After), that counts. Of a fault of ours the
+	// first probe comes after a second, and OpenFor is the longest time between two.
 	OpenFor time.Duration
 	// MaxOutage is after what time without the provider its jobs are no longer kept
 	// back, so that runs close; default 1 h.
 	MaxOutage time.Duration
-	// Endpoint names the provider that a template's jobs go to; those of the same name
-	// share a breaker. nil: a template has one of its own. It must be quick.
+	// InterruptAfter is after what time with a fault of ours the runs that wait for its
+	// end are closed INTERRUPTED, free to continue; default 30 s.
+	InterruptAfter time.Duration
+	// Endpoint names the provider that a template's jobs go to. What two templates of the
+	// same name meet is taken for trouble with the provider and keeps all of them
+	// back. nil: a template has a provider of its own. It must be quick.
 	Endpoint func(ports.TemplateKey) string
 }
 
@@ -82,9 +92,12 @@ func (o Options) withDefaults() Options {
 	}{
 		{&o.Breaker.OpenFor, 30 * time.Second},
 		{&o.Breaker.MaxOutage, time.Hour},
+		{&o.Breaker.InterruptAfter, 30 * time.Second},
 		{&o.Linger, 2 * time.Millisecond},
+		{&o.CancelEvery, time.Second},
 		{&o.RecoverEvery, 5 * time.Second},
 		{&o.RefillEvery, 10 * time.Minute},
+		{&o.SweepEvery, time.Hour},
 		{&o.DrainTimeout, 30 * time.Second},
 	} {
 		if *d.field == 0 {
@@ -142,8 +155,8 @@ func (o Options) validate() error {
 		return errors.New("worker.New: Concurrency and Transactions must be 1 or more")
 	case o.TenantConcurrency < 0 || o.TemplateConcurrency < 0:
 		return errors.New("worker.New: TenantConcurrency and TemplateConcurrency must not be negative")
-	case o.RecoverEvery < 0 || o.RefillEvery < 0 || o.Breaker.OpenFor < 0 || o.Breaker.MaxOutage < 0:
-		return errors.New("worker.New: RecoverEvery, RefillEvery and the breaker's times must be positive")
+	case o.RecoverEvery < 0 || o.RefillEvery < 0 || o.SweepEvery < 0 || o.Breaker.OpenFor < 0 || o.Breaker.MaxOutage < 0 || o.Breaker.InterruptAfter < 0:
+		return errors.New("worker.New: RecoverEvery, RefillEvery, SweepEvery and the breaker's times must be positive")
 	}
 	return nil
 }
@@ -153,6 +166,11 @@ const (
 	recoverPage = 100
 	// abandonAfter bounds the wait for executors that do not return when told to.
 	abandonAfter = 2 * time.Second
+	// interruptTimeout bounds the closing of runs that wait because of a fault of ours;
+	// the next probe goes on with what is left.
+	interruptTimeout = time.Minute
+	// betweenLooks is how long a run must have stood still for that.
+	betweenLooks = time.Second
 	// handBackTimeout bounds the bookkeeping at the very end of a stop.
 	handBackTimeout = 10 * time.Second
 	// parkFor is how long a delivery is parked before it goes back to the queue, where
@@ -169,4 +187,12 @@ const (
 	// unsavedCost bounds the results that wait to be recorded with their places
 	// given to others: some 2,000 jobs of one file, or 16 MiB of output.
 	unsavedCost = 2000
+	// pieceResults and pieceCost bound what is recorded at once of a job that goes on:
+	// 4 MiB of output. Its results wait for that up to jobUnsaved, some 8 MiB.
+	pieceResults, pieceCost, jobUnsaved = 500, 512, 1024
+	// watchTimeout bounds a look at whether jobs were cancelled.
+	watchTimeout = 5 * time.Second
+	// watchFiles bounds the files of a job that are looked at to see whether it was
+	// cancelled.
+	watchFiles = 50
 )

@@ -110,8 +110,10 @@ func TestPanics(t *testing.T) {
 		}), func(d *app.Deps, _ *app.Options) { d.Files = panickyFiles{memory.NewFiles()} })
 		id := b.initiate(3)
 		b.start(worker.Options{Concurrency: 3})
-		b.eventuallyClosed(id, core.RunFailed)
+		b.eventuallyClosed(id, core.RunInterrupted)
+		require.Equal(t, core.ReasonServiceFault, b.run(id).Reason)
 		for _, f := range b.files(id) {
+			require.Equal(t, core.FilePending, f.Status, "it is free to continue")
 			require.Equal(t, core.FailurePanic, f.Failure.Code)
 		}
 	})
@@ -125,7 +127,8 @@ func TestPanics(t *testing.T) {
 		}), func(_ *app.Deps, o *app.Options) { o.Roll = func() float64 { panic("no dice") } })
 		id := b.initiate(2)
 		w, _, _ := b.launch(worker.Options{Concurrency: 1, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		b.eventuallyClosed(id, core.RunFailed)
+		b.eventuallyClosed(id, core.RunInterrupted)
+		require.Equal(t, core.FailurePanic, b.run(id).Failure.Code)
 		require.Equal(t, core.FailurePanic, b.files(id)[1].Failure.Code)
 		require.EqualValues(t, 2, w.Stats().Panics)
 		for _, name := range []string{"tenant=acme", "run=" + string(id), "job=" + string(id) + ":file:1", "epoch=1", "no dice", "worker.(*Worker).work"} {

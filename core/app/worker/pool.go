@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/sony/gobreaker/v2"
-
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
@@ -13,22 +11,25 @@ import (
 // pool is who is in the pool and who waits at its gate. It is guarded by Worker.mu.
 type pool struct {
 	gate    gate
-	free    int // places
-	unsaved int // cost of the results of those who have no place any more
-	most    int // parked
+	free    int           // places
+	unsaved int           // cost of the results of those who have no place any more, and of pieces
+	saved   chan struct{} // closed when unsaved gets less; nil if none waits for that
+	most    int           // parked
 	entries map[entryKey]*entry
 	parked  []*entry      // oldest first
 	freed   chan struct{} // has one if a place was freed
-	// anew ends the Receive that waits, if it might be asked for something else; nil
-	// if not.
+	// anew ends the Receive that waits; nil if none does. skipping says that it might be
+	// asked for something that it leaves now, and changes is the breaker's when it began.
 	anew     context.CancelFunc
+	skipping bool
+	changes  int
 	stopping bool       // nothing enters any more
 	undone   []core.Job // given up because the worker stops
 }
 
-func newPool(o Options, changed func(e *endpoint, from, to gobreaker.State)) pool {
+func newPool(o Options) pool {
 	return pool{
-		gate: newGate(o, changed), free: o.Concurrency, most: max(o.Parked, 0),
+		gate: newGate(o), free: o.Concurrency, most: max(o.Parked, 0),
 		entries: map[entryKey]*entry{}, freed: make(chan struct{}, 1),
 	}
 }
@@ -125,7 +126,7 @@ func (p *pool) remove(e *entry, now time.Time) {
 	}
 	delete(p.entries, key)
 	if !e.placed {
-		p.unsaved -= e.resultCost()
+		p.lighten(e.unsaved)
 		return
 	}
 	p.leave(e, now)
@@ -187,7 +188,8 @@ func (w *Worker) vacateLocked(entries ...*entry) {
 		if w.pool.vacates(e) {
 			vacated = true
 			stopped = w.pool.gate.hinder(stopped, e.job, now)
-			w.pool.unsaved += e.resultCost()
+			e.unsaved = e.resultCost()
+			w.pool.unsaved += e.unsaved
 			w.pool.leave(e, now)
 		}
 	}
@@ -206,6 +208,13 @@ func (w *Worker) opened(stopped []hindered, now time.Time) {
 	if w.pool.anew == nil {
 		return
 	}
+	if w.pool.changes != w.pool.gate.breaker.changes {
+		w.pool.anew()
+		return
+	}
+	if !w.pool.skipping {
+		return
+	}
 	for _, h := range stopped {
 		if h.by&^w.pool.gate.barriers(h.job, now) != 0 {
 			w.pool.anew()
@@ -214,20 +223,17 @@ func (w *Worker) opened(stopped []hindered, now time.Time) {
 	}
 }
 
-// report tells the gate what a job says about its provider. keepBack is true if
-// the job failed by its provider, which is down.
-func (w *Worker) report(e *entry, v verdict) (keepBack bool) {
+// report tells the breaker what a job says about its provider, and asks what is to
+// become of the job.
+func (w *Worker) report(e *entry, v verdict) decision {
 	now := time.Now()
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	provider := e.pass.endpoint
-	if provider == nil {
-		return false
-	}
 	stopped := w.pool.gate.hinder(nil, e.job, now)
-	w.pool.gate.report(e.job, &e.pass, v, now)
+	d := w.pool.gate.breaker.leave(e.job, &e.pass, v, now)
 	w.opened(stopped, now)
-	return v.kind == saysDown && provider.keepsBack(now)
+	w.mu.Unlock()
+	w.tellOperator(d.notes)
+	return d
 }
 
 // enter sends entries to be claimed. The caller holds mu, so that nothing is
@@ -245,20 +251,5 @@ func (w *Worker) enter(entries []*entry) {
 		}
 		w.claims.add(group...)
 		entries = others
-	}
-}
-
-// breakerChanged is told of every change of a breaker; the caller holds mu.
-func (w *Worker) breakerChanged(e *endpoint, from, to gobreaker.State) {
-	log := w.log.With("endpoint", e.name, "from", from.String(), "to", to.String())
-	switch to {
-	case gobreaker.StateOpen:
-		w.stats.breakerOpened.Add(1)
-		log.Warn("the provider is down: its jobs are kept back", "since", e.downSince, "probe_at", e.openUntil)
-	case gobreaker.StateHalfOpen:
-		log.Info("one job is let through to see whether the provider is back")
-	case gobreaker.StateClosed:
-		w.stats.breakerClosed.Add(1)
-		log.Info("the provider is back")
 	}
 }

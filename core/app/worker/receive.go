@@ -125,7 +125,7 @@ func (w *Worker) tryPlaces(ctx context.Context) (limit int, a ahead, expired []p
 	if till = now.Add(idle); !o.till.IsZero() && o.till.Before(till) {
 		till = o.till
 	}
-	till = till.Add(time.Millisecond) // the breaker's own timer must be over
+	till = till.Add(time.Millisecond) // so that it is not a moment too early
 	limit = min(p.free, o.room+p.most-len(p.parked))
 	if limit <= 0 {
 		return 0, a, expired, till
@@ -137,9 +137,8 @@ func (w *Worker) tryPlaces(ctx context.Context) (limit int, a ahead, expired []p
 	} else {
 		a.ctx, a.cancel = context.WithDeadline(ctx, till)
 	}
-	if len(o.skip.Tenants)+len(o.skip.Templates)+len(p.parked) > 0 {
-		p.anew = a.cancel
-	}
+	p.anew, p.changes = a.cancel, p.gate.breaker.changes
+	p.skipping = len(o.skip.Tenants)+len(o.skip.Templates)+len(p.parked) > 0
 	return limit, a, expired, till
 }
 

@@ -78,22 +78,71 @@ func (w *Worker) settleHeld(group []*entry) {
 }
 
 func (w *Worker) settled(group []*entry) {
-	w.stats.settled.Add(int64(len(group)))
-	w.done(group...)
+	whole := make([]*entry, 0, len(group))
+	for _, e := range group {
+		if e.of != nil {
+			w.pieceOver(e, true)
+		} else {
+			whole = append(whole, e)
+		}
+	}
+	w.stats.settled.Add(int64(len(whole)))
+	w.done(whole...)
 }
 
 // settleFailed tries the parts of a group, or keeps a result for another try: what
-// was worked for is given up only when its lease is lost or the worker stops.
+// was worked for is given up only when its lease is lost, the worker stops, or the
+// store can never hold it.
 func (w *Worker) settleFailed(group []*entry, err error) {
-	w.log.Warn("results not recorded, will try again", append(attrs(group[0].job), "jobs", len(group), "error", err)...)
 	if len(group) > 1 && !noFaultOfOne(err) {
+		w.log.Warn("results of a group not recorded; its parts are tried", append(attrs(group[0].job), "jobs", len(group), "error", err)...)
 		for _, part := range split(group) {
 			w.settleGroup(func() []*entry { return part })
 		}
 		return
 	}
 	w.runs.free(group)
+	if len(group) == 1 && hopeless(err) {
+		w.log.Error("the store can never hold these results", append(attrs(group[0].job), "results", len(group[0].results), "error", err)...)
+		w.refused(group[0])
+		return
+	}
+	w.log.Warn("results not recorded, will try again", append(attrs(group[0].job), "jobs", len(group), "error", err)...)
 	w.tryLater(group, w.results)
+}
+
+// refused does what can be done about results that the store can never hold: those of
+// several files are tried one by one; of a file that is refused alone, and of all that
+// is left if that is not the reason, the run is to say that they could not be kept.
+func (w *Worker) refused(e *entry) {
+	switch {
+	case e.of != nil:
+		w.pieceRefused(e)
+	case len(e.results) > 1 && !w.trySingly(e):
+		w.running.Go(func() { w.finish(e) })
+	case !e.refused:
+		e.refused = true
+		for i := range e.results {
+			e.results[i] = notRecorded(e.results[i].Index)
+		}
+		w.results.add(e)
+	default: // not even that: it is not the results
+		w.tryLater([]*entry{e}, w.results)
+	}
+}
+
+// trySingly makes the results of a job go one by one from now on, and reports whether
+// they did already.
+func (w *Worker) trySingly(e *entry) (already bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	already = e.pieces.singly
+	e.pieces.singly = true
+	if !already { // its pieces are counted
+		w.pool.lighten(e.unsaved)
+		e.unsaved = 0
+	}
+	return already
 }
 
 func without(group, out []*entry) []*entry {

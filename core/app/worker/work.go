@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
@@ -15,8 +16,14 @@ func (w *Worker) start(e *entry, c app.Claimed) {
 
 // work executes one claimed job and sends its results to be recorded.
 func (w *Worker) work(e *entry, c app.Claimed) {
+	if w.holds(e) {
+		w.handBacks.add(e)
+		return
+	}
 	err := w.guard(func() (err error) {
-		e.results, err = w.svc.Execute(e.ctx, c, nil)
+		e.results, err = w.svc.Execute(e.ctx, c, func(ctx context.Context, r core.FileResult) error {
+			return w.recordEarly(ctx, e, r)
+		})
 		return err
 	})
 	switch {
@@ -28,10 +35,27 @@ func (w *Worker) work(e *entry, c app.Claimed) {
 		w.log.Error("the execution of a job broke down", append(attrs(e.job), "error", err)...)
 		e.results = brokenDown(e.job)
 	}
-	if w.report(e, judge(e.results)) {
+	d := w.report(e, judge(e.results, w.answeredPartly(e)))
+	if d.handBack {
+		e.results, e.interrupt = nil, d.interrupt
 		w.handBacks.add(e)
 		return
 	}
+	w.finish(e)
+}
+
+// finish sends the results of a job that was executed to be recorded.
+func (w *Worker) finish(e *entry) {
+	rest, err := w.bulk(e)
+	var refused []core.FileResult
+	if err == nil {
+		refused, err = w.piecesSaved(e)
+	}
+	if err != nil { // the lease is lost, or the worker stops
+		w.giveUp(e)
+		return
+	}
+	e.results = append(rest, refused...)
 	w.mu.Lock()
 	e.executed = true
 	w.vacateLocked(e)
@@ -39,12 +63,28 @@ func (w *Worker) work(e *entry, c app.Claimed) {
 	w.results.add(e)
 }
 
+// holds reports whether a claimed job is better handed back than begun.
+func (w *Worker) holds(e *entry) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pool.gate.breaker.holds(e.job, &e.pass, time.Now())
+}
+
+// answeredPartly reports whether results of the job were taken in while it went on.
+func (w *Worker) answeredPartly(e *entry) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return e.pieces.any
+}
+
+// brokenDown is what becomes of a job when the service itself fails. What was recorded
+// before is left out by the store.
 func brokenDown(j core.Job) []core.FileResult {
 	results := make([]core.FileResult, len(j.Files))
 	for i, index := range j.Files {
 		results[i] = core.FileResult{
-			Index: index, Outcome: core.OutcomeTransient,
-			Failure: core.Failure{Code: core.FailurePanic, Message: "the execution of this job broke down"},
+			Index: index, Outcome: core.OutcomeInterrupted,
+			Failure: core.Failure{Code: core.FailurePanic, Message: "the service broke down on this file; it is free to continue"},
 		}
 	}
 	return results
@@ -53,6 +93,10 @@ func brokenDown(j core.Job) []core.FileResult {
 // giveUp lets go of a claimed job without recording anything. If the worker
 // stops, the job is remembered, to be handed back.
 func (w *Worker) giveUp(e *entry) {
+	if e.of != nil {
+		w.pieceOver(e, false)
+		return
+	}
 	if w.working.Err() != nil {
 		w.mu.Lock()
 		w.pool.undone = append(w.pool.undone, e.job)
@@ -77,8 +121,8 @@ func (w *Worker) done(entries ...*entry) {
 	w.releaseLocked(acked)
 }
 
-// handBackGroup gives jobs back whose provider is down. They wait in the queue,
-// as pending files, until it is back.
+// handBackGroup gives jobs back that could not be done now. They wait in the queue, as
+// pending files, until they can.
 func (w *Worker) handBackGroup(take func() []*entry) {
 	for _, group := range byRun(take()) {
 		w.running.Go(func() { w.handBackOfRun(group) })
@@ -100,6 +144,9 @@ func (w *Worker) handBackOfRun(group []*entry) {
 	}
 	w.stats.handedBack.Add(int64(len(group)))
 	w.done(group...)
+	for _, e := range group { // now that no file of their runs is processing because of them
+		w.interrupt(e.interrupt)
+	}
 }
 
 // tryLater does something about claimed jobs again after a pause, unless their

@@ -53,7 +53,7 @@ func New(svc *app.Service, feed ports.Feed, o Options) (*Worker, error) {
 		svc: svc, feed: feed, clock: svc.Clock(), opts: o, log: o.Log,
 		slots: newSlots(o.Transactions), runs: newRunsInUse(),
 	}
-	w.pool = newPool(o, w.breakerChanged)
+	w.pool = newPool(o)
 	w.claims = newLanes(claiming, w.runs, &w.claiming, (*entry).files, w.claimGroup)
 	w.results = newLanes(settling, w.runs, &w.running, (*entry).resultCost, w.settleGroup)
 	w.results.linger = max(o.Linger, 0)
@@ -75,8 +75,10 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	var loops sync.WaitGroup
 	loops.Go(func() { w.renewLoop(w.working) })
+	loops.Go(func() { w.watchLoop(w.working) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RecoverEvery, "recovery", w.recover) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RefillEvery, "refill", w.svc.Refill) })
+	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of uploads", w.svc.Sweep) })
 
 	err := w.receiveLoop(w.receiving)
 	stopReceiving()

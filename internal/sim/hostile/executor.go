@@ -84,33 +84,3 @@ func (x *Executor) read(ctx context.Context, f ports.TaskFile) bool {
 	}
 	return err == nil
 }
-
-// Files wraps the files that all processes share.
-type Files struct {
-	Env   *Env
-	Inner ports.Files
-}
-
-var _ ports.Files = (*Files)(nil)
-
-var errFiles = errors.New("bucket does not answer")
-
-// Put implements ports.Files.
-func (f *Files) Put(ctx context.Context, tenant core.TenantID, content io.Reader) (ports.Stored, error) {
-	f.Env.outsideTx(trace.FilePut)
-	f.Env.step(trace.FilePut, tenant, "")
-	if f.Env.fault(FilesFault, "") != 0 {
-		return ports.Stored{}, errFiles
-	}
-	return f.Inner.Put(ctx, tenant, content)
-}
-
-// Open implements ports.Files.
-func (f *Files) Open(ctx context.Context, tenant core.TenantID, ref core.FileRef) (io.ReadCloser, error) {
-	f.Env.outsideTx(trace.FileOpen)
-	f.Env.step(trace.FileOpen, tenant, "")
-	if f.Env.fault(FilesFault, "") != 0 {
-		return nil, errFiles
-	}
-	return f.Inner.Open(ctx, tenant, ref)
-}

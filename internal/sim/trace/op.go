@@ -51,6 +51,11 @@ const (
 	Sleep
 	Start
 	WaitRun
+	UploadBegin
+	UploadCommit
+	UploadKeep
+	UploadRemove
+	UploadList
 )
 
 var opNames = [...]string{
@@ -62,6 +67,7 @@ var opNames = [...]string{
 	"read balance", "lock credits", "post entry", "read ledger",
 	"read answer", "insert answer", "save answer",
 	"enqueue", "receive", "ack", "nack", "execute", "put file", "open file", "sleep", "start", "wait for run",
+	"begin upload", "commit upload", "keep upload", "remove upload", "list uploads",
 }
 
 // String names the call.

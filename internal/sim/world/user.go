@@ -2,10 +2,7 @@ package world
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"strings"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
@@ -166,15 +163,15 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseInitiate)
 		answer.Use = oracle.UseInitiate
 		spec := &w.sc.Runs[op.Run]
-		if w.sc.Reads {
-			if err = w.upload(ctx, svc, who, tenant, spec.Files); err != nil {
-				break
-			}
-		}
-		answer.Run, err = svc.Initiate(ctx, who, app.InitiateRequest{
+		wanted := app.InitiateRequest{
 			Tenant: tenant, Template: w.sc.Templates[spec.Template].ID, Files: newFiles[:spec.Files],
 			MaxRetryCount: &spec.MaxRetryCount, IdempotencyKey: op.Key,
-		})
+		}
+		if w.sc.Reads {
+			answer.Run, err = upload(ctx, svc, who, wanted)
+		} else {
+			answer.Run, err = svc.Initiate(ctx, who, wanted)
+		}
 		if answer.Run.ID != "" {
 			s := &w.slots[op.Run]
 			s.id, s.known = answer.Run.ID, true
@@ -275,29 +272,4 @@ func (w *World) metAnswer(id sched.ActorID, op *Op, err error, code core.Code, d
 		w.oracle.Met(oracle.RepeatAfterLostCommit)
 	}
 	a.lost = dispatches && op.Key != "" && errors.Is(err, ports.ErrCommitUnknown)
-}
-
-// contents are what the files of runs say.
-var contents = [...]string{"alpha", "beta", "gamma", "delta"}
-
-// newFiles are what runs are made of.
-var newFiles = func() []core.NewFile {
-	files := make([]core.NewFile, len(contents))
-	for i, content := range contents {
-		sum := sha256.Sum256([]byte(content))
-		files[i] = core.NewFile{
-			Name: string(rune('a'+i)) + ".txt", Ref: core.FileRef("sha256:" + hex.EncodeToString(sum[:])), Size: int64(len(content)),
-		}
-	}
-	return files
-}()
-
-// upload keeps the files of a run before it is initiated.
-func (w *World) upload(ctx context.Context, svc *app.Service, who core.Actor, tenant core.TenantID, files int) error {
-	for i := range files {
-		if _, err := svc.StoreFile(ctx, who, tenant, newFiles[i].Name, strings.NewReader(contents[i])); err != nil {
-			return err
-		}
-	}
-	return nil
 }

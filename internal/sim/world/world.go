@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
@@ -131,15 +130,7 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
 	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
 	w.queue = &hostile.Queue{Env: w.env}
-	files := memory.NewFiles()
-	for _, tenant := range tenantIDs {
-		for _, content := range contents {
-			if _, err := files.Put(context.Background(), tenant, strings.NewReader(content)); err != nil {
-				return nil, err
-			}
-		}
-	}
-	w.files = &hostile.Files{Env: w.env, Inner: files}
+	w.files = &hostile.Files{Env: w.env, Inner: newLibrary()}
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
 	w.oracle.Taken = w.env.Taken
@@ -232,6 +223,9 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.memory.Reset()
 	w.queue.Reset(memory.NewQueue())
 	w.executor.Reads = sc.Reads
+	if w.files.Used {
+		w.files.Inner, w.files.Used = newLibrary(), false
+	}
 	w.processes, w.oracle.MaxRedeliveries = w.servers[1], w.recovery.MaxRedeliveries
 	if sc.Impatient {
 		w.processes, w.oracle.MaxRedeliveries = w.servers[0], 0

@@ -32,6 +32,10 @@ func (wrap *Wrap) options() app.Options {
 		o.Retry = core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: 5 * time.Second, Budget: time.Minute}
 	}
 	o.DispatchTimeout = -1
+	// The clock jumps by months, and nothing is swept here.
+	o.UploadGrace = 100 * 365 * 24 * time.Hour
+	// A process that is killed here comes back with its counts of uploads.
+	o.MaxTenantUploads, o.MaxTenantUploadBytes = -1, -1
 	o.Roll = func() float64 { return 0.5 }
 	return o
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,61 +33,67 @@ func together(n int, f func(i int) error) []error {
 	return errs
 }
 
-func testAtOnceSameContent(t *testing.T, s *subject) {
-	for round := range 5 {
-		content := random(byte(round), 64*1024+round)
-		stored := make([]ports.Stored, 16)
-		for _, err := range together(len(stored), func(i int) (err error) {
-			stored[i], err = s.Files.Put(t.Context(), tenant, bytes.NewReader(content))
+// testAtOnceUploads: uploads of several tenants side by side, some of the same
+// contents; each is kept or removed by itself.
+func testAtOnceUploads(t *testing.T, s *subject) {
+	const n, each = 24, 3
+	tenantOf := func(i int) core.TenantID { return core.TenantID(fmt.Sprint("tenant-", i%5)) }
+	contentOf := func(i, j int) []byte { return random(byte(i%3), 1000*i+j) }
+	stored := make([][]ports.Stored, n)
+	for _, err := range together(n, func(i int) error {
+		id, u, err := s.begin(t.Context(), tenantOf(i))
+		if err != nil {
+			return err
+		}
+		for j := range each {
+			one, err := u.Add(t.Context(), bytes.NewReader(contentOf(i, j)))
 			if err != nil {
 				return err
 			}
-			// It can be read as soon as one's own Put has returned.
-			return s.expect(t.Context(), tenant, stored[i].Ref, content)
-		}) {
-			require.NoError(t, err)
+			// It can be read as soon as its own Add has returned.
+			if err := s.expect(t.Context(), tenantOf(i), one.Ref, contentOf(i, j)); err != nil {
+				return err
+			}
+			stored[i] = append(stored[i], one)
 		}
-		for _, one := range stored {
-			require.Equal(t, stored[0], one)
+		if err := u.Commit(t.Context()); err != nil {
+			return err
 		}
-		s.requireCount(t, round+1)
-	}
-}
-
-func testAtOnceOtherContents(t *testing.T, s *subject) {
-	const n = 48
-	tenantOf := func(i int) core.TenantID { return core.TenantID(fmt.Sprint("tenant-", i%5)) }
-	refs := make([]core.FileRef, n)
-	for _, err := range together(n, func(i int) error {
-		stored, err := s.Files.Put(t.Context(), tenantOf(i), bytes.NewReader(random(byte(i), 1000*i)))
-		refs[i] = stored.Ref
-		return err
+		if i%4 == 3 {
+			return s.Files.Remove(t.Context(), tenantOf(i), id)
+		}
+		return s.Files.Keep(t.Context(), tenantOf(i), id)
 	}) {
 		require.NoError(t, err)
 	}
-	for i, ref := range refs {
-		s.requireKept(t, tenantOf(i), ref, random(byte(i), 1000*i))
+	for i := range n {
+		for j, one := range stored[i] {
+			if i%4 == 3 {
+				s.requireUnknown(t, tenantOf(i), one.Ref)
+				continue
+			}
+			s.requireKept(t, tenantOf(i), one.Ref, contentOf(i, j))
+		}
 	}
-	s.requireCount(t, n)
+	s.requireCount(t, n/4*3*each)
+	s.requireLeftovers(t, begun.Add(time.Hour))
 }
 
-// testAtOnceNeverInPart: while a content is being stored, for the first time and
-// by several, whoever opens it finds nothing or all of it, and all of it once a
-// Put has returned.
+// testAtOnceNeverInPart: while a content is being stored, a reader finds
+// nothing or all of it, and all of it once its Add has returned.
 func testAtOnceNeverInPart(t *testing.T, s, twin *subject) {
-	const rounds, writers, readers = 5, 4, 4
+	const rounds, readers = 5, 4
 	for round := range rounds {
 		content := random(byte(round), 200_000)
 		ref := twin.put(t, tenant, content).Ref
 		stored := make(chan struct{})
-		var once sync.Once
-		for _, err := range together(writers+readers, func(i int) error {
-			if i < writers {
-				got, err := s.Files.Put(t.Context(), tenant, iotest.HalfReader(bytes.NewReader(content)))
+		for _, err := range together(1+readers, func(i int) error {
+			if i == 0 {
+				defer close(stored)
+				got, err := s.add(t.Context(), tenant, iotest.HalfReader(bytes.NewReader(content)))
 				if err == nil && got.Ref != ref {
 					err = fmt.Errorf("reference %s, of the twin %s", got.Ref, ref)
 				}
-				once.Do(func() { close(stored) })
 				return err
 			}
 			for {

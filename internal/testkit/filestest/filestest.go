@@ -12,9 +12,14 @@ package filestest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,13 +31,13 @@ import (
 type Subject struct {
 	Files ports.Files
 	// Count says how many contents are kept, of all tenants together. Whatever a
-	// failed Put leaves behind counts too.
+	// failed Add leaves behind counts too; the marks of uploads do not.
 	Count func(t *testing.T) int
 }
 
 // Factory gives new Files without any content, in which the same content of the
-// same tenant has the same reference as in the others that it gives. It registers with t whatever has
-// to be closed or removed afterwards. Subtests call it in parallel.
+// same upload has the same reference as in the others that it gives. It registers
+// with t whatever has to be closed or removed afterwards. Subtests call it in parallel.
 type Factory func(t *testing.T) Subject
 
 // Run runs the whole suite.
@@ -56,17 +61,26 @@ func Run(t *testing.T, newFiles Factory) {
 		{"ReaderPanics", testReaderPanics},
 		{"ContextEnded", testContextEnded},
 		{"ContextEndsWhileReading", testContextEndsWhileReading},
-		{"AtOnce/SameContent", testAtOnceSameContent},
-		{"AtOnce/OtherContents", testAtOnceOtherContents},
+		{"AtOnce/Uploads", testAtOnceUploads},
+		{"Uploads/AwkwardNames", testUploadsAwkwardNames},
+		{"Uploads/SideBySide", testSideBySide},
+		{"Uploads/Leftovers", testLeftovers},
+		{"Uploads/LeftoversWhileSettling", testLeftoversWhileSettling},
+		{"Uploads/Removed", testRemoved},
+		{"Uploads/RemovedBeforeCommit", testRemovedBeforeCommit},
+		{"Uploads/Kept", testKept},
+		{"Uploads/Empty", testEmptyUpload},
+		{"Uploads/BegunTwice", testBegunTwice},
+		{"Uploads/ContextEnded", testSettlingContextEnded},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(t, &subject{newFiles(t)})
+			test.run(t, newSubject(t, newFiles))
 		})
 	}
 	t.Run("AtOnce/NeverInPart", func(t *testing.T) {
 		t.Parallel()
-		testAtOnceNeverInPart(t, &subject{newFiles(t)}, &subject{newFiles(t)})
+		testAtOnceNeverInPart(t, newSubject(t, newFiles), newSubject(t, newFiles))
 	})
 }
 
@@ -78,15 +92,62 @@ const (
 // errBroken is what reading fails with.
 var errBroken = errors.New("the connection broke")
 
-type subject struct{ Subject }
+// begun is when uploads are begun, unless a test says otherwise.
+var begun = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
+
+type subject struct {
+	Subject
+	uploads atomic.Int64
+}
+
+func newSubject(t *testing.T, newFiles Factory) *subject { return &subject{Subject: newFiles(t)} }
+
+// begin begins an upload of a name that no other has.
+func (s *subject) begin(ctx context.Context, tenant core.TenantID) (core.RunID, ports.Upload, error) {
+	id := core.RunID(fmt.Sprintf("upload-%d", s.uploads.Add(1)))
+	u, err := s.Files.Begin(ctx, tenant, id, begun)
+	return id, u, err
+}
+
+// add adds one content to an upload of its own, which stays open.
+func (s *subject) add(ctx context.Context, tenant core.TenantID, content io.Reader) (ports.Stored, error) {
+	_, u, err := s.begin(context.WithoutCancel(ctx), tenant)
+	if err != nil {
+		return ports.Stored{}, err
+	}
+	return u.Add(ctx, content)
+}
+
+// store is a whole upload of some contents, which is kept.
+func (s *subject) store(ctx context.Context, tenant core.TenantID, contents ...[]byte) ([]ports.Stored, error) {
+	id, u, err := s.begin(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	stored := make([]ports.Stored, len(contents))
+	for i, content := range contents {
+		if stored[i], err = u.Add(ctx, bytes.NewReader(content)); err != nil {
+			return nil, err
+		}
+	}
+	if err := u.Commit(ctx); err != nil {
+		return nil, err
+	}
+	return stored, s.Files.Keep(ctx, tenant, id)
+}
 
 func (s *subject) put(t *testing.T, tenant core.TenantID, content []byte) ports.Stored {
 	t.Helper()
-	stored, err := s.Files.Put(t.Context(), tenant, bytes.NewReader(content))
+	stored, err := s.store(t.Context(), tenant, content)
 	require.NoError(t, err)
-	require.Equal(t, int64(len(content)), stored.Size)
-	require.NotEmpty(t, stored.Ref)
-	return stored
+	require.Equal(t, ports.Stored{Ref: stored[0].Ref, Size: int64(len(content)), Digest: digestOf(content)}, stored[0])
+	require.NotEmpty(t, stored[0].Ref)
+	return stored[0]
+}
+
+func digestOf(content []byte) string {
+	digest := sha256.Sum256(content)
+	return hex.EncodeToString(digest[:])
 }
 
 // requireKept reads a content to its end.
@@ -118,7 +179,7 @@ func (s *subject) requireCount(t *testing.T, want int) {
 	require.Equal(t, want, s.Count(t), "number of contents that are kept")
 }
 
-// requireNothing checks after a failed Put that nothing is kept, and that it
+// requireNothing checks after a failed Add that nothing is kept, and that it
 // does not stand in the way of the same content.
 func (s *subject) requireNothing(t *testing.T, contents ...[]byte) {
 	t.Helper()

@@ -16,20 +16,28 @@ func testReadingFails(t *testing.T, s *subject) {
 	content := random(1, 300_000)
 	for _, read := range []int{0, 1, 32 * 1024, 299_999, 300_000} {
 		broken := io.MultiReader(bytes.NewReader(content[:read]), iotest.ErrReader(errBroken))
-		stored, err := s.Files.Put(t.Context(), tenant, broken)
+		stored, err := s.add(t.Context(), tenant, broken)
 		require.ErrorIs(t, err, errBroken)
 		require.Zero(t, stored)
 		s.requireCount(t, 0)
 	}
-	_, err := s.Files.Put(t.Context(), tenant, io.MultiReader(bytes.NewReader(content), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	_, err := s.add(t.Context(), tenant, io.MultiReader(bytes.NewReader(content), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	s.requireNothing(t, content[:32*1024], content)
 
-	// What is kept already stays when the same content breaks off.
-	_, err = s.Files.Put(t.Context(), tenant, io.MultiReader(bytes.NewReader(content), iotest.ErrReader(errBroken)))
+	// What the upload has already stays when the next content breaks off, and it goes on.
+	_, u, err := s.begin(t.Context(), tenant)
+	require.NoError(t, err)
+	first, err := u.Add(t.Context(), bytes.NewReader(content))
+	require.NoError(t, err)
+	_, err = u.Add(t.Context(), io.MultiReader(bytes.NewReader(content), iotest.ErrReader(errBroken)))
 	require.ErrorIs(t, err, errBroken)
-	s.requireKept(t, tenant, s.put(t, tenant, content).Ref, content)
-	s.requireCount(t, 2)
+	third, err := u.Add(t.Context(), bytes.NewReader(content[:7]))
+	require.NoError(t, err)
+	require.NoError(t, u.Commit(t.Context()))
+	s.requireKept(t, tenant, first.Ref, content)
+	s.requireKept(t, tenant, third.Ref, content[:7])
+	s.requireCount(t, 4)
 }
 
 // testReaderPanics: a server recovers from the panic of one request and must not
@@ -37,7 +45,7 @@ func testReadingFails(t *testing.T, s *subject) {
 func testReaderPanics(t *testing.T, s *subject) {
 	content := random(1, 100_000)
 	require.PanicsWithValue(t, errBroken, func() {
-		_, _ = s.Files.Put(t.Context(), tenant, io.MultiReader(bytes.NewReader(content), readerFunc(func([]byte) (int, error) {
+		_, _ = s.add(t.Context(), tenant, io.MultiReader(bytes.NewReader(content), readerFunc(func([]byte) (int, error) {
 			panic(errBroken)
 		})))
 	})
@@ -48,7 +56,7 @@ func testContextEnded(t *testing.T, s *subject) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	content := []byte("too late")
-	stored, err := s.Files.Put(ended, tenant, bytes.NewReader(content))
+	stored, err := s.add(ended, tenant, bytes.NewReader(content))
 	require.ErrorIs(t, err, context.Canceled)
 	require.Zero(t, stored)
 	s.requireNothing(t, content)
@@ -58,7 +66,7 @@ func testContextEnded(t *testing.T, s *subject) {
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ports.ErrNotFound)
 	require.Nil(t, r)
-	stored, err = s.Files.Put(ended, tenant, bytes.NewReader(content))
+	stored, err = s.add(ended, tenant, bytes.NewReader(content))
 	require.ErrorIs(t, err, context.Canceled)
 	require.Zero(t, stored)
 	s.requireKept(t, tenant, ref, content)
@@ -73,7 +81,7 @@ func testContextEndsWhileReading(t *testing.T, s *subject) {
 			cancel()
 			return 0, io.EOF
 		})
-		stored, err := s.Files.Put(ctx, tenant, io.MultiReader(bytes.NewReader(content[:read]), cancelling, bytes.NewReader(content[read:])))
+		stored, err := s.add(ctx, tenant, io.MultiReader(bytes.NewReader(content[:read]), cancelling, bytes.NewReader(content[read:])))
 		require.ErrorIs(t, err, context.Canceled)
 		require.Zero(t, stored)
 		s.requireCount(t, 0)

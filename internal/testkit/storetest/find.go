@@ -71,7 +71,7 @@ func sought(t *testing.T, s ports.Store, tenant core.TenantID) (all []core.Run, 
 					list[n].Status = core.FileCompleted
 				}
 			}
-			run.Status, run.Tally = status, core.TallyOf(list)
+			run.Status, run.Failure, run.Tally = status, core.Failure{}, core.TallyOf(list)
 			run.TotalJobs, run.AttemptJobs, run.CompletedJobs, run.FailedJobs = len(list), 0, 0, 0
 			if status != core.RunRunning {
 				run.ClosedAt, run.RecoverAt = at(1000), time.Time{}
@@ -252,6 +252,9 @@ func testInterruptedRuns(t *testing.T, newStore Factory) {
 				run.ID, run.Template, run.Status, run.Reason, run.ClosedAt = core.RunID(string(id)+"-"+name), template.ID, status, reason, closed
 				if status == core.RunRunning {
 					run.RecoverAt = at(1)
+				}
+				if reason != core.ReasonServiceFault {
+					run.Failure = core.Failure{}
 				}
 				files := w.files
 				if status == core.RunFailed {

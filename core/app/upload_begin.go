@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// UploadRequest asks to upload the files of one run to be.
+type UploadRequest struct {
+	Tenant        core.TenantID
+	Template      core.TemplateID
+	Files         int   // how many there will be; 0 if that is not known
+	MaxRetryCount *int  // as in the InitiateRequest, if it is known already
+	MaxFileBytes  int64 // the caller's own limit of one file; 0 for that of the executor alone
+	// IdempotencyKey is that of the InitiateRequest. A refusal is remembered under it as
+	// that of an initiation is, for every upload to this template: its files were not
+	// looked at. If an initiation was answered under it before, the upload is only
+	// compared with what was sent then, and nothing is stored.
+	IdempotencyKey core.Key
+}
+
+// BeginUpload looks at everything that can be known before a byte is stored: who
+// asks, the tenant, the template, and whether the balance covers the files that are
+// announced, or one.
+//
+// Refusals: core.CodeInvalidRequest, CodeWrongTenant, CodeRoleNotAllowed,
+// CodeTenantNotFound, CodeTemplateNotFound, CodeTemplateNotPublished,
+// CodeTemplateDeleted, CodeInsufficientCredits, CodeCreditsOutOfRange,
+// CodeIdempotencyKeyReused, CodeUploadQuotaExceeded.
+func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadRequest) (*Upload, error) {
+	if err := core.Authorize(actor, core.ActionInitiate, req.Tenant); err != nil {
+		return nil, err
+	}
+	if err := checkOptionalKey(req.IdempotencyKey); err != nil {
+		return nil, err
+	}
+	wanted := core.NewUpload{Files: req.Files, MaxRetryCount: req.MaxRetryCount, MaxFiles: s.opts.MaxFiles}
+	if err := core.CheckNewUpload(wanted); err != nil {
+		return nil, err
+	}
+	replay, err := s.mayUpload(ctx, req, wanted)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.uploads.begin(req.Tenant, s.opts.MaxTenantUploads); err != nil {
+		return nil, err
+	}
+	limit := req.MaxFileBytes
+	if s.acceptor != nil && (limit <= 0 || s.acceptor.MaxFileBytes() < limit) {
+		limit = s.acceptor.MaxFileBytes()
+	}
+	return &Upload{
+		svc: s, tenant: req.Tenant, id: core.RunID(s.ids.NewID()), begun: s.clock.Now(), limit: max(0, limit), replay: replay,
+	}, nil
+}
+
+// mayUpload decides without a lock. Only a refusal that is to be remembered is decided
+// again, where an initiation would be: under the lock that every repeat takes as well.
+func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.NewUpload) (replay bool, err error) {
+	memo := answerMemo{
+		key: req.IdempotencyKey, tenant: req.Tenant, op: core.OperationInitiate, fingerprint: req.fingerprint(),
+	}
+	err = s.store.View(ctx, req.Tenant, func(tx ports.Tx) (err error) {
+		if replay, err = memo.answered(ctx, tx); err != nil || replay {
+			return err
+		}
+		balance, err := tx.Ledger().Balance(ctx, core.PeriodOf(s.clock.Now()))
+		if err != nil {
+			return notFound(err, tenantNotFound(req.Tenant))
+		}
+		return decideUpload(ctx, tx, req, wanted, balance)
+	})
+	if refusal, ok := asRefusal(err); !ok || memo.key == "" || refusal.Code == core.CodeTenantNotFound {
+		return replay, err
+	}
+
+	var decided decision
+	err = s.store.InTx(ctx, req.Tenant, func(tx ports.Tx) error {
+		decided = decision{}
+		balance, now, err := s.lockBalance(ctx, tx, req.Tenant)
+		if err != nil {
+			return err
+		}
+		memo.now = now
+		if replay, err = memo.answered(ctx, tx); err != nil || replay {
+			return err
+		}
+		if err := decideUpload(ctx, tx, req, wanted, balance); err != nil {
+			decided, err = memo.refuse(ctx, tx, err)
+			return err
+		}
+		return nil // what was in the way has gone
+	})
+	if err == nil && decided.done {
+		_, err = decided.answer()
+	}
+	return replay, err
+}
+
+func decideUpload(ctx context.Context, tx ports.Tx, req UploadRequest, wanted core.NewUpload, balance core.Balance) error {
+	template, err := tx.Templates().Get(ctx, req.Template)
+	if err != nil {
+		return notFound(err, templateNotFound(req.Template))
+	}
+	return core.MayUpload(wanted, template, balance)
+}
+
+// answered reports whether the key of an upload was answered before: by an
+// initiation, with which the files have to be compared, or, as an error, by a refusal
+// before the upload.
+func (m answerMemo) answered(ctx context.Context, tx ports.Tx) (replay bool, err error) {
+	if m.key == "" {
+		return false, nil
+	}
+	answer, err := tx.Answers().Get(ctx, m.key)
+	switch {
+	case errors.Is(err, ports.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case answer.Fingerprint == m.fingerprint:
+		_, err := answer.Replay(m.op, m.fingerprint)
+		return err == nil, err
+	}
+	return true, nil
+}
+
+// fingerprint tells refusals before an upload from answers to initiations.
+func (r UploadRequest) fingerprint() string { return uploadFingerprint(r.Tenant, r.Template) }
+
+func uploadFingerprint(tenant core.TenantID, template core.TemplateID) string {
+	sum := sha256.Sum256([]byte("upload " + string(tenant) + " " + string(template)))
+	return hex.EncodeToString(sum[:])
+}
