@@ -52,7 +52,7 @@ type uploadLimits struct {
 var scriptTexts = []string{
 	"upload.chosen.one", "upload.chosen.other", "upload.refused.one", "upload.refused.other", "upload.price.one", "upload.price.other", "upload.balance",
 	"upload.short", "upload.empty", "upload.large", "upload.many", "upload.total", "upload.accepted", "upload.remove", "upload.more",
-	"upload.sending", "upload.working", "upload.broken", "upload.signedout", "upload.start", "upload.nothing",
+	"upload.sending", "upload.working", "upload.broken", "upload.signedout", "upload.start", "upload.nothing", "new.template.missing", "new.files.none",
 }
 
 // newRunPage is GET /ui/runs/new.
@@ -89,6 +89,7 @@ func (u *ui) showNewRun(w http.ResponseWriter, r *request, status int, tenant co
 	for _, key := range scriptTexts {
 		v.Texts[key] = r.T(key)
 	}
+	v.Texts["new.retries.wrong"] = r.T("new.retries.wrong", core.MaxMaxRetryCount)
 	for _, t := range list {
 		if t.Deleted() || t.Status != core.TemplatePublished {
 			continue
@@ -157,6 +158,9 @@ func (u *ui) startRun(w http.ResponseWriter, r *request) error {
 	}
 	u.cfg.Uploads(r.Request)
 	in, err := u.readUpload(w, r, tenant)
+	if in.upload != nil {
+		defer in.upload.Discard(r.Context())
+	}
 	if err == nil && len(in.refused) == 0 {
 		var run core.Run
 		if run, err = u.initiate(r, tenant, in); err == nil {
@@ -224,10 +228,10 @@ func (u *ui) leadTo(w http.ResponseWriter, r *request, to string) error {
 // initiate starts the run for at most the price that the form showed.
 func (u *ui) initiate(r *request, tenant core.TenantID, in newRunForm) (core.Run, error) {
 	req := app.InitiateRequest{
-		Tenant: tenant, Template: core.TemplateID(in.template), Files: in.files, IdempotencyKey: core.Key(in.key),
+		Tenant: tenant, Template: core.TemplateID(in.template), Upload: in.upload, IdempotencyKey: core.Key(in.key),
 	}
 	if shown, ok := in.shown[in.template]; ok {
-		most, err := shown.Times(len(in.files))
+		most, err := shown.Times(in.count)
 		if err != nil {
 			return core.Run{}, err
 		}

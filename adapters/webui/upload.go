@@ -2,6 +2,7 @@ package webui
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // maxFieldBytes bounds a field of the upload form that is no file.
@@ -19,7 +21,9 @@ const maxFieldBytes = 1024
 type newRunForm struct {
 	key, template, retries string
 	shown                  map[string]core.Credits // prices per file, as the page showed them
-	files                  []core.NewFile
+	tenant                 core.TenantID
+	announced              int         // files, by a script; 0: not known
+	upload                 *app.Upload // nil until there is a file
 	refused                []refusedFile
 	count                  int // of files that came, accepted or not
 }
@@ -42,11 +46,12 @@ type uploadRefusal struct {
 	Template *templateChoice `json:"template,omitempty"`
 }
 
-// readUpload reads the form part by part. Each file goes to the store as it arrives,
-// so an upload of any size needs little memory. What is wrong with one file does not
-// end the reading: all that is wrong is told at once.
+// readUpload reads the form part by part, in the order in which they come: the fields
+// before the first file, so that nothing is stored before they are looked at. Each file
+// goes to the store as it arrives, so an upload of any size needs little memory. What is
+// wrong with one file does not end the reading: what is wrong is told at once.
 func (u *ui) readUpload(w http.ResponseWriter, r *request, tenant core.TenantID) (newRunForm, error) {
-	in := newRunForm{shown: map[string]core.Credits{}}
+	in := newRunForm{tenant: tenant, shown: map[string]core.Credits{}}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || media != "multipart/form-data" || params["boundary"] == "" {
 		return in, core.InvalidField("body", "is not the form of this page")
@@ -61,8 +66,11 @@ func (u *ui) readUpload(w http.ResponseWriter, r *request, tenant core.TenantID)
 		if err != nil {
 			return in, r.uploadError(u, err)
 		}
-		if err := u.readPart(r, part, tenant, &in); err != nil {
+		if err := u.readPart(r, part, &in); err != nil {
 			return in, err
+		}
+		if in.upload != nil && in.upload.Hopeless() {
+			return in, nil // enough is wrong to begin with
 		}
 	}
 }
@@ -85,10 +93,10 @@ func (l language) uploadError(u *ui, err error) error {
 	return core.InvalidField("files", "%s", l.T("new.files.cut"))
 }
 
-func (u *ui) readPart(r *request, part *multipart.Part, tenant core.TenantID, in *newRunForm) error {
+func (u *ui) readPart(r *request, part *multipart.Part, in *newRunForm) error {
 	name := part.FormName()
 	if name == "files" {
-		return u.readFilePart(r, part, tenant, in)
+		return u.readFilePart(r, part, in)
 	}
 	value, err := io.ReadAll(io.LimitReader(part, maxFieldBytes))
 	if err != nil {
@@ -99,6 +107,10 @@ func (u *ui) readPart(r *request, part *multipart.Part, tenant core.TenantID, in
 	case isPrice:
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 {
 			in.shown[id] = core.Credits(n)
+		}
+	case name == "count":
+		if n, err := strconv.Atoi(text); err == nil && n > 0 {
+			in.announced = n
 		}
 	case name == "key":
 		in.key = text
@@ -123,68 +135,79 @@ func fileName(part *multipart.Part) string {
 	return strings.TrimLeft(params["filename"], "/")
 }
 
-func (u *ui) readFilePart(r *request, part *multipart.Part, tenant core.TenantID, in *newRunForm) error {
+// readFilePart uploads one file.
+func (u *ui) readFilePart(r *request, part *multipart.Part, in *newRunForm) error {
 	name := fileName(part)
 	if name == "" {
 		return nil // a browser sends a part without a name for an input in which nothing was chosen
+	}
+	if err := u.begin(r, in); err != nil {
+		return err
 	}
 	index := in.count
 	in.count++
 	if most := u.svc.Options().MaxFiles; index >= most {
 		return core.InvalidField("files", "%s", r.T("new.files.many", most))
 	}
-	refuse := func(message string) {
-		in.refused = append(in.refused, refusedFile{Index: index, Name: visible(name), Message: message})
-	}
-	content := &fileContent{from: part, left: u.cfg.MaxFileBytes}
-	stored, err := u.svc.StoreFile(r.Context(), r.actor(), tenant, name, content)
-	// What the reader met is looked at first: it is the cause of whatever the store
-	// made of it.
+	content := &fileContent{from: part}
+	_, err := in.upload.Add(r.Context(), name, content)
+	e, refused := errors.AsType[*core.Error](err)
 	switch {
-	case content.tooLarge:
-		refuse(r.T("file.too_large", r.Bytes(u.cfg.MaxFileBytes)))
-		_, err := io.Copy(io.Discard, part) // bounded by the whole form's limit
-		if err != nil {
-			return r.uploadError(u, err)
-		}
+	case err == nil:
 	case content.err != nil:
 		return r.uploadError(u, content.err)
-	case err != nil:
-		return err
-	case stored.Size == 0:
-		refuse(r.T("file.empty"))
+	case refused && (e.Code == core.CodeInvalidRequest || e.Code == core.CodePayloadTooLarge):
+		in.refused = append(in.refused, refusedFile{Index: index, Name: visible(name), Message: r.refusedWords(u, name, content, e)})
 	default:
-		in.files = append(in.files, stored)
+		return err
 	}
 	return nil
 }
 
-// errFileTooLarge ends the storing of a file that is over its limit.
-var errFileTooLarge = errors.New("file too large")
-
-// fileContent reads one file up to its limit and remembers how that ended, because a
-// store may pass a reader's error on in words of its own.
-type fileContent struct {
-	from     io.Reader
-	left     int64 // bytes
-	tooLarge bool
-	err      error // other than io.EOF
+// begin looks at what can be known before a byte is stored.
+func (u *ui) begin(r *request, in *newRunForm) error {
+	if in.upload != nil {
+		return nil
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	retries, err := strconv.Atoi(in.retries)
+	if err != nil {
+		return err // check has seen to it
+	}
+	in.upload, err = u.svc.BeginUpload(r.Context(), r.actor(), app.UploadRequest{
+		Tenant: in.tenant, Template: core.TemplateID(in.template), Files: in.announced, MaxRetryCount: &retries,
+		MaxFileBytes: u.cfg.MaxFileBytes, IdempotencyKey: core.Key(in.key),
+	})
+	return err
 }
 
-// Read fails with errFileTooLarge as soon as there is a byte too much.
+// refusedWords says why a file is not taken; the executor has words of its own for what
+// only it knows.
+func (l language) refusedWords(u *ui, name string, content *fileContent, e *core.Error) string {
+	switch {
+	case e.Code == core.CodePayloadTooLarge:
+		return l.T("file.too_large", l.Bytes(u.cfg.MaxFileBytes))
+	case content.read == 0:
+		return l.T("file.empty")
+	case len(e.Fields) == 0:
+		return e.Message
+	}
+	return visible(strings.TrimPrefix(e.Fields[0].Message, fmt.Sprintf("%q: ", name)))
+}
+
+// fileContent reads one file, and remembers how much there was and how it ended.
+type fileContent struct {
+	from io.Reader
+	read int64 // bytes
+	err  error // other than io.EOF
+}
+
+// Read implements io.Reader.
 func (c *fileContent) Read(p []byte) (int, error) {
-	if c.tooLarge {
-		return 0, errFileTooLarge
-	}
-	if int64(len(p)) > c.left+1 {
-		p = p[:c.left+1]
-	}
 	n, err := c.from.Read(p)
-	if int64(n) > c.left {
-		c.tooLarge = true
-		return 0, errFileTooLarge
-	}
-	c.left -= int64(n)
+	c.read += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		c.err = err
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -216,13 +217,13 @@ func (w *world) closedWith(template core.TemplateID, names ...string) core.RunID
 
 func (w *world) runWith(template core.TemplateID, names ...string) core.RunID {
 	w.t.Helper()
-	var files []core.NewFile
+	upload, err := w.svc.BeginUpload(w.t.Context(), ann, app.UploadRequest{Tenant: acme, Template: template, Files: len(names)})
+	require.NoError(w.t, err)
 	for _, name := range names {
-		f, err := w.svc.StoreFile(w.t.Context(), ann, acme, name, bytes.NewReader([]byte("Text of "+name)))
+		_, err := upload.Add(w.t.Context(), name, strings.NewReader("Text of "+name))
 		require.NoError(w.t, err)
-		files = append(files, f)
 	}
-	run, err := w.svc.Initiate(w.t.Context(), ann, app.InitiateRequest{Tenant: acme, Template: template, Files: files})
+	run, err := w.svc.Initiate(w.t.Context(), ann, app.InitiateRequest{Tenant: acme, Template: template, Upload: upload})
 	require.NoError(w.t, err)
 	return run.ID
 }

@@ -17,6 +17,7 @@ import (
 // pageParts is what the page needs of the server.
 type pageParts struct {
 	svc      *app.Service
+	executor ports.Executor
 	auth     *httpapi.Auth
 	sessions ports.Sessions
 	streams  *httpapi.Streams
@@ -37,6 +38,9 @@ func (c *serveCmd) page(p pageParts) http.Handler {
 		},
 		Uploads:    httpapi.Upload,
 		Operations: p.operations,
+	}
+	if a, ok := p.executor.(ports.Acceptor); ok {
+		cfg.MaxFileBytes = min(cfg.MaxFileBytes, a.MaxFileBytes()) // the page says so before an upload
 	}
 	if c.Demo {
 		cfg.Demo = []webui.DemoUser{{Name: "admin", Actor: demoAdmin}, {Name: "operator", Actor: demoOperator}}

@@ -86,7 +86,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (e
 		},
 	})
 	page := c.page(pageParts{
-		svc: svc, auth: auth, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
+		svc: svc, executor: executor, auth: auth, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
 	})
 	server := c.server(beside(page, api), conns, log)
 	server.RegisterOnShutdown(events.Stop) // else a stop would wait for them

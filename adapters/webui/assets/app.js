@@ -282,8 +282,15 @@ function upload(form) {
     if ($("start").getAttribute("aria-disabled")) return;
     ["form", "template", "retries", "files"].forEach((field) => wrong(field, ""));
     const sent = good();
+    const retries = form.retries.valueAsNumber;
+    if (!form.template.value) wrong("template", texts["new.template.missing"]);
+    if (!Number.isInteger(retries) || retries < 1 || retries > form.retries.max) wrong("retries", texts["new.retries.wrong"]);
+    if (sent.length === 0) wrong("files", texts["new.files.none"]);
+    const first = form.querySelector("[aria-invalid]");
+    if (first) return first.focus();
     const body = new FormData();
     for (const [name, value] of new FormData(form)) if (name !== "files") body.append(name, value);
+    body.append("count", sent.length);
     for (const f of sent) body.append("files", f.file, f.name);
 
     const request = new XMLHttpRequest();
