@@ -77,6 +77,9 @@ func (l language) promise(p app.Preview) []string {
 		}
 		text += l.T("continue.free", p.Plan.Free)
 	}
+	if price == 0 {
+		return []string{text, l.T("continue.nothing_charged", int64(p.Balance.Available()))}
+	}
 	left := p.Balance.Available() - price
 	return []string{text, l.T("continue.balance", int64(p.Balance.Available()), int64(left))}
 }

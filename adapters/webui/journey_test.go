@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -336,4 +337,36 @@ func TestWhyItCannotBeContinued(t *testing.T) {
 		require.Equal(t, core.Credits(12), w.balance(acme))
 		require.Contains(t, v.get("/ui/runs/"+string(id)).text, "3 failed files × 2 credits = 6")
 	})
+}
+
+// How long it takes from the click until people see how it ended, beside the same by
+// the API alone. The figures are logged; what is checked is that no one waits long.
+func TestTimeToTheUpdatedState(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	b := w.browser(t)
+	b.signIn("admin")
+	id := w.closed("a-timeout.txt", "b-timeout.txt", "c.txt")
+	b.Open("/ui/runs/" + string(id))
+	b.Until(`document.querySelector("#continue-button")?.disabled === false`)
+	began := time.Now()
+	b.Click("#continue-button")
+	b.Until(`document.querySelector("#continue-says")?.innerText.includes("Every file is completed.")`)
+	page := time.Since(began)
+
+	id = w.closed("d-timeout.txt", "e-timeout.txt", "f.txt")
+	call := func(method, path string) string {
+		req, err := http.NewRequest(method, w.server.URL+"/workflow-runs/"+string(id)+path, nil)
+		require.NoError(t, err)
+		req.Header.Set("Authorization", "Bearer "+w.token(ann))
+		return w.visitor().do(req).text
+	}
+	began = time.Now()
+	call(http.MethodPost, "/retry-failed")
+	for !strings.Contains(call(http.MethodGet, ""), `"COMPLETED"`) {
+		require.Less(t, time.Since(began), 30*time.Second)
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Logf("from the click to the state that is seen: %s; by the API alone: %s", page, time.Since(began))
+	require.Less(t, page, 15*time.Second)
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,16 @@ type state struct {
 // screen, light and dark, on a desk and on a phone. With -screenshots it is pictured.
 func TestEveryState(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(o *options) { o.script = pictureScript })
+	held := make(chan struct{})
+	t.Cleanup(func() { close(held) })
+	w := newWorld(t, func(o *options) {
+		o.script = func(in fakellm.Request) fakellm.Action {
+			if strings.Contains(in.File, "slow") {
+				return fakellm.Hold(held, fakellm.OK())
+			}
+			return pictureScript(in)
+		}
+	})
 	states := w.states()
 	t.Run("Looks", func(t *testing.T) { // ends when those within it have, and the world after it
 		for _, l := range looks {
@@ -84,6 +94,8 @@ func pictureScript(in fakellm.Request) fakellm.Action {
 		return fakellm.Refuse("I can't help with this document.")
 	case strings.Contains(name, "timeout"):
 		return fakellm.Status(504, "upstream_timeout")
+	case strings.Contains(name, "credential"):
+		return fakellm.Unauthorized()
 	case strings.Contains(name, "rate-limit"):
 		return fakellm.RateLimit(0)
 	case strings.Contains(name, "outage"):
@@ -106,9 +118,17 @@ func (w *world) states() []state {
 		w.await(maxed)
 	}
 	w.template("empty", "Translate the contracts of the third quarter into plain English", 40)
+	w.template("draft-less", "Check the spelling", 2)
 	short := w.closedWith("empty", "a-timeout.txt")
 	w.purchase(acme, "for-pictures", 2400)
 	big := w.closed(manyNames(1200)...)
+	w.purchase(acme, "for-two-more", 16)
+	running := w.run("letter.txt", "minutes.txt", "slow-one.txt", "a-timeout.txt", "slow-two.txt")
+	require.Eventually(w.t, func() bool {
+		v, err := w.svc.Run(ctx, ann, running)
+		return err == nil && v.Run.Tally.Unfinished == 2
+	}, 30*time.Second, 5*time.Millisecond)
+	interrupted := w.closedWith("draft-less", "letter.txt", "credential.txt", "minutes.txt")
 	_, err := w.svc.DeleteTemplate(ctx, core.System, acme, "empty")
 	require.NoError(w.t, err)
 	_, err = w.svc.CreateTemplate(ctx, core.System, core.Template{ID: "draft", Tenant: acme, Name: "Extract the totals", CreditsPerRun: 3, Mode: core.ModeBatch, Instructions: "List every total with its currency."})
@@ -127,6 +147,11 @@ func (w *world) states() []state {
 		{name: "runs-empty", path: "/ui/runs?tenant=globex", as: "operator", pictured: []string{"light"}},
 		{name: "run", path: run(failed), as: "admin", pictured: all},
 		{name: "run-continued", path: run(failed) + "?notice=price_changed", as: "admin"},
+		{name: "run-running", path: run(running), as: "admin", pictured: []string{"light"}},
+		{name: "run-interrupted", path: run(interrupted), as: "admin", pictured: []string{"light"}},
+		{name: "run-cancel", path: run(running), as: "admin", do: func(b *tab) { b.Click(".confirm summary") }},
+		{name: "statement", path: "/ui/credits/statement", as: "admin"},
+		{name: "operations", path: "/ui/operations", as: "operator", pictured: []string{"light"}},
 		{name: "run-completed", path: run(done), as: "admin"},
 		{name: "run-maxed", path: run(maxed), as: "admin", pictured: []string{"light"}},
 		{name: "run-short", path: run(short), as: "admin", pictured: []string{"light"}},

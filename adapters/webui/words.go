@@ -77,9 +77,9 @@ func (l language) reason(r core.Run) string {
 	}
 	if r.Failure.Code != "" {
 		if key := "failure." + r.Failure.Code; l.Has(key) {
-			return l.T(key)
+			return l.T(key) + " " + l.T("reason.paid")
 		}
-		return r.Failure.Message
+		return r.Failure.Message + " " + l.T("reason.paid")
 	}
 	return l.T("reason." + string(r.Reason))
 }

@@ -111,7 +111,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	base, err := w.provider.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.provider.Close()) })
-	executor, err := llm.New(llm.Config{BaseURL: base, Model: "m", Log: log})
+	executor, err := llm.New(llm.Config{BaseURL: base, Model: "m", Timeout: 10 * time.Minute, Log: log})
 	require.NoError(t, err)
 	w.store = memory.NewStore()
 	w.svc, err = app.New(app.Deps{
@@ -142,7 +142,9 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 }
 
 func (w *world) work(n int, log *slog.Logger) {
-	pool, err := worker.New(w.svc, w.queue, worker.Options{Concurrency: n, DrainTimeout: -1, Log: log})
+	pool, err := worker.New(w.svc, w.queue, worker.Options{
+		Concurrency: n, DrainTimeout: -1, Breaker: worker.Breaker{InterruptAfter: 50 * time.Millisecond}, Log: log,
+	})
 	require.NoError(w.t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
