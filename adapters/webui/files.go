@@ -118,7 +118,7 @@ func (u *ui) filesView(r *request, run core.Run) (filesView, error) {
 func (r *request) fileRow(run core.Run, f core.File) fileRow {
 	row := fileRow{
 		Index: f.Index, URL: addr("runs", string(run.ID), "files", strconv.Itoa(f.Index)), Name: visible(f.Name), Size: r.Bytes(f.Size),
-		Badge: r.fileBadge(f, run.Status), Retries: r.retriesUsed(run, f), Failure: r.failure(f),
+		Badge: r.fileBadge(f, run.Status), Retries: r.retriesUsed(run, f), Failure: r.failure(run, f),
 	}
 	if f.Status == core.FileCompleted {
 		row.Output = row.URL + "/output"

@@ -46,7 +46,14 @@ func (l language) fileBadge(f core.File, run core.RunStatus) Badge {
 // failure is what went wrong with a file, in plain words, and whose fault it was.
 type failure struct{ Text, Whose, Short, Said, Code string }
 
-func (l language) failure(f core.File) *failure {
+// A file that waited while its run was interrupted has the run's reason.
+func (l language) failure(run core.Run, f core.File) *failure {
+	if f.Status == core.FilePending && f.Failure.Code == "" && run.Status.Closed() {
+		if run.Reason == core.ReasonCancelled || run.Failure.Code == "" {
+			return &failure{Code: string(run.Reason), Text: l.T("file.interrupted"), Whose: l.T("fault.waiting"), Short: l.T("fault.waiting.short")}
+		}
+		f.Failure = run.Failure
+	}
 	if f.Failure.Code == "" {
 		return nil
 	}
