@@ -54,5 +54,8 @@
 // which retries inside the job with its own backoff, its own limit and regard for
 // what the provider asked for; two layers of retries would multiply. When several
 // files in a row of a batch meet the same fault of ours that the others would meet
-// too, the rest is not asked about and has the same result.
+// too, the rest is not asked about and has the same result. As long as the provider
+// is not known to take a template's requests, one goes first and the others wait for it
+// a moment (pilot.go): a credential that is refused costs one request and not one for
+// every worker.
 package llm

@@ -13,6 +13,7 @@ type Executor struct {
 	cfg      Config
 	client   *client
 	refusals *refusals
+	pilots   *pilots
 	log      *failureLog
 }
 
@@ -28,7 +29,7 @@ func New(cfg Config) (*Executor, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	return &Executor{cfg: cfg, client: newClient(cfg), refusals: newRefusals(), log: newFailureLog(cfg)}, nil
+	return &Executor{cfg: cfg, client: newClient(cfg), refusals: newRefusals(), pilots: newPilots(), log: newFailureLog(cfg)}, nil
 }
 
 // Close lets go of idle connections. Work under way is not ended by it.
@@ -86,11 +87,16 @@ func final(r core.FileResult) bool {
 
 // process does one file with at most one request. If ctx ends meanwhile its result
 // means nothing.
-func (e *Executor) process(ctx context.Context, task ports.Task, file ports.TaskFile) core.FileResult {
+func (e *Executor) process(ctx context.Context, task ports.Task, file ports.TaskFile) (result core.FileResult) {
 	text, failed := e.readText(ctx, task, file)
 	if failed != nil {
 		return *failed
 	}
+	after, refusal := e.pilots.before(ctx, keyOf(task))
+	if refusal != nil {
+		return *refusal
+	}
+	defer func() { after(result) }() // also if this panics: others wait for it
 	a := e.client.ask(ctx, task, file, text)
 	if ctx.Err() != nil {
 		return core.FileResult{}

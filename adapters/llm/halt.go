@@ -43,14 +43,7 @@ func (h *halt) note(r core.FileResult) {
 // everyFiles reports whether every other file would meet the fault too. Stored
 // content that cannot be read is ours as well, but of that file alone.
 func everyFiles(r core.FileResult) bool {
-	if r.Outcome != core.OutcomeInterrupted {
-		return false
-	}
-	switch r.Failure.Code {
-	case FailureUnauthorized, FailureQuota, FailureMisconfigured, FailureShape:
-		return true
-	}
-	return false
+	return r.Outcome == core.OutcomeInterrupted && r.Failure.Blocks()
 }
 
 // result is that of the files that are left, once it is decided.

@@ -171,8 +171,13 @@ func TestSituations(t *testing.T) {
 		upload, err := s.app.BeginUpload(t.Context(), admin, app.UploadRequest{Tenant: tenant, Template: "summary"})
 		require.NoError(t, err)
 		for i, f := range [][2]string{
-			{"bom.csv", "\xef\xbb\xbfquestion;answer\r\n"}, {"empty.txt", ""}, {"bom-only.txt", "\xef\xbb\xbf"}, {"zero-width.txt", "\u200b\u200b"},
-			{"blank.txt", " \r\n\t"}, {"picture.png", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"}, {"long.txt", strings.Repeat("a", 101)},
+			{"bom.csv", "\xef\xbb\xbfquestion;answer\r\n"},
+			{"empty.txt", ""},
+			{"bom-only.txt", "\xef\xbb\xbf"},
+			{"zero-width.txt", "\u200b\u200b"},
+			{"blank.txt", " \r\n\t"},
+			{"picture.png", "\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"},
+			{"long.txt", strings.Repeat("a", 101)},
 		} {
 			_, err := upload.Add(t.Context(), f[0], strings.NewReader(f[1]))
 			require.Equal(t, i > 0, err != nil, "%s: %v", f[0], err)

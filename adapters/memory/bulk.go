@@ -23,6 +23,7 @@ func (s *Store) Look(tenant core.TenantID, look func(run *core.Run, files []core
 type Contents struct {
 	Tenant    core.Tenant
 	Templates []core.Template
+	Versions  []core.TemplateVersion
 	Entries   []core.Entry // by Seq, from 1
 	Balance   core.Balance // after them; they are all of its period
 	Runs      []RunContents
@@ -43,6 +44,7 @@ func (s *Store) Load(c *Contents) {
 	w := t.writes()
 	w.tenant, w.newTenant, w.savedTenant = c.Tenant, true, true
 	w.templates = append(w.templates, c.Templates...)
+	w.versions = append(w.versions, c.Versions...)
 	w.posted.purchased = c.Balance.Purchased
 	w.posted.monthly = append(w.posted.monthly, c.Balance)
 	w.posted.entries = append(w.posted.entries, c.Entries...)

@@ -18,7 +18,7 @@ func (r templateVersions) Insert(ctx context.Context, v core.TemplateVersion) er
 	if _, err := r.Get(ctx, v.Template, v.Number); err == nil {
 		return ports.ErrExists
 	}
-	if _, err := (templates{r.t}).Get(ctx, v.Template); err != nil {
+	if _, err := templates(r).Get(ctx, v.Template); err != nil {
 		return err
 	}
 	v.Tenant = r.t.tenant

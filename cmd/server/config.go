@@ -117,7 +117,7 @@ func (c *serveCmd) check(named func(field any) string) error {
 			wrong = append(wrong, fmt.Errorf("%s must be 100ms or more, not %s", named(d), *d))
 		}
 	}
-	for _, d := range c.durations() {
+	for _, d := range append(c.durations(), &c.BreakerOpenFor, &c.BreakerMaxOutage, &c.BreakerInterruptAfter) {
 		if *d <= 0 {
 			wrong = append(wrong, fmt.Errorf("%s must be more than 0s, not %s", named(d), *d))
 		}

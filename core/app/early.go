@@ -16,11 +16,11 @@ type early struct {
 	record func(context.Context, core.FileResult) error
 	bounds func(core.FileResult) core.FileResult
 
-	mu     sync.Mutex
-	open   map[int]bool // files that are not reported yet
-	taken  map[int]bool
-	last   *core.FileResult
-	failed []core.FileResult
+	mu    sync.Mutex
+	open  map[int]bool // files that are not reported yet
+	taken map[int]bool
+	last  *core.FileResult
+	rest  []core.FileResult // only the settlement of the rest can record them
 }
 
 func newEarly(files []ports.TaskFile, record func(context.Context, core.FileResult) error, bounds func(core.FileResult) core.FileResult) *early {
@@ -46,17 +46,24 @@ func (e *early) report(ctx context.Context, r core.FileResult) error {
 	delete(e.open, r.Index)
 	e.taken[r.Index] = true
 	if !r.Outcome.Final() { // too long: a failure, which only the settlement of the rest may record
-		e.failed = append(e.failed, r)
+		e.rest = append(e.rest, r)
 		e.mu.Unlock()
 		return nil
 	}
-	if len(e.open) == 0 && len(e.failed) == 0 {
+	if len(e.open) == 0 && len(e.rest) == 0 {
 		e.last = &r
 		e.mu.Unlock()
 		return nil
 	}
 	e.mu.Unlock()
-	return e.record(ctx, r)
+	if err := e.record(ctx, r); err != nil {
+		// It is there and paid for: a store that fails now takes it with the rest.
+		e.mu.Lock()
+		e.rest = append(e.rest, r)
+		e.mu.Unlock()
+		return ctx.Err()
+	}
+	return nil
 }
 
 func (e *early) has(index int) bool {
@@ -75,7 +82,7 @@ func (e *early) finish(rest []core.FileResult) []core.FileResult {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	rest = append(rest, e.failed...)
+	rest = append(rest, e.rest...)
 	if e.last != nil {
 		rest = append(rest, *e.last)
 	}

@@ -76,10 +76,6 @@ func (s *Service) bounds(r core.FileResult) core.FileResult {
 	}}
 }
 
-func transient(index int, code, message string) core.FileResult {
-	return core.FileResult{Index: index, Outcome: core.OutcomeTransient, Failure: core.Failure{Code: code, Message: message}}
-}
-
 // executeOnce calls the executor. An error fails every file of the task. A panic, which
 // must not take the other jobs of the process down, is ours and interrupts them. What
 // they say goes to the log and not to the tenant, since it may hold anything.

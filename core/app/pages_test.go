@@ -110,7 +110,7 @@ func TestEachTenant(t *testing.T) {
 func TestNewTenantHasItsAllowance(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	create := func(id core.TenantID) { //nolint:unparam // one rule for every tenant
+	create := func(id core.TenantID) {
 		_, err := w.svc.CreateTenant(w.ctx, platform, id, "t", 40)
 		require.NoError(t, err)
 	}

@@ -15,6 +15,7 @@
 //	               credits and runs that every commit must be one step of
 //	sim/world      scenarios: tenants, users, workers, recovery loops, processes;
 //	               faults on, then faults off until everything has healed
+//	sim/mutants    mistakes that are planted to see how soon they are found
 //	sim/trace      what happened, as events; its hash is always kept
 //
 // Imports go downwards: sim → history → world → hostile → oracle → trace, sched.

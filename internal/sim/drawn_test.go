@@ -91,6 +91,10 @@ func drawScenario(t *rapid.T) *world.Scenario {
 		s.Start = time.Date(2026, time.November, 30, 23, 59, 50, 0, time.UTC)
 	}
 	s.RecoverLate = rapid.Bool().Draw(t, "recover late")
+	s.Early, s.KeepsBack, s.Unmended = rapid.Bool().Draw(t, "early"), rapid.Bool().Draw(t, "keeps back"), rapid.Bool().Draw(t, "unmended")
+	if s.Refillers = bits(t, 1, "refills"); s.Refillers > 0 {
+		s.Unlucky = bits(t, 1, "unlucky")
+	}
 	for n := range drawnRuns {
 		mode := core.ModePerFile
 		if rapid.Bool().Draw(t, "batch") {
@@ -124,7 +128,7 @@ func drawScenario(t *rapid.T) *world.Scenario {
 }
 
 func drawOp(t *rapid.T, user int) (op world.Op, ok bool) {
-	kind := bits(t, 3, "operation")
+	kind := bits(t, 4, "operation")
 	if kind == 0 {
 		return op, false
 	}
@@ -144,6 +148,16 @@ func drawOp(t *rapid.T, user int) (op world.Op, ok bool) {
 		op.Kind, op.Amount = world.Reprice, core.Credits(bits(t, 3, "price"))
 	case 7:
 		op.Kind = world.Raise
+	case 8:
+		op.Kind, op.Amount = world.Edit, core.Credits(bits(t, 2, "instructions"))
+	case 9:
+		op.Kind, op.Amount = world.Enroll, core.Credits(1+bits(t, 3, "allowance"))
+	case 10:
+		op.Kind, op.Amount = world.Break, core.Credits(bits(t, 2, "fault"))
+	case 11:
+		op.Kind = world.Mend
+	default:
+		op.Kind, op.Accepts = world.Continue, world.Accepts(1+bits(t, 1, "accepts"))
 	}
 	return op, true
 }

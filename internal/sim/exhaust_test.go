@@ -62,7 +62,7 @@ func TestExhaustFindsARace(t *testing.T) {
 	}{
 		{"continue-cancel", sim.Bounds{Preemptions: 2}, 1},
 		{"last-credits", sim.Bounds{Preemptions: 2}, 2},
-		{"initiate-recovery", sim.Bounds{Preemptions: 1, Faults: 1, Kinds: []sched.Kind{hostile.EnqueueFault}}, 2},
+		{"initiate-recovery", sim.Bounds{Preemptions: 1, Faults: 1, Kinds: []sched.Kind{hostile.EnqueueFault}}, 1},
 	} {
 		scenario := small(t, c.scenario)
 		clean, found, err := sim.Exhaust(t.Context(), scenario, c.bounds, sim.ExhaustOptions{})
@@ -101,7 +101,8 @@ func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
 		"two-continues": 1094, "three-continues": 2971, "same-key": 1375, "continue-cancel": 554,
-		"continue-recovery": 501, "enqueue-claim": 2302, "last-credits": 1223, "initiate-recovery": 386,
+		"continue-recovery": 501, "enqueue-claim": 2302, "last-credits": 1223, "initiate-recovery": 394,
+		"interrupted-continues": 1094, "fault-cancel": 2362, "early-results": 855,
 	}
 	got := map[string]uint64{}
 	for _, name := range world.Small() {

@@ -17,13 +17,14 @@ func (w *Worker) tellOperator(notes []note) {
 		if n.template != (ports.TemplateKey{}) {
 			log = log.With("tenant", n.template.Tenant, "template", n.template.Template)
 		}
-		switch {
-		case n.kind == noteOver:
+		switch n.kind {
+		case noteOver:
 			w.stats.breakerClosed.Add(1)
 			log.Info("jobs are worked on again", "cause", o.cause.String(), "since", o.since, "probes", o.probes+1)
 			continue
-		case n.kind == noteOpened:
+		case noteOpened:
 			w.stats.breakerOpened.Add(1)
+		case noteGoesOn:
 		}
 		log = log.With("fault", o.failure.Code, "reason", o.failure.Message, "since", o.since, "next_probe", o.probeAt)
 		if o.cause == causeBlocked {

@@ -89,8 +89,11 @@ func (w *Worker) sendPiece(e *entry) {
 	if p.flying || len(p.waiting) == 0 {
 		return
 	}
-	n, cost := 0, 0
-	for n < len(p.waiting) && n < pieceResults && !(p.singly && n == 1) {
+	n, most, cost := 0, min(len(p.waiting), pieceResults), 0
+	if p.singly {
+		most = 1
+	}
+	for n < most {
 		c := costOf(&p.waiting[n])
 		if n > 0 && cost+c > pieceCost {
 			break

@@ -52,6 +52,8 @@ type Op struct {
 	files   int // Initiate
 	retries int // Initiate: maxRetryCount; Raise: the new one
 	amount  core.Credits
+	capped  bool // most is the highest price that is accepted
+	most    core.Credits
 	prices  []core.Credits // that a file may cost
 	periods []core.Period  // that it may be in
 

@@ -58,6 +58,8 @@ type Request struct {
 	MaxRetryCount int             // Initiate, Raise
 	Key           core.Key
 	Amount        core.Credits // Purchase
+	Capped        bool         // Initiate, Continue: MaxPrice is the highest price that is accepted
+	MaxPrice      core.Credits
 }
 
 // Answer is what a client is answered.
@@ -114,6 +116,7 @@ func (r *Recorder) Ask(q Request, at time.Time) *Asked {
 	o := &Op{
 		Client: q.Client, Kind: q.Kind, Call: r.now(), Return: never, Open: true, run: -1, name: q.Run, key: q.Key,
 		template: q.Template, files: q.Files, retries: q.MaxRetryCount, amount: q.Amount,
+		capped: q.Capped, most: q.MaxPrice,
 	}
 	r.saw(at)
 	t := r.tenant(q.Tenant)
@@ -248,7 +251,7 @@ func given(row *core.Run, files []core.File) run {
 		credits: core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}, undo: undo{by: -1},
 	}
 	for i := range files {
-		r.files = append(r.files, file{files[i].Status, files[i].RetryAttempt})
+		r.files = append(r.files, file{files[i].Status, files[i].RetryAttempt - files[i].FreeRetries})
 	}
 	return r
 }

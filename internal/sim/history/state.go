@@ -35,7 +35,7 @@ type run struct {
 
 type file struct {
 	status  core.FileStatus
-	retries int
+	charged int // Continues that found it failed
 }
 
 // undo is what it takes to undo the latest attempt.
@@ -150,7 +150,7 @@ func (s *state) done() *state {
 	files := func(fs []file) {
 		for _, f := range fs {
 			word(string(f.status))
-			number(int64(f.retries))
+			number(int64(f.charged))
 		}
 		word(";")
 	}

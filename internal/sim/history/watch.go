@@ -54,13 +54,16 @@ func (w *Watcher) Histories() []*History {
 }
 
 // Asked implements world.Observer.
-func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core.RunID, now time.Time) {
+func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core.RunID, most *core.Credits, now time.Time) {
 	w.lost(user)
 	w.wrote[user] = false
 	if op.Foreign {
 		return
 	}
 	q := Request{Client: int(user), Tenant: tenant, Run: run, Key: op.Key, Amount: op.Amount}
+	if most != nil {
+		q.Capped, q.MaxPrice = true, *most
+	}
 	spec := &w.scenario.Runs[op.Run]
 	q.Template = w.scenario.Templates[spec.Template].ID
 	switch op.Kind {
@@ -76,7 +79,7 @@ func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core
 		q.Kind, q.Key = Preview, ""
 	case world.Purchase:
 		q.Kind, q.Run, q.Template = Purchase, "", ""
-	case world.Reprice, world.Delete, world.Audit, world.Stop:
+	case world.Reprice, world.Delete, world.Audit, world.Stop, world.Edit, world.Enroll, world.Break, world.Mend:
 		return
 	}
 	w.asked[user] = w.recorder.Ask(q, now)
@@ -87,6 +90,10 @@ func (w *Watcher) Answered(user uint8, a *oracle.Answer, preview *app.Preview, n
 	q := w.asked[user]
 	if q == nil {
 		return
+	}
+	if !a.SeenMin.IsZero() { // the process's clock may be ahead of the others'
+		w.recorder.Saw(a.SeenMin)
+		w.recorder.Saw(a.SeenMax)
 	}
 	if errors.Is(a.Err, ports.ErrCommitUnknown) {
 		w.lost(user)
@@ -108,7 +115,7 @@ func (w *Watcher) Committed(c *oracle.Commit) {
 	switch c.Use {
 	case oracle.UseInitiate, oracle.UseContinue, oracle.UseCancel, oracle.UseRaise, oracle.UseGrant, oracle.UseTemplate:
 		return
-	case oracle.UseOther, oracle.UseSetUp, oracle.UseWork, oracle.UseRecover, oracle.UseRefill:
+	case oracle.UseOther, oracle.UseSetUp, oracle.UseWork, oracle.UseRecover, oracle.UseRefill, oracle.UseInterrupt, oracle.UseTenant:
 	}
 	var writes []Write
 	at := func(run core.RunID) *Write {

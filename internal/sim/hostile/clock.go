@@ -9,7 +9,11 @@ import (
 )
 
 // Clock is the world's clock, which moves when everybody sleeps or when it jumps.
-type Clock struct{ Env *Env }
+type Clock struct {
+	Env *Env
+	// Ahead is by how much the clock of the process is; nil for nothing.
+	Ahead *time.Duration
+}
 
 var (
 	_ ports.Clock = Clock{}
@@ -17,7 +21,12 @@ var (
 )
 
 // Now implements ports.Clock.
-func (c Clock) Now() time.Time { return c.Env.now() }
+func (c Clock) Now() time.Time {
+	if c.Ahead == nil {
+		return c.Env.now(0)
+	}
+	return c.Env.now(*c.Ahead)
+}
 
 // Sleep implements ports.Clock.
 func (c Clock) Sleep(ctx context.Context, d time.Duration) error {

@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"errors"
 	"strconv"
 	"time"
 
@@ -23,6 +24,8 @@ type Env struct {
 	Over bool
 	// Lease is the recovery policy's, for what is to take longer than it.
 	Lease time.Duration
+	// Unlucky is a tenant whose rows cannot be read by the refill; empty for none.
+	Unlucky core.TenantID
 
 	actors [sched.MaxActors]actorState
 	hung   sched.Set // actors that execute until somebody else gets their file
@@ -41,6 +44,7 @@ type actorState struct {
 	seenMax   time.Time
 	ids       int
 	failed    bool // something that it called was made to fail
+	erred     bool // the store gave it an error
 }
 
 // Reset begins a new world.
@@ -53,7 +57,7 @@ func (e *Env) Reset() {
 // Enter says which use case the running actor is in.
 func (e *Env) Enter(use oracle.Use) {
 	if a := e.actor(); a != nil {
-		a.use, a.committed, a.undone, a.failed = use, false, false, false
+		a.use, a.committed, a.undone, a.failed, a.erred = use, false, false, false, false
 	}
 }
 
@@ -165,6 +169,34 @@ func (e *Env) faulted(k sched.Kind, v int, run core.RunID) {
 // since it entered its use case.
 func (e *Env) Failed() bool { return e.actor().failed }
 
+// Erred reports whether the store has given the running actor an error since it entered
+// its use case. Refusals of the use case itself are none.
+func (e *Env) Erred() bool { return e.actor().erred }
+
+// unlucky reports whether the running actor is a refill that cannot read a tenant.
+func (e *Env) unlucky(tenant core.TenantID) bool {
+	if e.Unlucky == "" || e.Unlucky != tenant {
+		return false
+	}
+	a := e.actor()
+	if a == nil || a.use != oracle.UseRefill {
+		return false
+	}
+	a.failed = true
+	e.Oracle.Met(oracle.RefillFailed)
+	return true
+}
+
+// erred takes down that the store gives the running actor an error.
+func (e *Env) erred(err error) error {
+	if a := e.actor(); a != nil && err != nil {
+		if _, refused := errors.AsType[*core.Error](err); !refused {
+			a.erred = true
+		}
+	}
+	return err
+}
+
 // Seen is what the running actor's clock said in the transaction that it was last in.
 func (e *Env) Seen() (least, most time.Time) {
 	a := e.actor()
@@ -203,8 +235,8 @@ func (e *Env) outsideTx(op trace.Op) {
 }
 
 // now is the clock as the running actor sees it.
-func (e *Env) now() time.Time {
-	t := e.Sched.Now
+func (e *Env) now(ahead time.Duration) time.Time {
+	t := e.Sched.Now.Add(ahead)
 	if a := e.actor(); a != nil {
 		if a.seenMin.IsZero() || t.Before(a.seenMin) {
 			a.seenMin = t

@@ -19,6 +19,13 @@ type Executor struct {
 	Outcome func(job core.Job, index int, epoch core.Epoch, try int) core.Outcome
 	// Reads says whether it reads the files.
 	Reads bool
+	// Early says whether it reports results of a job while it goes on.
+	Early bool
+	// Broken is what all files of a template fail with, by a fault of the operator's;
+	// empty if it works.
+	Broken func(core.TemplateID) string
+	// Reported is told that a result was recorded while its job goes on.
+	Reported func(core.RunID)
 }
 
 var _ ports.Executor = (*Executor)(nil)
@@ -30,20 +37,22 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 	e := x.Env
 	e.outsideTx(trace.Execute)
 	e.step(trace.Execute, task.Job.Tenant, task.Job.Run)
-	all := func(o core.Outcome) {
+	all := func(o core.Outcome, code string) {
 		for i := range task.Files {
-			e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, task.Files[i].Index, task.Try, o)
+			e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, task.Files[i].Index, task.Try, o, code)
 		}
 	}
-	switch e.fault(ExecuteFault, task.Job.Run) {
+	e.Oracle.Instructed(task.Job, &task.Template)
+	fault := e.fault(ExecuteFault, task.Job.Run)
+	switch fault {
 	case ExecuteError:
-		all(core.OutcomeTransient)
+		all(core.OutcomeTransient, core.FailureExecutor)
 		return nil, errExecutor
 	case ExecutePanic:
-		all(core.OutcomeTransient)
+		all(core.OutcomeInterrupted, core.FailurePanic)
 		panic("the executor broke down")
 	case ExecuteNothing:
-		all(core.OutcomeTransient)
+		all(core.OutcomeTransient, core.FailureNoResult)
 		return nil, nil
 	case ExecuteHang:
 		e.Sched.Sleep(e.Sched.Now.Add(2*e.Lease + time.Second))
@@ -55,21 +64,55 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 		e.Sched.Sleep(e.Sched.Now.Add(3 * e.Lease))
 		e.hung &^= 1 << me
 	}
-	results := make([]core.FileResult, len(task.Files))
+	results := make([]core.FileResult, 0, len(task.Files))
+	answered := func(r *core.FileResult) {
+		e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, r.Index, task.Try, r.Outcome, r.Failure.Code)
+	}
+	ours := core.FileResult{Outcome: core.OutcomeInterrupted, Failure: core.Failure{Code: core.FailurePanic}}
 	for i, f := range task.Files {
-		r := core.FileResult{Index: f.Index, Outcome: x.Outcome(task.Job, f.Index, task.Job.Epoch, task.Try)}
-		if x.Reads && !x.read(ctx, f) {
-			r.Outcome = core.OutcomeTransient
+		if fault == ExecuteBreaks && i == len(task.Files)/2 {
+			for _, r := range results { // they are lost with the panic
+				ours.Index = r.Index
+				answered(&ours)
+			}
+			task.Files = task.Files[i:]
+			all(ours.Outcome, ours.Failure.Code)
+			panic("the executor broke down")
 		}
-		if r.Outcome == core.OutcomeCompleted {
-			r.Output = "done"
-		} else {
-			r.Failure = core.Failure{Code: "simulated", Message: "the scenario says so"}
+		r := x.result(ctx, task, f)
+		if !x.Early || task.Report == nil || r.Outcome != core.OutcomeCompleted && r.Outcome != core.OutcomePermanent {
+			results = append(results, r)
+			continue
 		}
-		e.Oracle.Executed(uint8(e.Sched.Current()), task.Job, f.Index, task.Try, r.Outcome)
-		results[i] = r
+		answered(&r)
+		if err := task.Report(ctx, r); err != nil {
+			return nil, err // its ctx has ended
+		}
+		if i > 0 { // the last one is kept back
+			x.Reported(task.Job.Run)
+		}
+	}
+	for i := range results {
+		answered(&results[i])
 	}
 	return results, nil
+}
+
+// result is what the executor answers for one file.
+func (x *Executor) result(ctx context.Context, task ports.Task, f ports.TaskFile) core.FileResult {
+	r := core.FileResult{Index: f.Index, Outcome: x.Outcome(task.Job, f.Index, task.Job.Epoch, task.Try)}
+	fault := "simulated"
+	if x.Reads && !x.read(ctx, f) {
+		r.Outcome, fault = core.OutcomeInterrupted, core.FailureUnreadable
+	} else if broken := x.Broken(task.Template.ID); broken != "" {
+		r.Outcome, fault = core.OutcomeInterrupted, broken
+	}
+	if r.Outcome == core.OutcomeCompleted {
+		r.Output = "done"
+		return r
+	}
+	r.Failure = core.Failure{Code: fault, Message: "the scenario says so"}
+	return r
 }
 
 // read reads a file, as an executor does before it works on it.

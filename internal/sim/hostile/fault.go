@@ -63,6 +63,7 @@ const (
 	ExecuteNothing // an answer without results
 	ExecuteSlow    // half a lease
 	ExecuteFenced  // until another worker has its file
+	ExecuteBreaks  // a panic when half is done
 	executeFaults
 )
 
@@ -121,7 +122,7 @@ var faultWords = [sched.MaxKinds][]string{
 	MessageFault: {"", "message lost", "message duplicated", "message delayed"},
 	AckFault:     {"", "ack lost", "acked, answer lost"},
 	NackFault:    {"", "nack lost"},
-	ExecuteFault: {"", "executor error", "executor panic", "executor hangs past the lease", "executor without results", "executor slow", "executor hangs until another worker has its file"},
+	ExecuteFault: {"", "executor error", "executor panic", "executor hangs past the lease", "executor without results", "executor slow", "executor hangs until another worker has its file", "executor panic when half is done"},
 	FilesFault:   {"", "file not available"},
 	CrashFault:   {"", "process dies"},
 	ClockFault:   {"", "time passes to the next wake-up", "clock jumps past a lease", "clock jumps past the end of the month", "clock jumps back", "clock jumps past a redispatch"},

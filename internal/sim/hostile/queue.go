@@ -133,6 +133,9 @@ func (q *Queue) wake() {
 	q.waiting = 0
 }
 
+// Wake lets everybody look again who waits for a message, also for what they skipped.
+func (q *Queue) Wake() { q.wake() }
+
 // Stop lets everybody go who waits for a message: the world ends.
 func (q *Queue) Stop() { q.wake() }
 
@@ -164,6 +167,9 @@ func (q *Queue) newMessage(job core.Job, inner ports.Delivery) *message {
 type Feed struct {
 	Queue   *Queue
 	Process int
+	// Back are templates whose jobs are kept back, as of now: whoever waits for a
+	// message goes by what it says meanwhile. Nil for none.
+	Back *[]ports.TemplateKey
 }
 
 var _ ports.Feed = Feed{}
@@ -180,12 +186,15 @@ func (f Feed) Receive(ctx context.Context, limit int, skip ports.Skip) ([]ports.
 		if err := q.fill(ctx); err != nil {
 			return nil, err
 		}
+		if f.Back != nil {
+			skip.Templates = *f.Back
+		}
 		got := f.take(max(limit, 1), skip)
 		if len(got) > 0 {
 			return got, nil
 		}
 		me := e.Sched.Current()
-		if until, some := q.earliest(); some {
+		if until, some := q.earliest(skip); some {
 			q.waiting |= 1 << me
 			if !e.Sched.TrySleep(until) {
 				return nil, ports.ErrClosed
@@ -201,8 +210,11 @@ func (f Feed) Receive(ctx context.Context, limit int, skip ports.Skip) ([]ports.
 }
 
 // earliest is when the first delayed message may be delivered.
-func (q *Queue) earliest() (until time.Time, some bool) {
+func (q *Queue) earliest(skip ports.Skip) (until time.Time, some bool) {
 	for _, m := range q.pool {
+		if skip.Skips(m.job) {
+			continue
+		}
 		if !some || m.until.Before(until) {
 			until, some = m.until, true
 		}

@@ -37,12 +37,12 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 		}
 	}
 	e.step(trace.Begin, tenant, "")
-	if e.fault(BeginFault, "") != 0 {
-		return errNetwork
+	if e.fault(BeginFault, "") != 0 || e.unlucky(tenant) {
+		return e.erred(errNetwork)
 	}
 	for {
 		if err := s.once(ctx, tenant, a, fn); !errors.Is(err, errRerun) {
-			return err
+			return e.erred(err)
 		}
 	}
 }
@@ -144,8 +144,8 @@ func (e *Env) Committed(c *oracle.Commit, about core.RunID) {
 func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 	e := s.Env
 	e.step(trace.View, tenant, "")
-	if e.fault(ReadFault, "") != 0 {
-		return errNetwork
+	if e.fault(ReadFault, "") != 0 || e.unlucky(tenant) {
+		return e.erred(errNetwork)
 	}
 	a := e.actor()
 	t := e.newTx(tenant)
@@ -159,7 +159,7 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	}
 	t.over = true
 	e.free(t)
-	return err
+	return e.erred(err)
 }
 
 // see is what the inner store runs for a snapshot.
@@ -181,7 +181,7 @@ func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, er
 func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.RunKey, error) {
 	s.Env.step(trace.DueRuns, "", "")
 	if s.Env.fault(ReadFault, "") != 0 {
-		return nil, errNetwork
+		return nil, s.Env.erred(errNetwork)
 	}
 	return s.Inner.DueRuns(ctx, now, horizon, limit)
 }
@@ -190,7 +190,7 @@ func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duratio
 func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
 	s.Env.step(trace.AllTenants, "", "")
 	if s.Env.fault(ReadFault, "") != 0 {
-		return nil, errNetwork
+		return nil, s.Env.erred(errNetwork)
 	}
 	return s.Inner.AllTenants(ctx, after, limit)
 }

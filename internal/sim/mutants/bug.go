@@ -12,7 +12,19 @@ type Bug struct {
 	// right, or something else stands in for what is missing. Empty for a bug
 	// that has to be found.
 	Equivalent string
+	// Test is the test that finds it, in a package, instead of the simulator: what goes
+	// page by page shows only with more rows than a world has. Empty for the others.
+	Test *Test
 }
+
+// Test is a test that fails while a bug is on.
+type Test struct {
+	Package string // from the module's root
+	Name    string
+}
+
+// Simulated reports whether the simulator has to find the bug.
+func (b *Bug) Simulated() bool { return b.Equivalent == "" && b.Test == nil }
 
 // Edit is one place of a mistake.
 type Edit struct {
@@ -31,7 +43,8 @@ type Edit struct {
 // Bugs lists all bugs, equivalent ones included. A bug's number is its place,
 // from 1.
 func Bugs() []Bug {
-	return slices.Concat(moneyBugs, retryBugs, dispatchBugs, workBugs, recoveryBugs, requestBugs, storeBugs, equivalentBugs)
+	return slices.Concat(moneyBugs, retryBugs, dispatchBugs, workBugs, recoveryBugs, requestBugs, storeBugs, equivalentBugs,
+		interruptionBugs, earlyBugs, priceBugs, tenantBugs, pageBugs)
 }
 
 // Number finds a bug by its name; 0 if there is none.

@@ -6,8 +6,8 @@ var moneyBugs = []Bug{
 		Name: "charge-pending", What: "Continue charges for pending files too, which were paid for already",
 		Edits: []Edit{{
 			File: "core/retry.go",
-			Old:  "if retried[i].Status == FileFailed {",
-			As:   "if {on} || retried[i].Status == FileFailed {",
+			Old:  "retried[i].Status == FileFailed",
+			As:   "{on} || {old}",
 		}},
 	},
 	{

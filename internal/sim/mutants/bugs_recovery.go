@@ -65,16 +65,16 @@ var recoveryBugs = []Bug{
 		Mirrors: "river 1258",
 		Edits: []Edit{{
 			File: "core/recover.go",
-			Old:  "given == p.Run.Tally.Unfinished {",
-			As:   "given == p.Run.Tally.Unfinished && !{on} {",
+			Old:  "given+waiting == p.Run.Tally.Unfinished",
+			As:   "{old} && !{on}",
 		}},
 	},
 	{
 		Name: "gives-up-too-soon", What: "recovery closes a run when it has given up on any file, also while others are under way",
 		Edits: []Edit{{
 			File: "core/recover.go",
-			Old:  "\tif given > 0 && given == p.Run.Tally.Unfinished {\n",
-			As:   "\tif {on} && given > 0 {\n\t\tgiven = p.Run.Tally.Unfinished\n\t}\n{old}",
+			Old:  "given+waiting == p.Run.Tally.Unfinished",
+			As:   "({on} && given > 0 || {old})",
 		}},
 	},
 	{
@@ -111,7 +111,7 @@ var recoveryBugs = []Bug{
 	{
 		Name: "cancel-leaves-processing", What: "a cancel leaves the files that workers hold processing, so they are never continued",
 		Edits: []Edit{{
-			File: "core/cancel.go",
+			File: "core/interrupt.go",
 			Old:  "\t\tif f.Status != FileProcessing {\n",
 			As:   "\t\tif {on} || f.Status != FileProcessing {\n",
 		}},
@@ -119,7 +119,7 @@ var recoveryBugs = []Bug{
 	{
 		Name: "cancel-keeps-epoch", What: "a cancel does not fence the workers, whose results may come when the run was continued",
 		Edits: []Edit{{
-			File: "core/cancel.go",
+			File: "core/interrupt.go",
 			Old:  "f.toPending(epoch, &p.Run)",
 			As:   "f.toPending(planted.If({on}, f.Epoch, epoch), &p.Run)",
 		}},
@@ -157,8 +157,8 @@ var recoveryBugs = []Bug{
 		Name: "due-is-not-asked-again", What: "recovery does not ask under the run's lock whether the run is still due",
 		Edits: []Edit{{
 			File: "core/app/recover.go",
-			Old:  "\t\tif !core.RecoveryDue(run, now, horizon) {\n",
-			As:   "\t\tif !core.RecoveryDue(run, now, horizon) && !{on} {\n",
+			Old:  "\t\tif !core.RecoveryDue(run, now, s.opts.Recovery.Horizon()) {\n",
+			As:   "\t\tif !core.RecoveryDue(run, now, s.opts.Recovery.Horizon()) && !{on} {\n",
 		}},
 	},
 }

@@ -77,7 +77,7 @@ var retryBugs = []Bug{
 			File: "core/retry.go",
 			Old:  "\tif len(retried) == 0 {\n",
 			As: `	if {on} {
-		retried = slices.DeleteFunc(retried, func(f File) bool { return f.RetryAttempt >= run.MaxRetryCount })
+		retried = slices.DeleteFunc(retried, func(f File) bool { return f.Maxed(run.MaxRetryCount) })
 		maxed = nil
 	}
 {old}`,
@@ -86,9 +86,9 @@ var retryBugs = []Bug{
 	{
 		Name: "max-retry-off-by-one", What: "a file may be continued once more than maxRetryCount",
 		Edits: []Edit{{
-			File: "core/retry.go",
-			Old:  "\t\tif files[i].RetryAttempt >= run.MaxRetryCount {\n",
-			As:   "\t\tif files[i].RetryAttempt >= planted.If({on}, run.MaxRetryCount+1, run.MaxRetryCount) {\n",
+			File: "core/file.go",
+			Old:  ">= maxRetryCount\n",
+			As:   ">= planted.If({on}, maxRetryCount+1, maxRetryCount)\n",
 		}},
 	},
 	{
@@ -178,7 +178,7 @@ var retryBugs = []Bug{
 		Name: "retry-attempt-not-restored", What: "a compensated Continue still costs each file one of its retries",
 		Edits: []Edit{{
 			File: "core/compensate.go",
-			Old:  "\tf.RetryAttempt, f.Redeliveries, f.PaidBy, f.Failure = before.RetryAttempt, before.Redeliveries, before.PaidBy, before.Failure\n",
+			Old:  "\tf.RetryAttempt, f.FreeRetries, f.Redeliveries = before.RetryAttempt, before.FreeRetries, before.Redeliveries\n",
 			As:   "\tretried := f.RetryAttempt\n{old}\tif {on} {\n\t\tf.RetryAttempt = retried\n\t}\n",
 		}},
 	},
@@ -186,7 +186,7 @@ var retryBugs = []Bug{
 		Name: "paid-by-not-restored", What: "after a compensation files are still paid for by the attempt that was refunded",
 		Edits: []Edit{{
 			File: "core/compensate.go",
-			Old:  "\tf.RetryAttempt, f.Redeliveries, f.PaidBy, f.Failure = before.RetryAttempt, before.Redeliveries, before.PaidBy, before.Failure\n",
+			Old:  "\tf.PaidBy, f.Failure = before.PaidBy, before.Failure\n",
 			As:   "\tpaidBy := f.PaidBy\n{old}\tif {on} {\n\t\tf.PaidBy = paidBy\n\t}\n",
 		}},
 	},
@@ -202,7 +202,7 @@ var retryBugs = []Bug{
 		Name: "attempt-number-reused", What: "a compensated attempt gives its number back, and with it the keys of its charge and refund",
 		Edits: []Edit{{
 			File: "core/compensate.go",
-			Old:  "\tr.LastRetriedAt = before.LastRetriedAt\n",
+			Old:  "\tr.Failure, r.LastRetriedAt = before.Failure, before.LastRetriedAt\n",
 			As:   "{old}\tif {on} {\n\t\tr.Attempt--\n\t}\n",
 		}},
 	},

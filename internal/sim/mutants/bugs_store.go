@@ -107,15 +107,6 @@ var equivalentBugs = []Bug{
 		}},
 	},
 	{
-		Name: "result-for-any-status", What: "a result is recorded without asking whether the file is still processing",
-		Equivalent: "under one epoch a file leaves processing only by a result, and no result can be followed by another: the table of transitions refuses it, and the transaction with it.",
-		Edits: []Edit{{
-			File: "core/claim.go",
-			Old:  "\t\tcase f.Status != want:\n",
-			As:   "\t\tcase f.Status != want && !{on}:\n",
-		}},
-	},
-	{
 		Name: "partly-not-told", What: "when enqueueing failed after a claim, recovery is not told",
 		Equivalent: "recovery visits every running run within a lease and sends again what has waited for RedispatchAfter: the missing jobs come later, and no invariant says how soon.",
 		Edits: []Edit{{

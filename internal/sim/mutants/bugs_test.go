@@ -1,7 +1,9 @@
 package mutants_test
 
 import (
+	"fmt"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,4 +25,43 @@ func TestBugsCanBePlanted(t *testing.T) {
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+}
+
+// Bugs that worlds are too small for are found by the tests that the table names.
+func TestBugsThatTestsFind(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	overlay, err := mutants.Plant(root, folder)
+	require.NoError(t, err)
+	built := map[string]string{}
+	for _, b := range mutants.Bugs() {
+		if b.Test == nil {
+			continue
+		}
+		program := built[b.Test.Package]
+		if program == "" {
+			program = filepath.Join(folder, fmt.Sprintf("tests-%d", len(built)))
+			build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", program, "-overlay", overlay, "-tags", "mutants", "./"+b.Test.Package)
+			build.Dir = root
+			out, err := build.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			built[b.Test.Package] = program
+		}
+		for _, on := range []bool{false, true} {
+			test := exec.CommandContext(t.Context(), program, "-test.run", "^"+b.Test.Name+"$", "-test.v")
+			test.Dir = filepath.Join(root, filepath.FromSlash(b.Test.Package))
+			if on {
+				test.Env = append(test.Environ(), fmt.Sprintf("REDRIVE_PLANTED=%d", mutants.Number(b.Name)))
+			}
+			out, err := test.CombinedOutput()
+			if !on {
+				require.NoError(t, err, "%s: %s", b.Name, out)
+			}
+			verdict := "--- PASS: " + b.Test.Name
+			if on {
+				verdict = "--- FAIL: " + b.Test.Name
+			}
+			require.Contains(t, string(out), verdict, b.Name)
+		}
+	}
 }

@@ -7,25 +7,25 @@ var workBugs = []Bug{
 		Mirrors: "dagster 19490, bullmq 3362",
 		Edits: []Edit{{
 			File: "core/settle.go",
-			Old:  "== p.Run.AttemptJobs {",
-			As:   "== planted.If({on}, p.Run.TotalJobs, p.Run.AttemptJobs) {",
+			Old:  "p.Run.AttemptJobs {",
+			As:   "planted.If({on}, p.Run.TotalJobs, p.Run.AttemptJobs) {",
 		}},
 	},
 	{
 		Name: "status-of-last-attempt", What: "the closing status comes from the jobs of the last attempt alone",
 		Edits: []Edit{{
-			File: "core/settle.go",
-			Old:  "\t\t\tif err := p.Run.close(status, ReasonNone, now); err != nil {\n",
-			As: `			if {on} {
-				switch {
-				case p.Run.FailedJobs == 0:
-					status = RunCompleted
-				case p.Run.CompletedJobs == 0:
-					status = RunFailed
-				default:
-					status = RunCompletedWithErrors
-				}
-			}
+			File: "core/run.go",
+			Old:  "\tswitch t := r.Tally; {\n",
+			As: `	if {on} {
+		switch {
+		case r.FailedJobs == 0:
+			return r.close(RunCompleted, ReasonNone, now)
+		case r.CompletedJobs == 0:
+			return r.close(RunFailed, ReasonNone, now)
+		default:
+			return r.close(RunCompletedWithErrors, ReasonNone, now)
+		}
+	}
 {old}`,
 		}},
 	},
@@ -34,22 +34,22 @@ var workBugs = []Bug{
 		Edits: []Edit{{
 			File: "core/settle.go",
 			Old:  "\t\t\tp.Run.CompletedJobs++\n",
-			New:  "\t\t\tp.Run.CompletedJobs += len(held)\n",
+			New:  "\t\t\tp.Run.CompletedJobs += len(held.processing)\n",
 		}},
 	},
 	{
 		Name: "batch-completes-in-part", What: "a batch job counts as completed if its last file is",
 		Edits: []Edit{{
 			File: "core/settle.go",
-			Old:  "\t\t\tallCompleted = allCompleted && f.Status == FileCompleted\n",
-			New:  "\t\t\tallCompleted = f.Status == FileCompleted\n",
+			Old:  "\t\t\theld.allCompleted = held.allCompleted && f.Status == FileCompleted\n",
+			New:  "\t\t\theld.allCompleted = f.Status == FileCompleted\n",
 		}},
 	},
 	{
 		Name: "settle-any-epoch", What: "a result is recorded without asking whether its worker still holds the file",
 		Edits: []Edit{{
 			File: "core/settle.go",
-			Old:  "\t\theld, reason := match(p.Run, s.Job, &rows, FileProcessing)\n",
+			Old:  "\t\theld, reason := matchHeld(p.Run, s.Job, &rows)\n",
 			As: `		if f := rows.at(s.Job.Files[0]); {on} && f != nil {
 			s.Job.Epoch = f.Epoch
 		}
@@ -60,7 +60,7 @@ var workBugs = []Bug{
 		Name: "renew-any-epoch", What: "a renewal extends the lease of whoever holds the file by now",
 		Edits: []Edit{{
 			File: "core/lease.go",
-			Old:  "\t\theld, reason := match(run, job, &rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Lost",
+			Old:  "\t\theld, reason := matchHeld(run, job, &rows)\n\t\tif reason != \"\" {\n\t\t\tp.Lost",
 			As: `		if f := rows.at(job.Files[0]); {on} && f != nil {
 			job.Epoch = f.Epoch
 		}
@@ -71,7 +71,7 @@ var workBugs = []Bug{
 		Name: "hand-back-any-epoch", What: "a worker gives back a file that another one holds by now",
 		Edits: []Edit{{
 			File: "core/lease.go",
-			Old:  "\t\theld, reason := match(run, job, &rows, FileProcessing)\n\t\tif reason != \"\" {\n\t\t\tp.Dropped",
+			Old:  "\t\theld, reason := matchHeld(run, job, &rows)\n\t\tif reason != \"\" {\n\t\t\tp.Dropped",
 			As: `		if f := rows.at(job.Files[0]); {on} && f != nil {
 			job.Epoch = f.Epoch
 		}
@@ -82,8 +82,8 @@ var workBugs = []Bug{
 		Name: "hand-back-keeps-epoch", What: "a job that is handed back keeps its epoch, so its worker is not fenced",
 		Edits: []Edit{{
 			File: "core/lease.go",
-			Old:  "\t\tepoch := p.Run.nextEpoch()\n",
-			As:   "\t\tepoch := job.Epoch\n\t\tif !{on} {\n\t\t\tepoch = p.Run.nextEpoch()\n\t\t}\n",
+			Old:  "\t\tjob.Epoch = p.Run.nextEpoch()\n",
+			As:   "\t\tif !{on} {\n{old}\t\t}\n",
 		}},
 	},
 	{
@@ -98,16 +98,16 @@ var workBugs = []Bug{
 		Name: "claim-any-epoch", What: "a job of an older epoch can claim its files",
 		Edits: []Edit{{
 			File: "core/claim.go",
-			Old:  "\t\tcase f.Epoch != job.Epoch:\n",
-			As:   "\t\tcase f.Epoch != job.Epoch && !({on} && want == FilePending):\n",
+			Old:  "\t\tcase f.Epoch != job.Epoch:\n\t\t\treturn nil, DropStaleEpoch\n",
+			As:   "\t\tcase f.Epoch != job.Epoch && !{on}:\n\t\t\treturn nil, DropStaleEpoch\n",
 		}},
 	},
 	{
 		Name: "claim-closed-run", What: "files of a run that was cancelled can still be claimed",
 		Edits: []Edit{{
 			File: "core/claim.go",
-			Old:  "\tif run.Status != RunRunning {\n\t\treturn nil, DropRunClosed\n",
-			As:   "\tif run.Status != RunRunning && !{on} {\n\t\treturn nil, DropRunClosed\n",
+			Old:  "\tcase run.Status != RunRunning:\n",
+			As:   "\tcase run.Status != RunRunning && !{on}:\n",
 		}},
 	},
 	{
@@ -183,6 +183,14 @@ var workBugs = []Bug{
 		}},
 	},
 	{
+		Name: "result-for-any-status", What: "a result is recorded without asking whether the file is still processing",
+		Edits: []Edit{{
+			File: "core/claim.go",
+			Old:  "\t\tcase f.Status == FileProcessing:\n",
+			As:   "\t\tcase f.Status == FileProcessing || {on}:\n",
+		}},
+	},
+	{
 		Name: "closes-twice", What: "a late result closes a run once more",
 		Mirrors: "celery 1401, sidekiq 4607",
 		Edits: []Edit{{
@@ -193,6 +201,10 @@ var workBugs = []Bug{
 				p.Settled = append(p.Settled, s.Job)
 			}
 `,
+		}, {
+			File: "core/app/settle.go",
+			Old:  "FilesOnly: !p.Changed()",
+			As:   "FilesOnly: !p.Changed() && !({on} && len(p.Settled) > 0)",
 		}},
 	},
 }

@@ -92,7 +92,7 @@ func Run(ctx context.Context, o Options) (Table, error) {
 func named(names []string) ([]Bug, error) {
 	all := Bugs()
 	if len(names) == 0 {
-		return slices.DeleteFunc(all, func(b Bug) bool { return b.Equivalent != "" }), nil
+		return slices.DeleteFunc(all, func(b Bug) bool { return !b.Simulated() }), nil
 	}
 	chosen := make([]Bug, 0, len(names))
 	for _, name := range names {

@@ -41,7 +41,8 @@ type Answer struct {
 	Effects int       // of the actor, when it asked
 	SeenMin time.Time // what its clock said in the transaction that it was last in
 	SeenMax time.Time
-	Failed  bool // something that the actor called was made to fail
+	Failed  bool         // something that the actor called was made to fail
+	Price   core.Credits // that a refusal names
 }
 
 // Answered is told of every answer that a user gets. It gives the refusal's code,
@@ -59,6 +60,7 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 	}
 	if refusal != nil {
 		code = refusal.Code
+		a.Price = refusal.Price
 	}
 	if refusal != nil && code != core.CodeEnqueueFailed && o.effects[a.Actor] != a.Effects {
 		o.fail(Refusal, "%s was answered, but something was changed", code)
@@ -72,6 +74,8 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 		o.met(KeyReused)
 	case core.CodeWrongTenant:
 		o.met(RefusedForeigner)
+	case core.CodePriceChanged:
+		o.met(PriceChanged)
 	default:
 	}
 	if a.Use == UseContinue {

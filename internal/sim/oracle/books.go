@@ -16,6 +16,7 @@ type tenant struct {
 	bought    []core.Key // keys of purchases
 	allowance core.Credits
 	changed   int // the commit that wrote to its credits or templates last
+	since     int // the commit that created it
 }
 
 // entry is a posted entry; a tenant has few, so they are looked through.
@@ -42,10 +43,11 @@ type month struct {
 // template remembers every price that a template had, and from which commit on:
 // it is read without a lock, so a transaction may use any that it could have seen.
 type template struct {
-	id      core.TemplateID
-	prices  []price
-	deleted bool
-	batch   bool
+	id       core.TemplateID
+	prices   []price
+	versions []version
+	deleted  bool
+	batch    bool
 }
 
 type price struct {
@@ -100,7 +102,7 @@ func (t *tenant) newTemplate() *template {
 		t.templates = append(t.templates, template{})
 	} else {
 		t.templates = t.templates[:n+1]
-		t.templates[n] = template{prices: t.templates[n].prices[:0]}
+		t.templates[n] = template{prices: t.templates[n].prices[:0], versions: t.templates[n].versions[:0]}
 	}
 	return &t.templates[n]
 }
@@ -123,6 +125,7 @@ func (o *Oracle) saveTemplates(t *tenant, c *Commit) {
 			known.id, known.batch = row.ID, row.Mode == core.ModeBatch
 		}
 		known.deleted = row.Deleted()
+		o.versioned(known, row)
 		if n := len(known.prices); n == 0 || known.prices[n-1].credits != row.CreditsPerRun {
 			known.prices = append(known.prices, price{o.commits, row.CreditsPerRun})
 		}

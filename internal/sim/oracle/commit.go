@@ -21,6 +21,8 @@ const (
 	UseRefill
 	UseGrant
 	UseTemplate
+	UseInterrupt
+	UseTenant
 	UseSetUp
 )
 

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/redrive/redrive/core"
 )
@@ -35,6 +36,8 @@ type Oracle struct {
 	Taken func(holder uint8)
 	// SameProcess reports whether two actors are in one process; nil: none are.
 	SameProcess func(a, b uint8) bool
+	// Horizon is the recovery policy's.
+	Horizon time.Duration
 	// NeedsRecovery says that something happened which only recovery makes good.
 	NeedsRecovery bool
 }
@@ -110,6 +113,7 @@ func (o *Oracle) Committed(c *Commit) {
 	for i := range c.Entries {
 		o.post(t, c, &c.Entries[i])
 	}
+	o.enrolled(t, c)
 	for i := range c.Inserted {
 		o.settled(c, o.run(c.Inserted[i].Run.ID))
 	}
@@ -129,6 +133,7 @@ func (o *Oracle) newTenant(id core.TenantID) *tenant {
 		t = &tenant{}
 	}
 	t.reset(id)
+	t.since = o.commits
 	o.tenants = append(o.tenants, t)
 	return t
 }
@@ -238,6 +243,7 @@ func (o *Oracle) Enqueuing(jobs []core.Job) {
 		if j.Template != r.row.Template {
 			o.fail(Refinement, "job %s is enqueued for template %q, its run has %q", j.ID, j.Template, r.row.Template)
 		}
+		o.dispatchable(r, j)
 	}
 }
 

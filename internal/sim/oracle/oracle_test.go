@@ -280,7 +280,7 @@ func TestRulesFail(t *testing.T) {
 		}},
 		{"ResultOfAnotherWorker", oracle.Fenced, func(t *testing.T) *world {
 			w := claimed(t)
-			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted)
+			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted, "")
 			plan, err := core.Settle(w.run, w.files, []core.Settlement{{Job: w.jobs[0], Results: []core.FileResult{{Index: 0, Outcome: core.OutcomeCompleted}}}}, now)
 			require.NoError(t, err)
 			w.commit(oracle.UseWork, func(c *oracle.Commit) {
@@ -301,20 +301,20 @@ func TestRulesFail(t *testing.T) {
 		}},
 		{"ExecutedUnclaimed", oracle.ExecuteOnce, func(t *testing.T) *world {
 			w := initiated(t)
-			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted)
+			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted, "")
 			return w
 		}},
 		{"ExecutedTwice", oracle.ExecuteOnce, func(t *testing.T) *world {
 			w := claimed(t)
 			for range 2 {
-				w.Executed(0, w.jobs[0], 0, 1, core.OutcomeTransient)
+				w.Executed(0, w.jobs[0], 0, 1, core.OutcomeTransient, "")
 			}
 			return w
 		}},
 		{"ExecutedAfterItEnded", oracle.ExecuteOnce, func(t *testing.T) *world {
 			w := claimed(t)
-			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted)
-			w.Executed(0, w.jobs[0], 0, 2, core.OutcomeCompleted)
+			w.Executed(0, w.jobs[0], 0, 1, core.OutcomeCompleted, "")
+			w.Executed(0, w.jobs[0], 0, 2, core.OutcomeCompleted, "")
 			return w
 		}},
 		{"ConfirmedByNobody", oracle.Dispatched, func(t *testing.T) *world {

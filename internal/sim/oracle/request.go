@@ -12,6 +12,10 @@ type Request struct {
 	Tenant core.TenantID
 	Run    core.RunID // that it is about, if there is one already
 	Key    core.Key
+	// MaxPrice is the highest price that the user accepts; nil for any.
+	MaxPrice *core.Credits
+	Template core.TemplateID // of an initiation
+	Files    int             // of an initiation
 }
 
 // request is what is known of a user's request while it is under way.
@@ -53,20 +57,6 @@ func (o *Oracle) bought(t *tenant, c *Commit) {
 	t.bought = append(t.bought, key)
 }
 
-// granted checks that the refill grants a month once.
-func (o *Oracle) granted(t *tenant, c *Commit, m *month, e *core.Entry) {
-	if c.Use != UseRefill && c.Use != UseSetUp {
-		return
-	}
-	if m.granted {
-		o.fail(GrantOnce, "tenant %s was granted %s twice", t.id, m.period)
-	}
-	m.granted = true
-	if e.Amount.Monthly != t.allowance {
-		o.fail(GrantOnce, "tenant %s was granted %d for %s, its allowance is %d", t.id, e.Amount.Monthly, m.period, t.allowance)
-	}
-}
-
 // answeredTo compares an answer with what was asked.
 func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 	dispatched := code == "" || code == core.CodeEnqueueFailed
@@ -81,6 +71,8 @@ func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 		if at := &r.attempts[a.Run.Attempt]; at.compensated && at.undone <= q.commits {
 			o.fail(Idempotency, "a repeat was answered with the success of attempt %d of run %s, which had been undone", a.Run.Attempt, a.Run.ID)
 		}
+	case q.Use == UseInitiate && a.Key == "" && code == core.CodePriceChanged:
+		o.priceChanged(q, a)
 	case q.Use == UseContinue && a.Key == "" && !dispatched:
 		o.reasoned(q, a, code)
 	}
@@ -90,7 +82,7 @@ func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 // was asked: then it was decided on what there is now.
 func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	switch code {
-	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodeInsufficientCredits:
+	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodePriceChanged, core.CodeInsufficientCredits:
 	case core.CodeWrongTenant:
 		return // whoever asks in another's name is checked for it
 	default:
@@ -102,14 +94,18 @@ func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	if r == nil || t == nil || r.changed > q.commits || t.changed > q.commits || period != core.PeriodOf(a.SeenMax) {
 		return // a clock that jumped over the end of a month decides for either
 	}
-	if want := o.refusal(r, t, period); want != code {
+	want, price := o.refusal(r, t, period, q.MaxPrice)
+	if code == core.CodePriceChanged && a.Price != price {
+		o.fail(Explained, "a Continue of run %s was refused because it costs %d, by the model it costs %d", q.Run, a.Price, price)
+	}
+	if want != code {
 		o.fail(Explained, "a Continue of run %s was refused with %s, by the model it is %q", q.Run, code, want)
 	}
 }
 
 // refusal is what a Continue would be refused with now, by the rules of chapter 3
 // in their order; empty if it would not be.
-func (o *Oracle) refusal(r *run, t *tenant, p core.Period) core.Code {
+func (o *Oracle) refusal(r *run, t *tenant, p core.Period, most *core.Credits) (code core.Code, price core.Credits) {
 	failed, retriable, maxed := 0, 0, 0
 	for i := range r.model.files {
 		f := &r.model.files[i]
@@ -120,22 +116,24 @@ func (o *Oracle) refusal(r *run, t *tenant, p core.Period) core.Code {
 		if f.status == core.FileFailed {
 			failed++
 		}
-		if f.retries >= r.model.maxRetries {
+		if f.status == core.FileFailed && f.retries-f.free >= r.model.maxRetries {
 			maxed++
 		}
 	}
-	price := t.template(r.row.Template).price() * core.Credits(failed)
+	price = t.template(r.row.Template).price() * core.Credits(failed)
 	switch {
 	case r.model.status == core.RunRunning:
-		return core.CodeRunAlreadyRunning
+		return core.CodeRunAlreadyRunning, price
 	case r.model.status == core.RunCompleted:
-		return core.CodeNoErrorsToRetry
+		return core.CodeNoErrorsToRetry, price
 	case retriable == 0:
-		return core.CodeNothingToRetry
+		return core.CodeNothingToRetry, price
 	case maxed > 0:
-		return core.CodeMaxRetryCountExceeded
+		return core.CodeMaxRetryCountExceeded, price
+	case most != nil && price > *most:
+		return core.CodePriceChanged, price
 	case price > t.month(p).left+t.purchased:
-		return core.CodeInsufficientCredits
+		return core.CodeInsufficientCredits, price
 	}
-	return ""
+	return "", price
 }

@@ -37,6 +37,9 @@ const (
 	OneAttempt
 	Kept
 	Explained
+	Version
+	Accepted
+	Refilled
 	ruleCount
 )
 
@@ -50,7 +53,7 @@ var rules = [...]struct{ name, words string }{
 	I3:                 {"I3", "at most one charge per attempt, of exactly its failed files × price, monthly allowance first"},
 	I4:                 {"I4", "at most one refund per charge, equal to its split, to its period"},
 	I5:                 {"I5", "the charge that covers a pending or processing file stands"},
-	I6:                 {"I6", "0 ≤ retryAttempt ≤ maxRetryCount"},
+	I6:                 {"I6", "0 ≤ freeRetries ≤ retryAttempt, and retryAttempt - freeRetries ≤ maxRetryCount"},
 	I7:                 {"I7", "a run closes exactly once per attempt, and completedJobs + failedJobs ≤ attemptJobs ≤ totalJobs"},
 	I8:                 {"I8", "a result is recorded at most once per (file, epoch), by whoever executed it; completed and error are final"},
 	I9:                 {"I9", "of concurrent Continues on one closed run at most one succeeds"},
@@ -74,6 +77,9 @@ var rules = [...]struct{ name, words string }{
 	OneAttempt:         {"one-attempt", "one request begins one attempt at most"},
 	Kept:               {"kept", "the queue has every job that it says it has taken"},
 	Explained:          {"explained", "a refusal has its reason, and an error its cause"},
+	Version:            {"version", "every attempt works with the instructions of the run's initiation"},
+	Accepted:           {"accepted", "nothing is charged above the price that the caller accepts"},
+	Refilled:           {"refilled", "every tenant has the allowance of the month, also when another one's refill fails"},
 }
 
 // String is the rule's name.

@@ -21,6 +21,7 @@ type run struct {
 type execution struct {
 	epoch   core.Epoch
 	outcome core.Outcome
+	code    string // of its failure
 	try     int
 }
 
@@ -33,6 +34,9 @@ type claim struct {
 // model is the run by the model's own rules.
 type model struct {
 	status                        core.RunStatus
+	reason                        core.CloseReason
+	fault                         string // code of the first interruption of the attempt
+	version                       int    // of the template
 	jobs, completed, failed, size int
 	maxRetries                    int
 	credits                       core.Split
@@ -43,6 +47,8 @@ type model struct {
 type file struct {
 	status   core.FileStatus
 	retries  int
+	free     int    // of the retries, those that found it pending
+	failure  string // its code; a pending file that has one waits for a Continue
 	epoch    core.Epoch
 	paidBy   core.AttemptNumber
 	owed     bool       // charged for, and no result recorded since
@@ -121,8 +127,12 @@ func (r *run) jobsOf(files int) int {
 func (m *model) closing() core.RunStatus {
 	completed := 0
 	for i := range m.files {
-		if m.files[i].status == core.FileCompleted {
+		switch m.files[i].status {
+		case core.FileCompleted:
 			completed++
+		case core.FilePending, core.FileProcessing:
+			return core.RunInterrupted
+		case core.FileFailed, core.FileError:
 		}
 	}
 	switch completed {
@@ -159,8 +169,10 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	}
 	a := &c.Attempts[0]
 	o.priced(template, c, a)
+	o.initiatedWith(template, c, row)
 	m := &r.model
 	m.status, m.size = core.RunRunning, r.jobsOf(len(n.Files))
+	m.reason, m.fault, m.version = core.ReasonNone, "", row.TemplateVersion
 	m.jobs, m.completed, m.failed = m.size, 0, 0
 	m.credits = core.Split{}
 	for range n.Files {
@@ -169,6 +181,7 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	mine := r.begin(attempt{epoch: row.Epoch, price: a.Price})
 	mine.charge = o.chargeOf(c, r, 0, a.Price*core.Credits(len(n.Files)))
 	m.credits = mine.charge
+	o.accepted(c, row.ID, mine.charge)
 }
 
 // given is a run that a world begins with: what it has gone through is taken as it is.
@@ -176,6 +189,7 @@ func (o *Oracle) given(c *Commit, r *run) {
 	row, m := &r.row, &r.model
 	m.status, m.size, m.jobs, m.completed, m.failed = row.Status, row.TotalJobs, row.AttemptJobs, row.CompletedJobs, row.FailedJobs
 	m.credits = core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}
+	m.reason, m.fault, m.version = row.Reason, row.Failure.Code, row.TemplateVersion
 	for i := range c.Attempts {
 		if a := &c.Attempts[i]; a.Run == row.ID {
 			r.begin(attempt{epoch: a.Epoch, price: a.Price, charge: a.Charge.Amount, claimed: true, enqueued: true, closes: 1})
@@ -183,7 +197,7 @@ func (o *Oracle) given(c *Commit, r *run) {
 	}
 	for i := range r.files {
 		f := &r.files[i]
-		now := file{status: f.Status, retries: f.RetryAttempt, epoch: f.Epoch, paidBy: f.PaidBy, expired: f.Redeliveries}
+		now := file{status: f.Status, retries: f.RetryAttempt, free: f.FreeRetries, failure: f.Failure.Code, epoch: f.Epoch, paidBy: f.PaidBy, expired: f.Redeliveries}
 		if f.Status == core.FilePending {
 			now.owed = r.attempts[f.PaidBy].price > 0
 		} else {
@@ -283,24 +297,26 @@ func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *
 	}
 	mine := r.begin(attempt{epoch: next.Epoch, price: a.Price})
 	m.copyTo(&mine.before)
-	failed, pending := 0, 0
+	failed, pending, interrupted := 0, 0, false
 	for i := range m.files {
 		f := &m.files[i]
 		switch f.status {
 		case core.FileFailed:
 			failed++
 			f.paidBy, f.owed, f.unpaid = n, a.Price > 0, false
+			if f.retries-f.free >= r.row.MaxRetryCount {
+				o.fail(I6, "run %s was continued, but file %d has used its %d retries", r.row.ID, i, f.retries-f.free)
+			}
 		case core.FilePending:
 			pending++
+			f.free++
+			interrupted = interrupted || f.failure != ""
 		case core.FileProcessing:
 			o.fail(Refinement, "run %s was continued while file %d was being processed", r.row.ID, i)
 		case core.FileCompleted, core.FileError:
 			continue
 		}
-		if f.retries >= r.row.MaxRetryCount {
-			o.fail(I6, "run %s was continued, but file %d has used its %d retries", r.row.ID, i, f.retries)
-		}
-		f.status, f.epoch, f.retries, f.expired = core.FilePending, next.Epoch, f.retries+1, 0
+		f.status, f.epoch, f.retries, f.expired, f.failure = core.FilePending, next.Epoch, f.retries+1, 0, ""
 	}
 	if failed+pending == 0 {
 		o.fail(Refinement, "run %s was continued with nothing to retry", r.row.ID)
@@ -310,11 +326,16 @@ func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *
 	mine.charge = o.chargeOf(c, r, n, a.Price*core.Credits(failed))
 	m.credits.Monthly += mine.charge.Monthly
 	m.credits.Purchased += mine.charge.Purchased
+	o.accepted(c, r.row.ID, mine.charge)
 	m.status, m.jobs, m.completed, m.failed = core.RunRunning, r.jobsOf(failed+pending), 0, 0
+	m.reason, m.fault = core.ReasonNone, ""
 	if next.Epoch <= r.row.Epoch {
 		o.fail(I8, "run %s was continued under epoch %d, which was given out before", r.row.ID, next.Epoch)
 	}
 	o.metContinue(r, template, failed, pending, a.Price)
+	if interrupted {
+		o.met(ContinueInterrupted)
+	}
 }
 
 func (o *Oracle) metContinue(r *run, t *template, failed, pending int, price core.Credits) {
@@ -332,64 +353,5 @@ func (o *Oracle) metContinue(r *run, t *template, failed, pending int, price cor
 	}
 	if price != r.attempts[0].price {
 		o.met(ContinueAfterReprice)
-	}
-}
-
-// compensated undoes the latest attempt: everything is as before it, under a new
-// epoch, and the charge is given back.
-func (o *Oracle) compensated(c *Commit, r *run, mark *Mark, next *core.Run) {
-	n := len(r.attempts) - 1
-	a := &r.attempts[n]
-	m := &r.model
-	switch {
-	case int(mark.Number) != n || m.status != core.RunRunning:
-		o.fail(I4, "attempt %d of run %s was compensated while the run is %s in attempt %d", mark.Number, r.row.ID, m.status, n)
-		return
-	case a.claimed:
-		o.fail(I12, "attempt %d of run %s was compensated although a job of it was claimed: the tenant gets both the work and the refund", n, r.row.ID)
-	case a.enqueued:
-		o.fail(I12, "attempt %d of run %s was compensated although all its jobs were enqueued", n, r.row.ID)
-	case a.compensated:
-		o.fail(I4, "attempt %d of run %s was compensated twice", n, r.row.ID)
-	}
-	o.refundOf(c, r, n)
-	if next.Epoch <= r.row.Epoch {
-		o.fail(I8, "attempt %d of run %s was compensated under epoch %d, which was given out before: a job of it that got out could still be claimed", n, r.row.ID, next.Epoch)
-	}
-	if n == 0 {
-		o.met(CompensatedInitiate)
-		m.status, m.failed = core.RunFailed, m.jobs
-		for i := range m.files {
-			f := &m.files[i]
-			f.status, f.retries, f.epoch, f.owed, f.unpaid = core.FileFailed, 0, next.Epoch, false, true
-			f.expired = 0
-		}
-	} else {
-		o.met(CompensatedContinue)
-		for i := range m.files {
-			if m.files[i].status == core.FilePending {
-				f := &m.files[i]
-				*f = a.before.files[i]
-				f.epoch = next.Epoch
-			}
-		}
-		m.status, m.jobs, m.completed, m.failed = a.before.status, a.before.jobs, a.before.completed, a.before.failed
-	}
-	m.credits.Monthly -= a.charge.Monthly
-	m.credits.Purchased -= a.charge.Purchased
-	a.compensated, a.undone = true, o.commits
-}
-
-// refundOf checks that a compensation is committed with the refund of its charge.
-func (o *Oracle) refundOf(c *Commit, r *run, n int) {
-	want, found := r.attempts[n].charge, core.Split{}
-	for i := range c.Entries {
-		if e := &c.Entries[i]; e.Kind == core.EntryRefund && e.Run == r.row.ID && int(e.Attempt) == n {
-			found.Monthly += e.Amount.Monthly
-			found.Purchased += e.Amount.Purchased
-		}
-	}
-	if found != want {
-		o.fail(I4, "attempt %d of run %s took %+v, its compensation gives back %+v", n, r.row.ID, want, found)
 	}
 }

@@ -51,6 +51,22 @@ const (
 	RepeatAfterLostCommit
 	ExecutionCancelled
 	RefusedForeigner
+	Interrupted
+	ClosedByInterruption
+	ClosedByFault
+	ContinueInterrupted
+	CompensatedInterrupted
+	RecordedEarly
+	SettledTheRest
+	RestTaken
+	CancelledEarly
+	LookedAndLost
+	EditedMeanwhile
+	PriceChanged
+	Enrolled
+	RefillFailed
+	RefilledBeside
+	DueBeyondHorizon
 	situationCount
 )
 
@@ -103,6 +119,22 @@ var situationNames = [...]string{
 	RepeatAfterLostCommit:     "request repeated under its key after the commit's answer was lost",
 	ExecutionCancelled:        "execution given up because its lease was lost",
 	RefusedForeigner:          "another tenant's admin refused",
+	Interrupted:               "file interrupted by a fault of the service",
+	ClosedByInterruption:      "run closed by its last job with files that were interrupted",
+	ClosedByFault:             "run closed because all of it waited for a fault to be mended",
+	ContinueInterrupted:       "Continue of files that were interrupted",
+	CompensatedInterrupted:    "Continue of an interrupted run compensated",
+	RecordedEarly:             "result of a batch job recorded while the job went on",
+	SettledTheRest:            "rest of a batch job settled after early results",
+	RestTaken:                 "rest of a batch job taken from its worker after early results",
+	CancelledEarly:            "run cancelled after early results of a batch job, which it keeps",
+	LookedAndLost:             "worker found while it executed that its run was closed or its job taken",
+	EditedMeanwhile:           "file executed with its run's instructions after the template was edited",
+	PriceChanged:              "price refused because it was above what the user accepted",
+	Enrolled:                  "tenant created",
+	RefillFailed:              "refill failed for one tenant, again and again",
+	RefilledBeside:            "month granted although another tenant's refill failed",
+	DueBeyondHorizon:          "recovery of a run whose due time a clock that was ahead had written",
 }
 
 // String names the situation.

@@ -34,7 +34,7 @@ func (o *Oracle) dispatched(r *run, next *core.Run) {
 // Executed is told what an executor answered for a file of a job: whoever executes
 // has claimed the file under the job's epoch, does it once a try, and not again
 // once the file has ended.
-func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome core.Outcome) {
+func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome core.Outcome, code string) {
 	r := o.run(job.Run)
 	if r == nil || index >= len(r.execs) {
 		o.fail(ExecuteOnce, "job %s was executed for file %d, which there is not", job.ID, index)
@@ -56,7 +56,7 @@ func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome cor
 			o.fail(ExecuteOnce, "file %d of run %s was executed again in epoch %d, although it had ended %s", index, job.Run, job.Epoch, e.outcome)
 		}
 	}
-	r.execs[index] = append(r.execs[index], execution{job.Epoch, outcome, try})
+	r.execs[index] = append(r.execs[index], execution{job.Epoch, outcome, code, try})
 	if r.files[index].Epoch != job.Epoch {
 		o.met(LateResultDropped)
 	}

@@ -38,7 +38,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
 		Oracle: oracle.New(), t: t, balance: core.Balance{Period: period},
-		template: core.Template{ID: "summarise", Tenant: "acme", Name: "summarise", CreditsPerRun: 3, Mode: core.ModePerFile, Status: core.TemplatePublished},
+		template: core.Template{ID: "summarise", Tenant: "acme", Name: "summarise", CreditsPerRun: 3, Version: 1, Mode: core.ModePerFile, Status: core.TemplatePublished},
 	}
 	w.MaxRedeliveries = 1
 	allowance, err := core.NewAllowance("acme", "allowance", period, 10, core.System, now)
@@ -136,8 +136,12 @@ func settled(t *testing.T, outcome core.Outcome) *world {
 func (w *world) settle(outcome core.Outcome, tamper func(*core.SettlePlan)) {
 	var list []core.Settlement
 	for _, job := range w.jobs {
-		w.Executed(0, job, job.Files[0], 1, outcome)
-		list = append(list, core.Settlement{Job: job, Results: []core.FileResult{{Index: job.Files[0], Outcome: outcome}}})
+		result := core.FileResult{Index: job.Files[0], Outcome: outcome}
+		if outcome != core.OutcomeCompleted {
+			result.Failure.Code = "simulated"
+		}
+		w.Executed(0, job, job.Files[0], 1, outcome, result.Failure.Code)
+		list = append(list, core.Settlement{Job: job, Results: []core.FileResult{result}})
 	}
 	plan, err := core.Settle(w.run, w.files, list, now)
 	require.NoError(w.t, err)
@@ -146,10 +150,15 @@ func (w *world) settle(outcome core.Outcome, tamper func(*core.SettlePlan)) {
 }
 
 func (w *world) retry(tamper func(*core.RetryPlan)) {
+	w.ask()
+	w.retried(tamper)
+}
+
+// retried is a Continue that was asked for.
+func (w *world) retried(tamper func(*core.RetryPlan)) {
 	plan, err := core.PlanRetry(w.run, w.files, w.balance, w.template, core.RetryTerms{By: ada}, now)
 	require.NoError(w.t, err)
 	tamper(&plan)
-	w.ask()
 	w.commit(oracle.UseContinue, func(c *oracle.Commit) {
 		w.rows(c, plan.Run, plan.Files)
 		c.Attempts = []core.Attempt{plan.Attempt}

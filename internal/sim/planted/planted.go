@@ -5,6 +5,21 @@
 // that package mutants makes for one build.
 package planted
 
+import (
+	"os"
+	"strconv"
+)
+
+// Env is the variable with the number of the bug that is on when a process starts, for
+// tests of other packages, which do not know this one.
+const Env = "REDRIVE_PLANTED"
+
+func init() {
+	if n, err := strconv.Atoi(os.Getenv(Env)); err == nil {
+		Set(n)
+	}
+}
+
 // active is the bug that is on; 0 is none. It is a plain word, since the planted
 // code asks it at every turn: it is set only while no world is played.
 var active int

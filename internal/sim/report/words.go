@@ -109,9 +109,9 @@ func usedBy(s *world.Scenario) parts {
 			case world.Initiate, world.Continue, world.Cancel, world.Raise, world.Preview:
 				p.runs[op.Run] = true
 				template(s.Runs[op.Run].Template)
-			case world.Reprice, world.Delete:
+			case world.Reprice, world.Delete, world.Edit, world.Break, world.Mend:
 				template(op.Template)
-			case world.Stop:
+			case world.Stop, world.Enroll:
 			case world.Purchase, world.Audit:
 				p.tenants[op.Tenant] = true
 			}
@@ -151,8 +151,24 @@ func servers(s *world.Scenario) string {
 	if s.Renewals {
 		and = ", which renew leases"
 	}
-	return fmt.Sprintf("%s with %s, %s%s and %s.", count(s.Processes, "process"), count(workers, "worker")+and,
+	text := fmt.Sprintf("%s with %s, %s%s and %s.", count(s.Processes, "process"), count(workers, "worker")+and,
 		count(s.Recoverers, "recovery loop"), late, count(s.Refillers, "refill"))
+	if s.Ahead > 0 {
+		text += fmt.Sprintf(" The clock of process %d is hours ahead until faults stop.", s.Ahead-1)
+	}
+	if s.Unlucky > 0 && s.Refillers > 0 {
+		text += fmt.Sprintf(" The refill cannot read tenant %s.", s.Tenants[s.Unlucky-1].ID)
+	}
+	if s.Early {
+		text += " Results of batch jobs are recorded as they come."
+	}
+	if s.KeepsBack {
+		text += " Workers keep jobs back while a fault of the operator's lasts."
+	}
+	if s.Unmended {
+		text += " It is never mended."
+	}
+	return text
 }
 
 func operation(s *world.Scenario, op *world.Op) string {
@@ -164,8 +180,14 @@ func operation(s *world.Scenario, op *world.Op) string {
 		text += fmt.Sprintf(" maxRetryCount of run %d", op.Run)
 	case world.Reprice:
 		text += fmt.Sprintf(" %s to %d", s.Templates[op.Template].ID, op.Amount)
-	case world.Delete:
+	case world.Delete, world.Mend:
 		text += fmt.Sprintf(" %s", s.Templates[op.Template].ID)
+	case world.Edit:
+		text += fmt.Sprintf(" the instructions of %s", s.Templates[op.Template].ID)
+	case world.Break:
+		text = fmt.Sprintf("a fault of the operator's breaks %s", s.Templates[op.Template].ID)
+	case world.Enroll:
+		text += " a new tenant"
 	case world.Purchase:
 		text += fmt.Sprintf(" %d for %s", op.Amount, s.Tenants[op.Tenant].ID)
 	case world.Stop:
@@ -175,6 +197,16 @@ func operation(s *world.Scenario, op *world.Op) string {
 	}
 	if op.Early {
 		text += " without waiting"
+	}
+	if op.AtWork {
+		text += " when a result of it was recorded early"
+	}
+	switch op.Accepts {
+	case world.AnyPrice:
+	case world.PriceOfNow:
+		text += " for the price of then at most"
+	case world.FirstPrice:
+		text += " for what the template cost at first at most"
 	}
 	if op.Key != "" {
 		text += fmt.Sprintf(" under %s", op.Key)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 )
@@ -16,6 +17,7 @@ const (
 	recoverer
 	refiller
 	renewer
+	interrupter
 )
 
 // actor is what the world knows of an actor; it outlives the actor's process.
@@ -33,7 +35,9 @@ type actor struct {
 	unknown bool // the process died during it
 	lost    bool // the commit's answer was, under a key
 	tries   int
-	claims  int // of a worker
+	claims  int          // of a worker
+	most    core.Credits // the price that a user accepts
+	fills   bool         // a refiller has looked at all tenants since faults stopped
 	hand    hand
 }
 
@@ -45,8 +49,8 @@ func (a *actor) died() {
 	}
 }
 
-var actorNames = func() (names [5][sched.MaxActors]string) {
-	for kind, word := range [...]string{"user", "worker", "recovery", "refill", "renewal"} {
+var actorNames = func() (names [6][sched.MaxActors]string) {
+	for kind, word := range [...]string{"user", "worker", "recovery", "refill", "renewal", "breaker"} {
 		for n := range names[kind] {
 			names[kind][n] = word + "-" + strconv.Itoa(n)
 		}
@@ -81,6 +85,11 @@ func (w *World) addActors() {
 	if w.sc.Renewals {
 		for n := range w.sc.Processes {
 			add(renewer, n, n, nil)
+		}
+	}
+	if w.sc.KeepsBack {
+		for n := range w.sc.Processes {
+			add(interrupter, n, n, nil)
 		}
 	}
 }
@@ -126,6 +135,8 @@ func (w *World) act(id sched.ActorID) {
 		w.refill(ctx, a)
 	case renewer:
 		w.renew(ctx, id)
+	case interrupter:
+		w.interrupt(ctx, a)
 	}
 }
 
@@ -141,6 +152,9 @@ func (w *World) recover(ctx context.Context, a *actor) {
 		w.env.Enter(oracle.UseRecover)
 		_, err := svc.Recover(ctx, 100)
 		w.tolerate(err)
+		if err == nil && w.env.Erred() {
+			w.oracle.Fail(oracle.Explained, "recovery failed for a run and said nothing")
+		}
 		a.busy = false
 		if !w.env.Rest(w.recoverEvery) {
 			return
@@ -153,7 +167,19 @@ func (w *World) refill(ctx context.Context, a *actor) {
 	svc := w.processes[a.process].svc
 	for !w.env.Over {
 		w.env.Enter(oracle.UseRefill)
-		w.tolerate(svc.Refill(ctx))
+		healing, began, period := w.healing, w.oracle.Commits(), core.PeriodOf(w.sched.Now)
+		err := svc.Refill(ctx)
+		w.tolerate(err)
+		if err == nil && w.env.Erred() {
+			w.oracle.Fail(oracle.Refilled, "the refill of a tenant failed, and nothing was said")
+		}
+		if w.healing && !healing {
+			continue // what it saw may have been made to fail
+		}
+		if healing && !a.fills {
+			a.fills = true
+			w.oracle.Refilled(began, period, w.env.Unlucky)
+		}
 		if !w.env.Rest(refillEvery) {
 			return
 		}

@@ -10,7 +10,12 @@ import (
 // Past is what happened to a run before the world began: how its files ended in
 // each attempt, the initiation first. A file that is pending was cancelled. Empty:
 // the run is yet to be initiated.
+//
+// A file that is Interrupted was worked on, and a fault of the service's ended that.
 type Past [][]core.FileStatus
+
+// Interrupted is how a file of a Past can end besides the statuses of files.
+const Interrupted core.FileStatus = "interrupted"
 
 // past adds the runs of a tenant that were closed before the world began. What they
 // cost is on top of the tenant's credits.
@@ -71,7 +76,7 @@ func (w *World) tell(slot int, balance core.Balance) *story {
 	template := w.template(spec.Template)
 	s := &w.stories[slot]
 	*s = story{files: s.files[:0], attempts: s.attempts[:0], records: s.records[:0], entries: s.entries[:0], run: core.Run{
-		ID: pastIDs[slot], Tenant: template.Tenant, Template: template.ID, Mode: template.Mode,
+		ID: pastIDs[slot], Tenant: template.Tenant, Template: template.ID, TemplateVersion: template.Version, Mode: template.Mode,
 		CreatedBy: admin(template.Tenant), CreatedAt: now, MaxRetryCount: spec.MaxRetryCount, TotalJobs: spec.Files,
 	}}
 	if template.Mode == core.ModeBatch {
@@ -98,7 +103,7 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 	r := &s.run
 	if n > 0 {
 		a.Before = core.RunBefore{
-			Status: r.Status, Reason: r.Reason, ClosedAt: r.ClosedAt, LastRetriedAt: r.LastRetriedAt,
+			Status: r.Status, Reason: r.Reason, Failure: r.Failure, ClosedAt: r.ClosedAt, LastRetriedAt: r.LastRetriedAt,
 			AttemptJobs: r.AttemptJobs, CompletedJobs: r.CompletedJobs, FailedJobs: r.FailedJobs,
 		}
 	}
@@ -115,8 +120,11 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 		}
 		record := core.AttemptFile{Index: i, Charged: f.Status != core.FilePending && price > 0}
 		if n > 0 {
-			record.Before = core.FileBefore{Status: f.Status, RetryAttempt: f.RetryAttempt, Failure: f.Failure}
+			record.Before = core.FileBefore{Status: f.Status, RetryAttempt: f.RetryAttempt, FreeRetries: f.FreeRetries, PaidBy: f.PaidBy, Failure: f.Failure}
 			f.RetryAttempt++
+			if f.Status == core.FilePending {
+				f.FreeRetries++
+			}
 		}
 		f.Status, f.Epoch, f.Failure = core.FilePending, r.Epoch+1, core.Failure{}
 		s.records = append(s.records, record)
@@ -134,6 +142,7 @@ func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Ba
 		s.charge(&a, charge, total, balance, now)
 	}
 	r.Attempt, r.AttemptJobs, r.CompletedJobs, r.FailedJobs = n, a.Jobs, 0, 0
+	r.Failure = core.Failure{}
 	r.Dispatch, r.DispatchedAt = core.DispatchUnconfirmed, now
 	if n > 0 {
 		r.LastRetriedAt = now
@@ -175,7 +184,7 @@ func (s *story) end(ends []core.FileStatus, now time.Time) {
 		}
 		r.Dispatch = core.DispatchConfirmed
 		for _, f := range job {
-			ended(&s.files[f.Index], ends[f.Index])
+			s.ended(&s.files[f.Index], ends[f.Index])
 		}
 		if completed {
 			r.CompletedJobs++
@@ -185,6 +194,8 @@ func (s *story) end(ends []core.FileStatus, now time.Time) {
 	}
 	r.Tally, r.Reason, r.ClosedAt = tallyOf(s.files), core.ReasonNone, now
 	switch {
+	case r.Tally.Unfinished > 0 && r.CompletedJobs+r.FailedJobs == r.AttemptJobs:
+		r.Status, r.Reason, r.Failure = core.RunInterrupted, core.ReasonServiceFault, pastFault
 	case r.Tally.Unfinished > 0:
 		r.Status, r.Reason = core.RunInterrupted, core.ReasonCancelled
 		r.Epoch++
@@ -197,7 +208,15 @@ func (s *story) end(ends []core.FileStatus, now time.Time) {
 	}
 }
 
-func ended(f *core.File, status core.FileStatus) {
+// pastFault is what interrupted files.
+var pastFault = core.Failure{Code: core.FailureUnauthorized, Message: "it was so in the past"}
+
+func (s *story) ended(f *core.File, status core.FileStatus) {
+	if status == Interrupted {
+		s.run.Epoch++
+		f.Status, f.Epoch, f.Failure = core.FilePending, s.run.Epoch, pastFault
+		return
+	}
 	f.Status = status
 	if status == core.FileCompleted {
 		f.Output = "done"

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/sim/hostile"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
@@ -61,6 +62,12 @@ func (w *World) decide() {
 			w.notHealed("after %d steps", w.sched.Steps)
 			break
 		}
+		if w.healing && w.sched.Now.After(w.healBy) {
+			if _, open := w.oracle.Open(); open {
+				w.notHealed("in %d minutes", int(w.patience().Minutes()))
+				break
+			}
+		}
 		if w.idle() {
 			switch {
 			case !w.healing:
@@ -81,7 +88,20 @@ func (w *World) decide() {
 
 // idle reports whether nobody can go on, now or later, but those who look after
 // the month: they would wake for ever.
-func (w *World) idle() bool { return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 }
+// Once faults have stopped, they are waited for until they have looked once.
+func (w *World) idle() bool {
+	return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 && (!w.healing || w.filled())
+}
+
+// filled reports whether all refills have been tried since faults stopped.
+func (w *World) filled() bool {
+	for rest := w.refillers; rest != 0; rest &= rest - 1 {
+		if !w.actors[rest.At(0)].fills {
+			return false
+		}
+	}
+	return true
+}
 
 // take gives an actor the next step, unless a fault comes between.
 func (w *World) take(id sched.ActorID) turn {
@@ -162,6 +182,18 @@ func (w *World) heal() {
 	w.healing, w.env.Faults = true, false
 	w.sched.SetChooser(sched.Default{})
 	w.env.Event(trace.Phase, trace.NoActor, "", "", 0, "faults stop")
+	for i := range w.processes {
+		if p := &w.processes[i]; *p.ahead != 0 {
+			*p.ahead, w.oracle.NeedsRecovery = 0, true // only recovery looks at what was written to be due much later
+		}
+	}
+	if !w.sc.Unmended {
+		w.mendAll()
+	}
+	w.healBy = w.sched.Now.Add(w.patience())
+	for rest := w.refillers; rest != 0; rest &= rest - 1 {
+		w.sched.Wake(rest.At(0))
+	}
 	// Recovery would hide what others forgot, so it is left out where nothing
 	// happened that only recovery makes good.
 	w.paused = !w.oracle.NeedsRecovery
@@ -201,6 +233,9 @@ func (w *World) healed() bool {
 		if a := &w.actors[id]; a.busy {
 			return false
 		}
+	}
+	if !w.filled() {
+		return false
 	}
 	for id := range w.actors {
 		if a := &w.actors[id]; a.kind == user && !a.parked && a.at < len(a.script) {
@@ -277,4 +312,25 @@ func (w *World) end() {
 	}
 	w.oracle.Step = w.sched.Steps
 	w.oracle.Final(context.Background(), w.memory)
+	if w.sc.Seed%auditEvery == 0 {
+		w.audit(context.Background())
+	}
+}
+
+// auditEvery is in how many worlds one is audited in the end.
+const auditEvery = 32
+
+// audit lets the ledger check look at a world that has healed: the books agree, and
+// nothing that is paid for is stuck.
+func (w *World) audit(ctx context.Context) {
+	for i := range w.sc.Tenants {
+		audit, err := app.CheckLedger(ctx, w.memory, w.sc.Tenants[i].ID)
+		if err != nil {
+			w.oracle.Fail(oracle.Explained, "the ledger check of tenant %s fails: %v", w.sc.Tenants[i].ID, err)
+			return
+		}
+		if found := audit.Differences(); len(found) > 0 {
+			w.oracle.Fail(oracle.I12, "the ledger check of tenant %s finds: %s is %s and not %s", w.sc.Tenants[i].ID, found[0].What, found[0].Recorded, found[0].Recomputed)
+		}
+	}
 }

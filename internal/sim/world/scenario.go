@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -31,6 +32,19 @@ type Scenario struct {
 	Unfilled bool
 	// Impatient lets recovery give up on a file at the first lease that runs out.
 	Impatient bool
+	// Early lets executors report the results of batch jobs one by one.
+	Early bool
+	// Looks lets processes look, between renewals, whether what they execute is lost.
+	Looks bool
+	// KeepsBack lets workers keep a template's jobs back while a fault of the
+	// operator's lasts, and its runs be interrupted.
+	KeepsBack bool
+	// Unmended lets such a fault last to the end of the world.
+	Unmended bool
+	// Ahead is the process whose clock is hours ahead until faults stop, from 1; 0 for none.
+	Ahead int
+	// Unlucky is the tenant whose refills fail, from 1; 0 for none.
+	Unlucky int
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
@@ -72,47 +86,6 @@ type Worker struct {
 	Renews   bool // renews leases before it executes
 	Late     bool // hands back when it has executed, and renews then too
 	Dropped  bool // it does not come at all
-}
-
-// OpKind is what a user does.
-type OpKind uint8
-
-// The operations.
-const (
-	Initiate OpKind = iota
-	Continue        // waits until the run has closed
-	Cancel
-	Raise
-	Preview
-	Reprice
-	Delete
-	Purchase
-	Audit
-	Stop // a process stops and hands back what its workers execute
-)
-
-var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit", "stop"}
-
-// String names the operation.
-func (k OpKind) String() string { return opKindNames[k] }
-
-// Op is one thing that a user does.
-type Op struct {
-	Kind     OpKind
-	Run      int // slot, for what is about a run
-	Template int
-	Tenant   int
-	Key      core.Key // idempotency key; empty for none
-	Amount   core.Credits
-	Foreign  bool // asked by another tenant's admin, who must be refused
-	Early    bool // does not wait until the run has closed
-	Again    bool // repeats when the answer got lost
-	Filler   bool // asked again and again, and only until Scenario.MinSteps
-	Dropped  bool // not asked at all
-	// Together waits, before it is asked, for the other users' operations that are
-	// marked so. Until then there are neither faults nor choices: what comes before
-	// only leads up to the moment that is to be searched.
-	Together bool
 }
 
 // The default world.
@@ -174,12 +147,16 @@ func (s *Scenario) Reset(seed uint64) {
 	}
 	for slot := range runs {
 		run := Run{Template: r.IntN(len(s.Templates)), Files: max(1, r.IntN(maxFiles+1)), MaxRetryCount: 1 + r.IntN(2)}
+		if s.Templates[run.Template].Mode == core.ModeBatch && r.IntN(2) == 0 {
+			run.Files = max(run.Files, 2)
+		}
 		if slot < pastRuns {
 			run.Past = s.pastRoom[slot].anyPast(&r, run.Files)
 		}
 		s.Runs = append(s.Runs, run)
 	}
 	s.Renewals, s.Sluggish, s.Reads = r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(6) == 0
+	s.Early = r.IntN(4) > 0
 	s.script(&r)
 	for i := range 2 + r.IntN(2) {
 		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(2) == 0}
@@ -197,6 +174,13 @@ func (s *Scenario) Reset(seed uint64) {
 		s.Refillers, s.Unfilled = 2, r.IntN(2) == 0
 	case 1:
 		s.Refillers = 1
+	}
+	if s.Refillers > 0 && r.IntN(3) == 0 {
+		s.Unlucky = 1 + r.IntN(len(s.Tenants))
+	}
+	s.Looks = s.Renewals && r.IntN(3) > 0
+	if s.Start.Day() == firstDay && r.IntN(6) == 0 {
+		s.Ahead = 1 + r.IntN(s.Processes)
 	}
 }
 
@@ -225,8 +209,10 @@ func (p *pastRoom) anyEnds(n int, r *sched.Rand, files int) []core.FileStatus {
 			ends[i] = core.FileFailed
 		case v < 11:
 			ends[i] = core.FileCompleted
-		case v < 14:
+		case v < 13:
 			ends[i] = core.FilePending
+		case v < 15:
+			ends[i] = Interrupted
 		default:
 			ends[i] = core.FileError
 		}
@@ -255,7 +241,7 @@ func (s *Scenario) script(r *sched.Rand) {
 		*u = append(*u, op)
 	}
 	initiate := func(slot, user int) {
-		op := Op{Kind: Initiate, Run: slot, Again: r.IntN(2) == 0}
+		op := Op{Kind: Initiate, Run: slot, Again: r.IntN(2) == 0, Accepts: anyAccepts(r)}
 		if op.Again && r.IntN(2) == 0 {
 			op.Key = keys[slot]
 		}
@@ -272,8 +258,10 @@ func (s *Scenario) script(r *sched.Rand) {
 	}
 	for u := range users {
 		op := Op{Kind: Continue, Run: 0, Key: shared, Again: r.IntN(2) == 0}
-		if shared == "" && r.IntN(3) == 0 {
-			op.Key = ownKeys[u]
+		if shared == "" {
+			if op.Accepts = anyAccepts(r); r.IntN(3) == 0 {
+				op.Key = ownKeys[u]
+			}
 		}
 		add(u, op)
 	}
@@ -292,7 +280,18 @@ func (s *Scenario) script(r *sched.Rand) {
 	for range 1 + r.IntN(3) {
 		add(operator, s.meddle(r))
 	}
-	if s.Renewals && r.IntN(2) == 0 {
+	if r.IntN(4) == 0 {
+		s.KeepsBack, s.Unmended = r.IntN(3) > 0, r.IntN(3) == 0
+		op := Op{Kind: Break, Template: s.Runs[0].Template, Amount: core.Credits(r.IntN(4))}
+		if r.IntN(2) == 0 {
+			op.Template = s.Runs[r.IntN(len(s.Runs))].Template
+		}
+		script := s.user(operator)
+		*script = slices.Insert(*script, r.IntN(len(*script)+1), op)
+		op.Kind = Mend
+		add(operator, op)
+	}
+	if s.Renewals && r.IntN(4) > 0 {
 		add(operator, Op{Kind: Stop})
 	}
 	for u := range users {
@@ -308,20 +307,33 @@ func someContinue(r *sched.Rand, slot int) Op {
 		op.Key = keys[5+r.IntN(2)]
 	}
 	op.Foreign = r.IntN(16) == 0
+	op.Accepts = anyAccepts(r)
 	op.Early = r.IntN(8) == 0
 	return op
+}
+
+// anyAccepts is a price that a user accepts; most say nothing.
+func anyAccepts(r *sched.Rand) Accepts {
+	switch r.IntN(6) {
+	case 0:
+		return PriceOfNow
+	case 1:
+		return FirstPrice
+	}
+	return AnyPrice
 }
 
 // meddle is something that an operator does at a bad moment.
 func (s *Scenario) meddle(r *sched.Rand) Op {
 	op := Op{Run: r.IntN(len(s.Runs)), Template: r.IntN(len(s.Templates)), Tenant: r.IntN(len(s.Tenants)), Amount: core.Credits(1 + r.IntN(20))}
-	switch r.IntN(8) {
+	switch r.IntN(11) {
 	case 0, 1:
 		op.Kind = Reprice
 	case 2:
 		op.Kind = Delete
 	case 3, 4:
 		op.Kind = Cancel
+		op.AtWork = s.Early && s.Templates[s.Runs[op.Run].Template].Mode == core.ModeBatch && r.IntN(2) == 0
 	case 5:
 		op.Kind = Purchase
 		op.Key = keys[4]
@@ -329,6 +341,22 @@ func (s *Scenario) meddle(r *sched.Rand) Op {
 		op.Kind = Raise
 	case 7:
 		op.Kind = Preview
+	case 8, 9:
+		op.Kind, op.Template = Edit, s.Runs[op.Run].Template
+	case 10:
+		op.Kind = Enroll
 	}
 	return op
+}
+
+// edits reports whether somebody changes a template's instructions.
+func (s *Scenario) edits(template int) bool {
+	for _, script := range s.Users {
+		for i := range script {
+			if script[i].Kind == Edit && script[i].Template == template {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -25,12 +25,15 @@ func (w *World) setUpTenant(n int) error {
 	period := core.PeriodOf(now)
 	*c = memory.Contents{
 		Tenant:    core.Tenant{ID: t.ID, Name: string(t.ID), MonthlyAllowance: t.Allowance, CreatedAt: now},
-		Templates: c.Templates[:0], Entries: c.Entries[:0], Runs: c.Runs[:0],
+		Templates: c.Templates[:0], Entries: c.Entries[:0], Runs: c.Runs[:0], Versions: c.Versions[:0],
 		Balance: core.Balance{Period: period},
 	}
 	for i := range w.sc.Templates {
 		if w.sc.Templates[i].Tenant == n {
 			c.Templates = append(c.Templates, w.template(i))
+			if w.sc.edits(i) { // else nothing reads it
+				c.Versions = append(c.Versions, w.template(i).VersionBy(core.System, now))
+			}
 		}
 	}
 	if bought := t.Purchased + w.sc.cost(n); bought > 0 {

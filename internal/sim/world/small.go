@@ -51,6 +51,25 @@ var small = []struct {
 		s.stay()
 		s.RecoverLate = false
 	}},
+	{"interrupted-continues", func(s *Scenario) {
+		s.first(1, Op{Kind: Continue})
+		s.Runs[0].Past = Past{{Interrupted}}
+		s.other(Op{Kind: Continue, Accepts: FirstPrice})
+	}},
+	{"fault-cancel", func(s *Scenario) {
+		s.first(2, Op{Kind: Continue})
+		s.other(Op{Kind: Cancel})
+		s.Users = append(s.Users, []Op{{Kind: Break}})
+		s.stay()
+		s.KeepsBack, s.Unmended = true, true
+	}},
+	{"early-results", func(s *Scenario) {
+		s.Templates[0].Mode = core.ModeBatch
+		s.first(2, Op{Kind: Continue})
+		s.other(Op{Kind: Cancel})
+		s.stay()
+		s.Early, s.RecoverLate = true, false
+	}},
 }
 
 // Small lists the names of the small scenarios.

@@ -47,10 +47,14 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 			continue
 		}
 		w.meet(id, op)
+		if w.meddles(op) {
+			w.next(a)
+			continue
+		}
 		a.process = (a.nth + a.at + a.tries) % w.sc.Processes
 		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind)<<8|int64(a.process), op.Kind.String())
 		if o := w.options.Observer; o != nil {
-			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.sched.Now)
+			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.accepts(a, op), w.sched.Now)
 		}
 		err := w.ask(ctx, id, a, op)
 		definite := w.answered(id, op, err)
@@ -120,12 +124,12 @@ func (w *World) next(a *actor) {
 func (w *World) await(id sched.ActorID, op *Op) bool {
 	switch op.Kind {
 	case Continue, Raise, Cancel, Preview:
-	case Initiate, Reprice, Delete, Purchase, Audit, Stop:
+	case Initiate, Reprice, Delete, Purchase, Audit, Stop, Edit, Enroll, Break, Mend:
 		return true
 	}
 	s := &w.slots[op.Run]
 	for !s.gone && !w.enough(op) {
-		if s.known && (op.Early || op.Kind == Cancel || op.Kind == Preview || w.oracle.RunClosed(s.id)) {
+		if s.known && (!op.AtWork || s.atWork) && (op.Early || op.Kind == Cancel || op.Kind == Preview || w.oracle.RunClosed(s.id)) {
 			return true
 		}
 		s.waiting |= 1 << id
@@ -137,10 +141,12 @@ func (w *World) await(id sched.ActorID, op *Op) bool {
 
 func (w *World) tenantOf(op *Op) core.TenantID {
 	switch op.Kind {
-	case Reprice, Delete:
+	case Reprice, Delete, Edit, Break, Mend:
 		return w.sc.Tenants[w.sc.Templates[op.Template].Tenant].ID
 	case Purchase, Audit:
 		return w.sc.Tenants[op.Tenant].ID
+	case Enroll:
+		return newTenant
 	case Initiate, Continue, Cancel, Raise, Preview, Stop:
 	}
 	return w.sc.Tenants[w.sc.Templates[w.sc.Runs[op.Run].Template].Tenant].ID
@@ -156,7 +162,12 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	}
 	run := w.slots[op.Run].id
 	answer := oracle.Answer{Tenant: tenant, Key: op.Key, Actor: uint8(id), Effects: w.oracle.Effects(uint8(id))}
-	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key}
+	most := w.accepts(a, op)
+	request := oracle.Request{Use: useOf(op.Kind), Tenant: tenant, Run: run, Key: op.Key, MaxPrice: most}
+	if op.Kind == Initiate {
+		spec := &w.sc.Runs[op.Run]
+		request.Template, request.Files = w.sc.Templates[spec.Template].ID, spec.Files
+	}
 	w.oracle.Asked(uint8(id), request)
 	switch op.Kind {
 	case Initiate:
@@ -165,7 +176,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		spec := &w.sc.Runs[op.Run]
 		wanted := app.InitiateRequest{
 			Tenant: tenant, Template: w.sc.Templates[spec.Template].ID, Files: newFiles[:spec.Files],
-			MaxRetryCount: &spec.MaxRetryCount, IdempotencyKey: op.Key,
+			MaxRetryCount: &spec.MaxRetryCount, IdempotencyKey: op.Key, MaxPrice: most,
 		}
 		if w.sc.Reads {
 			answer.Run, err = upload(ctx, svc, who, wanted)
@@ -180,7 +191,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	case Continue:
 		w.env.Enter(oracle.UseContinue)
 		answer.Use = oracle.UseContinue
-		answer.Run, err = svc.RetryFailed(ctx, who, run, app.RetryRequest{IdempotencyKey: op.Key})
+		answer.Run, err = svc.RetryFailed(ctx, who, run, app.RetryRequest{IdempotencyKey: op.Key, MaxPrice: most})
 	case Cancel:
 		w.env.Enter(oracle.UseCancel)
 		answer.Use = oracle.UseCancel
@@ -200,6 +211,16 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseTemplate)
 		answer.Use = oracle.UseTemplate
 		_, err = svc.DeleteTemplate(ctx, core.System, tenant, w.sc.Templates[op.Template].ID)
+	case Edit:
+		w.env.Enter(oracle.UseTemplate)
+		answer.Use = oracle.UseTemplate
+		text := instructions[int(op.Amount)%len(instructions)]
+		_, err = svc.ChangeTemplate(ctx, core.System, tenant, w.sc.Templates[op.Template].ID, core.TemplateChange{Instructions: &text})
+	case Enroll:
+		w.env.Enter(oracle.UseTenant)
+		answer.Use = oracle.UseTenant
+		_, err = svc.CreateTenant(ctx, core.System, newTenant, string(newTenant), op.Amount-1)
+	case Break, Mend: // outside all servers
 	case Purchase:
 		w.env.Enter(oracle.UseGrant)
 		answer.Use = oracle.UseGrant
@@ -217,6 +238,33 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	return err
 }
 
+// newTenant is who an operator enrolls.
+const newTenant = core.TenantID("eve")
+
+// instructions are what templates are edited to.
+var instructions = [...]string{"summarise", "translate", "extract the dates"}
+
+// accepts is the price that a user accepts, the same in every repeat; nil for any.
+func (w *World) accepts(a *actor, op *Op) *core.Credits {
+	if op.Accepts == AnyPrice {
+		return nil
+	}
+	if a.tries > 0 {
+		return &a.most
+	}
+	spec := &w.sc.Runs[op.Run]
+	template := &w.sc.Templates[spec.Template]
+	price, files := template.Price, spec.Files
+	if op.Accepts == PriceOfNow {
+		price = w.oracle.Price(w.sc.Tenants[template.Tenant].ID, template.ID)
+	}
+	if op.Kind == Continue {
+		files = w.oracle.Row(w.slots[op.Run].id).Tally.Failed
+	}
+	a.most = price * core.Credits(files)
+	return &a.most
+}
+
 // useOf is the use case of an operation, as far as the oracle looks at requests.
 func useOf(k OpKind) oracle.Use {
 	switch k {
@@ -226,7 +274,7 @@ func useOf(k OpKind) oracle.Use {
 		return oracle.UseContinue
 	case Purchase:
 		return oracle.UseGrant
-	case Cancel, Raise, Preview, Reprice, Delete, Audit, Stop:
+	case Cancel, Raise, Preview, Reprice, Delete, Audit, Stop, Edit, Enroll, Break, Mend:
 	}
 	return oracle.UseOther
 }

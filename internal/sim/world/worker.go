@@ -147,7 +147,7 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 				continue
 			}
 		}
-		results, err := w.hold(ctx, a, c)
+		results, err := w.hold(ctx, a, how, c)
 		if givesBack || how.Late && how.HandBack > 0 && w.sched.Now.Sub(began) >= w.recovery.Lease {
 			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
 			continue
@@ -202,10 +202,11 @@ type heldJob struct {
 }
 
 // hold executes a job, seen by the rest of its process.
-func (w *World) hold(ctx context.Context, a *actor, c app.Claimed) ([]core.FileResult, error) {
+func (w *World) hold(ctx context.Context, a *actor, how Worker, c app.Claimed) ([]core.FileResult, error) {
 	p := &w.processes[a.process]
+	record := w.recording(p.svc, how, c.Job)
 	if !w.sc.Renewals {
-		return p.svc.Execute(ctx, c, nil)
+		return p.svc.Execute(ctx, c, record)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	h := &heldJob{c.Job, cancel}
@@ -217,12 +218,29 @@ func (w *World) hold(ctx context.Context, a *actor, c app.Claimed) ([]core.FileR
 		cancel()
 		p.held = slices.DeleteFunc(p.held, func(o *heldJob) bool { return o == h })
 	}()
-	results, err := p.svc.Execute(ctx, c, nil)
+	results, err := p.svc.Execute(ctx, c, record)
 	if err != nil && ctx.Err() != nil {
 		w.oracle.Met(oracle.ExecutionCancelled)
 	}
 	return results, err
 }
+
+// recording settles results of a batch job as they come, while it goes on.
+func (w *World) recording(svc *app.Service, how Worker, job core.Job) func(context.Context, core.FileResult) error {
+	if len(job.Files) < 2 || !w.sc.Early {
+		return nil
+	}
+	return func(ctx context.Context, r core.FileResult) error {
+		left := w.settle(ctx, svc, how, []core.Settlement{{Job: job, Results: []core.FileResult{r}, Partial: true}})
+		if len(left) > 0 {
+			return errNotRecorded
+		}
+		return nil
+	}
+}
+
+// errNotRecorded says that a result could not be recorded early.
+var errNotRecorded = errors.New("the store did not take a result")
 
 func (p *process) heldJobs() []core.Job {
 	jobs := make([]core.Job, len(p.held))
@@ -247,6 +265,15 @@ func (w *World) renew(ctx context.Context, id sched.ActorID) {
 			p.idle = false
 			continue
 		}
+		if w.sc.Looks {
+			if !w.env.Rest(every / 2) {
+				return
+			}
+			w.look(ctx, p)
+			if len(p.held) == 0 {
+				continue
+			}
+		}
 		if !w.env.Rest(every) {
 			return
 		}
@@ -257,6 +284,25 @@ func (w *World) renew(ctx context.Context, id sched.ActorID) {
 			for _, group := range app.ByRun(byRun) {
 				lost, err := p.svc.Renew(ctx, group)
 				w.renewed(p, len(group), lost, err)
+			}
+		}
+	}
+}
+
+// look finds out whether what the process executes is lost, without renewing it.
+func (w *World) look(ctx context.Context, p *process) {
+	w.env.Enter(oracle.UseWork)
+	for _, group := range app.ByTenant(p.heldJobs()) {
+		lost, err := p.svc.Lost(ctx, group)
+		if w.tolerate(err) {
+			continue
+		}
+		w.oracle.Looked(group, lost)
+		for _, job := range lost {
+			for _, h := range p.held {
+				if keyOf(h.job) == keyOf(job) {
+					h.cancel()
+				}
 			}
 		}
 	}

@@ -75,10 +75,13 @@ type World struct {
 	filling   bool // all is healed too early, so users go on with their fillers
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
-	asked     oracle.Answer // the answer that a user just got
-	preview   app.Preview   // and, if it asked for one, the preview
-	chooser   sched.Chooser // for when everybody has come together
-	together  sched.Set     // who is still to come
+	outages   []outage            // by template
+	skip      []ports.TemplateKey // what workers keep back
+	healBy    time.Time           // when all must be healed
+	asked     oracle.Answer       // the answer that a user just got
+	preview   app.Preview         // and, if it asked for one, the preview
+	chooser   sched.Chooser       // for when everybody has come together
+	together  sched.Set           // who is still to come
 }
 
 // process is one server: a Service, and the actors that run in it.
@@ -90,6 +93,7 @@ type process struct {
 	renewer  sched.ActorID
 	idle     bool  // the renewer waits for something to be held
 	failures int64 // compensations that failed, of all worlds so far
+	ahead    *time.Duration
 }
 
 // slot is a run of the scenario, once it is initiated.
@@ -97,6 +101,7 @@ type slot struct {
 	id      core.RunID
 	known   bool // id is
 	gone    bool // it will never be
+	atWork  bool // a result of it was recorded while its job went on
 	waiting sched.Set
 }
 
@@ -134,7 +139,8 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
 	w.oracle.Taken = w.env.Taken
-	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome}
+	w.oracle.Horizon = w.recovery.Horizon()
+	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome, Broken: w.broken, Reported: w.reported}
 	for patience := range w.servers {
 		if err := w.addServers(patience, wrap, options); err != nil {
 			return nil, err
@@ -149,16 +155,17 @@ func (w *World) addServers(patience int, wrap Wrap, options app.Options) error {
 		options.Recovery.MaxRedeliveries = 0
 	}
 	for n := range maxProcesses {
+		ahead := new(time.Duration)
 		svc, err := app.New(app.Deps{
 			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
 			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
-			Clock: hostile.Clock{Env: w.env}, IDs: hostile.IDs{Env: w.env},
+			Clock: hostile.Clock{Env: w.env, Ahead: ahead}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
 		}, options)
 		if err != nil {
 			return err
 		}
-		w.servers[patience] = append(w.servers[patience], process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n}})
+		w.servers[patience] = append(w.servers[patience], process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n, Back: &w.skip}, ahead: ahead})
 	}
 	return nil
 }
@@ -222,7 +229,12 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.env.Reset()
 	w.memory.Reset()
 	w.queue.Reset(memory.NewQueue())
-	w.executor.Reads = sc.Reads
+	w.executor.Reads, w.executor.Early = sc.Reads, sc.Early
+	w.outages, w.skip = append(w.outages[:0], make([]outage, len(sc.Templates))...), w.skip[:0]
+	w.env.Unlucky = ""
+	if sc.Unlucky > 0 {
+		w.env.Unlucky = sc.Tenants[sc.Unlucky-1].ID
+	}
 	if w.files.Used {
 		w.files.Inner, w.files.Used = newLibrary(), false
 	}
@@ -233,6 +245,10 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	for i := range w.processes {
 		p := &w.processes[i]
 		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
+		*p.ahead = 0
+		if sc.Ahead == i+1 {
+			*p.ahead = aheadBy * w.patience()
+		}
 	}
 	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
 	if err := w.setUp(); err != nil {
@@ -242,6 +258,14 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.env.Faults = true
 	w.calm()
 	return nil
+}
+
+// aheadBy is how far a clock is ahead, as a multiple of the time in which all heals.
+const aheadBy = 4
+
+// patience is how long healing may take: several times what recovery can need.
+func (w *World) patience() time.Duration {
+	return 10 * (w.recovery.MaxRedispatchAfter + 3*w.recovery.Lease)
 }
 
 // lockWait makes waits for locks choices of the scheduler.
@@ -254,7 +278,7 @@ func (w *World) lockWait() (wait func(context.Context) error, wake func()) {
 func (w *World) template(n int) core.Template {
 	spec, now := &w.sc.Templates[n], w.sc.Start
 	return core.Template{
-		ID: spec.ID, Tenant: w.sc.Tenants[spec.Tenant].ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode,
+		ID: spec.ID, Tenant: w.sc.Tenants[spec.Tenant].ID, Name: "template", CreditsPerRun: spec.Price, Mode: spec.Mode, Version: 1,
 		Status: core.TemplatePublished, CreatedAt: now, UpdatedAt: now,
 	}
 }
@@ -269,8 +293,10 @@ func (w *World) outcome(job core.Job, index int, epoch core.Epoch, try int) core
 	switch v := sched.Mix(h^uint64(index)<<40^uint64(epoch)<<20^uint64(try)) % 16; {
 	case v < 8:
 		return core.OutcomeCompleted
-	case v < 14:
+	case v < 13:
 		return core.OutcomeTransient
+	case v < 14:
+		return core.OutcomeInterrupted
 	default:
 		return core.OutcomePermanent
 	}
@@ -280,6 +306,16 @@ func (w *World) outcome(job core.Job, index int, epoch core.Epoch, try int) core
 func (w *World) runClosed(id core.RunID) {
 	for i := range w.slots {
 		if s := &w.slots[i]; s.known && s.id == id {
+			w.wakeWaiters(s)
+		}
+	}
+}
+
+// reported lets users go on who waited until a run was worked on.
+func (w *World) reported(id core.RunID) {
+	for i := range w.slots {
+		if s := &w.slots[i]; s.known && s.id == id && !s.atWork {
+			s.atWork = true
 			w.wakeWaiters(s)
 		}
 	}

@@ -52,8 +52,9 @@ func wrapped[P any](wrap func(P) P, port P) P {
 type Observer interface {
 	// Began is called when the world is set up.
 	Began(sc *Scenario)
-	// Asked is called when a user sends a request; run is the slot's, if known.
-	Asked(user uint8, op *Op, tenant core.TenantID, run core.RunID, now time.Time)
+	// Asked is called when a user sends a request; run is the slot's, if known; most is
+	// the price that the user accepts, nil for any.
+	Asked(user uint8, op *Op, tenant core.TenantID, run core.RunID, most *core.Credits, now time.Time)
 	// Answered is called when an answer arrives. A request that is followed by
 	// another one of the same user, or by the end, was never answered. preview is
 	// the answer of a Preview that was not refused.

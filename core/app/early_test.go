@@ -1,0 +1,73 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
+)
+
+// reports is an executor that reports every file of a task as completed, while others
+// are still to be done.
+var reports = ports.ExecutorFunc(func(ctx context.Context, task ports.Task) ([]core.FileResult, error) {
+	for _, f := range task.Files {
+		if err := task.Report(ctx, core.FileResult{Index: f.Index, Outcome: core.OutcomeCompleted, Output: f.Name}); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+})
+
+func executing(t *testing.T, executor ports.Executor) (*app.Service, app.Claimed) {
+	t.Helper()
+	svc, err := app.New(app.Deps{
+		Store: memory.NewStore(), Queue: memory.NewQueue(), Files: memory.NewFiles(), Executor: executor,
+		Clock: memory.SystemClock{}, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
+	}, app.DefaultOptions())
+	require.NoError(t, err)
+	return svc, app.Claimed{
+		Job:   core.Job{Tenant: "acme", Run: "run", ID: "run", Epoch: 1, Files: []int{0, 1, 2}},
+		Files: []core.File{{Index: 0, Name: "a"}, {Index: 1, Name: "b"}, {Index: 2, Name: "c"}},
+	}
+}
+
+// A store that fails while a job goes on costs no result that is there: it is settled
+// with the rest, and its file is not called failed.
+func TestResultThatIsNotRecordedEarlyIsSettledWithTheRest(t *testing.T) {
+	t.Parallel()
+	svc, claimed := executing(t, reports)
+	var recorded []int
+	results, err := svc.Execute(context.Background(), claimed, func(_ context.Context, r core.FileResult) error {
+		if r.Index == 0 {
+			return errors.New("database unreachable")
+		}
+		recorded = append(recorded, r.Index)
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, []int{1}, recorded)
+	require.ElementsMatch(t, []core.FileResult{
+		{Index: 0, Outcome: core.OutcomeCompleted, Output: "a"},
+		{Index: 2, Outcome: core.OutcomeCompleted, Output: "c"}, // kept back for the settlement of the rest
+	}, results)
+}
+
+// An execution that was told to end gives nothing to settle.
+func TestEndOfAnExecutionWhileResultsAreRecorded(t *testing.T) {
+	t.Parallel()
+	svc, claimed := executing(t, reports)
+	ctx, cancel := context.WithCancel(context.Background())
+	results, err := svc.Execute(ctx, claimed, func(ctx context.Context, _ core.FileResult) error {
+		cancel()
+		return ctx.Err()
+	})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Nil(t, results)
+}

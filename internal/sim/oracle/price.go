@@ -1,0 +1,36 @@
+package oracle
+
+import (
+	"github.com/redrive/redrive/core"
+)
+
+// accepted checks that an attempt charges no more than its caller accepts.
+func (o *Oracle) accepted(c *Commit, run core.RunID, charge core.Split) {
+	if c.Use != UseInitiate && c.Use != UseContinue {
+		return
+	}
+	if q := &o.requests[c.Actor]; q.MaxPrice != nil && charge.Monthly+charge.Purchased > *q.MaxPrice {
+		o.fail(Accepted, "run %s was charged %d, and at most %d were accepted", run, charge.Monthly+charge.Purchased, *q.MaxPrice)
+	}
+}
+
+// priceChanged checks the reason of an initiation that was refused for its price, if
+// nothing has changed since it was asked.
+func (o *Oracle) priceChanged(q *request, a *Answer) {
+	t := o.tenant(q.Tenant)
+	if t == nil || t.changed > q.commits {
+		return
+	}
+	price := t.template(q.Template).price() * core.Credits(q.Files)
+	if q.MaxPrice == nil || price <= *q.MaxPrice || a.Price != price {
+		o.fail(Explained, "an initiation was refused because it costs %d, by the model it costs %d", a.Price, price)
+	}
+}
+
+// Price is what a file of a template costs now.
+func (o *Oracle) Price(tenant core.TenantID, id core.TemplateID) core.Credits {
+	if t := o.tenant(tenant); t != nil && t.template(id) != nil {
+		return t.template(id).price()
+	}
+	return 0
+}
