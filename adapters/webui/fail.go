@@ -10,7 +10,7 @@ import (
 )
 
 // problem is an error as people are told of it: what it means and what would help.
-// The code stands below, small, for whoever is asked for help.
+// The code stands below, small, for those who are asked for help.
 type problem struct {
 	Title, Text, Help string
 	Code, Request     string

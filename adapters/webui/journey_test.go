@@ -61,7 +61,7 @@ func journey(t *testing.T, polls bool) {
 	require.Equal(t, "Balance: 100 before, 90 after.", b.Text("#balance"))
 	b.Click("#start")
 
-	// Nothing is loaded anew from here on.
+	// Nothing is loaded again from here on.
 	b.Until(`location.pathname.startsWith("/ui/runs/") && document.querySelector("#run-head")`)
 	require.True(t, eval[bool](b, `window.stayed = true`))
 	b.Until(`document.querySelector("#said").innerText.startsWith("3 of 5 files done")`)
@@ -73,7 +73,7 @@ func journey(t *testing.T, polls bool) {
 	require.Contains(t, b.Text("#continue-says"), "3 failed files × 2 credits = 6 (6 purchased)")
 	require.Contains(t, b.Text("#continue-says"), "Balance: 90 before, 84 after.")
 	require.Contains(t, b.Text("#files"), "The provider did not answer in time.\nthe provider, in passing")
-	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded anew")
+	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded again")
 	b.accessible("a closed run", looks[0])
 
 	b.Click("#continue-button")
@@ -84,7 +84,7 @@ func journey(t *testing.T, polls bool) {
 	b.accessible("a running run", looks[0])
 	close(retried)
 	b.Until(`document.querySelector("#run-head").innerText.includes("5 of 5 files done") && !document.querySelector("#run-head").innerText.includes("Running")`)
-	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded anew")
+	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded again")
 	b.Until(`document.querySelector("#receipt").innerText.includes("16 credits\n10 monthly + 6 purchased")`)
 	receipt := b.Text("#receipt")
 	require.Contains(t, receipt, "Continue 1")
@@ -153,7 +153,7 @@ func TestJourneyByForms(t *testing.T) {
 	again := v.upload(map[string]string{"key": key, "template": "summarise", "retries": "5", "shown.summarise": "2"},
 		map[string]string{"letter.txt": "A letter."})
 	require.Contains(t, again.text, "This form was sent before")
-	require.NotEqual(t, key, field(t, again, "key"), "a refused form may be sent anew")
+	require.NotEqual(t, key, field(t, again, "key"), "a refused form may be sent again")
 	require.Equal(t, core.Credits(96), w.balance(acme))
 
 	run := "/ui/runs/" + string(id)

@@ -107,12 +107,12 @@ func (u *ui) forgetCookie(w http.ResponseWriter, r *request) {
 func (u *ui) leadToSignIn(w http.ResponseWriter, r *request, state sessionState) error {
 	if r.Header.Get("X-Redrive-Live") != "" || strings.Contains(r.Header.Get("Accept"), "text/event-stream") ||
 		strings.Contains(r.Header.Get("Accept"), "application/json") {
-		// A script asks; it loads the page anew and comes by here once more.
+		// A script asks; it loads the page again and comes by here once more.
 		w.WriteHeader(http.StatusUnauthorized)
 		return nil
 	}
 	// A link on another site brings no Strict cookie. Asked again from here, the
-	// browser sends it, and whoever is signed in need not notice.
+	// browser sends it, and people who are signed in need not notice.
 	if r.Method == http.MethodGet && state == sessionNone && r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		return u.render(w, r, http.StatusOK, "again.html", page{Title: r.T("signin.again"), Data: r.URL.RequestURI()})
 	}

@@ -71,7 +71,7 @@ func TestSignIn(t *testing.T) {
 	t.Run("DemoIsOneClick", func(t *testing.T) {
 		p := w.visitor().post("/ui/sign-in/demo", url.Values{"user": {"operator"}})
 		require.Equal(t, "/ui/tenants", p.path)
-		require.Equal(t, http.StatusNotFound, w.visitor().post("/ui/sign-in/demo", url.Values{"user": {"nobody"}}).status)
+		require.Equal(t, http.StatusNotFound, w.visitor().post("/ui/sign-in/demo", url.Values{"user": {"none"}}).status)
 	})
 	t.Run("SignOut", func(t *testing.T) {
 		v := w.signedIn(ann)

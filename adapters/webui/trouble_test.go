@@ -53,7 +53,7 @@ func TestServerRestartsMidRun(t *testing.T) {
 	b.Until(`document.querySelector("#said").innerText.startsWith("3 of 3 files done")`)
 	require.Contains(t, b.Text("#run-head"), "Completed")
 	require.Contains(t, b.Text("#continue-says"), "Every file is completed.")
-	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded anew")
+	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded again")
 }
 
 // A session that ends while a page is open leads to the sign-in, and back.
@@ -84,7 +84,7 @@ func TestTwoTabs(t *testing.T) {
 	id := w.closed("a-timeout.txt", "b.txt")
 	run := "/ui/runs/" + string(id)
 	one.Open(run)
-	two := &tab{Tab: one.Another(), w: w}
+	two := &tab{Tab: one.Another()}
 	two.Open(run)
 	two.Until(`document.querySelector("#continue-button").disabled === false`)
 	before := w.balance(acme)

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -93,7 +96,7 @@ func TestPageOutlivesItsServer(t *testing.T) {
 	p = start(t, append(flags, "--listen="+strings.TrimPrefix(p.url, "http://"))...)
 	b.Until(`document.querySelector("#said").innerText.startsWith("2 of 2 files done")`)
 	require.Contains(t, b.Text("#continue-says"), "Every file is completed.")
-	require.True(t, browser.Eval[bool](b, `window.stayed`), "the page was loaded anew")
+	require.True(t, browser.Eval[bool](b, `window.stayed`), "the page was loaded again")
 	require.Zero(t, p.stop(t))
 }
 
@@ -121,5 +124,21 @@ func TestPageBesideTheAPI(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	status, _ = get("/healthz")
 	require.Equal(t, http.StatusOK, status)
+	require.Zero(t, p.stop(t))
+}
+
+// A stranger who says that a form is coming and sends none holds no connection.
+func TestPageWaitsForNoStranger(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--demo", "--body-timeout=300ms")
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, conn.Close()) }()
+	_, err = fmt.Fprint(conn, "POST /ui/sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ntoken=")
+	require.NoError(t, err)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	answer, err := io.ReadAll(conn) // ends when the server closes
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "Connection: close")
 	require.Zero(t, p.stop(t))
 }

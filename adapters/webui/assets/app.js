@@ -1,4 +1,4 @@
-// What a server cannot do. Without this script every page works by loading anew.
+// What a server cannot do. Without this script every page works by loading again.
 
 // The time zone is known to the browser alone; the next page is written in it.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
