@@ -58,7 +58,7 @@ func TestRunsAreFound(t *testing.T) {
 		"?file=LETTER":                      {ok},
 		"?template=other":                   {other},
 		"?by=ann&status=COMPLETED":          {ok, other},
-		"?by=none":                        nil,
+		"?by=none":                          nil,
 		"?from=2020-01-01&to=2020-01-31":    nil,
 		"?from=2020-01-01":                  {ok, failed, other},
 		"?status=nonsense&before=x&from=no": {ok, failed, other},
