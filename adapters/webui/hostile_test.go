@@ -29,7 +29,7 @@ func TestHostileNamesAndOutputs(t *testing.T) {
 		}
 	})
 	names := []string{
-		script + ".txt", `"><img src=x onerror=alert(1)>.txt`, "invoice\u202efdp.exe", "../../etc/passwd", "=HYPERLINK(\"http://evil.example\").txt",
+		script + ".txt", `"><img src=x onerror=alert(1)>.txt`, "invoice\u202efdp.exe", "etc/passwd", "=HYPERLINK(\"http://evil.example\").txt",
 		strings.Repeat("x", 251) + ".txt", "תשלום.txt", "refuse " + script,
 	}
 	id := w.closed(names...)
@@ -114,6 +114,11 @@ func TestUploadIsRefusedWithoutLosingAnything(t *testing.T) {
 		require.Contains(t, p.text, `value="7"`)
 		require.Regexp(t, `value="summarise"[^>]* selected`, p.text)
 		require.Contains(t, p.text, "Choose the files again")
+	})
+	t.Run("Names", func(t *testing.T) {
+		p := send(map[string]string{"key": "n", "template": "summarise", "retries": "3"}, map[string]string{"../../etc/passwd": "x", "fine.txt": "x"})
+		require.Equal(t, http.StatusUnprocessableEntity, p.status)
+		require.Contains(t, p.text, "../../etc/passwd</bdi> <span class=\"error\">")
 	})
 	t.Run("Retries", func(t *testing.T) {
 		for _, retries := range []string{"0", "11", "x", ""} {
