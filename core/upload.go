@@ -10,9 +10,10 @@ import (
 
 // NewUpload is what is known of a run before its files are uploaded.
 type NewUpload struct {
-	Files         int  // 0: not known yet, one at least
-	MaxRetryCount *int // nil: not known yet, or the default
-	MaxFiles      int  // the configured limit; 0: DefaultMaxFiles
+	Files         int      // 0: not known yet, one at least
+	MaxRetryCount *int     // nil: not known yet, or the default
+	MaxFiles      int      // the configured limit; 0: DefaultMaxFiles
+	MaxPrice      *Credits // as in NewRun
 }
 
 // CheckNewUpload checks what can be checked without a store. It fails with
@@ -35,13 +36,16 @@ func CheckNewUpload(req NewUpload) error {
 // MayUpload decides before a byte is stored whether a run of these files could be
 // initiated now: what PlanRun would refuse then is refused without an upload. It
 // promises nothing; PlanRun decides again. It fails with CodeTemplateNotPublished,
-// CodeTemplateDeleted, CodeInsufficientCredits or CodeCreditsOutOfRange.
+// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits or CodeCreditsOutOfRange.
 func MayUpload(req NewUpload, t Template, balance Balance) error {
 	if err := t.usable(); err != nil {
 		return err
 	}
 	price, err := t.CreditsPerRun.Times(max(1, req.Files))
 	if err != nil {
+		return err
+	}
+	if err := accepted(price, req.MaxPrice); err != nil {
 		return err
 	}
 	_, err = balance.SplitPrice(price)

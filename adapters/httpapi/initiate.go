@@ -164,7 +164,7 @@ func (a *api) beginUpload(r *request, in *initiation, files int) (err error) {
 	}
 	in.upload, err = a.svc.BeginUpload(r.Context(), r.actor, app.UploadRequest{
 		Tenant: in.tenant, Template: core.TemplateID(in.template), Files: files,
-		MaxRetryCount: in.maxRetryCount, MaxFileBytes: a.cfg.MaxFileBytes, IdempotencyKey: in.key,
+		MaxRetryCount: in.maxRetryCount, MaxPrice: in.maxPrice, MaxFileBytes: a.cfg.MaxFileBytes, IdempotencyKey: in.key,
 	})
 	return err
 }

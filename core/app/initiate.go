@@ -100,7 +100,7 @@ func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID,
 	if req.IdempotencyKey != "" {
 		fingerprint = req.fingerprint()
 		if req.Upload != nil {
-			before = uploadFingerprint(req.Tenant, req.Template)
+			before = uploadFingerprint(req.Tenant, req.Template, req.MaxPrice)
 		}
 	}
 	var plan *core.RunPlan

@@ -14,9 +14,10 @@ import (
 type UploadRequest struct {
 	Tenant        core.TenantID
 	Template      core.TemplateID
-	Files         int   // how many there will be; 0 if that is not known
-	MaxRetryCount *int  // as in the InitiateRequest, if it is known already
-	MaxFileBytes  int64 // the caller's own limit of one file; 0 for that of the executor alone
+	Files         int           // how many there will be; 0 if that is not known
+	MaxRetryCount *int          // as in the InitiateRequest, if it is known already
+	MaxPrice      *core.Credits // as in the InitiateRequest
+	MaxFileBytes  int64         // the caller's own limit of one file; 0 for that of the executor alone
 	// IdempotencyKey is that of the InitiateRequest. A refusal is remembered under it as
 	// that of an initiation is, for every upload to this template: its files were not
 	// looked at. If an initiation was answered under it before, the upload is only
@@ -30,7 +31,7 @@ type UploadRequest struct {
 //
 // Refusals: core.CodeInvalidRequest, CodeWrongTenant, CodeRoleNotAllowed,
 // CodeTenantNotFound, CodeTemplateNotFound, CodeTemplateNotPublished,
-// CodeTemplateDeleted, CodeInsufficientCredits, CodeCreditsOutOfRange,
+// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits, CodeCreditsOutOfRange,
 // CodeIdempotencyKeyReused, CodeUploadQuotaExceeded.
 func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadRequest) (*Upload, error) {
 	if err := core.Authorize(actor, core.ActionInitiate, req.Tenant); err != nil {
@@ -39,7 +40,7 @@ func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadR
 	if err := checkOptionalKey(req.IdempotencyKey); err != nil {
 		return nil, err
 	}
-	wanted := core.NewUpload{Files: req.Files, MaxRetryCount: req.MaxRetryCount, MaxFiles: s.opts.MaxFiles}
+	wanted := core.NewUpload{Files: req.Files, MaxRetryCount: req.MaxRetryCount, MaxFiles: s.opts.MaxFiles, MaxPrice: req.MaxPrice}
 	if err := core.CheckNewUpload(wanted); err != nil {
 		return nil, err
 	}
@@ -131,9 +132,11 @@ func (m answerMemo) answered(ctx context.Context, tx ports.Tx) (replay bool, err
 }
 
 // fingerprint tells refusals before an upload from answers to initiations.
-func (r UploadRequest) fingerprint() string { return uploadFingerprint(r.Tenant, r.Template) }
+func (r UploadRequest) fingerprint() string {
+	return uploadFingerprint(r.Tenant, r.Template, r.MaxPrice)
+}
 
-func uploadFingerprint(tenant core.TenantID, template core.TemplateID) string {
-	sum := sha256.Sum256([]byte("upload " + string(tenant) + " " + string(template)))
+func uploadFingerprint(tenant core.TenantID, template core.TemplateID, most *core.Credits) string {
+	sum := sha256.Sum256(appendMaxPrice([]byte("upload "+string(tenant)+" "+string(template)), most))
 	return hex.EncodeToString(sum[:])
 }

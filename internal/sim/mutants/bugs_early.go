@@ -22,8 +22,8 @@ var earlyBugs = []Bug{
 		Name: "early-forgotten-by-a-failing-store", What: "a result that the store did not take while the job went on is taken for recorded",
 		Edits: []Edit{{
 			File: "core/app/early.go",
-			Old:  "\t\te.rest = append(e.rest, *before)\n",
-			As:   "\t\tif !{on} {\n{old}\t\t}\n",
+			Old:  "\t\te.mu.Lock()\n\t\te.rest = append(e.rest, r)\n",
+			As:   "\t\te.mu.Lock()\n\t\tif !{on} {\n\t\t\te.rest = append(e.rest, r)\n\t\t}\n",
 		}},
 	},
 	{

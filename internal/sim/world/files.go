@@ -53,7 +53,7 @@ func must(err error) {
 func upload(ctx context.Context, svc *app.Service, who core.Actor, wanted app.InitiateRequest) (core.Run, error) {
 	files, err := svc.BeginUpload(ctx, who, app.UploadRequest{
 		Tenant: wanted.Tenant, Template: wanted.Template, Files: len(wanted.Files),
-		MaxRetryCount: wanted.MaxRetryCount, IdempotencyKey: wanted.IdempotencyKey,
+		MaxRetryCount: wanted.MaxRetryCount, MaxPrice: wanted.MaxPrice, IdempotencyKey: wanted.IdempotencyKey,
 	})
 	if err != nil {
 		return core.Run{}, err
