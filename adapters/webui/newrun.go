@@ -230,12 +230,9 @@ func (u *ui) initiate(r *request, tenant core.TenantID, in newRunForm) (core.Run
 	req := app.InitiateRequest{
 		Tenant: tenant, Template: core.TemplateID(in.template), Upload: in.upload, IdempotencyKey: core.Key(in.key),
 	}
-	if shown, ok := in.shown[in.template]; ok {
-		most, err := shown.Times(in.count)
-		if err != nil {
-			return core.Run{}, err
-		}
-		req.MaxPrice = &most
+	var err error
+	if req.MaxPrice, err = in.most(in.count); err != nil {
+		return core.Run{}, err
 	}
 	retries, err := strconv.Atoi(in.retries)
 	if err != nil {

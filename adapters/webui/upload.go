@@ -176,11 +176,27 @@ func (u *ui) begin(r *request, in *newRunForm) error {
 	if err != nil {
 		return err // check has seen to it
 	}
-	in.upload, err = u.svc.BeginUpload(r.Context(), r.actor(), app.UploadRequest{
+	req := app.UploadRequest{
 		Tenant: in.tenant, Template: core.TemplateID(in.template), Files: in.announced, MaxRetryCount: &retries,
 		MaxFileBytes: u.cfg.MaxFileBytes, IdempotencyKey: core.Key(in.key),
-	})
+	}
+	if in.announced > 0 {
+		if req.MaxPrice, err = in.most(in.announced); err != nil {
+			return err
+		}
+	}
+	in.upload, err = u.svc.BeginUpload(r.Context(), r.actor(), req)
 	return err
+}
+
+// most is what so many files cost at the price that the page showed; nil if it showed none.
+func (f *newRunForm) most(files int) (*core.Credits, error) {
+	shown, ok := f.shown[f.template]
+	if !ok {
+		return nil, nil // any price
+	}
+	price, err := shown.Times(files)
+	return &price, err
 }
 
 // refusedWords says why a file is not taken; the executor has words of its own for what
