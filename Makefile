@@ -25,6 +25,10 @@ postgres: ## Find the Postgres binaries that the tests start, or install them
 browser: ## Find the Chromium that the tests of pages start, or install it
 	@internal/testkit/browser/install.sh
 
+.PHONY: screenshots
+screenshots: browser ## Picture every page in its states into docs/screenshots, and look at each with axe-core
+	$(GO) test -run '^TestEveryState$$' -count 1 -timeout 15m ./adapters/webui -screenshots $(CURDIR)/docs/screenshots
+
 .PHONY: test
 test: postgres browser ## Run all tests
 	$(GO) test ./...

@@ -70,6 +70,7 @@ func (f databaseFlags) connectMigrated(ctx context.Context) (*pgxpool.Pool, *pos
 // backend is where a server keeps everything.
 type backend struct {
 	store    ports.Store
+	sessions ports.Sessions
 	files    ports.Files
 	database *pgxpool.Pool               // nil: in memory
 	ready    func(context.Context) error // nil if the store answers
@@ -84,8 +85,9 @@ func (c *serveCmd) backend(ctx context.Context, log *slog.Logger) (_ backend, er
 			return backend{}, errors.New("--files without DATABASE_URL: the files would outlive the runs that they belong to; set both or none")
 		}
 		log.Warn("data is kept in memory only and is gone when the server stops; set DATABASE_URL to keep it")
+		store := memory.NewStore()
 		return backend{
-			store: memory.NewStore(), files: memory.NewFiles(),
+			store: store, sessions: store.Sessions(), files: memory.NewFiles(),
 			ready: func(context.Context) error { return nil },
 			close: func() error { return nil },
 		}, nil
@@ -105,7 +107,7 @@ func (c *serveCmd) backend(ctx context.Context, log *slog.Logger) (_ backend, er
 	if err := prepareSchema(ctx, pool, c.Migrate, log); err != nil {
 		return backend{}, errors.Join(err, closeAll())
 	}
-	return backend{store: store, files: files, database: pool, ready: store.Ping, close: closeAll}, nil
+	return backend{store: store, sessions: store.Sessions(), files: files, database: pool, ready: store.Ping, close: closeAll}, nil
 }
 
 // openFiles opens a folder, which is made if it is not there, or a bucket.

@@ -94,7 +94,7 @@ func welcome(to io.Writer, auth *httpapi.Auth, url string, durable bool) error {
 Redrive is running at %[1]s. %[10]s
 Tenant %[2]q began with %[3]d credits of monthly allowance and %[4]d purchased; template %[5]q costs %[6]d credits a file.
 
-Paste these lines into another terminal, in this folder. First the credentials:
+Open %[1]s in a browser and sign in with one click. Or paste these lines into another terminal, in this folder. First the credentials:
 
 export REDRIVE=%[1]s AUTH="Authorization: Bearer %[7]s"
 

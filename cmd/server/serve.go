@@ -85,7 +85,10 @@ func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (e
 			return errors.Join(kept.ready(ctx), queue.Ready(ctx))
 		},
 	})
-	server := c.server(api, conns, log)
+	page := c.page(pageParts{
+		svc: svc, executor: executor, auth: auth, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
+	})
+	server := c.server(beside(page, api), conns, log)
 	server.RegisterOnShutdown(events.Stop) // else a stop would wait for them
 	s := service{
 		server: server, listener: conns, pool: pool, log: log,

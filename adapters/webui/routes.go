@@ -1,0 +1,76 @@
+package webui
+
+import (
+	"net/http"
+
+	"github.com/redrive/redrive/core"
+)
+
+// Prefix is where the page lives; the API has the paths beside it.
+const Prefix = "/ui/"
+
+// handler answers one request. An error that it returns becomes a page in words.
+type handler func(w http.ResponseWriter, r *request) error
+
+// routes is every address of the page.
+func (u *ui) routes() http.Handler {
+	mux := http.NewServeMux()
+	public := func(pattern string, h handler) { mux.Handle(pattern, u.serve(h, false)) }
+	signedIn := func(pattern string, h handler) { mux.Handle(pattern, u.serve(h, true)) }
+
+	public("GET /{$}", func(w http.ResponseWriter, r *request) error { return r.redirect(w, Prefix+"runs") })
+	public("GET /ui", func(w http.ResponseWriter, r *request) error { return r.redirect(w, Prefix+"runs") })
+	public("GET /ui/{$}", func(w http.ResponseWriter, r *request) error { return r.redirect(w, Prefix+"runs") })
+	mux.HandleFunc("GET /ui/assets/{hash}/{name}", serveAsset)
+	public("GET /favicon.ico", func(w http.ResponseWriter, r *request) error { return r.redirect(w, assetURL("icon.svg")) })
+	public("GET /ui/sign-in", u.signInPage)
+	public("POST /ui/sign-in", u.signIn)
+	public("POST /ui/sign-in/demo", u.signInDemo)
+	public("POST /ui/sign-out", u.signOut)
+	public("POST /ui/preferences", u.setPreferences)
+	public("GET /ui/components", u.componentsPage)
+
+	signedIn("GET /ui/runs", u.runsPage)
+	signedIn("GET /ui/runs/new", u.newRunPage)
+	signedIn("POST /ui/runs/new", u.startRun)
+	signedIn("GET /ui/runs/{id}", u.runPage)
+	signedIn("GET /ui/runs/{id}/events", u.runEvents)
+	signedIn("POST /ui/runs/{id}/continue", u.continueRun)
+	signedIn("POST /ui/runs/{id}/cancel", u.cancelRun)
+	signedIn("POST /ui/runs/{id}/retries", u.raiseRetries)
+	signedIn("GET /ui/runs/{id}/receipt", u.receiptPage)
+	signedIn("GET /ui/runs/{id}/files.csv", u.filesCSV)
+	signedIn("GET /ui/runs/{id}/outputs.zip", u.outputsZIP)
+	signedIn("GET /ui/runs/{id}/files/{index}", u.filePage)
+	signedIn("GET /ui/runs/{id}/files/{index}/output", u.fileOutput)
+
+	signedIn("GET /ui/credits", u.creditsPage)
+	signedIn("GET /ui/credits/ledger.csv", u.ledgerCSV)
+	signedIn("GET /ui/credits/statement", u.statementPage)
+	signedIn("GET /ui/templates", u.templatesPage)
+	signedIn("GET /ui/templates/new", u.newTemplatePage)
+	signedIn("POST /ui/templates/new", u.createTemplate)
+	signedIn("GET /ui/templates/{id}", u.templatePage)
+	signedIn("POST /ui/templates/{id}", u.changeTemplate)
+	signedIn("POST /ui/templates/{id}/publish", u.publishTemplate)
+	signedIn("POST /ui/templates/{id}/delete", u.deleteTemplate)
+	signedIn("GET /ui/operations", u.operationsPage)
+	signedIn("GET /ui/tenants", u.tenantsPage)
+	signedIn("POST /ui/tenants", u.createTenant)
+	signedIn("GET /ui/tenants/{id}", u.tenantPage)
+	signedIn("POST /ui/tenants/{id}/allowances", u.grantAllowance)
+	signedIn("POST /ui/tenants/{id}/purchases", u.purchaseCredits)
+
+	public("/", func(http.ResponseWriter, *request) error { return errNoPage })
+	return mux
+}
+
+// errNoPage is an address where there is nothing.
+var errNoPage = &core.Error{Code: codeNoPage}
+
+const (
+	codeNoPage      core.Code = "no_page"
+	codeUnavailable core.Code = "unavailable"
+	codeUnknown     core.Code = "outcome_unknown"
+	codeInternal    core.Code = "internal"
+)

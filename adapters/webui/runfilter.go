@@ -1,0 +1,82 @@
+package webui
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// runFilter is what the list of runs is asked for.
+type runFilter struct {
+	Status, Template, By, File, From, To string
+	before                               ports.RunCursor
+	from, to                             time.Time
+}
+
+// option is one choice of several.
+type option struct {
+	Value, Text string
+	Chosen      bool
+}
+
+// runFilter reads the query; what makes no sense is left out.
+func (r *request) runFilter() runFilter {
+	q := r.URL.Query()
+	f := runFilter{
+		Status: q.Get("status"), Template: q.Get("template"), By: cut(q.Get("by")), File: cut(q.Get("file")),
+		before: parsePlace(q.Get("before")),
+	}
+	if !core.RunStatus(f.Status).Valid() {
+		f.Status = ""
+	}
+	if !validID(f.Template) {
+		f.Template = ""
+	}
+	if day, err := time.ParseInLocation(time.DateOnly, q.Get("from"), r.Zone); err == nil {
+		f.From, f.from = q.Get("from"), day.UTC()
+	}
+	if day, err := time.ParseInLocation(time.DateOnly, q.Get("to"), r.Zone); err == nil {
+		f.To, f.to = q.Get("to"), day.AddDate(0, 0, 1).UTC()
+	}
+	return f
+}
+
+// cut bounds a word that is searched for.
+func cut(s string) string {
+	s = strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), ""))
+	return s[:min(len(s), core.MaxNameLength)]
+}
+
+func (f runFilter) searches() bool { return f.Template != "" || f.By != "" || f.File != "" }
+func (f runFilter) dated() bool    { return f.From != "" || f.To != "" }
+
+// More reports whether the fields that are folded away are in use.
+func (f runFilter) More() bool { return f.searches() || f.dated() }
+
+func (f runFilter) filter() ports.RunFilter {
+	p := ports.RunFilter{
+		CreatedFrom: f.from, CreatedTo: f.to, Before: f.before, Limit: runsPerPage,
+		Template: core.TemplateID(f.Template), CreatedBy: f.By, FileName: f.File,
+	}
+	if f.Status != "" {
+		p.Statuses = []core.RunStatus{core.RunStatus(f.Status)}
+	}
+	return p
+}
+
+// in gives the address of a list with this filter.
+func (f runFilter) in(base string) string {
+	return withQuery(base, "status", f.Status, "template", f.Template, "by", f.By, "file", f.File, "from", f.From, "to", f.To)
+}
+
+func (r *request) templateOptions(names map[core.TemplateID]string, chosen string) []option {
+	list := make([]option, 0, len(names))
+	for id, name := range names {
+		list = append(list, option{Value: string(id), Text: name, Chosen: string(id) == chosen})
+	}
+	slices.SortFunc(list, func(a, b option) int { return strings.Compare(a.Text+a.Value, b.Text+b.Value) })
+	return list
+}

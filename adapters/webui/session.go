@@ -1,0 +1,141 @@
+package webui
+
+import (
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// touchEvery spares the store a write for each request.
+const touchEvery = time.Minute
+
+// maxSecretBytes is far above what a session's cookie has.
+const maxSecretBytes = 128
+
+// sessionState says why there is no session.
+type sessionState int
+
+const (
+	sessionNone  sessionState = iota // nothing was presented
+	sessionEnded                     // it expired or was revoked
+	sessionFound
+)
+
+// secure reports whether the browser came over TLS, possibly through a proxy. A
+// client that lies about it only hardens its own cookie.
+func secure(req *http.Request) bool {
+	return req.TLS != nil || strings.EqualFold(req.Header.Get("X-Forwarded-Proto"), "https")
+}
+
+// sessionCookie is the cookie's name. With TLS its prefix makes browsers refuse one
+// that a neighbouring host has set.
+func sessionCookie(req *http.Request) string {
+	if secure(req) {
+		return "__Host-redrive"
+	}
+	return "redrive"
+}
+
+// findSession looks up who asks. A store that cannot be reached is an error, and
+// not a sign-out.
+func (u *ui) findSession(r *request) (sessionState, error) {
+	cookie, err := r.Cookie(sessionCookie(r.Request))
+	if err != nil || cookie.Value == "" || len(cookie.Value) > maxSecretBytes {
+		return sessionNone, nil //nolint:nilerr // no cookie is no session
+	}
+	now, id := u.now(), ports.SessionID(cookie.Value)
+	s, err := u.cfg.Sessions.Get(r.Context(), id)
+	switch {
+	case errors.Is(err, ports.ErrNotFound):
+		return sessionEnded, nil
+	case err != nil:
+		return sessionNone, err
+	case !now.Before(s.ExpiresAt), now.Sub(s.SeenAt) > u.cfg.SessionIdle:
+		return sessionEnded, u.cfg.Sessions.Delete(r.Context(), id)
+	}
+	if now.Sub(s.SeenAt) > touchEvery {
+		if err := u.cfg.Sessions.Touch(r.Context(), id, now, s.ExpiresAt); err != nil && !errors.Is(err, ports.ErrNotFound) {
+			return sessionNone, err
+		}
+	}
+	r.session = s
+	return sessionFound, nil
+}
+
+// beginSession signs someone in, in whichever way they proved who they are. until is
+// when that proof ends.
+func (u *ui) beginSession(w http.ResponseWriter, r *request, actor core.Actor, via string, until time.Time) error {
+	now := u.now()
+	if most := now.Add(u.cfg.SessionLifetime); until.After(most) {
+		until = most
+	}
+	secret := rand.Text()
+	s := ports.Session{ID: ports.SessionID(secret), Actor: actor, Via: via, CreatedAt: now, SeenAt: now, ExpiresAt: until}
+	if err := u.cfg.Sessions.Insert(r.Context(), s); err != nil {
+		return err
+	}
+	// What this browser had before ends, so that signing in twice leaves nothing open.
+	if r.signedIn() {
+		if err := u.cfg.Sessions.Delete(r.Context(), r.session.ID); err != nil {
+			return err
+		}
+	}
+	if _, err := u.cfg.Sessions.DeleteExpired(r.Context(), now, 100); err != nil {
+		u.cfg.Log.WarnContext(r.Context(), "expired sessions were not cleared away", "error", err)
+	}
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure with TLS; a server on loopback has none
+		Name: sessionCookie(r.Request), Value: secret, Path: "/", MaxAge: int(until.Sub(now) / time.Second),
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure(r.Request),
+	})
+	return nil
+}
+
+func (u *ui) forgetCookie(w http.ResponseWriter, r *request) {
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure with TLS; a server on loopback has none
+		Name: sessionCookie(r.Request), Path: "/", MaxAge: -1,
+		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: secure(r.Request),
+	})
+}
+
+// leadToSignIn remembers the place and asks for a credential.
+func (u *ui) leadToSignIn(w http.ResponseWriter, r *request, state sessionState) error {
+	if r.Header.Get("X-Redrive-Live") != "" || strings.Contains(r.Header.Get("Accept"), "text/event-stream") ||
+		strings.Contains(r.Header.Get("Accept"), "application/json") {
+		// A script asks; it loads the page again and comes by here once more.
+		w.WriteHeader(http.StatusUnauthorized)
+		return nil
+	}
+	// A link on another site brings no Strict cookie. Asked again from here, the
+	// browser sends it, and people who are signed in need not notice.
+	if r.Method == http.MethodGet && state == sessionNone && r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		return u.render(w, r, http.StatusOK, "again.html", page{Title: r.T("signin.again"), Data: r.URL.RequestURI()})
+	}
+	q := url.Values{}
+	place := r.URL.RequestURI()
+	if r.Method != http.MethodGet {
+		place = r.Header.Get("Referer")
+		if ref, err := url.Parse(place); err == nil {
+			place = ref.RequestURI()
+		}
+	}
+	if place = localPath(place); place != Prefix+"runs" {
+		q.Set("next", place)
+	}
+	if state == sessionEnded {
+		q.Set("why", "ended")
+		// Not before: a script that asked first would have made the browser forget it,
+		// and the page could not say what happened.
+		u.forgetCookie(w, r)
+	}
+	to := Prefix + "sign-in"
+	if len(q) > 0 {
+		to += "?" + q.Encode()
+	}
+	return r.redirect(w, to)
+}

@@ -1,0 +1,124 @@
+package browser
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// Tab is a tab of a real browser on the pages of one server.
+type Tab struct {
+	T    testing.TB
+	Ctx  context.Context
+	Base string // the server's address, without a slash at its end
+}
+
+// watch notes in window.violations what a page's own policy forbade it.
+const watch = `window.violations = [];
+addEventListener("securitypolicyviolation", (e) => violations.push(e.violatedDirective + " " + e.blockedURI));`
+
+// OpenTab starts a browser as Open does.
+func OpenTab(t testing.TB, base string, width, height int) *Tab {
+	t.Helper()
+	b := &Tab{T: t, Ctx: Open(t, width, height), Base: base}
+	b.watch()
+	return b
+}
+
+// Another is a second tab of the same browser, with the same cookies.
+func (b *Tab) Another() *Tab {
+	b.T.Helper()
+	ctx, stop := chromedp.NewContext(b.Ctx)
+	b.T.Cleanup(stop)
+	other := &Tab{T: b.T, Ctx: ctx, Base: b.Base}
+	other.watch()
+	return other
+}
+
+func (b *Tab) watch() {
+	b.T.Helper()
+	b.Do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
+		return chromedp.Void{}, err
+	})
+}
+
+// Do runs steps; the test ends if one fails.
+func (b *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
+	b.T.Helper()
+	if err := chromedp.Do(b.Ctx, steps...); err != nil {
+		b.T.Fatal(err)
+	}
+}
+
+// Open goes to a page of the server.
+func (b *Tab) Open(path string) {
+	b.T.Helper()
+	b.Do(chromedp.Navigate(b.Base + path))
+}
+
+// Eval gives the value of a script.
+func Eval[T any](b *Tab, script string) T {
+	b.T.Helper()
+	v, err := chromedp.Run(b.Ctx, chromedp.Evaluate[T](script))
+	if err != nil {
+		b.T.Fatalf("%v in: %.300s", err, script)
+	}
+	return v
+}
+
+// Until waits for a script to say true, over navigations too.
+func (b *Tab) Until(script string) {
+	b.T.Helper()
+	ctx, stop := context.WithTimeout(b.Ctx, 30*time.Second)
+	defer stop()
+	for {
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+script+")"))
+		if err == nil && ok {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			b.T.Fatalf("never: %s\nthe page says: %.1500s", script, Eval[string](b, `document.body.innerText`))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Click clicks with the mouse where an element is, whatever may be in front of it.
+func (b *Tab) Click(selector string) {
+	b.T.Helper()
+	b.Until(fmt.Sprintf(`document.querySelector(%q)`, selector))
+	at := Eval[[]float64](b, fmt.Sprintf(`(() => {
+		const e = document.querySelector(%q);
+		e.scrollIntoView({block: "center", behavior: "instant"});
+		const box = e.getBoundingClientRect();
+		return [box.x + box.width / 2, box.y + box.height / 2];
+	})()`, selector))
+	b.Do(chromedp.MouseClickXY(at[0], at[1]))
+}
+
+// Text is what people see of an element; empty if there is none.
+func (b *Tab) Text(selector string) string {
+	b.T.Helper()
+	return Eval[string](b, fmt.Sprintf(`document.querySelector(%q)?.innerText ?? ""`, selector))
+}
+
+// Drop drops text files with these names on an element, as a hand with a mouse does.
+func (b *Tab) Drop(selector string, names ...string) {
+	b.T.Helper()
+	Eval[bool](b, fmt.Sprintf(`(() => {
+		const data = new DataTransfer();
+		for (const name of [%s]) data.items.add(new File(["Text of " + name], name, {type: "text/plain"}));
+		const zone = document.querySelector(%q);
+		zone.dispatchEvent(new DragEvent("dragover", {dataTransfer: data, bubbles: true, cancelable: true}));
+		zone.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true}));
+		return true;
+	})()`, `"`+strings.Join(names, `","`)+`"`, selector))
+}
