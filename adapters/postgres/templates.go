@@ -25,7 +25,7 @@ func (r templates) Get(ctx context.Context, id core.TemplateID) (core.Template, 
 
 // GetForUpdate takes the lock that an UPDATE of the row takes, and not FOR
 // UPDATE: that would make the insert of every run of this template wait for
-// whoever edits it, since the run refers to the row.
+// one that edits it, since the run refers to the row.
 func (r templates) GetForUpdate(ctx context.Context, id core.TemplateID) (core.Template, error) {
 	const sql = `SELECT ` + templateColumns + ` FROM templates WHERE tenant_id = $1 AND template_id = $2 FOR NO KEY UPDATE`
 	return locked(ctx, r.t, scanTemplate, sql, r.t.tenant, findable(id))

@@ -126,7 +126,7 @@ func TestAFloodLocksNoOneOut(t *testing.T) {
 		b.dropped(v)
 	}
 	close(b.free)
-	require.NoError(t, worker.answered(), "whoever is at work keeps the connection")
+	require.NoError(t, worker.answered(), "who is at work keeps the connection")
 }
 
 // When all are at work, a new one is refused, and taken once one has ended.

@@ -167,7 +167,7 @@ func (q *Queue) newMessage(job core.Job, inner ports.Delivery) *message {
 type Feed struct {
 	Queue   *Queue
 	Process int
-	// Back are templates whose jobs are kept back, as of now: whoever waits for a
+	// Back are templates whose jobs are kept back, as of now: what waits for a
 	// message goes by what it says meanwhile. Nil for none.
 	Back *[]ports.TemplateKey
 }

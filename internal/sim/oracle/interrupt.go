@@ -42,7 +42,7 @@ func (o *Oracle) Looked(jobs, lost []core.Job) {
 	}
 }
 
-// holds reports whether a job is held by whoever claimed it.
+// holds reports whether a job is held by the worker that claimed it.
 func (o *Oracle) holds(j *core.Job) bool {
 	r := o.run(j.Run)
 	if r == nil || r.row.Status != core.RunRunning {

@@ -349,7 +349,7 @@ func (s *Scenario) meddle(r *sched.Rand) Op {
 	return op
 }
 
-// edits reports whether somebody changes a template's instructions.
+// edits reports whether a user changes a template's instructions.
 func (s *Scenario) edits(template int) bool {
 	for _, script := range s.Users {
 		for i := range script {
