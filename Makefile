@@ -38,8 +38,9 @@ compiler: ## Find the C compiler that the race detector needs, or install it
 	@internal/testkit/race/install.sh
 
 .PHONY: race
-race: postgres browser compiler ## Run all tests under the race detector
-	CGO_ENABLED=1 $(GO) test -race ./...
+race: postgres browser compiler ## Run all tests under the race detector, but for the look at every state of the page
+	@# Looking at the page in 140 browser states finds no race that its journeys, which run here, do not.
+	CGO_ENABLED=1 $(GO) test -race -skip '^TestEveryState$$' ./...
 
 .PHONY: chaos
 chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
