@@ -43,6 +43,7 @@ func (u *ui) routes() http.Handler {
 	signedIn("GET /ui/runs/{id}/outputs.zip", u.outputsZIP)
 	signedIn("GET /ui/runs/{id}/files/{index}", u.filePage)
 	signedIn("GET /ui/runs/{id}/files/{index}/output", u.fileOutput)
+	signedIn("GET /ui/runs/{id}/files/{index}/input", u.fileInput)
 
 	signedIn("GET /ui/credits", u.creditsPage)
 	signedIn("GET /ui/credits/ledger.csv", u.ledgerCSV)
@@ -69,7 +70,11 @@ func (u *ui) routes() http.Handler {
 var errNoPage = &core.Error{Code: codeNoPage}
 
 const (
+// errContentGone is a file whose stored content is not there any more.
+var errContentGone = &core.Error{Code: codeContentGone}
+
 	codeNoPage      core.Code = "no_page"
+	codeContentGone core.Code = "content_gone"
 	codeUnavailable core.Code = "unavailable"
 	codeUnknown     core.Code = "outcome_unknown"
 	codeInternal    core.Code = "internal"

@@ -161,6 +161,7 @@ func (w *world) states() []state {
 		{name: "run-1200-files", path: run(big) + "?files=completed&from=600", as: "admin"},
 		{name: "file-failed", path: run(failed) + "/files/2", as: "admin"},
 		{name: "file", path: run(failed) + "/files/0", as: "admin"},
+		{name: "file-gone", path: run(failed) + "/files/99/input", as: "admin"},
 		{name: "receipt", path: run(maxed) + "/receipt", as: "admin", pictured: []string{"light"}},
 		{name: "new-run", path: "/ui/runs/new", as: "admin", do: chooseFiles, pictured: []string{"light", "phone"}},
 		{name: "credits", path: "/ui/credits", as: "admin", pictured: []string{"light", "dark"}},

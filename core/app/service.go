@@ -246,3 +246,7 @@ func tenantNotFound(id core.TenantID) *core.Error {
 func templateNotFound(id core.TemplateID) *core.Error {
 	return &core.Error{Code: core.CodeTemplateNotFound, Message: fmt.Sprintf("there is no template %q", id)}
 }
+
+func fileNotFound(id core.RunID, index int) *core.Error {
+	return &core.Error{Code: core.CodeFileNotFound, Run: id, Message: fmt.Sprintf("the run has no file %d", index)}
+}
