@@ -54,6 +54,7 @@ func (u *ui) routes() http.Handler {
 	signedIn("GET /ui/templates/{id}", u.templatePage)
 	signedIn("POST /ui/templates/{id}", u.changeTemplate)
 	signedIn("POST /ui/templates/{id}/publish", u.publishTemplate)
+	signedIn("POST /ui/templates/{id}/try", u.tryTemplate)
 	signedIn("POST /ui/templates/{id}/delete", u.deleteTemplate)
 	signedIn("GET /ui/operations", u.operationsPage)
 	signedIn("GET /ui/tenants", u.tenantsPage)
@@ -69,12 +70,12 @@ func (u *ui) routes() http.Handler {
 // errNoPage is an address where there is nothing.
 var errNoPage = &core.Error{Code: codeNoPage}
 
-const (
 // errContentGone is a file whose stored content is not there any more.
 var errContentGone = &core.Error{Code: codeContentGone}
 
-	codeNoPage      core.Code = "no_page"
+const (
 	codeContentGone core.Code = "content_gone"
+	codeNoPage      core.Code = "no_page"
 	codeUnavailable core.Code = "unavailable"
 	codeUnknown     core.Code = "outcome_unknown"
 	codeInternal    core.Code = "internal"
