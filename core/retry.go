@@ -20,10 +20,22 @@ type RetryPlan struct {
 // Price is what the Continue costs.
 func (p RetryPlan) Price() Credits { return p.Attempt.Charge.Amount.Total() }
 
-// RetryTerms is who asks for a Continue, and the highest price that he accepts.
+// RetryTerms is who asks for a Continue, of what, and the highest price that he accepts.
 type RetryTerms struct {
 	By       Actor
-	MaxPrice *Credits // nil: whatever it costs
+	Attempt  *AttemptNumber // the run's newest when he looked at it; nil: whichever it is
+	MaxPrice *Credits       // nil: whatever it costs
+}
+
+// Status applies the rules 2 and 3, which need the run's row alone. A run that has
+// another attempt than the caller was shown was continued meanwhile, so what he was
+// promised is not what would happen: that is refused as rule 2 refuses a run that is
+// running, with CodeRunAlreadyRunning, also when the attempt has ended since.
+func (t RetryTerms) Status(run Run) error {
+	if t.Attempt != nil && *t.Attempt != run.Attempt {
+		return &Error{Code: CodeRunAlreadyRunning, Run: run.ID, Message: "the run was continued meanwhile, so this changed and charged nothing; look at it again"}
+	}
+	return ContinuableStatus(run)
 }
 
 // accepted refuses a price above what the caller was shown (spec 3), so that a price
@@ -47,7 +59,7 @@ func accepted(price Credits, most *Credits) error {
 // CodePriceChanged or CodeInsufficientCredits, and then there is nothing to write.
 func PlanRetry(run Run, files []File, balance Balance, t Template, terms RetryTerms, now time.Time) (RetryPlan, error) {
 	by := terms.By
-	retried, err := eligible(run, files)
+	retried, err := eligible(run, files, terms)
 	if err != nil {
 		return RetryPlan{}, err
 	}
@@ -121,7 +133,7 @@ func Continuable(run Run, anyMaxed bool) error {
 	return nil
 }
 
-// ContinuableStatus applies the rules 2 and 3, which need the run's row alone.
+// ContinuableStatus applies the rules 2 and 3 whatever a caller was shown.
 func ContinuableStatus(run Run) error {
 	switch run.Status {
 	case RunRunning:
@@ -139,8 +151,8 @@ func nothingToRetry(run Run) error {
 
 // eligible applies the rules 2 to 5 and gives copies of the files to retry,
 // ascending by index.
-func eligible(run Run, files []File) ([]File, error) {
-	if err := ContinuableStatus(run); err != nil {
+func eligible(run Run, files []File, terms RetryTerms) ([]File, error) {
+	if err := terms.Status(run); err != nil {
 		return nil, err
 	}
 	var retried []File

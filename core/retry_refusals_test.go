@@ -14,17 +14,21 @@ type retryScenario struct {
 	files    []core.File
 	balance  core.Balance
 	template core.Template
+	shown    core.AttemptNumber // to whom asks, and the newest unless violated
 }
 
 func (s retryScenario) plan(t *testing.T) (p core.RetryPlan, err error) {
 	t.Helper()
-	unchanged(t, func() { p, err = core.PlanRetry(s.run, s.files, s.balance, s.template, core.RetryTerms{By: admin}, t1) },
+	unchanged(t, func() {
+		p, err = core.PlanRetry(s.run, s.files, s.balance, s.template, core.RetryTerms{By: admin, Attempt: &s.shown}, t1)
+	},
 		s.run, s.files, s.balance, s.template)
 	return p, err
 }
 
 // The violations of the rules 2 to 7 of spec 3. Each can be laid over another.
 func violateRunning(s *retryScenario)   { s.run.Status = core.RunRunning }
+func violateShown(s *retryScenario)     { s.shown = s.run.Attempt + 1 }
 func violateCompleted(s *retryScenario) { s.run.Status = core.RunCompleted }
 func violateNothing(s *retryScenario) {
 	for i := range s.files {
@@ -47,7 +51,8 @@ func violateInsufficient(s *retryScenario) { s.balance = balanceOf(4, 5) }
 
 func retryable() retryScenario {
 	files := filesIn(core.FileCompleted, core.FilePending, core.FileFailed, core.FileFailed)
-	return retryScenario{closedOver(files, core.ModePerFile), files, balanceOf(4, 6), published(5)}
+	run := closedOver(files, core.ModePerFile)
+	return retryScenario{run, files, balanceOf(4, 6), published(5), run.Attempt}
 }
 
 func TestPlanRetryRefusals(t *testing.T) {
@@ -67,6 +72,13 @@ func TestPlanRetryRefusals(t *testing.T) {
 		{"2 before 5", violateRunning, violateMaxed, core.CodeRunAlreadyRunning},
 		{"2 before 6", violateRunning, violatePrice, core.CodeRunAlreadyRunning},
 		{"2 before 7", violateRunning, violateInsufficient, core.CodeRunAlreadyRunning},
+		{"2 as shown", violateShown, none, core.CodeRunAlreadyRunning},
+		{"2 as shown, and running", violateShown, violateRunning, core.CodeRunAlreadyRunning},
+		{"2 as shown before 3", violateShown, violateCompleted, core.CodeRunAlreadyRunning},
+		{"2 as shown before 4", violateShown, violateNothing, core.CodeRunAlreadyRunning},
+		{"2 as shown before 5", violateShown, violateMaxed, core.CodeRunAlreadyRunning},
+		{"2 as shown before 6", violateShown, violatePrice, core.CodeRunAlreadyRunning},
+		{"2 as shown before 7", violateShown, violateInsufficient, core.CodeRunAlreadyRunning},
 		{"3", violateCompleted, none, core.CodeNoErrorsToRetry},
 		{"3 before 4", violateCompleted, violateNothing, core.CodeNoErrorsToRetry},
 		{"3 before 5", violateCompleted, violateMaxed, core.CodeNoErrorsToRetry},

@@ -121,6 +121,14 @@ func (t Template) SoftDelete(now time.Time) Template {
 	return t
 }
 
+// NotDeleted fails with CodeTemplateDeleted if the template was soft-deleted.
+func (t Template) NotDeleted() error {
+	if t.Deleted() {
+		return templateDeleted(t.ID)
+	}
+	return nil
+}
+
 // usable says whether a new run may use the template (spec 2).
 func (t Template) usable() error {
 	if t.Deleted() {

@@ -1,7 +1,6 @@
 package webui
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"net/http"
@@ -144,22 +143,19 @@ func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 	if err != nil || price < 0 {
 		return core.InvalidField("price", "is not an amount of credits")
 	}
+	attempt, err := strconv.Atoi(form.Get("attempt"))
+	if err != nil || attempt < 0 {
+		return core.InvalidField("attempt", "is not the number of an attempt")
+	}
 	back := func(notice string) error {
 		return r.redirect(w, withQuery(addr("runs", string(id)), "notice", notice))
 	}
-	// A page that was open while the run was continued elsewhere shows another state
-	// than this one: what its button promised is not what would happen.
-	view, err := u.svc.Run(r.Context(), r.actor(), id)
-	if err != nil {
-		return err
-	}
-	if strconv.Itoa(int(view.Run.Attempt)) != form.Get("attempt") {
-		if view.Run.Status == core.RunRunning {
-			return back("running")
-		}
-		return back("changed")
-	}
-	err = u.retry(r.Context(), r.actor(), id, core.Key(form.Get("key")), core.Credits(price))
+	// What the button promised holds for the attempt that it was shown with, at the
+	// price that it showed.
+	shown, most := core.AttemptNumber(attempt), core.Credits(price)
+	_, err = u.svc.RetryFailed(r.Context(), r.actor(), id, app.RetryRequest{
+		IdempotencyKey: core.Key(form.Get("key")), Attempt: &shown, MaxPrice: &most,
+	})
 	if err == nil {
 		return back("continued")
 	}
@@ -169,6 +165,13 @@ func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 	}
 	switch refusal.Code {
 	case core.CodeRunAlreadyRunning:
+		view, err := u.svc.Run(r.Context(), r.actor(), id)
+		if err != nil {
+			return err
+		}
+		if view.Run.Status.Closed() {
+			return back("changed") // it was continued elsewhere, and that has ended
+		}
 		return back("running")
 	case core.CodePriceChanged, core.CodeEnqueueFailed, codeUnavailable, codeUnknown:
 		return back(string(refusal.Code))
@@ -177,12 +180,6 @@ func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 	default:
 		return err
 	}
-}
-
-// retry continues a run for at most a price.
-func (u *ui) retry(ctx context.Context, actor core.Actor, id core.RunID, key core.Key, most core.Credits) error {
-	_, err := u.svc.RetryFailed(ctx, actor, id, app.RetryRequest{IdempotencyKey: key, MaxPrice: &most})
-	return err
 }
 
 // cancelRun is POST /ui/runs/{id}/cancel.

@@ -3,6 +3,7 @@ package webui
 import (
 	"archive/zip"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -72,6 +73,30 @@ func (u *ui) fileOutput(w http.ResponseWriter, r *request) error {
 	attach(w, "text/plain; charset=utf-8", outputName(f))
 	_, _ = io.WriteString(w, f.Output) // an error is a client that went away
 	return nil
+}
+
+// inputName is what an input is called outside.
+func inputName(f core.File) string { return fmt.Sprintf("%05d-%s", f.Index+1, safeName(f.Name)) }
+
+// fileInput is GET /ui/runs/{id}/files/{index}/input: what was uploaded, as it was. Its
+// length is not announced, so that a content that turns out at its end to be another
+// than was stored is a broken download and not a whole one.
+func (u *ui) fileInput(w http.ResponseWriter, r *request) error {
+	id, index, err := r.fileIndex()
+	if err != nil {
+		return err
+	}
+	f, content, err := u.svc.FileInput(r.Context(), r.actor(), id, index)
+	if errors.Is(err, core.ErrFileNotFound) && errors.Is(err, ports.ErrNotFound) {
+		return errContentGone
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = content.Close() }() // it was only read
+	attach(w, "application/octet-stream", inputName(f))
+	_, err = io.Copy(w, content)
+	return err
 }
 
 // eachFile reads a run's files in groups.

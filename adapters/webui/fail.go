@@ -19,7 +19,7 @@ type problem struct {
 
 // statuses are those of the codes that a page can end with; the rest is 400.
 var statuses = map[core.Code]int{
-	codeNoPage: http.StatusNotFound, core.CodeFileNotFound: http.StatusNotFound, core.CodeRunNotFound: http.StatusNotFound,
+	codeNoPage: http.StatusNotFound, codeContentGone: http.StatusGone, core.CodeFileNotFound: http.StatusNotFound, core.CodeRunNotFound: http.StatusNotFound,
 	core.CodeTenantNotFound: http.StatusNotFound, core.CodeTemplateNotFound: http.StatusNotFound,
 	core.CodeWrongTenant: http.StatusForbidden, core.CodeRoleNotAllowed: http.StatusForbidden,
 	core.CodeRunAlreadyRunning: http.StatusConflict, core.CodeRunNotRunning: http.StatusConflict,
@@ -62,6 +62,8 @@ func (u *ui) fail(w http.ResponseWriter, r *request, err error) {
 	if r.raw.status != 0 {
 		panic(http.ErrAbortHandler) // an answer has begun and cannot be finished
 	}
+	w.Header().Del("Content-Disposition") // of the download that it was going to be
+	w.Header().Set("Content-Security-Policy", contentPolicy)
 	status, ok := statuses[refusal.Code]
 	if !ok {
 		status = http.StatusBadRequest

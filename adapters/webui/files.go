@@ -35,7 +35,8 @@ type fileRow struct {
 	Badge   Badge
 	Retries string
 	Failure *failure
-	Output  string // address
+	Input   string // address of what was uploaded
+	Output  string // address; empty: there is none
 }
 
 // fileFilter is a tab above the files.
@@ -120,6 +121,7 @@ func (r *request) fileRow(run core.Run, f core.File) fileRow {
 		Index: f.Index, URL: addr("runs", string(run.ID), "files", strconv.Itoa(f.Index)), Name: visible(f.Name), Size: r.Bytes(f.Size),
 		Badge: r.fileBadge(f, run.Status), Retries: r.retriesUsed(run, f), Failure: r.failure(run, f),
 	}
+	row.Input = row.URL + "/input"
 	if f.Status == core.FileCompleted {
 		row.Output = row.URL + "/output"
 	}
@@ -135,19 +137,28 @@ func (l language) retriesUsed(run core.Run, f core.File) string {
 	return text
 }
 
+// fileIndex is the file that the path names.
+func (r *request) fileIndex() (core.RunID, int, error) {
+	id, err := r.runID()
+	if err != nil {
+		return "", 0, err
+	}
+	index, err := strconv.Atoi(r.PathValue("index"))
+	if err != nil || index < 0 {
+		return "", 0, errNoPage
+	}
+	return id, index, nil
+}
+
 // readFile reads one file with its output.
 func (u *ui) readFile(r *request) (core.Run, core.File, error) {
-	id, err := r.runID()
+	id, index, err := r.fileIndex()
 	if err != nil {
 		return core.Run{}, core.File{}, err
 	}
 	view, err := u.svc.Run(r.Context(), r.actor(), id)
 	if err != nil {
 		return core.Run{}, core.File{}, err
-	}
-	index, err := strconv.Atoi(r.PathValue("index"))
-	if err != nil || index < 0 {
-		return core.Run{}, core.File{}, errNoPage
 	}
 	f, err := u.svc.FileOutput(r.Context(), r.actor(), id, index)
 	return view.Run, f, err

@@ -216,6 +216,11 @@ func TestOneRetryHoweverOftenItIsAskedFor(t *testing.T) {
 		p := v.post(run+"/continue", stale)
 		require.Contains(t, p.text, "The run was continued since you opened the page.")
 		require.Equal(t, before, w.balance(acme))
+		for _, attempt := range []string{"", "x", "-1"} {
+			stale.Set("attempt", attempt)
+			require.Equal(t, http.StatusBadRequest, v.post(run+"/continue", stale).status)
+		}
+		require.Equal(t, before, w.balance(acme))
 	})
 	t.Run("PriceChanged", func(t *testing.T) {
 		id := w.closed("f-timeout.txt")

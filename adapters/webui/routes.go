@@ -43,6 +43,7 @@ func (u *ui) routes() http.Handler {
 	signedIn("GET /ui/runs/{id}/outputs.zip", u.outputsZIP)
 	signedIn("GET /ui/runs/{id}/files/{index}", u.filePage)
 	signedIn("GET /ui/runs/{id}/files/{index}/output", u.fileOutput)
+	signedIn("GET /ui/runs/{id}/files/{index}/input", u.fileInput)
 
 	signedIn("GET /ui/credits", u.creditsPage)
 	signedIn("GET /ui/credits/ledger.csv", u.ledgerCSV)
@@ -53,6 +54,7 @@ func (u *ui) routes() http.Handler {
 	signedIn("GET /ui/templates/{id}", u.templatePage)
 	signedIn("POST /ui/templates/{id}", u.changeTemplate)
 	signedIn("POST /ui/templates/{id}/publish", u.publishTemplate)
+	signedIn("POST /ui/templates/{id}/try", u.tryTemplate)
 	signedIn("POST /ui/templates/{id}/delete", u.deleteTemplate)
 	signedIn("GET /ui/operations", u.operationsPage)
 	signedIn("GET /ui/tenants", u.tenantsPage)
@@ -68,7 +70,11 @@ func (u *ui) routes() http.Handler {
 // errNoPage is an address where there is nothing.
 var errNoPage = &core.Error{Code: codeNoPage}
 
+// errContentGone is a file whose stored content is not there any more.
+var errContentGone = &core.Error{Code: codeContentGone}
+
 const (
+	codeContentGone core.Code = "content_gone"
 	codeNoPage      core.Code = "no_page"
 	codeUnavailable core.Code = "unavailable"
 	codeUnknown     core.Code = "outcome_unknown"

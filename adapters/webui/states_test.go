@@ -161,12 +161,15 @@ func (w *world) states() []state {
 		{name: "run-1200-files", path: run(big) + "?files=completed&from=600", as: "admin"},
 		{name: "file-failed", path: run(failed) + "/files/2", as: "admin"},
 		{name: "file", path: run(failed) + "/files/0", as: "admin"},
+		{name: "no-file", path: run(failed) + "/files/99/input", as: "admin"},
 		{name: "receipt", path: run(maxed) + "/receipt", as: "admin", pictured: []string{"light"}},
 		{name: "new-run", path: "/ui/runs/new", as: "admin", do: chooseFiles, pictured: []string{"light", "phone"}},
 		{name: "credits", path: "/ui/credits", as: "admin", pictured: []string{"light", "dark"}},
 		{name: "templates", path: "/ui/templates", as: "admin"},
 		{name: "template", path: "/ui/templates/summarise", as: "admin"},
 		{name: "template-edit", path: "/ui/templates/summarise?tenant=acme", as: "operator", pictured: []string{"light"}},
+		{name: "template-tried", path: "/ui/templates/draft?tenant=acme", as: "operator", do: try("The total is 12 euros.")},
+		{name: "template-tried-in-vain", path: "/ui/templates/draft?tenant=acme", as: "operator", do: try("")},
 		{name: "template-new", path: "/ui/templates/new?tenant=acme", as: "operator"},
 		{name: "tenants", path: "/ui/tenants", as: "operator"},
 		{name: "tenant", path: "/ui/tenants/acme", as: "operator"},
@@ -182,6 +185,17 @@ func manyNames(n int) []string {
 		names[i] = fmt.Sprintf("page-%04d.txt", i+1)
 	}
 	return names
+}
+
+// try tries the template on a text, or on nothing.
+func try(text string) func(*tab) {
+	return func(b *tab) {
+		if text != "" {
+			b.Do(chromedp.SetValue("#f-text", text))
+		}
+		b.Click("#try button")
+		b.Until(`document.querySelector("#try pre, #try [aria-invalid]") && document.readyState === "complete"`)
+	}
 }
 
 // chooseFiles fills in the form of a new run: two files that are taken, one empty.

@@ -79,6 +79,7 @@ type templateView struct {
 	Draft        bool
 	Instructions string
 	Publish      string
+	Try          *tryView // nil for those who may not
 	Versions     []versionRow
 	Difference   []diffLine
 	Compared     string // which versions
@@ -186,10 +187,10 @@ func (u *ui) templatePage(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return u.showTemplate(w, r, http.StatusOK, tenant, t, formOfTemplate(t), nil)
+	return u.showTemplate(w, r, http.StatusOK, tenant, t, formOfTemplate(t), nil, nil)
 }
 
-func (u *ui) showTemplate(w http.ResponseWriter, r *request, status int, tenant core.TenantID, t core.Template, f templateForm, wrong *core.Error) error {
+func (u *ui) showTemplate(w http.ResponseWriter, r *request, status int, tenant core.TenantID, t core.Template, f templateForm, wrong *core.Error, try *tryView) error {
 	base := addr("templates", string(t.ID))
 	v := templateView{
 		templateRow: templateRow{Name: visible(t.Name), ID: string(t.ID), Badge: r.templateBadge(t), Price: r.Credits(t.CreditsPerRun), Mode: r.modeWords(t.Mode), Changed: r.Time(t.UpdatedAt)},
@@ -200,6 +201,9 @@ func (u *ui) showTemplate(w http.ResponseWriter, r *request, status int, tenant 
 	}
 	if r.may(core.ActionManageTemplates, tenant) && !t.Deleted() {
 		v.Editable, v.Fields = true, r.templateFields(f, wrong)
+		if v.Try = try; try == nil {
+			v.Try = u.tryView(r, tenant, t.ID, "", nil)
+		}
 		if v.Draft {
 			v.Publish = r.of(tenant, base+"/publish")
 		}
@@ -237,7 +241,7 @@ func (u *ui) changeTemplate(w http.ResponseWriter, r *request) error {
 	}
 	if err != nil {
 		if refusal, fault := refusalOf(err); !fault && refusal.Code == core.CodeInvalidRequest {
-			return u.showTemplate(w, r, http.StatusUnprocessableEntity, tenant, t, f, refusal)
+			return u.showTemplate(w, r, http.StatusUnprocessableEntity, tenant, t, f, refusal, nil)
 		}
 		return err
 	}

@@ -67,7 +67,7 @@ func TestTextsAreUsed(t *testing.T) {
 	// What is put together from a word of the domain begins with one of these.
 	made := []string{
 		"month.", "role.", "run.status.", "file.status.", "reason.", "failure.", "notice.", "problem.", "continue.", "entry.",
-		"mode.", "signin.demo.", "receipt.", "field.", "nav.", "upload.", "files.", "tally.",
+		"mode.", "try.fault.", "signin.demo.", "receipt.", "field.", "nav.", "upload.", "files.", "tally.",
 	}
 	for key := range english {
 		if !strings.Contains(sources, `"`+key+`"`) {

@@ -25,6 +25,7 @@ import (
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
 	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/ports"
 )
 
 const (
@@ -97,11 +98,12 @@ type options struct {
 	page    webui.Config
 	workers int  // below 0: none
 	polls   bool // there are no events
+	files   ports.Files
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
 	t.Helper()
-	o := options{script: fakellm.Demo(fakellm.DemoOptions{Failures: 1}), workers: 8}
+	o := options{script: fakellm.Demo(fakellm.DemoOptions{Failures: 1}), workers: 8, files: memory.NewFiles()}
 	o.page.Demo = []webui.DemoUser{{Name: "admin", Actor: ann}, {Name: "operator", Actor: pat}}
 	for _, c := range change {
 		c(&o)
@@ -115,7 +117,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	require.NoError(t, err)
 	w.store = memory.NewStore()
 	w.svc, err = app.New(app.Deps{
-		Store: w.store, Queue: w.queue, Executor: executor, Files: memory.NewFiles(),
+		Store: w.store, Queue: w.queue, Executor: executor, Files: o.files,
 		Clock: w.clock, IDs: memory.UUIDs{}, Log: log,
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: time.Minute}})
 	require.NoError(t, err)
@@ -316,19 +318,25 @@ func (v *visitor) post(path string, form url.Values) shown {
 // upload sends the form of a new run as a browser does.
 func (v *visitor) upload(fields map[string]string, files map[string]string) shown {
 	v.w.t.Helper()
+	return v.sendFiles("/ui/runs/new", "files", fields, files)
+}
+
+// sendFiles sends a form with files in one of its fields.
+func (v *visitor) sendFiles(path, field string, fields map[string]string, files map[string]string) shown {
+	v.w.t.Helper()
 	var body bytes.Buffer
 	form := multipart.NewWriter(&body)
 	for name, value := range fields {
 		require.NoError(v.w.t, form.WriteField(name, value))
 	}
 	for name, content := range files {
-		part, err := form.CreateFormFile("files", name)
+		part, err := form.CreateFormFile(field, name)
 		require.NoError(v.w.t, err)
 		_, err = part.Write([]byte(content))
 		require.NoError(v.w.t, err)
 	}
 	require.NoError(v.w.t, form.Close())
-	req, err := http.NewRequest(http.MethodPost, v.w.server.URL+"/ui/runs/new", &body)
+	req, err := http.NewRequest(http.MethodPost, v.w.server.URL+path, &body)
 	require.NoError(v.w.t, err)
 	req.Header.Set("Content-Type", form.FormDataContentType())
 	return v.do(req)

@@ -21,7 +21,10 @@ import (
 // record takes the results of a job with several files as they come, to be settled as
 // partial ones; it may block and fails with ctx's error. nil: all are given at the end.
 func (s *Service) Execute(ctx context.Context, c Claimed, record func(context.Context, core.FileResult) error) ([]core.FileResult, error) {
-	task := ports.Task{Job: c.Job, Template: c.Template, Files: s.taskFiles(c)}
+	return s.execute(ctx, ports.Task{Job: c.Job, Template: c.Template, Files: s.taskFiles(c)}, s.opts.Retry, record)
+}
+
+func (s *Service) execute(ctx context.Context, task ports.Task, policy core.RetryPolicy, record func(context.Context, core.FileResult) error) ([]core.FileResult, error) {
 	done := make([]core.FileResult, 0, 1)
 	var early *early
 	if record != nil && len(task.Files) > 1 {
@@ -53,7 +56,7 @@ func (s *Service) Execute(ctx context.Context, c Claimed, record func(context.Co
 		if len(again) == 0 {
 			return early.finish(done), nil
 		}
-		wait, ok := s.opts.Retry.Delay(try, s.clock.Now().Sub(began), retryAfter, s.opts.Roll())
+		wait, ok := policy.Delay(try, s.clock.Now().Sub(began), retryAfter, s.opts.Roll())
 		if !ok {
 			return early.finish(append(done, failed...)), nil
 		}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -12,12 +13,19 @@ type RetryRequest struct {
 	// IdempotencyKey makes a repeat return the first answer, a refusal included, and
 	// charge nothing; empty for none.
 	IdempotencyKey core.Key
+	// Attempt is the run's newest attempt when the caller looked at it. If there is
+	// another by now, it is refused with core.CodeRunAlreadyRunning. nil: whichever it is.
+	Attempt *core.AttemptNumber
 	// MaxPrice is the highest price that the caller accepts; nil: whatever it costs.
 	MaxPrice *core.Credits
 }
 
 func (r RetryRequest) fingerprint(id core.RunID) string {
-	return string(appendMaxPrice([]byte(id), r.MaxPrice))
+	line := []byte(id)
+	if r.Attempt != nil {
+		line = strconv.AppendInt(append(line, " after attempt "...), int64(*r.Attempt), 10)
+	}
+	return string(appendMaxPrice(line, r.MaxPrice))
 }
 
 // RetryFailed is Continue (spec 3): it runs again what failed or was
@@ -54,7 +62,7 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 		if decided, err = memo.replay(ctx, tx); err != nil || decided.done {
 			return err
 		}
-		if plan, err = s.planRetry(ctx, tx, run, core.RetryTerms{By: actor, MaxPrice: req.MaxPrice}); err != nil {
+		if plan, err = s.planRetry(ctx, tx, run, core.RetryTerms{By: actor, Attempt: req.Attempt, MaxPrice: req.MaxPrice}); err != nil {
 			decided, err = memo.refuse(ctx, tx, err)
 			return err
 		}
@@ -82,7 +90,7 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 // under their lock. The caller holds the run's lock.
 func (s *Service) planRetry(ctx context.Context, tx ports.Tx, run core.Run, terms core.RetryTerms) (*core.RetryPlan, error) {
 	// The losers of a race are told so without reading files or waiting for credits.
-	if err := core.ContinuableStatus(run); err != nil {
+	if err := terms.Status(run); err != nil {
 		return nil, err
 	}
 	files, template, err := s.retryInputs(ctx, tx, run)

@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -84,9 +86,44 @@ func (s *Service) FileOutput(ctx context.Context, actor core.Actor, id core.RunI
 	var file core.File
 	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
 		file, err = tx.FileViews().Output(ctx, id, index)
-		return notFound(err, &core.Error{Code: core.CodeFileNotFound, Run: id, Message: fmt.Sprintf("the run has no file %d", index)})
+		return notFound(err, fileNotFound(id, index))
 	})
 	return file, err
+}
+
+// FileInput reads one file of a run, without its output, and opens what was uploaded as
+// it, for the caller to close. A content that is not what was stored is an error at its
+// end. Refusals: as Run, and core.CodeFileNotFound; it wraps ports.ErrNotFound if the run
+// has the file and only its stored content is gone.
+func (s *Service) FileInput(ctx context.Context, actor core.Actor, id core.RunID, index int) (core.File, io.ReadCloser, error) {
+	var file core.File
+	var tenant core.TenantID
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, run core.Run) error {
+		tenant = run.Tenant
+		files, err := tx.FileViews().Page(ctx, id, ports.FileFilter{From: max(0, index), Limit: 1})
+		if err != nil {
+			return err
+		}
+		if len(files) == 0 || files[0].Index != index {
+			return fileNotFound(id, index)
+		}
+		file = files[0]
+		return nil
+	})
+	if err != nil {
+		return core.File{}, nil, err
+	}
+	content, err := s.files.Open(ctx, tenant, file.Ref)
+	if errors.Is(err, ports.ErrNotFound) {
+		err = &core.Error{
+			Code: core.CodeFileNotFound, Run: id, Err: err,
+			Message: fmt.Sprintf("the stored content of file %d is gone; ask who operates this server, who may have it in a backup", index),
+		}
+	}
+	if err != nil {
+		return core.File{}, nil, err
+	}
+	return file, content, nil
 }
 
 // FileCounts counts a run's files by status.

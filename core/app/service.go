@@ -54,6 +54,11 @@ type Options struct {
 	// MaxOutputBytes is the longest output of a file that is kept; a longer one is
 	// failed (core.FailureOutputTooLarge). Default 4 MiB.
 	MaxOutputBytes int
+	// TrialTimeout bounds the trial of a template on one file, in-job retries included,
+	// and MaxTrials how many of them this Service does at once, so that they take little
+	// from the workers; default 2 min and 2.
+	TrialTimeout time.Duration
+	MaxTrials    int
 	// Roll draws the jitter of in-job retries, a number in [0, 1).
 	Roll func() float64
 }
@@ -75,6 +80,8 @@ func DefaultOptions() Options {
 		},
 		DispatchTimeout: 15 * time.Second,
 		MaxOutputBytes:  4 << 20,
+		TrialTimeout:    2 * time.Minute,
+		MaxTrials:       2,
 		Roll:            rand.Float64,
 	}
 }
@@ -105,6 +112,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxOutputBytes == 0 {
 		o.MaxOutputBytes = d.MaxOutputBytes
 	}
+	if o.TrialTimeout == 0 {
+		o.TrialTimeout = d.TrialTimeout
+	}
+	if o.MaxTrials == 0 {
+		o.MaxTrials = d.MaxTrials
+	}
 	if o.Roll == nil {
 		o.Roll = d.Roll
 	}
@@ -112,7 +125,7 @@ func (o Options) withDefaults() Options {
 }
 
 // Service has the use cases. It keeps no state of its own besides counters and what
-// uploads under way hold, so any number of them may work on the same store and queue. Its methods may be
+// uploads and trials under way hold, so any number of them may work on the same store and queue. Its methods may be
 // called by many goroutines at once; it starts none.
 type Service struct {
 	store    ports.Store
@@ -125,6 +138,7 @@ type Service struct {
 	opts     Options
 	stats    counters
 	uploads  uploadsUnderWay
+	trials   chan struct{}  // one for each that is under way
 	acceptor ports.Acceptor // the executor, if it says what it takes; else nil
 }
 
@@ -145,6 +159,9 @@ func New(d Deps, o Options) (*Service, error) {
 	if o.MaxFiles < 1 || o.MaxOutputBytes < 1 {
 		return nil, errors.New("app.New: MaxFiles and MaxOutputBytes must be 1 or more")
 	}
+	if o.TrialTimeout < 0 || o.MaxTrials < 0 {
+		return nil, errors.New("app.New: TrialTimeout and MaxTrials must not be negative")
+	}
 	if o.UploadGrace < 0 {
 		return nil, errors.New("app.New: UploadGrace must not be negative")
 	}
@@ -158,6 +175,7 @@ func New(d Deps, o Options) (*Service, error) {
 	return &Service{
 		store: d.Store, queue: d.Queue, executor: d.Executor, files: d.Files,
 		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o, acceptor: acceptor,
+		trials: make(chan struct{}, o.MaxTrials),
 	}, nil
 }
 
@@ -245,4 +263,8 @@ func tenantNotFound(id core.TenantID) *core.Error {
 
 func templateNotFound(id core.TemplateID) *core.Error {
 	return &core.Error{Code: core.CodeTemplateNotFound, Message: fmt.Sprintf("there is no template %q", id)}
+}
+
+func fileNotFound(id core.RunID, index int) *core.Error {
+	return &core.Error{Code: core.CodeFileNotFound, Run: id, Message: fmt.Sprintf("the run has no file %d", index)}
 }

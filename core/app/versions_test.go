@@ -90,3 +90,60 @@ func TestMaxPrice(t *testing.T) {
 	w.requireBalance(58, 50)
 	w.requireBooks()
 }
+
+// A Continue of a run that was continued meanwhile is not what its caller was shown: it
+// changes nothing, whether that attempt is running or has ended, and a repeat is told
+// the same.
+func TestContinueOfTheAttemptThatWasShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	run := w.closedRun("ff")
+	retry := func(key core.Key, shown core.AttemptNumber) func() error {
+		return func() error {
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{IdempotencyKey: key, Attempt: &shown})
+			return err
+		}
+	}
+	require.NoError(t, retry("first", 0)())
+	require.NoError(t, retry("first", 0)(), "a repeat of the same form is answered as it was")
+	refusal := w.requireRefused(core.ErrRunAlreadyRunning, retry("", 0))
+	require.Contains(t, refusal.Message, "continued meanwhile")
+	w.workAll()
+	require.Equal(t, "ff", w.statuses(run.ID))
+	refusal = w.requireRefused(core.ErrRunAlreadyRunning, retry("", 0))
+	require.Contains(t, refusal.Message, "continued meanwhile")
+
+	require.ErrorIs(t, retry("late", 0)(), core.ErrRunAlreadyRunning)
+	require.ErrorIs(t, retry("late", 0)(), core.ErrRunAlreadyRunning, "the refusal is remembered")
+	require.ErrorIs(t, retry("late", 1)(), core.ErrIdempotencyKeyReused, "another attempt is another request")
+	require.NoError(t, retry("second", 1)())
+	w.workAll()
+	w.requireBalance(40, 50) // 3 × 2 × 10
+	w.requireBooks()
+}
+
+// Of those who were shown the same attempt, one continues it.
+func TestOneContinueOfAnAttempt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	run := w.closedRun("ff")
+	shown := run.Attempt
+	answers := make(chan error, 8)
+	for range cap(answers) {
+		go func() {
+			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{Attempt: &shown})
+			answers <- err
+		}()
+	}
+	accepted := 0
+	for range cap(answers) {
+		if err := <-answers; err == nil {
+			accepted++
+		} else {
+			require.ErrorIs(t, err, core.ErrRunAlreadyRunning)
+		}
+	}
+	require.Equal(t, 1, accepted)
+	w.requireBalance(60, 50)
+	w.requireBooks()
+}

@@ -1,0 +1,115 @@
+package webui_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// brokenFiles opens contents in a way that a test says.
+type brokenFiles struct {
+	*memory.Files
+	open atomic.Pointer[func(io.ReadCloser) (io.ReadCloser, error)]
+}
+
+// Open implements ports.Files.
+func (f *brokenFiles) Open(ctx context.Context, tenant core.TenantID, ref core.FileRef) (io.ReadCloser, error) {
+	content, err := f.Files.Open(ctx, tenant, ref)
+	if open := f.open.Load(); open != nil && err == nil {
+		return (*open)(content)
+	}
+	return content, err
+}
+
+// What was uploaded is downloaded as it was, and no browser shows it as a page of ours.
+func TestInputIsDownloaded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	names := []string{"a-timeout.txt", `sub/"><img src=x>.html`, "invoice\u202efdp.exe", strings.Repeat("x", 251) + ".txt"}
+	id := w.closed(names...)
+	run := "/ui/runs/" + string(id)
+	v := w.signedIn(ulf)
+	page := v.get(run).text
+	for i, name := range names {
+		input := run + "/files/" + string(rune('0'+i)) + "/input"
+		require.Contains(t, page, `href="`+input+`" download`)
+		require.Contains(t, v.get(strings.TrimSuffix(input, "/input")).text, `href="`+input+`" download`)
+		p := v.get(input)
+		require.Equal(t, http.StatusOK, p.status)
+		require.Equal(t, "Text of "+name, p.text)
+		require.Equal(t, "application/octet-stream", p.header.Get("Content-Type"))
+		require.Equal(t, "nosniff", p.header.Get("X-Content-Type-Options"))
+		require.Equal(t, "default-src 'none'; sandbox; frame-ancestors 'none'", p.header.Get("Content-Security-Policy"))
+		kind, params, err := mime.ParseMediaType(p.header.Get("Content-Disposition"))
+		require.NoError(t, err)
+		require.Equal(t, "attachment", kind)
+		require.Equal(t, "0000"+string(rune('1'+i))+"-", params["filename"][:6])
+		require.NotRegexp(t, `[/\\<>":|?*]|\x{202e}`, params["filename"])
+		require.LessOrEqual(t, len(params["filename"]), 140)
+	}
+	require.Equal(t, http.StatusForbidden, w.signedIn(sam).get(run+"/files/0/input").status, "another tenant's")
+	require.Contains(t, w.visitor().get(run+"/files/0/input").path, "/ui/sign-in")
+	for _, index := range []string{"9", "-1", "x"} {
+		require.Equal(t, http.StatusNotFound, v.get(run+"/files/"+index+"/input").status)
+	}
+	require.Equal(t, http.StatusNotFound, v.get("/ui/runs/none/files/0/input").status)
+}
+
+// A content that is lost is told of in words, and one that is damaged is no download.
+func TestInputThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	files := &brokenFiles{Files: memory.NewFiles()}
+	w := newWorld(t, func(o *options) { o.files = files })
+	id := w.closed("a.txt")
+	v := w.signedIn(ann)
+	input := "/ui/runs/" + string(id) + "/files/0/input"
+
+	gone := func(io.ReadCloser) (io.ReadCloser, error) { return nil, ports.ErrNotFound }
+	files.open.Store(&gone)
+	p := v.get(input)
+	require.Equal(t, http.StatusGone, p.status)
+	require.Contains(t, p.text, "The stored file is gone")
+
+	unreadable := func(c io.ReadCloser) (io.ReadCloser, error) { return brokenReader{c, 0}, nil }
+	files.open.Store(&unreadable)
+	p = v.get(input)
+	require.Equal(t, http.StatusInternalServerError, p.status)
+	require.Empty(t, p.header.Get("Content-Disposition"), "the page is no download")
+	require.NotContains(t, p.header.Get("Content-Security-Policy"), "sandbox")
+	require.Contains(t, p.header.Get("Content-Type"), "text/html")
+
+	damaged := func(c io.ReadCloser) (io.ReadCloser, error) { return brokenReader{c, 1 << 20}, nil }
+	files.open.Store(&damaged)
+	res, err := v.client.Get(w.server.URL + input)
+	if err == nil {
+		defer func() { require.NoError(t, res.Body.Close()) }()
+		_, err = io.ReadAll(res.Body)
+	}
+	require.Error(t, err, "a damaged file was taken for a whole one")
+}
+
+// brokenReader fails at the end, or at once if it gives nothing.
+type brokenReader struct {
+	io.ReadCloser
+	bytes int
+}
+
+// Read implements io.Reader.
+func (r brokenReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p[:min(len(p), r.bytes)])
+	if n == 0 || errors.Is(err, io.EOF) {
+		err = errors.New("the content is not what was stored")
+	}
+	return n, err
+}
