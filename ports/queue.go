@@ -70,8 +70,8 @@ type Delivery interface {
 // QueueStats is an optional interface of a Queue, for whoever operates it.
 type QueueStats interface {
 	// Stats says how much there is in the queue. It may cost one request and, where
-	// jobs are counted by looking at them, a look at some ten thousand: milliseconds,
-	// and something to ask every few seconds, not for every job. The numbers need not
+	// jobs are counted by looking at them, a look at some ten thousand: tens of
+	// milliseconds, something to ask every few seconds and not for every job. The numbers need not
 	// be of one moment. It fails with ErrUnknownDepth where the queue cannot tell, and
 	// with ErrClosed.
 	Stats(ctx context.Context) (QueueDepth, error)

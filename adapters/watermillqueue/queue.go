@@ -162,7 +162,9 @@ const statsTimeout = 3 * time.Second
 //   - In memory everything is counted exactly, and the oldest job is known to within
 //     its dispatch. It takes time in proportion to the runs that wait.
 //   - On Postgres it counts to 10,000, and finds the oldest job by jumping from one
-//     (tenant, template) to the next, a thousand of them at most.
+//     (tenant, template) to the next, a thousand of them at most: 25 ms of a backlog
+//     of 300,000, 200 ms if a thousand have jobs. With more of them, Oldest and Taken
+//     are of the first thousand.
 //   - On JetStream it asks for the streams and for each lane's consumer, exactly and at
 //     the same cost however many there are. Taken are also jobs that lie ready in a
 //     server; while there are such, Oldest may be one of them.

@@ -150,7 +150,9 @@ func (r *request) server(o Operations, v *operationsView) {
 			row.For = r.templates(b.Templates)
 			v.Down = true
 		}
-		row.Text = r.T("operations.failures", b.Failures)
+		if b.Failures > 0 || !b.Open { // a fault of ours opens it at once
+			row.Text = r.T("operations.failures", b.Failures)
+		}
 		v.Breakers = append(v.Breakers, row)
 	}
 }

@@ -43,7 +43,7 @@ func operationsWorld(t *testing.T, o *webui.Operations) *world {
 	})
 }
 
-// text is what a page says, without its marks.
+// words is a page with each space made one.
 func (p shown) words() string { return strings.Join(strings.Fields(p.text), " ") }
 
 func TestOperationsSayWhatToDo(t *testing.T) {

@@ -51,7 +51,8 @@ func TestOperationsOnABadDay(t *testing.T) {
 	b.Open("/ui/sign-in?next=/ui/operations")
 	b.Click(`form:has([value="operator"]) button`)
 	facts := `Object.fromEntries([...document.querySelectorAll("#queue .facts div")].map(d => [d.children[0].innerText, d.children[1].innerText]))`
-	b.Until(`(f => f["Waiting jobs"] === "2" && f["Jobs in hand"] === "0" && f["Unreadable messages"] === "1" &&
+	// Of the interrupted run a hint may wait as well, which has no effect.
+	b.Until(`(f => f["Waiting jobs"] >= 2 && f["Jobs in hand"] === "0" && f["Unreadable messages"] === "1" &&
 		/\d\d:\d\d/.test(f["Oldest waiting since"]))(` + facts + `)`)
 	require.Contains(t, b.Text("#queue"), "undecodable")
 	require.Contains(t, b.Text("#queue"), "server queue dead")
