@@ -71,9 +71,9 @@ type Delivery interface {
 type QueueStats interface {
 	// Stats says how much there is in the queue. It may cost a few requests and, where
 	// jobs are counted by looking at them, a look at some ten thousand: tens of
-	// milliseconds, something to ask every few seconds and not for every job. The numbers need not
-	// be of one moment. It fails with ErrUnknownDepth where the queue cannot tell, and
-	// with ErrClosed.
+	// milliseconds, something to ask every few seconds and not for every job. The
+	// numbers need not be of one moment. It fails with ErrUnknownDepth where the queue
+	// cannot tell, and with ErrClosed.
 	Stats(ctx context.Context) (QueueDepth, error)
 }
 

@@ -35,7 +35,7 @@ type flowJobs struct{ batches []*batch }
 // batch is the jobs of one run and epoch.
 type batch struct {
 	key         batchKey
-	correlation string    // of whoever sent the first of them
+	correlation string    // of the request that sent the first of them
 	since       time.Time // when the first of them was sent
 	flow        *flow
 	waiting     []int32            // next first
