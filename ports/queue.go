@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/redrive/redrive/core"
 )
@@ -64,4 +65,38 @@ type Delivery interface {
 	// Nack tells the queue to deliver the job again, to anybody. A repeat, or a
 	// nack after an ack, has no effect.
 	Nack(ctx context.Context) error
+}
+
+// QueueStats is an optional interface of a Queue, for operators.
+type QueueStats interface {
+	// Stats says how much there is in the queue. It may cost a few requests and, where
+	// jobs are counted by looking at them, a look at some ten thousand: tens of
+	// milliseconds, something to ask every few seconds and not for every job. The
+	// numbers need not be of one moment. It fails with ErrUnknownDepth where the queue
+	// cannot tell, and with ErrClosed.
+	Stats(ctx context.Context) (QueueDepth, error)
+}
+
+// ErrUnknownDepth says that a queue cannot tell what is in it.
+var ErrUnknownDepth = errors.New("the queue cannot tell how many jobs it has")
+
+// QueueDepth is what is in a queue, for all servers together if they share it.
+type QueueDepth struct {
+	// Waiting are the jobs that can be delivered.
+	Waiting Count
+	// Taken are those that were delivered and neither acked nor given back, or were
+	// given back a moment ago and wait until they are delivered again.
+	Taken Count
+	// Dead are messages that no server could read.
+	Dead Count
+	// Oldest is when the job that waits for the longest time was enqueued; of jobs
+	// that were enqueued together it may be the time of the first. Zero if none waits
+	// or it is not known.
+	Oldest time.Time
+}
+
+// Count is a number, or where counting stopped.
+type Count struct {
+	N    int
+	More bool // there are more than N
 }

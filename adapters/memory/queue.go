@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -27,8 +28,9 @@ type messageKey struct {
 }
 
 var (
-	_ ports.Queue = (*Queue)(nil)
-	_ ports.Feed  = (*Queue)(nil)
+	_ ports.Queue      = (*Queue)(nil)
+	_ ports.Feed       = (*Queue)(nil)
+	_ ports.QueueStats = (*Queue)(nil)
 )
 
 // NewQueue makes an empty queue.
@@ -50,6 +52,7 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	if q.closed {
 		return 0, ports.ErrClosed
 	}
+	now := time.Now()
 	made := make([]delivery, 0, min(len(jobs), maxTogether))
 	for _, job := range jobs {
 		key := messageKey{job.Tenant, job.ID, job.Epoch}
@@ -61,7 +64,7 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 		if len(made) == cap(made) {
 			made = make([]delivery, 0, maxTogether)
 		}
-		made = append(made, delivery{queue: q, key: key, job: job})
+		made = append(made, delivery{queue: q, key: key, job: job, since: now})
 		q.waiting = append(q.waiting, &made[len(made)-1])
 	}
 	q.wake()
@@ -120,6 +123,28 @@ func (q *Queue) Len() int {
 	return len(q.waiting)
 }
 
+// Stats implements ports.QueueStats. It looks at every job that waits.
+func (q *Queue) Stats(ctx context.Context) (ports.QueueDepth, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.QueueDepth{}, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return ports.QueueDepth{}, ports.ErrClosed
+	}
+	depth := ports.QueueDepth{
+		Waiting: ports.Count{N: len(q.waiting)},
+		Taken:   ports.Count{N: len(q.outstanding) - len(q.waiting)},
+	}
+	for _, d := range q.waiting { // what was given back stands behind younger ones
+		if depth.Oldest.IsZero() || d.since.Before(depth.Oldest) {
+			depth.Oldest = d.since
+		}
+	}
+	return depth, nil
+}
+
 // Waiting lists the jobs that wait to be delivered, next first.
 func (q *Queue) Waiting() []core.Job {
 	q.mu.Lock()
@@ -154,7 +179,8 @@ type delivery struct {
 	queue *Queue
 	key   messageKey
 	job   core.Job
-	out   bool // delivered, and neither acked nor nacked yet; guarded by queue.mu
+	since time.Time // when it was enqueued
+	out   bool      // delivered, and neither acked nor nacked yet; guarded by queue.mu
 }
 
 func (d *delivery) Job() core.Job {
@@ -178,7 +204,7 @@ func (d *delivery) Nack(context.Context) error {
 	defer d.queue.mu.Unlock()
 	if d.out {
 		d.out = false
-		again := &delivery{queue: d.queue, key: d.key, job: d.job} // a new one: this one is spent
+		again := &delivery{queue: d.queue, key: d.key, job: d.job, since: d.since} // a new one: this one is spent
 		d.queue.waiting = append(d.queue.waiting, again)
 		d.queue.wake()
 	}

@@ -3,6 +3,7 @@ package watermillqueue
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -34,7 +35,8 @@ type flowJobs struct{ batches []*batch }
 // batch is the jobs of one run and epoch.
 type batch struct {
 	key         batchKey
-	correlation string // of whoever sent the first of them
+	correlation string    // of the request that sent the first of them
+	since       time.Time // when the first of them was sent
 	flow        *flow
 	waiting     []int32            // next first
 	outstanding map[int32]struct{} // waiting or in somebody's hands
@@ -60,11 +62,12 @@ func newBacklog() *backlog {
 func (b *backlog) add(jobs []core.Job, correlation string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := time.Now()
 	for _, job := range jobs {
 		key := batchKey{job.Tenant, job.Template, job.Run, job.Epoch}
 		of := b.batches[key]
 		if of == nil {
-			of = &batch{key: key, correlation: correlation, outstanding: map[int32]struct{}{}}
+			of = &batch{key: key, correlation: correlation, since: now, outstanding: map[int32]struct{}{}}
 			b.batches[key] = of
 		}
 		number, fresh := of.number(job)
@@ -190,9 +193,15 @@ func (b *backlog) again(t ticket) {
 	b.enqueue(t.batch, t.number)
 }
 
-// depth counts the jobs that wait or are in somebody's hands.
-func (b *backlog) depth() int {
+// depth counts the jobs. The oldest is known by when the first of its batch was sent.
+func (b *backlog) depth() ports.QueueDepth {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.all
+	depth := ports.QueueDepth{Waiting: ports.Count{N: b.waiting}, Taken: ports.Count{N: b.all - b.waiting}}
+	for _, of := range b.batches {
+		if of.queued && (depth.Oldest.IsZero() || of.since.Before(depth.Oldest)) {
+			depth.Oldest = of.since
+		}
+	}
+	return depth
 }

@@ -124,8 +124,8 @@ func TestBacklog(t *testing.T) {
 					}
 				},
 				"": func(t *rapid.T) {
-					if b.waiting != len(waiting) || b.depth() != len(waiting)+len(out) {
-						t.Fatalf("%d wait and %d are there, want %d and %d", b.waiting, b.depth(), len(waiting), len(waiting)+len(out))
+					if b.waiting != len(waiting) || b.all != len(waiting)+len(out) {
+						t.Fatalf("%d wait and %d are there, want %d and %d", b.waiting, b.all, len(waiting), len(waiting)+len(out))
 					}
 				},
 			})
@@ -135,7 +135,7 @@ func TestBacklog(t *testing.T) {
 			for _, ticket := range b.take(1000, ports.Skip{}) {
 				b.done(ticket)
 			}
-			if len(b.batches)+len(b.byFlow)+len(b.flows.tenants)+len(b.flows.byID)+b.depth()+b.waiting != 0 {
+			if len(b.batches)+len(b.byFlow)+len(b.flows.tenants)+len(b.flows.byID)+b.all+b.waiting != 0 {
 				t.Fatalf("left behind: %+v", b)
 			}
 		})
@@ -155,6 +155,6 @@ func TestBacklog(t *testing.T) {
 		each := float64(after.HeapAlloc-before.HeapAlloc) / (runs * files)
 		t.Logf("%.1f bytes for each of %d waiting jobs", each, runs*files)
 		require.Less(t, each, 64.0)
-		require.Equal(t, runs*files, b.depth())
+		require.Equal(t, runs*files, b.all)
 	})
 }

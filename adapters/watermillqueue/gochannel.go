@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
 // goChannel carries jobs within the process. Watermill's Go channel starts
@@ -164,7 +165,11 @@ func (g *goChannel) routes() []route { return []route{{g.opts.Topic, g.pubsub}} 
 
 func (g *goChannel) dead() DeadLetters { return g.buried }
 
-func (g *goChannel) depth(context.Context) (int, error) { return g.jobs.depth(), nil }
+func (g *goChannel) stats(ctx context.Context) (ports.QueueDepth, error) {
+	depth := g.jobs.depth()
+	depth.Dead = ports.Count{N: g.buried.len()}
+	return depth, ctx.Err()
+}
 
 func (g *goChannel) ready(context.Context) error { return nil }
 

@@ -68,8 +68,8 @@ func openJetStream(url string, o Options) (*Queue, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &jetStream{opts: o, topics: lanesOf(o.Topic, laneSeparator, max(o.Lanes, 2))[:o.Lanes]}
-	if b.out, err = b.connect(url); err != nil {
+	b, err := dialJetStream(url, o)
+	if err != nil {
 		return nil, err
 	}
 	if b.in, err = b.connect(url); err != nil {
@@ -83,6 +83,34 @@ func openJetStream(url string, o Options) (*Queue, error) {
 		return nil, err
 	}
 	return q, nil
+}
+
+// dialJetStream makes the first connection, which is enough to send.
+func dialJetStream(url string, o Options) (*jetStream, error) {
+	b := &jetStream{opts: o, topics: lanesOf(o.Topic, laneSeparator, max(o.Lanes, 2))[:o.Lanes]}
+	var err error
+	if b.out, err = b.connect(url); err != nil {
+		return nil, err
+	}
+	if b.js, err = b.out.JetStream(nats.MaxWait(natsTimeout)); err != nil {
+		b.out.Close()
+		return nil, fmt.Errorf("watermillqueue: %w", err)
+	}
+	b.buried = &streamDead{js: b.js, stream: o.Topic + deadSuffix, send: b.sendAgain}
+	return b, nil
+}
+
+// openJetStreamDead connects to NATS and takes no jobs.
+func openJetStreamDead(url string, o Options) (DeadLetters, func() error, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := dialJetStream(url, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return b.buried, func() error { b.out.Close(); return nil }, nil
 }
 
 func (b *jetStream) connect(url string) (*nats.Conn, error) {
@@ -104,10 +132,6 @@ func (b *jetStream) connect(url string) (*nats.Conn, error) {
 
 func (b *jetStream) start() (*Queue, error) {
 	var err error
-	if b.js, err = b.out.JetStream(nats.MaxWait(natsTimeout)); err != nil {
-		return nil, fmt.Errorf("watermillqueue: %w", err)
-	}
-	b.buried = &streamDead{js: b.js, stream: b.opts.Topic + deadSuffix, send: b.sendAgain}
 	for _, c := range []nats.StreamConfig{
 		{
 			Name: b.opts.Topic, Subjects: []string{b.opts.Topic + laneSeparator + "*"},
@@ -343,14 +367,6 @@ func (b *jetStream) sendAgain(ctx context.Context, l DeadLetter) error {
 }
 
 func (b *jetStream) dead() DeadLetters { return b.buried }
-
-func (b *jetStream) depth(ctx context.Context) (int, error) {
-	info, err := b.js.StreamInfo(b.opts.Topic, nats.Context(ctx))
-	if err != nil {
-		return 0, err
-	}
-	return int(info.State.Msgs), nil
-}
 
 // ready asks for the stream, because a server whose JetStream has no leader, or
 // which was put up again without its storage, is connected all the same.

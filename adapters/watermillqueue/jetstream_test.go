@@ -76,19 +76,25 @@ func cluster(t testing.TB) []*server.Server {
 	return servers
 }
 
-func onJetStream(t *testing.T) queueOn {
+// natsPut puts any bytes into lane 0.
+func natsPut(t *testing.T, s *server.Server) func(payload string) {
 	t.Helper()
-	s := natsServer(t, nil)
-	q := newJetStream(t, s, watermillqueue.Options{Lanes: 1})
 	conn, err := nats.Connect(s.ClientURL())
 	require.NoError(t, err)
 	t.Cleanup(conn.Close)
 	js, err := conn.JetStream()
 	require.NoError(t, err)
-	return queueOn{q, func(payload string) {
+	return func(payload string) {
 		_, err := js.Publish("redrive_jobs.0", []byte(payload))
 		require.NoError(t, err)
-	}}
+	}
+}
+
+func onJetStream(t *testing.T) queueOn {
+	t.Helper()
+	s := natsServer(t, nil)
+	q := newJetStream(t, s, watermillqueue.Options{Lanes: 1})
+	return queueOn{q, natsPut(t, s)}
 }
 
 // What is in hand when a server stops is there for the others, at the latest when
@@ -115,9 +121,9 @@ func TestJetStreamCloseLosesNothing(t *testing.T) {
 		}
 	}
 	require.Eventually(t, func() bool {
-		depth, err := second.Depth(t.Context())
+		depth, err := second.Stats(t.Context())
 		require.NoError(t, err)
-		return depth == 0
+		return depth == ports.QueueDepth{}
 	}, patience, 5*time.Millisecond)
 }
 

@@ -36,7 +36,7 @@ func Open(ctx context.Context, queueURL string, o Options) (*Queue, error) {
 
 // OpenDeadLetters gives the dead letters of the queue that a URL names, without
 // taking jobs from it, and what to call when done with them.
-func OpenDeadLetters(ctx context.Context, queueURL string, _ Options) (letters DeadLetters, closeLetters func() error, err error) {
+func OpenDeadLetters(ctx context.Context, queueURL string, o Options) (letters DeadLetters, closeLetters func() error, err error) {
 	u, err := url.Parse(queueURL)
 	if err != nil {
 		return nil, nil, errors.New("watermillqueue: the queue's URL cannot be parsed") // it may hold a password
@@ -48,6 +48,8 @@ func OpenDeadLetters(ctx context.Context, queueURL string, _ Options) (letters D
 			return nil, nil, fmt.Errorf("watermillqueue: %w", err)
 		}
 		return PostgresDeadLetters(pool), func() error { pool.Close(); return nil }, nil
+	case "nats", "tls":
+		return openJetStreamDead(queueURL, o)
 	case "", "memory":
 		return nil, nil, errors.New("watermillqueue: the dead letters of a queue in memory are in its process alone, and are gone with it")
 	default:

@@ -49,3 +49,32 @@ func TestAnswersGoByThePrimaryKey(t *testing.T) {
 	}
 	require.NoError(t, conn.Close(ctx))
 }
+
+// How much there is in the queue is found by the index of flows and without sorting
+// what is there, also while Postgres's statistics are of an empty queue.
+func TestStatsGoByTheIndexOfFlows(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	conn, err := pgx.Connect(ctx, pgtest.New(t).URL)
+	require.NoError(t, err)
+	_, err = conn.Exec(ctx, `ANALYZE queue_jobs`)
+	require.NoError(t, err)
+	_, err = conn.Exec(ctx, `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload)
+		SELECT 'tenant-' || i % 7, gen_random_uuid(), 't', '{}', '{}' FROM generate_series(1, 20000) i`)
+	require.NoError(t, err)
+	tx, err := conn.Begin(ctx)
+	require.NoError(t, err)
+	_, err = tx.Exec(ctx, byIndexSQL)
+	require.NoError(t, err)
+	rows, err := tx.Query(ctx, "EXPLAIN "+statsSQL, countedTo, flowsPage)
+	require.NoError(t, err)
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	plan := strings.Join(lines, "\n")
+	require.Equal(t, 5, strings.Count(plan, "using queue_jobs_order"), plan)
+	for _, not := range []string{"Seq Scan on queue_jobs", "queue_jobs_pkey", "Sort"} {
+		require.NotContains(t, plan, not)
+	}
+	require.NoError(t, tx.Rollback(ctx))
+	require.NoError(t, conn.Close(ctx))
+}

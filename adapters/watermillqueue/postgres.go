@@ -159,11 +159,6 @@ func (b *pgBackend) bury(ctx context.Context, p *parcel, l DeadLetter) error {
 
 func (b *pgBackend) dead() DeadLetters { return b.letters }
 
-func (b *pgBackend) depth(ctx context.Context) (n int, err error) {
-	err = b.pool.QueryRow(ctx, `SELECT count(*) FROM queue_jobs`).Scan(&n)
-	return n, err
-}
-
 // ready looks without writing. That a table is not there is an error of the query.
 func (b *pgBackend) ready(ctx context.Context) error {
 	const sql = `

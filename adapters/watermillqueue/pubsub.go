@@ -9,6 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
 // pubSub carries jobs over any Publisher and Subscriber of Watermill, one job a
@@ -150,7 +151,9 @@ func (b *pubSub) sendAgain(ctx context.Context, l DeadLetter) error {
 
 func (b *pubSub) dead() DeadLetters { return b.letters }
 
-func (b *pubSub) depth(context.Context) (int, error) { return 0, ErrUnknownDepth }
+func (b *pubSub) stats(context.Context) (ports.QueueDepth, error) {
+	return ports.QueueDepth{}, ports.ErrUnknownDepth // Watermill cannot be asked
+}
 
 func (b *pubSub) ready(context.Context) error { return nil } // Watermill cannot be asked
 

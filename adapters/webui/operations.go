@@ -2,10 +2,12 @@ package webui
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
 // Operations is what the server knows of its own work, for platform admins.
@@ -13,16 +15,25 @@ type Operations struct {
 	Running, Waiting, Unsaved int // jobs of this server
 	Received, Settled         int64
 	Breakers                  []Breaker
-	// DeadLetters are messages that no server could read, the oldest first.
+	// Queue is what is in the queue, of all servers together if they share it. QueueErr
+	// says why it is not known: ports.ErrUnknownDepth, if that queue cannot tell.
+	Queue    ports.QueueDepth
+	QueueErr error
+	// DeadLetters are messages that no server could read, the oldest first; LettersErr
+	// says why they are not known.
 	DeadLetters []DeadLetter
+	LettersErr  error
 }
 
 // Breaker is a provider that this server stopped asking, or asks.
 type Breaker struct {
 	Endpoint  string
-	Open      bool // nothing is sent to it
+	Open      bool // nothing is sent to it, but for a job that tries
 	DownSince time.Time
-	Failures  int // in a row
+	Failures  int          // in a row
+	Fault     core.Failure // the latest
+	Ours      bool         // the fault is the operator's to mend
+	Templates []string     // for which alone it is not asked; empty: for all
 }
 
 // DeadLetter is a message that no server could read.
@@ -32,8 +43,9 @@ type DeadLetter struct {
 	Reason string
 }
 
-// ReadOperations asks the server; it may take a query or two.
-type ReadOperations func(ctx context.Context) (Operations, error)
+// ReadOperations asks the server; it may take a query or two. What is not known is said
+// in what it returns, and the rest is shown.
+type ReadOperations func(ctx context.Context) Operations
 
 const (
 	// dueFor is how long recovery may be late before a run counts as stuck.
@@ -48,7 +60,11 @@ type operationsView struct {
 	Stuck, Interrupted []troubleRow
 	More               bool
 	Server             bool
-	Jobs               []fact
+	Queue, Jobs        []fact
+	QueueUnknown       string // why there is no Queue
+	QueueSilent        bool   // it should have answered
+	LettersUnknown     bool
+	Dead, Down         bool // there are dead letters; a provider is not asked
 	Breakers           []breakerRow
 	Letters            []letterRow
 	Fine               bool
@@ -65,11 +81,19 @@ type breakerRow struct {
 	Badge Badge
 	Since Moment
 	Text  string
+	Fault string // in words
+	Do    string // what helps
+	For   string // the templates for which it is not asked
 }
 
 type letterRow struct {
 	ID, Reason string
 	At         Moment
+}
+
+// fine reports that there is nothing to do.
+func (v *operationsView) fine() bool {
+	return len(v.Stuck)+len(v.Interrupted)+len(v.Letters) == 0 && !v.Dead && !v.Down && !v.QueueSilent && !v.LettersUnknown
 }
 
 // operationsPage is GET /ui/operations.
@@ -86,13 +110,14 @@ func (u *ui) operationsPage(w http.ResponseWriter, r *request) error {
 		v.Interrupted = append(v.Interrupted, r.troubleRow(run, r.reason(run)))
 	}
 	if u.cfg.Operations != nil {
-		o, err := u.cfg.Operations(r.Context())
-		if err != nil {
-			return err
+		o := u.cfg.Operations(r.Context())
+		if err := errors.Join(o.QueueErr, o.LettersErr); err != nil && !errors.Is(err, ports.ErrUnknownDepth) {
+			u.cfg.Log.WarnContext(r.Context(), "operators do not see all of the queue", "error", err)
 		}
 		r.server(o, &v)
+		r.queue(o, &v)
 	}
-	v.Fine = len(v.Stuck)+len(v.Interrupted)+len(v.Letters) == 0
+	v.Fine = v.fine()
 	return u.render(w, r, http.StatusOK, "operations.html", page{Title: r.T("operations.title"), Nav: "operations", Poll: 5, Data: v})
 }
 
@@ -121,11 +146,86 @@ func (r *request) server(o Operations, v *operationsView) {
 		row := breakerRow{Name: visible(b.Endpoint), Badge: Badge{Text: r.T("operations.up"), Tone: ToneGood}, Since: r.Time(b.DownSince)}
 		if b.Open {
 			row.Badge = Badge{Text: r.T("operations.down"), Tone: ToneBad}
+			row.Fault, row.Do = r.fault(b)
+			row.For = r.templates(b.Templates)
+			v.Down = true
 		}
-		row.Text = r.T("operations.failures", b.Failures)
+		if b.Failures > 0 || !b.Open { // a fault of ours opens it at once
+			row.Text = r.T("operations.failures", b.Failures)
+		}
 		v.Breakers = append(v.Breakers, row)
 	}
+}
+
+// queue puts into words what is in the queue.
+func (r *request) queue(o Operations, v *operationsView) {
 	for _, l := range o.DeadLetters {
 		v.Letters = append(v.Letters, letterRow{ID: visible(l.ID), Reason: visible(l.Reason), At: r.Time(l.At)})
 	}
+	v.LettersUnknown = o.LettersErr != nil
+	switch {
+	case errors.Is(o.QueueErr, ports.ErrUnknownDepth):
+		v.QueueUnknown = r.T("operations.queue.untold")
+		return
+	case o.QueueErr != nil:
+		v.QueueUnknown, v.QueueSilent = r.T("operations.queue.silent"), true
+		return
+	}
+	oldest := fact{r.T("operations.queue.oldest"), "–"}
+	if at := o.Queue.Oldest; !at.IsZero() {
+		oldest.Value = r.Time(at).Text
+	}
+	v.Queue = []fact{
+		{r.T("operations.queue.waiting"), r.count(o.Queue.Waiting)},
+		oldest,
+		{r.T("operations.queue.taken"), r.count(o.Queue.Taken)},
+		{r.T("operations.queue.dead"), r.count(o.Queue.Dead)},
+	}
+	v.Dead = o.Queue.Dead.N > 0
+}
+
+// count says where counting stopped, if it did.
+func (r *request) count(c ports.Count) string {
+	if c.More {
+		return r.T("operations.queue.more", r.N(int64(c.N)))
+	}
+	return r.N(int64(c.N))
+}
+
+// templates names those for which alone a provider is not asked, the first few.
+func (r *request) templates(names []string) string {
+	const most = 5
+	if len(names) == 0 {
+		return ""
+	}
+	shown := make([]string, 0, most+1)
+	for _, name := range names[:min(len(names), most)] {
+		shown = append(shown, visible(name))
+	}
+	if len(names) > most {
+		shown = append(shown, "…")
+	}
+	return r.T("operations.only", r.list(shown))
+}
+
+// fault says why a provider is not asked, and what helps.
+func (r *request) fault(b Breaker) (text, do string) {
+	text = visible(b.Fault.Message)
+	if key := "failure." + b.Fault.Code; r.Has(key) {
+		text = r.T(key)
+	}
+	if !b.Ours {
+		return text, r.T("operations.do.wait")
+	}
+	switch b.Fault.Code {
+	case core.FailureUnauthorized:
+		return text, r.T("operations.do.credential")
+	case core.FailureQuota:
+		return text, r.T("operations.do.quota")
+	case core.FailureMisconfigured:
+		return text, r.T("operations.do.address")
+	case core.FailureRequestRefused:
+		return text, r.T("operations.do.template")
+	}
+	return text, r.T("operations.do.look")
 }

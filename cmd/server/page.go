@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/watermillqueue"
@@ -48,21 +49,43 @@ func (c *serveCmd) page(p pageParts) http.Handler {
 	return httpapi.Paced(webui.New(p.svc, cfg), c.pace())
 }
 
-// lettersShown is how many messages that no server could read a page lists.
-const lettersShown = 20
+const (
+	// lettersShown is how many messages that no server could read a page lists.
+	lettersShown = 20
+	// queueAnswers is how long a page waits for the queue.
+	queueAnswers = 3 * time.Second
+)
 
-// operations is what this server knows of its own work.
-func (p pageParts) operations(ctx context.Context) (webui.Operations, error) {
+// operations is what this server knows of its own work, and of the queue.
+func (p pageParts) operations(ctx context.Context) webui.Operations {
 	s := p.pool.Stats()
 	o := webui.Operations{Running: s.Running, Waiting: s.Waiting + s.Parked, Unsaved: s.Unsaved, Received: s.Received, Settled: s.Settled}
 	for _, b := range s.Breakers {
-		o.Breakers = append(o.Breakers, webui.Breaker{Endpoint: b.Endpoint, Open: b.State != "closed", DownSince: b.DownSince, Failures: b.Failures})
+		o.Breakers = append(o.Breakers, breakerOf(b))
 	}
-	letters, err := p.queue.DeadLetters().List(ctx, lettersShown)
+	ctx, cancel := context.WithTimeout(ctx, queueAnswers)
+	defer cancel()
+	o.Queue, o.QueueErr = p.queue.Stats(ctx)
+	var letters []watermillqueue.DeadLetter
+	letters, o.LettersErr = p.queue.DeadLetters().List(ctx, lettersShown)
 	for _, l := range letters {
 		o.DeadLetters = append(o.DeadLetters, webui.DeadLetter{ID: l.ID, At: l.At, Reason: l.Reason})
 	}
-	return o, err
+	return o
+}
+
+// breakerOf says how it stands with a provider.
+func breakerOf(b worker.BreakerStats) webui.Breaker {
+	page := webui.Breaker{
+		Endpoint: b.Endpoint, Open: b.State != "closed", DownSince: b.DownSince, Failures: b.Failures,
+		Fault: b.Fault, Ours: b.Cause == "service",
+	}
+	if page.Open && !b.Whole {
+		for _, c := range b.Circuits {
+			page.Templates = append(page.Templates, string(c.Template.Tenant)+"/"+string(c.Template.Template))
+		}
+	}
+	return page
 }
 
 // beside gives the page its paths and the API all others.
