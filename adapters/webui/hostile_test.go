@@ -16,11 +16,12 @@ import (
 )
 
 // What tenants and models write is shown and never obeyed.
-func TestHostileNamesAndOutputs(t *testing.T) {
-	t.Parallel()
+func TestHostileNamesAndOutputs(t *testing.T) { onEachStore(t, hostileNamesAndOutputs) }
+
+func hostileNamesAndOutputs(t *testing.T, on store) {
 	const script = `<script>document.title = "stolen"</script>`
 	output := script + "\u202egnp.exe" + strings.Repeat("A", 4096) + `"'><img src=x onerror=alert(1)>`
-	w := newWorld(t, func(o *options) {
+	w := newWorld(t, on, func(o *options) {
 		o.script = func(in fakellm.Request) fakellm.Action {
 			if strings.Contains(in.File, "refuse") {
 				return fakellm.Refuse(script)

@@ -26,21 +26,22 @@ func (b *tab) drop(names ...string) {
 // What the page is for: sign in, drop files, watch some fail, continue, watch them
 // complete; balance and receipt are right.
 func TestJourney(t *testing.T) {
-	t.Parallel()
-	t.Run("ByEvents", func(t *testing.T) {
-		t.Parallel()
-		journey(t, false)
-	})
-	t.Run("ByAsking", func(t *testing.T) {
-		t.Parallel()
-		journey(t, true)
+	onEachStore(t, func(t *testing.T, on store) {
+		t.Run("ByEvents", func(t *testing.T) {
+			t.Parallel()
+			journey(t, on, false)
+		})
+		t.Run("ByAsking", func(t *testing.T) {
+			t.Parallel()
+			journey(t, on, true)
+		})
 	})
 }
 
-func journey(t *testing.T, polls bool) {
+func journey(t *testing.T, on store, polls bool) {
 	release := make(chan struct{})
 	retried := make(chan struct{})
-	w := newWorld(t, func(o *options) {
+	w := newWorld(t, on, func(o *options) {
 		o.polls = polls
 		o.script = func(in fakellm.Request) fakellm.Action {
 			switch {
@@ -100,9 +101,10 @@ func journey(t *testing.T, polls bool) {
 }
 
 // The same without a script, in the browser.
-func TestJourneyWithoutScript(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestJourneyWithoutScript(t *testing.T) { onEachStore(t, journeyWithoutScript) }
+
+func journeyWithoutScript(t *testing.T, on store) {
+	w := newWorld(t, on)
 	b := w.browser(t)
 	b.withoutScript()
 	b.signIn("admin")
@@ -134,9 +136,10 @@ func button(t *testing.T, p shown) url.Values {
 }
 
 // The same by a client that has neither script nor style: forms and links alone.
-func TestJourneyByForms(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestJourneyByForms(t *testing.T) { onEachStore(t, journeyByForms) }
+
+func journeyByForms(t *testing.T, on store) {
+	w := newWorld(t, on)
 	v := w.signedIn(ann)
 	p := v.get("/ui/runs/new")
 	require.Contains(t, p.text, "Summarise · 2 credits per file")
@@ -169,8 +172,11 @@ func TestJourneyByForms(t *testing.T) {
 }
 
 func TestOneRetryHoweverOftenItIsAskedFor(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+	onEachStore(t, oneRetryHoweverOftenItIsAskedFor)
+}
+
+func oneRetryHoweverOftenItIsAskedFor(t *testing.T, on store) {
+	w := newWorld(t, on)
 	v := w.signedIn(ann)
 
 	t.Run("DoubleClick", func(t *testing.T) {
@@ -251,9 +257,10 @@ func TestOneRetryHoweverOftenItIsAskedFor(t *testing.T) {
 	})
 }
 
-func TestWhyItCannotBeContinued(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, func(o *options) {
+func TestWhyItCannotBeContinued(t *testing.T) { onEachStore(t, whyItCannotBeContinued) }
+
+func whyItCannotBeContinued(t *testing.T, on store) {
+	w := newWorld(t, on, func(o *options) {
 		o.script = func(in fakellm.Request) fakellm.Action {
 			if strings.Contains(in.File, "refuse") {
 				return fakellm.Refuse("no")
@@ -304,7 +311,7 @@ func TestWhyItCannotBeContinued(t *testing.T) {
 	t.Run("Interrupted", func(t *testing.T) {
 		stuck := make(chan struct{})
 		t.Cleanup(func() { close(stuck) })
-		w := newWorld(t, func(o *options) {
+		w := newWorld(t, on, func(o *options) {
 			o.script = func(fakellm.Request) fakellm.Action { return fakellm.Hold(stuck, fakellm.OK()) }
 		})
 		v := w.signedIn(ann)

@@ -83,9 +83,10 @@ func TestSignIn(t *testing.T) {
 	})
 }
 
-func TestSessionEnds(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestSessionEnds(t *testing.T) { onEachStore(t, sessionEnds) }
+
+func sessionEnds(t *testing.T, on store) {
+	w := newWorld(t, on)
 	ended := func(v *visitor, why string) {
 		p := v.get("/ui/credits")
 		require.Equal(t, "/ui/sign-in?next=%2Fui%2Fcredits&why=ended", p.path, why)
@@ -148,9 +149,10 @@ func TestForeignSites(t *testing.T) {
 	})
 }
 
-func TestOthersSeeNothing(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestOthersSeeNothing(t *testing.T) { onEachStore(t, othersSeeNothing) }
+
+func othersSeeNothing(t *testing.T, on store) {
+	w := newWorld(t, on)
 	id := string(w.closed("a-secret-name.txt", "rate-limit.txt"))
 	sam := w.signedIn(sam)
 	for _, path := range []string{"", "/receipt", "/files.csv", "/outputs.zip", "/files/0", "/files/0/output"} {

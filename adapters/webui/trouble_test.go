@@ -29,10 +29,11 @@ func (w *world) restart(between func()) {
 }
 
 // A page that is open while the server is restarted comes back by itself and is right.
-func TestServerRestartsMidRun(t *testing.T) {
-	t.Parallel()
+func TestServerRestartsMidRun(t *testing.T) { onEachStore(t, serverRestartsMidRun) }
+
+func serverRestartsMidRun(t *testing.T, on store) {
 	release := make(chan struct{})
-	w := newWorld(t, func(o *options) {
+	w := newWorld(t, on, func(o *options) {
 		o.script = func(in fakellm.Request) fakellm.Action {
 			if in.File == "first.txt" {
 				return fakellm.OK()
@@ -57,11 +58,12 @@ func TestServerRestartsMidRun(t *testing.T) {
 }
 
 // A session that ends while a page is open leads to the sign-in, and back.
-func TestSessionEndsWhileThePageIsOpen(t *testing.T) {
-	t.Parallel()
+func TestSessionEndsWhileThePageIsOpen(t *testing.T) { onEachStore(t, sessionEndsWhileThePageIsOpen) }
+
+func sessionEndsWhileThePageIsOpen(t *testing.T, on store) {
 	stuck := make(chan struct{})
 	t.Cleanup(func() { close(stuck) })
-	w := newWorld(t, func(o *options) {
+	w := newWorld(t, on, func(o *options) {
 		o.script = func(fakellm.Request) fakellm.Action { return fakellm.Hold(stuck, fakellm.OK()) }
 	})
 	b := w.browser(t)
@@ -76,9 +78,10 @@ func TestSessionEndsWhileThePageIsOpen(t *testing.T) {
 }
 
 // Two tabs show the same: what one does, the other sees.
-func TestTwoTabs(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
+func TestTwoTabs(t *testing.T) { onEachStore(t, twoTabs) }
+
+func twoTabs(t *testing.T, on store) {
+	w := newWorld(t, on)
 	one := w.browser(t)
 	one.signIn("admin")
 	id := w.closed("a-timeout.txt", "b.txt")

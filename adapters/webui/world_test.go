@@ -20,11 +20,13 @@ import (
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/llm"
 	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/adapters/webui"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
 	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -41,15 +43,15 @@ var (
 	sam = core.Actor{Subject: "sam", Tenant: globex, Role: core.RoleCustomerAdmin}
 )
 
-// world is a whole server: use cases on the memory adapters, the worker pool, the
-// fake LLM over HTTP, the API and the page behind one real listener. Acme has 10
-// monthly and 90 purchased credits and the published template "summarise" at 2
-// credits a file; globex has 7 purchased credits.
+// world is a whole server: use cases on a store, by default in memory, the worker
+// pool, the fake LLM over HTTP, the API and the page behind one real listener. Acme
+// has 10 monthly and 90 purchased credits and the published template "summarise" at
+// 2 credits a file; globex has 7 purchased credits.
 type world struct {
 	t        *testing.T
 	svc      *app.Service
 	auth     *httpapi.Auth
-	store    *memory.Store
+	store    sessionStore
 	provider *fakellm.Server
 	clock    *shiftedClock
 	server   *httptest.Server
@@ -93,7 +95,41 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
+// sessionStore is a store that people's sessions are in too.
+type sessionStore interface {
+	ports.Store
+	ports.SessionStore
+}
+
+// store chooses what a world keeps its data in.
+type store = func(*options)
+
+// onEachStore runs a test on each store that the server has.
+func onEachStore(t *testing.T, test func(*testing.T, store)) {
+	t.Parallel()
+	t.Run("Memory", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(*options) {})
+	})
+	t.Run("Postgres", func(t *testing.T) {
+		t.Parallel()
+		test(t, func(o *options) { o.store = postgresStore(t) })
+	})
+}
+
+func postgresStore(t *testing.T) sessionStore {
+	t.Helper()
+	config := postgres.Config{URL: pgtest.New(t).URL, MaxConns: 10}
+	pool, err := postgres.Connect(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	s, err := postgres.New(pool, config)
+	require.NoError(t, err)
+	return s
+}
+
 type options struct {
+	store   sessionStore
 	script  fakellm.Script
 	page    webui.Config
 	workers int  // below 0: none
@@ -103,7 +139,7 @@ type options struct {
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
 	t.Helper()
-	o := options{script: fakellm.Demo(fakellm.DemoOptions{Failures: 1}), workers: 8, files: memory.NewFiles()}
+	o := options{store: memory.NewStore(), script: fakellm.Demo(fakellm.DemoOptions{Failures: 1}), workers: 8, files: memory.NewFiles()}
 	o.page.Demo = []webui.DemoUser{{Name: "admin", Actor: ann}, {Name: "operator", Actor: pat}}
 	for _, c := range change {
 		c(&o)
@@ -115,7 +151,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	t.Cleanup(func() { require.NoError(t, w.provider.Close()) })
 	executor, err := llm.New(llm.Config{BaseURL: base, Model: "m", Timeout: 10 * time.Minute, Log: log})
 	require.NoError(t, err)
-	w.store = memory.NewStore()
+	w.store = o.store
 	w.svc, err = app.New(app.Deps{
 		Store: w.store, Queue: w.queue, Executor: executor, Files: o.files,
 		Clock: w.clock, IDs: memory.UUIDs{}, Log: log,
