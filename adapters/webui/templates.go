@@ -1,6 +1,7 @@
 package webui
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -250,24 +251,26 @@ func (u *ui) changeTemplate(w http.ResponseWriter, r *request) error {
 
 // publishTemplate is POST /ui/templates/{id}/publish.
 func (u *ui) publishTemplate(w http.ResponseWriter, r *request) error {
-	tenant, t, err := u.templateOf(r)
-	if err != nil {
-		return err
-	}
-	if _, err := u.svc.PublishTemplate(r.Context(), r.actor(), tenant, t.ID); err != nil {
-		return err
-	}
-	return r.redirect(w, withQuery(r.of(tenant, addr("templates", string(t.ID))), "notice", "template_published"))
+	return u.changeState(w, r, u.svc.PublishTemplate, "template_published")
 }
 
 // deleteTemplate is POST /ui/templates/{id}/delete: a soft delete.
 func (u *ui) deleteTemplate(w http.ResponseWriter, r *request) error {
+	return u.changeState(w, r, u.svc.DeleteTemplate, "template_deleted")
+}
+
+// changeState publishes or deletes the template of the path, and shows it again with
+// a notice.
+func (u *ui) changeState(
+	w http.ResponseWriter, r *request,
+	change func(context.Context, core.Actor, core.TenantID, core.TemplateID) (core.Template, error), notice string,
+) error {
 	tenant, t, err := u.templateOf(r)
 	if err != nil {
 		return err
 	}
-	if _, err := u.svc.DeleteTemplate(r.Context(), r.actor(), tenant, t.ID); err != nil {
+	if _, err := change(r.Context(), r.actor(), tenant, t.ID); err != nil {
 		return err
 	}
-	return r.redirect(w, withQuery(r.of(tenant, addr("templates", string(t.ID))), "notice", "template_deleted"))
+	return r.redirect(w, withQuery(r.of(tenant, addr("templates", string(t.ID))), "notice", notice))
 }

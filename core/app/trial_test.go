@@ -46,7 +46,7 @@ func TestTryTemplate(t *testing.T) {
 	require.Equal(t, core.TemplateID("draft"), tasks[1].Job.Template)
 	require.Equal(t, int64(5), tasks[1].Files[0].Size)
 	require.Equal(t, "sub/letter.txt", tasks[1].Files[0].Name)
-	require.NotEqual(t, tasks[1].Job.ID, tasks[2].Job.ID, "a provider would answer with the result of before")
+	require.NotEqual(t, tasks[1].Job.ID, tasks[2].Job.ID, "with the same ID a provider could answer the second trial with the first one's result")
 }
 
 func TestTryTemplateRefusals(t *testing.T) {
