@@ -96,7 +96,7 @@ func (c *client) ask(ctx context.Context, task ports.Task, file ports.TaskFile, 
 }
 
 func (c *client) send(ctx context.Context, task ports.Task, file ports.TaskFile, text string) (a answer) {
-	body, err := json.Marshal(chatParams(c.model, task.Template, file.Name, text))
+	body, err := json.Marshal(newChatRequest(c.model, task.Template, file.Name, text))
 	if err != nil {
 		return answer{err: err}
 	}

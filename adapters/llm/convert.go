@@ -7,20 +7,29 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/openai/openai-go/v3"
-
 	"github.com/redrive/redrive/core"
 )
 
-// chatParams is the request for one file.
-func chatParams(model string, t core.Template, name, text string) openai.ChatCompletionNewParams {
-	var messages []openai.ChatCompletionMessageParamUnion
+// chatRequest is the request for one file: what every endpoint of the protocol takes,
+// and nothing that one of them might refuse.
+type chatRequest struct {
+	Model    string        `json:"model"`
+	Messages []chatMessage `json:"messages"`
+}
+
+type chatMessage struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+func newChatRequest(model string, t core.Template, name, text string) chatRequest {
+	r := chatRequest{Model: model}
 	// Some endpoints refuse an empty system message.
 	if strings.TrimSpace(t.Instructions) != "" {
-		messages = append(messages, openai.SystemMessage(t.Instructions))
+		r.Messages = append(r.Messages, chatMessage{Role: "system", Content: t.Instructions})
 	}
-	messages = append(messages, openai.UserMessage(userMessage(name, text)))
-	return openai.ChatCompletionNewParams{Model: model, Messages: messages}
+	r.Messages = append(r.Messages, chatMessage{Role: "user", Content: userMessage(name, text)})
+	return r
 }
 
 // userMessage puts the file's name on a line of its own before its text: names
