@@ -40,6 +40,7 @@ func (s *Scheduler) reported(e Reported) {
 	p := s.piecesOf(j)
 	p.pending = append(p.pending, e.Cost)
 	s.wantRoom(j)
+	s.acceptReports()
 }
 
 func (s *Scheduler) wantRoom(j *Job) {
