@@ -11,6 +11,7 @@ const (
 	View
 	TenantOf
 	DueRuns
+	Ungranted
 	AllTenants
 	RunGet
 	RunLock
@@ -59,7 +60,7 @@ const (
 )
 
 var opNames = [...]string{
-	"", "begin", "commit", "view", "tenant of run", "due runs", "all tenants",
+	"", "begin", "commit", "view", "tenant of run", "due runs", "tenants without a grant", "all tenants",
 	"read run", "lock run", "insert run", "save run", "list runs", "read files", "save files", "lock free runs", "save runs",
 	"insert attempt", "read attempt", "mark compensated", "insert amendment", "list amendments",
 	"insert tenant", "read tenant", "save tenant",
