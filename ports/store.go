@@ -204,6 +204,14 @@ type FileFilter struct {
 	OutputBytes int
 }
 
+// Wait says what a transaction does about a row that another one has locked.
+type Wait bool
+
+const (
+	SkipLocked  Wait = false // passes it over
+	WaitForLock Wait = true  // waits for it, until ErrLockTimeout or ErrDeadlock
+)
+
 // Groups reads and writes several runs of the tenant at once: a worker with jobs of
 // many runs in hand needs one transaction for all of them.
 type Groups interface {

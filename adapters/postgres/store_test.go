@@ -106,9 +106,9 @@ func TestOutputThatIsNotText(t *testing.T) {
 	run, err := w.initiate(ctx, "acme", 2)
 	require.NoError(t, err)
 	jobs := w.queue.drain(t)
-	_, err = w.Claim(ctx, jobs)
+	_, _, err = w.Claim(ctx, jobs, app.WaitForLock)
 	require.NoError(t, err)
-	require.NoError(t, w.Settle(ctx, []core.Settlement{
+	require.NoError(t, settle(ctx, w.Service, []core.Settlement{
 		{Job: jobs[0], Results: []core.FileResult{{Index: 0, Outcome: core.OutcomeCompleted, Output: "a\x00b\xffc"}}},
 		{Job: jobs[1], Results: []core.FileResult{{Index: 1, Outcome: core.OutcomeTransient, Failure: core.Failure{Code: "x\x00", Message: "\xff"}}}},
 	}))

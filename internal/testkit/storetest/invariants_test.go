@@ -34,12 +34,12 @@ func eventful(t *testing.T) (*service, core.RunID) {
 	got, err := s.queue.Receive(ctx, 2, ports.Skip{})
 	require.NoError(t, err)
 	for i, d := range got {
-		claimed, err := s.servers[0].Claim(ctx, []core.Job{d.Job()})
+		claimed, _, err := s.servers[0].Claim(ctx, []core.Job{d.Job()}, app.WaitForLock)
 		require.NoError(t, err)
 		if i == 0 {
 			settlements, err := executeAll(ctx, s.servers[0], claimed)
 			require.NoError(t, err)
-			require.NoError(t, s.servers[0].Settle(ctx, settlements))
+			require.NoError(t, settle(ctx, s.servers[0], settlements))
 		}
 	}
 	return s, run.ID
