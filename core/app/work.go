@@ -22,7 +22,7 @@ type Claimed struct {
 // returned; if the settlement fails, the lease runs out and recovery sends the
 // job again.
 func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
-	claimed, err := s.Claim(ctx, []core.Job{d.Job()})
+	claimed, _, err := s.Claim(ctx, []core.Job{d.Job()}, WaitForLock)
 	if err != nil {
 		return errors.Join(err, d.Nack(detached(ctx)))
 	}
@@ -32,24 +32,15 @@ func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 	}
 	for _, c := range claimed {
 		results, err := s.Execute(ctx, c, func(ctx context.Context, r core.FileResult) error {
-			return s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: []core.FileResult{r}, Partial: true}})
+			_, err := s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: []core.FileResult{r}, Partial: true}}, WaitForLock)
+			return err
 		})
 		if err != nil {
 			return errors.Join(err, s.HandBack(detached(ctx), []core.Job{c.Job}))
 		}
-		if err := s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: results}}); err != nil {
+		if _, err := s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: results}}, WaitForLock); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func saveRunAndFiles(ctx context.Context, tx ports.Tx, run core.Run, files []core.File) error {
-	if err := tx.Runs().Save(ctx, run); err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return nil
-	}
-	return tx.Files().Save(ctx, run.ID, files)
 }

@@ -19,14 +19,14 @@ type claimAnswer struct {
 
 // claim asks the service. A stop must not leave in the dark whether a claim was
 // made.
-func (w *Worker) claim(ctx context.Context, group []*entry, ask func(context.Context, []core.Job) ([]app.Claimed, []core.Job, error)) (a claimAnswer) {
+func (w *Worker) claim(ctx context.Context, group []*entry, wait app.Wait) (a claimAnswer) {
 	if len(group) == 0 || w.stopping() {
 		return a
 	}
 	a.tried = true
 	w.stats.claimGroups.Add(1)
 	a.err = w.guard(func() (err error) {
-		a.claimed, a.held, err = ask(context.WithoutCancel(ctx), jobsOf(group))
+		a.claimed, a.held, err = w.svc.Claim(context.WithoutCancel(ctx), jobsOf(group), wait)
 		return err
 	})
 	return a
@@ -39,7 +39,7 @@ func (w *Worker) claimGroup(take func() []*entry) {
 	var a claimAnswer
 	w.slots.use(func() {
 		group = take()
-		a = w.claim(w.working, group, w.svc.ClaimFree)
+		a = w.claim(w.working, group, app.SkipLocked)
 	})
 	switch {
 	case !a.tried:
@@ -76,14 +76,11 @@ func (w *Worker) claimHeld(group []*entry) {
 	var a claimAnswer
 	done := w.slots.locked(w.receiving,
 		func() (free bool) {
-			a = w.claim(w.working, group, w.svc.ClaimFree)
+			a = w.claim(w.working, group, app.SkipLocked)
 			return !a.tried || a.err != nil || len(a.held) == 0
 		},
 		func() {
-			a = w.claim(w.working, group, func(ctx context.Context, jobs []core.Job) ([]app.Claimed, []core.Job, error) {
-				claimed, err := w.svc.Claim(ctx, jobs)
-				return claimed, nil, err
-			})
+			a = w.claim(w.working, group, app.WaitForLock)
 		})
 	switch {
 	case !done || !a.tried: // the worker stops

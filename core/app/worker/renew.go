@@ -73,7 +73,7 @@ func (w *Worker) renewHeld(ctx context.Context, group []core.Job, within time.Du
 		},
 		func() {
 			err = w.guard(func() error {
-				lost, err := w.svc.Renew(ctx, group)
+				lost, _, err := w.svc.Renew(ctx, group, app.WaitForLock)
 				w.lost(lost)
 				return err
 			})
@@ -86,7 +86,7 @@ func (w *Worker) renewHeld(ctx context.Context, group []core.Job, within time.Du
 func (w *Worker) renewFree(ctx context.Context, group []core.Job) (held []core.Job, err error) {
 	w.stats.renewGroups.Add(1)
 	err = w.guard(func() error {
-		lost, left, err := w.svc.RenewFree(ctx, group)
+		lost, left, err := w.svc.Renew(ctx, group, app.SkipLocked)
 		held = left
 		w.lost(lost)
 		return err

@@ -4,11 +4,12 @@ import (
 	"context"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // settle asks the service to record results, and gives back whose run was locked.
 // What is in hand is recorded also while the process stops.
-func (w *Worker) settle(group []*entry, ask func(context.Context, []core.Settlement) ([]core.Settlement, error)) (held []*entry, err error) {
+func (w *Worker) settle(group []*entry, wait app.Wait) (held []*entry, err error) {
 	settlements := make([]core.Settlement, len(group))
 	for i, e := range group {
 		settlements[i] = e.settlement()
@@ -16,7 +17,7 @@ func (w *Worker) settle(group []*entry, ask func(context.Context, []core.Settlem
 	w.stats.settleGroups.Add(1)
 	var left []core.Settlement
 	err = w.guard(func() (err error) {
-		left, err = ask(context.WithoutCancel(w.working), settlements)
+		left, err = w.svc.Settle(context.WithoutCancel(w.working), settlements, wait)
 		return err
 	})
 	if err != nil || len(left) == 0 {
@@ -40,7 +41,7 @@ func (w *Worker) settleGroup(take func() []*entry) {
 	var err error
 	w.slots.use(func() {
 		if group = take(); len(group) > 0 {
-			held, err = w.settle(group, w.svc.SettleFree)
+			held, err = w.settle(group, app.SkipLocked)
 		}
 	})
 	if err == nil {
@@ -61,13 +62,11 @@ func (w *Worker) settleHeld(group []*entry) {
 	w.slots.locked(context.WithoutCancel(w.working),
 		func() (free bool) {
 			var held []*entry
-			held, err = w.settle(group, w.svc.SettleFree)
+			held, err = w.settle(group, app.SkipLocked)
 			return err != nil || len(held) == 0
 		},
 		func() {
-			_, err = w.settle(group, func(ctx context.Context, all []core.Settlement) ([]core.Settlement, error) {
-				return nil, w.svc.Settle(ctx, all)
-			})
+			_, err = w.settle(group, app.WaitForLock)
 		})
 	if err == nil {
 		w.runs.free(group)
