@@ -83,7 +83,13 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	r.changed = o.commits
 	o.runs = append(o.runs, r)
 	if c.Use == UseSetUp {
-		o.given(c, r)
+		for i := range c.Attempts {
+			if a := &c.Attempts[i]; a.Run == row.ID {
+				r.model.TakeAttempt(a)
+				r.known = append(r.known, known{enqueued: true})
+			}
+		}
+		r.model.Take(row, n.Files)
 		return
 	}
 	template := t.template(row.Template)
@@ -98,34 +104,6 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	r.model.Initiate(o.judge, len(n.Files), row.MaxRetryCount, row.TemplateVersion, model.Start{Price: a.Price, Charge: charge, Epoch: row.Epoch})
 	r.known = append(r.known, known{})
 	o.accepted(c, row.ID, charge)
-}
-
-// given is a run that a world begins with: what it has gone through is taken as it is.
-func (o *Oracle) given(c *Commit, r *run) {
-	row, m := &r.row, &r.model
-	m.Size, m.MaxRetries, m.Version, m.Epoch = row.TotalJobs, row.MaxRetryCount, row.TemplateVersion, row.Epoch
-	m.Status, m.Reason, m.Fault = row.Status, row.Reason, row.Failure.Code
-	m.Jobs, m.Completed, m.Failed = row.AttemptJobs, row.CompletedJobs, row.FailedJobs
-	m.Credits = core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}
-	for i := range c.Attempts {
-		if a := &c.Attempts[i]; a.Run == row.ID {
-			m.Attempts = append(m.Attempts, model.Attempt{Epoch: a.Epoch, Price: a.Price, Charge: a.Charge.Amount, Claimed: true, Closes: 1})
-			r.known = append(r.known, known{enqueued: true})
-		}
-	}
-	for i := range r.files {
-		f := &r.files[i]
-		now := model.File{
-			Status: f.Status, Retries: f.RetryAttempt, Free: f.FreeRetries, Failure: f.Failure.Code,
-			Epoch: f.Epoch, PaidBy: f.PaidBy, Expired: f.Redeliveries,
-		}
-		if f.Status == core.FilePending {
-			now.Owed = m.Attempts[f.PaidBy].Price > 0
-		} else {
-			now.Recorded = f.Epoch
-		}
-		m.Files = append(m.Files, now)
-	}
 }
 
 // priced checks that an attempt's price is one that the template had meanwhile.

@@ -1,11 +1,15 @@
 package model
 
-import "github.com/redrive/redrive/core"
+import (
+	"slices"
+
+	"github.com/redrive/redrive/core"
+)
 
 // Account is a tenant's credits: what its ledger adds up to.
 type Account struct {
 	Purchased core.Credits
-	Months    []Month // a tenant has few: they are looked through
+	Months    []Month // ascending; a tenant has few: they are looked through
 	Seq       int64   // of the entry that was posted last
 	Entries   []Entry
 }
@@ -35,8 +39,12 @@ func (a *Account) Month(p core.Period) *Month {
 			return &a.Months[i]
 		}
 	}
-	a.Months = append(a.Months, Month{Period: p})
-	return &a.Months[len(a.Months)-1]
+	at := 0
+	for at < len(a.Months) && a.Months[at].Period.Before(p) {
+		at++
+	}
+	a.Months = slices.Insert(a.Months, at, Month{Period: p})
+	return &a.Months[at]
 }
 
 // Left is what a period's allowance has left.

@@ -58,6 +58,37 @@ func (r *Run) Reset(id core.RunID, batch bool) {
 	*r = Run{ID: id, Batch: batch, Standing: Standing{Files: r.Files[:0]}, Attempts: r.Attempts[:0]}
 }
 
+// Take takes a closed run as its rows have it: what it has gone through is not judged.
+// Attempts that were not taken before it are unknown.
+func (r *Run) Take(row *core.Run, files []core.File) {
+	r.ID, r.Batch = row.ID, row.Mode == core.ModeBatch
+	r.Size, r.MaxRetries, r.Version, r.Epoch = row.TotalJobs, row.MaxRetryCount, row.TemplateVersion, row.Epoch
+	r.Status, r.Reason, r.Fault = row.Status, row.Reason, row.Failure.Code
+	r.Jobs, r.Completed, r.Failed = row.AttemptJobs, row.CompletedJobs, row.FailedJobs
+	r.Credits = core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}
+	for len(r.Attempts) <= int(row.Attempt) {
+		r.begin(Attempt{Claimed: true, Closes: 1})
+	}
+	for i := range files {
+		f := &files[i]
+		now := File{
+			Status: f.Status, Retries: f.RetryAttempt, Free: f.FreeRetries, Failure: f.Failure.Code,
+			Epoch: f.Epoch, PaidBy: f.PaidBy, Expired: f.Redeliveries,
+		}
+		if f.Status == core.FilePending {
+			now.Owed = r.Attempts[f.PaidBy].Price > 0
+		} else {
+			now.Recorded = f.Epoch
+		}
+		r.Files = append(r.Files, now)
+	}
+}
+
+// TakeAttempt takes an attempt that was closed.
+func (r *Run) TakeAttempt(a *core.Attempt) {
+	r.begin(Attempt{Epoch: a.Epoch, Price: a.Price, Charge: a.Charge.Amount, Period: a.Charge.Period, Claimed: true, Closes: 1})
+}
+
 // Clone copies the run so that the copy can be changed.
 func (r *Run) Clone() Run {
 	c := *r
