@@ -12,11 +12,7 @@ import (
 
 func (w *Worker) svcClaim(ctx context.Context, jobs []core.Job, wait bool) (claimed []app.Claimed, held []core.Job, err error) {
 	err = w.guard(func() (err error) {
-		if wait {
-			claimed, err = w.svc.Claim(ctx, jobs)
-			return err
-		}
-		claimed, held, err = w.svc.ClaimFree(ctx, jobs)
+		claimed, held, err = w.svc.Claim(ctx, jobs, waitMode(wait))
 		return err
 	})
 	return claimed, held, err
@@ -24,10 +20,7 @@ func (w *Worker) svcClaim(ctx context.Context, jobs []core.Job, wait bool) (clai
 
 func (w *Worker) svcSettle(ctx context.Context, all []core.Settlement, wait bool) (held []core.Settlement, err error) {
 	err = w.guard(func() (err error) {
-		if wait {
-			return w.svc.Settle(ctx, all)
-		}
-		held, err = w.svc.SettleFree(ctx, all)
+		held, err = w.svc.Settle(ctx, all, waitMode(wait))
 		return err
 	})
 	return held, err
@@ -35,14 +28,17 @@ func (w *Worker) svcSettle(ctx context.Context, all []core.Settlement, wait bool
 
 func (w *Worker) svcRenew(ctx context.Context, jobs []core.Job, wait bool) (lost, held []core.Job, err error) {
 	err = w.guard(func() (err error) {
-		if wait {
-			lost, err = w.svc.Renew(ctx, jobs)
-			return err
-		}
-		lost, held, err = w.svc.RenewFree(ctx, jobs)
+		lost, held, err = w.svc.Renew(ctx, jobs, waitMode(wait))
 		return err
 	})
 	return lost, held, err
+}
+
+func waitMode(wait bool) app.Wait {
+	if wait {
+		return app.WaitForLock
+	}
+	return app.SkipLocked
 }
 
 func jobsOf(jobs []*scheduler.Job) []core.Job {

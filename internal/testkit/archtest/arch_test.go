@@ -173,7 +173,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 		{"core", nil},
 		{"ports", []string{"core"}},
 		{"adapters", []string{"core", "ports", "core/app"}},
-		{"internal/sim", []string{"core", "ports", "core/app", "core/app/worker/scheduler", "adapters/memory", "internal/sim"}},
+		{"internal/sim", []string{"core", "ports", "core/app", "core/app/worker/scheduler", "adapters/memory", "internal/sim", "internal/testkit/model"}},
 		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
 		{"cmd", []string{"core", "ports", "core/app", "core/app/worker", "adapters", "internal"}},
 	}
