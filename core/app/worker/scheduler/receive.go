@@ -11,7 +11,7 @@ import (
 // receiving is how it stands with the Receive.
 type receiving struct {
 	active    bool
-	cancelled bool // it was told to come back
+	cancelled bool // CancelReceive was asked for
 	limit     int  // places that are kept for it
 	skip      ports.Skip
 	changes   int // the breaker's when it began
