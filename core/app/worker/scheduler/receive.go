@@ -219,6 +219,8 @@ func (s *Scheduler) ask() {
 	}
 	o := s.gate.look(s.now)
 	limit := min(free, o.room+s.cfg.Parked-len(s.parked))
+	// Messages that go back are ours until the queue has taken them.
+	limit = min(limit, s.cfg.Concurrency+s.ahead()+s.cfg.Parked-len(s.messages))
 	if !o.till.IsZero() {
 		// A moment later, so that it is not a moment too early.
 		r.until.stop()
