@@ -716,10 +716,29 @@ func (w *world) calm() {
 			return
 		default:
 			w.recoverLost()
-			w.pass(time.Second)
+			w.next()
 		}
 	}
 	w.fail("it does not come to an end: %d jobs, %d in the queue", w.s.jobs, len(w.queue))
+}
+
+// next lets time pass until the scheduler's timer or a message that went back: nothing
+// else happens.
+func (w *world) next() {
+	to := w.timer
+	if !to.After(w.now) {
+		w.fail("no timer is set")
+	}
+	for _, p := range w.queue {
+		if w.receive != nil && p.from.After(w.now) && p.from.Before(to) {
+			to = p.from
+		}
+	}
+	if at := w.s.timers.next(); at.Before(to) && w.timer.After(at) {
+		w.fail("the timer is set too late")
+	}
+	w.now = to
+	w.happen(Tick{})
 }
 
 func (w *world) endsOne() bool {
