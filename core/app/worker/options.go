@@ -18,7 +18,8 @@ type Options struct {
 
 	// Ahead is how many more may be claimed while jobs take so little time that executors
 	// would wait for the next; default 4 times Concurrency and at most 1000, negative for
-	// none. Jobs that take longer than some milliseconds are never claimed ahead.
+	// none. With some jobs of a message up to 250 others of it may come. Jobs that take
+	// longer than some milliseconds are never claimed ahead.
 	Ahead int
 
 	// TenantConcurrency and TemplateConcurrency are how many of them may be of one

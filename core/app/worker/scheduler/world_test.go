@@ -392,7 +392,7 @@ func (w *world) check() {
 	if placed != s.taken {
 		w.fail("%d jobs have places, and %d are taken", placed, s.taken)
 	}
-	if placed > w.cfg.Concurrency+w.cfg.Ahead {
+	if placed > w.cfg.Concurrency+w.cfg.Ahead+mostKept {
 		w.fail("%d jobs have places", placed)
 	}
 	if waiting != len(s.parked) || waiting > w.cfg.Parked {
