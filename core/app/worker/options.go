@@ -163,7 +163,7 @@ func (o Options) config(lease time.Duration) scheduler.Config {
 		Parked: max(o.Parked, 0), Breaker: o.Breaker,
 		Transactions: o.Transactions, Linger: max(o.Linger, 0),
 		Lease: lease, CancelEvery: max(o.CancelEvery, 0), DrainTimeout: max(o.DrainTimeout, 0),
-		Seed: rand.Uint64(),
+		Seed: rand.Uint64(), //nolint:gosec // pauses of workers are to differ, and no secret
 	}
 }
 

@@ -77,9 +77,7 @@ type run2 struct {
 	reported  int
 	accepted  int
 	early     int // results that can be recorded before the job is counted
-	rest      int
 	cancelled bool
-	over      bool
 }
 
 func newWorld(t failer, c Config) *world {
