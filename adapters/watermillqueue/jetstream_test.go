@@ -53,6 +53,14 @@ func TestJetStream(t *testing.T) {
 	})
 }
 
+func TestJetStreamDeliversAfterTheLease(t *testing.T) {
+	t.Parallel()
+	queuetest.RunLease(t, func(t *testing.T) queuetest.Subject {
+		q := newJetStream(t, natsServer(t, nil), watermillqueue.Options{Lease: time.Second})
+		return queuetest.Subject{Queue: q, Feed: q, Close: q.Close, ComesWhole: true}
+	})
+}
+
 // cluster starts three servers that know each other.
 func cluster(t testing.TB) []*server.Server {
 	t.Helper()

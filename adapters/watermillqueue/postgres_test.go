@@ -38,6 +38,14 @@ func TestPostgres(t *testing.T) {
 	})
 }
 
+func TestPostgresDeliversAfterTheLease(t *testing.T) {
+	t.Parallel()
+	queuetest.RunLease(t, func(t *testing.T) queuetest.Subject {
+		q := newPostgres(t, newPool(t, pgtest.New(t).URL), watermillqueue.Options{Lease: time.Second, PollInterval: 100 * time.Millisecond})
+		return queuetest.Subject{Queue: q, Feed: q, Close: q.Close}
+	})
+}
+
 func onPostgres(t *testing.T) queueOn {
 	t.Helper()
 	pool := newPool(t, pgtest.New(t).URL)
