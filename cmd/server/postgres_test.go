@@ -200,7 +200,7 @@ func TestKilledBetweenTakingAndClaiming(t *testing.T) {
 	close(release)
 	require.Eventually(t, func() bool {
 		var taken bool
-		require.NoError(t, tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM queue_jobs WHERE deliveries > 0)`).Scan(&taken))
+		require.NoError(t, tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM queue_messages WHERE deliveries > 0)`).Scan(&taken))
 		return taken
 	}, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, p.cmd.Process.Kill())
