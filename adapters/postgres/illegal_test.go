@@ -92,6 +92,12 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"runs_status_tally", `UPDATE runs SET status = 'FAILED', reason = '', closed_at = now(), recover_at = NULL WHERE run_id = $running`},
 	{"runs_credits", `UPDATE runs SET credits_consumed = credits_consumed + 1 WHERE run_id = $closed`},
 	{"runs_credits", `UPDATE runs SET credits_from_monthly = -1, credits_consumed = credits_from_purchased - 1 WHERE run_id = $closed`},
+	{"runs_key", `ALTER TABLE attempts DROP CONSTRAINT attempts_run; ALTER TABLE amendments DROP CONSTRAINT amendments_run;
+		UPDATE runs SET run_id = 'new' WHERE run_id = $closed`},
+	{"runs_key", `ALTER TABLE attempts DROP CONSTRAINT attempts_run; ALTER TABLE amendments DROP CONSTRAINT amendments_run;
+		UPDATE runs SET tenant_id = 'other' WHERE run_id = $closed`},
+	{"runs_kept", `DELETE FROM runs WHERE run_id = $closed`},
+	{"runs_kept", `TRUNCATE runs CASCADE`},
 	{"runs_transition", `UPDATE runs SET status = 'FAILED' WHERE run_id = $closed`},
 	{"runs_transition", `UPDATE runs SET status = 'RUNNING', closed_at = NULL, recover_at = now() WHERE status = 'COMPLETED'`},
 	{"runs_forward", `UPDATE runs SET epoch = epoch - 1 WHERE run_id = $closed`},
@@ -99,8 +105,14 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"runs_forward", `UPDATE runs SET max_retry_count = max_retry_count - 1 WHERE run_id = $closed`},
 
 	{"files_pkey", `INSERT INTO files SELECT * FROM files WHERE run_id = $closed`},
-	{"files_run", `UPDATE files SET run_id = 'ghost' WHERE run_id = $closed AND index = 1`},
-	{"files_run", `UPDATE files SET tenant_id = 'other' WHERE run_id = $closed AND index = 1`},
+	{"files_run", newFile(`{"run_id": "ghost"}`)},
+	{"files_run", newFile(`{"tenant_id": "other"}`)},
+	{"files_run", `SET LOCAL session_replication_role = replica; ` + newFile(`{"run_id": "ghost"}`)},
+	{"files_run", `WITH known AS (` + newFile(`{"index": 7}`) + `) ` + newFile(`{"run_id": "ghost"}`)},
+	{"files_key", `UPDATE files SET run_id = 'ghost' WHERE run_id = $closed AND index = 1`},
+	{"files_key", `UPDATE files SET run_id = $running, index = 7 WHERE run_id = $closed AND index = 1`},
+	{"files_key", `UPDATE files SET tenant_id = 'other' WHERE run_id = $closed AND index = 1`},
+	{"files_key", `UPDATE files SET index = 7 WHERE run_id = $closed AND index = 1`},
 	{"files_index", `UPDATE files SET index = -1 WHERE run_id = $closed AND index = 1`},
 	{"files_size", `UPDATE files SET size = -1 WHERE run_id = $closed AND index = 1`},
 	{"files_status", `UPDATE files SET status = 'lost' WHERE run_id = $closed AND index = 3`},
@@ -192,6 +204,10 @@ var illegalWrites = []struct{ guard, sql string }{
 
 func newSession(values, lasts string) string {
 	return `INSERT INTO sessions VALUES (` + values + `, now(), now(), now() + interval '` + lasts + `')`
+}
+
+func newFile(change string) string {
+	return `INSERT INTO files SELECT (r).* FROM (SELECT jsonb_populate_record(f, '` + change + `') r FROM files f WHERE run_id = $closed AND index = 1) x`
 }
 
 func newAttempt(change string) string {
