@@ -119,19 +119,22 @@ func fileArgs(list []core.File) []any {
 	for i := range list {
 		name[i], ref[i], size[i] = list[i].Name, string(list[i].Ref), list[i].Size
 	}
-	state := fileStateArgs(list)
+	rows := make([]*core.File, n)
+	for i := range list {
+		rows[i] = &list[i]
+	}
+	state := fileStateArgs(rows)
 	return append([]any{state[0], name, ref, size}, state[1:]...)
 }
 
 // fileStateArgs is what changes of files, in the order of fileState.
-func fileStateArgs(list []core.File) []any {
+func fileStateArgs(list []*core.File) []any {
 	n := len(list)
 	index, retry, free := make([]int32, n), make([]int32, n), make([]int32, n)
 	redeliveries, paidBy := make([]int32, n), make([]int32, n)
 	epoch, lease := make([]int64, n), make([]pgtype.Timestamptz, n)
 	status, output, code, message := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	for i := range list {
-		f := &list[i]
+	for i, f := range list {
 		index[i], retry[i], free[i] = int32(f.Index), int32(f.RetryAttempt), int32(f.FreeRetries)
 		redeliveries[i], paidBy[i] = int32(f.Redeliveries), int32(f.PaidBy)
 		epoch[i], lease[i], status[i] = int64(f.Epoch), nullTime(f.LeaseUntil), string(f.Status)
@@ -172,17 +175,35 @@ func scanFileWithOutput(row pgx.CollectableRow) (core.File, error) {
 	return r.file(), err
 }
 
-// fileOfRun is a row of files where rows of several runs are read.
-type fileOfRun struct {
-	run core.RunID
-	core.File
+// scanPlaced puts each row of readFile, which follows its place from 1, in its place.
+func scanPlaced(rows pgx.Rows, files []core.File, found []bool) error {
+	var place int64
+	var r fileRow
+	targets := append([]any{&place}, r.targets()...)
+	for rows.Next() {
+		r.File = core.File{}
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		files[place-1], found[place-1] = r.file(), true
+	}
+	return rows.Err()
 }
 
-func scanFileOfRun(row pgx.CollectableRow) (f fileOfRun, err error) {
-	var r fileRow
-	err = row.Scan(append([]any{&f.run}, r.targets()...)...)
-	f.File = r.file()
-	return f, err
+// runCounterArgs is what a settlement counts, in arrays.
+func runCounterArgs(list []*core.Run) []any {
+	n := len(list)
+	ids, counts := make([]string, n), [6][]int32{}
+	for i := range counts {
+		counts[i] = make([]int32, n)
+	}
+	for i, r := range list {
+		ids[i] = string(findable(r.ID))
+		for j, count := range []int{r.CompletedJobs, r.FailedJobs, r.Tally.Unfinished, r.Tally.Completed, r.Tally.Failed, r.Tally.Error} {
+			counts[j][i] = int32(count)
+		}
+	}
+	return []any{ids, counts[0], counts[1], counts[2], counts[3], counts[4], counts[5]}
 }
 
 func attemptArgs(tenant core.TenantID, a core.Attempt) []any {
