@@ -221,7 +221,14 @@ func attemptArgs(tenant core.TenantID, a core.Attempt) []any {
 	}
 }
 
-func scanAttempt(row pgx.CollectableRow) (a core.Attempt, err error) {
+// attemptRow is a row of attempts.
+type attemptRow struct {
+	core.Attempt
+
+	allFiles pgtype.Int4 // NULL: its files are rows of attempt_file_rows
+}
+
+func scanAttempt(row pgx.CollectableRow) (a attemptRow, err error) {
 	var key, period, status pgtype.Text
 	var closed, retried, compensated pgtype.Timestamptz
 	err = row.Scan(&a.Tenant, &a.Run, &a.Number, &a.Epoch, &a.Jobs,
@@ -229,7 +236,7 @@ func scanAttempt(row pgx.CollectableRow) (a core.Attempt, err error) {
 		&a.Price, &key, &period, &a.Charge.Amount.Monthly, &a.Charge.Amount.Purchased,
 		&status, &a.Before.Reason, &closed, &retried,
 		&a.Before.AttemptJobs, &a.Before.CompletedJobs, &a.Before.FailedJobs, &compensated,
-		&a.Before.Failure.Code, &a.Before.Failure.Message)
+		&a.Before.Failure.Code, &a.Before.Failure.Message, &a.allFiles)
 	if err != nil {
 		return a, err
 	}
@@ -259,7 +266,7 @@ func attemptFileArgs(list []core.AttemptFile) []any {
 	return []any{index, charged, status, retry, redeliveries, paidBy, code, message, free}
 }
 
-// attemptFile is a row of attempt_files.
+// attemptFile is a row of attempt_file_rows.
 type attemptFile struct {
 	attempt core.AttemptNumber
 	core.AttemptFile

@@ -56,3 +56,53 @@ DROP TRIGGER files_final ON files;
 CREATE TRIGGER files_final AFTER UPDATE ON files
     FOR EACH ROW WHEN (OLD.status IN ('completed', 'error') AND OLD IS DISTINCT FROM NEW)
     EXECUTE FUNCTION refuse_write('a file that is completed or error never changes again');
+
+-- An initiation dispatches all files of its run, and they were nothing before: that is
+-- a number in the attempt's row and not a row for each file. Rows are kept of what a
+-- Continue dispatched, and of the initiations of servers of the version before.
+ALTER TABLE attempts
+    ADD COLUMN all_files integer, -- it dispatched the files 0 to all_files - 1, charged if it had a price; NULL: see attempt_file_rows
+    ADD CONSTRAINT attempts_all_files CHECK (all_files IS NULL OR (all_files >= 0 AND attempt = 0));
+
+ALTER TABLE attempt_files RENAME TO attempt_file_rows;
+
+-- The files of every attempt, as servers of the version before read and write them.
+CREATE VIEW attempt_files AS
+    SELECT tenant_id, run_id, attempt, index, charged, before_status, before_retry_attempt, before_redeliveries,
+           before_paid_by, before_failure_code, before_failure_message, before_free_retries
+      FROM attempt_file_rows
+    UNION ALL
+    SELECT a.tenant_id, a.run_id, a.attempt, n, a.price > 0, NULL, 0, 0, 0, '', '', 0
+      FROM attempts a, generate_series(0, a.all_files - 1) n;
+ALTER VIEW attempt_files ALTER COLUMN before_free_retries SET DEFAULT 0;
+
+-- +goose StatementBegin
+CREATE FUNCTION insert_attempt_file() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO attempt_file_rows (tenant_id, run_id, attempt, index, charged, before_status, before_retry_attempt,
+        before_redeliveries, before_paid_by, before_failure_code, before_failure_message, before_free_retries)
+    VALUES (NEW.tenant_id, NEW.run_id, NEW.attempt, NEW.index, NEW.charged, NEW.before_status, NEW.before_retry_attempt,
+        NEW.before_redeliveries, NEW.before_paid_by, NEW.before_failure_code, NEW.before_failure_message, NEW.before_free_retries);
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER attempt_files_insert INSTEAD OF INSERT ON attempt_files
+    FOR EACH ROW EXECUTE FUNCTION insert_attempt_file();
+
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION check_attempt() RETURNS trigger LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+DECLARE
+    f record;
+BEGIN
+    FOR f IN SELECT DISTINCT tenant_id, run_id, attempt FROM added LOOP
+        PERFORM FROM attempts a
+          WHERE a.tenant_id = f.tenant_id AND a.run_id = f.run_id AND a.attempt = f.attempt AND a.all_files IS NULL;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'files of an attempt that is not there, or that has all files'
+                USING ERRCODE = 'foreign_key_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
