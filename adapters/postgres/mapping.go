@@ -114,17 +114,22 @@ func scanRun(row pgx.CollectableRow) (r core.Run, err error) {
 
 // fileArgs gives one array for each of fileColumns.
 func fileArgs(list []core.File) []any {
-	n := len(list)
-	name, ref, size := make([]string, n), make([]string, n), make([]int64, n)
-	for i := range list {
-		name[i], ref[i], size[i] = list[i].Name, string(list[i].Ref), list[i].Size
-	}
-	rows := make([]*core.File, n)
+	rows := make([]*core.File, len(list))
 	for i := range list {
 		rows[i] = &list[i]
 	}
+	name, ref, size := fileInputArgs(list)
 	state := fileStateArgs(rows)
 	return append([]any{state[0], name, ref, size}, state[1:]...)
+}
+
+// fileInputArgs is what an initiation is asked with.
+func fileInputArgs(list []core.File) (name, ref []string, size []int64) {
+	name, ref, size = make([]string, len(list)), make([]string, len(list)), make([]int64, len(list))
+	for i := range list {
+		name[i], ref[i], size[i] = list[i].Name, string(list[i].Ref), list[i].Size
+	}
+	return name, ref, size
 }
 
 // fileStateArgs is what changes of files, in the order of fileState.
