@@ -7,6 +7,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -30,7 +31,7 @@ func (q *faultyQueue) Enqueue(ctx context.Context, jobs []core.Job) (int, error)
 	if enqueue != nil {
 		return enqueue(ctx, q.Queue, jobs)
 	}
-	return q.Queue.Enqueue(ctx, jobs)
+	return queuetest.Singly{Queue: q.Queue}.Enqueue(ctx, jobs)
 }
 
 func (q *faultyQueue) set(enqueue func(ctx context.Context, q *memory.Queue, jobs []core.Job) (int, error)) {

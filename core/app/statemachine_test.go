@@ -189,7 +189,7 @@ func (m *machine) draw(t *rapid.T) {
 
 func (m *machine) claim(t *rapid.T) {
 	d := m.receive(t)
-	m.hold(t, d.Job())
+	m.hold(t, d.Jobs()[0])
 	require.NoError(t, d.Ack(m.ctx))
 }
 

@@ -181,7 +181,7 @@ func (w *world) mixedRun(outcomes string) core.Run {
 	for range len(outcomes) {
 		deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 		require.NoError(w.t, err)
-		if job := deliveries[0].Job(); outcomes[job.Files[0]] != 'p' {
+		if job := deliveries[0].Jobs()[0]; outcomes[job.Files[0]] != 'p' {
 			require.NoError(w.t, w.svc.Work(w.ctx, deliveries[0]))
 		} else {
 			require.NoError(w.t, deliveries[0].Ack(w.ctx)) // the message is lost

@@ -107,7 +107,7 @@ func (w *Worker) claimAnswered(group []*entry, a claimAnswer) {
 		claimed[keyOf(a.claimed[i].Job)] = i
 	}
 	var answered, dropped, waiting []*entry
-	acks := make([]ports.Delivery, 0, len(group))
+	acks := make([]share, 0, len(group))
 	w.mu.Lock()
 	for _, e := range group {
 		if held[keyOf(e.job)] {
@@ -131,7 +131,7 @@ func (w *Worker) claimAnswered(group []*entry, a claimAnswer) {
 	for _, of := range byRun(waiting) { // their runs stay in use
 		w.claiming.Go(func() { w.claimHeld(of) })
 	}
-	w.tell(w.working, acks, ports.Delivery.Ack)
+	w.tell(w.working, acks, share.ack)
 	w.acked(answered, dropped)
 }
 
@@ -176,7 +176,7 @@ func (w *Worker) withdraw(entries []*entry) {
 	if len(entries) == 0 {
 		return
 	}
-	var back []ports.Delivery
+	var back []share
 	w.mu.Lock()
 	for _, e := range entries {
 		back = append(back, e.deliveries...)
@@ -184,7 +184,7 @@ func (w *Worker) withdraw(entries []*entry) {
 	}
 	w.releaseLocked(entries) // before they are sent back: they come again
 	w.mu.Unlock()
-	w.tell(w.working, back, ports.Delivery.Nack)
+	w.tell(w.working, back, share.nack)
 	w.stats.nacked.Add(int64(len(back)))
 }
 

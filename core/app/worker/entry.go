@@ -13,8 +13,8 @@ type entry struct {
 	job core.Job
 
 	// Guarded by Worker.mu.
-	deliveries []ports.Delivery // not acked; several if the queue delivered it again meanwhile
-	answered   bool             // its claim is: whatever is delivered of it now has no effect
+	deliveries []share // not acked; several if the queue delivered it again meanwhile
+	answered   bool    // its claim is: whatever is delivered of it now has no effect
 	claimed    bool
 	acked      bool // nothing of it is left with the queue
 	executed   bool // only its results are to be recorded

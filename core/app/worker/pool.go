@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/ports"
 )
 
 // pool is who is in the pool and who waits at its gate. It is guarded by Worker.mu.
@@ -37,12 +36,13 @@ func newPool(o Options) pool {
 // sorted is what becomes of deliveries.
 type sorted struct {
 	enter     []*entry
-	ack, nack []ports.Delivery
+	ack, nack []share
 }
 
 // admit takes in a delivery for which a place is taken, which it gives back if
 // the job does not need it.
-func (p *pool) admit(d ports.Delivery, job core.Job, now time.Time, s *sorted) {
+func (p *pool) admit(d share, now time.Time, s *sorted) {
+	job := d.job
 	key := keyOf(job)
 	if e := p.entries[key]; e != nil {
 		// Delivered twice. Once the claim is answered there is nothing left to wait for.
@@ -63,7 +63,7 @@ func (p *pool) admit(d ports.Delivery, job core.Job, now time.Time, s *sorted) {
 	}
 	if !p.stopping {
 		if pass, ok := p.gate.enter(job, now); ok {
-			e := &entry{job: job, deliveries: []ports.Delivery{d}, placed: true, pass: pass}
+			e := &entry{job: job, deliveries: []share{d}, placed: true, pass: pass}
 			p.entries[key] = e
 			s.enter = append(s.enter, e)
 			return
@@ -76,7 +76,7 @@ func (p *pool) admit(d ports.Delivery, job core.Job, now time.Time, s *sorted) {
 		s.nack = append(s.nack, d)
 		return
 	}
-	p.parked = append(p.parked, &entry{job: job, deliveries: []ports.Delivery{d}, parkedTill: now.Add(parkFor)})
+	p.parked = append(p.parked, &entry{job: job, deliveries: []share{d}, parkedTill: now.Add(parkFor)})
 }
 
 // unpark lets in those of the parked that may enter now, as far as there are places.
@@ -104,7 +104,7 @@ func (p *pool) unpark(now time.Time) (enter []*entry) {
 }
 
 // expire gives up on those that have been parked for too long, or on all.
-func (p *pool) expire(now time.Time, all bool) (nack []ports.Delivery) {
+func (p *pool) expire(now time.Time, all bool) (nack []share) {
 	left := p.parked[:0]
 	for _, e := range p.parked {
 		if all || !now.Before(e.parkedTill) {

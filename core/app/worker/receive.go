@@ -22,20 +22,21 @@ func (w *Worker) receiveLoop(ctx context.Context) error {
 			return err
 		}
 		deliveries, err := w.receive(ctx, limit, ahead)
-		w.stats.received.Add(int64(len(deliveries)))
+		shares := sharesOf(deliveries, w.jobsOf)
+		w.stats.received.Add(int64(len(shares)))
 		if ctx.Err() != nil || errors.Is(err, ports.ErrClosed) {
-			w.tell(ctx, deliveries, ports.Delivery.Nack)
+			w.tell(ctx, shares, share.nack)
 			if err == nil {
 				err = ctx.Err()
 			}
 			return err
 		}
-		sentBack := w.admit(ctx, deliveries, limit)
+		sentBack := w.admit(ctx, shares, limit)
 		switch {
 		case err != nil && len(deliveries) == 0:
 			w.log.Error("receive failed, will try again", "error", err)
 			w.pause(ctx, &w.receivePauses)
-		case sentBack > 0 && sentBack == len(deliveries):
+		case sentBack > 0 && sentBack == len(shares):
 			// The feed cannot look past what it was told to skip.
 			w.pause(ctx, &crowded)
 			continue
@@ -61,7 +62,7 @@ func (w *Worker) takePlaces(ctx context.Context) (int, ahead, error) {
 			return 0, ahead{}, err
 		}
 		limit, a, expired, till := w.tryPlaces(ctx)
-		w.tell(ctx, expired, ports.Delivery.Nack)
+		w.tell(ctx, expired, share.nack)
 		if limit > 0 {
 			return limit, a, nil
 		}
@@ -109,7 +110,7 @@ func (w *Worker) fewPlaces() bool {
 // idle is how long the loop waits at most before it looks again.
 const idle = time.Hour
 
-func (w *Worker) tryPlaces(ctx context.Context) (limit int, a ahead, expired []ports.Delivery, till time.Time) {
+func (w *Worker) tryPlaces(ctx context.Context) (limit int, a ahead, expired []share, till time.Time) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -160,40 +161,42 @@ func (w *Worker) receive(ctx context.Context, limit int, a ahead) (deliveries []
 
 // admit sorts what was received: to be claimed, parked, or back to the queue. The
 // places that were taken for it and are not needed are free again.
-func (w *Worker) admit(ctx context.Context, deliveries []ports.Delivery, limit int) (sentBack int) {
-	jobs := make([]core.Job, len(deliveries))
-	for i, d := range deliveries {
-		if err := w.guard(func() error { jobs[i] = d.Job(); return nil }); err != nil {
-			w.log.Error("a delivery has no job", "error", err) // an empty one has no effect
-		}
-	}
-	s := w.sort(deliveries, jobs, limit)
-	w.tell(ctx, s.ack, ports.Delivery.Ack)
-	w.tell(ctx, s.nack, ports.Delivery.Nack)
+func (w *Worker) admit(ctx context.Context, shares []share, limit int) (sentBack int) {
+	s := w.sort(shares, limit)
+	w.tell(ctx, s.ack, share.ack)
+	w.passOn(ctx, s.nack)
 	w.stats.nacked.Add(int64(len(s.nack)))
 	return len(s.nack)
 }
 
-func (w *Worker) sort(deliveries []ports.Delivery, jobs []core.Job, limit int) (s sorted) {
+// jobsOf gives the jobs of a delivery.
+func (w *Worker) jobsOf(d ports.Delivery) (jobs []core.Job) {
+	if err := w.guard(func() error { jobs = d.Jobs(); return nil }); err != nil {
+		w.log.Error("a delivery has no jobs; it comes again", "error", err)
+	}
+	return jobs
+}
+
+func (w *Worker) sort(shares []share, limit int) (s sorted) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	within := min(len(deliveries), limit)
+	within := min(len(shares), limit)
 	w.pool.free += limit - within
-	for i := range within {
-		w.pool.admit(deliveries[i], jobs[i], now, &s)
+	for _, one := range shares[:within] {
+		w.pool.admit(one, now, &s)
 	}
-	s.nack = append(s.nack, deliveries[within:]...) // more than was asked for
+	s.nack = append(s.nack, shares[within:]...) // more than there are places for
 	w.enter(s.enter)
 	return s
 }
 
 // tell acks or nacks. If the queue cannot be told, it delivers the job again, to
 // no effect.
-func (w *Worker) tell(ctx context.Context, deliveries []ports.Delivery, how func(ports.Delivery, context.Context) error) {
+func (w *Worker) tell(ctx context.Context, shares []share, how func(share, context.Context) error) {
 	ctx = context.WithoutCancel(ctx)
-	for _, d := range deliveries {
-		if err := w.guard(func() error { return how(d, ctx) }); err != nil {
+	for _, one := range shares {
+		if err := w.guard(func() error { return how(one, ctx) }); err != nil {
 			w.log.Warn("the queue was not told; it will deliver the job again", "error", err)
 		}
 	}
@@ -207,7 +210,7 @@ func (w *Worker) stopClaiming(ctx context.Context) {
 	parked := w.pool.expire(time.Now(), true)
 	w.mu.Unlock()
 	w.claims.close()
-	w.tell(ctx, parked, ports.Delivery.Nack)
+	w.tell(ctx, parked, share.nack)
 }
 
 func (w *Worker) stopping() bool {

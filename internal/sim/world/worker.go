@@ -56,7 +56,7 @@ type hand struct {
 func (h *hand) take(deliveries []ports.Delivery) {
 	h.jobs, h.deliveries = h.jobs[:0], deliveries
 	for _, d := range deliveries {
-		h.jobs = append(h.jobs, d.Job())
+		h.jobs = append(h.jobs, d.Jobs()...)
 	}
 }
 

@@ -34,7 +34,7 @@ func eventful(t *testing.T) (*service, core.RunID) {
 	got, err := s.queue.Receive(ctx, 2, ports.Skip{})
 	require.NoError(t, err)
 	for i, d := range got {
-		claimed, _, err := s.servers[0].Claim(ctx, []core.Job{d.Job()}, app.WaitForLock)
+		claimed, _, err := s.servers[0].Claim(ctx, d.Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		if i == 0 {
 			settlements, err := executeAll(ctx, s.servers[0], claimed)
