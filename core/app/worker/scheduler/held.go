@@ -57,6 +57,7 @@ func (s *Scheduler) writeHeld() {
 		}
 		h.busy = true
 		s.issue(s.open(g))
+		s.renewedLast = s.renewedLast && h.kind == renewals
 	}
 	clear(s.held[len(left):])
 	s.held = left

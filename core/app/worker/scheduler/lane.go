@@ -192,14 +192,28 @@ func (s *Scheduler) issue(g *group) {
 func (s *Scheduler) mostWaiting() int { return max(1, s.cfg.Transactions/2) }
 
 // write begins what can be written, as far as transactions are free. Renewals come
-// first: a lease that runs out costs work that was done.
+// first: a lease that runs out costs work that was done. After one it is the turn of the
+// others: a store that takes longer for renewals than there is between them would record
+// nothing any more.
 func (s *Scheduler) write() {
+	if !s.renewedLast {
+		s.writeRenewals()
+	}
+	s.writeHeld()
+	s.writeLanes()
+	s.writeRenewals()
+}
+
+func (s *Scheduler) writeRenewals() {
 	for len(s.renewals) > 0 && s.openTx < s.cfg.Transactions {
 		g := s.renewals[0]
 		s.renewals = s.renewals[1:]
 		s.issue(s.open(g))
+		s.renewedLast = true
 	}
-	s.writeHeld()
+}
+
+func (s *Scheduler) writeLanes() {
 	later := s.lanes[:0]
 	for i := 0; i < len(s.lanes); i++ { // it may grow meanwhile
 		l := s.lanes[i]
@@ -224,6 +238,7 @@ func (s *Scheduler) write() {
 			g.lane, l.busy = l, true
 		}
 		s.issue(s.open(g))
+		s.renewedLast = false
 	}
 	s.lanes = later
 }
