@@ -26,7 +26,7 @@ func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 		case f.status == core.FilePending && now.Status == core.FileProcessing:
 			o.claimed(c, r, was, now)
 			if len(r.claims[now.Index]) > 0 && o.Taken != nil {
-				o.Taken(f.holder)
+				o.Taken(r.row.ID, now.Index)
 			}
 			f.status, f.holder = core.FileProcessing, c.Actor
 			r.claims[now.Index] = append(r.claims[now.Index], claim{now.Epoch, c.Actor})

@@ -40,6 +40,7 @@ const (
 	Version
 	Accepted
 	Refilled
+	Leaked
 	ruleCount
 )
 
@@ -80,6 +81,7 @@ var rules = [...]struct{ name, words string }{
 	Version:            {"version", "every attempt works with the instructions of the run's initiation"},
 	Accepted:           {"accepted", "nothing is charged above the price that the caller accepts"},
 	Refilled:           {"refilled", "every tenant has the allowance of the month, also when another one's refill fails"},
+	Leaked:             {"leaked", "when all is done, a worker has no place, limit, message or timer left in use"},
 }
 
 // String is the rule's name.
