@@ -76,7 +76,7 @@ func TestImpossibleIDs(t *testing.T) {
 				_, runErr := tx.Runs().Get(ctx, core.RunID(id))
 				_, templateErr := tx.Templates().Get(ctx, core.TemplateID(id))
 				_, answerErr := tx.Answers().Get(ctx, core.Key(id))
-				_, entryErr := tx.Books().Entry(ctx, core.Key(id))
+				_, entryErr := tx.Ledger().Entry(ctx, core.Key(id))
 				_, attemptErr := tx.Attempts().Get(ctx, core.RunID(id), 0)
 				for _, err := range []error{runErr, templateErr, answerErr, entryErr, attemptErr} {
 					require.ErrorIs(t, err, ports.ErrNotFound, "%q", id)
@@ -133,7 +133,7 @@ func TestFailureThatFnHides(t *testing.T) {
 			return err
 		}
 		run.CreditsConsumed++ // the table refuses it
-		if err := tx.Runs().Save(ctx, run); err == nil {
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: run}); err == nil {
 			t.Error("the table allowed it")
 		}
 		return nil

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -70,20 +69,15 @@ const (
 func onJobs[P any](ctx context.Context, store ports.Store, jobs []core.Job, wait Wait, newPlanner func() planner[P]) (plans []P, held, unknown []core.Job, err error) {
 	d := newDecisions[P](jobs)
 	err = store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
-		locked, err := tx.Groups().LockFree(ctx, d.want)
+		locked, err := tx.Runs().Lock(ctx, wait, d.want...)
 		if err != nil {
 			return err
-		}
-		if len(locked) == 0 && wait == WaitForLock {
-			if locked, err = lockRun(ctx, tx, d.want[0]); err != nil {
-				return err
-			}
 		}
 		changed, err := d.decide(tx, locked, newPlanner())
 		if err != nil || len(changed) == 0 {
 			return err
 		}
-		return tx.Groups().Save(ctx, changed)
+		return tx.Runs().Save(ctx, changed...)
 	})
 	if wait == WaitForLock {
 		return d.plans, nil, d.left, err
@@ -139,19 +133,6 @@ func (d *decisions[P]) decide(tx ports.Tx, locked []ports.RunRows, plan planner[
 		}
 	}
 	return changed, nil
-}
-
-// lockRun waits for a run's lock; it gives nothing if there is no such run.
-func lockRun(ctx context.Context, tx ports.Tx, want ports.FilesOf) ([]ports.RunRows, error) {
-	run, err := tx.Runs().GetForUpdate(ctx, want.Run)
-	if errors.Is(err, ports.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	files, err := tx.Files().ByIndex(ctx, want.Run, want.Indexes)
-	return []ports.RunRows{{Run: run, Files: files}}, err
 }
 
 // unchanged is what a plan writes that has no effect.

@@ -20,7 +20,7 @@ func (w *world) hold(t *testing.T, id core.RunID) (free func()) {
 	locked, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		ended <- w.store.InTx(w.ctx, acme, func(tx ports.Tx) error {
-			_, err := tx.Runs().GetForUpdate(w.ctx, id)
+			_, err := ports.LockRun(w.ctx, tx, id)
 			close(locked)
 			<-end
 			return err

@@ -49,13 +49,3 @@ func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 	}
 	return nil
 }
-
-func saveRunAndFiles(ctx context.Context, tx ports.Tx, run core.Run, files []core.File) error {
-	if err := tx.Runs().Save(ctx, run); err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return nil
-	}
-	return tx.Files().Save(ctx, run.ID, files)
-}

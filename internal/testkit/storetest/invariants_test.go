@@ -193,10 +193,10 @@ func again(c *Contents, kind core.EntryKind) {
 // saving writes a run and a file as they are.
 func saving(run core.Run, file core.File) func(context.Context, ports.Tx) error {
 	return func(ctx context.Context, tx ports.Tx) error {
-		if err := tx.Runs().Save(ctx, run); err != nil {
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: run}); err != nil {
 			return err
 		}
-		return tx.Files().Save(ctx, run.ID, []core.File{file})
+		return tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: []core.File{file}, FilesOnly: true})
 	}
 }
 
@@ -204,5 +204,5 @@ func saving(run core.Run, file core.File) func(context.Context, ports.Tx) error 
 func tamper(run core.Run) func(context.Context, ports.Tx) error {
 	run.CreditsConsumed++
 	run.CreditsFromPurchased++
-	return func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, run) }
+	return func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, ports.RunRows{Run: run}) }
 }

@@ -19,8 +19,6 @@ const (
 	NoteUp
 	// NoteRunLocked: a run has been locked for long; its jobs go back to the queue.
 	NoteRunLocked
-	// NoteNeverKept: the store can never hold results of a job.
-	NoteNeverKept
 	// NoteNotEnded: executions did not end when the stop told them to.
 	NoteNotEnded
 	// NoteNotAnswered: claims were not answered when the stop's time was over. If they were
@@ -43,8 +41,7 @@ type Note struct {
 	Probes    int // that failed
 
 	Run  ports.RunKey // of NoteRunLocked
-	Job  core.Job     // of NoteNeverKept
-	Jobs int          // how many; of NoteNeverKept results
+	Jobs int          // of NoteNotEnded and NoteNotAnswered
 }
 
 // notify tells the operator what the breaker has to say.

@@ -40,7 +40,6 @@ func (s *Scheduler) reported(e Reported) {
 	p := s.piecesOf(j)
 	p.pending = append(p.pending, e.Cost)
 	s.wantRoom(j)
-	s.acceptReports()
 }
 
 func (s *Scheduler) wantRoom(j *Job) {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -106,12 +107,16 @@ func (s *Scheduler) admit(msg Message, places int) {
 	m := &message{id: msg.ID}
 	s.messages[m.id] = m
 	s.touch(m)
-	if len(msg.Jobs) == 0 {
+	if len(msg.Jobs) == 0 { // it could not be read; perhaps another server can
+		m.nack = true
 		return
 	}
 	r := s.runOf(runOf(msg.Jobs[0]))
 	for _, job := range msg.Jobs {
 		if j := r.jobs[keyOf(job)]; j != nil { // delivered twice
+			if slices.Contains(j.messages, m) {
+				continue // in one message
+			}
 			if !j.answered {
 				j.messages = append(j.messages, m)
 				m.jobs = append(m.jobs, j)

@@ -127,6 +127,7 @@ func (s *Scheduler) take1(e Event) {
 func (s *Scheduler) decide() {
 	s.unpark()
 	s.execute()
+	s.acceptReports()
 	s.write()
 	if s.receive.changes != s.gate.breaker.changes {
 		s.restart()

@@ -17,7 +17,6 @@ func (s *Scheduler) record(j *Job) {
 		p := s.piecesOf(j)
 		p.pending = append(p.pending, early...)
 		s.wantRoom(j)
-		s.acceptReports()
 	}
 	s.settleWhole(j)
 }
@@ -127,7 +126,6 @@ func (s *Scheduler) refused(it item) {
 	if it.piece == 0 && j.state != recording {
 		return
 	}
-	s.do(Notify{Note: Note{Kind: NoteNeverKept, Job: j.Job, Jobs: max(it.piece, 1)}})
 	switch {
 	case it.piece > 0:
 		s.pieceRefused(j)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
 
 // step gives the states in which an operation can leave the tenant so that its
@@ -26,15 +27,14 @@ func step(s *state, o *Op) []*state {
 		return s.read(o)
 	case Grant:
 		n := s.change()
-		n.purchased += o.grant.Purchased
-		n.add(o.periods[0], o.grant.Monthly)
-		return []*state{n.done()}
+		n.account.Add(o.grant, o.periods[0])
+		return n.done()
 	case Move:
 		return s.moved(o)
 	case Given:
 		n := s.change()
-		n.runs[o.run] = o.given
-		return []*state{n.done()}
+		n.runs[o.run] = run{Run: o.given.Clone(), by: -1}
+		return n.done()
 	}
 	return nil
 }
@@ -61,14 +61,11 @@ func (s *state) begin(o *Op, plan func(*Op, core.Credits, core.Period) outcome) 
 		states = append(states, s)
 	}
 	if unmodelled(o.code) {
-		return append(states, s.refused(o, o.code))
+		return append(states, s.refused(o, o.code)...)
 	}
 	for _, price := range o.prices {
 		for _, period := range o.periods {
-			out := plan(o, price, period)
-			if next := s.accept(o, out); next != nil {
-				states = append(states, next)
-			}
+			states = append(states, s.accept(o, plan(o, price, period))...)
 		}
 	}
 	return distinct(states)
@@ -80,7 +77,7 @@ func unmodelled(code core.Code) bool {
 }
 
 // accept gives the state after an outcome, if the answer agrees with it.
-func (s *state) accept(o *Op, out outcome) *state {
+func (s *state) accept(o *Op, out outcome) []*state {
 	if out.code != "" {
 		if o.Open || o.code == out.code && (out.code != core.CodeInsufficientCredits || o.needed == out.needed && o.available == out.available) {
 			return s.refused(o, out.code)
@@ -92,17 +89,17 @@ func (s *state) accept(o *Op, out outcome) *state {
 	case o.Open:
 	case o.code == core.CodeEnqueueFailed:
 		out.next.begun(half{op: o.id})
-	case o.code != "" || o.attempt != r.attempt || o.credits != r.credits:
+	case o.code != "" || o.attempt != r.Number() || o.credits != r.Credits:
 		return nil
 	}
-	out.next.remember(answer{key: o.key, kind: o.Kind, run: o.run, attempt: r.attempt, credits: r.credits})
+	out.next.remember(answer{key: o.key, kind: o.Kind, run: o.run, attempt: r.Number(), credits: r.Credits})
 	return out.next.done()
 }
 
 // refused is the state after a refusal: a key remembers it.
-func (s *state) refused(o *Op, code core.Code) *state {
+func (s *state) refused(o *Op, code core.Code) []*state {
 	if o.key == "" {
-		return s
+		return []*state{s}
 	}
 	n := s.change()
 	n.remember(answer{key: o.key, kind: o.Kind, run: o.run, code: code})
@@ -129,87 +126,60 @@ func (s *state) repeated(o *Op, first *answer) []*state {
 	if !o.Open && o.code == core.CodeEnqueueFailed {
 		n := s.change()
 		n.begun(half{o.id, true})
-		s = n.done()
+		return n.done()
 	}
 	return []*state{s}
 }
 
-// charge takes credits, the month's first.
-func (s *state) charge(total core.Credits, p core.Period) core.Split {
-	split := core.Split{Monthly: min(total, s.left(p))}
-	split.Purchased = total - split.Monthly
-	s.purchased -= split.Purchased
-	s.add(p, -split.Monthly)
-	return split
+// accepted is the highest price that a request accepts; nil for any.
+func (o *Op) accepted() *core.Credits {
+	if o.capped {
+		return &o.most
+	}
+	return nil
+}
+
+// refusal is an outcome without effect.
+func (s *state) refusal(code core.Code, total core.Credits, p core.Period) outcome {
+	out := outcome{code: code}
+	if code == core.CodeInsufficientCredits {
+		out.needed, out.available = total, s.account.Available(p)
+	}
+	return out
+}
+
+// start takes what an attempt costs.
+func (s *state) start(price, total core.Credits, p core.Period, epoch core.Epoch) model.Start {
+	charge := s.account.Split(total, p)
+	s.account.Add(core.Split{Monthly: -charge.Monthly, Purchased: -charge.Purchased}, p)
+	return model.Start{Price: price, Charge: charge, Period: p, Epoch: epoch}
 }
 
 func (s *state) initiated(o *Op, price core.Credits, p core.Period) outcome {
 	total := price * core.Credits(o.files)
-	if o.capped && total > o.most {
-		return outcome{code: core.CodePriceChanged}
-	}
-	if has := s.left(p) + s.purchased; has < total {
-		return outcome{code: core.CodeInsufficientCredits, needed: total, available: has}
+	if code := model.Affordable(total, s.account.Available(p), o.accepted()); code != "" {
+		return s.refusal(code, total, p)
 	}
 	n := s.change()
-	r := &n.runs[o.run]
-	charge := n.charge(total, p)
-	*r = run{
-		exists: true, status: core.RunRunning, retries: o.retries, credits: charge, files: make([]file, o.files),
-		undo: undo{by: o.id, period: p, charge: charge, key: o.key},
-	}
-	for i := range r.files {
-		r.files[i].status = core.FilePending
-	}
+	r := run{by: o.id, key: o.key}
+	r.Initiate(n.judge, o.files, o.retries, 0, n.start(price, total, p, 1))
+	n.runs[o.run] = r
 	return outcome{next: n}
 }
 
-// continued follows the rules of Continue in their order.
 func (s *state) continued(o *Op, price core.Credits, p core.Period) outcome {
 	r := &s.runs[o.run]
-	failed, open, maxed := 0, 0, false
-	for _, f := range r.files {
-		switch f.status {
-		case core.FileFailed:
-			failed++
-			maxed = maxed || f.charged >= r.retries
-		case core.FilePending:
-			open++
-		case core.FileProcessing, core.FileCompleted, core.FileError:
-			continue
-		}
-	}
-	total := price * core.Credits(failed)
-	has := s.left(p) + s.purchased
-	switch {
-	case !r.exists:
+	if !r.exists() {
 		return outcome{code: core.CodeRunNotFound}
-	case r.status == core.RunRunning:
-		return outcome{code: core.CodeRunAlreadyRunning}
-	case r.status == core.RunCompleted:
-		return outcome{code: core.CodeNoErrorsToRetry}
-	case failed+open == 0:
-		return outcome{code: core.CodeNothingToRetry}
-	case maxed:
-		return outcome{code: core.CodeMaxRetryCountExceeded}
-	case o.capped && total > o.most:
-		return outcome{code: core.CodePriceChanged}
-	case has < total:
-		return outcome{code: core.CodeInsufficientCredits, needed: total, available: has}
+	}
+	q := r.Quote(price)
+	if code := r.Refusal(&q, s.account.Available(p), o.accepted()); code != "" {
+		return s.refusal(code, q.Total, p)
 	}
 	n := s.change()
-	charge := n.charge(total, p)
-	next := &n.runs[o.run]
-	next.undo = undo{by: o.id, period: p, charge: charge, status: r.status, files: r.files, key: o.key}
-	next.status, next.attempt = core.RunRunning, r.attempt+1
-	next.credits.Monthly += charge.Monthly
-	next.credits.Purchased += charge.Purchased
-	next.files = slices.Clone(r.files)
-	for i := range next.files {
-		if f := &next.files[i]; f.status == core.FileFailed {
-			f.status, f.charged = core.FilePending, f.charged+1
-		}
-	}
+	next := n.own(o.run)
+	next.by, next.key = o.id, o.key
+	next.Continue(n.judge, n.start(price, q.Total, p, r.Epoch+1))
 	return outcome{next: n}
 }
 
@@ -219,25 +189,25 @@ func (s *state) cancelled(o *Op) []*state {
 	if o.Open {
 		states = append(states, s)
 	}
-	running := r.exists && r.status == core.RunRunning
-	if !running {
+	if r.Status != core.RunRunning {
 		if o.code == core.CodeRunNotRunning {
 			states = append(states, s)
 		}
 		return states
 	}
-	if !o.Open && (o.code != "" || o.status != core.RunInterrupted || o.attempt != r.attempt) {
+	if !o.Open && (o.code != "" || o.status != core.RunInterrupted || o.attempt != r.Number()) {
 		return states
 	}
 	n := s.change()
-	next := &n.runs[o.run]
-	next.status, next.files = core.RunInterrupted, slices.Clone(r.files)
-	for i := range next.files {
-		if f := &next.files[i]; f.status == core.FileProcessing {
-			f.status = core.FilePending
+	next := n.own(o.run)
+	for i := range next.Files {
+		if next.Files[i].Status == core.FileProcessing {
+			next.Requeue(n.judge, i, r.Epoch+1, false)
 		}
 	}
-	return append(states, n.done())
+	next.Epoch++
+	next.Break(n.judge, core.ReasonCancelled, "")
+	return append(states, n.done()...)
 }
 
 func (s *state) raised(o *Op) []*state {
@@ -248,9 +218,9 @@ func (s *state) raised(o *Op) []*state {
 	}
 	code := core.Code("")
 	switch {
-	case r.status == core.RunRunning:
+	case r.Status == core.RunRunning:
 		code = core.CodeRunAlreadyRunning
-	case o.retries <= r.retries:
+	case o.retries <= r.MaxRetries:
 		code = core.CodeInvalidRequest
 	}
 	switch {
@@ -260,8 +230,8 @@ func (s *state) raised(o *Op) []*state {
 		return append(states, s)
 	}
 	n := s.change()
-	n.runs[o.run].retries = o.retries
-	return append(states, n.done())
+	n.runs[o.run].MaxRetries = o.retries
+	return append(states, n.done()...)
 }
 
 func (s *state) purchase(o *Op) []*state {
@@ -282,17 +252,17 @@ func (s *state) purchase(o *Op) []*state {
 		return states
 	}
 	n := s.change()
-	n.purchased += o.amount
+	n.account.Purchased += o.amount
 	at := 0
 	for at < len(n.bought) && n.bought[at].key < o.key {
 		at++
 	}
 	n.bought = slices.Insert(n.bought, at, bought{o.key, o.amount})
-	return append(states, n.done())
+	return append(states, n.done()...)
 }
 
 func (s *state) read(o *Op) []*state {
-	if o.balance.Monthly != s.left(o.balance.Period) || o.balance.Purchased != s.purchased {
+	if o.balance.Monthly != s.account.Left(o.balance.Period) || o.balance.Purchased != s.account.Purchased {
 		return nil
 	}
 	if o.Kind == Balance {
@@ -309,51 +279,38 @@ func (s *state) read(o *Op) []*state {
 // moved is what workers and recovery wrote: files that are not done go on, and the
 // run closes with the status that all its files give.
 func (s *state) moved(o *Op) []*state {
-	r := &s.runs[o.run]
-	if !r.exists || r.status != core.RunRunning {
+	if s.runs[o.run].Status != core.RunRunning {
 		return nil
 	}
 	n := s.change()
-	next := &n.runs[o.run]
-	next.files = slices.Clone(r.files)
+	r := n.own(o.run)
 	for _, m := range o.moves {
-		f := &next.files[m.index]
-		if f.status != core.FilePending && f.status != core.FileProcessing {
+		switch f := &r.Files[m.index]; f.StepTo(m.status, f.Epoch, m.failure) {
+		case model.Stays:
+		case model.Claimed:
+			r.Claim(n.judge, m.index, f.Epoch)
+		case model.Recorded:
+			r.Record(n.judge, m.index, m.status, f.Epoch, m.failure)
+		case model.Interrupted:
+			r.Interrupt(n.judge, m.index, r.Epoch+1, m.failure)
+			r.Epoch++
+		case model.Requeued:
+			r.Requeue(n.judge, m.index, r.Epoch+1, false)
+			r.Epoch++
+		case model.Illegal:
 			return nil
-		}
-		f.status = m.status
-		next.undo.claimed = next.undo.claimed || m.status == core.FileProcessing
-	}
-	if o.status != "" && o.status != core.RunRunning {
-		if o.status != closing(next.files) {
-			return nil
-		}
-		next.status = o.status
-	}
-	return []*state{n.done()}
-}
-
-func closing(files []file) core.RunStatus {
-	completed, open := 0, 0
-	for _, f := range files {
-		switch f.status {
-		case core.FileCompleted:
-			completed++
-		case core.FilePending, core.FileProcessing:
-			open++
-		case core.FileFailed, core.FileError:
 		}
 	}
 	switch {
-	case open > 0:
-		return core.RunInterrupted
-	case completed == len(files):
-		return core.RunCompleted
-	case completed == 0:
-		return core.RunFailed
+	case o.status == "" || o.status == core.RunRunning:
+	case o.status != r.Closing():
+		return nil
+	case o.status == core.RunInterrupted:
+		r.Break(n.judge, core.ReasonServiceFault, "")
 	default:
-		return core.RunCompletedWithErrors
+		r.Close(n.judge)
 	}
+	return n.done()
 }
 
 // distinct leaves out states that are equal to an earlier one.
