@@ -35,10 +35,13 @@ func (s *Scheduler) writeHeld() {
 		if h.over {
 			continue
 		}
-		if h.kind == renewals && !h.busy && !s.now.Before(h.until) { // the next round tries again
-			s.renewed(h.jobs)
-			h.over = true
-			continue
+		if h.kind == renewals && !h.busy {
+			h.jobs = stillClaimed(h.jobs)
+			if len(h.jobs) == 0 || !s.now.Before(h.until) { // the next round tries again
+				s.renewed(h.jobs)
+				h.over = true
+				continue
+			}
 		}
 		left = append(left, h)
 		if h.busy {

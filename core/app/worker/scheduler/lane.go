@@ -1,6 +1,9 @@
 package scheduler
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // lane is what is to be written of a kind for a tenant. While one group of a lane is
 // being written the next gathers, so groups grow with the load; lanes do not wait for
@@ -208,9 +211,20 @@ func (s *Scheduler) writeRenewals() {
 	for len(s.renewals) > 0 && s.openTx < s.cfg.Transactions {
 		g := s.renewals[0]
 		s.renewals = s.renewals[1:]
+		if g.jobs = stillClaimed(g.jobs); len(g.jobs) == 0 {
+			if g.kind == looks {
+				s.looks--
+			}
+			continue
+		}
 		s.issue(s.open(g))
 		s.renewedLast = true
 	}
+}
+
+// stillClaimed leaves out what was recorded or handed back while it waited to be renewed.
+func stillClaimed(jobs []*Job) []*Job {
+	return slices.DeleteFunc(jobs, func(j *Job) bool { return !j.state.isClaimed() })
 }
 
 func (s *Scheduler) writeLanes() {
