@@ -35,6 +35,7 @@ func (w *World) carry(ctx context.Context, a *actor) {
 		if w.sched.Dead() {
 			return
 		}
+		over(a.action, answer)
 		w.post(p, answer)
 		k := &p.worker
 		if w.env.Over || len(k.queued) == 0 {
@@ -42,6 +43,22 @@ func (w *World) carry(ctx context.Context, a *actor) {
 		}
 		a.action, k.queued = k.queued[0], slices.Delete(k.queued, 0, 1)
 		w.sched.Yield()
+	}
+}
+
+// over notes what a worker is told that it has done with.
+func over(action scheduler.Action, answer scheduler.Event) {
+	switch e := answer.(type) {
+	case scheduler.HandedBack:
+		for _, j := range action.(scheduler.HandBack).Jobs {
+			heldOf(j).over = e.Fault == scheduler.FaultNone
+		}
+	case scheduler.SettleAnswered:
+		for i, s := range action.(scheduler.Settle).Settlements {
+			if s.Piece == 0 && e.Fault == scheduler.FaultNone && (e.Held == nil || !e.Held[i]) {
+				heldOf(s.Job).over = true
+			}
+		}
 	}
 }
 

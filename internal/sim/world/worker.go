@@ -9,6 +9,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker/scheduler"
+	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/ports"
 )
@@ -39,6 +40,7 @@ type held struct {
 	ctx      context.Context   //nolint:containedctx // of the execution
 	cancel   context.CancelFunc
 	carrier  sched.ActorID // that executes it
+	over     bool          // it is recorded or handed back
 }
 
 func heldOf(j *scheduler.Job) *held { return j.Work.(*held) }
@@ -115,7 +117,12 @@ func (w *World) post(p *server, e scheduler.Event) {
 	if w.sched.Now.After(k.now) {
 		k.now = w.sched.Now
 	}
-	for _, a := range k.scheduler.Handle(k.now, e) {
+	actions := k.scheduler.Handle(k.now, e)
+	if received, is := e.(scheduler.Received); is {
+		w.judgeReceived(p, &received, actions)
+	}
+	for _, a := range actions {
+		w.judge(p, a)
 		w.begin(p, a)
 	}
 }
@@ -148,12 +155,15 @@ func (w *World) begin(p *server, action scheduler.Action) {
 	case scheduler.Notify:
 	case scheduler.Stopped:
 		k.stopped = true
-		if w.busyCarrier(p) {
+		if w.busyCarrier(p, true) {
 			w.oracle.NeedsRecovery = true // it gave up waiting for an answer
 		}
 	case scheduler.Execute:
 		for _, j := range a.Jobs {
 			h := heldOf(j)
+			if h.ctx != nil {
+				w.oracle.Fail(oracle.ExecuteOnce, "job %s of epoch %d is executed twice by one worker", j.ID, j.Epoch)
+			}
 			h.ctx, h.cancel = context.WithCancel(context.Background())
 			w.dispatch(p, scheduler.Execute{Jobs: []*scheduler.Job{j}})
 		}
@@ -244,7 +254,7 @@ func (w *World) leakedBy(n int) string {
 	case w.queue.Held(n):
 		return "a message that a worker has received is not answered"
 	}
-	if w.busyCarrier(p) {
+	if w.busyCarrier(p, false) {
 		return "a worker is at work"
 	}
 	if s := k.scheduler.Stats(k.now); s.Running+s.Unsaved+s.Waiting+s.Parked > 0 {
@@ -253,15 +263,21 @@ func (w *World) leakedBy(n int) string {
 	return ""
 }
 
-// busyCarrier reports whether an action is under way that is neither the receive nor the one
-// whose answer is being handled.
-func (w *World) busyCarrier(p *server) bool {
+// busyCarrier reports whether an action is under way, besides the receive, the one whose
+// answer is being handled, and executions if they do not count.
+func (w *World) busyCarrier(p *server, butExecutions bool) bool {
 	for i := range carriers {
 		id := p.carriers + sched.ActorID(i)
 		if w.sched.Idle(id) || w.sched.Running() && id == w.sched.Current() {
 			continue
 		}
-		if _, receives := w.actors[id].action.(scheduler.Receive); !receives {
+		switch w.actors[id].action.(type) {
+		case scheduler.Receive:
+		case scheduler.Execute:
+			if !butExecutions {
+				return true
+			}
+		default:
 			return true
 		}
 	}
