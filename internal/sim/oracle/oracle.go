@@ -24,6 +24,7 @@ type Oracle struct {
 	requests  [maxActors]request
 	violation *Violation
 	judge     model.Judge // fails the model's rules
+	rows      model.Rows  // of Final
 	met_      [SituationCount]bool
 
 	// MaxRedeliveries is the recovery policy's.
