@@ -47,10 +47,10 @@ func (o *Oracle) readRows(tx ports.Tx) (err error) {
 			return err
 		}
 	}
-	if o.rows.Entries, err = tx.Books().Entries(ctx, 0, 1<<20); err != nil {
+	if o.rows.Entries, err = tx.Ledger().Entries(ctx, 0, 1<<20); err != nil {
 		return err
 	}
-	o.rows.Balances, err = tx.Books().Balances(ctx)
+	o.rows.Balances, err = tx.Ledger().Balances(ctx)
 	return err
 }
 

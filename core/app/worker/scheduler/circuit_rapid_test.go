@@ -1,4 +1,4 @@
-package worker
+package scheduler
 
 import (
 	"fmt"
@@ -22,7 +22,7 @@ type ruled struct {
 	b    breaker
 	now  time.Time
 	in   []inside
-	over []interruption // not reported yet
+	over []Interruption // not reported yet
 	// failures are the templates that failed since they were answered.
 	failures map[ports.TemplateKey]bool
 	handed   map[core.JobID]int // hand backs while others were answered in between
@@ -80,11 +80,11 @@ func (r *ruled) leave(t *rapid.T) {
 	if len(r.in) == 0 {
 		return
 	}
-	v := rapid.SampledFrom([]verdict{answered, answered, nothing, timeout, timeout, wrongKey, shape, limited(2 * time.Minute)}).Draw(t, "verdict")
+	v := rapid.SampledFrom([]Verdict{answered, answered, nothing, timeout, timeout, wrongKey, shape, limited(2 * time.Minute)}).Draw(t, "verdict")
 	r.leaveAt(t, rapid.IntRange(0, len(r.in)-1).Draw(t, "which"), v)
 }
 
-func (r *ruled) leaveAt(t *rapid.T, i int, v verdict) {
+func (r *ruled) leaveAt(t *rapid.T, i int, v Verdict) {
 	it := r.in[i]
 	r.in = append(r.in[:i], r.in[i+1:]...)
 	key, id := templateOf(it.job), it.job.ID
@@ -122,8 +122,8 @@ func (r *ruled) leaveAt(t *rapid.T, i int, v verdict) {
 	} else if v.kind.failed() {
 		delete(r.handed, id)
 	}
-	if len(d.interrupt.templates) > 0 {
-		if !d.handBack || !d.interrupt.why.Blocks() {
+	if len(d.interrupt.Templates) > 0 {
+		if !d.handBack || !d.interrupt.Why.Blocks() {
 			t.Fatal("interrupted without a reason")
 		}
 		r.over = append(r.over, d.interrupt)

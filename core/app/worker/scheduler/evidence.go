@@ -1,4 +1,4 @@
-package worker
+package scheduler
 
 import (
 	"time"
@@ -12,17 +12,17 @@ type decision struct {
 	// handBack: the job is better done later. Else it is recorded as it ended.
 	handBack bool
 	// interrupt, if it names templates, is to follow once the job was handed back.
-	interrupt interruption
+	interrupt Interruption
 	notes     []note
 }
 
-// interruption are templates whose waiting runs are to be closed because of a fault of
+// Interruption are templates whose waiting runs are to be closed because of a fault of
 // ours.
-type interruption struct {
+type Interruption struct {
 	endpoint  string
 	number    int // of the outage
-	templates []ports.TemplateKey
-	why       core.Failure
+	Templates []ports.TemplateKey
+	Why       core.Failure
 }
 
 // note is for the log.
@@ -88,7 +88,7 @@ type failedJob struct {
 	circuit  *circuit
 	probe    *outage // whose probe it was; nil for none
 	seen     int
-	verdict  verdict
+	verdict  Verdict
 }
 
 func (b *breaker) failed(f failedJob, now time.Time) (d decision) {
@@ -166,7 +166,7 @@ func (o *outage) told(turned bool, now time.Time, about note) []note {
 }
 
 // count takes in a failure while the template's circuit is closed.
-func (b *breaker) count(e *endpoint, c *circuit, v verdict, now time.Time) (notes []note) {
+func (b *breaker) count(e *endpoint, c *circuit, v Verdict, now time.Time) (notes []note) {
 	if v.kind == saysDown {
 		if c.failures++; c.failures < b.settings.Failures {
 			return nil
@@ -202,24 +202,24 @@ func (b *breaker) count(e *endpoint, c *circuit, v verdict, now time.Time) (note
 }
 
 // interruption names the templates whose jobs an outage keeps back.
-func (e *endpoint) interruption(o *outage, c *circuit) interruption {
-	i := interruption{endpoint: e.name, number: o.number, why: o.failure}
+func (e *endpoint) interruption(o *outage, c *circuit) Interruption {
+	i := Interruption{endpoint: e.name, number: o.number, Why: o.failure}
 	if o != &e.whole {
-		i.templates = []ports.TemplateKey{c.key}
+		i.Templates = []ports.TemplateKey{c.key}
 		return i
 	}
 	for key, other := range e.circuits {
 		if e.covers(key.Tenant) && (other.stopped || other.open() || other == c) {
-			i.templates = append(i.templates, key)
+			i.Templates = append(i.Templates, key)
 		}
 	}
-	sortTemplates(i.templates)
+	sortTemplates(i.Templates)
 	return i
 }
 
 // interrupted takes in that an interruption closed runs: what comes now is new, so that
 // the next job is a probe at once.
-func (b *breaker) interrupted(i interruption, now time.Time) {
+func (b *breaker) interrupted(i Interruption, now time.Time) {
 	e := b.endpoints[i.endpoint]
 	if e == nil {
 		return
@@ -228,7 +228,7 @@ func (b *breaker) interrupted(i interruption, now time.Time) {
 	if e.whole.number == i.number {
 		e.whole.hurry(now)
 	}
-	for _, key := range i.templates {
+	for _, key := range i.Templates {
 		c := e.circuits[key]
 		if c == nil {
 			continue

@@ -1,4 +1,4 @@
-package worker
+package scheduler
 
 import (
 	"time"
@@ -71,7 +71,7 @@ func (o *outage) interrupts(now time.Time, s *Breaker) bool {
 }
 
 // begin starts an outage with what shows it.
-func (o *outage) begin(number int, v verdict, now time.Time, s *Breaker) {
+func (o *outage) begin(number int, v Verdict, now time.Time, s *Breaker) {
 	*o = outage{number: number, since: now}
 	o.met(v, now)
 	o.delay(v, now, s)
@@ -79,7 +79,7 @@ func (o *outage) begin(number int, v verdict, now time.Time, s *Breaker) {
 
 // probed takes in what a probe that failed says. turned is true if it shows for the
 // first time that the fault is ours.
-func (o *outage) probed(v verdict, now time.Time, s *Breaker) (turned bool) {
+func (o *outage) probed(v Verdict, now time.Time, s *Breaker) (turned bool) {
 	before := o.cause
 	o.probes++
 	o.met(v, now)
@@ -89,7 +89,7 @@ func (o *outage) probed(v verdict, now time.Time, s *Breaker) (turned bool) {
 
 // heard takes in what a job says that was under way when the outage began. It may show
 // that the fault is ours, and what the provider asks for; the rest is for probes.
-func (o *outage) heard(v verdict, now time.Time, s *Breaker) (turned bool) {
+func (o *outage) heard(v Verdict, now time.Time, s *Breaker) (turned bool) {
 	switch {
 	case v.kind == saysBlocked && o.cause != causeBlocked:
 		o.met(v, now)
@@ -103,7 +103,7 @@ func (o *outage) heard(v verdict, now time.Time, s *Breaker) (turned bool) {
 	return false
 }
 
-func (o *outage) met(v verdict, now time.Time) {
+func (o *outage) met(v Verdict, now time.Time) {
 	o.failure = v.failure
 	if v.kind == saysDown {
 		o.cause, o.blockedSince = causeDown, time.Time{}
@@ -116,7 +116,7 @@ func (o *outage) met(v verdict, now time.Time) {
 
 // delay puts off the next probe: for as long as the provider asks for, or, of a fault
 // of ours, for longer each time, with one when it is time to interrupt.
-func (o *outage) delay(v verdict, now time.Time, s *Breaker) {
+func (o *outage) delay(v Verdict, now time.Time, s *Breaker) {
 	if o.cause == causeDown {
 		o.probeAt = now.Add(max(s.OpenFor, min(v.retryAfter, s.MaxOutage)))
 		return

@@ -1,4 +1,4 @@
-package worker
+package scheduler
 
 import (
 	"time"
@@ -6,8 +6,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// verdict is what a job's results say about its provider.
-type verdict struct {
+// Verdict is what a job's results say about its provider.
+type Verdict struct {
 	kind       verdictKind
 	failure    core.Failure  // of down and blocked
 	retryAfter time.Duration // of down: the provider's wish; 0 for none
@@ -30,30 +30,26 @@ const (
 // failed reports whether the job could not be done because of the provider or of us.
 func (k verdictKind) failed() bool { return k == saysDown || k == saysBlocked }
 
-// judge tells what the provider did from what the job's files did. partly says that
-// results of the job were recorded before. A job of which something was answered has
-// to be recorded, whatever else happened to it.
+// Judge tells what the provider did from what the job's files did. A job of which
+// something was answered has to be recorded, whatever else happened to it.
 //
 // A rate limit counts like any other failure and pauses nothing at once: a single
 // one is what in-job retries are for, and others may well get through. Many in a
 // row mean that none does; then the pause is as long as the provider asked for.
-func judge(results []core.FileResult, partly bool) verdict {
-	if partly {
-		return verdict{kind: saysAnswered}
-	}
-	down := verdict{kind: saysDown}
+func Judge(results []core.FileResult) Verdict {
+	down := Verdict{kind: saysDown}
 	if len(results) == 0 {
 		down.kind = saysNothing
 	}
-	var blocked verdict
+	var blocked Verdict
 	for i := range results {
 		r := &results[i]
 		switch {
 		case r.Outcome == core.OutcomeCompleted, r.Outcome == core.OutcomePermanent, r.Failure.Code == core.FailureOutputTooLarge:
-			return verdict{kind: saysAnswered}
+			return Verdict{kind: saysAnswered}
 		case r.Outcome == core.OutcomeInterrupted && r.Failure.Blocks():
 			if blocked.kind == saysNothing {
-				blocked = verdict{kind: saysBlocked, failure: r.Failure}
+				blocked = Verdict{kind: saysBlocked, failure: r.Failure}
 			}
 		case r.Outcome == core.OutcomeInterrupted || !r.Failure.ProviderDown():
 			down.kind = saysNothing
@@ -66,7 +62,7 @@ func judge(results []core.FileResult, partly bool) verdict {
 		return blocked
 	}
 	if down.kind == saysNothing {
-		return verdict{}
+		return Verdict{}
 	}
 	return down
 }
@@ -74,18 +70,3 @@ func judge(results []core.FileResult, partly bool) verdict {
 // ofTemplate reports whether a failure tells of one template alone, however many of
 // them meet it: the model takes no request of its shape.
 func ofTemplate(f core.Failure) bool { return f.Code == core.FailureRequestRefused }
-
-// whatToDo tells an operator how a fault of ours is mended.
-func whatToDo(f core.Failure) string {
-	switch f.Code {
-	case core.FailureUnauthorized:
-		return "give the service a credential that the provider takes"
-	case core.FailureQuota:
-		return "pay the provider's account, or raise its limit"
-	case core.FailureMisconfigured:
-		return "correct the provider's address or the name of the model"
-	case core.FailureRequestRefused:
-		return "look at what the template asks for: this model takes no such request"
-	}
-	return "look at what the provider answers"
-}

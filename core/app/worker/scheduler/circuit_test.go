@@ -1,4 +1,4 @@
-package worker
+package scheduler
 
 import (
 	"fmt"
@@ -67,15 +67,15 @@ func TestCircuit(t *testing.T) {
 				d := p.goes(fmt.Sprint("acme/t/", i+1), wrongKey)
 				require.True(p.t, d.handBack)
 				if s < 30 {
-					require.Empty(p.t, d.interrupt.templates)
+					require.Empty(p.t, d.interrupt.Templates)
 					continue
 				}
-				require.Equal(p.t, []ports.TemplateKey{{Tenant: "acme", Template: "t"}}, d.interrupt.templates)
-				require.Equal(p.t, core.FailureUnauthorized, d.interrupt.why.Code)
+				require.Equal(p.t, []ports.TemplateKey{{Tenant: "acme", Template: "t"}}, d.interrupt.Templates)
+				require.Equal(p.t, core.FailureUnauthorized, d.interrupt.Why.Code)
 				p.kept("acme/t/98")
 				p.b.interrupted(d.interrupt, p.now)
 				d = p.goes("acme/t/98", wrongKey) // what comes then decides again
-				require.Len(p.t, d.interrupt.templates, 1)
+				require.Len(p.t, d.interrupt.Templates, 1)
 				p.kept("acme/t/97") // nothing was closed by that one
 				p.after(31 * time.Second)
 				p.goes("acme/t/97", wrongKey)
@@ -140,7 +140,7 @@ func TestCircuit(t *testing.T) {
 			d := p.goes("acme/t/3", wrongKey)
 			require.Equal(p.t, noteGoesOn, d.notes[0].kind)
 			require.Equal(p.t, causeBlocked, d.notes[0].outage.cause)
-			require.Empty(p.t, d.interrupt.templates, "it has only begun")
+			require.Empty(p.t, d.interrupt.Templates, "it has only begun")
 			p.after(31 * time.Second)
 			require.Empty(p.t, p.goes("acme/t/4", wrongKey).notes, "told once")
 		},
@@ -191,7 +191,7 @@ func TestCircuit(t *testing.T) {
 			p.after(40 * time.Second)
 			d := p.leaves("acme/t/1", wrongKey)
 			require.True(p.t, d.handBack)
-			require.Empty(p.t, d.interrupt.templates)
+			require.Empty(p.t, d.interrupt.Templates)
 		},
 		"AnAnswerInBetweenShowsThatItIsNot": func(p *play) {
 			p.goes("acme/t/0", wrongKey)
@@ -233,7 +233,7 @@ func TestCircuit(t *testing.T) {
 			p.kept("initech/t/0")
 			p.after(30 * time.Second)
 			d := p.goes("acme/t/1", wrongKey)
-			require.Equal(p.t, []ports.TemplateKey{{Tenant: "acme", Template: "t"}, {Tenant: "globex", Template: "t"}, {Tenant: "initech", Template: "t"}}, d.interrupt.templates)
+			require.Equal(p.t, []ports.TemplateKey{{Tenant: "acme", Template: "t"}, {Tenant: "globex", Template: "t"}, {Tenant: "initech", Template: "t"}}, d.interrupt.Templates)
 		},
 		// A file that fails by itself, as if it were us, stops its template once, and is
 		// then recorded.

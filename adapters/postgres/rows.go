@@ -10,29 +10,31 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-type groups struct{ t *tx }
-
-// LockFree takes one round trip. The second query's snapshot is taken after the
+// Lock takes one round trip. The second query's snapshot is taken after the
 // first has its locks, so the files are as the last holder of the lock left them.
-func (g groups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.RunRows, error) {
+func (r runs) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) ([]ports.RunRows, error) {
 	const (
-		lockRuns  = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = ANY($2::text[]) FOR UPDATE SKIP LOCKED`
+		lockRuns  = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = ANY($2::text[]) ORDER BY run_id FOR UPDATE`
 		readFiles = `
 SELECT f.run_id, ` + readFile + `
   FROM (SELECT $1::text AS tenant_id, u.* FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS u (run_id, index, place) OFFSET 0) wanted
   JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id AND f.index = wanted.index
  ORDER BY wanted.place`
 	)
-	if err := g.t.writable(); err != nil {
+	if err := r.t.writable(); err != nil {
 		return nil, err
 	}
 	ids, fileRuns, indexes := wanted(want)
 	var locked []core.Run
 	var files []fileOfRun
 	batch := &pgx.Batch{}
-	batch.Queue(lockRuns, g.t.tenant, ids).Query(collect(&locked, scanRun))
-	batch.Queue(readFiles, g.t.tenant, fileRuns, int32s(indexes)).Query(collect(&files, scanFileOfRun))
-	if err := g.t.batch(ctx, batch); err != nil {
+	lock := lockRuns
+	if wait == ports.SkipLocked {
+		lock += ` SKIP LOCKED`
+	}
+	batch.Queue(lock, r.t.tenant, ids).Query(collect(&locked, scanRun))
+	batch.Queue(readFiles, r.t.tenant, fileRuns, int32s(indexes)).Query(collect(&files, scanFileOfRun))
+	if err := r.t.batch(ctx, batch); err != nil {
 		return nil, err
 	}
 	byRun := make(map[core.RunID]core.Run, len(locked))
@@ -51,11 +53,11 @@ SELECT f.run_id, ` + readFile + `
 		if !free {
 			continue
 		}
-		r := ports.RunRows{Run: run, Files: make([]core.File, n)}
+		list := make([]core.File, n)
 		for i := range own {
-			r.Files[i] = own[i].File
+			list[i] = own[i].File
 		}
-		rows = append(rows, r)
+		rows = append(rows, ports.RunRows{Run: run, Files: list})
 	}
 	return rows, nil
 }
@@ -76,13 +78,13 @@ func wanted(want []ports.FilesOf) (ids, fileRuns []string, indexes []int) {
 // Save takes one round trip: an UPDATE a run and one for all files. They are sent
 // together, so a row that is not there is found out after the others were
 // written.
-func (g groups) Save(ctx context.Context, rows []ports.RunRows) error {
+func (r runs) Save(ctx context.Context, rows ...ports.RunRows) error {
 	const saveFiles = `
 UPDATE files f SET ` + setFileState + `, max_retry_count = v.max_retry_count
   FROM (SELECT $1::text AS tenant_id, u.*
           FROM unnest($2::text[], $14::int[], ` + fileArrays3 + `) AS u (run_id, max_retry_count, ` + fileState + `) OFFSET 0) v
  WHERE f.tenant_id = v.tenant_id AND f.run_id = v.run_id AND f.index = v.index`
-	if err := g.t.writable(); err != nil {
+	if err := r.t.writable(); err != nil {
 		return err
 	}
 	batch := &pgx.Batch{}
@@ -95,30 +97,30 @@ UPDATE files f SET ` + setFileState + `, max_retry_count = v.max_retry_count
 	var fileRuns []string
 	var maxRetries []int32
 	for i := range rows {
-		r := &rows[i]
-		if !r.FilesOnly {
+		of := &rows[i]
+		if !of.FilesOnly {
 			asked++
-			batch.Queue(saveRun, runArgs(g.t.tenant, r.Run)...).Exec(count)
+			batch.Queue(saveRun, runArgs(r.t.tenant, of.Run)...).Exec(count)
 		}
-		files = append(files, r.Files...)
-		for range r.Files {
-			fileRuns = append(fileRuns, string(findable(r.Run.ID)))
-			maxRetries = append(maxRetries, int32(r.Run.MaxRetryCount))
+		files = append(files, of.Files...)
+		for range of.Files {
+			fileRuns = append(fileRuns, string(findable(of.Run.ID)))
+			maxRetries = append(maxRetries, int32(of.Run.MaxRetryCount))
 		}
 	}
 	if len(files) > 0 {
 		asked += int64(len(files))
-		args := append([]any{g.t.tenant, fileRuns}, fileStateArgs(files)...)
+		args := append([]any{r.t.tenant, fileRuns}, fileStateArgs(files)...)
 		batch.Queue(saveFiles, append(args, maxRetries)...).Exec(count)
 	}
 	if batch.Len() == 0 {
 		return nil
 	}
-	if err := g.t.batch(ctx, batch); err != nil {
+	if err := r.t.batch(ctx, batch); err != nil {
 		return err
 	}
 	if found != asked {
-		g.t.failed = ports.ErrNotFound
+		r.t.failed = ports.ErrNotFound
 		return ports.ErrNotFound
 	}
 	return nil

@@ -1,4 +1,4 @@
-package worker
+package scheduler
 
 import (
 	"time"
@@ -164,7 +164,7 @@ func (b *breaker) holds(j core.Job, p *pass, now time.Time) bool {
 }
 
 // leave gives back what enter took, with what the job says; once.
-func (b *breaker) leave(j core.Job, p *pass, v verdict, now time.Time) (d decision) {
+func (b *breaker) leave(j core.Job, p *pass, v Verdict, now time.Time) (d decision) {
 	e, c := p.endpoint, p.circuit
 	if c == nil {
 		return decision{}

@@ -9,17 +9,19 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-type txGroups struct{ *tx }
-
-func (t txGroups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.RunRows, error) {
+func (t txRuns) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) ([]ports.RunRows, error) {
 	var first core.RunID
 	if len(want) > 0 {
 		first = want[0].Run
 	}
-	if err := t.lock(trace.GroupLock, first); err != nil {
+	op := trace.RunLock
+	if wait == ports.SkipLocked {
+		op = trace.GroupLock
+	}
+	if err := t.lock(op, first); err != nil {
 		return nil, err
 	}
-	rows, err := t.inner.Groups().LockFree(ctx, want)
+	rows, err := t.inner.Runs().Lock(ctx, wait, want...)
 	t.locked(err)
 	t.metGroup(len(want), len(rows))
 	for i := range rows {
@@ -42,16 +44,16 @@ func (t *tx) metGroup(want, got int) {
 	}
 }
 
-func (t txGroups) Save(ctx context.Context, rows []ports.RunRows) error {
+func (t txRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 	locked, first := true, core.RunID("")
 	for i := range rows {
 		locked = locked && t.holds(rows[i].Run.ID)
 		first = rows[0].Run.ID
 	}
-	if err := t.under(locked, trace.GroupSave, first); err != nil {
+	if err := t.under(locked, trace.RunSave, first); err != nil {
 		return err
 	}
-	err := t.inner.Groups().Save(ctx, rows)
+	err := t.inner.Runs().Save(ctx, rows...)
 	t.locked(err)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package worker
+package scheduler
 
 import (
 	"fmt"
@@ -63,7 +63,7 @@ func (p *play) enters(name string) bool {
 	return ok
 }
 
-func (p *play) leaves(name string, v verdict) decision {
+func (p *play) leaves(name string, v Verdict) decision {
 	j := job(name)
 	d := p.b.leave(j, p.in[j.ID], v, p.now)
 	delete(p.in, j.ID)
@@ -71,7 +71,7 @@ func (p *play) leaves(name string, v verdict) decision {
 }
 
 // goes sends a job through, which must be let in.
-func (p *play) goes(name string, v verdict) decision {
+func (p *play) goes(name string, v Verdict) decision {
 	require.True(p.t, p.enters(name), "%s is kept back after %s", name, p.now.Sub(p.start))
 	return p.leaves(name, v)
 }
@@ -83,13 +83,13 @@ func (p *play) kept(names ...string) {
 }
 
 var (
-	answered = verdict{kind: saysAnswered}
-	nothing  = verdict{}
-	timeout  = verdict{kind: saysDown, failure: core.Failure{Code: core.FailureTimeout}}
-	wrongKey = verdict{kind: saysBlocked, failure: core.Failure{Code: core.FailureUnauthorized}}
-	shape    = verdict{kind: saysBlocked, failure: core.Failure{Code: core.FailureRequestRefused}}
+	answered = Verdict{kind: saysAnswered}
+	nothing  = Verdict{}
+	timeout  = Verdict{kind: saysDown, failure: core.Failure{Code: core.FailureTimeout}}
+	wrongKey = Verdict{kind: saysBlocked, failure: core.Failure{Code: core.FailureUnauthorized}}
+	shape    = Verdict{kind: saysBlocked, failure: core.Failure{Code: core.FailureRequestRefused}}
 )
 
-func limited(d time.Duration) verdict {
-	return verdict{kind: saysDown, failure: core.Failure{Code: core.FailureRateLimited}, retryAfter: d}
+func limited(d time.Duration) Verdict {
+	return Verdict{kind: saysDown, failure: core.Failure{Code: core.FailureRateLimited}, retryAfter: d}
 }
