@@ -48,105 +48,46 @@ func NewRecorder(s ports.Store) *Recorder {
 // InTx implements ports.Store. What fn wrote is remembered once it is committed;
 // a run of fn that the store repeats is forgotten.
 func (r *Recorder) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
-	var w *recordedTx
+	w := &Written{}
 	err := r.Store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		w = &recordedTx{Tx: tx, tenant: tenant, pause: r.Pause}
+		*w = Written{pause: r.Pause}
 		w.wait() // also before the first statement
-		return fn(w)
+		return fn(w.By(tx))
 	})
-	if err == nil && w != nil {
-		r.remember(w)
+	if err == nil {
+		r.remember(tenant, w)
 	}
 	return err
 }
 
-type recordedTx struct {
-	ports.Tx
-	tenant core.TenantID
-	pause  func()
-	runs   []core.Run
-	files  []writtenFile
-}
-
-func (w *recordedTx) wait() {
-	if w.pause != nil {
-		w.pause()
-	}
-}
-
-type writtenFile struct {
-	run  core.RunID
-	file core.File
-}
-
-func (w *recordedTx) wroteRun(run core.Run) { w.runs = append(w.runs, run) }
-
-func (w *recordedTx) wroteFiles(run core.RunID, files []core.File) {
-	for _, file := range files {
-		w.files = append(w.files, writtenFile{run, file})
-	}
-}
-
-// Runs implements ports.Tx.
-func (w *recordedTx) Runs() ports.Runs { w.wait(); return recordedRuns{w.Tx.Runs(), w} }
-
-// Files implements ports.Tx.
-func (w *recordedTx) Files() ports.RunFiles { w.wait(); return w.Tx.Files() }
-
-// Attempts implements ports.Tx.
-func (w *recordedTx) Attempts() ports.Attempts { w.wait(); return w.Tx.Attempts() }
-
-// Ledger implements ports.Tx.
-func (w *recordedTx) Ledger() ports.Ledger { w.wait(); return w.Tx.Ledger() }
-
-// Answers implements ports.Tx.
-func (w *recordedTx) Answers() ports.Answers { w.wait(); return w.Tx.Answers() }
-
-type recordedRuns struct {
-	ports.Runs
-	w *recordedTx
-}
-
-// Save implements ports.Runs.
-func (r recordedRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
-	err := r.Runs.Save(ctx, rows...)
-	if err != nil {
-		return err
-	}
-	for i := range rows {
-		if !rows[i].FilesOnly {
-			r.w.wroteRun(rows[i].Run)
-		}
-		r.w.wroteFiles(rows[i].Run.ID, rows[i].Files)
-	}
-	return nil
-}
-
 // remember does not depend on the order in which transactions get here, which
 // need not be that of their commits: it counts, and keeps what is highest.
-func (r *Recorder) remember(w *recordedTx) {
+func (r *Recorder) remember(tenant core.TenantID, w *Written) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, run := range w.runs {
-		if run.Status == core.RunRunning {
+	for _, rows := range w.Rows {
+		if rows.FilesOnly || rows.Run.Status == core.RunRunning {
 			continue
 		}
-		key := ports.RunKey{Tenant: w.tenant, Run: run.ID}
+		key := ports.RunKey{Tenant: tenant, Run: rows.Run.ID}
 		if r.closings[key] == nil {
 			r.closings[key] = map[int]int{}
 		}
-		r.closings[key][int(run.Attempt)]++
+		r.closings[key][int(rows.Run.Attempt)]++
 	}
-	for _, f := range w.files {
-		key := fileKey{ports.RunKey{Tenant: w.tenant, Run: f.run}, f.file.Index}
-		r.latest[key] = max(r.latest[key], f.file.Epoch)
-		switch f.file.Status {
-		case core.FileCompleted, core.FileError:
-			r.final[key] = f.file.Epoch
-			r.results[resultKey{key, f.file.Epoch}]++
-		case core.FileFailed:
-			r.results[resultKey{key, f.file.Epoch}]++
-		case core.FilePending, core.FileProcessing:
+	for _, rows := range w.Rows {
+		for i := range rows.Files {
+			f := &rows.Files[i]
+			key := fileKey{ports.RunKey{Tenant: tenant, Run: rows.Run.ID}, f.Index}
+			r.latest[key] = max(r.latest[key], f.Epoch)
+			switch f.Status {
+			case core.FileCompleted, core.FileError:
+				r.final[key] = f.Epoch
+				r.results[resultKey{key, f.Epoch}]++
+			case core.FileFailed:
+				r.results[resultKey{key, f.Epoch}]++
+			case core.FilePending, core.FileProcessing:
+			}
 		}
 	}
 }
