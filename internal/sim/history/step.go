@@ -54,7 +54,7 @@ func (s *state) begin(o *Op, plan func(*Op, core.Credits, core.Period) outcome) 
 		}
 	}
 	if o.code == core.CodeIdempotencyKeyReused {
-		return nil // nobody has used it
+		return nil // it was not used
 	}
 	var states []*state
 	if o.Open {
