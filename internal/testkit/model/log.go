@@ -40,6 +40,9 @@ func (l *Log) Add(j Judge, c Change) {
 	r.Epoch = f.Epoch // the run's own is not known: a new one is at least later than the file's
 	switch f.StepTo(c.Became, c.NewEpoch, "") {
 	case Stays:
+		if !f.Open() {
+			j(I8, "file %d of run %s was %s in epoch %d, and was recorded so once more", c.Index, c.Run, f.Status, f.Epoch)
+		}
 	case Claimed:
 		r.Claim(j, c.Index, c.NewEpoch)
 	case Recorded:
