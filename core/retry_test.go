@@ -117,7 +117,7 @@ func TestPlanRetry(t *testing.T) {
 		for _, template := range []core.Template{published(5).SoftDelete(t0), {CreditsPerRun: 5, Status: core.TemplateDraft}} {
 			plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(5, 0), template, core.RetryTerms{By: admin}, t1)
 			require.NoError(t, err)
-			require.Equal(t, core.Credits(5), plan.Price(), "the price is the template's, whatever became of it")
+			require.Equal(t, core.Credits(5), plan.Price(), "the price is the template's in any state")
 		}
 	})
 
