@@ -82,7 +82,7 @@ func TestGrantAllowance(t *testing.T) {
 	require.NoError(t, err)
 	w.requireBalance(100, 50)
 	w.clock.Set(november.End())
-	w.requireBalance(500, 50) // and what was left of November has ended with it
+	w.requireBalance(500, 50) // and the rest of November's allowance has lapsed
 	w.requireRefused(core.ErrInvalidRequest, func() error {
 		_, err := w.svc.GrantAllowance(w.ctx, platform, acme, "late", november, 1)
 		return err
@@ -127,7 +127,7 @@ func TestRefill(t *testing.T) {
 	refill()
 	require.Equal(t, core.Credits(10), left(), "spent credits came back")
 
-	// The next month is granted before it begins, so nobody waits at midnight.
+	// The next month is granted before it begins, so no tenant waits at midnight.
 	end := core.PeriodOf(began).End()
 	w.clock.Set(end.Add(-time.Hour))
 	refill()
@@ -139,8 +139,8 @@ func TestRefill(t *testing.T) {
 	w.requireBalance(0, 50) // a tenant without a monthly allowance gets none
 }
 
-// The check finds what does not agree; here with a run whose credit fields were
-// changed behind the ledger's back.
+// The check finds differences; here of a run whose credit fields were changed without a
+// ledger entry.
 func TestCheckLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
