@@ -20,7 +20,7 @@ import (
 
 const module = "github.com/redrive/redrive"
 
-// pkg is what go list says of a package.
+// pkg is the part of go list's output for a package.
 type pkg struct {
 	ImportPath string
 	Standard   bool
@@ -28,7 +28,7 @@ type pkg struct {
 	Deps       []string
 }
 
-// list asks go list about packages of this module, or of their dependencies.
+// list runs go list for packages of this module, or for their dependencies.
 func list(t *testing.T, args ...string) []pkg {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports,Deps"}, args...)...)
@@ -53,8 +53,8 @@ func list(t *testing.T, args ...string) []pkg {
 
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// The core decides from values: no clock, no randomness, no I/O, and nothing
-// but the standard library.
+// The core decides from values: no clock, no randomness, no I/O, and only the standard
+// library.
 func TestCoreIsPure(t *testing.T) {
 	t.Parallel()
 	forbidden := []string{
@@ -74,7 +74,7 @@ func TestCoreIsPure(t *testing.T) {
 	}
 }
 
-// Reading the clock needs no forbidden import, so it is looked for by name.
+// Reading the clock needs no forbidden import, so the test looks for it by name.
 func TestCoreReadsNoClock(t *testing.T) {
 	t.Parallel()
 	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer", "Sleep", "Local"}
@@ -88,8 +88,8 @@ func TestCoreReadsNoClock(t *testing.T) {
 	})
 }
 
-// The rules and the use cases start no goroutine, so that a deterministic
-// scheduler can own every choice; those of a live process are in core/app/worker.
+// The rules and the use cases start no goroutine, so that a deterministic scheduler can
+// control every interleaving; the goroutines of a process are in core/app/worker.
 func TestUseCasesStartNoGoroutine(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{"core", "core/app"} {
@@ -106,8 +106,7 @@ func TestUseCasesStartNoGoroutine(t *testing.T) {
 	}
 }
 
-// inspect fails the test at every node of a package's own files, without its
-// tests, that is wrong.
+// inspect fails the test for every wrong node of a package's files, without its tests.
 func inspect(t *testing.T, dir string, wrong func(ast.Node) bool) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("../../..", dir, "*.go"))
@@ -138,7 +137,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 		dir     string
 		imports []string // of this module
 	}{
-		// The one way into the simulator for others: nothing of Redrive's own imports it.
+		// The simulator's entry for embedders: no other package of Redrive imports it.
 		{"core/app/simulate", []string{"core", "ports", "core/app", "internal/sim"}},
 		{"core/app/worker", []string{"core", "ports", "core/app"}},
 		{"core/app", []string{"core", "ports"}},
@@ -177,7 +176,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 	}
 }
 
-// Adapters do not know each other: any one can be replaced or left out.
+// Adapters do not import each other: any one can be replaced or left out.
 func TestAdaptersDoNotImportEachOther(t *testing.T) {
 	t.Parallel()
 	adapters := list(t, module+"/adapters/...")
