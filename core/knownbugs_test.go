@@ -203,7 +203,7 @@ func TestKnownBugs(t *testing.T) {
 		run, files, now := claim.Run, claim.Files, t0
 		for range 2 * (policy.MaxRedeliveries + 1) {
 			now = now.Add(lease)
-			require.True(t, core.RecoveryDue(run, now, horizon), "a running run is looked at once a lease at least")
+			require.True(t, core.RecoveryDue(run, now, horizon), "recovery visits a running run at least once a lease")
 			plan, err := core.PlanRecovery(run, files, now, policy)
 			require.NoError(t, err)
 			run, files = plan.Run, overlay(files, plan.Files)

@@ -217,7 +217,7 @@ func TestRecoverDispatch(t *testing.T) {
 			require.NoError(t, err)
 			want := run
 			want.RecoverAt = due
-			require.Equal(t, core.RecoveryPlan{Run: want}, early, "too early; it is looked at again when it is due")
+			require.Equal(t, core.RecoveryPlan{Run: want}, early, "too early; recovery visits it again when it is due")
 
 			plan, err := core.PlanRecovery(run, unfinished, due, policy)
 			require.NoError(t, err)

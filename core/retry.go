@@ -34,7 +34,7 @@ type RetryTerms struct {
 // running run, also if the other attempt has ended since.
 func (t RetryTerms) Status(run Run) error {
 	if t.Attempt != nil && *t.Attempt != run.Attempt {
-		return &Error{Code: CodeRunAlreadyRunning, Run: run.ID, Message: "the run was continued meanwhile, so this changed and charged nothing; look at it again"}
+		return &Error{Code: CodeRunAlreadyRunning, Run: run.ID, Message: "the run was continued meanwhile, so nothing was changed or charged; read the run again"}
 	}
 	return ContinuableStatus(run)
 }
@@ -47,7 +47,7 @@ func accepted(price Credits, most *Credits) error {
 	}
 	return &Error{
 		Code: CodePriceChanged, Price: price,
-		Message: fmt.Sprintf("the price is %d credits now and at most %d were accepted, so nothing was charged; look at the price and ask again", price, *most),
+		Message: fmt.Sprintf("the price is %d credits now and at most %d were accepted, so nothing was charged; request it again with the new price", price, *most),
 	}
 }
 

@@ -55,7 +55,7 @@ func TestPurchaseCredits(t *testing.T) {
 		}
 		w.requireRefused(core.ErrRoleNotAllowed, buy(admin, acme, "k", 1)) // or it would grant itself credits
 		w.requireRefused(core.ErrWrongTenant, buy(stranger, acme, "k", 1))
-		w.requireRefused(core.ErrTenantNotFound, buy(platform, "nobody", "k", 1))
+		w.requireRefused(core.ErrTenantNotFound, buy(platform, "unknown", "k", 1))
 		w.requireRefused(core.ErrInvalidRequest, buy(platform, acme, "", 1))
 		w.requireRefused(core.ErrInvalidRequest, buy(platform, acme, "k", 0))
 		w.requireRefused(core.ErrInvalidRequest, buy(platform, acme, "k", -5))
@@ -158,7 +158,7 @@ func TestCheckLedger(t *testing.T) {
 	require.Len(t, differences, 2) // the part, and the sum
 	_, err = w.svc.CheckLedger(w.ctx, admin, acme)
 	require.ErrorIs(t, err, core.ErrRoleNotAllowed)
-	_, err = w.svc.CheckLedger(w.ctx, platform, "nobody")
+	_, err = w.svc.CheckLedger(w.ctx, platform, "unknown")
 	require.ErrorIs(t, err, core.ErrTenantNotFound)
 }
 
@@ -177,7 +177,7 @@ func TestTemplates(t *testing.T) {
 	same := func(*core.Template) {}
 	w.requireRefused(core.ErrRoleNotAllowed, create(admin, same)) // or it would set its own price
 	w.requireRefused(core.ErrWrongTenant, create(stranger, same))
-	w.requireRefused(core.ErrTenantNotFound, create(platform, func(t *core.Template) { t.Tenant = "nobody" }))
+	w.requireRefused(core.ErrTenantNotFound, create(platform, func(t *core.Template) { t.Tenant = "unknown" }))
 	w.requireRefused(core.ErrInvalidRequest, create(platform, func(t *core.Template) { t.CreditsPerRun = -1 }))
 	w.requireRefused(core.ErrInvalidRequest, create(platform, func(t *core.Template) { t.ID = template }))
 	require.NoError(t, create(platform, same)())

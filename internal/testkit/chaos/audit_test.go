@@ -169,7 +169,7 @@ func (u *users) compare(ctx context.Context, pool *pgxpool.Pool) ([]string, erro
 		return nil, err
 	}
 	for _, a := range made {
-		if _, told := u.won[a]; !told {
+		if _, answered := u.won[a]; !answered {
 			complain("I12: attempt %d of run %s was charged, and no user got an answer with it", a.number, a.run)
 		}
 	}

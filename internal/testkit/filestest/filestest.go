@@ -35,9 +35,9 @@ type Subject struct {
 	Count func(t *testing.T) int
 }
 
-// Factory gives new Files without any content, in which the same content of the
-// same upload has the same reference as in the others that it gives. It registers
-// with t whatever has to be closed or removed afterwards. Subtests call it in parallel.
+// Factory gives new Files without any content. The same content of the same upload must
+// have the same reference in all of them. It registers clean-ups with t. Subtests call it
+// in parallel.
 type Factory func(t *testing.T) Subject
 
 // Run runs the whole suite.
