@@ -13,9 +13,9 @@ import (
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
-// A bad day, as its operator sees it: a provider that refuses the key, a run that this
-// interrupted, jobs that wait behind the one that tries, and a message that no server
-// can read. Then the queue's tables cannot be read, and the rest still shows.
+// The operations page on a bad day: a provider that refuses the key, a run that was
+// interrupted by it, jobs that wait for the trial job, and a message that no server can
+// read. When the queue's tables cannot be read, the page still shows the rest.
 func TestOperationsOnABadDay(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -51,7 +51,7 @@ func TestOperationsOnABadDay(t *testing.T) {
 	b.Open("/ui/sign-in?next=/ui/operations")
 	b.Click(`form:has([value="operator"]) button`)
 	facts := `Object.fromEntries([...document.querySelectorAll("#queue .facts div")].map(d => [d.children[0].innerText, d.children[1].innerText]))`
-	// Of the interrupted run a hint may wait as well, which has no effect.
+	// A job of the interrupted run may be in the queue too; it has no effect.
 	b.Until(`(f => f["Waiting jobs"] >= 2 && f["Jobs in hand"] === "0" && f["Unreadable messages"] === "1" &&
 		/\d\d:\d\d/.test(f["Oldest waiting since"]))(` + facts + `)`)
 	require.Contains(t, b.Text("#queue"), "undecodable")
