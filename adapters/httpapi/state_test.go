@@ -40,10 +40,10 @@ func (w *world) state() state {
 		ts := tenantState{Tenant: tenant}
 		// Without faultyStore: its faults apply to the server only.
 		err := w.store.Store.View(ctx, tenant.ID, func(tx ports.Tx) (err error) {
-			if ts.Balances, err = tx.Books().Balances(ctx); err != nil {
+			if ts.Balances, err = tx.Ledger().Balances(ctx); err != nil {
 				return err
 			}
-			if ts.Entries, err = tx.Books().Entries(ctx, 0, all); err != nil {
+			if ts.Entries, err = tx.Ledger().Entries(ctx, 0, all); err != nil {
 				return err
 			}
 			if ts.Templates, err = tx.Templates().List(ctx); err != nil {

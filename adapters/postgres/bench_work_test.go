@@ -60,20 +60,20 @@ func (x *bench) workOnce(b *testing.B, runs, files, group int, spent map[string]
 	for left := runs * files; left > 0; {
 		deliveries, err := x.queue.Receive(ctx, group, ports.Skip{})
 		require.NoError(b, err)
-		jobs := make([]core.Job, len(deliveries))
-		for i, d := range deliveries {
-			jobs[i] = d.Job()
+		var jobs []core.Job
+		for _, d := range deliveries {
+			jobs = append(jobs, d.Jobs()...)
 			require.NoError(b, d.Ack(ctx))
 		}
 		var claimed []app.Claimed
-		timed("claim", func() { claimed, _, err = x.svc.ClaimFree(ctx, jobs) })
+		timed("claim", func() { claimed, _, err = x.svc.Claim(ctx, jobs, app.SkipLocked) })
 		require.NoError(b, err)
 		require.Len(b, claimed, len(jobs))
 		settlements := make([]core.Settlement, len(jobs))
 		for i, job := range jobs {
 			settlements[i] = core.Settlement{Job: job, Results: []core.FileResult{{Index: job.Files[0], Outcome: core.OutcomeCompleted, Output: "done"}}}
 		}
-		timed("settle", func() { _, err = x.svc.SettleFree(ctx, settlements) })
+		timed("settle", func() { _, err = x.svc.Settle(ctx, settlements, app.SkipLocked) })
 		require.NoError(b, err)
 		left -= len(jobs)
 	}

@@ -58,7 +58,7 @@ func TestRoundTrips(t *testing.T) {
 		counted("initiate", func() { run, err = w.initiate(ctx, "acme", n); require.NoError(t, err) })
 		jobs := w.queue.drain(t)
 		counted("claim", func() {
-			claimed, err := w.Claim(ctx, jobs)
+			claimed, _, err := w.Claim(ctx, jobs, app.WaitForLock)
 			require.NoError(t, err)
 			require.Len(t, claimed, n)
 		})
@@ -66,7 +66,7 @@ func TestRoundTrips(t *testing.T) {
 		for i, job := range jobs {
 			settlements[i] = core.Settlement{Job: job, Results: []core.FileResult{resultOf(job.Files[0], core.OutcomeTransient)}}
 		}
-		counted("settle", func() { require.NoError(t, w.Settle(ctx, settlements)) })
+		counted("settle", func() { require.NoError(t, settle(ctx, w.Service, settlements)) })
 		counted("preview", func() { _, err := w.PreviewRetry(ctx, customer, run.ID); require.NoError(t, err) })
 		counted("continue", func() {
 			_, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})

@@ -3,7 +3,6 @@ package watermillqueue
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -63,10 +62,20 @@ type delivery struct {
 
 var _ ports.Delivery = (*delivery)(nil)
 
-func (d *delivery) Job() core.Job {
-	job := d.job
-	job.Files = slices.Clone(job.Files)
-	return job
+func (d *delivery) Jobs() []core.Job { return ports.CloneJobs([]core.Job{d.job}) }
+
+// Release passes on the one job of a message.
+func (d *delivery) Release(_ context.Context, jobs []core.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	if _, _, err := ports.SplitMessage([]core.Job{d.job}, jobs); err != nil {
+		return err
+	}
+	if answer(d.state.Load()) != unanswered {
+		return ports.ErrNotInDelivery
+	}
+	return d.answer(released)
 }
 
 func (d *delivery) Ack(context.Context) error { return d.answer(acked) }

@@ -108,7 +108,7 @@ func TestJetStreamCloseLosesNothing(t *testing.T) {
 	for i, d := range receive(t, first, 50, ports.Skip{}) {
 		if i%2 == 0 {
 			require.NoError(t, d.Ack(t.Context()))
-			done[d.Job().ID] = true
+			done[d.Jobs()[0].ID] = true
 		}
 	}
 	second := newJetStream(t, s, watermillqueue.Options{Prefetch: 500}) // after a deployment
@@ -116,8 +116,8 @@ func TestJetStreamCloseLosesNothing(t *testing.T) {
 	for len(done) < 100 {
 		for _, d := range receive(t, second, 1, ports.Skip{}) {
 			require.NoError(t, d.Ack(t.Context()))
-			require.False(t, done[d.Job().ID], "acked and delivered again")
-			done[d.Job().ID] = true
+			require.False(t, done[d.Jobs()[0].ID], "acked and delivered again")
+			done[d.Jobs()[0].ID] = true
 		}
 	}
 	require.Eventually(t, func() bool {
@@ -182,7 +182,7 @@ func TestJetStreamCluster(t *testing.T) {
 		got, err := q.Receive(bounded(t), 50, ports.Skip{})
 		require.NoError(t, err, "%d of %d", len(seen), n)
 		for _, d := range got {
-			seen[d.Job().ID] = true
+			seen[d.Jobs()[0].ID] = true
 			if err := d.Ack(t.Context()); err != nil {
 				t.Log("it comes again:", err)
 			}

@@ -38,7 +38,7 @@ func TestPostgresALargeRunIsInNobodysWay(t *testing.T) {
 	large, small := 0, 0
 	for small < 3 {
 		for _, d := range receive(t, q, 16, ports.Skip{}) {
-			if d.Job().Tenant == "small" {
+			if d.Jobs()[0].Tenant == "small" {
 				small++
 			} else {
 				large++

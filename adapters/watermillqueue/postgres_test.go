@@ -72,7 +72,7 @@ func TestPostgresCloseLosesNothing(t *testing.T) {
 			switch {
 			case i%3 == 0:
 				require.NoError(t, d.Ack(t.Context()))
-				seen[d.Job().ID]++
+				seen[d.Jobs()[0].ID]++
 			case i%3 == 1 && stops%2 == 0:
 				require.NoError(t, d.Nack(t.Context()))
 			}
@@ -169,7 +169,7 @@ func TestPostgresSurvivesARestart(t *testing.T) {
 		return err == nil
 	}, patience, 20*time.Millisecond)
 	for _, d := range <-got {
-		require.NotEqual(t, held[0].Job(), d.Job())
+		require.NotEqual(t, held[0].Jobs()[0], d.Jobs()[0])
 		require.NoError(t, d.Ack(t.Context()))
 	}
 	require.Eventually(t, func() bool { return rowsOf(t, pool) == 0 }, patience, 5*time.Millisecond)
@@ -199,7 +199,7 @@ func TestPostgresServersShareTheQueue(t *testing.T) {
 	seen := map[core.TenantID]int{}
 	for range 200 {
 		for _, d := range receive(t, a, 1, ports.Skip{Tenants: []core.TenantID{"beta"}}) {
-			seen[d.Job().Tenant]++
+			seen[d.Jobs()[0].Tenant]++
 			require.NoError(t, d.Ack(t.Context()))
 		}
 	}

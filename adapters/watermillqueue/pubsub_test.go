@@ -81,7 +81,7 @@ func TestPair(t *testing.T) {
 		var got []core.Job
 		for _, d := range receive(t, q.Queue, 5, ports.Skip{}) {
 			require.NoError(t, d.Ack(t.Context()))
-			got = append(got, d.Job())
+			got = append(got, d.Jobs()[0])
 		}
 		require.ElementsMatch(t, want, got)
 		nothing(t, q.Queue, 100*time.Millisecond)
@@ -99,7 +99,7 @@ func TestPair(t *testing.T) {
 		enqueue(t, q, want)
 		for _, d := range receive(t, q, len(want), ports.Skip{}) {
 			require.NoError(t, d.Ack(t.Context()))
-			got = append(got, d.Job())
+			got = append(got, d.Jobs()[0])
 		}
 		require.ElementsMatch(t, want, got)
 	})
@@ -135,14 +135,14 @@ func deadLetters(t *testing.T, q queueOn) {
 	for _, d := range receive(t, q.Queue, 3, ports.Skip{}) {
 		require.NoError(t, d.Ack(t.Context()))
 		require.NotEmpty(t, watermillqueue.CorrelationID(d))
-		got = append(got, d.Job())
+		got = append(got, d.Jobs()[0])
 	}
 	require.ElementsMatch(t, good, got)
 	ctx := bounded(t)
 	go func() { // somebody has to want jobs
 		for ctx.Err() == nil {
 			if got, err := q.Receive(ctx, 1, ports.Skip{}); err == nil {
-				t.Errorf("delivered: %v", got[0].Job())
+				t.Errorf("delivered: %v", got[0].Jobs()[0])
 			}
 		}
 	}()

@@ -11,6 +11,7 @@ import (
 	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -54,11 +55,11 @@ func TestStats(t *testing.T) {
 			q := open(t)
 			require.Equal(t, ports.QueueDepth{}, awaitStats(t, q, 0, 0, 0))
 			before := time.Now().Add(-time.Minute) // the database's clock may be another
-			_, err := q.Enqueue(t.Context(), jobsOf("acme", "old", 0, 3))
+			_, err := (queuetest.Singly{Queue: q}).Enqueue(t.Context(), jobsOf("acme", "old", 0, 3))
 			require.NoError(t, err)
 			first := awaitStats(t, q, 3, 0, 0).Oldest
 			require.WithinRange(t, first, before, time.Now().Add(time.Minute))
-			_, err = q.Enqueue(t.Context(), jobsOf("beta", "young", 0, 2))
+			_, err = (queuetest.Singly{Queue: q}).Enqueue(t.Context(), jobsOf("beta", "young", 0, 2))
 			require.NoError(t, err)
 			require.Equal(t, first, awaitStats(t, q, 5, 0, 0).Oldest)
 
@@ -70,8 +71,8 @@ func TestStats(t *testing.T) {
 			}
 			second := awaitStats(t, q, 2, 3, 0).Oldest
 			require.True(t, second.After(first), "%s and %s", first, second)
-			require.NoError(t, held[0].Ack(t.Context()))
-			require.NoError(t, held[1].Nack(t.Context()))
+			require.NoError(t, held[1].Ack(t.Context()))
+			require.NoError(t, held[0].Nack(t.Context()))
 			require.NoError(t, held[2].Ack(t.Context()))
 			require.Equal(t, first, awaitStats(t, q, 3, 0, 0).Oldest, "what was given back is as old as it was")
 			stopped, cancel := context.WithCancel(t.Context())

@@ -57,7 +57,7 @@ func monthOf(p core.Period) month { return month{p, core.AllowanceKey(p)} }
 
 func (s *Service) refill(ctx context.Context, t core.Tenant, m month) error {
 	granted := func(tx ports.Tx) (bool, error) {
-		_, err := tx.Books().Entry(ctx, m.key)
+		_, err := tx.Ledger().Entry(ctx, m.key)
 		if errors.Is(err, ports.ErrNotFound) {
 			return false, nil
 		}

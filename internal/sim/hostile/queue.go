@@ -102,7 +102,15 @@ func (q *Queue) send(ctx context.Context, jobs []core.Job) (int, error) {
 			missing++
 		}
 	}
-	n, err := q.Inner.Enqueue(ctx, jobs)
+	// Each job is a message of its own here.
+	n, err := 0, error(nil)
+	for i := range jobs {
+		var taken int
+		if taken, err = q.Inner.Enqueue(ctx, jobs[i:i+1]); err != nil {
+			break
+		}
+		n += taken
+	}
 	if got := q.Inner.Len(); err == nil && n == len(jobs) && got != missing {
 		q.Env.Oracle.Fail(oracle.Kept, "the queue says that it has taken %d jobs of run %s, %d of which it did not have; it has kept %d", n, jobs[0].Run, missing, got)
 	}
@@ -147,7 +155,7 @@ func (q *Queue) fill(ctx context.Context) error {
 	}
 	deliveries, err := q.Inner.Receive(ctx, n, ports.Skip{})
 	for _, d := range deliveries {
-		q.pool = append(q.pool, q.newMessage(d.Job(), d))
+		q.pool = append(q.pool, q.newMessage(d.Jobs()[0], d))
 	}
 	return err
 }
@@ -342,7 +350,15 @@ func (q *Queue) Idle() bool { return len(q.pool) == 0 && len(q.out) == 0 && q.In
 // nacked it is not out any more, and comes back as another message.
 var _ ports.Delivery = (*message)(nil)
 
-func (m *message) Job() core.Job { return m.job }
+func (m *message) Jobs() []core.Job { return []core.Job{m.job} }
+
+// Release passes on the one job that a message has.
+func (m *message) Release(_ context.Context, jobs []core.Job) error {
+	if len(jobs) > 0 && m.out {
+		m.queue.back(m)
+	}
+	return nil
+}
 
 func (m *message) Ack(context.Context) error {
 	q, e := m.queue, m.queue.Env

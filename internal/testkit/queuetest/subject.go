@@ -30,6 +30,7 @@ func newSubject(t *testing.T, newQueue Factory) *subject {
 	if s.Many == 0 {
 		s.Many = 10_000
 	}
+	s.Queue = Singly{s.Queue}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return &subject{s, ctx}
@@ -90,7 +91,7 @@ func (s *subject) ack(t *testing.T, list ...ports.Delivery) []core.Job {
 	done := make([]core.Job, len(list))
 	for i, d := range list {
 		require.NoError(t, d.Ack(s.ctx))
-		done[i] = d.Job()
+		done[i] = d.Jobs()[0]
 	}
 	return done
 }
@@ -105,7 +106,7 @@ func (s *subject) quiet(t *testing.T) {
 	defer cancel()
 	more, err := s.Feed.Receive(ctx, 10, ports.Skip{})
 	for _, d := range more {
-		require.Fail(t, "a delivery too many", "%+v", d.Job())
+		require.Fail(t, "a delivery too many", "%+v", d.Jobs()[0])
 	}
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }

@@ -138,7 +138,7 @@ func testRunList(t *testing.T, newStore Factory) {
 		require.NoError(t, tx.Runs().Insert(ctx, run, w.files))
 		closed := w.running
 		closed.Status, closed.Failure, closed.ClosedAt, closed.RecoverAt = core.RunCompleted, core.Failure{}, at(99), time.Time{}
-		require.NoError(t, tx.Runs().Save(ctx, closed))
+		require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: closed}))
 		want := append(slices.Clone(all), run)
 		want[slices.IndexFunc(want, func(r core.Run) bool { return r.ID == closed.ID })] = closed
 		slices.SortFunc(want, func(a, b core.Run) int {
@@ -188,7 +188,7 @@ func testDueRuns(t *testing.T, newStore Factory) {
 	run := newWorld("acme").newRun("0")
 	run.Status, run.ClosedAt, run.RecoverAt = core.RunFailed, at(99), time.Time{}
 	save := func(r core.Run) {
-		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, r) })
+		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, ports.RunRows{Run: r}) })
 	}
 	save(run)
 	same(t, want[1:])(s.DueRuns(ctx, now, horizon, 10))
@@ -201,10 +201,10 @@ func testDueRuns(t *testing.T, newStore Factory) {
 
 	// Other transactions' uncommitted changes are not seen, and their locks do not hinder.
 	require.ErrorIs(t, s.InTx(ctx, "acme", func(tx ports.Tx) error {
-		locked, err := tx.Runs().GetForUpdate(ctx, want[5].Run)
+		locked, err := ports.LockRun(ctx, tx, want[5].Run)
 		require.NoError(t, err)
 		locked.RecoverAt = now.Add(time.Hour)
-		require.NoError(t, tx.Runs().Save(ctx, locked))
+		require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: locked}))
 		same(t, append(slices.Clone(want[1:]), want[0]))(s.DueRuns(ctx, now, horizon, 10))
 		return errRollback
 	}), errRollback)
