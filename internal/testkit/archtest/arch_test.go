@@ -53,16 +53,16 @@ func list(t *testing.T, args ...string) []pkg {
 
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// pure are the packages that decide from values, with what they may import of this module.
+// pure are the packages that decide from values, and what they may import of this module.
 var pure = map[string][]string{
 	"core":                      nil,
 	"core/app/worker/scheduler": {"core", "ports"},
 }
 
-// What is pure reads no clock, makes no random numbers and does no I/O: of others it
-// imports nothing but the standard library, and of that nothing that could. The ports,
-// which name a context, it uses for their plain values.
-func TestWhatDecidesIsPure(t *testing.T) {
+// Pure packages read no clock, make no random numbers and do no I/O. Apart from the
+// packages above they import only parts of the standard library that cannot. They use
+// ports, which imports context, for its plain values.
+func TestPurePackages(t *testing.T) {
 	t.Parallel()
 	forbidden := []string{
 		"context", "os", "io", "io/fs", "net", "database/sql", "log", "log/slog",
@@ -88,7 +88,7 @@ func TestWhatDecidesIsPure(t *testing.T) {
 }
 
 // Reading the clock needs no forbidden import, so the test looks for it by name.
-func TestWhatDecidesReadsNoClock(t *testing.T) {
+func TestPurePackagesReadNoClock(t *testing.T) {
 	t.Parallel()
 	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer", "Sleep", "Local"}
 	for dir := range pure {
@@ -103,8 +103,8 @@ func TestWhatDecidesReadsNoClock(t *testing.T) {
 	}
 }
 
-// The scheduler decides one thing after the other: it has no goroutine and no channel.
-func TestTheSchedulerHasNoChannel(t *testing.T) {
+// The scheduler handles one event after the other: it has no goroutine and no channel.
+func TestSchedulerHasNoChannel(t *testing.T) {
 	t.Parallel()
 	inspect(t, "core/app/worker/scheduler", func(n ast.Node) (wrong bool) {
 		switch n.(type) {
