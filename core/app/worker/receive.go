@@ -38,7 +38,7 @@ func (d *deliveries) get(id scheduler.MessageID, forget bool) ports.Delivery {
 	return one
 }
 
-// receive asks the feed. That it was told to come back is no error.
+// receive asks the feed. That it was cancelled is no error.
 func (w *Worker) receive(ctx context.Context, cancel context.CancelFunc, a scheduler.Receive) {
 	defer cancel()
 	var got []ports.Delivery
@@ -68,8 +68,8 @@ func (w *Worker) jobsIn(d ports.Delivery) (jobs []core.Job) {
 	return jobs
 }
 
-// answer tells the queue about a delivery. If the queue cannot be told, it delivers the
-// jobs again, to no effect.
+// answer acks, nacks or releases. If that fails the queue delivers the jobs again, to no
+// effect.
 func (w *Worker) answer(a scheduler.Answer) {
 	d := w.deliveries.get(a.Message, a.Reply != scheduler.Release)
 	err := w.guard(func() error {
@@ -83,7 +83,7 @@ func (w *Worker) answer(a scheduler.Answer) {
 		return d.Ack(w.base)
 	})
 	if err != nil {
-		w.log.Warn("the queue was not told; it will deliver the jobs again", "reply", a.Reply.String(), "error", err)
+		w.log.Warn("the answer to a message failed; the queue will deliver its jobs again", "answer", a.Reply.String(), "error", err)
 	}
 	w.inbox.put(scheduler.Answered{Message: a.Message, Failed: err != nil})
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Action is something to be done. Its slices belong to whoever carries it out.
+// Action is something to be done. Its slices belong to the caller of Handle.
 type Action interface{ action() }
 
-// Reply is what the queue is told about a message.
+// Reply is the answer to a message.
 type Reply uint8
 
 const (
@@ -103,7 +103,7 @@ type (
 		Jobs  []*Job
 	}
 
-	// Answer tells the queue about a message.
+	// Answer answers a message.
 	Answer struct {
 		Message MessageID
 		Reply   Reply

@@ -41,7 +41,7 @@ type endpoint struct {
 	// whole is an outage of all templates, or of all of one tenant's if no other tenant's
 	// has shown it: what only one tenant meets stops no other.
 	whole  outage
-	tenant core.TenantID // whose; empty: everybody's
+	tenant core.TenantID // whose; empty: all tenants'
 }
 
 // circuit is what is known of one template's jobs.

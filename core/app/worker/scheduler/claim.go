@@ -74,7 +74,7 @@ func (s *Scheduler) claimHeld(g *group, waiting []item) {
 func (s *Scheduler) withdrawItems(items []item) { s.withdraw(jobsOf(items), false) }
 
 // claimFailed tries the parts of a group, since it may have failed by one of them, or
-// sends jobs back to the queue, since nobody knows now. Until then their places stay
+// sends jobs back to the queue, since it is not known which are claimed. Until then their places stay
 // taken: that is what keeps an outage from being hammered.
 func (s *Scheduler) claimFailed(g *group, fault Fault) {
 	if g.held != nil {

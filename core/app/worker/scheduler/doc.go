@@ -14,7 +14,7 @@
 //
 // # Contract
 //
-// Whoever carries the actions out may take as long as it likes and may fail, but must
+// The caller, which carries the actions out, may take any time and may fail, but must
 // answer each action that has an answer exactly once, in any order:
 //
 //	Receive             Received

@@ -7,8 +7,8 @@ import (
 // Event is something that has happened.
 type Event interface{ event() }
 
-// MessageID names a message of the queue in this process. Whoever receives messages
-// numbers them and uses no number twice.
+// MessageID names a message of the queue in this process. The caller numbers the messages
+// that it receives, and uses no number twice.
 type MessageID uint64
 
 // Message is what the queue carries: jobs of one run, epoch and template.
@@ -115,7 +115,7 @@ type (
 		Lost  []*Job
 	}
 
-	// Answered answers Answer. If it failed the queue was perhaps not told.
+	// Answered answers Answer. If it failed, it may have reached the queue or not.
 	Answered struct {
 		Message MessageID
 		Failed  bool

@@ -10,7 +10,7 @@ import (
 // each other.
 type lane struct {
 	kind   kind
-	runs   []*run // with something that waits, in the order in which it came; some may have nothing any more
+	runs   []*run // with something that waits, in the order in which it came
 	parts  []part // of groups that failed, which go first
 	busy   bool   // a group is being written
 	listed bool   // it is in Scheduler.lanes
@@ -18,7 +18,7 @@ type lane struct {
 	notBefore time.Time
 }
 
-// part is a part of a group that failed. It uses its runs.
+// part is what is written in one transaction, with its runs.
 type part struct {
 	items []item
 	runs  []*run
@@ -53,21 +53,18 @@ func (s *Scheduler) examine(l *lane) {
 // take takes what can be written of what waits in a lane, up to a cost but at least
 // one, and its runs into use.
 func (s *Scheduler) take(l *lane) (p part) {
-	if len(l.parts) > 0 {
-		p = l.parts[0]
-		l.parts = l.parts[1:]
-		return p
+	for i, p := range l.parts { // each of one run
+		if p.runs[0].available(l.kind) {
+			l.parts = slices.Delete(l.parts, i, i+1)
+			p.runs[0].parts--
+			p.runs[0].use(l.kind)
+			return p
+		}
 	}
 	k, cost, full := l.kind, 0, false
 	left := l.runs[:0]
-	var dropped []*run
 	for _, r := range l.runs {
 		waiting := r.waiting[k]
-		if len(waiting) == 0 {
-			r.listed[k], r.wanted[k] = false, false
-			dropped = append(dropped, r)
-			continue
-		}
 		if full || !r.available(k) {
 			left = append(left, r)
 			continue
@@ -99,9 +96,6 @@ func (s *Scheduler) take(l *lane) (p part) {
 	}
 	clear(l.runs[len(left):])
 	l.runs = left
-	for _, r := range dropped {
-		s.tidy(r)
-	}
 	return p
 }
 

@@ -44,9 +44,9 @@ func (s *Scheduler) progress(m *message) {
 	s.do(Answer{Message: m.id, Reply: reply})
 }
 
-// told takes in that the queue was told, or perhaps not; then it delivers the jobs again,
-// to no effect.
-func (s *Scheduler) told(e Answered) {
+// answeredMessage takes in that an answer reached the queue, or perhaps not; then it
+// delivers the jobs again, to no effect.
+func (s *Scheduler) answeredMessage(e Answered) {
 	m := s.messages[e.Message]
 	if m == nil || !m.telling {
 		return

@@ -7,7 +7,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// NoteKind is what an operator is told.
+// NoteKind is what a note is about.
 type NoteKind uint8
 
 const (

@@ -11,7 +11,7 @@ import (
 // receiving is how it stands with the Receive.
 type receiving struct {
 	active    bool
-	cancelled bool // it was told to come back
+	cancelled bool // CancelReceive was asked for
 	limit     int  // places that are kept for it
 	skip      ports.Skip
 	changes   int // the breaker's when it began
@@ -219,6 +219,8 @@ func (s *Scheduler) ask() {
 	}
 	o := s.gate.look(s.now)
 	limit := min(free, o.room+s.cfg.Parked-len(s.parked))
+	// Messages that go back are ours until the queue has taken them.
+	limit = min(limit, s.cfg.Concurrency+s.ahead()+s.cfg.Parked-len(s.messages))
 	if !o.till.IsZero() {
 		// A moment later, so that it is not a moment too early.
 		r.until.stop()

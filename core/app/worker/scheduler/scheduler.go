@@ -37,7 +37,7 @@ type Scheduler struct {
 
 	groups            map[GroupID]*group
 	groupID           GroupID
-	openTx, waitingTx int // that wait for nobody, and that may wait for a run
+	openTx, waitingTx int // that wait for no lock, and that may wait for a run
 	lanes             []*lane
 	held              []*held
 	renewals          []*group
@@ -80,7 +80,7 @@ func (s *Scheduler) Handle(now time.Time, events ...Event) []Action {
 	}
 	s.now = now
 	for _, e := range events {
-		s.take1(e)
+		s.takeIn(e)
 	}
 	s.timers.run(now)
 	s.decide()
@@ -95,7 +95,7 @@ func (s *Scheduler) begin(now time.Time) {
 	}
 }
 
-func (s *Scheduler) take1(e Event) {
+func (s *Scheduler) takeIn(e Event) {
 	switch e := e.(type) {
 	case Received:
 		s.received(e)
@@ -114,7 +114,7 @@ func (s *Scheduler) take1(e Event) {
 	case Looked:
 		s.looked(e)
 	case Answered:
-		s.told(e)
+		s.answeredMessage(e)
 	case Interrupted:
 		s.interrupted(e)
 	case Stop:
