@@ -200,10 +200,10 @@ var schedulerBugs = []Bug{
 		}},
 	},
 	{
-		Name: "split-miscounts-its-run", What: "the halves of one run's group use it once, so that it never seems free again",
+		Name: "split-part-not-counted", What: "the parts of a group that was split are not counted with their run, and not looked for when it is free",
 		Edits: []Edit{{
 			File: schedHeld,
-			Old:  "\t\truns[0].users++\n",
+			Old:  "\t\tp.runs[0].parts++\n",
 			As:   "\t\tif !{on} {\n\t\t{old}\t\t}\n",
 		}},
 	},

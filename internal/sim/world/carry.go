@@ -41,7 +41,8 @@ func (w *World) carry(ctx context.Context, a *actor) {
 		if w.env.Over || len(k.queued) == 0 {
 			return
 		}
-		a.action, k.queued = k.queued[0], slices.Delete(k.queued, 0, 1)
+		a.action = k.queued[0]
+		k.queued = slices.Delete(k.queued, 0, 1)
 		w.sched.Yield()
 	}
 }

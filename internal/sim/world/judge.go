@@ -28,10 +28,9 @@ func (w *World) judge(p *server, action scheduler.Action) {
 		}
 	case scheduler.Settle:
 		for i := range a.Settlements {
-			if s := &a.Settlements[i]; s.Piece == 0 { // a piece may be on its way when its job is handed back
-				w.judgeHeld("records", []*scheduler.Job{s.Job})
-				heldOf(s.Job).offered = true
-			}
+			s := &a.Settlements[i]
+			w.judgeHeld("records", []*scheduler.Job{s.Job})
+			heldOf(s.Job).offered = heldOf(s.Job).offered || s.Piece == 0
 		}
 	case scheduler.Stopped:
 		if w.busyCarrier(p, true) {
