@@ -115,7 +115,7 @@ func (o *Oracle) requeued(c *Commit, r *run, before core.Epoch, was, now *core.F
 			o.fail(Refinement, "recovery did not count the redelivery of file %d of run %s", now.Index, r.row.ID)
 		}
 		if now.Redeliveries > o.MaxRedeliveries {
-			o.NeedsRecovery = true // nobody else closes a run whose file it gave up on
+			o.NeedsRecovery = true // recovery alone closes a run whose file it gave up on
 		}
 	default:
 		o.fail(Refinement, "file %d of run %s was taken from its worker", now.Index, r.row.ID)

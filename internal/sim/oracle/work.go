@@ -30,8 +30,8 @@ func (o *Oracle) dispatched(r *run, next *core.Run) {
 	}
 }
 
-// Executed is told what an executor answered for a file of a job: whoever executes
-// has claimed the file under the job's epoch, does it once a try, and not again
+// Executed is told what an executor answered for a file of a job: the worker that
+// executes has claimed the file under the job's epoch, does it once a try, and not again
 // once the file has ended.
 func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome core.Outcome, code string) {
 	r := o.run(job.Run)
