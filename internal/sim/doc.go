@@ -1,7 +1,7 @@
 // Package sim searches for interleavings that lose work or money. It plays the
-// real use cases of core/app on the in-memory adapters, under a scheduler that
-// owns every choice: who goes on, which fault happens, which message comes first,
-// what time it is.
+// real use cases of core/app and the real scheduler of core/app/worker on the
+// in-memory adapters, and owns every choice: who goes on, which fault happens, which
+// message comes first, what time it is.
 //
 // # Layout
 //
@@ -13,7 +13,8 @@
 //	sim/hostile    every port wrapped: yields, fails, and tells the oracle
 //	sim/oracle     the invariants of the specification, and a sequential model of
 //	               credits and runs that every commit must be one step of
-//	sim/world      scenarios: tenants, users, workers, recovery loops, processes;
+//	sim/world      scenarios: tenants, users, recovery loops, and servers, each with a
+//	               scheduler of jobs whose actions actors carry out;
 //	               faults on, then faults off until everything has healed
 //	sim/mutants    mistakes that are planted to see how soon they are found
 //	sim/trace      what happened, as events; its hash is always kept

@@ -64,7 +64,7 @@ func (m *message) Ack(context.Context) error {
 	}
 	fault := e.fault(AckFault, m.run)
 	if fault == AckLost {
-		q.back(m)
+		q.back(m, time.Time{})
 		return errQueue
 	}
 	q.dropOut(m)
@@ -95,10 +95,10 @@ func (m *message) Nack(context.Context) error {
 	}
 	if e.fault(NackFault, m.run) != 0 {
 		// It comes back when the broker's lease has run out.
-		q.back(m).until = e.Sched.Now.Add(delayed)
+		q.back(m, e.Sched.Now.Add(delayed))
 		return errQueue
 	}
-	q.back(m)
+	q.back(m, time.Time{})
 	return nil
 }
 

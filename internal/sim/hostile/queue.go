@@ -178,7 +178,7 @@ func (q *Queue) fill(ctx context.Context, old bool) error {
 func (q *Queue) Died(process int) {
 	for i := 0; i < len(q.out); {
 		if m := q.out[i]; m.process == process {
-			q.back(m)
+			q.back(m, time.Time{})
 			continue
 		}
 		i++
@@ -192,9 +192,10 @@ func (q *Queue) Held(process int) bool {
 
 func (q *Queue) remove(at int) { q.pool = slices.Delete(q.pool, at, at+1) }
 
-// back puts a delivered message back at the end of the line.
-func (q *Queue) back(m *message) *message {
-	ctx := context.Background()
+// back puts a delivered message back at the end of the line, to be delivered again from a
+// time on.
+func (q *Queue) back(m *message, from time.Time) {
+	ctx, before := context.Background(), len(q.pool)
 	q.dropOut(m)
 	if m.inner == nil {
 		again := q.newMessage(m.jobs, nil)
@@ -206,8 +207,10 @@ func (q *Queue) back(m *message) *message {
 		}
 		q.kept(m.jobs, "has to deliver again")
 	}
+	for _, again := range q.pool[before:] {
+		again.until = from
+	}
 	q.Wake()
-	return q.pool[len(q.pool)-1]
 }
 
 func (q *Queue) dropOut(m *message) {

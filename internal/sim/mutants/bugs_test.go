@@ -20,7 +20,7 @@ func TestBugsCanBePlanted(t *testing.T) {
 	t.Parallel()
 	overlay, err := mutants.Plant(root, t.TempDir())
 	require.NoError(t, err)
-	args := []string{"vet", "-overlay", overlay, "-tags", "mutants", "./core", "./core/app", "./adapters/memory", "./internal/sim/..."}
+	args := []string{"vet", "-overlay", overlay, "-tags", "mutants", "./core", "./core/app", "./core/app/worker/scheduler", "./ports", "./adapters/memory", "./internal/sim/..."}
 	cmd := exec.CommandContext(t.Context(), "go", args...)
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()

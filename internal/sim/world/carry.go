@@ -35,20 +35,31 @@ func (w *World) carry(ctx context.Context, a *actor) {
 		if w.sched.Dead() {
 			return
 		}
-		over(a.action, answer)
+		p.worker.note(a.action, answer)
 		w.post(p, answer)
 		k := &p.worker
 		if w.env.Over || len(k.queued) == 0 {
 			return
 		}
-		a.action, k.queued = k.queued[0], slices.Delete(k.queued, 0, 1)
+		a.action = k.queued[0]
+		k.queued = slices.Delete(k.queued, 0, 1)
 		w.sched.Yield()
 	}
 }
 
-// over notes what a worker is told that it has done with.
-func over(action scheduler.Action, answer scheduler.Event) {
+// note keeps what a worker is told of the jobs that it has claimed.
+func (k *worker) note(action scheduler.Action, answer scheduler.Event) {
 	switch e := answer.(type) {
+	case scheduler.ClaimAnswered:
+		for i, j := range action.(scheduler.Claim).Jobs {
+			if e.Outcomes != nil && e.Outcomes[i] == scheduler.OutcomeClaimed {
+				k.claimed = append(k.claimed, j)
+			}
+		}
+	case scheduler.Renewed:
+		lose(e.Lost)
+	case scheduler.Looked:
+		lose(e.Lost)
 	case scheduler.HandedBack:
 		for _, j := range action.(scheduler.HandBack).Jobs {
 			heldOf(j).over = e.Fault == scheduler.FaultNone
@@ -103,6 +114,9 @@ func (w *World) receive(p *server, a scheduler.Receive) scheduler.Event {
 	e := scheduler.Received{Failed: err != nil && k.receiving.Err() == nil}
 	k.cancel()
 	k.receiving = nil
+	if len(deliveries) > 0 {
+		w.sched.Yield() // what comes between finds them neither in the queue nor in the scheduler
+	}
 	for _, d := range deliveries {
 		e.Messages = append(e.Messages, scheduler.Message{ID: scheduler.MessageID(len(k.messages)), Jobs: d.Jobs()})
 		k.messages = append(k.messages, d)

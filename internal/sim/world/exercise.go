@@ -20,7 +20,7 @@ func (w *World) checkPlaces(p *server) {
 	x := exercise{scheduler: k.scheduler, now: k.now, messages: scheduler.MessageID(len(k.messages))}
 	x.handle(scheduler.Received{})
 	rounds := 3
-	if x.asks(k.places) {
+	if x.asks(k.places) && !down(k.scheduler.Stats(x.now)) {
 		if w.sc.Seed%exerciseEvery > 0 {
 			return
 		}
@@ -35,10 +35,15 @@ func (w *World) checkPlaces(p *server) {
 		}
 	}
 	x.handle(scheduler.Received{})
-	if s := k.scheduler.Stats(x.now); !x.asks(k.places) || s.Running+s.Waiting+s.Unsaved+s.Parked > 0 {
-		w.oracle.Fail(oracle.Leaked, "a worker had %d places when it started; when all is done it asks for %d jobs and leaves %v in the queue",
-			k.places, x.receive.Limit, x.receive.Skip)
+	if s := k.scheduler.Stats(x.now); !x.asks(k.places) || s.Running+s.Waiting+s.Unsaved+s.Parked > 0 || down(s) {
+		w.oracle.Fail(oracle.Leaked, "a worker had %d places when it started; when all goes well it asks for %d jobs, leaves %v in the queue and has %d jobs in hand; something is taken to be down: %t",
+			k.places, x.receive.Limit, x.receive.Skip, s.Running+s.Waiting+s.Unsaved+s.Parked, down(s))
 	}
+}
+
+// down reports whether a breaker keeps jobs back, or would.
+func down(s scheduler.Stats) bool {
+	return slices.ContainsFunc(s.Breakers, func(b scheduler.BreakerStats) bool { return !b.DownSince.IsZero() })
 }
 
 // exerciseEvery is in how many worlds one is exercised that shows nothing by itself.

@@ -23,12 +23,30 @@ func (w *World) judge(p *server, action scheduler.Action) {
 		w.judgeHeld("renews", a.Jobs)
 	case scheduler.HandBack:
 		w.judgeHeld("hands back", a.Jobs)
+		for _, j := range a.Jobs {
+			heldOf(j).offered = true
+		}
 	case scheduler.Settle:
 		for i := range a.Settlements {
-			if s := &a.Settlements[i]; s.Piece == 0 { // a piece may be on its way when its job is handed back
-				w.judgeHeld("records", []*scheduler.Job{s.Job})
+			s := &a.Settlements[i]
+			w.judgeHeld("records", []*scheduler.Job{s.Job})
+			heldOf(s.Job).offered = heldOf(s.Job).offered || s.Piece == 0
+		}
+	case scheduler.Stopped:
+		if w.busyCarrier(p, true) {
+			return // it gave up waiting for an answer, and what needs that
+		}
+		for _, j := range p.worker.claimed {
+			if h := heldOf(j); !h.offered && !h.lost {
+				w.oracle.Fail(oracle.Drained, "a worker has stopped without recording job %s of epoch %d or handing it back", j.ID, j.Epoch)
 			}
 		}
+	}
+}
+
+func lose(jobs []*scheduler.Job) {
+	for _, j := range jobs {
+		heldOf(j).lost = true
 	}
 }
 

@@ -83,6 +83,8 @@ type Server struct {
 	TemplateLimit int // and of one template
 	// Lingers lets the first result of several, and the first free place, wait for others.
 	Lingers bool
+	// Drains lets jobs go on for a while when it stops, instead of handing them back at once.
+	Drains bool
 	// Simple makes it work without a scheduler, with Service.Work.
 	Simple bool
 	// Old makes it one of the release before until it is stopped or dies: it works with
@@ -184,7 +186,7 @@ func (s *Scenario) Reset(seed uint64) {
 }
 
 func anyServer(r *sched.Rand) Server {
-	s := Server{Concurrency: 1 + r.IntN(4), Transactions: 1 + r.IntN(2), Lingers: r.IntN(2) == 0}
+	s := Server{Concurrency: 1 + r.IntN(4), Transactions: 1 + r.IntN(2), Lingers: r.IntN(2) == 0, Drains: r.IntN(2) == 0}
 	switch r.IntN(4) {
 	case 0:
 		s.TenantLimit = 1 + r.IntN(2)
@@ -301,8 +303,9 @@ func (s *Scenario) script(r *sched.Rand) {
 		op.Kind = Mend
 		add(operator, op)
 	}
-	if r.IntN(3) == 0 {
-		add(operator, Op{Kind: Stop, Server: r.IntN(servers)})
+	if r.IntN(2) == 0 {
+		script := s.user(operator)
+		*script = slices.Insert(*script, r.IntN(len(*script)+1), Op{Kind: Stop, Server: r.IntN(servers)})
 	}
 	for u := range users {
 		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})

@@ -23,6 +23,7 @@ type worker struct {
 	stopping  bool
 	stopped   bool               // the drain is over: the process ends
 	queued    []scheduler.Action // for a carrier
+	claimed   []*scheduler.Job   // since it started
 	messages  []ports.Delivery   // by MessageID
 	receiving context.Context    //nolint:containedctx // of the receive that is under way; nil: none is
 	cancel    context.CancelFunc
@@ -40,7 +41,9 @@ type held struct {
 	ctx      context.Context   //nolint:containedctx // of the execution
 	cancel   context.CancelFunc
 	carrier  sched.ActorID // that executes it
-	over     bool          // it is recorded or handed back
+	offered  bool          // it was asked to be recorded as a whole, or handed back
+	over     bool          // that was done
+	lost     bool          // its lease is
 }
 
 func heldOf(j *scheduler.Job) *held { return j.Work.(*held) }
@@ -83,9 +86,9 @@ func (w *World) config(p *server) scheduler.Config {
 	c := scheduler.Config{
 		Concurrency: p.spec.Concurrency, Parked: 2, Transactions: p.spec.Transactions,
 		TenantConcurrency: p.spec.TenantLimit, TemplateConcurrency: p.spec.TemplateLimit,
-		Lease: w.recovery.Lease, DrainTimeout: drainFor,
+		Lease: w.recovery.Lease,
 		Breaker: scheduler.Breaker{
-			Failures: -1, OpenFor: 10 * time.Second, MaxOutage: 2 * time.Minute, InterruptAfter: 15 * time.Second,
+			Failures: -1, OpenFor: 10 * time.Second, MaxOutage: 2 * time.Minute, InterruptAfter: 5 * time.Second,
 			Endpoint: func(t ports.TemplateKey) string { return string(t.Tenant) },
 		},
 	}
@@ -94,6 +97,9 @@ func (w *World) config(p *server) scheduler.Config {
 	}
 	if limit := p.spec.TemplateLimit; limit > 0 {
 		c.TemplateLimit = func(ports.TemplateKey) int { return limit }
+	}
+	if p.spec.Drains {
+		c.DrainTimeout = drainFor
 	}
 	if p.spec.Lingers {
 		c.Linger = time.Second
@@ -285,4 +291,6 @@ func (w *World) busyCarrier(p *server, butExecutions bool) bool {
 }
 
 // reset forgets what a worker had in memory.
-func (k *worker) reset() { *k = worker{queued: k.queued[:0], messages: k.messages[:0]} }
+func (k *worker) reset() {
+	*k = worker{queued: k.queued[:0], messages: k.messages[:0], claimed: k.claimed[:0]}
+}
