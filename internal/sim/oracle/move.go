@@ -29,7 +29,7 @@ func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 				o.fail(Refinement, "file %d of run %s was claimed without a lease", at, r.row.ID)
 			}
 			if len(r.claims[at]) > 0 && o.Taken != nil {
-				o.Taken(r.holder(at))
+				o.Taken(r.row.ID, at)
 			}
 			m.Claim(o.judge, at, now.Epoch)
 			r.claims[at] = append(r.claims[at], claim{now.Epoch, c.Actor})

@@ -35,8 +35,8 @@ type Oracle struct {
 	Closed func(core.RunID)
 	// Watch is told of every commit after the oracle; nil for none.
 	Watch func(*Commit)
-	// Taken is called with the actor that held a file before when another has claimed it; nil for none.
-	Taken func(holder uint8)
+	// Taken is called with a file that had been claimed before when it is claimed again; nil for none.
+	Taken func(run core.RunID, file int)
 	// SameProcess reports whether two actors are in one process; nil: none are.
 	SameProcess func(a, b uint8) bool
 	// Horizon is the recovery policy's.

@@ -48,6 +48,10 @@ const (
 	Version
 	Accepted
 	Refilled
+	Leaked
+	Drained
+	Places
+	Fair
 	ruleCount
 )
 
@@ -74,6 +78,10 @@ var rules = [...]struct{ name, words string }{
 	Version:            {"version", "every attempt works with the instructions of the run's initiation"},
 	Accepted:           {"accepted", "nothing is charged above the price that the caller accepts"},
 	Refilled:           {"refilled", "every tenant has the allowance of the month, also when another one's refill fails"},
+	Leaked:             {"leaked", "when all is done, a worker has no place, limit, message or timer left in use"},
+	Drained:            {"drained", "a worker that stops receives and claims nothing more"},
+	Places:             {"places", "a worker has no more jobs in hand than places and limits allow, and lets go of what is done"},
+	Fair:               {"fair", "no tenant waits while another has more than its share"},
 }
 
 // String is the rule's name.

@@ -16,8 +16,8 @@ import (
 	"github.com/redrive/redrive/internal/testkit/model"
 )
 
-// auditSchema logs every change of status and every new epoch, in the
-// transaction that makes it. Production has no use for it.
+// auditSchema logs every change of status and every new epoch, in the transaction that
+// makes it. Only this test installs it.
 const auditSchema = `
 CREATE TABLE chaos_files (
     n         bigint GENERATED ALWAYS AS IDENTITY,
@@ -54,8 +54,8 @@ func installAudit(t *testing.T, pool *pgxpool.Pool) {
 // isResult is the recording of a result.
 const isResult = `was = 'processing' AND became IN ('completed', 'failed', 'error')`
 
-// auditRules are what must not be of runs: each query gives a sentence for everything
-// that is wrong. What must not be of files is the model's.
+// auditRules are what must not be in the log of runs: each query gives a sentence for each
+// violation. The model checks the files.
 var auditRules = []struct{ invariant, sql string }{
 	{"I7: an attempt did not close exactly once", `
 SELECT format('run %s, attempt %s closed %s times', a.run_id, a.attempt, count(c.n))
@@ -70,13 +70,13 @@ SELECT format('run %s: attempt %s, epoch %s, dispatch %s, dispatched at %s, %s r
   FROM runs r WHERE status = 'RUNNING'`},
 }
 
-// auditIndexes are made when the log is complete, so that they slow nobody down.
+// auditIndexes are made when the log is complete, so that they do not slow the servers.
 const auditIndexes = `
 CREATE INDEX ON chaos_files (tenant_id, run_id, index, n);
 CREATE INDEX ON chaos_runs (tenant_id, run_id, attempt);
 ANALYZE chaos_files; ANALYZE chaos_runs; ANALYZE files; ANALYZE runs; ANALYZE attempts`
 
-// audit says what the log shows that must not be. Call it once.
+// audit gives the violations in the log. Call it once.
 func audit(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 	if _, err := pool.Exec(ctx, auditIndexes); err != nil {
 		return nil, err
@@ -138,8 +138,8 @@ func texts(ctx context.Context, pool *pgxpool.Pool, sql string, args ...any) ([]
 	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
-// compare says where the database differs from what users were told,
-// and where a file has another file's output.
+// compare gives the differences between the database and the answers that users got, and
+// the files that have another file's output.
 func (u *users) compare(ctx context.Context, pool *pgxpool.Pool) ([]string, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -152,11 +152,11 @@ func (u *users) compare(ctx context.Context, pool *pgxpool.Pool) ([]string, erro
 	}
 	for _, id := range ids {
 		if _, known := u.runs[id]; !known {
-			complain("I12: nobody was told of run %s, and it was charged", id)
+			complain("I12: run %s was charged, and no user got an answer with it", id)
 		}
 	}
 	if len(ids) != len(u.runs) {
-		complain("users were told of %d runs, there are %d", len(u.runs), len(ids))
+		complain("users got answers for %d runs, there are %d", len(u.runs), len(ids))
 	}
 
 	rows, err := pool.Query(ctx, `SELECT run_id, attempt FROM attempts WHERE attempt > 0 AND compensated_at IS NULL`)
@@ -171,12 +171,12 @@ func (u *users) compare(ctx context.Context, pool *pgxpool.Pool) ([]string, erro
 		return nil, err
 	}
 	for _, a := range made {
-		if _, told := u.won[a]; !told {
-			complain("I12: attempt %d of run %s was charged and nobody was told that it was made", a.number, a.run)
+		if _, answered := u.won[a]; !answered {
+			complain("I12: attempt %d of run %s was charged, and no user got an answer with it", a.number, a.run)
 		}
 	}
 	if len(made) != len(u.won) {
-		complain("users were told of %d Continues, there are %d", len(u.won), len(made))
+		complain("users got answers for %d Continues, there are %d", len(u.won), len(made))
 	}
 
 	rows, err = pool.Query(ctx, `SELECT run_id, index, name, output FROM files WHERE status = 'completed'`)
@@ -195,19 +195,19 @@ func (u *users) compare(ctx context.Context, pool *pgxpool.Pool) ([]string, erro
 	return wrong, err
 }
 
-// executions is how often files were executed, by what the provider was asked
-// for. Executing again is allowed; it is for information.
+// executions counts how often files were executed, from the provider's requests. It is for
+// information: executing a file again is allowed.
 type executions struct {
 	epochs    int // (file, epoch) pairs that the provider saw
 	requests  int
-	repeated  int // of the pairs, those asked for more than once (in-job retries)
+	repeated  int // of the pairs, those with more than one request (in-job retries)
 	completed int // requests answered with a result
 	thrown    int // pairs with a result that was not recorded: the worker died or was fenced
 	twice     int // pairs with more than one result
 }
 
-// executions matches what the provider was asked for with the epochs that files
-// were claimed under, and says where one is not of the other.
+// executions matches the provider's requests with the epochs under which files were
+// claimed, and reports those without a match.
 func (p *provider) executions(ctx context.Context, pool *pgxpool.Pool) (x executions, wrong []string, err error) {
 	rows, err := pool.Query(ctx, `
 SELECT c.run_id, c.index, c.epoch, r.mode, EXISTS (SELECT FROM chaos_files d
@@ -231,7 +231,7 @@ SELECT c.run_id, c.index, c.epoch, r.mode, EXISTS (SELECT FROM chaos_files d
 		if mode == core.ModeBatch {
 			job = core.BatchJobID(id)
 		}
-		// As adapters/llm makes it. If it comes to make it otherwise, none is found.
+		// As adapters/llm makes the key. If it changes, no request will have a match.
 		sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %d", job, epoch, index))
 		claims["redrive-"+hex.EncodeToString(sum[:16])] = claim{fmt.Sprintf("run %s, file %d, epoch %d", id, index, epoch), recorded}
 		return nil

@@ -12,8 +12,8 @@ import (
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
-// Rules that notice nothing would make every chaos a success. What the schema
-// itself refuses is done with its triggers off.
+// With rules that find nothing every chaos test would pass. The test makes changes that the
+// schema itself refuses with the schema's triggers off.
 func TestAuditNotices(t *testing.T) {
 	t.Parallel()
 	change := func(was, became core.FileStatus, epoch, newEpoch int) string {
@@ -25,7 +25,7 @@ func TestAuditNotices(t *testing.T) {
 	result := change(core.FileProcessing, core.FileCompleted, 1, 1)
 	for name, c := range map[string]struct {
 		happened []string
-		noticed  string // empty: all is well
+		noticed  string // empty: no violation
 	}{
 		"NothingWrong":            {[]string{claim, result}, ""},
 		"FailedAndContinued":      {[]string{claim, failed, change(core.FileFailed, core.FilePending, 1, 2)}, ""},
