@@ -62,7 +62,8 @@ func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core
 	}
 	q := Request{Client: int(user), Tenant: tenant, Run: run, Key: op.Key, Amount: op.Amount}
 	if most != nil {
-		q.Capped, q.MaxPrice = true, *most
+		accepted := *most // the user's own may be another one's by the time of the check
+		q.MaxPrice = &accepted
 	}
 	spec := &w.scenario.Runs[op.Run]
 	q.Template = w.scenario.Templates[spec.Template].ID
