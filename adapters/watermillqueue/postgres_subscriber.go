@@ -41,8 +41,10 @@ type pgSubscriber struct {
 	mu     sync.Mutex
 	turns  *turns            // who may have messages
 	unseen bool              // others may have sent some since the last look
+	doubt  bool              // there was nothing of those that are known
 	looked time.Time         // when turns were looked up
 	cursor ports.TemplateKey // where looking goes on
+	ticks  int               // counts takes and looks: what is learned during one is not known to it
 
 	// Of the subscriber's goroutine alone.
 	failures int
@@ -57,7 +59,6 @@ const (
 	mostFlows  = 100                    // of one take
 	movedPage  = 1000                   // rows of before that are moved at a time
 	moveEvery  = time.Minute            // how often the table of before is looked at once it was empty
-	mostMisses = 2                      // after so many takes that found nothing a flow is over
 )
 
 func newPgSubscriber(pool *pgxpool.Pool, box *inbox, o Options) *pgSubscriber {
@@ -154,21 +155,19 @@ type share struct {
 // becomes free without one.
 func (s *pgSubscriber) plan(want demand) ([]share, error) {
 	s.mu.Lock()
-	plan := s.shares(want)
 	age := time.Since(s.looked)
-	look := age >= s.opts.PollInterval || s.unseen && (len(plan) == 0 || age >= lookEvery)
-	if !look {
-		s.mu.Unlock()
-		return plan, nil
+	if !s.doubt && age < s.opts.PollInterval && (!s.unseen || age < lookEvery) {
+		if plan := s.shares(want); len(plan) > 0 || !s.unseen {
+			s.mu.Unlock()
+			return plan, nil
+		}
 	}
-	s.unseen = false
-	from := s.cursor
+	s.unseen, s.doubt = false, false
+	s.ticks++
+	from, tick := s.cursor, s.ticks
 	s.mu.Unlock()
-	if err := s.lookUp(from); err != nil {
+	if err := s.lookUp(from, tick); err != nil {
 		return nil, err
-	}
-	if len(plan) > 0 {
-		return plan, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -204,6 +203,10 @@ func (s *pgSubscriber) take(plan []share, limit int) ([]*message.Message, error)
 		tenants[i], templates[i] = string(p.flow.key.Tenant), string(p.flow.key.Template)
 		jobs[i], rows[i] = int32(p.jobs), int32(p.limit)
 	}
+	s.mu.Lock()
+	s.ticks++
+	tick := s.ticks
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), statementTimeout)
 	defer cancel()
 	var taken []*message.Message
@@ -216,7 +219,7 @@ func (s *pgSubscriber) take(plan []share, limit int) ([]*message.Message, error)
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, err
 	}
-	s.took(plan, limit, taken)
+	s.took(plan, limit, taken, tick)
 	return taken, nil
 }
 
@@ -237,7 +240,7 @@ func messageOf(row pgx.CollectableRow) (*message.Message, error) {
 
 // took notes what a take says about its flows, and puts the messages in the order of
 // the plan.
-func (s *pgSubscriber) took(plan []share, limit int, taken []*message.Message) {
+func (s *pgSubscriber) took(plan []share, limit int, taken []*message.Message, tick int) {
 	type found struct{ place, messages, jobs int }
 	of := make(map[ports.TemplateKey]*found, len(plan))
 	for i, p := range plan {
@@ -265,15 +268,13 @@ func (s *pgSubscriber) took(plan []share, limit int, taken []*message.Message) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.doubt = all == 0 // another server may have had all of them locked for a moment
 	for _, p := range plan {
 		switch f := of[p.flow.key]; {
 		case f.messages > 0:
-			p.flow.size, p.flow.misses = f.jobs/f.messages, 0
-		case all < limit: // or others were first
-			// Another server may have had them locked for a moment, so look twice.
-			if p.flow.misses++; p.flow.misses >= mostMisses {
-				s.turns.remove(p.flow)
-			}
+			p.flow.size = f.jobs / f.messages
+		case all < limit && p.flow.learned < tick: // or it was not looked at
+			s.turns.remove(p.flow)
 		}
 	}
 }
@@ -285,7 +286,7 @@ func (r pgRow) key() ports.TemplateKey {
 // lookUp finds out who has messages, or takes over those of servers of before: one
 // statement but for the first time, so that an idle server sends no more than one every
 // PollInterval.
-func (s *pgSubscriber) lookUp(from ports.TemplateKey) error {
+func (s *pgSubscriber) lookUp(from ports.TemplateKey, tick int) error {
 	ctx, cancel := context.WithTimeout(s.ctx, statementTimeout)
 	defer cancel()
 	s.mu.Lock()
@@ -317,9 +318,17 @@ func (s *pgSubscriber) lookUp(from ports.TemplateKey) error {
 	if len(flows) == flowsPage {
 		s.cursor, s.unseen = flows[flowsPage-1].key, true
 	}
+	free := make(map[*flow]bool, len(flows))
 	for _, f := range flows {
 		if f.free {
-			s.turns.add(f.key).misses = 0
+			free[s.turns.add(f.key)] = true
+		}
+	}
+	if s.cursor == from { // all were looked at
+		for _, f := range s.turns.all() {
+			if !free[f] && f.learned < tick {
+				s.turns.remove(f)
+			}
 		}
 	}
 	return nil
@@ -358,7 +367,7 @@ func (s *pgSubscriber) learn(flows map[ports.TemplateKey]bool) {
 		s.unseen = true
 	}
 	for key := range flows {
-		s.turns.add(key).misses = 0
+		s.turns.add(key).learned = s.ticks
 	}
 	s.mu.Unlock()
 	token(s.woken)
