@@ -12,7 +12,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// DeadLetter is a message that nobody could read.
+// DeadLetter is a message that no server could read.
 type DeadLetter struct {
 	ID        string // names it among the dead letters
 	MessageID string

@@ -17,7 +17,7 @@ type Options struct {
 	// MaxBatch bounds the jobs that are taken from Postgres at once; default 500.
 	MaxBatch int
 	// Lease is how long a delivery may stay unanswered before the job is delivered
-	// again, to anybody; default 30 s.
+	// again, to any server; default 30 s.
 	Lease time.Duration
 	// PollInterval is how often an idle feed on Postgres looks by itself, in case a
 	// notification was missed; default DefaultPollInterval.

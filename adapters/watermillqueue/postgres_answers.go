@@ -172,7 +172,7 @@ func (a *pgAnswers) wait(d time.Duration) bool {
 }
 
 // flush sends Postgres everything that waits. What it could not send still waits, but
-// for splits, whose callers are told.
+// for splits, whose callers get the error.
 func (a *pgAnswers) flush(ctx context.Context) error {
 	for {
 		a.mu.Lock()

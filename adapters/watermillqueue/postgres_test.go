@@ -156,7 +156,7 @@ func TestPostgresWakesOtherServers(t *testing.T) {
 	}
 }
 
-// A restart of Postgres ends every connection; whoever waits goes on waiting and
+// A restart of Postgres ends every connection; a caller that waits goes on waiting and
 // then gets its jobs.
 func TestPostgresSurvivesARestart(t *testing.T) {
 	t.Parallel()
@@ -167,7 +167,7 @@ func TestPostgresSurvivesARestart(t *testing.T) {
 	held := receive(t, q, 1, ports.Skip{})
 	got := make(chan []ports.Delivery)
 	s.Stop(t)
-	require.NoError(t, held[0].Ack(t.Context()), "it is told when Postgres is back")
+	require.NoError(t, held[0].Ack(t.Context()), "the answer is sent when Postgres is back")
 	go func() { got <- receive(t, q, 3, ports.Skip{}) }()
 	_, err := q.Enqueue(bounded(t), jobsOf("acme", "run", 9, 10))
 	require.Error(t, err)

@@ -133,7 +133,7 @@ func deadLetters(t *testing.T, q queueOn) {
 	q.put(fmt.Sprintf(`{"v":99,"at":%d,"job":{"of":"the future"}}`, time.Now().Add(-time.Hour).Unix()))
 	enqueue(t, q.Queue, good[1:])
 
-	// They are in nobody's way.
+	// They are in no other's way.
 	var got []core.Job
 	for _, d := range receive(t, q.Queue, 3, ports.Skip{}) {
 		require.NoError(t, d.Ack(t.Context()))
@@ -142,7 +142,7 @@ func deadLetters(t *testing.T, q queueOn) {
 	}
 	require.ElementsMatch(t, good, got)
 	ctx := bounded(t)
-	go func() { // somebody has to want jobs
+	go func() { // a caller has to want jobs
 		for ctx.Err() == nil {
 			if got, err := q.Receive(ctx, 1, ports.Skip{}); err == nil {
 				t.Errorf("delivered: %v", got[0].Jobs()[0])
@@ -189,7 +189,7 @@ func leftForANewerServer(t *testing.T, q queueOn) {
 	letters, err := q.DeadLetters().List(bounded(t), 10)
 	require.NoError(t, err)
 	require.Empty(t, letters, "a newer server may be about to start")
-	// It is in nobody's way.
+	// It is in no other's way.
 	enqueue(t, q.Queue, jobsOf("acme", "run", 0, 1))
 	for _, d := range receive(t, q.Queue, 1, ports.Skip{}) {
 		require.NoError(t, d.Ack(t.Context()))
