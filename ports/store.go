@@ -12,19 +12,19 @@ import (
 // fault: the transaction has no effect, unless the error is ErrCommitUnknown.
 //
 // After ErrNotFound, ErrExists or core.CodeCreditsOutOfRange a transaction goes on
-// and can be committed (but for Groups.Save); after a fault it can only be rolled back.
+// and can be committed (but for Runs.Save); after a fault it can only be rolled back.
 var (
 	// ErrNotFound says: there is no such row of this tenant.
 	ErrNotFound = errors.New("not found")
 	// ErrExists says: a row with this ID or key is there already; nothing was written.
 	ErrExists = errors.New("already exists")
-	// ErrDeadlock says: transactions waited for each other and this one was chosen
-	// to give way. It had no effect and may be run again.
+	// ErrDeadlock says: transactions waited for each other and this one was aborted.
+	// It had no effect and may be run again.
 	ErrDeadlock = errors.New("deadlock detected")
 	// ErrSerialization says: the transaction could not be put in order with others.
 	// It had no effect and may be run again.
 	ErrSerialization = errors.New("serialization failure")
-	// ErrLockTimeout says: a lock was not had in time. No effect; may be run again.
+	// ErrLockTimeout says: a lock was not acquired in time. No effect; may be run again.
 	ErrLockTimeout = errors.New("lock not available in time")
 	// ErrUnavailable says: the store cannot be reached, or cannot do this for the
 	// time being (it is read-only, full, overloaded or stopping). No effect; it may
@@ -52,13 +52,13 @@ type Store interface {
 	// executor, and must not use the Tx after it returned or from another goroutine.
 	//
 	// Isolation is READ COMMITTED: a plain read sees what was committed last
-	// plus the transaction's own writes; …ForUpdate waits for whoever holds the
-	// row and then reads it afresh; a write of a row locks it until the end.
-	// Whoever takes both locks takes the run's first and the tenant's second.
+	// plus the transaction's own writes; …ForUpdate and Runs.Lock wait for the holder
+	// of the row and then read it afresh; a write of a row locks it until the end.
+	// A transaction that takes both locks takes the run's first and the tenant's second.
 	InTx(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
 
 	// View runs fn on one consistent snapshot of one tenant, without locks.
-	// Writes and …ForUpdate fail with ErrReadOnly. fn must be short.
+	// Writes, …ForUpdate and Runs.Lock fail with ErrReadOnly. fn must be short.
 	View(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
 
 	AcrossTenants
@@ -79,8 +79,13 @@ type AcrossTenants interface {
 	// then or later, other than by a user's cancel, the latest first, for platform admins.
 	InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]RunKey, error)
 
+	// Ungranted lists tenants with a monthly allowance that have no ledger entry under
+	// this key, after the given ID, ascending, up to limit, for the monthly refill. It
+	// takes no locks: ask again under the tenant's lock before posting.
+	Ungranted(ctx context.Context, key core.Key, after core.TenantID, limit int) ([]core.Tenant, error)
+
 	// AllTenants lists every tenant after the given ID, ascending, up to limit,
-	// for the monthly refill, the ledger check and platform admins.
+	// for the ledger check and platform admins.
 	AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error)
 }
 
@@ -96,7 +101,7 @@ type RunKey struct {
 type Tx interface {
 	RunTx
 	AccountTx
-	// Find is for people who look for something; no rule reads by it.
+	// Find is for searches by people; no rule reads by it.
 	Find() Finder
 }
 
@@ -105,7 +110,6 @@ type RunTx interface {
 	Runs() Runs
 	Files() RunFiles
 	FileViews() FileViews
-	Groups() Groups
 	Attempts() Attempts
 	Amendments() Amendments
 }
@@ -116,23 +120,66 @@ type AccountTx interface {
 	Templates() Templates
 	TemplateVersions() TemplateVersions
 	Ledger() Ledger
-	Books() Books
 	Answers() Answers
 }
 
-// Runs are the runs' own rows.
+// Runs are the runs with their files.
 type Runs interface {
 	// Insert writes a new run and its files. ErrExists.
 	Insert(ctx context.Context, run core.Run, files []core.File) error
 	// Get reads a run without locking it. ErrNotFound.
 	Get(ctx context.Context, id core.RunID) (core.Run, error)
-	// GetForUpdate locks a run until the end of the transaction and reads it
-	// as it is once the lock is had. ErrNotFound, ErrDeadlock, ErrLockTimeout.
-	GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error)
-	// Save overwrites a run's row; the caller holds its lock. ErrNotFound.
-	Save(ctx context.Context, run core.Run) error
+	// Lock locks runs until the end of the transaction and reads each as it is under
+	// its lock, with the files that are asked for, in the order of the request. What
+	// does not exist is left out; so is, with SkipLocked, what another transaction
+	// holds. With WaitForLock the locks are taken in the order of the runs' IDs, so
+	// that calls which share runs do not deadlock: ErrDeadlock, ErrLockTimeout. A run
+	// must not be asked for twice in a call.
+	Lock(ctx context.Context, wait Wait, want ...FilesOf) ([]RunRows, error)
+	// Save overwrites the runs' rows and what changes of their files; index, name,
+	// reference and size are as Insert wrote them. The caller holds the runs' locks. No
+	// run and no file may be in rows twice. ErrNotFound if a row does not exist; the
+	// transaction can then only be rolled back, since others may be written.
+	Save(ctx context.Context, rows ...RunRows) error
 	// List gives runs, newest first. ErrSearch if filter.Searches().
 	List(ctx context.Context, filter RunFilter) ([]core.Run, error)
+}
+
+// Wait says what a transaction does about a row that another one has locked.
+type Wait bool
+
+const (
+	SkipLocked  Wait = false // passes it over
+	WaitForLock Wait = true  // waits for it, until ErrLockTimeout or ErrDeadlock
+)
+
+// FilesOf names files of one run; those that do not exist are left out of an answer.
+type FilesOf struct {
+	Run     core.RunID
+	Indexes []int
+}
+
+// RunRows is a run with some of its files, as plans need them: outputs are left out of
+// what is read (Output is empty, OutputBytes is right), because thousands of them do
+// not fit into memory.
+type RunRows struct {
+	Run   core.Run
+	Files []core.File
+	// FilesOnly tells Save that the run's own row is as it was read.
+	FilesOnly bool
+}
+
+// LockRun waits for the lock of one run and reads it without its files. ErrNotFound,
+// ErrDeadlock, ErrLockTimeout.
+func LockRun(ctx context.Context, tx RunTx, id core.RunID) (core.Run, error) {
+	rows, err := tx.Runs().Lock(ctx, WaitForLock, FilesOf{Run: id})
+	if err == nil && len(rows) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return core.Run{}, err
+	}
+	return rows[0].Run, nil
 }
 
 // RunFilter selects a page of runs. A zero field leaves nothing out.
@@ -165,18 +212,13 @@ type RunCursor struct {
 	ID        core.RunID
 }
 
-// RunFiles are the rows of a run's files, as plans need them: outputs are left out of
-// what is read (Output is empty, OutputBytes is right), because thousands of them do not
-// fit into memory. Writing needs the run's lock.
+// RunFiles reads a run's files as plans need them, without outputs: see RunRows.
 type RunFiles interface {
 	// ByIndex reads the files with these indexes, in that order; those that do
 	// not exist are left out.
 	ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error)
 	// InStatus reads the files in any of these statuses, ascending by index.
 	InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error)
-	// Save overwrites what changes of files; index, name, reference and size are
-	// as Insert wrote them. ErrNotFound if one does not exist.
-	Save(ctx context.Context, run core.RunID, files []core.File) error
 }
 
 // FileViews are a run's files as clients look at them.
@@ -202,36 +244,6 @@ type FileFilter struct {
 	// OutputBytes is the longest output that is read with its file; longer ones are left
 	// out, and OutputBytes of the file says how long they are. 0: none.
 	OutputBytes int
-}
-
-// Groups reads and writes several runs of the tenant at once: a worker with jobs of
-// many runs in hand needs one transaction for all of them.
-type Groups interface {
-	// LockFree locks those of these runs that nobody else holds, until the end of
-	// the transaction, and reads each with the files that are asked for, without
-	// their outputs, in the order of the request. It waits for nobody: what is left out is held by
-	// another transaction or does not exist, which GetForUpdate tells apart. A
-	// run must not be asked for twice.
-	LockFree(ctx context.Context, want []FilesOf) ([]RunRows, error)
-	// Save overwrites the runs' rows, and what changes of the files, as Runs.Save
-	// and RunFiles.Save do; the caller holds the runs' locks. No run and no file
-	// may be in rows twice. ErrNotFound if a row does not exist; the transaction
-	// can then only be rolled back, since others may be written.
-	Save(ctx context.Context, rows []RunRows) error
-}
-
-// FilesOf names files of one run; those that do not exist are left out of an answer.
-type FilesOf struct {
-	Run     core.RunID
-	Indexes []int
-}
-
-// RunRows is a run with some of its files.
-type RunRows struct {
-	Run   core.Run
-	Files []core.File
-	// FilesOnly tells Save that the run's own row is as it was read.
-	FilesOnly bool
 }
 
 // Attempts are the records of a run's dispatches.
@@ -292,12 +304,10 @@ type TemplateVersions interface {
 // Ledger is what moves credits: the balances and the append-only ledger that
 // they add up to.
 type Ledger interface {
-	// Balance reads what can be spent in a period, without a lock. ErrNotFound
-	// if there is no such tenant.
-	Balance(ctx context.Context, p core.Period) (core.Balance, error)
+	LedgerReader
 	// BalanceForUpdate locks the tenant's credits (all periods and the
 	// purchased balance) until the end of the transaction and reads them as
-	// they are once the lock is had. ErrNotFound, ErrDeadlock, ErrLockTimeout.
+	// they are under the lock. ErrNotFound, ErrDeadlock, ErrLockTimeout.
 	BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error)
 	// Post appends an entry, assigns its Seq and moves the balances by it. The
 	// caller holds the tenant's lock. ErrExists if the key was used before or if
@@ -306,15 +316,19 @@ type Ledger interface {
 	Post(ctx context.Context, e core.Entry) (core.Entry, error)
 }
 
-// Books reads the ledger: for receipts, exports and the ledger check.
-type Books interface {
+// LedgerReader reads balances and entries without a lock: for previews, receipts,
+// exports and the ledger check.
+type LedgerReader interface {
+	// Balance reads what can be spent in a period. ErrNotFound if there is no such
+	// tenant.
+	Balance(ctx context.Context, p core.Period) (core.Balance, error)
+	// Balances gives one balance for each period that the tenant has ever had
+	// an entry in, ascending.
+	Balances(ctx context.Context) ([]core.Balance, error)
 	// Entry finds an entry by its key. ErrNotFound.
 	Entry(ctx context.Context, key core.Key) (core.Entry, error)
 	// Entries reads up to limit entries with Seq above after, ascending.
 	Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error)
-	// Balances gives one balance for each period that the tenant has ever had
-	// an entry in, ascending.
-	Balances(ctx context.Context) ([]core.Balance, error)
 }
 
 // Answers remembers what was answered under callers' idempotency keys.

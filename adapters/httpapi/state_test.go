@@ -7,7 +7,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// state is everything there is, to be compared.
+// state is everything that is stored, to be compared.
 type state struct {
 	Tenants map[core.TenantID]tenantState
 	Waiting []core.Job
@@ -38,12 +38,12 @@ func (w *world) state() state {
 	require.NoError(w.t, err)
 	for _, tenant := range tenants {
 		ts := tenantState{Tenant: tenant}
-		// Past the faults, which are the server's alone.
+		// Without faultyStore: its faults apply to the server only.
 		err := w.store.Store.View(ctx, tenant.ID, func(tx ports.Tx) (err error) {
-			if ts.Balances, err = tx.Books().Balances(ctx); err != nil {
+			if ts.Balances, err = tx.Ledger().Balances(ctx); err != nil {
 				return err
 			}
-			if ts.Entries, err = tx.Books().Entries(ctx, 0, all); err != nil {
+			if ts.Entries, err = tx.Ledger().Entries(ctx, 0, all); err != nil {
 				return err
 			}
 			if ts.Templates, err = tx.Templates().List(ctx); err != nil {

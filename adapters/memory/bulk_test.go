@@ -34,7 +34,7 @@ func TestLoad(t *testing.T) {
 			template, err := tx.Templates().Get(ctx, "t")
 			require.NoError(t, err)
 			require.Equal(t, contents.Templates[0], template)
-			got, err := tx.Runs().GetForUpdate(ctx, "r")
+			got, err := ports.LockRun(ctx, tx, "r")
 			require.NoError(t, err)
 			require.Equal(t, run, got)
 			page, err := tx.FileViews().Page(ctx, "r", ports.FileFilter{From: 0, Limit: 10, OutputBytes: 1 << 20})

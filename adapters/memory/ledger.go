@@ -102,15 +102,13 @@ func (w *ledgerWrites) add(e *core.Entry, after core.Balance) {
 	w.monthly = append(w.monthly, after)
 }
 
-type books struct{ t *tx }
-
-func (b books) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
-	st, err := b.t.read(ctx)
+func (l ledger) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
+	st, err := l.t.read(ctx)
 	if err != nil {
 		return core.Entry{}, err
 	}
-	defer b.t.done()
-	for _, e := range b.t.wrote.posted.entries {
+	defer l.t.done()
+	for _, e := range l.t.wrote.posted.entries {
 		if e.Key == key {
 			return e, nil
 		}
@@ -125,17 +123,17 @@ func (b books) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	return st.entries[at], nil
 }
 
-func (b books) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
-	st, err := b.t.read(ctx)
+func (l ledger) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
+	st, err := l.t.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer b.t.done()
+	defer l.t.done()
 	var committed, list []core.Entry
 	if st != nil {
 		committed = st.entries
 	}
-	own := b.t.wrote.posted.entries
+	own := l.t.wrote.posted.entries
 	for i := max(after, 0); i < int64(len(committed)+len(own)) && len(list) < limit; i++ {
 		if i < int64(len(committed)) {
 			list = append(list, committed[i])
@@ -146,18 +144,18 @@ func (b books) Entries(ctx context.Context, after int64, limit int) ([]core.Entr
 	return list, nil
 }
 
-func (b books) Balances(ctx context.Context) ([]core.Balance, error) {
-	st, err := b.t.read(ctx)
+func (l ledger) Balances(ctx context.Context) ([]core.Balance, error) {
+	st, err := l.t.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer b.t.done()
+	defer l.t.done()
 	var list []core.Balance
 	purchased := core.Credits(0)
 	if st != nil {
 		list, purchased = slices.Clone(st.monthly), st.purchased
 	}
-	if w := &b.t.wrote.posted; len(w.entries) > 0 {
+	if w := &l.t.wrote.posted; len(w.entries) > 0 {
 		purchased = w.purchased
 		for _, after := range w.monthly {
 			if at := slices.IndexFunc(list, func(m core.Balance) bool { return m.Period == after.Period }); at >= 0 {

@@ -108,7 +108,7 @@ func (f runFiles) InStatus(ctx context.Context, run core.RunID, statuses ...core
 	}
 }
 
-func (f runFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
+func (f runFiles) save(ctx context.Context, run core.RunID, files []core.File) error {
 	if err := f.t.lock(ctx, lockFiles, string(run)); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/redrive/redrive/core"
@@ -51,24 +52,85 @@ func (r runs) Get(ctx context.Context, id core.RunID) (core.Run, error) {
 	return s.run, nil
 }
 
-func (r runs) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
-	if err := r.t.lock(ctx, lockRun, string(id)); err != nil {
-		return core.Run{}, err
+func (r runs) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) ([]ports.RunRows, error) {
+	if err := r.t.writable(ctx); err != nil {
+		return nil, err
 	}
-	return r.Get(ctx, id)
+	if wait == ports.WaitForLock {
+		for _, id := range ascending(want) {
+			if err := r.t.lock(ctx, lockRun, string(id)); err != nil {
+				return nil, err
+			}
+		}
+		return r.rows(ctx, want)
+	}
+	free := make([]ports.FilesOf, 0, len(want))
+	for _, w := range want {
+		if r.t.tryLock(lockRun, string(w.Run)) {
+			free = append(free, w)
+		}
+	}
+	return r.rows(ctx, free)
 }
 
-func (r runs) Save(ctx context.Context, run core.Run) error {
-	if err := r.t.lock(ctx, lockRun, string(run.ID)); err != nil {
-		return err
+// rows reads the runs that exist, with their files.
+func (r runs) rows(ctx context.Context, want []ports.FilesOf) ([]ports.RunRows, error) {
+	rows := make([]ports.RunRows, 0, len(want))
+	for _, w := range want {
+		run, err := r.Get(ctx, w.Run)
+		if errors.Is(err, ports.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files, err := runFiles(r).ByIndex(ctx, w.Run, w.Indexes)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, ports.RunRows{Run: run, Files: files})
 	}
-	if err := r.t.runExists(ctx, run.ID); err != nil {
-		return err
+	return rows, nil
+}
+
+// ascending gives the runs' IDs in the order in which their locks are taken.
+func ascending(want []ports.FilesOf) []core.RunID {
+	ids := make([]core.RunID, len(want))
+	for i, w := range want {
+		ids[i] = w.Run
 	}
-	w := r.t.writesOf(run.ID)
-	w.run, w.saved = run, true
-	w.run.Tenant = r.t.tenant
+	slices.Sort(ids)
+	return ids
+}
+
+func (r runs) Save(ctx context.Context, rows ...ports.RunRows) error {
+	for i := range rows {
+		if err := r.save(ctx, &rows[i]); err != nil {
+			if errors.Is(err, ports.ErrNotFound) {
+				r.t.broken = err // others may be written
+			}
+			return err
+		}
+	}
 	return nil
+}
+
+func (r runs) save(ctx context.Context, rows *ports.RunRows) error {
+	if !rows.FilesOnly {
+		if err := r.t.lock(ctx, lockRun, string(rows.Run.ID)); err != nil {
+			return err
+		}
+		if err := r.t.runExists(ctx, rows.Run.ID); err != nil {
+			return err
+		}
+		w := r.t.writesOf(rows.Run.ID)
+		w.run, w.saved = rows.Run, true
+		w.run.Tenant = r.t.tenant
+	}
+	if len(rows.Files) == 0 {
+		return nil
+	}
+	return runFiles(r).save(ctx, rows.Run.ID, rows.Files)
 }
 
 func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, error) {

@@ -39,14 +39,12 @@ type txState struct {
 func (t *tx) Runs() ports.Runs                         { return runs{t} }
 func (t *tx) Files() ports.RunFiles                    { return runFiles{t} }
 func (t *tx) FileViews() ports.FileViews               { return fileViews{t} }
-func (t *tx) Groups() ports.Groups                     { return groups{t} }
 func (t *tx) Attempts() ports.Attempts                 { return attempts{t} }
 func (t *tx) Amendments() ports.Amendments             { return amendments{t} }
 func (t *tx) Tenants() ports.Tenants                   { return tenants{t} }
 func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
-func (t *tx) Books() ports.Books                       { return books{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
 
 // usable is asked before every statement.
@@ -60,13 +58,26 @@ func (t *tx) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// lock waits for a row. A transaction that could not have one is broken.
-func (t *tx) lock(ctx context.Context, kind lockKind, id string) error {
+// writable is asked before every statement that locks or writes.
+func (t *tx) writable(ctx context.Context) error {
 	if err := t.usable(ctx); err != nil {
 		return err
 	}
 	if t.readOnly {
 		return ports.ErrReadOnly
+	}
+	return nil
+}
+
+// tryLock takes a row's lock if no other transaction holds it.
+func (t *tx) tryLock(kind lockKind, id string) bool {
+	return t.store.locks.tryAcquire(t.txState, lockKey{t.tenant, kind, id})
+}
+
+// lock waits for a row. A transaction that did not acquire it is broken.
+func (t *tx) lock(ctx context.Context, kind lockKind, id string) error {
+	if err := t.writable(ctx); err != nil {
+		return err
 	}
 	if err := t.store.locks.acquire(ctx, t.txState, lockKey{t.tenant, kind, id}); err != nil {
 		t.broken = err

@@ -66,14 +66,14 @@ func (x *bench) workOnce(b *testing.B, runs, files, group int, spent map[string]
 			require.NoError(b, d.Ack(ctx))
 		}
 		var claimed []app.Claimed
-		timed("claim", func() { claimed, _, err = x.svc.ClaimFree(ctx, jobs) })
+		timed("claim", func() { claimed, _, err = x.svc.Claim(ctx, jobs, app.SkipLocked) })
 		require.NoError(b, err)
 		require.Len(b, claimed, len(jobs))
 		settlements := make([]core.Settlement, len(jobs))
 		for i, job := range jobs {
 			settlements[i] = core.Settlement{Job: job, Results: []core.FileResult{{Index: job.Files[0], Outcome: core.OutcomeCompleted, Output: "done"}}}
 		}
-		timed("settle", func() { _, err = x.svc.SettleFree(ctx, settlements) })
+		timed("settle", func() { _, err = x.svc.Settle(ctx, settlements, app.SkipLocked) })
 		require.NoError(b, err)
 		left -= len(jobs)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/ports"
 )
 
 type files struct{ t *tx }
@@ -49,19 +48,4 @@ SELECT ` + readFile + ` FROM files f
  WHERE tenant_id = $1 AND run_id = $2 AND status = ANY($3::text[])
  ORDER BY index`
 	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), statuses)
-}
-
-// Save writes all rows with one statement. max_retry_count is the run's, so that
-// the table refuses a file that has used more retries than its run allows.
-func (f files) Save(ctx context.Context, run core.RunID, list []core.File) error {
-	const sql = `
-UPDATE files f SET ` + setFileState + `,
-       max_retry_count = (SELECT max_retry_count FROM runs WHERE tenant_id = $1 AND run_id = $2)
-  FROM (SELECT $1::text AS tenant_id, $2::text AS run_id, u.* FROM unnest(` + fileArrays3 + `) AS u (` + fileState + `) OFFSET 0) v
- WHERE f.tenant_id = v.tenant_id AND f.run_id = v.run_id AND f.index = v.index`
-	n, err := f.t.exec(ctx, sql, append([]any{f.t.tenant, findable(run)}, fileStateArgs(list)...)...)
-	if err == nil && n != int64(len(list)) {
-		return ports.ErrNotFound
-	}
-	return err
 }

@@ -124,14 +124,14 @@ func (w *world) settle(t testing.TB, run core.Run, outcome func(i int) core.Outc
 			jobs = append(jobs, core.Job{Tenant: run.Tenant, Run: run.ID, Epoch: f.Epoch, ID: core.FileJobID(run.ID, f.Index), Template: run.Template, Files: []int{f.Index}})
 		}
 	}
-	claimed, err := w.Claim(t.Context(), jobs)
+	claimed, _, err := w.Claim(t.Context(), jobs, app.WaitForLock)
 	require.NoError(t, err)
 	require.Len(t, claimed, len(jobs))
 	settlements := make([]core.Settlement, len(jobs))
 	for i, job := range jobs {
 		settlements[i] = core.Settlement{Job: job, Results: []core.FileResult{resultOf(job.Files[0], outcome(job.Files[0]))}}
 	}
-	require.NoError(t, w.Settle(t.Context(), settlements))
+	require.NoError(t, settle(t.Context(), w.Service, settlements))
 }
 
 func resultOf(index int, o core.Outcome) core.FileResult {
@@ -249,4 +249,10 @@ func bounded(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// settle records results of jobs of one run.
+func settle(ctx context.Context, server *app.Service, settlements []core.Settlement) error {
+	_, err := server.Settle(ctx, settlements, app.WaitForLock)
+	return err
 }

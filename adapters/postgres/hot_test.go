@@ -7,6 +7,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // Claims and settlements of a whole run write no index: every new version of a
@@ -19,14 +20,14 @@ func TestUpdatesOfFilesAreHOT(t *testing.T) {
 	_, err := w.initiate(ctx, "acme", n)
 	require.NoError(t, err)
 	jobs := w.queue.drain(t)
-	claimed, err := w.Claim(ctx, jobs)
+	claimed, _, err := w.Claim(ctx, jobs, app.WaitForLock)
 	require.NoError(t, err)
 	require.Len(t, claimed, n)
 	settlements := make([]core.Settlement, n)
 	for i, job := range jobs {
 		settlements[i] = core.Settlement{Job: job, Results: []core.FileResult{resultOf(job.Files[0], core.OutcomeTransient)}}
 	}
-	require.NoError(t, w.Settle(ctx, settlements))
+	require.NoError(t, settle(ctx, w.Service, settlements))
 	var updated, hot int
 	_, err = w.pool.Exec(ctx, `SELECT pg_stat_force_next_flush()`)
 	require.NoError(t, err)

@@ -88,7 +88,7 @@ func (l ledger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
 WITH entry AS (
     INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     ON CONFLICT DO NOTHING RETURNING tenant_id, seq, period
-), purse AS (
+), account AS (
     UPDATE credits c SET purchased = $15, last_seq = entry.seq
       FROM entry WHERE c.tenant_id = $1 AND c.tenant_id = entry.tenant_id
 ), month AS (
@@ -139,23 +139,21 @@ func existsOr(err error) error {
 	return ports.ErrExists
 }
 
-type books struct{ t *tx }
-
-func (b books) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
+func (l ledger) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	const sql = `SELECT ` + entryColumns + ` FROM ledger WHERE tenant_id = $1 AND key = $2`
-	return one(ctx, b.t, scanEntry, sql, b.t.tenant, findable(key))
+	return one(ctx, l.t, scanEntry, sql, l.t.tenant, findable(key))
 }
 
-func (b books) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
+func (l ledger) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
 	const sql = `SELECT ` + entryColumns + ` FROM ledger WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`
-	return all(ctx, b.t, scanEntry, sql, b.t.tenant, after, max(limit, 0))
+	return all(ctx, l.t, scanEntry, sql, l.t.tenant, after, max(limit, 0))
 }
 
 // Balances reads allowances, which has a row for every period of an entry.
-func (b books) Balances(ctx context.Context) ([]core.Balance, error) {
+func (l ledger) Balances(ctx context.Context) ([]core.Balance, error) {
 	const sql = `
 SELECT a.period, a.monthly_left, c.purchased
   FROM allowances a JOIN credits c ON c.tenant_id = a.tenant_id
  WHERE a.tenant_id = $1 ORDER BY a.period`
-	return all(ctx, b.t, scanBalance, sql, b.t.tenant)
+	return all(ctx, l.t, scanBalance, sql, l.t.tenant)
 }

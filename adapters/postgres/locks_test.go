@@ -55,7 +55,7 @@ func TestLockOrder(t *testing.T) {
 				if _, err := tx.Ledger().BalanceForUpdate(context.Background(), core.PeriodOf(run.CreatedAt)); err != nil {
 					return err
 				}
-				_, err := tx.Runs().GetForUpdate(context.Background(), run.ID)
+				_, err := ports.LockRun(context.Background(), tx, run.ID)
 				return err
 			})
 		}},
@@ -129,7 +129,7 @@ func TestLockTimeout(t *testing.T) {
 	lockRun := func() error {
 		return w.store.InTx(ctx, "acme", func(tx ports.Tx) error {
 			tries++
-			_, err := tx.Runs().GetForUpdate(ctx, run.ID)
+			_, err := ports.LockRun(ctx, tx, run.ID)
 			return err
 		})
 	}
@@ -146,7 +146,7 @@ func TestStatementTimeout(t *testing.T) {
 	_, release := holding(t, w.pool, lockRunRow, run.ID)
 	defer release()
 	err := w.store.InTx(bounded(t), "acme", func(tx ports.Tx) error {
-		_, err := tx.Runs().GetForUpdate(context.Background(), run.ID)
+		_, err := ports.LockRun(context.Background(), tx, run.ID)
 		return err
 	})
 	var pg *pgconn.PgError
@@ -216,7 +216,7 @@ func TestDeadlockIsRunAgain(t *testing.T) {
 		met := false
 		return w.store.InTx(ctx, "acme", func(tx ports.Tx) error {
 			tries.Add(1)
-			if _, err := tx.Runs().GetForUpdate(ctx, first); err != nil {
+			if _, err := ports.LockRun(ctx, tx, first); err != nil {
 				return err
 			}
 			if !met {
@@ -224,12 +224,12 @@ func TestDeadlockIsRunAgain(t *testing.T) {
 				arrived <- struct{}{}
 				<-both
 			}
-			run, err := tx.Runs().GetForUpdate(ctx, second)
+			run, err := ports.LockRun(ctx, tx, second)
 			if err != nil {
 				return errors.New("fn hides what went wrong") // it is run again all the same
 			}
 			run.Redispatches++
-			return tx.Runs().Save(ctx, run)
+			return tx.Runs().Save(ctx, ports.RunRows{Run: run})
 		})
 	})
 	require.Equal(t, []error{nil, nil}, errs)

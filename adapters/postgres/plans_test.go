@@ -71,17 +71,17 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 	for range 6 { // Postgres may change its mind about a prepared statement after the fifth time
 		group := jobs[:100]
 		jobs = jobs[100:]
-		claimed, _, err := w.ClaimFree(ctx, group)
+		claimed, _, err := w.Claim(ctx, group, app.SkipLocked)
 		require.NoError(t, err)
 		require.Len(t, claimed, 100)
-		_, _, err = w.RenewFree(ctx, group)
+		_, _, err = w.Renew(ctx, group, app.SkipLocked)
 		require.NoError(t, err)
-		_, err = w.SettleFree(ctx, settlements(group))
+		_, err = w.Settle(ctx, settlements(group), app.SkipLocked)
 		require.NoError(t, err)
 	}
-	_, err = w.Claim(ctx, jobs)
+	_, _, err = w.Claim(ctx, jobs, app.WaitForLock)
 	require.NoError(t, err)
-	require.NoError(t, w.Settle(ctx, settlements(jobs)))
+	require.NoError(t, settle(ctx, w.Service, settlements(jobs)))
 	_, err = w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{})
 	require.NoError(t, err)
 

@@ -48,11 +48,6 @@ func (r runs) Get(ctx context.Context, id core.RunID) (core.Run, error) {
 	return one(ctx, r.t, scanRun, sql, r.t.tenant, findable(id))
 }
 
-func (r runs) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
-	const sql = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = $2 FOR UPDATE`
-	return locked(ctx, r.t, scanRun, sql, r.t.tenant, findable(id))
-}
-
 // saveRun overwrites everything but file_count, so that a tally which does not add
 // up to the number of files is refused by the table.
 const saveRun = `
@@ -65,10 +60,6 @@ UPDATE runs SET template_id = $3, mode = $4, status = $5, reason = $6,
        recover_at = $28, dispatched_at = $29, redispatches = $30,
        template_version = $31, failure_code = $32, failure_message = $33
  WHERE tenant_id = $1 AND run_id = $2`
-
-func (r runs) Save(ctx context.Context, run core.Run) error {
-	return r.t.overwrite(ctx, saveRun, runArgs(r.t.tenant, run)...)
-}
 
 // List pages by (created_at, run_id), which never change.
 func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, error) {

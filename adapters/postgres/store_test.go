@@ -76,7 +76,7 @@ func TestImpossibleIDs(t *testing.T) {
 				_, runErr := tx.Runs().Get(ctx, core.RunID(id))
 				_, templateErr := tx.Templates().Get(ctx, core.TemplateID(id))
 				_, answerErr := tx.Answers().Get(ctx, core.Key(id))
-				_, entryErr := tx.Books().Entry(ctx, core.Key(id))
+				_, entryErr := tx.Ledger().Entry(ctx, core.Key(id))
 				_, attemptErr := tx.Attempts().Get(ctx, core.RunID(id), 0)
 				for _, err := range []error{runErr, templateErr, answerErr, entryErr, attemptErr} {
 					require.ErrorIs(t, err, ports.ErrNotFound, "%q", id)
@@ -106,9 +106,9 @@ func TestOutputThatIsNotText(t *testing.T) {
 	run, err := w.initiate(ctx, "acme", 2)
 	require.NoError(t, err)
 	jobs := w.queue.drain(t)
-	_, err = w.Claim(ctx, jobs)
+	_, _, err = w.Claim(ctx, jobs, app.WaitForLock)
 	require.NoError(t, err)
-	require.NoError(t, w.Settle(ctx, []core.Settlement{
+	require.NoError(t, settle(ctx, w.Service, []core.Settlement{
 		{Job: jobs[0], Results: []core.FileResult{{Index: 0, Outcome: core.OutcomeCompleted, Output: "a\x00b\xffc"}}},
 		{Job: jobs[1], Results: []core.FileResult{{Index: 1, Outcome: core.OutcomeTransient, Failure: core.Failure{Code: "x\x00", Message: "\xff"}}}},
 	}))
@@ -133,7 +133,7 @@ func TestFailureThatFnHides(t *testing.T) {
 			return err
 		}
 		run.CreditsConsumed++ // the table refuses it
-		if err := tx.Runs().Save(ctx, run); err == nil {
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: run}); err == nil {
 			t.Error("the table allowed it")
 		}
 		return nil

@@ -26,14 +26,12 @@ type tx struct {
 func (t *tx) Runs() ports.Runs                         { return runs{t} }
 func (t *tx) Files() ports.RunFiles                    { return files{t} }
 func (t *tx) FileViews() ports.FileViews               { return fileViews{t} }
-func (t *tx) Groups() ports.Groups                     { return groups{t} }
 func (t *tx) Attempts() ports.Attempts                 { return attempts{t} }
 func (t *tx) Amendments() ports.Amendments             { return amendments{t} }
 func (t *tx) Tenants() ports.Tenants                   { return tenants{t} }
 func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
-func (t *tx) Books() ports.Books                       { return books{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
 
 // fail translates the error of a statement and remembers it, since the

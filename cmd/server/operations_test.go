@@ -56,9 +56,9 @@ func TestOperationsOnABadDay(t *testing.T) {
 		/\d\d:\d\d/.test(f["Oldest waiting since"]))(` + facts + `)`)
 	require.Contains(t, b.Text("#queue"), "undecodable")
 	require.Contains(t, b.Text("#queue"), "server queue dead")
-	require.Contains(t, b.Text("#providers"), "Not asked: it is down")
+	require.Contains(t, b.Text("#providers"), "Not used: it is down")
 	require.Contains(t, b.Text("#providers"), "The provider refused this server's credential.")
-	require.Contains(t, b.Text("#providers"), "To do: give the server a credential that the provider takes (LLM_API_KEY)")
+	require.Contains(t, b.Text("#providers"), "To do: give the server a credential that the provider accepts (LLM_API_KEY)")
 	require.Contains(t, b.Text("#operations"), interrupted)
 	require.NotContains(t, b.Text("#operations"), "Nothing needs attention.")
 

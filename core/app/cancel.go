@@ -18,7 +18,7 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	}
 	var plan core.InterruptPlan
 	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		run, err := tx.Runs().GetForUpdate(ctx, id)
+		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return notFound(err, runNotFound(id))
 		}
@@ -29,7 +29,7 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		if plan, err = core.PlanCancel(run, processing, s.clock.Now()); err != nil {
 			return err
 		}
-		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
+		return tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files})
 	})
 	if err != nil {
 		return core.Run{}, err

@@ -7,28 +7,18 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Claim takes jobs of one run for a worker (spec 5). What it leaves out of its
-// answer had no effect: stale, delivered twice, or of a run that has closed. It
-// is safe to repeat: files that are being processed are not claimed again. After
-// an error nothing may be assumed; deliver the jobs again.
-func (s *Service) Claim(ctx context.Context, jobs []core.Job) ([]Claimed, error) {
-	claimed, unknown, err := s.claim(ctx, jobs, waitForRun)
-	s.logDrops(ctx, "delivery", dropUnknown(unknown))
-	return claimed, err
-}
-
-// ClaimFree is Claim for jobs of several runs of one tenant, in one transaction
-// that waits for nobody: held are those of runs that somebody else has locked,
-// which are to be claimed run by run.
-func (s *Service) ClaimFree(ctx context.Context, jobs []core.Job) (claimed []Claimed, held []core.Job, err error) {
-	return s.claim(ctx, jobs, passHeldRun)
-}
-
-func (s *Service) claim(ctx context.Context, jobs []core.Job, wait waitMode) (claimed []Claimed, left []core.Job, err error) {
+// Claim takes jobs of one tenant for a worker (spec 5), in one transaction. What
+// it leaves out of its answer had no effect: stale, delivered twice, or of a run
+// that has closed. It is safe to repeat: files that are being processed are not
+// claimed again. After an error nothing may be assumed; deliver the jobs again.
+//
+// With SkipLocked, held are the jobs of runs that another transaction has locked,
+// or that do not exist: claim them run by run with WaitForLock.
+func (s *Service) Claim(ctx context.Context, jobs []core.Job, wait Wait) (claimed []Claimed, held []core.Job, err error) {
 	if len(jobs) == 0 {
 		return nil, nil, nil
 	}
-	plans, left, err := onJobs(ctx, s.store, jobs, wait, func() planner[claims] {
+	plans, held, unknown, err := onJobs(ctx, s.store, jobs, wait, func() planner[claims] {
 		var last core.Template // most jobs of a group are of one template and version
 		return func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (claims, ports.RunRows, error) {
 			p, err := core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
@@ -46,6 +36,7 @@ func (s *Service) claim(ctx context.Context, jobs []core.Job, wait waitMode) (cl
 	if err != nil {
 		return nil, nil, err
 	}
+	s.logDrops(ctx, "delivery", dropUnknown(unknown))
 	for _, c := range plans {
 		s.logDrops(ctx, "delivery", c.dropped)
 		if claimed == nil {
@@ -54,7 +45,7 @@ func (s *Service) claim(ctx context.Context, jobs []core.Job, wait waitMode) (cl
 			claimed = append(claimed, c.claimed...)
 		}
 	}
-	return claimed, left, nil
+	return claimed, held, nil
 }
 
 // claims is what became of the jobs of one run.

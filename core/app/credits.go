@@ -63,7 +63,7 @@ func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.Tenan
 		if err != nil {
 			return err
 		}
-		first, err := tx.Books().Entry(ctx, key)
+		first, err := tx.Ledger().Entry(ctx, key)
 		switch {
 		case errors.Is(err, ports.ErrNotFound):
 			wanted, err := entry(now)
@@ -99,7 +99,7 @@ func (s *Service) Entries(ctx context.Context, actor core.Actor, tenant core.Ten
 		if _, err := tx.Tenants().Get(ctx); err != nil {
 			return notFound(err, tenantNotFound(tenant))
 		}
-		entries, err = tx.Books().Entries(ctx, after, limit)
+		entries, err = tx.Ledger().Entries(ctx, after, limit)
 		return err
 	})
 	return entries, err

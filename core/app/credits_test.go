@@ -148,10 +148,10 @@ func TestCheckLedger(t *testing.T) {
 	w.continueRun(run.ID)
 	w.requireBooks()
 	require.NoError(t, w.store.InTx(w.ctx, acme, func(tx ports.Tx) error {
-		r, err := tx.Runs().GetForUpdate(w.ctx, run.ID)
+		r, err := ports.LockRun(w.ctx, tx, run.ID)
 		require.NoError(t, err)
 		r.CreditsFromMonthly++
-		return tx.Runs().Save(w.ctx, r)
+		return tx.Runs().Save(w.ctx, ports.RunRows{Run: r})
 	}))
 	differences, err := w.svc.CheckLedger(w.ctx, platform, acme)
 	require.NoError(t, err)

@@ -97,12 +97,12 @@ func (s *Service) confirm(ctx context.Context, run core.Run, n core.AttemptNumbe
 	defer cancel()
 	id := run.ID
 	return s.store.InTx(ports.Relaxed(ctx), run.Tenant, func(tx ports.Tx) error {
-		now, err := tx.Runs().GetForUpdate(ctx, id)
+		now, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return err
 		}
 		if confirmed, changed := core.ConfirmDispatch(now, n); changed {
-			return tx.Runs().Save(ctx, confirmed)
+			return tx.Runs().Save(ctx, ports.RunRows{Run: confirmed})
 		}
 		return nil
 	})
@@ -120,13 +120,13 @@ func (s *Service) compensate(ctx context.Context, d dispatch) (undone bool, run 
 	defer cancel()
 	err = s.store.InTx(ctx, d.run.Tenant, func(tx ports.Tx) error {
 		undone = false
-		if run, err = tx.Runs().GetForUpdate(ctx, d.run.ID); err != nil {
+		if run, err = ports.LockRun(ctx, tx, d.run.ID); err != nil {
 			return err
 		}
 		if !core.Compensable(run, d.attempt) {
 			if partly, changed := core.DispatchPartly(run, d.attempt, s.clock.Now()); changed {
 				run = partly
-				return tx.Runs().Save(ctx, run)
+				return tx.Runs().Save(ctx, ports.RunRows{Run: run})
 			}
 			return nil
 		}
@@ -164,10 +164,7 @@ func (s *Service) undo(ctx context.Context, tx ports.Tx, run core.Run, d dispatc
 			return core.Run{}, err
 		}
 	}
-	if err := tx.Runs().Save(ctx, plan.Run); err != nil {
-		return core.Run{}, err
-	}
-	if err := tx.Files().Save(ctx, run.ID, plan.Files); err != nil {
+	if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
 		return core.Run{}, err
 	}
 	if err := tx.Attempts().MarkCompensated(ctx, run.ID, d.attempt, plan.Attempt.CompensatedAt); err != nil {

@@ -118,7 +118,7 @@ func TestPartialPublishThenError(t *testing.T) {
 
 		// Nor does it once the run is running again.
 		w.continueRun(run.ID)
-		claimed, err := w.svc.Claim(w.ctx, late)
+		claimed, _, err := w.svc.Claim(w.ctx, late, app.WaitForLock)
 		require.NoError(t, err)
 		require.Empty(t, claimed, "late delivery of a compensated attempt")
 		w.workAll()

@@ -126,9 +126,9 @@ type recordingRuns struct {
 	log *[]string
 }
 
-func (r recordingRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
+func (r recordingRuns) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) ([]ports.RunRows, error) {
 	*r.log = append(*r.log, "lock run")
-	return r.Runs.GetForUpdate(ctx, id)
+	return r.Runs.Lock(ctx, wait, want...)
 }
 
 type recordingLedger struct {
@@ -152,18 +152,18 @@ type failingTx struct {
 	runs map[core.RunID]bool
 }
 
-func (t failingTx) Groups() ports.Groups { return failingGroups{t.Tx.Groups(), t.runs} }
+func (t failingTx) Runs() ports.Runs { return failingRuns{t.Tx.Runs(), t.runs} }
 
-type failingGroups struct {
-	ports.Groups
+type failingRuns struct {
+	ports.Runs
 	runs map[core.RunID]bool
 }
 
-func (g failingGroups) LockFree(ctx context.Context, want []ports.FilesOf) ([]ports.RunRows, error) {
+func (r failingRuns) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) ([]ports.RunRows, error) {
 	for _, w := range want {
-		if g.runs[w.Run] {
+		if r.runs[w.Run] {
 			return nil, errStore
 		}
 	}
-	return g.Groups.LockFree(ctx, want)
+	return r.Runs.Lock(ctx, wait, want...)
 }

@@ -129,7 +129,7 @@ func TestTrouble(t *testing.T) {
 	for w.run(given.ID).Status == core.RunRunning { // its worker dies each time
 		deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 		require.NoError(t, err)
-		_, err = w.svc.Claim(w.ctx, deliveries[0].Jobs())
+		_, _, err = w.svc.Claim(w.ctx, deliveries[0].Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		require.NoError(t, deliveries[0].Ack(w.ctx))
 		w.clock.Advance(2 * time.Minute)

@@ -61,7 +61,7 @@ func (s *Service) interruptRun(ctx context.Context, tenant core.TenantID, id cor
 	var plan core.InterruptPlan
 	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
 		done = false
-		free, err := tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: id}})
+		free, err := tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: id})
 		if err != nil || len(free) == 0 || spared(free[0].Run, spares) {
 			return err
 		}
@@ -73,7 +73,7 @@ func (s *Service) interruptRun(ctx context.Context, tenant core.TenantID, id cor
 		if err != nil || !done {
 			return err
 		}
-		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
+		return tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files})
 	})
 	if err != nil || !done {
 		return false, err

@@ -96,7 +96,7 @@ func TestInterrupt(t *testing.T) {
 		again := w.initiate(2)
 		held, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 		require.NoError(t, err)
-		claimed, err := w.svc.Claim(w.ctx, held[0].Jobs())
+		claimed, _, err := w.svc.Claim(w.ctx, held[0].Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		require.Len(t, claimed, 1)
 		other := w.initiate(1)

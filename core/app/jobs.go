@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -52,38 +51,38 @@ func oneKey[T any, K comparable](list []T, keyOf func(T) K) bool {
 // written, and the plan that it follows from. files are the rows of the jobs' files.
 type planner[P any] func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (P, ports.RunRows, error)
 
-// waitMode says what a transaction does about a run that another one has locked.
-type waitMode bool
+// Wait says what a transaction does about a run that another one has locked.
+type Wait = ports.Wait
 
 const (
-	waitForRun  waitMode = true
-	passHeldRun waitMode = false
+	// SkipLocked passes over locked runs.
+	SkipLocked = ports.SkipLocked
+	// WaitForLock waits for their locks. The jobs of one call must then be of one run:
+	// what one locked run keeps waiting must not keep others.
+	WaitForLock = ports.WaitForLock
 )
 
 // onJobs decides about jobs of one tenant and writes that, in one transaction that
 // locks their runs. newPlanner is called for each time that the transaction is
-// run. left are the jobs whose runs were not decided about: with waitForRun they do
-// not exist (and jobs must be of one run), with passHeldRun they are held or do not
-// exist.
-func onJobs[P any](ctx context.Context, store ports.Store, jobs []core.Job, wait waitMode, newPlanner func() planner[P]) (plans []P, left []core.Job, err error) {
+// run. held are the jobs of runs that were passed over, or that do not exist; with
+// WaitForLock it is known which: those of runs that do not exist are unknown.
+func onJobs[P any](ctx context.Context, store ports.Store, jobs []core.Job, wait Wait, newPlanner func() planner[P]) (plans []P, held, unknown []core.Job, err error) {
 	d := newDecisions[P](jobs)
 	err = store.InTx(ctx, jobs[0].Tenant, func(tx ports.Tx) error {
-		locked, err := tx.Groups().LockFree(ctx, d.want)
+		locked, err := tx.Runs().Lock(ctx, wait, d.want...)
 		if err != nil {
 			return err
-		}
-		if len(locked) == 0 && wait == waitForRun {
-			if locked, err = lockRun(ctx, tx, d.want[0]); err != nil {
-				return err
-			}
 		}
 		changed, err := d.decide(tx, locked, newPlanner())
 		if err != nil || len(changed) == 0 {
 			return err
 		}
-		return tx.Groups().Save(ctx, changed)
+		return tx.Runs().Save(ctx, changed...)
 	})
-	return d.plans, d.left, err
+	if wait == WaitForLock {
+		return d.plans, nil, d.left, err
+	}
+	return d.plans, d.left, nil, err
 }
 
 // decisions is what onJobs asks for and finds out.
@@ -134,19 +133,6 @@ func (d *decisions[P]) decide(tx ports.Tx, locked []ports.RunRows, plan planner[
 		}
 	}
 	return changed, nil
-}
-
-// lockRun waits for a run's lock; it gives nothing if there is no such run.
-func lockRun(ctx context.Context, tx ports.Tx, want ports.FilesOf) ([]ports.RunRows, error) {
-	run, err := tx.Runs().GetForUpdate(ctx, want.Run)
-	if errors.Is(err, ports.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	files, err := tx.Files().ByIndex(ctx, want.Run, want.Indexes)
-	return []ports.RunRows{{Run: run, Files: files}}, err
 }
 
 // unchanged is what a plan writes that has no effect.

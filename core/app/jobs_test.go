@@ -20,7 +20,7 @@ func (w *world) hold(t *testing.T, id core.RunID) (free func()) {
 	locked, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
 		ended <- w.store.InTx(w.ctx, acme, func(tx ports.Tx) error {
-			_, err := tx.Runs().GetForUpdate(w.ctx, id)
+			_, err := ports.LockRun(w.ctx, tx, id)
 			close(locked)
 			<-end
 			return err
@@ -86,7 +86,7 @@ func TestJobsOfSeveralRuns(t *testing.T) {
 	unknown := core.Job{Tenant: acme, Run: "nobody's", Epoch: 1, ID: core.FileJobID("nobody's", 0), Files: []int{0}}
 
 	free := w.hold(t, second.ID)
-	claimed, held, err := w.svc.ClaimFree(w.ctx, append([]core.Job{stale, unknown}, jobs...))
+	claimed, held, err := w.svc.Claim(w.ctx, append([]core.Job{stale, unknown}, jobs...), app.SkipLocked)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []core.Job{unknown, jobs[2]}, held, "a run that is not there is told apart by Claim")
 	require.Len(t, claimed, 5, "the stale one had no effect")
@@ -97,14 +97,14 @@ func TestJobsOfSeveralRuns(t *testing.T) {
 		require.Equal(t, core.FileProcessing, c.Files[0].Status)
 	}
 	free()
-	rest, err := w.svc.Claim(w.ctx, []core.Job{jobs[2]})
+	rest, _, err := w.svc.Claim(w.ctx, []core.Job{jobs[2]}, app.WaitForLock)
 	require.NoError(t, err)
 	require.Len(t, rest, 1)
 	claimed = append(claimed, rest...)
-	none, err := w.svc.Claim(w.ctx, []core.Job{unknown})
+	none, _, err := w.svc.Claim(w.ctx, []core.Job{unknown}, app.WaitForLock)
 	require.NoError(t, err)
 	require.Empty(t, none)
-	again, held, err := w.svc.ClaimFree(w.ctx, jobs)
+	again, held, err := w.svc.Claim(w.ctx, jobs, app.SkipLocked)
 	require.NoError(t, err)
 	require.Empty(t, held)
 	require.Empty(t, again, "a second delivery has no effect")
@@ -112,23 +112,23 @@ func TestJobsOfSeveralRuns(t *testing.T) {
 	free = w.hold(t, third.ID)
 	before := w.fileRows(first.ID)[0].LeaseUntil
 	w.clock.Advance(time.Second)
-	lost, held, err := w.svc.RenewFree(w.ctx, append([]core.Job{stale}, jobs...))
+	lost, held, err := w.svc.Renew(w.ctx, append([]core.Job{stale}, jobs...), app.SkipLocked)
 	require.NoError(t, err)
 	require.Equal(t, []core.Job{stale}, lost)
 	require.ElementsMatch(t, jobs[3:], held)
 	require.Equal(t, before.Add(time.Second), w.fileRows(first.ID)[0].LeaseUntil)
 
 	settlements := completedOf(claimed)
-	left, err := w.svc.SettleFree(w.ctx, settlements)
+	left, err := w.svc.Settle(w.ctx, settlements, app.SkipLocked)
 	require.NoError(t, err)
 	require.Len(t, left, 3)
 	require.Equal(t, core.RunCompleted, w.run(first.ID).Status)
 	require.Equal(t, core.RunCompleted, w.run(second.ID).Status)
 	require.Equal(t, core.RunRunning, w.run(third.ID).Status)
 	free()
-	require.NoError(t, w.svc.Settle(w.ctx, left))
+	require.NoError(t, settle(w.ctx, w.svc, left))
 	require.Equal(t, core.RunCompleted, w.run(third.ID).Status)
-	left, err = w.svc.SettleFree(w.ctx, settlements)
+	left, err = w.svc.Settle(w.ctx, settlements, app.SkipLocked)
 	require.NoError(t, err)
 	require.Empty(t, left, "settled before: no effect")
 }
@@ -141,11 +141,11 @@ func TestJobsOfSeveralRunsAreDecidedAnew(t *testing.T) {
 	w.initiate(1)
 	jobs := w.take(t)
 	w.runTwice()
-	claimed, held, err := w.svc.ClaimFree(w.ctx, jobs)
+	claimed, held, err := w.svc.Claim(w.ctx, jobs, app.SkipLocked)
 	require.NoError(t, err)
 	require.Empty(t, held)
 	require.Len(t, claimed, 3)
-	left, err := w.svc.SettleFree(w.ctx, completedOf(claimed))
+	left, err := w.svc.Settle(w.ctx, completedOf(claimed), app.SkipLocked)
 	require.NoError(t, err)
 	require.Empty(t, left)
 }
@@ -153,15 +153,15 @@ func TestJobsOfSeveralRunsAreDecidedAnew(t *testing.T) {
 func TestNoJobs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	claimed, held, err := w.svc.ClaimFree(context.Background(), nil)
+	claimed, held, err := w.svc.Claim(context.Background(), nil, app.SkipLocked)
 	require.NoError(t, err)
 	require.Empty(t, claimed)
 	require.Empty(t, held)
-	lost, held, err := w.svc.RenewFree(context.Background(), nil)
+	lost, held, err := w.svc.Renew(context.Background(), nil, app.SkipLocked)
 	require.NoError(t, err)
 	require.Empty(t, lost)
 	require.Empty(t, held)
-	left, err := w.svc.SettleFree(context.Background(), nil)
+	left, err := w.svc.Settle(context.Background(), nil, app.SkipLocked)
 	require.NoError(t, err)
 	require.Empty(t, left)
 }

@@ -8,28 +8,18 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Renew extends the leases of jobs of one run and says which are lost: their
-// files were settled, cancelled or given to another worker, so whoever works on
+// Renew extends the leases of jobs of one tenant, in one transaction, and says which
+// are lost: their files were settled, cancelled or given to another worker, so work on
 // them may stop. A renewal that a crash of the store forgets makes the lease run
 // out early, which fences the worker.
-func (s *Service) Renew(ctx context.Context, jobs []core.Job) (lost []core.Job, err error) {
-	lost, unknown, err := s.renew(ctx, jobs, waitForRun)
-	s.logDrops(ctx, "lease", dropUnknown(unknown))
-	return append(lost, unknown...), err
-}
-
-// RenewFree is Renew for jobs of several runs of one tenant, in one transaction
-// that waits for nobody: held are those of runs that somebody else has locked,
-// which are to be renewed run by run.
-func (s *Service) RenewFree(ctx context.Context, jobs []core.Job) (lost, held []core.Job, err error) {
-	return s.renew(ctx, jobs, passHeldRun)
-}
-
-func (s *Service) renew(ctx context.Context, jobs []core.Job, wait waitMode) (lost, left []core.Job, err error) {
+//
+// With SkipLocked, held are the jobs of runs that another transaction has locked,
+// or that do not exist: renew them run by run with WaitForLock.
+func (s *Service) Renew(ctx context.Context, jobs []core.Job, wait Wait) (lost, held []core.Job, err error) {
 	if len(jobs) == 0 {
 		return nil, nil, nil
 	}
-	plans, left, err := onJobs(ports.Relaxed(ctx), s.store, jobs, wait, func() planner[core.LeasePlan] {
+	plans, held, unknown, err := onJobs(ports.Relaxed(ctx), s.store, jobs, wait, func() planner[core.LeasePlan] {
 		return func(_ ports.Tx, run core.Run, files []core.File, jobs []core.Job) (core.LeasePlan, ports.RunRows, error) {
 			p := core.Renew(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
 			return p, ports.RunRows{Run: run, Files: p.Files, FilesOnly: true}, nil
@@ -38,13 +28,14 @@ func (s *Service) renew(ctx context.Context, jobs []core.Job, wait waitMode) (lo
 	if err != nil {
 		return nil, nil, err
 	}
+	s.logDrops(ctx, "lease", dropUnknown(unknown))
 	for _, p := range plans {
 		s.logDrops(ctx, "lease", p.Lost)
 		for _, d := range p.Lost {
 			lost = append(lost, d.Job)
 		}
 	}
-	return lost, left, nil
+	return append(lost, unknown...), held, nil
 }
 
 // Lost says which of these jobs of one tenant are not held any more, because their runs
@@ -84,7 +75,7 @@ func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
-	plans, unknown, err := onJobs(ctx, s.store, jobs, waitForRun, func() planner[core.HandBackPlan] {
+	plans, _, unknown, err := onJobs(ctx, s.store, jobs, WaitForLock, func() planner[core.HandBackPlan] {
 		return func(_ ports.Tx, run core.Run, files []core.File, jobs []core.Job) (core.HandBackPlan, ports.RunRows, error) {
 			p, err := core.HandBack(run, files, jobs, s.clock.Now())
 			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: len(p.Jobs) == 0}, err

@@ -33,7 +33,7 @@ func CheckLedger(ctx context.Context, store ports.Store, tenant core.TenantID) (
 		if err := eachEntry(ctx, tx, func(e core.Entry) error { audit.Entry(e); return nil }); err != nil {
 			return err
 		}
-		balances, err := tx.Books().Balances(ctx)
+		balances, err := tx.Ledger().Balances(ctx)
 		if err != nil {
 			return err
 		}
@@ -63,7 +63,7 @@ const ledgerPage = 1000
 
 func eachEntry(ctx context.Context, tx ports.Tx, do func(core.Entry) error) error {
 	for after := int64(0); ; {
-		entries, err := tx.Books().Entries(ctx, after, ledgerPage)
+		entries, err := tx.Ledger().Entries(ctx, after, ledgerPage)
 		if err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func TestLedgerCheckBeyondAPage(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return tx.Runs().Save(w.ctx, oldest)
+		return tx.Runs().Save(w.ctx, ports.RunRows{Run: oldest})
 	}))
 	differences, err := w.svc.CheckLedger(w.ctx, platform, acme)
 	require.NoError(t, err)

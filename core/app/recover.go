@@ -64,7 +64,7 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 	var plan *core.RecoveryPlan
 	err = s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
 		acted = false
-		free, err := tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: key.Run}})
+		free, err := tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: key.Run})
 		if err != nil || len(free) == 0 {
 			return err
 		}
@@ -81,7 +81,7 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 			return err
 		}
 		plan, acted = &planned, true
-		return saveRunAndFiles(ctx, tx, plan.Run, plan.Files)
+		return tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files})
 	})
 	if err != nil || !acted {
 		return false, err
@@ -126,12 +126,12 @@ func (s *Service) enqueueAgain(ctx context.Context, run core.Run, jobs []core.Jo
 	defer cancel()
 	id, attempt := run.ID, run.Attempt
 	err := s.store.InTx(ctx, run.Tenant, func(tx ports.Tx) error {
-		now, err := tx.Runs().GetForUpdate(ctx, id)
+		now, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return err
 		}
 		if due, changed := core.DispatchPartly(now, attempt, s.clock.Now()); changed {
-			return tx.Runs().Save(ctx, due)
+			return tx.Runs().Save(ctx, ports.RunRows{Run: due})
 		}
 		return nil
 	})

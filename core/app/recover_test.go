@@ -26,7 +26,7 @@ func (w *world) claimNext() app.Claimed {
 	w.t.Helper()
 	deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 	require.NoError(w.t, err)
-	claimed, err := w.svc.Claim(w.ctx, deliveries[0].Jobs())
+	claimed, _, err := w.svc.Claim(w.ctx, deliveries[0].Jobs(), app.WaitForLock)
 	require.NoError(w.t, err)
 	require.Len(w.t, claimed, 1)
 	require.NoError(w.t, deliveries[0].Ack(w.ctx))
@@ -39,7 +39,7 @@ func (w *world) settle(c app.Claimed, letter byte) {
 	for _, f := range c.Files {
 		results = append(results, resultOf(f.Index, letter))
 	}
-	require.NoError(w.t, w.svc.Settle(w.ctx, []core.Settlement{{Job: c.Job, Results: results}}))
+	require.NoError(w.t, settle(w.ctx, w.svc, []core.Settlement{{Job: c.Job, Results: results}}))
 }
 
 func TestRecoverExpiredLease(t *testing.T) {
@@ -60,7 +60,7 @@ func TestRecoverExpiredLease(t *testing.T) {
 	state := w.state()
 	w.settle(dead, 'e')
 	require.Equal(t, state, w.state(), "the result of a worker that outlived its lease had an effect")
-	lost, err := w.svc.Renew(w.ctx, []core.Job{dead.Job})
+	lost, _, err := w.svc.Renew(w.ctx, []core.Job{dead.Job}, app.WaitForLock)
 	require.NoError(t, err)
 	require.Equal(t, []core.Job{dead.Job}, lost)
 
@@ -79,7 +79,7 @@ func TestRenewKeepsTheLease(t *testing.T) {
 	lease := w.svc.Options().Recovery.Lease
 	for range 5 {
 		w.clock.Advance(lease * 2 / 3)
-		lost, err := w.svc.Renew(w.ctx, []core.Job{held.Job})
+		lost, _, err := w.svc.Renew(w.ctx, []core.Job{held.Job}, app.WaitForLock)
 		require.NoError(t, err)
 		require.Empty(t, lost)
 		w.recover()
@@ -198,7 +198,7 @@ func TestRecoverAfterAClockWasAhead(t *testing.T) {
 			lost, dead := w.initiate(1), w.initiate(1)
 			deliveries, err := w.queue.Receive(w.ctx, 2, ports.Skip{})
 			require.NoError(t, err)
-			_, err = w.svc.Claim(w.ctx, deliveries[1].Jobs()) // by a worker that dies
+			_, _, err = w.svc.Claim(w.ctx, deliveries[1].Jobs(), app.WaitForLock) // by a worker that dies
 			require.NoError(t, err)
 			for _, d := range deliveries {
 				require.NoError(t, d.Ack(w.ctx))
@@ -376,4 +376,10 @@ func TestCancel(t *testing.T) {
 	w.workAll()
 	require.Equal(t, "ccc", w.statuses(run.ID))
 	w.requireBalance(70, 50)
+}
+
+// settle records results of jobs of one run.
+func settle(ctx context.Context, server *app.Service, settlements []core.Settlement) error {
+	_, err := server.Settle(ctx, settlements, app.WaitForLock)
+	return err
 }

@@ -51,7 +51,7 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 	var decided decision
 	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
 		decided = decision{}
-		run, err := tx.Runs().GetForUpdate(ctx, id)
+		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return notFound(err, runNotFound(id))
 		}
@@ -66,10 +66,7 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 			decided, err = memo.refuse(ctx, tx, err)
 			return err
 		}
-		if err := tx.Runs().Save(ctx, plan.Run); err != nil {
-			return err
-		}
-		if err := tx.Files().Save(ctx, id, plan.Files); err != nil {
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
 			return err
 		}
 		if err := saveAttempt(ctx, tx, plan.Attempt, plan.Charge); err != nil {
@@ -171,7 +168,7 @@ func (s *Service) RaiseMaxRetryCount(ctx context.Context, actor core.Actor, id c
 	}
 	var raised core.Run
 	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		run, err := tx.Runs().GetForUpdate(ctx, id)
+		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return notFound(err, runNotFound(id))
 		}
@@ -179,7 +176,7 @@ func (s *Service) RaiseMaxRetryCount(ctx context.Context, actor core.Actor, id c
 		if raised, amendment, err = core.RaiseMaxRetryCount(run, to, actor, s.clock.Now()); err != nil {
 			return err
 		}
-		if err := tx.Runs().Save(ctx, raised); err != nil {
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: raised}); err != nil {
 			return err
 		}
 		return tx.Amendments().Insert(ctx, amendment)

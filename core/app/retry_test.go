@@ -259,8 +259,8 @@ func TestRetryFailed(t *testing.T) {
 			require.NoError(t, err)
 			files[0].RetryAttempt = run.MaxRetryCount
 			run.Attempt = core.AttemptNumber(run.MaxRetryCount)
-			require.NoError(t, tx.Runs().Save(w.ctx, run))
-			return tx.Files().Save(w.ctx, run.ID, files)
+			require.NoError(t, tx.Runs().Save(w.ctx, ports.RunRows{Run: run}))
+			return tx.Runs().Save(w.ctx, ports.RunRows{Run: run, Files: files, FilesOnly: true})
 		}))
 		refusal := w.requireRefused(core.ErrMaxRetryCountExceeded, func() error {
 			_, err := w.svc.RetryFailed(w.ctx, admin, run.ID, app.RetryRequest{})

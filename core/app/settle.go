@@ -8,28 +8,18 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Settle records the results of jobs of one run, and closes the run if they
-// complete its attempt. It is safe to repeat, also after an error: a result is
-// recorded once, and one of a job that is not held any more is dropped.
-func (s *Service) Settle(ctx context.Context, settlements []core.Settlement) error {
-	unknown, err := s.settle(ctx, settlements, waitForRun)
-	s.logDrops(ctx, "result", dropUnknown(jobsOf(unknown)))
-	return err
-}
-
-// SettleFree is Settle for jobs of several runs of one tenant, in one transaction
-// that waits for nobody: held are those of runs that somebody else has locked,
-// which are to be settled run by run.
-func (s *Service) SettleFree(ctx context.Context, settlements []core.Settlement) (held []core.Settlement, err error) {
-	return s.settle(ctx, settlements, passHeldRun)
-}
-
-func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wait waitMode) (left []core.Settlement, err error) {
+// Settle records the results of jobs of one tenant, in one transaction, and closes
+// the runs whose attempts they complete. It is safe to repeat, also after an error:
+// a result is recorded once, and one of a job whose lease was lost is dropped.
+//
+// With SkipLocked, held are the settlements of runs that another transaction has
+// locked, or that do not exist: settle them run by run with WaitForLock.
+func (s *Service) Settle(ctx context.Context, settlements []core.Settlement, wait Wait) (held []core.Settlement, err error) {
 	if len(settlements) == 0 {
 		return nil, nil
 	}
 	ofRun := settlementsByRun(settlements)
-	plans, leftJobs, err := onJobs(ctx, s.store, jobsOf(settlements), wait, func() planner[settled] {
+	plans, heldJobs, unknown, err := onJobs(ctx, s.store, jobsOf(settlements), wait, func() planner[settled] {
 		return func(_ ports.Tx, run core.Run, files []core.File, _ []core.Job) (settled, ports.RunRows, error) {
 			p, err := core.Settle(run, files, ofRun(run.ID), s.clock.Now())
 			became := settled{dropped: p.Dropped}
@@ -42,16 +32,17 @@ func (s *Service) settle(ctx context.Context, settlements []core.Settlement, wai
 	if err != nil {
 		return nil, err
 	}
+	s.logDrops(ctx, "result", dropUnknown(unknown))
 	for _, p := range plans {
 		s.logDrops(ctx, "result", p.dropped)
 		if c := p.closed; c != nil && s.log.Enabled(ctx, slog.LevelInfo) {
 			s.log.Info("run closed", "tenant", c.tenant, "run", c.run, "attempt", c.attempt, "status", c.status)
 		}
 	}
-	for _, group := range ByRun(leftJobs) {
-		left = append(left, ofRun(group[0].Run)...)
+	for _, group := range ByRun(heldJobs) {
+		held = append(held, ofRun(group[0].Run)...)
 	}
-	return left, nil
+	return held, nil
 }
 
 // settled is what became of the settlements of one run.

@@ -195,7 +195,7 @@ func (m *machine) claim(t *rapid.T) {
 
 func (m *machine) hold(t *rapid.T, job core.Job) {
 	m.arm()
-	claimed, err := m.svc.Claim(m.ctx, []core.Job{job})
+	claimed, _, err := m.svc.Claim(m.ctx, []core.Job{job}, app.WaitForLock)
 	m.disarm()
 	if err == nil {
 		m.held = append(m.held, claimed...)
@@ -231,7 +231,7 @@ func (m *machine) settle(t *rapid.T) {
 		s.Results = append(s.Results, resultOf(f.Index, letters[i]))
 	}
 	m.arm()
-	err := m.svc.Settle(m.ctx, []core.Settlement{s})
+	_, err := m.svc.Settle(m.ctx, []core.Settlement{s}, app.WaitForLock)
 	m.disarm()
 	if err != nil && !errors.Is(err, errStore) && !errors.Is(err, ports.ErrCommitUnknown) {
 		t.Fatal(err)
@@ -239,7 +239,7 @@ func (m *machine) settle(t *rapid.T) {
 }
 
 func (m *machine) renew(t *rapid.T) {
-	_, err := m.svc.Renew(m.ctx, []core.Job{m.pickHeld(t).Job})
+	_, _, err := m.svc.Renew(m.ctx, []core.Job{m.pickHeld(t).Job}, app.WaitForLock)
 	require.NoError(t, err)
 }
 
@@ -313,7 +313,7 @@ func (m *machine) arm() {
 		})
 	case "enqueue fails after a claim":
 		m.faultyQueue.set(func(_ context.Context, _ *memory.Queue, jobs []core.Job) (int, error) {
-			claimed, err := m.svc.Claim(m.ctx, jobs[:1])
+			claimed, _, err := m.svc.Claim(m.ctx, jobs[:1], app.WaitForLock)
 			m.held = append(m.held, claimed...)
 			return 0, errors.Join(errQueue, err)
 		})

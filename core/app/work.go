@@ -27,7 +27,7 @@ func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 	if err := d.Release(ctx, jobs[1:]); err != nil {
 		return errors.Join(d.Nack(detached(ctx)), err)
 	}
-	claimed, err := s.Claim(ctx, jobs[:1])
+	claimed, _, err := s.Claim(ctx, jobs[:1], WaitForLock)
 	if err != nil {
 		return errors.Join(err, d.Nack(detached(ctx)))
 	}
@@ -37,24 +37,15 @@ func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
 	}
 	for _, c := range claimed {
 		results, err := s.Execute(ctx, c, func(ctx context.Context, r core.FileResult) error {
-			return s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: []core.FileResult{r}, Partial: true}})
+			_, err := s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: []core.FileResult{r}, Partial: true}}, WaitForLock)
+			return err
 		})
 		if err != nil {
 			return errors.Join(err, s.HandBack(detached(ctx), []core.Job{c.Job}))
 		}
-		if err := s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: results}}); err != nil {
+		if _, err := s.Settle(ctx, []core.Settlement{{Job: c.Job, Results: results}}, WaitForLock); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func saveRunAndFiles(ctx context.Context, tx ports.Tx, run core.Run, files []core.File) error {
-	if err := tx.Runs().Save(ctx, run); err != nil {
-		return err
-	}
-	if len(files) == 0 {
-		return nil
-	}
-	return tx.Files().Save(ctx, run.ID, files)
 }

@@ -25,7 +25,7 @@ func TestDeliveriesWithoutEffect(t *testing.T) {
 	dropped := func(t *testing.T, jobs ...core.Job) {
 		t.Helper()
 		before := w.state()
-		claimed, err := w.svc.Claim(w.ctx, jobs)
+		claimed, _, err := w.svc.Claim(w.ctx, jobs, app.WaitForLock)
 		require.NoError(t, err)
 		require.Empty(t, claimed)
 		require.Equal(t, before, w.state())
@@ -52,7 +52,7 @@ func TestClaimGroupWithDuplicate(t *testing.T) {
 	w := newWorld(t)
 	w.initiate(2)
 	jobs := w.queue.Waiting()
-	claimed, err := w.svc.Claim(w.ctx, []core.Job{jobs[1], jobs[0], jobs[1]})
+	claimed, _, err := w.svc.Claim(w.ctx, []core.Job{jobs[1], jobs[0], jobs[1]}, app.WaitForLock)
 	require.NoError(t, err)
 	require.Len(t, claimed, 2)
 	require.Equal(t, []int{1}, claimed[0].Job.Files)
@@ -158,8 +158,8 @@ func TestWork(t *testing.T) {
 		c := w.claimNext()
 		w.faultyStore.loseAnswer()
 		s := []core.Settlement{{Job: c.Job, Results: []core.FileResult{resultOf(0, 'c')}}}
-		require.ErrorIs(t, w.svc.Settle(w.ctx, s), ports.ErrCommitUnknown)
-		require.NoError(t, w.svc.Settle(w.ctx, s))
+		require.ErrorIs(t, settle(w.ctx, w.svc, s), ports.ErrCommitUnknown)
+		require.NoError(t, settle(w.ctx, w.svc, s))
 		require.Equal(t, 1, w.run(run.ID).CompletedJobs)
 	})
 

@@ -276,10 +276,10 @@ func (w *world) state() state {
 	require.NoError(w.t, err)
 	for _, tenant := range s.Tenants {
 		err := w.store.View(w.ctx, tenant.ID, func(tx ports.Tx) (err error) {
-			if s.Balances[tenant.ID], err = tx.Books().Balances(w.ctx); err != nil {
+			if s.Balances[tenant.ID], err = tx.Ledger().Balances(w.ctx); err != nil {
 				return err
 			}
-			if s.Entries[tenant.ID], err = tx.Books().Entries(w.ctx, 0, 100_000); err != nil {
+			if s.Entries[tenant.ID], err = tx.Ledger().Entries(w.ctx, 0, 100_000); err != nil {
 				return err
 			}
 			runs, err := tx.Runs().List(w.ctx, ports.RunFilter{Limit: 100_000})

@@ -24,18 +24,18 @@ var (
 	workers       = flag.String("workers", "100,500", "River's MaxWorkers and Redrive's Concurrency")
 	conns         = flag.Int("conns", 10, "connections of each side")
 	queueName     = flag.String("queue", "postgres", "Redrive's queue")
-	only          = flag.String("only", "", "river or redrive, to measure one of them")
+	only          = flag.String("only", "", "river, redrive or floor, to measure one of them")
 	riverCooldown = flag.Duration("river-cooldown", time.Millisecond, "River's FetchCooldown")
 	statements    = flag.Bool("statements", false, "show what the database spent its time on (pg_stat_statements must be installed)")
 )
 
-// patience bounds what must happen; only a hang uses it up.
-const patience = 5 * time.Minute
+// timeout bounds what must happen; only a hang uses it up.
+const timeout = 5 * time.Minute
 
 // warmUp fills connections, prepared statements and caches.
 var warmUp = load{groups: 4, each: 500}
 
-// side is one of the two, with a database of its own.
+// side is one of the three, with a database of its own.
 type side interface {
 	database() *pgxpool.Pool
 	// measure does the load, and times what counts.
@@ -51,7 +51,7 @@ type testOutput struct{}
 func (testOutput) Write(p []byte) (int, error) { return os.Stderr.Write(p) }
 
 // BenchmarkBesideRiver measures every load with every number of workers, both
-// sides in turns, each time in a fresh database, and prints a table.
+// sides and the floor in turns, each time in a fresh database, and prints a table.
 func BenchmarkBesideRiver(b *testing.B) {
 	allLoads, err := parseLoads(*loads)
 	require.NoError(b, err)
@@ -67,12 +67,13 @@ func BenchmarkBesideRiver(b *testing.B) {
 		make func(*testing.B, *pgtest.Server, int) side
 	}{
 		{"river", func(b *testing.B, s *pgtest.Server, n int) side { return newRiver(b, s, n) }},
+		{"floor", func(b *testing.B, s *pgtest.Server, _ int) side { return newFloor(b, s) }},
 		{"redrive", func(b *testing.B, s *pgtest.Server, n int) side { return newRedrive(b, s, n) }},
 	}
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nJobs a second, medians of %d rounds; %d connections; Redrive's queue: %s; River's FetchCooldown: %v.\n\n", *rounds, *conns, *queueName, *riverCooldown)
-	fmt.Fprintln(&table, "| groups × jobs | workers | River end to end | Redrive end to end | ratio | River work only | Redrive work only | ratio | Redrive Continue end to end |")
-	fmt.Fprintln(&table, "|---|---|---|---|---|---|---|---|---|")
+	fmt.Fprintln(&table, "| groups × jobs | workers | River end to end | Redrive end to end | ratio | River work only | Redrive work only | ratio | Redrive Continue end to end | floor end to end | Redrive's share | floor work only | Redrive's share |")
+	fmt.Fprintln(&table, "|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, l := range allLoads {
 		for _, n := range allWorkers {
 			results := map[string][]figures{}
@@ -89,10 +90,11 @@ func BenchmarkBesideRiver(b *testing.B) {
 					})
 				}
 			}
-			river, redrive := medians(results["river"]), medians(results["redrive"])
-			fmt.Fprintf(&table, "| %v | %d | %.0f | %.0f | %.2f | %.0f | %.0f | %.2f | %.0f |\n", l, n,
+			river, redrive, floor := medians(results["river"]), medians(results["redrive"]), medians(results["floor"])
+			fmt.Fprintf(&table, "| %v | %d | %.0f | %.0f | %.2f | %.0f | %.0f | %.2f | %.0f | %.0f | %.2f | %.0f | %.2f |\n", l, n,
 				river.endToEnd, redrive.endToEnd, redrive.endToEnd/river.endToEnd,
-				river.workOnly, redrive.workOnly, redrive.workOnly/river.workOnly, redrive.again)
+				river.workOnly, redrive.workOnly, redrive.workOnly/river.workOnly, redrive.again,
+				floor.endToEnd, redrive.endToEnd/floor.endToEnd, floor.workOnly, redrive.workOnly/floor.workOnly)
 		}
 	}
 	fmt.Println(table.String())

@@ -14,4 +14,7 @@
 // for the disk is what recovery makes good: putting jobs into the queue and taking
 // them out, the confirmation of a dispatch, the renewal of leases. Runs, charges,
 // claims and settlements do.
+//
+// The floor, in the same turns, is the barest SQL that does what Postgres has to do
+// for Redrive's jobs: what share of it Redrive reaches says what is left to gain.
 package bench

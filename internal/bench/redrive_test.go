@@ -138,7 +138,7 @@ func (r *redriveSide) retryFailed(b *testing.B, l load, runs []core.RunID) {
 // question takes nothing from the answer.
 func (r *redriveSide) closed(b *testing.B, since int64, jobs int) {
 	b.Helper()
-	late := time.Now().Add(patience)
+	late := time.Now().Add(timeout)
 	for r.executed.Load() < since+int64(jobs) {
 		require.Less(b, time.Now(), late, "Redrive did not execute its jobs")
 		time.Sleep(time.Millisecond)

@@ -90,7 +90,7 @@ func (r *riverSide) insert(b *testing.B, client *river.Client[pgx.Tx], l load) {
 // has been written.
 func completed(b *testing.B, done <-chan *river.Event, jobs int) {
 	b.Helper()
-	late := time.After(patience)
+	late := time.After(timeout)
 	for range jobs {
 		select {
 		case <-done:

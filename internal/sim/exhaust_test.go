@@ -100,9 +100,9 @@ func TestExhaustFindsARace(t *testing.T) {
 func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
-		"two-continues": 1094, "three-continues": 2971, "same-key": 1375, "continue-cancel": 554,
-		"continue-recovery": 501, "enqueue-claim": 2302, "last-credits": 1223, "initiate-recovery": 394,
-		"interrupted-continues": 1094, "fault-cancel": 2362, "early-results": 855,
+		"two-continues": 1065, "three-continues": 2915, "same-key": 1338, "continue-cancel": 553,
+		"continue-recovery": 499, "enqueue-claim": 2279, "last-credits": 1220, "initiate-recovery": 391,
+		"interrupted-continues": 1065, "fault-cancel": 2361, "early-results": 854,
 	}
 	got := map[string]uint64{}
 	for _, name := range world.Small() {

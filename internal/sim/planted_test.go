@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -67,8 +68,8 @@ var planted = []struct {
 	}},
 	{"retryAttempt counted twice", func() world.Wrap {
 		return wrapTx(func(tx *wrongTx) {
-			tx.files = func(f ports.RunFiles) ports.RunFiles {
-				return changedFiles{f, func(file *core.File) {
+			tx.runs = func(r ports.Runs) ports.Runs {
+				return changedFiles{r, func(file *core.File) {
 					if file.Status == core.FilePending && file.RetryAttempt == 1 {
 						file.RetryAttempt++
 					}
@@ -97,7 +98,6 @@ var planted = []struct {
 type wrongTx struct {
 	ports.Tx
 	runs     func(ports.Runs) ports.Runs
-	files    func(ports.RunFiles) ports.RunFiles
 	attempts func(ports.Attempts) ports.Attempts
 	ledger   func(ports.Ledger) ports.Ledger
 	answers  func(ports.Answers) ports.Answers
@@ -111,7 +111,6 @@ func changed[P any](wrap func(P) P, p P) P {
 }
 
 func (t *wrongTx) Runs() ports.Runs         { return changed(t.runs, t.Tx.Runs()) }
-func (t *wrongTx) Files() ports.RunFiles    { return changed(t.files, t.Tx.Files()) }
 func (t *wrongTx) Attempts() ports.Attempts { return changed(t.attempts, t.Tx.Attempts()) }
 func (t *wrongTx) Ledger() ports.Ledger     { return changed(t.ledger, t.Tx.Ledger()) }
 func (t *wrongTx) Answers() ports.Answers   { return changed(t.answers, t.Tx.Answers()) }
@@ -135,8 +134,17 @@ func (s wrongStore) InTx(ctx context.Context, tenant core.TenantID, fn func(port
 
 type unlockedRuns struct{ ports.Runs }
 
-func (r unlockedRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
-	return r.Get(ctx, id)
+func (r unlockedRuns) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) ([]ports.RunRows, error) {
+	if !waitsForOne(wait, want) {
+		return r.Runs.Lock(ctx, wait, want...)
+	}
+	run, err := r.Get(ctx, want[0].Run)
+	return []ports.RunRows{{Run: run}}, err
+}
+
+// waitsForOne reports whether it is a use case's lock of one run.
+func waitsForOne(wait ports.Wait, want []ports.FilesOf) bool {
+	return wait == ports.WaitForLock && len(want) == 1 && len(want[0].Indexes) == 0
 }
 
 type changedRuns struct {
@@ -144,22 +152,30 @@ type changedRuns struct {
 	change func(*core.Run)
 }
 
-func (r changedRuns) Save(ctx context.Context, run core.Run) error {
-	r.change(&run)
-	return r.Runs.Save(ctx, run)
+func (r changedRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		if !rows[i].FilesOnly {
+			r.change(&rows[i].Run)
+		}
+	}
+	return r.Runs.Save(ctx, rows...)
 }
 
 type changedFiles struct {
-	ports.RunFiles
+	ports.Runs
 	change func(*core.File)
 }
 
-func (f changedFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
-	files = append([]core.File(nil), files...)
-	for i := range files {
-		f.change(&files[i])
+func (r changedFiles) Save(ctx context.Context, rows ...ports.RunRows) error {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i].Files = slices.Clone(rows[i].Files)
+		for j := range rows[i].Files {
+			r.change(&rows[i].Files[j])
+		}
 	}
-	return f.RunFiles.Save(ctx, run, files)
+	return r.Runs.Save(ctx, rows...)
 }
 
 type unmarked struct{ ports.Attempts }
@@ -233,13 +249,14 @@ func racing() world.Wrap {
 
 type staleRuns struct{ ports.Runs }
 
-func (r staleRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
-	before, err := r.Get(ctx, id)
+func (r staleRuns) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) ([]ports.RunRows, error) {
+	if !waitsForOne(wait, want) {
+		return r.Runs.Lock(ctx, wait, want...)
+	}
+	before, err := r.Get(ctx, want[0].Run)
 	if err != nil {
-		return before, err
+		return nil, err
 	}
-	if _, err := r.Runs.GetForUpdate(ctx, id); err != nil {
-		return core.Run{}, err
-	}
-	return before, nil
+	_, err = r.Runs.Lock(ctx, wait, want...)
+	return []ports.RunRows{{Run: before}}, err
 }

@@ -198,7 +198,7 @@ func (b *bench) lockRun(id core.RunID) (free func()) {
 	locked, end := make(chan struct{}), make(chan struct{})
 	go func() {
 		_ = b.store.Store.InTx(context.Background(), tenant, func(tx ports.Tx) error { // rolled back: nothing to tell
-			_, err := tx.Runs().GetForUpdate(context.Background(), id)
+			_, err := ports.LockRun(context.Background(), tx, id)
 			close(locked)
 			<-end
 			return errors.Join(err, errors.New("roll back"))

@@ -89,18 +89,18 @@ type poison struct {
 	run core.RunID
 }
 
-func (p poison) Groups() ports.Groups { return poisonGroups{p.Tx.Groups(), p.run} }
+func (p poison) Runs() ports.Runs { return poisonRuns{p.Tx.Runs(), p.run} }
 
-type poisonGroups struct {
-	ports.Groups
+type poisonRuns struct {
+	ports.Runs
 	run core.RunID
 }
 
-func (g poisonGroups) Save(ctx context.Context, rows []ports.RunRows) error {
+func (g poisonRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 	if slices.ContainsFunc(rows, func(r ports.RunRows) bool { return r.Run.ID == g.run }) {
 		return errPoison
 	}
-	return g.Groups.Save(ctx, rows)
+	return g.Runs.Save(ctx, rows...)
 }
 
 // A group that fails by one of its members is split: a bad one takes no others
@@ -261,20 +261,20 @@ type saveGate struct {
 	open <-chan struct{}
 }
 
-func (g saveGate) Groups() ports.Groups { return saveGateGroups{g.Tx.Groups(), g.open} }
+func (g saveGate) Runs() ports.Runs { return saveGateRuns{g.Tx.Runs(), g.open} }
 
-type saveGateGroups struct {
-	ports.Groups
+type saveGateRuns struct {
+	ports.Runs
 	open <-chan struct{}
 }
 
-func (g saveGateGroups) Save(ctx context.Context, rows []ports.RunRows) error {
+func (g saveGateRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 	for _, r := range rows {
 		if slices.ContainsFunc(r.Files, func(f core.File) bool { return f.Status == core.FileCompleted }) {
 			<-g.open
 		}
 	}
-	return g.Groups.Save(ctx, rows)
+	return g.Runs.Save(ctx, rows...)
 }
 
 // A store that does not keep up with the results slows everything down: only so many
@@ -291,7 +291,7 @@ func TestResultsThatAreNotRecordedFillThePool(t *testing.T) {
 	letGo := sync.OnceFunc(func() { close(open) })
 	wrap := func(tx ports.Tx) ports.Tx { return saveGate{tx, open} }
 	b.store.wrap.Store(&wrap)
-	w, _, _ := b.launch(worker.Options{Concurrency: places})
+	w, _, _ := b.launch(worker.Options{Concurrency: places, Ahead: -1})
 	t.Cleanup(letGo) // before the worker is waited for
 	b.eventually("results and places are full", func() bool { return w.Stats().Unsaved+w.Stats().Waiting == mostUnsaved+places })
 	require.Never(t, func() bool { return w.Stats().Received > mostUnsaved+places }, 50*time.Millisecond, time.Millisecond)

@@ -28,14 +28,14 @@ type savesTx struct {
 	s *saves
 }
 
-func (t savesTx) Groups() ports.Groups { return savesGroups{t.Tx.Groups(), t.s} }
+func (t savesTx) Runs() ports.Runs { return savesRuns{t.Tx.Runs(), t.s} }
 
-type savesGroups struct {
-	ports.Groups
+type savesRuns struct {
+	ports.Runs
 	s *saves
 }
 
-func (g savesGroups) Save(ctx context.Context, rows []ports.RunRows) error {
+func (g savesRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 	bytes, done := 0, 0
 	for _, r := range rows {
 		for _, f := range r.Files {
@@ -53,7 +53,7 @@ func (g savesGroups) Save(ctx context.Context, rows []ports.RunRows) error {
 	if done > 0 && g.s.stop != nil {
 		<-g.s.stop
 	}
-	if err := g.Groups.Save(ctx, rows); err != nil {
+	if err := g.Runs.Save(ctx, rows...); err != nil {
 		return err
 	}
 	g.s.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
 	"github.com/redrive/redrive/ports"
 )
@@ -120,7 +121,7 @@ func TestWorkerRecoversWhatADeadWorkerLeft(t *testing.T) {
 	id := b.initiate(3)
 	deliveries, err := b.queue.Receive(context.Background(), 1, ports.Skip{})
 	require.NoError(t, err)
-	_, err = b.svc.Claim(context.Background(), deliveries[0].Jobs())
+	_, _, err = b.svc.Claim(context.Background(), deliveries[0].Jobs(), app.WaitForLock)
 	require.NoError(t, err)
 	require.NoError(t, deliveries[0].Ack(context.Background())) // and the worker dies
 	b.start(worker.Options{Concurrency: 2, RecoverEvery: time.Second})

@@ -83,7 +83,7 @@ func (h *History) Check(limit time.Duration) Verdict {
 
 func (h *History) model() porcupine.Model {
 	nondeterministic := porcupine.NondeterministicModel{
-		Init: func() []any { return []any{(&state{runs: make([]run, h.runs)}).done()} },
+		Init: func() []any { return []any{(&state{runs: make([]run, h.runs)}).done()[0]} },
 		Step: func(s, input, _ any) []any {
 			states := step(s.(*state), input.(*Op)) //nolint:forcetypeassert // they are what Init and Check give
 			next := make([]any, len(states))

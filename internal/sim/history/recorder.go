@@ -213,7 +213,9 @@ func (r *Recorder) Wrote(tenant core.TenantID, since int64, writes ...Write) {
 			t.ops = append(t.ops, &Op{Kind: Grant, Call: since, Return: until, run: -1, periods: []core.Period{e.Period}, grant: grant})
 		}
 		if w.Given != nil {
-			t.ops = append(t.ops, &Op{Kind: Given, Call: since, Return: until, run: -1, name: w.Given.ID, given: given(w.Given, w.Files)})
+			o := &Op{Kind: Given, Call: since, Return: until, run: -1, name: w.Given.ID}
+			o.given.Take(w.Given, w.Files)
+			t.ops = append(t.ops, o)
 			continue
 		}
 		if w.Run == "" {
@@ -221,7 +223,7 @@ func (r *Recorder) Wrote(tenant core.TenantID, since int64, writes ...Write) {
 		}
 		o := &Op{Kind: Move, Call: since, Return: until, run: -1, name: w.Run, status: w.Status}
 		for _, f := range w.Files {
-			o.moves = append(o.moves, move{f.Index, f.Status})
+			o.moves = append(o.moves, move{f.Index, f.Status, f.Failure.Code})
 		}
 		if len(o.moves) > 0 || o.status.Closed() {
 			t.ops = append(t.ops, o)
@@ -242,16 +244,4 @@ func (r *Recorder) Priced(tenant core.TenantID, id core.TemplateID, price core.C
 		versions[n-1].until = until
 	}
 	t.templates[id] = append(versions, version{price, since, never})
-}
-
-// given is the model's run for a row.
-func given(row *core.Run, files []core.File) run {
-	r := run{
-		exists: true, status: row.Status, attempt: row.Attempt, retries: row.MaxRetryCount,
-		credits: core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}, undo: undo{by: -1},
-	}
-	for i := range files {
-		r.files = append(r.files, file{files[i].Status, files[i].RetryAttempt - files[i].FreeRetries})
-	}
-	return r
 }

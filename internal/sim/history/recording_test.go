@@ -42,50 +42,21 @@ func (t recordingTx) of(run core.RunID) *history.Write {
 	return &(*t.writes)[len(*t.writes)-1]
 }
 
-func (t recordingTx) Runs() ports.Runs      { return recordingRuns{t.Tx.Runs(), t} }
-func (t recordingTx) Files() ports.RunFiles { return recordingFiles{t.Tx.Files(), t} }
-func (t recordingTx) Groups() ports.Groups  { return recordingGroups{t.Tx.Groups(), t} }
-func (t recordingTx) Ledger() ports.Ledger  { return recordingLedger{t.Tx.Ledger(), t} }
+func (t recordingTx) Runs() ports.Runs     { return recordingRuns{t.Tx.Runs(), t} }
+func (t recordingTx) Ledger() ports.Ledger { return recordingLedger{t.Tx.Ledger(), t} }
 
 type recordingRuns struct {
 	ports.Runs
 	t recordingTx
 }
 
-func (r recordingRuns) Save(ctx context.Context, run core.Run) error {
-	err := r.Runs.Save(ctx, run)
-	if err == nil {
-		r.t.of(run.ID).Status = run.Status
-	}
-	return err
-}
-
-type recordingFiles struct {
-	ports.RunFiles
-	t recordingTx
-}
-
-func (f recordingFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
-	err := f.RunFiles.Save(ctx, run, files)
-	if err == nil {
-		w := f.t.of(run)
-		w.Files = append(w.Files, files...)
-	}
-	return err
-}
-
-type recordingGroups struct {
-	ports.Groups
-	t recordingTx
-}
-
-func (g recordingGroups) Save(ctx context.Context, rows []ports.RunRows) error {
-	err := g.Groups.Save(ctx, rows)
+func (r recordingRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
+	err := r.Runs.Save(ctx, rows...)
 	if err != nil {
 		return err
 	}
 	for i := range rows {
-		w := g.t.of(rows[i].Run.ID)
+		w := r.t.of(rows[i].Run.ID)
 		if !rows[i].FilesOnly {
 			w.Status = rows[i].Run.Status
 		}

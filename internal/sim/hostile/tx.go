@@ -123,14 +123,12 @@ func (t *tx) about(run core.RunID) {
 func (t *tx) Runs() ports.Runs                         { return txRuns{t} }
 func (t *tx) Files() ports.RunFiles                    { return txFiles{t} }
 func (t *tx) FileViews() ports.FileViews               { return txFileViews{t} }
-func (t *tx) Groups() ports.Groups                     { return txGroups{t} }
 func (t *tx) Attempts() ports.Attempts                 { return txAttempts{t} }
 func (t *tx) Amendments() ports.Amendments             { return txAmendments{t} }
 func (t *tx) Tenants() ports.Tenants                   { return txTenants{t} }
 func (t *tx) Templates() ports.Templates               { return txTemplates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return txTemplateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return txLedger{t} }
-func (t *tx) Books() ports.Books                       { return txBooks{t} }
 func (t *tx) Answers() ports.Answers                   { return txAnswers{t} }
 
 // ofTenant checks that a row that was read is the tenant's own (I10).
@@ -173,32 +171,6 @@ func (t txRuns) Get(ctx context.Context, id core.RunID) (core.Run, error) {
 	return run, err
 }
 
-func (t txRuns) GetForUpdate(ctx context.Context, id core.RunID) (core.Run, error) {
-	if err := t.lock(trace.RunLock, id); err != nil {
-		return core.Run{}, err
-	}
-	run, err := t.inner.Runs().GetForUpdate(ctx, id)
-	t.locked(err)
-	if err == nil {
-		t.lockedRun(id)
-		t.ofTenant(run.Tenant, "run")
-	}
-	return run, err
-}
-
-func (t txRuns) Save(ctx context.Context, run core.Run) error {
-	if err := t.under(t.holds(run.ID), trace.RunSave, run.ID); err != nil {
-		return err
-	}
-	err := t.inner.Runs().Save(ctx, run)
-	t.locked(err)
-	if err == nil {
-		t.lockedRun(run.ID)
-		t.commit.Runs = append(t.commit.Runs, run)
-	}
-	return err
-}
-
 func (t txRuns) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, error) {
 	if err := t.before(trace.RunList, ""); err != nil {
 		return nil, err
@@ -224,21 +196,6 @@ func (t txFiles) InStatus(ctx context.Context, run core.RunID, statuses ...core.
 		return nil, err
 	}
 	return t.inner.Files().InStatus(ctx, run, statuses...)
-}
-
-func (t txFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
-	if err := t.under(t.holds(run), trace.FilesSave, run); err != nil {
-		return err
-	}
-	err := t.inner.Files().Save(ctx, run, files)
-	t.locked(err)
-	if err == nil {
-		t.about(run)
-		for i := range files {
-			t.commit.Files = append(t.commit.Files, oracle.FileWrite{Run: run, File: files[i]})
-		}
-	}
-	return err
 }
 
 type txAttempts struct{ *tx }

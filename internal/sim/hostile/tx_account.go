@@ -145,13 +145,11 @@ func (t txLedger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
 	return posted, err
 }
 
-type txBooks struct{ *tx }
-
-func (t txBooks) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
+func (t txLedger) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	if err := t.before(trace.BooksRead, ""); err != nil {
 		return core.Entry{}, err
 	}
-	e, err := t.inner.Books().Entry(ctx, key)
+	e, err := t.inner.Ledger().Entry(ctx, key)
 	if err == nil {
 		if a := t.env.actor(); a != nil && a.use == oracle.UseRefill && t.credits {
 			t.env.Oracle.Met(oracle.RefillRaced)
@@ -161,18 +159,18 @@ func (t txBooks) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	return e, err
 }
 
-func (t txBooks) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
+func (t txLedger) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
 	if err := t.before(trace.BooksRead, ""); err != nil {
 		return nil, err
 	}
-	return t.inner.Books().Entries(ctx, after, limit)
+	return t.inner.Ledger().Entries(ctx, after, limit)
 }
 
-func (t txBooks) Balances(ctx context.Context) ([]core.Balance, error) {
+func (t txLedger) Balances(ctx context.Context) ([]core.Balance, error) {
 	if err := t.before(trace.BooksRead, ""); err != nil {
 		return nil, err
 	}
-	return t.inner.Books().Balances(ctx)
+	return t.inner.Ledger().Balances(ctx)
 }
 
 type txAnswers struct{ *tx }
@@ -222,6 +220,5 @@ var (
 	_ ports.Templates        = txTemplates{}
 	_ ports.TemplateVersions = txTemplateVersions{}
 	_ ports.Ledger           = txLedger{}
-	_ ports.Books            = txBooks{}
 	_ ports.Answers          = txAnswers{}
 )

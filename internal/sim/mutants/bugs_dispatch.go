@@ -6,7 +6,7 @@ var dispatchBugs = []Bug{
 		Name: "tenant-lock-first", What: "Continue locks the tenant's credits before the run, the other way round than everybody else",
 		Edits: []Edit{{
 			File: "core/app/retry.go",
-			Old:  "\t\tdecided = decision{}\n\t\trun, err := tx.Runs().GetForUpdate(ctx, id)\n",
+			Old:  "\t\tdecided = decision{}\n\t\trun, err := ports.LockRun(ctx, tx, id)\n",
 			As: `		if {on} {
 			if _, _, err := s.lockBalance(ctx, tx, tenant); err != nil {
 				return err
@@ -19,7 +19,7 @@ var dispatchBugs = []Bug{
 		Name: "read-before-lock", What: "Continue locks the run, but decides on what it read before it had the lock",
 		Edits: []Edit{{
 			File: "core/app/retry.go",
-			Old:  "\t\tdecided = decision{}\n\t\trun, err := tx.Runs().GetForUpdate(ctx, id)\n",
+			Old:  "\t\tdecided = decision{}\n\t\trun, err := ports.LockRun(ctx, tx, id)\n",
 			As: `		before := core.Run{}
 		if {on} {
 			var err error
@@ -37,13 +37,13 @@ var dispatchBugs = []Bug{
 		Name: "no-run-lock", What: "Continue reads the run without locking it",
 		Edits: []Edit{{
 			File: "core/app/retry.go",
-			Old:  "\t\tdecided = decision{}\n\t\trun, err := tx.Runs().GetForUpdate(ctx, id)\n",
+			Old:  "\t\tdecided = decision{}\n\t\trun, err := ports.LockRun(ctx, tx, id)\n",
 			As: `		decided = decision{}
-		read := tx.Runs().GetForUpdate
+		read := ports.LockRun
 		if {on} {
-			read = tx.Runs().Get
+			read = func(ctx context.Context, tx ports.RunTx, id core.RunID) (core.Run, error) { return tx.Runs().Get(ctx, id) }
 		}
-		run, err := read(ctx, id)
+		run, err := read(ctx, tx, id)
 `,
 		}},
 	},
@@ -156,12 +156,12 @@ var dispatchBugs = []Bug{
 		Name: "compensate-without-lock", What: "the compensation reads the run without locking it",
 		Edits: []Edit{{
 			File: "core/app/dispatch.go",
-			Old:  "\t\tif run, err = tx.Runs().GetForUpdate(ctx, d.run.ID); err != nil {\n",
-			As: `		read := tx.Runs().GetForUpdate
+			Old:  "\t\tif run, err = ports.LockRun(ctx, tx, d.run.ID); err != nil {\n",
+			As: `		read := ports.LockRun
 		if {on} {
-			read = tx.Runs().Get
+			read = func(ctx context.Context, tx ports.RunTx, id core.RunID) (core.Run, error) { return tx.Runs().Get(ctx, id) }
 		}
-		if run, err = read(ctx, d.run.ID); err != nil {
+		if run, err = read(ctx, tx, d.run.ID); err != nil {
 `,
 		}},
 	},

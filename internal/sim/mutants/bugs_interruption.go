@@ -118,8 +118,8 @@ var interruptionBugs = []Bug{
 		Name: "interrupt-without-lock", What: "a fault closes a run that was not locked, over what others write to it",
 		Edits: []Edit{{
 			File: "core/app/interrupt.go",
-			Old:  "\t\tfree, err := tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: id}})\n",
-			As: `		free, err := tx.Groups().LockFree(ctx, planted.If({on}, nil, []ports.FilesOf{{Run: id}}))
+			Old:  "\t\tfree, err := tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: id})\n",
+			As: `		free, err := tx.Runs().Lock(ctx, ports.SkipLocked, planted.If({on}, nil, []ports.FilesOf{{Run: id}})...)
 		if {on} {
 			run, err := tx.Runs().Get(ctx, id)
 			if err != nil {
@@ -134,7 +134,7 @@ var interruptionBugs = []Bug{
 		Name: "interrupt-refunds", What: "a fault that closes a run refunds its attempt as well, and the files are still free to continue",
 		Edits: []Edit{{
 			File: "core/app/interrupt.go",
-			Old:  "\t\treturn saveRunAndFiles(ctx, tx, plan.Run, plan.Files)\n",
+			Old:  "\t\treturn tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files})\n",
 			As: `		if {on} {
 			a, err := tx.Attempts().Get(ctx, id, plan.Run.Attempt)
 			if err != nil {

@@ -150,7 +150,7 @@ var moneyBugs = []Bug{
 		Edits: []Edit{
 			{
 				File: "core/app/refill.go",
-				Old:  "\t\t_, err := tx.Books().Entry(ctx, m.key)\n",
+				Old:  "\t\t_, err := tx.Ledger().Entry(ctx, m.key)\n",
 				As: `		if {on} {
 			balance, err := tx.Ledger().Balance(ctx, m.period)
 			return balance.Monthly > 0, err
@@ -161,7 +161,7 @@ var moneyBugs = []Bug{
 				File: "core/app/refill.go",
 				Old:  "\t\treturn post(ctx, tx, []core.Entry{entry})\n",
 				As: `		if {on} {
-			entries, err := tx.Books().Entries(ctx, 0, 1000)
+			entries, err := tx.Ledger().Entries(ctx, 0, 1000)
 			if err != nil {
 				return err
 			}
@@ -182,9 +182,9 @@ var moneyBugs = []Bug{
 			},
 			{
 				File: "core/app/refill.go",
-				Old:  "\t\t_, err := tx.Books().Entry(ctx, m.key)\n",
+				Old:  "\t\t_, err := tx.Ledger().Entry(ctx, m.key)\n",
 				As: `		if {on} {
-			entries, err := tx.Books().Entries(ctx, 0, 1000)
+			entries, err := tx.Ledger().Entries(ctx, 0, 1000)
 			for i := range entries {
 				if entries[i].Kind == core.EntryAllowance && entries[i].Period == m.period {
 					return true, err
@@ -198,7 +198,7 @@ var moneyBugs = []Bug{
 				File: "core/app/refill.go",
 				Old:  "\t\treturn post(ctx, tx, []core.Entry{entry})\n",
 				As: `		if {on} {
-			entries, err := tx.Books().Entries(ctx, 0, 1000)
+			entries, err := tx.Ledger().Entries(ctx, 0, 1000)
 			if err != nil {
 				return err
 			}
@@ -213,9 +213,9 @@ var moneyBugs = []Bug{
 		Mirrors: "AutoGPT PR 10672, lago-api 5870",
 		Edits: []Edit{{
 			File: "core/app/credits.go", Import: "fmt",
-			Old: "\t\tfirst, err := tx.Books().Entry(ctx, key)\n",
+			Old: "\t\tfirst, err := tx.Ledger().Entry(ctx, key)\n",
 			As: `		if {on} {
-			entries, err := tx.Books().Entries(ctx, 0, 1000)
+			entries, err := tx.Ledger().Entries(ctx, 0, 1000)
 			if err != nil {
 				return err
 			}

@@ -92,8 +92,8 @@ var recoveryBugs = []Bug{
 {old}`,
 		}, {
 			File: "core/app/recover.go",
-			Old:  "tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: key.Run}})",
-			As:   "tx.Groups().LockFree(ctx, planted.If({on}, nil, []ports.FilesOf{{Run: key.Run}}))",
+			Old:  "tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: key.Run})",
+			As:   "tx.Runs().Lock(ctx, ports.SkipLocked, planted.If({on}, nil, []ports.FilesOf{{Run: key.Run}})...)",
 		}},
 	},
 	{
@@ -128,12 +128,12 @@ var recoveryBugs = []Bug{
 		Name: "cancel-without-lock", What: "a cancel reads the run without locking it",
 		Edits: []Edit{{
 			File: "core/app/cancel.go",
-			Old:  "\t\trun, err := tx.Runs().GetForUpdate(ctx, id)\n",
-			As: `		read := tx.Runs().GetForUpdate
+			Old:  "\t\trun, err := ports.LockRun(ctx, tx, id)\n",
+			As: `		read := ports.LockRun
 		if {on} {
-			read = tx.Runs().Get
+			read = func(ctx context.Context, tx ports.RunTx, id core.RunID) (core.Run, error) { return tx.Runs().Get(ctx, id) }
 		}
-		run, err := read(ctx, id)
+		run, err := read(ctx, tx, id)
 `,
 		}},
 	},
@@ -141,12 +141,12 @@ var recoveryBugs = []Bug{
 		Name: "raise-without-lock", What: "raising maxRetryCount reads the run without locking it",
 		Edits: []Edit{{
 			File: "core/app/retry.go",
-			Old:  "\t\trun, err := tx.Runs().GetForUpdate(ctx, id)\n\t\tif err != nil {\n\t\t\treturn notFound(err, runNotFound(id))\n\t\t}\n\t\tvar amendment",
-			As: `		read := tx.Runs().GetForUpdate
+			Old:  "\t\trun, err := ports.LockRun(ctx, tx, id)\n\t\tif err != nil {\n\t\t\treturn notFound(err, runNotFound(id))\n\t\t}\n\t\tvar amendment",
+			As: `		read := ports.LockRun
 		if {on} {
-			read = tx.Runs().Get
+			read = func(ctx context.Context, tx ports.RunTx, id core.RunID) (core.Run, error) { return tx.Runs().Get(ctx, id) }
 		}
-		run, err := read(ctx, id)
+		run, err := read(ctx, tx, id)
 		if err != nil {
 			return notFound(err, runNotFound(id))
 		}

@@ -28,16 +28,16 @@ var storeBugs = []Bug{
 		},
 	},
 	{
-		Name: "run-read-before-lock", What: "the store reads a run and then locks it, so that it gives what was there before the lock was had",
+		Name: "run-read-before-lock", What: "the store reads a run and then locks it, so that it gives what was there before it had the lock",
 		Edits: []Edit{{
 			File: "adapters/memory/runs.go",
-			Old:  "\tif err := r.t.lock(ctx, lockRun, string(id)); err != nil {\n\t\treturn core.Run{}, err\n\t}\n",
-			As: `	if {on} {
-		run, err := r.Get(ctx, id)
+			Old:  "\tif wait == ports.WaitForLock {\n",
+			As: `	if {on} && wait == ports.WaitForLock && len(want) == 1 {
+		rows, err := r.rows(ctx, want)
 		if err != nil {
-			return core.Run{}, err
+			return nil, err
 		}
-		return run, r.t.lock(ctx, lockRun, string(id))
+		return rows, r.t.lock(ctx, lockRun, string(want[0].Run))
 	}
 {old}`,
 		}},
@@ -60,9 +60,9 @@ var storeBugs = []Bug{
 	{
 		Name: "skip-locked-reads-anyway", What: "rows that another transaction holds are read and decided on instead of being left out",
 		Edits: []Edit{{
-			File: "adapters/memory/groups.go",
-			Old:  "string(w.Run)}) {\n",
-			As:   "string(w.Run)}) && !{on} {\n",
+			File: "adapters/memory/runs.go",
+			Old:  "r.t.tryLock(lockRun, string(w.Run)) {\n",
+			As:   "r.t.tryLock(lockRun, string(w.Run)) || {on} {\n",
 		}},
 	},
 	{

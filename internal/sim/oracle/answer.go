@@ -88,14 +88,14 @@ func (o *Oracle) answeredContinue(a Answer, code core.Code) {
 	switch code {
 	case "":
 		r := o.run(a.Run.ID)
-		if r == nil || int(a.Run.Attempt) >= len(r.attempts) {
+		if r == nil || int(a.Run.Attempt) >= len(r.known) {
 			o.fail(I9, "a Continue succeeded with attempt %d of run %s, which there is not", a.Run.Attempt, a.Run.ID)
 			return
 		}
 		if a.Key != "" {
 			return
 		}
-		if at := &r.attempts[a.Run.Attempt]; at.won {
+		if at := &r.known[a.Run.Attempt]; at.won {
 			o.fail(I9, "two Continues succeeded with attempt %d of run %s", a.Run.Attempt, a.Run.ID)
 		} else {
 			at.won = true

@@ -32,14 +32,14 @@ func (o *Oracle) Final(ctx context.Context, store Store) {
 }
 
 func (o *Oracle) finalBalances(ctx context.Context, tx ports.Tx, t *tenant) error {
-	for i := range t.monthly {
-		m := &t.monthly[i]
-		b, err := tx.Ledger().Balance(ctx, m.period)
+	for i := range t.account.Months {
+		m := &t.account.Months[i]
+		b, err := tx.Ledger().Balance(ctx, m.Period)
 		if err != nil {
 			return err
 		}
-		if b.Monthly != m.left || b.Purchased != t.purchased {
-			o.fail(I1, "tenant %s ends with %d monthly of %s and %d purchased, its entries add up to %d and %d", t.id, b.Monthly, m.period, b.Purchased, m.left, t.purchased)
+		if b.Monthly != m.Left || b.Purchased != t.account.Purchased {
+			o.fail(I1, "tenant %s ends with %d monthly of %s and %d purchased, its entries add up to %d and %d", t.id, b.Monthly, m.Period, b.Purchased, m.Left, t.account.Purchased)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
 
 // maxActors bounds who can ask for something: numbers from 0.
@@ -22,6 +23,7 @@ type Oracle struct {
 	effects   [256]int // commits of each actor that had an effect
 	requests  [maxActors]request
 	violation *Violation
+	judge     model.Judge // fails the model's rules
 	met_      [SituationCount]bool
 
 	// MaxRedeliveries is the recovery policy's.
@@ -43,7 +45,11 @@ type Oracle struct {
 }
 
 // New makes an Oracle.
-func New() *Oracle { return &Oracle{} }
+func New() *Oracle {
+	o := &Oracle{}
+	o.judge = func(r model.Rule, format string, args ...any) { o.fail(Rule(r), format, args...) }
+	return o
+}
 
 // Reset forgets everything.
 func (o *Oracle) Reset() {
@@ -259,8 +265,8 @@ func (o *Oracle) Delivered(job core.Job) {
 		o.met(DuplicateDelivery)
 	case f.Epoch != job.Epoch:
 		o.met(StaleDelivery)
-		for n := range r.attempts {
-			if a := &r.attempts[n]; a.epoch == job.Epoch && a.compensated {
+		for n := range r.model.Attempts {
+			if a := &r.model.Attempts[n]; a.Epoch == job.Epoch && a.Compensated {
 				o.met(LateDeliveryOfCompensated)
 			}
 		}

@@ -11,6 +11,7 @@ const (
 	View
 	TenantOf
 	DueRuns
+	Ungranted
 	AllTenants
 	RunGet
 	RunLock
@@ -18,9 +19,7 @@ const (
 	RunSave
 	RunList
 	FilesRead
-	FilesSave
 	GroupLock
-	GroupSave
 	AttemptInsert
 	AttemptRead
 	AttemptMark
@@ -59,8 +58,8 @@ const (
 )
 
 var opNames = [...]string{
-	"", "begin", "commit", "view", "tenant of run", "due runs", "all tenants",
-	"read run", "lock run", "insert run", "save run", "list runs", "read files", "save files", "lock free runs", "save runs",
+	"", "begin", "commit", "view", "tenant of run", "due runs", "tenants without a grant", "all tenants",
+	"read run", "lock run", "insert run", "save run", "list runs", "read files", "lock free runs",
 	"insert attempt", "read attempt", "mark compensated", "insert amendment", "list amendments",
 	"insert tenant", "read tenant", "save tenant",
 	"insert template", "read template", "lock template", "save template", "list templates",

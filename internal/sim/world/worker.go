@@ -93,7 +93,7 @@ func (w *World) workTogether(ctx context.Context, a *actor, how Worker, h *hand)
 	if how.How == Freely {
 		byRun = nil
 		for _, group := range app.ByTenant(h.jobs) {
-			claimed, held, err := svc.ClaimFree(ctx, group)
+			claimed, held, err := svc.Claim(ctx, group, app.SkipLocked)
 			if w.tolerate(err) {
 				w.told(ctx, h, group, true)
 				w.pause(ctx, svc)
@@ -105,7 +105,7 @@ func (w *World) workTogether(ctx context.Context, a *actor, how Worker, h *hand)
 		}
 	}
 	for _, group := range app.ByRun(byRun) {
-		claimed, err := svc.Claim(ctx, group)
+		claimed, _, err := svc.Claim(ctx, group, app.WaitForLock)
 		failed := w.tolerate(err)
 		w.told(ctx, h, group, failed)
 		if failed {
@@ -143,7 +143,7 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 			continue
 		}
 		if how.Renews {
-			if lost, err := svc.Renew(ctx, []core.Job{c.Job}); !w.tolerate(err) && len(lost) > 0 {
+			if lost, _, err := svc.Renew(ctx, []core.Job{c.Job}, app.WaitForLock); !w.tolerate(err) && len(lost) > 0 {
 				continue
 			}
 		}
@@ -156,7 +156,7 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 			continue
 		}
 		if how.Renews && how.Late {
-			if lost, err := svc.Renew(ctx, []core.Job{c.Job}); !w.tolerate(err) && len(lost) > 0 {
+			if lost, _, err := svc.Renew(ctx, []core.Job{c.Job}, app.WaitForLock); !w.tolerate(err) && len(lost) > 0 {
 				continue
 			}
 		}
@@ -172,7 +172,7 @@ func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app
 // settle records results, which are of one tenant, and gives those that are left.
 func (w *World) settle(ctx context.Context, svc *app.Service, how Worker, all []core.Settlement) (left []core.Settlement) {
 	if how.How == Freely {
-		held, err := svc.SettleFree(ctx, all)
+		held, err := svc.Settle(ctx, all, app.SkipLocked)
 		if w.tolerate(err) {
 			return all
 		}
@@ -187,7 +187,7 @@ func (w *World) settle(ctx context.Context, svc *app.Service, how Worker, all []
 				rest = append(rest, s)
 			}
 		}
-		if w.tolerate(svc.Settle(ctx, group)) {
+		if _, err := svc.Settle(ctx, group, app.WaitForLock); w.tolerate(err) {
 			left = append(left, group...)
 		}
 		all = rest
@@ -279,10 +279,10 @@ func (w *World) renew(ctx context.Context, id sched.ActorID) {
 		}
 		w.env.Enter(oracle.UseWork)
 		for _, group := range app.ByTenant(p.heldJobs()) {
-			lost, byRun, err := p.svc.RenewFree(ctx, group)
+			lost, byRun, err := p.svc.Renew(ctx, group, app.SkipLocked)
 			w.renewed(p, len(group)-len(byRun), lost, err)
 			for _, group := range app.ByRun(byRun) {
-				lost, err := p.svc.Renew(ctx, group)
+				lost, _, err := p.svc.Renew(ctx, group, app.WaitForLock)
 				w.renewed(p, len(group), lost, err)
 			}
 		}

@@ -53,7 +53,7 @@ func testCancellation(t *testing.T, newStore Factory, _ Options) {
 			equal(t, err == nil, committed, "InTx gave %v", err)
 		}
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
-			_, err := tx.Runs().GetForUpdate(ctx, w.running.ID)
+			_, err := ports.LockRun(ctx, tx, w.running.ID)
 			return err
 		})
 	})

@@ -83,10 +83,10 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 			return c, err
 		}
 	}
-	if c.Entries, err = tx.Books().Entries(ctx, 0, 1<<20); err != nil {
+	if c.Entries, err = tx.Ledger().Entries(ctx, 0, 1<<20); err != nil {
 		return c, err
 	}
-	if c.Balances, err = tx.Books().Balances(ctx); err != nil {
+	if c.Balances, err = tx.Ledger().Balances(ctx); err != nil {
 		return c, err
 	}
 	for _, key := range keys {

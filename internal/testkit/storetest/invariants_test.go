@@ -34,12 +34,12 @@ func eventful(t *testing.T) (*service, core.RunID) {
 	got, err := s.queue.Receive(ctx, 2, ports.Skip{})
 	require.NoError(t, err)
 	for i, d := range got {
-		claimed, err := s.servers[0].Claim(ctx, d.Jobs())
+		claimed, _, err := s.servers[0].Claim(ctx, d.Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		if i == 0 {
 			settlements, err := executeAll(ctx, s.servers[0], claimed)
 			require.NoError(t, err)
-			require.NoError(t, s.servers[0].Settle(ctx, settlements))
+			require.NoError(t, settle(ctx, s.servers[0], settlements))
 		}
 	}
 	return s, run.ID
@@ -193,10 +193,10 @@ func again(c *Contents, kind core.EntryKind) {
 // saving writes a run and a file as they are.
 func saving(run core.Run, file core.File) func(context.Context, ports.Tx) error {
 	return func(ctx context.Context, tx ports.Tx) error {
-		if err := tx.Runs().Save(ctx, run); err != nil {
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: run}); err != nil {
 			return err
 		}
-		return tx.Files().Save(ctx, run.ID, []core.File{file})
+		return tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: []core.File{file}, FilesOnly: true})
 	}
 }
 
@@ -204,5 +204,5 @@ func saving(run core.Run, file core.File) func(context.Context, ports.Tx) error 
 func tamper(run core.Run) func(context.Context, ports.Tx) error {
 	run.CreditsConsumed++
 	run.CreditsFromPurchased++
-	return func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, run) }
+	return func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, ports.RunRows{Run: run}) }
 }

@@ -72,7 +72,7 @@ func testLarge(t *testing.T, newStore Factory, o Options) {
 	}
 	view(t, s, "acme", func(ctx context.Context, tx ports.Tx) error { check(ctx, tx, files); return nil })
 	commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
-		require.NoError(t, tx.Files().Save(ctx, run.ID, changed))
+		require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: changed, FilesOnly: true}))
 		check(ctx, tx, changed)
 		return nil
 	})

@@ -45,12 +45,12 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		s.clock.Advance(lease)
 		s.recover(t)
 		before := MustRead(t, s.store, "acme")
-		claimed, err := s.servers[0].Claim(bounded(t), []core.Job{old[0].Job})
+		claimed, _, err := s.servers[0].Claim(bounded(t), []core.Job{old[0].Job}, app.WaitForLock)
 		require.NoError(t, err)
 		require.Empty(t, claimed)
 		equal(t, before, MustRead(t, s.store, "acme"))
 		again := s.claim(t, 1)
-		claimed, err = s.servers[0].Claim(bounded(t), []core.Job{again[0].Job})
+		claimed, _, err = s.servers[0].Claim(bounded(t), []core.Job{again[0].Job}, app.WaitForLock)
 		require.NoError(t, err)
 		require.Empty(t, claimed, "a second delivery")
 	})
@@ -61,7 +61,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		held := s.claim(t, 1)
 		for range 5 {
 			s.clock.Advance(lease - time.Second)
-			lost, err := s.servers[0].Renew(bounded(t), []core.Job{held[0].Job})
+			lost, _, err := s.servers[0].Renew(bounded(t), []core.Job{held[0].Job}, app.WaitForLock)
 			require.NoError(t, err)
 			require.Empty(t, lost)
 			s.recover(t)
@@ -70,7 +70,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		s.settle(t, held)
 		closed, _, _ := s.read(t, run.ID)
 		require.Equal(t, core.RunCompleted, closed.Status)
-		lost, err := s.servers[0].Renew(bounded(t), []core.Job{held[0].Job})
+		lost, _, err := s.servers[0].Renew(bounded(t), []core.Job{held[0].Job}, app.WaitForLock)
 		require.NoError(t, err)
 		require.Len(t, lost, 1)
 		s.check(t)
@@ -153,7 +153,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		s.recover(t)
 		require.Equal(t, 1, s.queue.Len())
 		s.settle(t, s.claim(t, 1))
-		claimed, err := s.servers[0].Claim(ctx, got[0].Jobs())
+		claimed, _, err := s.servers[0].Claim(ctx, got[0].Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		require.Empty(t, claimed)
 		closed, _, _ := s.read(t, run.ID)
@@ -182,7 +182,7 @@ func (s *service) claim(t *testing.T, n int) []core.Settlement {
 	}
 	var all []app.Claimed
 	for _, d := range deliveries {
-		claimed, err := s.servers[0].Claim(ctx, d.Jobs())
+		claimed, _, err := s.servers[0].Claim(ctx, d.Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		require.NoError(t, d.Ack(ctx))
 		all = append(all, claimed...)
@@ -195,7 +195,7 @@ func (s *service) claim(t *testing.T, n int) []core.Settlement {
 
 func (s *service) settle(t *testing.T, settlements []core.Settlement) {
 	t.Helper()
-	require.NoError(t, s.servers[1].Settle(bounded(t), settlements))
+	require.NoError(t, settle(bounded(t), s.servers[1], settlements))
 }
 
 func (s *service) recover(t *testing.T) {

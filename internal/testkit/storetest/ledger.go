@@ -85,8 +85,8 @@ func testLedger(t *testing.T, newStore Factory, _ Options) {
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			same(t, balance(march, 0, 0))(tx.Ledger().Balance(ctx, march))
 			same(t, balance(april, 0, 0))(tx.Ledger().BalanceForUpdate(ctx, april))
-			empty(t)(tx.Books().Balances(ctx))
-			empty(t)(tx.Books().Entries(ctx, 0, 10))
+			empty(t)(tx.Ledger().Balances(ctx))
+			empty(t)(tx.Ledger().Entries(ctx, 0, 10))
 			return nil
 		})
 		ctx := bounded(t)
@@ -110,7 +110,7 @@ func testLedger(t *testing.T, newStore Factory, _ Options) {
 		post(t, s, late)
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			want := []core.Balance{balance(february, 40, 7), balance(march, 70, 7), balance(april, 0, 7)}
-			same(t, want)(tx.Books().Balances(ctx))
+			same(t, want)(tx.Ledger().Balances(ctx))
 			for _, b := range append(want, balance(april.Next(), 0, 7)) {
 				same(t, b)(tx.Ledger().Balance(ctx, b.Period))
 				same(t, b)(tx.Ledger().BalanceForUpdate(ctx, b.Period))
@@ -232,7 +232,7 @@ func testLedger(t *testing.T, newStore Factory, _ Options) {
 			all = append(all, posted)
 			for after := range len(all) + 1 {
 				for limit := 1; limit <= len(all)+1; limit++ {
-					got, err := tx.Books().Entries(ctx, int64(after), limit)
+					got, err := tx.Ledger().Entries(ctx, int64(after), limit)
 					require.NoError(t, err)
 					equal(t, orNil(all[after:min(after+limit, len(all))]), orNil(got), "after %d, limit %d", after, limit)
 				}

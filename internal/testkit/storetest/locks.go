@@ -33,7 +33,7 @@ func runLock(name string, id func(*world) core.RunID) lockable {
 	return lockable{
 		name: name,
 		lock: func(ctx context.Context, tx ports.Tx, w *world) (int, error) {
-			run, err := tx.Runs().GetForUpdate(ctx, id(w))
+			run, err := ports.LockRun(ctx, tx, id(w))
 			return run.Redispatches, err
 		},
 		peek: func(ctx context.Context, tx ports.Tx, w *world) (int, error) {
@@ -46,7 +46,7 @@ func runLock(name string, id func(*world) core.RunID) lockable {
 				run = w.closed
 			}
 			run.Redispatches = read + more
-			return tx.Runs().Save(ctx, run)
+			return tx.Runs().Save(ctx, ports.RunRows{Run: run})
 		},
 	}
 }

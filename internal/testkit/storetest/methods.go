@@ -25,9 +25,6 @@ type reading struct {
 // compares it with the interfaces.
 var readings = []reading{
 	{name: "Runs.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) { return tx.Runs().Get(ctx, w.running.ID) }},
-	{name: "Runs.GetForUpdate", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
-		return tx.Runs().GetForUpdate(ctx, w.running.ID)
-	}},
 	{name: "Runs.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.Runs().List(ctx, ports.RunFilter{Limit: 100})
 	}},
@@ -55,8 +52,8 @@ var readings = []reading{
 	{name: "TemplateVersions.List", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.TemplateVersions().List(ctx, w.template.ID, 0, 100)
 	}},
-	{name: "Groups.LockFree", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
-		return tx.Groups().LockFree(ctx, []ports.FilesOf{{Run: w.running.ID, Indexes: []int{0, 1}}, {Run: w.closed.ID, Indexes: []int{0}}})
+	{name: "Runs.Lock", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: w.running.ID, Indexes: []int{0, 1}}, ports.FilesOf{Run: w.closed.ID, Indexes: []int{0}})
 	}},
 	{name: "Attempts.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Attempts().Get(ctx, w.running.ID, 1)
@@ -81,13 +78,13 @@ var readings = []reading{
 	{name: "Ledger.BalanceForUpdate", own: true, locks: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.Ledger().BalanceForUpdate(ctx, march)
 	}},
-	{name: "Books.Entry", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
-		return tx.Books().Entry(ctx, w.attempts[0].Charge.Key)
+	{name: "Ledger.Entry", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Ledger().Entry(ctx, w.attempts[0].Charge.Key)
 	}},
-	{name: "Books.Entries", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
-		return tx.Books().Entries(ctx, 0, 100)
+	{name: "Ledger.Entries", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Ledger().Entries(ctx, 0, 100)
 	}},
-	{name: "Books.Balances", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.Books().Balances(ctx) }},
+	{name: "Ledger.Balances", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.Ledger().Balances(ctx) }},
 	{name: "Finder.Runs", own: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		page, err := tx.Find().Runs(ctx, ports.RunFilter{Template: w.template.ID, FileName: ".TXT", Limit: 100}, ports.Look{})
 		return page.Runs, err
@@ -121,20 +118,10 @@ var writings = []writing{
 		return tx.Runs().Insert(ctx, w.newRun("new"), w.files)
 	}},
 	{name: "Runs.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
-		run := w.running
-		run.Redispatches++
-		return tx.Runs().Save(ctx, run)
-	}},
-	{name: "RunFiles.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
-		file := w.files[0]
-		file.Redeliveries += 7
-		return tx.Files().Save(ctx, w.running.ID, []core.File{file})
-	}},
-	{name: "Groups.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		run, file := w.running, w.files[1]
 		run.Redispatches += 3
 		file.Redeliveries += 5
-		return tx.Groups().Save(ctx, []ports.RunRows{{Run: run, Files: []core.File{file}}})
+		return tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: []core.File{file}})
 	}},
 	{name: "Attempts.Insert", insert: true, child: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		return tx.Attempts().Insert(ctx, w.nextAttempt(w.running))
@@ -233,6 +220,6 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	for i := range store.NumMethod() {
 		methods = append(methods, store.Method(i).Name)
 	}
-	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "AllTenants"}, methods,
+	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants"}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

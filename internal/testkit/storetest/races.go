@@ -81,7 +81,7 @@ func race(t *testing.T, s *service, mode core.Mode, seed uint64, rounds int) {
 		before[id] = MustRead(t, s.store, id)
 	}
 	for _, late := range r.late {
-		require.NoError(t, s.servers[0].Settle(ctx, late))
+		require.NoError(t, settle(ctx, s.servers[0], late))
 	}
 	for _, id := range s.tenants {
 		equal(t, before[id], MustRead(t, s.store, id), "late results change nothing")
@@ -239,7 +239,7 @@ func (r *races) settleLate(ctx context.Context, server *app.Service, d *dice) er
 	}
 	late := r.late[d.IntN(len(r.late))]
 	r.mu.Unlock()
-	return server.Settle(ctx, late)
+	return settle(ctx, server, late)
 }
 
 // workSome claims what waits. Then the worker settles it, or dies, or is slow,
@@ -276,7 +276,7 @@ func (r *races) workSome(ctx context.Context, server *app.Service, d *dice) erro
 }
 
 func (r *races) workGroup(ctx context.Context, server *app.Service, d *dice, group []core.Job) error {
-	claimed, err := server.Claim(ctx, group)
+	claimed, _, err := server.Claim(ctx, group, app.WaitForLock)
 	if err != nil || len(claimed) == 0 {
 		return err
 	}
@@ -300,13 +300,13 @@ func (r *races) workGroup(ctx context.Context, server *app.Service, d *dice, gro
 		return server.HandBack(ctx, held)
 	case 3:
 		r.clock.Advance(lease / 2)
-		if _, err := server.Renew(ctx, held); err != nil {
+		if _, _, err := server.Renew(ctx, held, app.WaitForLock); err != nil {
 			return err
 		}
 	case 4: // brings it twice
-		if err := server.Settle(ctx, settlements); err != nil {
+		if _, err := server.Settle(ctx, settlements, app.WaitForLock); err != nil {
 			return err
 		}
 	}
-	return server.Settle(ctx, settlements)
+	return settle(ctx, server, settlements)
 }

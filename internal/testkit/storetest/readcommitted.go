@@ -59,7 +59,7 @@ func testReadCommitted(t *testing.T, newStore Factory, _ Options) {
 			commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 				run := w.running
 				run.Redispatches = 50
-				return tx.Runs().Save(ctx, run)
+				return tx.Runs().Save(ctx, ports.RunRows{Run: run})
 			})
 			same(t, tenant)(tx.Tenants().Get(ctx))
 			run, err := tx.Runs().Get(ctx, w.running.ID)
@@ -87,7 +87,7 @@ func testReadCommitted(t *testing.T, newStore Factory, _ Options) {
 				between()
 			}
 			run.Redispatches++
-			return tx.Runs().Save(ctx, run)
+			return tx.Runs().Save(ctx, ports.RunRows{Run: run})
 		}
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			return increment(ctx, tx, func() {

@@ -91,19 +91,13 @@ func (w *recordedTx) wroteFiles(run core.RunID, files []core.File) {
 func (w *recordedTx) Runs() ports.Runs { w.wait(); return recordedRuns{w.Tx.Runs(), w} }
 
 // Files implements ports.Tx.
-func (w *recordedTx) Files() ports.RunFiles { w.wait(); return recordedFiles{w.Tx.Files(), w} }
-
-// Groups implements ports.Tx.
-func (w *recordedTx) Groups() ports.Groups { w.wait(); return recordedGroups{w.Tx.Groups(), w} }
+func (w *recordedTx) Files() ports.RunFiles { w.wait(); return w.Tx.Files() }
 
 // Attempts implements ports.Tx.
 func (w *recordedTx) Attempts() ports.Attempts { w.wait(); return w.Tx.Attempts() }
 
 // Ledger implements ports.Tx.
 func (w *recordedTx) Ledger() ports.Ledger { w.wait(); return w.Tx.Ledger() }
-
-// Books implements ports.Tx.
-func (w *recordedTx) Books() ports.Books { w.wait(); return w.Tx.Books() }
 
 // Answers implements ports.Tx.
 func (w *recordedTx) Answers() ports.Answers { w.wait(); return w.Tx.Answers() }
@@ -114,45 +108,16 @@ type recordedRuns struct {
 }
 
 // Save implements ports.Runs.
-func (r recordedRuns) Save(ctx context.Context, run core.Run) error {
-	err := r.Runs.Save(ctx, run)
-	if err == nil {
-		r.w.wroteRun(run)
-	}
-	return err
-}
-
-type recordedFiles struct {
-	ports.RunFiles
-	w *recordedTx
-}
-
-// Save implements ports.RunFiles.
-func (f recordedFiles) Save(ctx context.Context, run core.RunID, files []core.File) error {
-	err := f.RunFiles.Save(ctx, run, files)
-	if err == nil {
-		f.w.wroteFiles(run, files)
-	}
-	return err
-}
-
-// recordedGroups is how claims and settlements write.
-type recordedGroups struct {
-	ports.Groups
-	w *recordedTx
-}
-
-// Save implements ports.Groups.
-func (g recordedGroups) Save(ctx context.Context, rows []ports.RunRows) error {
-	err := g.Groups.Save(ctx, rows)
+func (r recordedRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
+	err := r.Runs.Save(ctx, rows...)
 	if err != nil {
 		return err
 	}
 	for i := range rows {
 		if !rows[i].FilesOnly {
-			g.w.wroteRun(rows[i].Run)
+			r.w.wroteRun(rows[i].Run)
 		}
-		g.w.wroteFiles(rows[i].Run.ID, rows[i].Files)
+		r.w.wroteFiles(rows[i].Run.ID, rows[i].Files)
 	}
 	return nil
 }

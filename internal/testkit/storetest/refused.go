@@ -22,9 +22,7 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			for name, call := range map[string]func() error{
 				"Runs.Get":               func() error { _, err := tx.Runs().Get(ctx, ghost.ID); return err },
-				"Runs.GetForUpdate":      func() error { _, err := tx.Runs().GetForUpdate(ctx, ghost.ID); return err },
-				"Runs.Save":              func() error { return tx.Runs().Save(ctx, ghost) },
-				"RunFiles.Save run":      func() error { return tx.Files().Save(ctx, ghost.ID, w.files[:1]) },
+				"LockRun":                func() error { _, err := ports.LockRun(ctx, tx, ghost.ID); return err },
 				"Attempts.Get run":       func() error { _, err := tx.Attempts().Get(ctx, ghost.ID, 0); return err },
 				"Attempts.Get number":    func() error { _, err := tx.Attempts().Get(ctx, w.running.ID, 2); return err },
 				"MarkCompensated run":    func() error { return tx.Attempts().MarkCompensated(ctx, ghost.ID, 0, at(1)) },
@@ -36,8 +34,8 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 					template.ID = "ghost"
 					return tx.Templates().Save(ctx, template)
 				},
-				"Books.Entry": func() error { _, err := tx.Books().Entry(ctx, "ghost"); return err },
-				"Answers.Get": func() error { _, err := tx.Answers().Get(ctx, "ghost"); return err },
+				"Ledger.Entry": func() error { _, err := tx.Ledger().Entry(ctx, "ghost"); return err },
+				"Answers.Get":  func() error { _, err := tx.Answers().Get(ctx, "ghost"); return err },
 				"Answers.Save": func() error {
 					answer := w.answer
 					answer.Key = "ghost"
@@ -63,7 +61,7 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 		file, ghost := w.files[0], w.files[0]
 		file.Redeliveries, ghost.Index = 99, 6
 		err := s.InTx(ctx, "acme", func(tx ports.Tx) error {
-			return tx.Files().Save(ctx, w.running.ID, []core.File{file, ghost})
+			return tx.Runs().Save(ctx, ports.RunRows{Run: w.running, Files: []core.File{file, ghost}, FilesOnly: true})
 		})
 		require.ErrorIs(t, err, ports.ErrNotFound)
 		equal(t, before, MustRead(t, s, "acme"))
@@ -81,7 +79,7 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 			empty(t)(tx.Attempts().List(ctx, "ghost"))
 			empty(t)(tx.Amendments().List(ctx, "ghost"))
 			empty(t)(tx.Amendments().List(ctx, w.running.ID))
-			empty(t)(tx.Books().Entries(ctx, int64(len(w.entries)), 10))
+			empty(t)(tx.Ledger().Entries(ctx, int64(len(w.entries)), 10))
 			return nil
 		})
 	})

@@ -60,13 +60,13 @@ func testRoundTrips(t *testing.T, newStore Factory, _ Options) {
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			for _, run := range []core.Run{w.running, w.closed} {
 				same(t, run)(tx.Runs().Get(ctx, run.ID))
-				same(t, run)(tx.Runs().GetForUpdate(ctx, run.ID))
+				same(t, run)(ports.LockRun(ctx, tx, run.ID))
 			}
 			for _, a := range w.attempts {
 				same(t, a)(tx.Attempts().Get(ctx, a.Run, a.Number))
 			}
 			for _, e := range w.entries {
-				same(t, e)(tx.Books().Entry(ctx, e.Key))
+				same(t, e)(tx.Ledger().Entry(ctx, e.Key))
 			}
 			for _, a := range []core.Answer{w.answer, w.refusal} {
 				same(t, a)(tx.Answers().Get(ctx, a.Key))
@@ -147,8 +147,8 @@ func testSaved(t *testing.T, newStore Factory) {
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			require.NoError(t, tx.Tenants().Save(ctx, *c.Tenant))
 			require.NoError(t, tx.Templates().Save(ctx, c.Templates[0]))
-			require.NoError(t, tx.Runs().Save(ctx, c.Runs[0]))
-			require.NoError(t, tx.Files().Save(ctx, run.ID, c.Files[run.ID]))
+			require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: c.Runs[0]}))
+			require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: c.Files[run.ID], FilesOnly: true}))
 			return tx.Answers().Save(ctx, c.Answers[answer.Key])
 		})
 		equal(t, c, MustRead(t, s, "acme", w.keys()...))
@@ -160,7 +160,7 @@ func testSaved(t *testing.T, newStore Factory) {
 	one := w.files[3]
 	one.Redeliveries = 77
 	commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
-		return tx.Files().Save(ctx, run.ID, []core.File{one})
+		return tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: []core.File{one}, FilesOnly: true})
 	})
 	want := w.contents()
 	want.Files[run.ID] = append([]core.File(nil), w.files...)

@@ -47,7 +47,7 @@ func testRuns(t *testing.T, newStore Factory, _ Options) {
 		file := w.files[2]
 		file.Output = "changed"
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
-			return tx.Files().Save(ctx, w.closed.ID, []core.File{file})
+			return tx.Runs().Save(ctx, ports.RunRows{Run: w.closed, Files: []core.File{file}, FilesOnly: true})
 		})
 		c := MustRead(t, s, "acme")
 		equal(t, "changed", c.Files[w.closed.ID][2].Output)
@@ -65,14 +65,14 @@ func testRuns(t *testing.T, newStore Factory, _ Options) {
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			require.NoError(t, tx.Runs().Insert(ctx, run, w.files))
 			run.Redispatches = 42
-			require.NoError(t, tx.Runs().Save(ctx, run))
-			require.NoError(t, tx.Files().Save(ctx, run.ID, []core.File{file}))
+			require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run}))
+			require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: []core.File{file}, FilesOnly: true}))
 			attempt := w.nextAttempt(run)
 			require.NoError(t, tx.Attempts().Insert(ctx, attempt))
 			require.NoError(t, tx.Attempts().MarkCompensated(ctx, run.ID, attempt.Number, at(80)))
 			attempt.CompensatedAt = at(80)
 			same(t, attempt)(tx.Attempts().Get(ctx, run.ID, attempt.Number))
-			same(t, run)(tx.Runs().GetForUpdate(ctx, run.ID))
+			same(t, run)(ports.LockRun(ctx, tx, run.ID))
 			return nil
 		})
 		c := MustRead(t, s, "acme")
@@ -99,10 +99,10 @@ func testSeveralWrites(t *testing.T, newStore Factory) {
 					files[i].Redeliveries += 10
 					some = append(some, files[i])
 				}
-				require.NoError(t, tx.Files().Save(ctx, run.ID, some))
+				require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: some, FilesOnly: true}))
 			}
 			run.Redispatches++
-			require.NoError(t, tx.Runs().Save(ctx, run))
+			require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run}))
 			template.CreditsPerRun++
 			require.NoError(t, tx.Templates().Save(ctx, template))
 			tenant.MonthlyAllowance--
@@ -210,8 +210,8 @@ func testFiles(t *testing.T, newStore Factory, _ Options) {
 		}
 	}
 	commit(t, s, tenant.ID, func(ctx context.Context, tx ports.Tx) error {
-		require.NoError(t, tx.Files().Save(ctx, run.ID, nil), "no files are a success")
-		require.NoError(t, tx.Files().Save(ctx, run.ID, []core.File{changed[4], changed[1], changed[0], changed[5], changed[2], changed[3]}))
+		require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: nil, FilesOnly: true}), "no files are a success")
+		require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: []core.File{changed[4], changed[1], changed[0], changed[5], changed[2], changed[3]}, FilesOnly: true}))
 		check(t, ctx, tx, changed)
 		return nil
 	})

@@ -184,7 +184,7 @@ func (s *service) work(ctx context.Context, server *app.Service) error {
 			jobs = append(jobs, d.Jobs()...)
 		}
 		for _, group := range app.ByRun(jobs) {
-			claimed, err := server.Claim(ctx, group)
+			claimed, _, err := server.Claim(ctx, group, app.WaitForLock)
 			if err != nil {
 				return err
 			}
@@ -192,7 +192,7 @@ func (s *service) work(ctx context.Context, server *app.Service) error {
 			if err != nil {
 				return err
 			}
-			if err := server.Settle(ctx, settlements); err != nil {
+			if _, err := server.Settle(ctx, settlements, app.WaitForLock); err != nil {
 				return err
 			}
 		}
@@ -287,4 +287,10 @@ func charges(t *testing.T, s ports.Store, tenant core.TenantID) []core.Entry {
 		}
 	}
 	return list
+}
+
+// settle records results of jobs of one run.
+func settle(ctx context.Context, server *app.Service, settlements []core.Settlement) error {
+	_, err := server.Settle(ctx, settlements, app.WaitForLock)
+	return err
 }

@@ -84,7 +84,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Refused", testRefused},
 		{"Runs", testRuns},
 		{"Files", testFiles},
-		{"Groups", testGroups},
+		{"LockRows", testLockRows},
 		{"Lists", testLists},
 		{"Find", testFind},
 		{"Sessions", testSessions},

@@ -88,7 +88,7 @@ func testView(t *testing.T, newStore Factory, _ Options) {
 		s := newStore(t)
 		w := build(t, s, "acme")
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
-			if _, err := tx.Runs().GetForUpdate(ctx, w.running.ID); err != nil {
+			if _, err := ports.LockRun(ctx, tx, w.running.ID); err != nil {
 				return err
 			}
 			for _, write := range writings {
@@ -112,7 +112,7 @@ func testView(t *testing.T, newStore Factory, _ Options) {
 		for i := range 50 {
 			run := w.running
 			run.Redispatches = i
-			commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, run) })
+			commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error { return tx.Runs().Save(ctx, ports.RunRows{Run: run}) })
 			view(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 				same(t, run)(tx.Runs().Get(ctx, run.ID))
 				return nil
@@ -136,12 +136,12 @@ func testView(t *testing.T, newStore Factory, _ Options) {
 				default:
 				}
 				err := s.InTx(ctx, "acme", func(tx ports.Tx) error {
-					run, err := tx.Runs().GetForUpdate(ctx, w.running.ID)
+					run, err := ports.LockRun(ctx, tx, w.running.ID)
 					if err != nil {
 						return err
 					}
 					run.Redispatches = i + 1
-					if err := tx.Runs().Save(ctx, run); err != nil {
+					if err := tx.Runs().Save(ctx, ports.RunRows{Run: run}); err != nil {
 						return err
 					}
 					_, err = tx.Ledger().Post(ctx, purchase("acme", core.Key(time.Duration(i).String()), 1))
