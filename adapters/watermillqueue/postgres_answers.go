@@ -104,6 +104,7 @@ func (a *pgAnswers) split(ctx context.Context, s *split) error {
 	a.splits = append(a.splits, s)
 	a.mu.Unlock()
 	token(a.more)
+	token(a.hurry) // until then the jobs are missing in their tenant's turn
 	select {
 	case err := <-s.done:
 		return err
