@@ -57,12 +57,6 @@ func (m *memoryDead) add(l DeadLetter) {
 	}
 }
 
-func (m *memoryDead) len() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.letters)
-}
-
 func (m *memoryDead) List(ctx context.Context, limit int) ([]DeadLetter, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
