@@ -22,9 +22,8 @@ const (
  before_failure_code, before_failure_message, before_free_retries`
 )
 
-// Insert writes the attempt and its files with one statement, or neither.
-func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
-	const sql = `
+// insertAttempt writes an attempt and its files with one statement, or neither.
+const insertAttempt = `
 WITH attempt AS (
     INSERT INTO attempts (` + attemptColumns + `)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
@@ -35,7 +34,9 @@ WITH attempt AS (
       FROM attempt, unnest($25::int[], $26::boolean[], $27::text[], $28::int[], $29::int[], $30::int[], $31::text[], $32::text[], $33::int[]) AS v
 )
 SELECT FROM attempt`
-	return a.t.insert(ctx, sql, append(attemptArgs(a.t.tenant, attempt), attemptFileArgs(attempt.Files)...)...)
+
+func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
+	return a.t.insert(ctx, insertAttempt, append(attemptArgs(a.t.tenant, attempt), attemptFileArgs(attempt.Files)...)...)
 }
 
 func (a attempts) Get(ctx context.Context, run core.RunID, n core.AttemptNumber) (core.Attempt, error) {

@@ -22,10 +22,9 @@ const runColumns = `tenant_id, run_id, template_id, mode, status, reason,
  credits_consumed, credits_from_monthly, credits_from_purchased,
  recover_at, dispatched_at, redispatches, template_version, failure_code, failure_message`
 
-// Insert writes the directory's row, the run and its files with one statement.
+// insertRun writes the directory's row, the run and its files with one statement.
 // If the run's ID is taken, by whatever tenant, none of them is written.
-func (r runs) Insert(ctx context.Context, run core.Run, list []core.File) error {
-	const sql = `
+const insertRun = `
 WITH owner AS (
     INSERT INTO run_owners (run_id, tenant_id) VALUES ($2, $1) ON CONFLICT DO NOTHING RETURNING run_id
 ), run AS (
@@ -39,8 +38,10 @@ WITH owner AS (
     SELECT $1, $2, $12, v.* FROM owner, unnest(` + fileArrays35 + `) AS v
 )
 SELECT FROM owner`
+
+func (r runs) Insert(ctx context.Context, run core.Run, list []core.File) error {
 	args := append(runArgs(r.t.tenant, run), run.Tally.Total())
-	return r.t.insert(ctx, sql, append(args, fileArgs(list)...)...)
+	return r.t.insert(ctx, insertRun, append(args, fileArgs(list)...)...)
 }
 
 func (r runs) Get(ctx context.Context, id core.RunID) (core.Run, error) {

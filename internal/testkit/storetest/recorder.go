@@ -93,6 +93,9 @@ func (w *recordedTx) Runs() ports.Runs { w.wait(); return recordedRuns{w.Tx.Runs
 // Files implements ports.Tx.
 func (w *recordedTx) Files() ports.RunFiles { w.wait(); return w.Tx.Files() }
 
+// Starts implements ports.Tx.
+func (w *recordedTx) Starts() ports.Starts { w.wait(); return recordedStarts{w.Tx.Starts(), w} }
+
 // Attempts implements ports.Tx.
 func (w *recordedTx) Attempts() ports.Attempts { w.wait(); return w.Tx.Attempts() }
 
@@ -120,6 +123,27 @@ func (r recordedRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 		r.w.wroteFiles(rows[i].Run.ID, rows[i].Files)
 	}
 	return nil
+}
+
+// recordedStarts is how initiations and Continues write that are decided together.
+type recordedStarts struct {
+	ports.Starts
+	w *recordedTx
+}
+
+// Write implements ports.Starts.
+func (s recordedStarts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
+	posted, err := s.Starts.Write(ctx, starts, answers)
+	if err != nil {
+		return posted, err
+	}
+	for i := range starts {
+		if b := &starts[i]; !b.New {
+			s.w.wroteRun(b.Run)
+			s.w.wroteFiles(b.Run.ID, b.Files)
+		}
+	}
+	return posted, nil
 }
 
 // remember does not depend on the order in which transactions get here, which
