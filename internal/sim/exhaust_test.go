@@ -100,9 +100,9 @@ func TestExhaustFindsARace(t *testing.T) {
 func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
-		"two-continues": 1065, "three-continues": 2915, "same-key": 1338, "continue-cancel": 553,
-		"continue-recovery": 499, "enqueue-claim": 2279, "last-credits": 1220, "initiate-recovery": 391,
-		"interrupted-continues": 1065, "fault-cancel": 2361, "early-results": 854,
+		"two-continues": 1248, "three-continues": 3074, "same-key": 1555, "continue-cancel": 565,
+		"continue-recovery": 499, "enqueue-claim": 2279, "last-credits": 1170, "initiate-recovery": 391,
+		"interrupted-continues": 1248, "fault-cancel": 2391, "hot-tenant": 3143, "early-results": 866,
 	}
 	got := map[string]uint64{}
 	for _, name := range world.Small() {

@@ -38,6 +38,7 @@ func (t txStarts) Write(ctx context.Context, starts []ports.Start, answers []cor
 		about = starts[0].Run.ID
 	}
 	if err := t.lock(trace.StartsWrite, about); err != nil {
+		t.env.Oracle.Met(oracle.DecidedApart)
 		return nil, err
 	}
 	posted, err := t.inner.Starts().Write(ctx, starts, answers)

@@ -182,6 +182,20 @@ func (s *Scenario) Reset(seed uint64) {
 	if s.Start.Day() == firstDay && r.IntN(6) == 0 {
 		s.Ahead = 1 + r.IntN(s.Processes)
 	}
+	if r.IntN(6) == 0 {
+		s.crowd()
+	}
+}
+
+// crowd makes everything one tenant's, and has all of it asked in one process, so that
+// many wait for the same credits.
+func (s *Scenario) crowd() {
+	for i := range s.Templates {
+		s.Templates[i].Tenant = 0
+	}
+	if s.Ahead == 0 {
+		s.Processes = 1
+	}
 }
 
 // pastRoom is the memory of a past.
