@@ -159,7 +159,7 @@ func TestInitiateIdempotency(t *testing.T) {
 		require.Equal(t, first.int("available"), again.int("available"))
 	})
 
-	// So is one that was made before the files were looked at, in either form.
+	// So is a refusal from before the files were read, as a form and as JSON.
 	t.Run("ARefusalBeforeTheUploadIsRepeatedToo", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
@@ -372,7 +372,7 @@ func TestUploadLimits(t *testing.T) {
 	})
 }
 
-// An upload without a Content-Length is refused while it is read, at whichever file it
+// An upload without a Content-Length is refused while it is read, at the file that
 // reaches the limit.
 func TestUploadWithoutLength(t *testing.T) {
 	t.Parallel()

@@ -31,7 +31,7 @@ const (
 	codeStorageFull core.Code = "storage_full"
 )
 
-const internalDetail = "something went wrong on our side; if it goes on, tell the operator the requestId"
+const internalDetail = "something went wrong on our side; if it happens again, give the operator the requestId"
 
 // answerTo is the HTTP side of a code.
 type answerTo struct {
@@ -120,7 +120,7 @@ func refusalOf(err error) (refusal *core.Error, cause error) {
 		return refused(codeOutcomeUnknown,
 			"this may or may not have taken effect; look before you repeat it, or repeat it under the same Idempotency-Key"), err
 	case errors.Is(err, ports.ErrFull):
-		return refused(codeStorageFull, "there is no room left to store files; nothing was stored or charged, and the operator has been told"), err
+		return refused(codeStorageFull, "there is no room left to store files; nothing was stored or charged, and the fault was logged for the operator"), err
 	case errors.Is(err, ports.ErrUnavailable), errors.Is(err, ports.ErrLockTimeout),
 		errors.Is(err, ports.ErrDeadlock), errors.Is(err, ports.ErrSerialization):
 		return refused(codeUnavailable, "nothing was changed; try again in a moment"), err

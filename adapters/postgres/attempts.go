@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -17,26 +18,62 @@ const (
  requested_by_subject, requested_by_tenant, requested_by_role, requested_at,
  price, charge_key, charge_period, charge_monthly, charge_purchased,
  before_status, before_reason, before_closed_at, before_last_retried_at,
- before_attempt_jobs, before_completed_jobs, before_failed_jobs, compensated_at, before_failure_code, before_failure_message`
+ before_attempt_jobs, before_completed_jobs, before_failed_jobs, compensated_at, before_failure_code, before_failure_message, all_files`
 	attemptFileColumns = `index, charged, before_status, before_retry_attempt, before_redeliveries, before_paid_by,
  before_failure_code, before_failure_message, before_free_retries`
 )
 
-// insertAttempt writes an attempt and its files with one statement, or neither.
+// insertAttempt writes an attempt whose files are all of the run's.
 const insertAttempt = `
-WITH attempt AS (
-    INSERT INTO attempts (` + attemptColumns + `)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)
-    ON CONFLICT DO NOTHING RETURNING tenant_id, run_id, attempt
+INSERT INTO attempts (` + attemptColumns + `)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)
+ON CONFLICT DO NOTHING`
+
+// insertAttemptFiles writes an attempt and a row for each of its files, or neither.
+const insertAttemptFiles = `
+WITH attempt AS (` + insertAttempt + ` RETURNING tenant_id, run_id, attempt
 ), rows AS (
-    INSERT INTO attempt_files (tenant_id, run_id, attempt, ` + attemptFileColumns + `)
+    INSERT INTO attempt_file_rows (tenant_id, run_id, attempt, ` + attemptFileColumns + `)
     SELECT attempt.*, v.*
-      FROM attempt, unnest($25::int[], $26::boolean[], $27::text[], $28::int[], $29::int[], $30::int[], $31::text[], $32::text[], $33::int[]) AS v
+      FROM attempt, unnest($26::int[], $27::boolean[], $28::text[], $29::int[], $30::int[], $31::int[], $32::text[], $33::text[], $34::int[]) AS v
 )
 SELECT FROM attempt`
 
 func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
-	return a.t.insert(ctx, insertAttempt, append(attemptArgs(a.t.tenant, attempt), attemptFileArgs(attempt.Files)...)...)
+	sql, args := insertingAttempt(a.t.tenant, &attempt)
+	return a.t.insert(ctx, sql, args...)
+}
+
+// insertingAttempt takes one statement. What can be told from the attempt's row has no
+// rows of its own: an initiation of 10,000 files would spend a fifth of its time on them.
+func insertingAttempt(tenant core.TenantID, attempt *core.Attempt) (sql string, args []any) {
+	args = attemptArgs(tenant, *attempt)
+	if ofAllFiles(attempt) {
+		return insertAttempt, append(args, pgtype.Int4{Int32: int32(len(attempt.Files)), Valid: true})
+	}
+	return insertAttemptFiles, append(append(args, pgtype.Int4{}), attemptFileArgs(attempt.Files)...)
+}
+
+// ofAllFiles reports whether allFiles gives the attempt's files.
+func ofAllFiles(attempt *core.Attempt) bool {
+	if attempt.Number != 0 {
+		return false
+	}
+	for i, f := range attempt.Files {
+		if f != (core.AttemptFile{Index: i, Charged: attempt.Price > 0}) {
+			return false
+		}
+	}
+	return true
+}
+
+// allFiles are the first n files of a run, as an initiation dispatches them.
+func allFiles(n int, charged bool) []core.AttemptFile {
+	files := make([]core.AttemptFile, n)
+	for i := range files {
+		files[i] = core.AttemptFile{Index: i, Charged: charged}
+	}
+	return files
 }
 
 func (a attempts) Get(ctx context.Context, run core.RunID, n core.AttemptNumber) (core.Attempt, error) {
@@ -62,28 +99,34 @@ func (a attempts) List(ctx context.Context, run core.RunID) ([]core.Attempt, err
 // read reads attempts and their files in one round trip.
 func (a attempts) read(ctx context.Context, and string, args ...any) ([]core.Attempt, error) {
 	where := ` WHERE tenant_id = $1 AND run_id = $2` + and
-	var list []core.Attempt
+	var list []attemptRow
 	var rows []attemptFile
 	batch := &pgx.Batch{}
 	batch.Queue(`SELECT `+attemptColumns+` FROM attempts`+where+` ORDER BY attempt`, args...).
 		Query(collect(&list, scanAttempt))
-	batch.Queue(`SELECT attempt, `+attemptFileColumns+` FROM attempt_files`+where+` ORDER BY attempt, index`, args...).
+	batch.Queue(`SELECT attempt, `+attemptFileColumns+` FROM attempt_file_rows`+where+` ORDER BY attempt, index`, args...).
 		Query(collect(&rows, scanAttemptFile))
 	if err := a.t.batch(ctx, batch); err != nil {
 		return nil, err
 	}
-	for i := range list {
+	attempts := make([]core.Attempt, len(list))
+	for i, row := range list {
+		attempts[i] = row.Attempt
+		if row.allFiles.Valid {
+			attempts[i].Files = allFiles(int(row.allFiles.Int32), row.Price > 0)
+			continue
+		}
 		n := 0
-		for n < len(rows) && rows[n].attempt == list[i].Number {
+		for n < len(rows) && rows[n].attempt == row.Number {
 			n++
 		}
-		list[i].Files = make([]core.AttemptFile, n)
-		for j, row := range rows[:n] {
-			list[i].Files[j] = row.AttemptFile
+		attempts[i].Files = make([]core.AttemptFile, n)
+		for j, f := range rows[:n] {
+			attempts[i].Files[j] = f.AttemptFile
 		}
 		rows = rows[n:]
 	}
-	return list, nil
+	return attempts, nil
 }
 
 // collect gives a batch the place for the rows of one of its queries.

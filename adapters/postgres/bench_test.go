@@ -80,7 +80,7 @@ func (x *bench) seed(b testing.TB, client, runs, files int) {
 			FROM generate_series(1, $3::int) n, generate_series(0, $4::int - 1) i`,
 		`INSERT INTO attempts SELECT $1, 'run-' || $2::int || '-' || n, 0, 1, $4::int, 'bench', '', 'bubble_admin', timestamptz '2026-11-01', 1,
 			'charge/run-' || $2::int || '-' || n || '/0', '2026-11', 0, $4, NULL, '', NULL, NULL, 0, 0, 0, NULL FROM generate_series(1, $3::int) n`,
-		`INSERT INTO attempt_files SELECT $1, 'run-' || $2::int || '-' || n, 0, i, true, NULL, 0, 0, 0, '', ''
+		`INSERT INTO attempt_file_rows SELECT $1, 'run-' || $2::int || '-' || n, 0, i, true, NULL, 0, 0, 0, '', ''
 			FROM generate_series(1, $3::int) n, generate_series(0, $4::int - 1) i`,
 		`INSERT INTO ledger SELECT $1, 1 + n, 'charge/run-' || $2::int || '-' || n || '/0', 'charge', '2026-11', 0, $4::int,
 			'run-' || $2::int || '-' || n, 0, NULL, 'bench', '', 'bubble_admin', timestamptz '2026-11-01' FROM generate_series(1, $3::int) n`,
@@ -251,7 +251,7 @@ func (x *bench) explain(b *testing.B) {
 		`SELECT tenant_id, run_id FROM runs WHERE status = 'RUNNING' AND (recover_at <= now() OR recover_at > now() + interval '24 hours') ORDER BY recover_at, run_id LIMIT 100`,
 		`SELECT * FROM ledger WHERE tenant_id = 'bench-0' AND key = 'charge/run-0-1000/0'`,
 		`SELECT * FROM ledger WHERE tenant_id = 'bench-0' AND seq > 1000 ORDER BY seq LIMIT 100`,
-		`SELECT * FROM attempt_files WHERE tenant_id = 'bench-0' AND run_id = 'run-0-1000' AND attempt = 0 ORDER BY attempt, index`,
+		`SELECT * FROM attempt_file_rows WHERE tenant_id = 'bench-0' AND run_id = 'run-0-1000' AND attempt = 0 ORDER BY attempt, index`,
 	} {
 		rows, err := x.pool.Query(b.Context(), `EXPLAIN (ANALYZE, BUFFERS, COSTS OFF, SUMMARY OFF) `+sql)
 		require.NoError(b, err)

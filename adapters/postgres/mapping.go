@@ -114,24 +114,32 @@ func scanRun(row pgx.CollectableRow) (r core.Run, err error) {
 
 // fileArgs gives one array for each of fileColumns.
 func fileArgs(list []core.File) []any {
-	n := len(list)
-	name, ref, size := make([]string, n), make([]string, n), make([]int64, n)
+	rows := make([]*core.File, len(list))
 	for i := range list {
-		name[i], ref[i], size[i] = list[i].Name, string(list[i].Ref), list[i].Size
+		rows[i] = &list[i]
 	}
-	state := fileStateArgs(list)
+	name, ref, size := fileInputArgs(list)
+	state := fileStateArgs(rows)
 	return append([]any{state[0], name, ref, size}, state[1:]...)
 }
 
+// fileInputArgs is what an initiation is asked with.
+func fileInputArgs(list []core.File) (name, ref []string, size []int64) {
+	name, ref, size = make([]string, len(list)), make([]string, len(list)), make([]int64, len(list))
+	for i := range list {
+		name[i], ref[i], size[i] = list[i].Name, string(list[i].Ref), list[i].Size
+	}
+	return name, ref, size
+}
+
 // fileStateArgs is what changes of files, in the order of fileState.
-func fileStateArgs(list []core.File) []any {
+func fileStateArgs(list []*core.File) []any {
 	n := len(list)
 	index, retry, free := make([]int32, n), make([]int32, n), make([]int32, n)
 	redeliveries, paidBy := make([]int32, n), make([]int32, n)
 	epoch, lease := make([]int64, n), make([]pgtype.Timestamptz, n)
 	status, output, code, message := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	for i := range list {
-		f := &list[i]
+	for i, f := range list {
 		index[i], retry[i], free[i] = int32(f.Index), int32(f.RetryAttempt), int32(f.FreeRetries)
 		redeliveries[i], paidBy[i] = int32(f.Redeliveries), int32(f.PaidBy)
 		epoch[i], lease[i], status[i] = int64(f.Epoch), nullTime(f.LeaseUntil), string(f.Status)
@@ -172,17 +180,35 @@ func scanFileWithOutput(row pgx.CollectableRow) (core.File, error) {
 	return r.file(), err
 }
 
-// fileOfRun is a row of files where rows of several runs are read.
-type fileOfRun struct {
-	run core.RunID
-	core.File
+// scanPlaced puts each row of readFile, which follows its place from 1, in its place.
+func scanPlaced(rows pgx.Rows, files []core.File, found []bool) error {
+	var place int64
+	var r fileRow
+	targets := append([]any{&place}, r.targets()...)
+	for rows.Next() {
+		r.File = core.File{}
+		if err := rows.Scan(targets...); err != nil {
+			return err
+		}
+		files[place-1], found[place-1] = r.file(), true
+	}
+	return rows.Err()
 }
 
-func scanFileOfRun(row pgx.CollectableRow) (f fileOfRun, err error) {
-	var r fileRow
-	err = row.Scan(append([]any{&f.run}, r.targets()...)...)
-	f.File = r.file()
-	return f, err
+// runCounterArgs is what a settlement counts, in arrays.
+func runCounterArgs(list []*core.Run) []any {
+	n := len(list)
+	ids, counts := make([]string, n), [6][]int32{}
+	for i := range counts {
+		counts[i] = make([]int32, n)
+	}
+	for i, r := range list {
+		ids[i] = string(findable(r.ID))
+		for j, count := range []int{r.CompletedJobs, r.FailedJobs, r.Tally.Unfinished, r.Tally.Completed, r.Tally.Failed, r.Tally.Error} {
+			counts[j][i] = int32(count)
+		}
+	}
+	return []any{ids, counts[0], counts[1], counts[2], counts[3], counts[4], counts[5]}
 }
 
 func attemptArgs(tenant core.TenantID, a core.Attempt) []any {
@@ -200,7 +226,14 @@ func attemptArgs(tenant core.TenantID, a core.Attempt) []any {
 	}
 }
 
-func scanAttempt(row pgx.CollectableRow) (a core.Attempt, err error) {
+// attemptRow is a row of attempts.
+type attemptRow struct {
+	core.Attempt
+
+	allFiles pgtype.Int4 // NULL: its files are rows of attempt_file_rows
+}
+
+func scanAttempt(row pgx.CollectableRow) (a attemptRow, err error) {
 	var key, period, status pgtype.Text
 	var closed, retried, compensated pgtype.Timestamptz
 	err = row.Scan(&a.Tenant, &a.Run, &a.Number, &a.Epoch, &a.Jobs,
@@ -208,7 +241,7 @@ func scanAttempt(row pgx.CollectableRow) (a core.Attempt, err error) {
 		&a.Price, &key, &period, &a.Charge.Amount.Monthly, &a.Charge.Amount.Purchased,
 		&status, &a.Before.Reason, &closed, &retried,
 		&a.Before.AttemptJobs, &a.Before.CompletedJobs, &a.Before.FailedJobs, &compensated,
-		&a.Before.Failure.Code, &a.Before.Failure.Message)
+		&a.Before.Failure.Code, &a.Before.Failure.Message, &a.allFiles)
 	if err != nil {
 		return a, err
 	}
@@ -238,7 +271,7 @@ func attemptFileArgs(list []core.AttemptFile) []any {
 	return []any{index, charged, status, retry, redeliveries, paidBy, code, message, free}
 }
 
-// attemptFile is a row of attempt_files.
+// attemptFile is a row of attempt_file_rows.
 type attemptFile struct {
 	attempt core.AttemptNumber
 	core.AttemptFile

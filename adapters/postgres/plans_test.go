@@ -115,7 +115,7 @@ func TestPlanOfTheAttemptCheck(t *testing.T) {
 		for i := range 8 { // Postgres may change its mind about a plan after the fifth time
 			tx, err := pool.Begin(ctx)
 			require.NoError(t, err)
-			_, err = tx.Exec(ctx, `INSERT INTO attempt_files SELECT 'acme', 'run-1', 0, $1 + k, true, NULL, 0, 0, 0, '', '' FROM generate_series(1, 10) k`, n+10*i)
+			_, err = tx.Exec(ctx, `INSERT INTO attempt_file_rows SELECT 'acme', 'run-1', 0, $1 + k, true, NULL, 0, 0, 0, '', '' FROM generate_series(1, 10) k`, n+10*i)
 			require.NoError(t, err)
 			var read int64
 			require.NoError(t, tx.QueryRow(ctx, `SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'attempts'`).Scan(&read))
@@ -123,6 +123,6 @@ func TestPlanOfTheAttemptCheck(t *testing.T) {
 			require.Less(t, read, int64(100), "time %d with %d attempts", i, n)
 		}
 	}
-	_, err := pool.Exec(ctx, `INSERT INTO attempt_files VALUES ('acme', 'run-1', 7, 0, true, NULL, 0, 0, 0, '', '')`)
+	_, err := pool.Exec(ctx, `INSERT INTO attempt_file_rows VALUES ('acme', 'run-1', 7, 0, true, NULL, 0, 0, 0, '', '')`)
 	require.ErrorContains(t, err, "files of an attempt that is not there")
 }

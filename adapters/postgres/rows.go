@@ -16,24 +16,28 @@ func (r runs) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) 
 	const (
 		lockRuns  = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = ANY($2::text[]) ORDER BY run_id FOR UPDATE`
 		readFiles = `
-SELECT f.run_id, ` + readFile + `
+SELECT wanted.place, ` + readFile + `
   FROM (SELECT $1::text AS tenant_id, u.* FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS u (run_id, index, place) OFFSET 0) wanted
-  JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id AND f.index = wanted.index
- ORDER BY wanted.place`
+  JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id AND f.index = wanted.index`
 	)
 	if err := r.t.writable(); err != nil {
 		return nil, err
 	}
 	ids, fileRuns, indexes := wanted(want)
 	var locked []core.Run
-	var files []fileOfRun
+	files := make([]core.File, len(indexes))
+	found := make([]bool, len(indexes))
 	batch := &pgx.Batch{}
 	lock := lockRuns
 	if wait == ports.SkipLocked {
 		lock += ` SKIP LOCKED`
 	}
 	batch.Queue(lock, r.t.tenant, ids).Query(collect(&locked, scanRun))
-	batch.Queue(readFiles, r.t.tenant, fileRuns, int32s(indexes)).Query(collect(&files, scanFileOfRun))
+	if len(indexes) > 0 {
+		batch.Queue(readFiles, r.t.tenant, fileRuns, int32s(indexes)).Query(func(rows pgx.Rows) error {
+			return scanPlaced(rows, files, found)
+		})
+	}
 	if err := r.t.batch(ctx, batch); err != nil {
 		return nil, err
 	}
@@ -43,21 +47,20 @@ SELECT f.run_id, ` + readFile + `
 	}
 	rows := make([]ports.RunRows, 0, len(locked))
 	for _, w := range want {
-		n := 0 // the files are in the order of the request
-		for n < len(files) && files[n].run == w.Run {
-			n++
-		}
-		own := files[:n]
-		files = files[n:]
+		own, there := files[:len(w.Indexes)], found[:len(w.Indexes)]
+		files, found = files[len(own):], found[len(own):]
 		run, free := byRun[w.Run]
 		if !free {
 			continue
 		}
-		list := make([]core.File, n)
+		list := make([]core.File, 0, len(own))
 		for i := range own {
-			list[i] = own[i].File
+			if there[i] {
+				list = append(list, own[i])
+			}
 		}
 		rows = append(rows, ports.RunRows{Run: run, Files: list})
+		r.t.remember(run, list)
 	}
 	return rows, nil
 }
@@ -65,6 +68,11 @@ SELECT f.run_id, ` + readFile + `
 // wanted gives the runs' IDs, and for each file its run's ID and its index.
 func wanted(want []ports.FilesOf) (ids, fileRuns []string, indexes []int) {
 	ids = make([]string, len(want))
+	files := 0
+	for i := range want {
+		files += len(want[i].Indexes)
+	}
+	fileRuns, indexes = make([]string, 0, files), make([]int, 0, files)
 	for i, w := range want {
 		ids[i] = string(findable(w.Run))
 		for range w.Indexes {
@@ -75,51 +83,49 @@ func wanted(want []ports.FilesOf) (ids, fileRuns []string, indexes []int) {
 	return ids, fileRuns, indexes
 }
 
-// Save takes one round trip: an UPDATE a run and one for all files. They are sent
-// together, so a row that is not there is found out after the others were
-// written.
+// lockedRows is a run as the transaction has read it under its lock, and such of its
+// files as it read then: only the transaction itself can have changed them since.
+type lockedRows struct {
+	run   core.Run
+	files []core.File
+}
+
+// remember keeps a copy of what was read: the caller may change its own.
+func (t *tx) remember(run core.Run, files []core.File) {
+	if t.locked == nil {
+		t.locked = make(map[core.RunID]*lockedRows)
+	}
+	t.locked[run.ID] = &lockedRows{run, append([]core.File(nil), files...)}
+}
+
+// Save takes one round trip: an UPDATE for each way in which rows differ from what was
+// read under their locks, which for a claim, a renewal or a settlement is one for the
+// files and at most one for the runs. They are sent together, so a row that is not
+// there is found out after the others were written.
 func (r runs) Save(ctx context.Context, rows ...ports.RunRows) error {
-	const saveFiles = `
-UPDATE files f SET ` + setFileState + `, max_retry_count = v.max_retry_count
-  FROM (SELECT $1::text AS tenant_id, u.*
-          FROM unnest($2::text[], $14::int[], ` + fileArrays3 + `) AS u (run_id, max_retry_count, ` + fileState + `) OFFSET 0) v
- WHERE f.tenant_id = v.tenant_id AND f.run_id = v.run_id AND f.index = v.index`
 	if err := r.t.writable(); err != nil {
 		return err
 	}
-	batch := &pgx.Batch{}
-	var found, asked int64
-	count := func(tag pgconn.CommandTag) error {
-		found += tag.RowsAffected()
-		return nil
-	}
-	var files []core.File
-	var fileRuns []string
-	var maxRetries []int32
+	var s saving
 	for i := range rows {
-		of := &rows[i]
-		if !of.FilesOnly {
-			asked++
-			batch.Queue(saveRun, runArgs(r.t.tenant, of.Run)...).Exec(count)
-		}
-		files = append(files, of.Files...)
-		for range of.Files {
-			fileRuns = append(fileRuns, string(findable(of.Run.ID)))
-			maxRetries = append(maxRetries, int32(of.Run.MaxRetryCount))
-		}
+		s.add(&rows[i], r.t.locked[rows[i].Run.ID])
+		delete(r.t.locked, rows[i].Run.ID) // it is not what is there any more
 	}
-	if len(files) > 0 {
-		asked += int64(len(files))
-		args := append([]any{r.t.tenant, fileRuns}, fileStateArgs(files)...)
-		batch.Queue(saveFiles, append(args, maxRetries)...).Exec(count)
-	}
+	batch := &pgx.Batch{}
+	var found int64
+	s.queue(r.t.tenant, func(sql string, args ...any) {
+		batch.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
+			found += tag.RowsAffected()
+			return nil
+		})
+	})
 	if batch.Len() == 0 {
 		return nil
 	}
 	if err := r.t.batch(ctx, batch); err != nil {
 		return err
 	}
-	if found != asked {
+	if found != s.rows {
 		r.t.failed = ports.ErrNotFound
 		return ports.ErrNotFound
 	}

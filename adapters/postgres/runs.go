@@ -22,9 +22,8 @@ const runColumns = `tenant_id, run_id, template_id, mode, status, reason,
  credits_consumed, credits_from_monthly, credits_from_purchased,
  recover_at, dispatched_at, redispatches, template_version, failure_code, failure_message`
 
-// insertRun writes the directory's row, the run and its files with one statement.
-// If the run's ID is taken, by whatever tenant, none of them is written.
-const insertRun = `
+const (
+	insertRun = `
 WITH owner AS (
     INSERT INTO run_owners (run_id, tenant_id) VALUES ($2, $1) ON CONFLICT DO NOTHING RETURNING run_id
 ), run AS (
@@ -34,14 +33,44 @@ WITH owner AS (
            $28::timestamptz, $29::timestamptz, $30::int, $31::int, $32, $33, $34::int
       FROM owner
 ), rows AS (
-    INSERT INTO files (tenant_id, run_id, max_retry_count, ` + fileColumns + `)
-    SELECT $1, $2, $12, v.* FROM owner, unnest(` + fileArrays35 + `) AS v
+    INSERT INTO files (tenant_id, run_id, max_retry_count, ` + fileColumns + `)`
+	// newFiles are files as an initiation has them: by index from 0, pending under one
+	// epoch, and nothing else.
+	newFiles = `
+    SELECT $1, $2, $12, v.place - 1, v.name, v.ref, v.size, 'pending', 0, 0, $38::bigint, NULL, 0, 0, '', '', ''
+      FROM owner, unnest($35::text[], $36::text[], $37::bigint[]) WITH ORDINALITY AS v (name, ref, size, place)`
+	anyFiles = `
+    SELECT $1, $2, $12, v.* FROM owner, unnest(` + fileArrays35 + `) AS v`
+	insertedRun = `
 )
 SELECT FROM owner`
+)
 
 func (r runs) Insert(ctx context.Context, run core.Run, list []core.File) error {
-	args := append(runArgs(r.t.tenant, run), run.Tally.Total())
-	return r.t.insert(ctx, insertRun, append(args, fileArgs(list)...)...)
+	sql, args := insertingRun(r.t.tenant, run, list)
+	return r.t.insert(ctx, sql, args...)
+}
+
+// insertingRun writes the directory's row, the run and its files with one statement.
+// If the run's ID is taken, by whatever tenant, none of them is written.
+func insertingRun(tenant core.TenantID, run core.Run, list []core.File) (sql string, args []any) {
+	args = append(runArgs(tenant, run), run.Tally.Total())
+	if areNew(list) {
+		name, ref, size := fileInputArgs(list)
+		return insertRun + newFiles + insertedRun, append(args, name, ref, size, list[0].Epoch)
+	}
+	return insertRun + anyFiles + insertedRun, append(args, fileArgs(list)...)
+}
+
+// areNew reports whether newFiles writes these files.
+func areNew(list []core.File) bool {
+	for i := range list {
+		f := &list[i]
+		if *f != (core.File{Index: i, Name: f.Name, Ref: f.Ref, Size: f.Size, Status: core.FilePending, Epoch: list[0].Epoch, OutputBytes: f.OutputBytes}) {
+			return false
+		}
+	}
+	return len(list) > 0
 }
 
 func (r runs) Get(ctx context.Context, id core.RunID) (core.Run, error) {

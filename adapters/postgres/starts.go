@@ -24,15 +24,15 @@ SELECT f.run_id, ` + readFile + `
 	for i, id := range ids {
 		asked[i] = string(findable(id))
 	}
-	rows, err := all(ctx, s.t, scanFileOfRun, sql, s.t.tenant, asked)
-	if err != nil {
-		return nil, err
-	}
 	found := make(map[core.RunID][]core.File, len(ids))
-	for _, row := range rows {
-		found[row.run] = append(found[row.run], row.File)
-	}
-	return found, nil
+	_, err := all(ctx, s.t, func(row pgx.CollectableRow) (none struct{}, err error) {
+		var run core.RunID
+		var file fileRow
+		err = row.Scan(append([]any{&run}, file.targets()...)...)
+		found[run] = append(found[run], file.file())
+		return none, err
+	}, sql, s.t.tenant, asked)
+	return found, err
 }
 
 func (s starts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
@@ -132,10 +132,11 @@ func (w *writeBatch) queue(list []ports.Start, posted []core.Entry, a *account, 
 	for i := range list {
 		b := &list[i]
 		if b.New {
-			args := append(runArgs(w.tenant, b.Run), b.Run.Tally.Total())
-			w.write(ports.ErrExists, "run", insertRun, append(args, fileArgs(b.Files)...)...)
+			sql, args := insertingRun(w.tenant, b.Run, b.Files)
+			w.write(ports.ErrExists, "run", sql, args...)
 		}
-		w.write(ports.ErrExists, "attempt", insertAttempt, append(attemptArgs(w.tenant, b.Attempt), attemptFileArgs(b.Attempt.Files)...)...)
+		sql, args := insertingAttempt(w.tenant, &b.Attempt)
+		w.write(ports.ErrExists, "attempt", sql, args...)
 	}
 	w.charge(posted, a)
 	for i := range given {

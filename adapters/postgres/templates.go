@@ -28,7 +28,7 @@ func (r templates) Get(ctx context.Context, id core.TemplateID) (core.Template, 
 // one that edits it, since the run refers to the row.
 func (r templates) GetForUpdate(ctx context.Context, id core.TemplateID) (core.Template, error) {
 	const sql = `SELECT ` + templateColumns + ` FROM templates WHERE tenant_id = $1 AND template_id = $2 FOR NO KEY UPDATE`
-	return locked(ctx, r.t, scanTemplate, sql, r.t.tenant, findable(id))
+	return oneLocked(ctx, r.t, scanTemplate, sql, r.t.tenant, findable(id))
 }
 
 func (r templates) Save(ctx context.Context, row core.Template) error {

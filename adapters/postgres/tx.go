@@ -16,11 +16,12 @@ import (
 // tx is one transaction of one tenant.
 type tx struct {
 	pg       pgx.Tx
-	tenant   core.TenantID // stands in every WHERE
-	readOnly bool          // a View
-	failed   error         // the first failure: Postgres accepts nothing after it
-	patience time.Duration // how long an answer may take
-	account  *account      // what is known under the lock of the tenant's credits; nil without it
+	tenant   core.TenantID              // stands in every WHERE
+	readOnly bool                       // a View
+	failed   error                      // the first failure: Postgres accepts nothing after it
+	patience time.Duration              // how long an answer may take
+	locked   map[core.RunID]*lockedRows // what Lock read, and Save has not written since
+	account  *account                   // what is known under the lock of the tenant's credits; nil without it
 }
 
 func (t *tx) Runs() ports.Runs                         { return runs{t} }
@@ -104,8 +105,8 @@ func one[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, a
 	return row, t.fail(err)
 }
 
-// locked is one for a query that locks what it reads.
-func locked[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
+// oneLocked is one for a query that locks what it reads.
+func oneLocked[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
 	if err := t.writable(); err != nil {
 		var none T
 		return none, err

@@ -53,6 +53,14 @@ func TestJetStream(t *testing.T) {
 	})
 }
 
+func TestJetStreamDeliversAfterTheLease(t *testing.T) {
+	t.Parallel()
+	queuetest.RunLease(t, func(t *testing.T) queuetest.Subject {
+		q := newJetStream(t, natsServer(t, nil), watermillqueue.Options{Lease: time.Second})
+		return queuetest.Subject{Queue: q, Feed: q, Close: q.Close, ComesWhole: true}
+	})
+}
+
 // cluster starts three servers that know each other.
 func cluster(t testing.TB) []*server.Server {
 	t.Helper()
@@ -85,7 +93,7 @@ func natsPut(t *testing.T, s *server.Server) func(payload string) {
 	js, err := conn.JetStream()
 	require.NoError(t, err)
 	return func(payload string) {
-		_, err := js.Publish("redrive_jobs.0", []byte(payload))
+		_, err := js.Publish("redrive_jobs.m0", []byte(payload))
 		require.NoError(t, err)
 	}
 }
@@ -182,7 +190,9 @@ func TestJetStreamCluster(t *testing.T) {
 		got, err := q.Receive(bounded(t), 50, ports.Skip{})
 		require.NoError(t, err, "%d of %d", len(seen), n)
 		for _, d := range got {
-			seen[d.Jobs()[0].ID] = true
+			for _, j := range d.Jobs() {
+				seen[j.ID] = true
+			}
 			if err := d.Ack(t.Context()); err != nil {
 				t.Log("it comes again:", err)
 			}

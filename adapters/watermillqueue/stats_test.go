@@ -44,8 +44,8 @@ func awaitStats(t *testing.T, q ports.QueueStats, waiting, taken, dead int) (dep
 func TestStats(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) asked{
-		"Memory":    func(*testing.T) asked { return memory.NewQueue() },
-		"GoChannel": func(t *testing.T) asked { return newGoChannel(t) },
+		"Memory":          func(*testing.T) asked { return memory.NewQueue() },
+		"WatermillMemory": func(t *testing.T) asked { return newMemory(t) },
 		"Postgres": func(t *testing.T) asked {
 			return newPostgres(t, newPool(t, pgtest.New(t).URL), watermillqueue.Options{})
 		},
@@ -155,8 +155,8 @@ func TestStatsOfALargeBacklog(t *testing.T) {
 	pool := newPool(t, pgtest.New(t).URL)
 	fill(t, pool, "acme", 30_000)
 	fill(t, pool, "beta", 5)
-	_, err := pool.Exec(t.Context(), `UPDATE queue_jobs SET enqueued_at = now() - interval '3 hours'
-		WHERE seq = (SELECT min(seq) FROM queue_jobs WHERE tenant_id = 'beta')`)
+	_, err := pool.Exec(t.Context(), `UPDATE queue_messages SET enqueued_at = now() - interval '3 hours'
+		WHERE seq = (SELECT min(seq) FROM queue_messages WHERE tenant_id = 'beta')`)
 	require.NoError(t, err)
 	q := newPostgres(t, pool, watermillqueue.Options{})
 	held := receive(t, q, 7, ports.Skip{Tenants: []core.TenantID{"beta"}})

@@ -67,5 +67,5 @@ func serveAsset(w http.ResponseWriter, req *http.Request) {
 	h.Set("Content-Type", a.kind)
 	h.Set("Content-Length", strconv.Itoa(len(a.content)))
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(a.content) // an error is a client that went away
+	_, _ = w.Write(a.content) // an error means that the client disconnected
 }

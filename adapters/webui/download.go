@@ -71,7 +71,7 @@ func (u *ui) fileOutput(w http.ResponseWriter, r *request) error {
 		return errNoPage
 	}
 	attach(w, "text/plain; charset=utf-8", outputName(f))
-	_, _ = io.WriteString(w, f.Output) // an error is a client that went away
+	_, _ = io.WriteString(w, f.Output) // an error means that the client disconnected
 	return nil
 }
 

@@ -277,7 +277,7 @@ func whyItCannotBeContinued(t *testing.T, on store) {
 
 	t.Run("Role", func(t *testing.T) {
 		p := user.get(run)
-		require.Contains(t, p.text, "Your role may look at runs, but not continue them.")
+		require.Contains(t, p.text, "Your role may view runs, but not continue them.")
 		require.Regexp(t, `id="continue-button"[^>]* disabled`, p.text)
 		require.Equal(t, http.StatusForbidden, user.post(run+"/continue", button(t, v.get(run))).status)
 	})

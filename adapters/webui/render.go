@@ -131,7 +131,7 @@ func (u *ui) render(w http.ResponseWriter, r *request, status int, name string, 
 	h.Set("Vary", "Cookie, Accept-Language")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // an error is a client that went away
+	_, _ = w.Write(b.Bytes()) // an error means that the client disconnected
 	return nil
 }
 
@@ -143,7 +143,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // an error is a client that went away
+	_, _ = w.Write(b) // an error means that the client disconnected
 	return nil
 }
 

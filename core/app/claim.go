@@ -19,9 +19,10 @@ func (s *Service) Claim(ctx context.Context, jobs []core.Job, wait Wait) (claime
 		return nil, nil, nil
 	}
 	plans, held, unknown, err := onJobs(ctx, s.store, jobs, wait, func() planner[claims] {
+		now := s.clock.Now()   // one for all: their leases are written together
 		var last core.Template // most jobs of a group are of one template and version
 		return func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (claims, ports.RunRows, error) {
-			p, err := core.Claim(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
+			p, err := core.Claim(run, files, jobs, now, s.opts.Recovery.Lease)
 			if err != nil || len(p.Claimed) == 0 {
 				return claims{dropped: p.Dropped}, unchanged, err
 			}

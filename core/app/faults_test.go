@@ -40,7 +40,7 @@ func (q *faultyQueue) set(enqueue func(ctx context.Context, q *memory.Queue, job
 	q.enqueue = enqueue
 }
 
-// fail lets the first n of the jobs out and then answers an error.
+// fail enqueues the first n of the jobs and then gives an error.
 func (q *faultyQueue) fail(n int) {
 	q.set(func(ctx context.Context, q *memory.Queue, jobs []core.Job) (int, error) {
 		if _, err := q.Enqueue(ctx, jobs[:min(n, len(jobs))]); err != nil {
@@ -86,7 +86,7 @@ func (s *faultyStore) failFrom(n int) {
 	})
 }
 
-// loseAnswer commits the next transaction and says that nobody knows.
+// loseAnswer commits the next transaction and gives ports.ErrCommitUnknown.
 func (s *faultyStore) loseAnswer() {
 	s.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 		s.heal()
@@ -99,7 +99,7 @@ func (s *faultyStore) loseAnswer() {
 
 func (s *faultyStore) heal() { s.set(nil) }
 
-// recording notes the order of what a transaction does.
+// recording records the order of the calls in a transaction.
 func (s *faultyStore) recording(log *[]string) {
 	s.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 		*log = append(*log, "begin")

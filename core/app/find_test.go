@@ -154,7 +154,7 @@ func TestTrouble(t *testing.T) {
 	got := look(time.Hour, began, 1)
 	require.True(t, got.More)
 	require.Equal(t, []core.Run{w.run(stuck.ID)}, got.Stuck, "longest due first")
-	require.NotEqual(t, cancelled.ID, got.Interrupted[0].ID, "what a user cancelled is no trouble")
+	require.NotEqual(t, cancelled.ID, got.Interrupted[0].ID, "a run that a user cancelled is not listed")
 
 	for _, actor := range []core.Actor{admin, user, stranger} {
 		_, err := w.svc.Trouble(w.ctx, actor, time.Hour, began, 10)

@@ -20,8 +20,9 @@ func (s *Service) Renew(ctx context.Context, jobs []core.Job, wait Wait) (lost, 
 		return nil, nil, nil
 	}
 	plans, held, unknown, err := onJobs(ports.Relaxed(ctx), s.store, jobs, wait, func() planner[core.LeasePlan] {
+		now := s.clock.Now()
 		return func(_ ports.Tx, run core.Run, files []core.File, jobs []core.Job) (core.LeasePlan, ports.RunRows, error) {
-			p := core.Renew(run, files, jobs, s.clock.Now(), s.opts.Recovery.Lease)
+			p := core.Renew(run, files, jobs, now, s.opts.Recovery.Lease)
 			return p, ports.RunRows{Run: run, Files: p.Files, FilesOnly: true}, nil
 		}
 	})

@@ -11,8 +11,8 @@ import (
 )
 
 // refillAhead is how long before a month ends the next one's allowance is
-// granted. Periods are buckets of their own, so granting early gives nobody more,
-// and no tenant waits for a refill at midnight.
+// granted. Each period has its own allowance, so an early grant gives no tenant more to
+// spend before, and no tenant waits for a refill at midnight.
 const refillAhead = 24 * time.Hour
 
 // Refill grants every tenant its monthly allowance for the current period, and

@@ -45,7 +45,7 @@ WITH attempt AS (
       FROM runs WHERE tenant_id = 'bench-' || :client_id AND run_id = 'run-' || :client_id || '-' || :n
     ON CONFLICT DO NOTHING RETURNING tenant_id, run_id, attempt
 ), rows AS (
-    INSERT INTO attempt_files (tenant_id, run_id, attempt, index, charged, before_status, before_retry_attempt, before_redeliveries,
+    INSERT INTO attempt_file_rows (tenant_id, run_id, attempt, index, charged, before_status, before_retry_attempt, before_redeliveries,
         before_paid_by, before_failure_code, before_failure_message)
     SELECT attempt.*, v.*
       FROM attempt, unnest(:idx::int[], :charged::boolean[], :was::text[], :zero::int[], :zero::int[], :zero::int[], :code::text[], :message::text[]) AS v
@@ -57,7 +57,7 @@ WITH entry AS (
       FROM runs r JOIN credits c ON c.tenant_id = r.tenant_id
      WHERE r.tenant_id = 'bench-' || :client_id AND r.run_id = 'run-' || :client_id || '-' || :n
     ON CONFLICT DO NOTHING RETURNING tenant_id, seq, period, purchased
-), purse AS (
+), account AS (
     UPDATE credits c SET purchased = c.purchased - entry.purchased, last_seq = entry.seq
       FROM entry WHERE c.tenant_id = 'bench-' || :client_id AND c.tenant_id = entry.tenant_id
 ), month AS (

@@ -135,7 +135,7 @@ func (r *Recorder) history(id core.TenantID, t *recorded) *History {
 		}
 		if o.Kind == Initiate && o.name == "" {
 			o.name = initiated[o.key]
-			if o.key == "" || o.name == "" { // nobody will ever know its run
+			if o.key == "" || o.name == "" { // its run will never be known
 				o.run = h.runs
 				h.runs++
 			}

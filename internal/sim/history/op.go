@@ -22,7 +22,7 @@ const (
 	Purchase
 	Balance // reads the balance
 	Preview // reads the balance and what a Continue would be told
-	Grant   // credits that nobody asked for: the refill
+	Grant   // credits that no client asked for: the refill
 	Move    // workers or recovery wrote files
 	Given   // a run that was there before
 )

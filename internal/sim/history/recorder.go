@@ -101,7 +101,7 @@ func (r *Recorder) saw(at time.Time) {
 	}
 }
 
-// Saw tells the recorder what time it is, or was for somebody meanwhile.
+// Saw tells the recorder what time it is, or was for a process meanwhile.
 func (r *Recorder) Saw(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,8 +177,8 @@ func (r *Recorder) Forget(q *Asked) {
 	q.forget()
 }
 
-// Write is what somebody wrote who is no client: workers, recovery, the refill, and
-// whoever sets up.
+// Write is what was written, but not for a client: by workers, recovery, the refill,
+// and the set-up.
 type Write struct {
 	Run     core.RunID
 	Status  core.RunStatus // of the run, if its row was written
@@ -188,7 +188,7 @@ type Write struct {
 	Given *core.Run
 }
 
-// Before gives the tick before a transaction of somebody who is no client.
+// Before gives the tick before a transaction that is not a client's.
 func (r *Recorder) Before() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

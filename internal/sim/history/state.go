@@ -12,7 +12,7 @@ import (
 type state struct {
 	account model.Account // entries are not kept
 	runs    []run
-	answers []answer
+	answers model.Answers
 	bought  []bought
 	halves  []half
 	text    string // all of it, to compare
@@ -28,16 +28,6 @@ type run struct {
 }
 
 func (r *run) exists() bool { return r.Status != "" }
-
-// answer is what is remembered under an idempotency key.
-type answer struct {
-	key     core.Key
-	kind    Kind
-	run     int
-	code    core.Code
-	attempt core.AttemptNumber
-	credits core.Split
-}
 
 // half is a request whose enqueueing failed and whose second half is still to come.
 type half struct {
@@ -75,31 +65,6 @@ func (s *state) begun(h half) {
 		at++
 	}
 	s.halves = slices.Insert(s.halves, at, h)
-}
-
-func (s *state) answer(key core.Key) *answer {
-	for i := range s.answers {
-		if s.answers[i].key == key {
-			return &s.answers[i]
-		}
-	}
-	return nil
-}
-
-// remember keeps an answer, if there is a key; sorted, as months are.
-func (s *state) remember(a answer) {
-	if a.key == "" {
-		return
-	}
-	if known := s.answer(a.key); known != nil {
-		*known = a
-		return
-	}
-	at := 0
-	for at < len(s.answers) && s.answers[at].key < a.key {
-		at++
-	}
-	s.answers = slices.Insert(s.answers, at, a)
 }
 
 // done ends a change; it gives none if a step of it was not allowed.
@@ -154,12 +119,12 @@ func (s *state) done() []*state {
 	}
 	word("|")
 	for _, a := range s.answers {
-		word(string(a.key))
-		number(int64(a.kind))
-		number(int64(a.run))
-		word(string(a.code))
-		number(int64(a.attempt))
-		split(a.credits)
+		word(string(a.Key))
+		number(int64(a.Kind))
+		word(string(a.Run))
+		word(string(a.Code))
+		number(int64(a.Attempt))
+		split(a.Credits)
 	}
 	word("|")
 	for _, e := range s.bought {

@@ -49,12 +49,12 @@ type outcome struct {
 // begin is an initiation or a Continue.
 func (s *state) begin(o *Op, plan func(*Op, core.Credits, core.Period) outcome) []*state {
 	if o.key != "" {
-		if first := s.answer(o.key); first != nil {
+		if first := s.answers.Get(o.key); first != nil {
 			return s.repeated(o, first)
 		}
 	}
 	if o.code == core.CodeIdempotencyKeyReused {
-		return nil // nobody has used it
+		return nil // it was not used
 	}
 	var states []*state
 	if o.Open {
@@ -92,7 +92,7 @@ func (s *state) accept(o *Op, out outcome) []*state {
 	case o.code != "" || o.attempt != r.Number() || o.credits != r.Credits:
 		return nil
 	}
-	out.next.remember(answer{key: o.key, kind: o.Kind, run: o.run, attempt: r.Number(), credits: r.Credits})
+	out.next.answers.Put(model.Answer{Key: o.key, Kind: uint8(o.Kind), Run: o.name, Attempt: r.Number(), Credits: r.Credits})
 	return out.next.done()
 }
 
@@ -102,23 +102,20 @@ func (s *state) refused(o *Op, code core.Code) []*state {
 		return []*state{s}
 	}
 	n := s.change()
-	n.remember(answer{key: o.key, kind: o.Kind, run: o.run, code: code})
+	n.answers.Put(model.Answer{Key: o.key, Kind: uint8(o.Kind), Run: o.name, Code: code})
 	return n.done()
 }
 
 // repeated is a request under a key that was used before.
-func (s *state) repeated(o *Op, first *answer) []*state {
-	same := first.kind == o.Kind && (o.Kind != Continue || first.run == o.run)
+func (s *state) repeated(o *Op, first *model.Answer) []*state {
+	same := first.Kind == uint8(o.Kind) && (o.Kind != Continue || first.Run == o.name)
+	refusal := o.code != "" && o.code != core.CodeEnqueueFailed
 	right := o.Open
 	switch {
 	case o.code == core.CodeIdempotencyKeyReused:
 		right = true // whether two initiations ask for the same is not modelled
-	case !same:
-	case o.code != first.code:
-	case o.code == "" || o.code == core.CodeEnqueueFailed:
-		right = right || first.run == o.run && first.attempt == o.attempt && first.credits == o.credits
-	default:
-		right = true
+	case same && first.Code == o.code: // the model knows whether a dispatch has failed by now
+		right = right || refusal || first.Run == o.name && first.Attempt == o.attempt && first.Credits == o.credits
 	}
 	if !right {
 		return nil

@@ -39,8 +39,8 @@ func (s *state) undone(o *Op) []*state {
 	if !unsure && (o.credits != next.Credits || o.status != next.Status) {
 		return states
 	}
-	if a := n.answer(r.key); a != nil {
-		a.code, a.attempt, a.credits = core.CodeEnqueueFailed, next.Number(), next.Credits
+	if a := n.answers.Get(r.key); a != nil {
+		a.Code, a.Attempt, a.Credits = core.CodeEnqueueFailed, next.Number(), next.Credits
 	}
 	return distinct(append(states, n.done()...))
 }

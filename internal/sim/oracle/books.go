@@ -10,8 +10,8 @@ type tenant struct {
 	id        core.TenantID
 	account   model.Account
 	templates []template
-	answers   []remembered
-	bought    []core.Key // keys of purchases
+	answers   model.Answers // the first definite one of each key
+	bought    []core.Key    // keys of purchases
 	allowance core.Credits
 	changed   int // the commit that wrote to its credits or templates last
 	since     int // the commit that created it

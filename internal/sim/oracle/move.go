@@ -29,7 +29,7 @@ func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 				o.fail(Refinement, "file %d of run %s was claimed without a lease", at, r.row.ID)
 			}
 			if len(r.claims[at]) > 0 && o.Taken != nil {
-				o.Taken(r.holder(at))
+				o.Taken(r.row.ID, at)
 			}
 			m.Claim(o.judge, at, now.Epoch)
 			r.claims[at] = append(r.claims[at], claim{now.Epoch, c.Actor})
@@ -115,7 +115,7 @@ func (o *Oracle) requeued(c *Commit, r *run, before core.Epoch, was, now *core.F
 			o.fail(Refinement, "recovery did not count the redelivery of file %d of run %s", now.Index, r.row.ID)
 		}
 		if now.Redeliveries > o.MaxRedeliveries {
-			o.NeedsRecovery = true // nobody else closes a run whose file it gave up on
+			o.NeedsRecovery = true // recovery alone closes a run whose file it gave up on
 		}
 	default:
 		o.fail(Refinement, "file %d of run %s was taken from its worker", now.Index, r.row.ID)

@@ -24,18 +24,19 @@ type Oracle struct {
 	requests  [maxActors]request
 	violation *Violation
 	judge     model.Judge // fails the model's rules
+	rows      model.Rows  // of Final
 	met_      [SituationCount]bool
 
 	// MaxRedeliveries is the recovery policy's.
 	MaxRedeliveries int
 	// Step is the world's step, for the violation.
 	Step int
-	// Closed is called when a run has closed; nil for nobody.
+	// Closed is called when a run has closed; nil for none.
 	Closed func(core.RunID)
-	// Watch is told of every commit after the oracle; nil for nobody.
+	// Watch is told of every commit after the oracle; nil for none.
 	Watch func(*Commit)
-	// Taken is called with who held a file before when somebody else has claimed it; nil for nobody.
-	Taken func(holder uint8)
+	// Taken is called with a file that had been claimed before when it is claimed again; nil for none.
+	Taken func(run core.RunID, file int)
 	// SameProcess reports whether two actors are in one process; nil: none are.
 	SameProcess func(a, b uint8) bool
 	// Horizon is the recovery policy's.
@@ -67,7 +68,7 @@ func (o *Oracle) Begin() { o.met_ = [SituationCount]bool{} }
 // Violation is the first rule that did not hold, or nil.
 func (o *Oracle) Violation() *Violation { return o.violation }
 
-// Fail records a violation that somebody else found.
+// Fail records a violation that was found elsewhere.
 func (o *Oracle) Fail(r Rule, format string, args ...any) { o.fail(r, format, args...) }
 
 func (o *Oracle) fail(r Rule, format string, args ...any) {
@@ -76,7 +77,7 @@ func (o *Oracle) fail(r Rule, format string, args ...any) {
 	}
 }
 
-// Met records a situation that somebody else saw.
+// Met records a situation that was seen elsewhere.
 func (o *Oracle) Met(s Situation) { o.met_[s] = true }
 
 func (o *Oracle) met(s Situation) { o.met_[s] = true }
@@ -277,7 +278,7 @@ func (o *Oracle) Delivered(job core.Job) {
 }
 
 // Acking is told that a worker tells the queue to forget a job. That must not
-// happen while the job could still be claimed: if the worker dies, nobody has it.
+// happen while the job could still be claimed: if the worker dies, it is lost.
 func (o *Oracle) Acking(job core.Job) {
 	r := o.run(job.Run)
 	if r == nil || r.row.Status.Closed() {

@@ -86,7 +86,7 @@ func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	switch code {
 	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodePriceChanged, core.CodeInsufficientCredits:
 	case core.CodeWrongTenant:
-		return // whoever asks in another's name is checked for it
+		return // that the request is in another's name is known
 	default:
 		o.fail(Explained, "a Continue of run %s was refused with %s, which chapter 3 does not have", q.Run, code)
 		return

@@ -48,6 +48,10 @@ const (
 	Version
 	Accepted
 	Refilled
+	Leaked
+	Drained
+	Places
+	Fair
 	ruleCount
 )
 
@@ -63,8 +67,8 @@ var rules = [...]struct{ name, words string }{
 	LockOrder:          {"lock-order", "the run's lock is taken first and the tenant's second"},
 	TxLifetime:         {"tx-lifetime", "a transaction is not used after it ended"},
 	Panicked:           {"panic", "nothing panics"},
-	Stuck:              {"stuck", "somebody can always go on"},
-	Fenced:             {"fenced", "a file that is being processed is touched by whoever claimed it, or taken away under a new epoch"},
+	Stuck:              {"stuck", "some actor can always go on"},
+	Fenced:             {"fenced", "a file that is being processed is touched by the worker that claimed it, or taken away under a new epoch"},
 	ExecuteOnce:        {"execute-once", "a claim is executed by its worker alone, and no file again that has ended"},
 	Dispatched:         {"dispatched", "an attempt is recorded as dispatched only when the queue has its jobs or one was claimed"},
 	GrantOnce:          {"grant-once", "a month's allowance is granted once, and a purchase once for each key"},
@@ -74,6 +78,10 @@ var rules = [...]struct{ name, words string }{
 	Version:            {"version", "every attempt works with the instructions of the run's initiation"},
 	Accepted:           {"accepted", "nothing is charged above the price that the caller accepts"},
 	Refilled:           {"refilled", "every tenant has the allowance of the month, also when another one's refill fails"},
+	Leaked:             {"leaked", "when all is done, a worker has no place, limit, message or timer left in use"},
+	Drained:            {"drained", "a worker that stops receives and claims nothing more"},
+	Places:             {"places", "a worker has no more jobs in hand than places and limits allow, and lets go of what is done"},
+	Fair:               {"fair", "no tenant waits while another has more than its share"},
 }
 
 // String is the rule's name.

@@ -30,8 +30,8 @@ func (o *Oracle) dispatched(r *run, next *core.Run) {
 	}
 }
 
-// Executed is told what an executor answered for a file of a job: whoever executes
-// has claimed the file under the job's epoch, does it once a try, and not again
+// Executed is told what an executor answered for a file of a job: the worker that
+// executes has claimed the file under the job's epoch, does it once a try, and not again
 // once the file has ended.
 func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome core.Outcome, code string) {
 	r := o.run(job.Run)
@@ -41,7 +41,7 @@ func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome cor
 	}
 	claimed := false
 	for _, c := range r.claims[index] {
-		claimed = claimed || c == claim{job.Epoch, actor}
+		claimed = claimed || c.epoch == job.Epoch && o.sameProcess(c.actor, actor)
 	}
 	if !claimed {
 		o.fail(ExecuteOnce, "file %d of run %s was executed under epoch %d by a worker that did not claim it so", index, job.Run, job.Epoch)
@@ -64,7 +64,12 @@ func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome cor
 // held checks that who touches a file that is being processed is the process that
 // claimed it.
 func (o *Oracle) held(c *Commit, r *run, now *core.File, what string) {
-	if holder := r.holder(now.Index); holder != c.Actor && (o.SameProcess == nil || !o.SameProcess(holder, c.Actor)) {
+	if !o.sameProcess(r.holder(now.Index), c.Actor) {
 		o.fail(Fenced, "%s file %d of run %s by another process than the one that holds it", what, now.Index, r.row.ID)
 	}
+}
+
+// sameProcess reports whether what one actor claimed is in the hands of another one.
+func (o *Oracle) sameProcess(a, b uint8) bool {
+	return a == b || o.SameProcess != nil && o.SameProcess(a, b)
 }

@@ -44,6 +44,7 @@ const (
 	Receive
 	Ack
 	Nack
+	Release
 	Execute
 	FilePut
 	FileOpen
@@ -66,7 +67,7 @@ var opNames = [...]string{
 	"insert template", "read template", "lock template", "save template", "list templates",
 	"read balance", "lock credits", "post entry", "read ledger",
 	"read answer", "insert answer", "save answer",
-	"enqueue", "receive", "ack", "nack", "execute", "put file", "open file", "sleep", "start", "wait for run",
+	"enqueue", "receive", "ack", "nack", "release", "execute", "put file", "open file", "sleep", "start", "wait for run",
 	"begin upload", "commit upload", "keep upload", "remove upload", "list uploads", "write starts",
 }
 

@@ -20,7 +20,7 @@ import (
 
 const module = "github.com/redrive/redrive"
 
-// pkg is what go list says of a package.
+// pkg is the part of go list's output for a package.
 type pkg struct {
 	ImportPath string
 	Standard   bool
@@ -28,7 +28,7 @@ type pkg struct {
 	Deps       []string
 }
 
-// list asks go list about packages of this module, or of their dependencies.
+// list runs go list for packages of this module, or for their dependencies.
 func list(t *testing.T, args ...string) []pkg {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports,Deps"}, args...)...)
@@ -53,16 +53,16 @@ func list(t *testing.T, args ...string) []pkg {
 
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// pure are the packages that decide from values, with what they may import of this module.
+// pure are the packages that decide from values, and what they may import of this module.
 var pure = map[string][]string{
 	"core":                      nil,
 	"core/app/worker/scheduler": {"core", "ports"},
 }
 
-// What is pure reads no clock, makes no random numbers and does no I/O: of others it
-// imports nothing but the standard library, and of that nothing that could. The ports,
-// which name a context, it uses for their plain values.
-func TestWhatDecidesIsPure(t *testing.T) {
+// Pure packages read no clock, make no random numbers and do no I/O. Apart from the
+// packages above they import only parts of the standard library that cannot. They use
+// ports, which imports context, for its plain values.
+func TestPurePackages(t *testing.T) {
 	t.Parallel()
 	forbidden := []string{
 		"context", "os", "io", "io/fs", "net", "database/sql", "log", "log/slog",
@@ -87,8 +87,8 @@ func TestWhatDecidesIsPure(t *testing.T) {
 	}
 }
 
-// Reading the clock needs no forbidden import, so it is looked for by name.
-func TestWhatDecidesReadsNoClock(t *testing.T) {
+// Reading the clock needs no forbidden import, so the test looks for it by name.
+func TestPurePackagesReadNoClock(t *testing.T) {
 	t.Parallel()
 	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer", "Sleep", "Local"}
 	for dir := range pure {
@@ -103,8 +103,8 @@ func TestWhatDecidesReadsNoClock(t *testing.T) {
 	}
 }
 
-// The scheduler decides one thing after the other: it has no goroutine and no channel.
-func TestTheSchedulerHasNoChannel(t *testing.T) {
+// The scheduler handles one event after the other: it has no goroutine and no channel.
+func TestSchedulerHasNoChannel(t *testing.T) {
 	t.Parallel()
 	inspect(t, "core/app/worker/scheduler", func(n ast.Node) (wrong bool) {
 		switch n.(type) {
@@ -115,8 +115,8 @@ func TestTheSchedulerHasNoChannel(t *testing.T) {
 	})
 }
 
-// The rules and the use cases start no goroutine, so that a deterministic
-// scheduler can own every choice; those of a live process are in core/app/worker.
+// The rules and the use cases start no goroutine, so that a deterministic scheduler can
+// control every interleaving; the goroutines of a process are in core/app/worker.
 func TestUseCasesStartNoGoroutine(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{"core", "core/app", "core/app/worker/scheduler"} {
@@ -133,8 +133,7 @@ func TestUseCasesStartNoGoroutine(t *testing.T) {
 	}
 }
 
-// inspect fails the test at every node of a package's own files, without its
-// tests, that is wrong.
+// inspect fails the test for every wrong node of a package's files, without its tests.
 func inspect(t *testing.T, dir string, wrong func(ast.Node) bool) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("../../..", dir, "*.go"))
@@ -165,7 +164,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 		dir     string
 		imports []string // of this module
 	}{
-		// The one way into the simulator for others: nothing of Redrive's own imports it.
+		// The simulator's entry for embedders: no other package of Redrive imports it.
 		{"core/app/simulate", []string{"core", "ports", "core/app", "internal/sim"}},
 		{"core/app/worker/scheduler", []string{"core", "ports"}},
 		{"core/app/worker", []string{"core", "ports", "core/app", "core/app/worker/scheduler"}},
@@ -205,7 +204,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 	}
 }
 
-// Adapters do not know each other: any one can be replaced or left out.
+// Adapters do not import each other: any one can be replaced or left out.
 func TestAdaptersDoNotImportEachOther(t *testing.T) {
 	t.Parallel()
 	adapters := list(t, module+"/adapters/...")

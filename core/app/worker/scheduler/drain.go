@@ -41,13 +41,12 @@ func (s *Scheduler) stop() {
 			}
 			s.withdrawn(j.run, claims)
 			l := j.run.tenant.lanes[claims]
-			for _, p := range l.parts {
-				s.withdrawItems(p.items)
-				for _, r := range p.runs {
-					s.release(r)
-				}
-			}
+			parts := l.parts
 			l.parts = nil
+			for _, p := range parts {
+				p.runs[0].parts--
+				s.withdrawItems(p.items)
+			}
 			if !j.inClaim { // it waited, alone or after a fault
 				s.withdraw([]*Job{j}, false)
 			}
@@ -112,7 +111,7 @@ func (s *Scheduler) handBackRest() {
 func (s *Scheduler) drained() {
 	switch s.drain {
 	case finishing, cancelling:
-		if s.jobs == 0 && len(s.messages) == 0 && len(s.groups) == 0 && s.interrupts == 0 && !s.receive.active {
+		if s.jobs == 0 && s.unsaved == 0 && len(s.messages) == 0 && len(s.groups) == 0 && s.interrupts == 0 && !s.receive.active {
 			s.end()
 		}
 	case handingBack:

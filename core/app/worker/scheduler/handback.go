@@ -1,9 +1,14 @@
 package scheduler
 
 // handBack gives a job back that could not be done now. It waits in the queue, as
-// pending files, until it can.
+// pending files, until it can. What it has answered and is on its way to the store is
+// recorded before.
 func (s *Scheduler) handBack(j *Job) {
 	s.become(j, returning)
+	if s.dropPieces(j); j.pieces.busy() {
+		j.returnsLater = true
+		return
+	}
 	s.enqueue(handBacks, item{job: j, cost: len(j.Files)})
 }
 

@@ -35,10 +35,13 @@ func (s *Scheduler) writeHeld() {
 		if h.over {
 			continue
 		}
-		if h.kind == renewals && !h.busy && !s.now.Before(h.until) { // the next round tries again
-			s.renewed(h.jobs)
-			h.over = true
-			continue
+		if h.kind == renewals && !h.busy {
+			h.jobs = stillClaimed(h.jobs)
+			if len(h.jobs) == 0 || !s.now.Before(h.until) { // the next round tries again
+				s.renewed(h.jobs)
+				h.over = true
+				continue
+			}
 		}
 		left = append(left, h)
 		if h.busy {
@@ -57,6 +60,7 @@ func (s *Scheduler) writeHeld() {
 		}
 		h.busy = true
 		s.issue(s.open(g))
+		s.renewedLast = s.renewedLast && h.kind == renewals
 	}
 	clear(s.held[len(left):])
 	s.held = left
@@ -104,16 +108,19 @@ func byRun(items []item) (parts []part) {
 }
 
 // split makes the parts of a group be tried that failed, perhaps by one of them: its
-// runs one by one, or the halves of one run's. The parts use their runs.
+// runs one by one, or the halves of one run's.
 func (s *Scheduler) split(g *group) {
 	parts := byRun(g.part.items)
 	if len(parts) == 1 {
 		half := len(g.part.items) / 2
 		runs := parts[0].runs
 		parts = []part{{g.part.items[:half:half], runs}, {g.part.items[half:], runs}}
-		runs[0].users++
 	}
 	l := g.part.items[0].job.run.tenant.lanes[g.kind]
+	for _, p := range parts {
+		p.runs[0].parts++
+	}
 	l.parts = append(parts, l.parts...)
 	s.examine(l)
+	s.releaseRuns(g)
 }

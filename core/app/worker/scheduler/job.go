@@ -40,6 +40,8 @@ type Job struct {
 	unsaved   int  // its cost in Scheduler.unsaved, while it has no place
 	pieces    *pieces
 	interrupt Interruption // follows once it was handed back
+	// returnsLater: it is handed back once the piece was recorded that is on its way.
+	returnsLater bool
 
 	prev, next *Job // in Scheduler.claimed, while it is claimed
 }

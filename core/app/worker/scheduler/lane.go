@@ -1,13 +1,16 @@
 package scheduler
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // lane is what is to be written of a kind for a tenant. While one group of a lane is
 // being written the next gathers, so groups grow with the load; lanes do not wait for
 // each other.
 type lane struct {
 	kind   kind
-	runs   []*run // with something that waits, in the order in which it came; some may have nothing any more
+	runs   []*run // with something that waits, in the order in which it came
 	parts  []part // of groups that failed, which go first
 	busy   bool   // a group is being written
 	listed bool   // it is in Scheduler.lanes
@@ -15,7 +18,7 @@ type lane struct {
 	notBefore time.Time
 }
 
-// part is a part of a group that failed. It uses its runs.
+// part is what is written in one transaction, with its runs.
 type part struct {
 	items []item
 	runs  []*run
@@ -50,21 +53,18 @@ func (s *Scheduler) examine(l *lane) {
 // take takes what can be written of what waits in a lane, up to a cost but at least
 // one, and its runs into use.
 func (s *Scheduler) take(l *lane) (p part) {
-	if len(l.parts) > 0 {
-		p = l.parts[0]
-		l.parts = l.parts[1:]
-		return p
+	for i, p := range l.parts { // each of one run
+		if p.runs[0].available(l.kind) {
+			l.parts = slices.Delete(l.parts, i, i+1)
+			p.runs[0].parts--
+			p.runs[0].use(l.kind)
+			return p
+		}
 	}
 	k, cost, full := l.kind, 0, false
 	left := l.runs[:0]
-	var dropped []*run
 	for _, r := range l.runs {
 		waiting := r.waiting[k]
-		if len(waiting) == 0 {
-			r.listed[k], r.wanted[k] = false, false
-			dropped = append(dropped, r)
-			continue
-		}
 		if full || !r.available(k) {
 			left = append(left, r)
 			continue
@@ -96,9 +96,6 @@ func (s *Scheduler) take(l *lane) (p part) {
 	}
 	clear(l.runs[len(left):])
 	l.runs = left
-	for _, r := range dropped {
-		s.tidy(r)
-	}
 	return p
 }
 
@@ -192,14 +189,39 @@ func (s *Scheduler) issue(g *group) {
 func (s *Scheduler) mostWaiting() int { return max(1, s.cfg.Transactions/2) }
 
 // write begins what can be written, as far as transactions are free. Renewals come
-// first: a lease that runs out costs work that was done.
+// first: a lease that runs out costs work that was done. After one it is the turn of the
+// others: a store that takes longer for renewals than there is between them would record
+// nothing any more.
 func (s *Scheduler) write() {
+	if !s.renewedLast {
+		s.writeRenewals()
+	}
+	s.writeHeld()
+	s.writeLanes()
+	s.writeRenewals()
+}
+
+func (s *Scheduler) writeRenewals() {
 	for len(s.renewals) > 0 && s.openTx < s.cfg.Transactions {
 		g := s.renewals[0]
 		s.renewals = s.renewals[1:]
+		if g.jobs = stillClaimed(g.jobs); len(g.jobs) == 0 {
+			if g.kind == looks {
+				s.looks--
+			}
+			continue
+		}
 		s.issue(s.open(g))
+		s.renewedLast = true
 	}
-	s.writeHeld()
+}
+
+// stillClaimed leaves out what was recorded or handed back while it waited to be renewed.
+func stillClaimed(jobs []*Job) []*Job {
+	return slices.DeleteFunc(jobs, func(j *Job) bool { return !j.state.isClaimed() })
+}
+
+func (s *Scheduler) writeLanes() {
 	later := s.lanes[:0]
 	for i := 0; i < len(s.lanes); i++ { // it may grow meanwhile
 		l := s.lanes[i]
@@ -224,6 +246,7 @@ func (s *Scheduler) write() {
 			g.lane, l.busy = l, true
 		}
 		s.issue(s.open(g))
+		s.renewedLast = false
 	}
 	s.lanes = later
 }

@@ -40,6 +40,7 @@ func (s *Scheduler) reported(e Reported) {
 	p := s.piecesOf(j)
 	p.pending = append(p.pending, e.Cost)
 	s.wantRoom(j)
+	s.acceptReports()
 }
 
 func (s *Scheduler) wantRoom(j *Job) {
@@ -114,6 +115,11 @@ func (s *Scheduler) pieceOver(j *Job, saved bool) {
 	if j.lost || j.state != executing && j.state != recording { // nothing more of it can be recorded
 		s.dropPieces(j)
 	}
+	if j.returnsLater {
+		j.returnsLater = false
+		s.enqueue(handBacks, item{job: j, cost: len(j.Files)})
+		return
+	}
 	s.sendPiece(j)
 	s.settleWhole(j)
 }
@@ -162,7 +168,7 @@ func (s *Scheduler) pieceRefused(j *Job) {
 	}
 	p.singly, p.flying = true, 0
 	if j.lost || j.state != executing && j.state != recording {
-		s.dropPieces(j)
+		s.pieceOver(j, false)
 		return
 	}
 	s.sendPiece(j)

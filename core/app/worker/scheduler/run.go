@@ -1,6 +1,8 @@
 package scheduler
 
 import (
+	"slices"
+
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
@@ -32,7 +34,8 @@ type run struct {
 	jobs   map[jobKey]*Job
 
 	waiting [kinds][]item // not in a transaction yet
-	users   int           // transactions that use it, and what is left of those that were split
+	users   int           // transactions that use it, or wait for it
+	parts   int           // of groups that failed, in its lanes
 	last    kind          // of the last one
 	wanted  [kinds]bool   // it was in use when this kind could have gone
 	listed  [kinds]bool   // it is in its lane's list
@@ -68,7 +71,7 @@ func (s *Scheduler) runOf(key ports.RunKey) *run {
 
 // tidy forgets a run of which nothing is left.
 func (s *Scheduler) tidy(r *run) {
-	if len(r.jobs) > 0 || r.users > 0 || r.stuck > 0 || s.runs[r.key] != r {
+	if len(r.jobs) > 0 || r.users > 0 || r.parts > 0 || r.stuck > 0 || s.runs[r.key] != r {
 		return
 	}
 	for k := range kinds {
@@ -108,7 +111,7 @@ func (s *Scheduler) release(r *run) {
 		return
 	}
 	for k := range kinds {
-		if len(r.waiting[k]) > 0 {
+		if len(r.waiting[k]) > 0 || r.parts > 0 {
 			s.examine(r.tenant.lanes[k])
 		}
 	}
@@ -119,8 +122,13 @@ func (s *Scheduler) release(r *run) {
 func (s *Scheduler) withdrawn(r *run, k kind) []item {
 	items := r.waiting[k]
 	r.waiting[k], r.wanted[k] = nil, false
+	if r.listed[k] {
+		r.listed[k] = false
+		l := r.tenant.lanes[k]
+		l.runs = slices.DeleteFunc(l.runs, func(other *run) bool { return other == r })
+	}
 	for other := range kinds {
-		if len(r.waiting[other]) > 0 {
+		if len(r.waiting[other]) > 0 || r.parts > 0 {
 			s.examine(r.tenant.lanes[other])
 		}
 	}

@@ -41,8 +41,9 @@ type Scheduler struct {
 	lanes             []*lane
 	held              []*held
 	renewals          []*group
-	looks             int // under way
-	interrupts        int // under way
+	renewedLast       bool // the last transaction was begun for a renewal
+	looks             int  // under way
+	interrupts        int  // under way
 	claimPause        pause
 
 	stopping bool

@@ -15,7 +15,7 @@ func quiet(o watermillqueue.Options) watermillqueue.Options {
 	return o
 }
 
-func newGoChannel(t testing.TB) *watermillqueue.Queue {
+func newMemory(t testing.TB) *watermillqueue.Queue {
 	t.Helper()
 	q, err := watermillqueue.Open(t.Context(), "memory:", quiet(watermillqueue.Options{}))
 	require.NoError(t, err)
@@ -23,10 +23,10 @@ func newGoChannel(t testing.TB) *watermillqueue.Queue {
 	return q
 }
 
-func TestGoChannel(t *testing.T) {
+func TestMemory(t *testing.T) {
 	t.Parallel()
 	queuetest.Run(t, func(t *testing.T) queuetest.Subject {
-		q := newGoChannel(t)
+		q := newMemory(t)
 		return queuetest.Subject{Queue: q, Feed: q, Close: q.Close, Skips: true, Fair: true}
 	})
 }
