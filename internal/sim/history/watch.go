@@ -110,6 +110,11 @@ func (w *Watcher) Committed(c *oracle.Commit) {
 	w.recorder.Saw(c.SeenMin)
 	w.recorder.Saw(c.SeenMax)
 	w.wrote[c.Actor] = true
+	for user := range uint8(sched.MaxActors) { // and so may those have that were decided with it
+		if c.Together&(1<<user) != 0 {
+			w.wrote[user] = true
+		}
+	}
 	for i := range c.Templates {
 		w.recorder.Priced(c.Tenant, c.Templates[i].ID, c.Templates[i].CreditsPerRun, 0)
 	}
