@@ -19,18 +19,18 @@ func (r Role) Valid() bool {
 	return r == RolePlatformAdmin || r == RoleCustomerAdmin || r == RoleCustomerUser
 }
 
-// Actor is who asks: it stands in ledger entries and attempts.
+// Actor is the caller of a use case; ledger entries and attempts record it.
 type Actor struct {
 	Subject string
 	Tenant  TenantID
 	Role    Role
 }
 
-// System is who acts when nobody asked: refunds of failed dispatches, the
-// monthly refill, commands of the operator.
+// System is the actor of what Redrive does by itself: refunds of failed dispatches and
+// the monthly refill; and of the operator's commands.
 var System = Actor{Subject: "system", Role: RolePlatformAdmin}
 
-// Action is what an actor asks for, as far as permission is concerned.
+// Action is a kind of operation that needs a permission.
 type Action string
 
 const (
@@ -60,7 +60,7 @@ func allowed(role Role, action Action) bool {
 	}
 }
 
-// whoMay names the least role that may do it.
+// whoMay names the least role that an action needs.
 func whoMay(action Action) string {
 	if allowed(RoleCustomerAdmin, action) {
 		return "a customer_admin of the tenant"
@@ -68,10 +68,9 @@ func whoMay(action Action) string {
 	return "a bubble_admin, who operates the platform"
 }
 
-// Authorize decides whether the actor may do that to what the owner has. The
-// tenant is looked at before the role, in the order of spec 3.1: CodeWrongTenant
-// for another tenant's (a platform admin acts for every tenant), then
-// CodeRoleNotAllowed.
+// Authorize decides whether the actor may do the action on something of the owner's.
+// The tenant is checked before the role, in the order of spec 3.1: CodeWrongTenant for
+// another tenant's (a platform admin acts for every tenant), then CodeRoleNotAllowed.
 func Authorize(actor Actor, action Action, owner TenantID) error {
 	if actor.Role != RolePlatformAdmin && actor.Tenant != owner {
 		return &Error{Code: CodeWrongTenant, Message: "this belongs to another tenant"}

@@ -10,15 +10,15 @@ const (
 	OperationContinue Operation = "continue"
 )
 
-// Answer is what was decided under a caller's idempotency key, a refusal
-// included: a refused charge that was forgotten could be charged by a repeat
-// that the caller has long given up on.
+// Answer is the first answer under a caller's idempotency key, also if it is a refusal.
+// Otherwise a late repeat of a refused request, which the caller has given up, could
+// still be accepted and charged.
 type Answer struct {
 	Tenant      TenantID
 	Key         Key
 	Operation   Operation
 	Fingerprint string // of the request; a repeat must have the same
-	Run         Run    // as it was answered; zero if refused before there was one
+	Run         Run    // as in the first answer; zero if refused before there was one
 	Refusal     *Error // nil if it succeeded
 	At          time.Time
 }
@@ -29,8 +29,8 @@ func KeyReused() error {
 }
 
 // Replay gives the first answer to a repeat of a request. It fails with
-// CodeIdempotencyKeyReused if the repeat asks for something else, and with the
-// remembered refusal if the first request was refused.
+// CodeIdempotencyKeyReused if the fingerprint is of another request, and with the first
+// refusal if the first request was refused.
 func (a Answer) Replay(op Operation, fingerprint string) (Run, error) {
 	if a.Operation != op || a.Fingerprint != fingerprint {
 		return Run{}, KeyReused()

@@ -20,7 +20,7 @@ func TestReplay(t *testing.T) {
 		t.Parallel()
 		got, err := success.Replay(core.OperationContinue, "f")
 		require.NoError(t, err)
-		require.Equal(t, run, got, "as it was answered first, whatever has become of it")
+		require.Equal(t, run, got, "as in the first answer, although the run has changed")
 	})
 	t.Run("Refusal", func(t *testing.T) {
 		t.Parallel()

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Difference is one place where what is recorded is not what the ledger's
-// entries add up to.
+// Difference is one recorded value that differs from what the ledger's entries add up
+// to.
 type Difference struct {
 	Tenant     TenantID
 	What       string
@@ -15,14 +15,14 @@ type Difference struct {
 	Recomputed string
 }
 
-// Audit recomputes a tenant's balances and its runs' credit fields from its
-// ledger entries (I1 to I4). Give it every entry in order of Seq, then what is
-// recorded, then ask for the differences. The zero value is not usable; see NewAudit.
+// Audit recomputes a tenant's balances and its runs' credit fields from its ledger
+// entries (I1 to I4). Pass it every entry in order of Seq, then every recorded balance
+// and run, then call Differences. The zero value is not usable; see NewAudit.
 type Audit struct {
 	tenant  TenantID
 	entries int
-	// Sums are kept as plain signed numbers: a sum that went below zero is a
-	// difference to report, and not a reason to stop.
+	// Sums are plain signed numbers: a sum below zero is a difference to report, and not
+	// a reason to stop.
 	monthly   map[Period]Credits
 	purchased Credits
 	runs      map[RunID]Split
@@ -101,7 +101,7 @@ func (a *Audit) refund(e Entry) {
 	a.runs[e.Run] = Split{sum.Monthly - e.Amount.Monthly, sum.Purchased - e.Amount.Purchased}
 }
 
-// Balance checks what is recorded for one period.
+// Balance checks the recorded balance of one period.
 func (a *Audit) Balance(b Balance) {
 	a.recorded[b.Period] = true
 	if want := a.monthly[b.Period]; b.Monthly != want {
@@ -112,7 +112,7 @@ func (a *Audit) Balance(b Balance) {
 	}
 }
 
-// Counts says how many entries and runs have been given.
+// Counts gives the numbers of entries and runs that were passed.
 func (a *Audit) Counts() (entries, runs int) { return a.entries, len(a.seenRuns) }
 
 // Run checks a run's credit fields.
@@ -126,9 +126,9 @@ func (a *Audit) Run(r Run) {
 	}
 }
 
-// Work checks that what a run was paid for can still be done (I12), given the counts of
-// its files and whether one of them is Maxed: by the workers while it is RUNNING, else
-// by a Continue.
+// Work checks that the paid work of a run can still be done (I12): by the workers while
+// the run is RUNNING, else by a Continue. counts are its files by status; maxed says
+// whether one of them is Maxed.
 func (a *Audit) Work(r Run, files FileCounts, anyMaxed, templateThere bool) {
 	where := "paid work of run " + string(r.ID)
 	unfinished := files.Pending + files.Processing
@@ -155,8 +155,8 @@ func (a *Audit) Work(r Run, files FileCounts, anyMaxed, templateThere bool) {
 	}
 }
 
-// Differences gives what was found; none means that the books agree. Call it
-// when every entry, every balance and every run has been given.
+// Differences gives all differences; none means that the ledger and the records agree.
+// Call it after every entry, balance and run was passed.
 func (a *Audit) Differences() []Difference {
 	found := slices.Clone(a.found)
 	for p, left := range a.monthly {

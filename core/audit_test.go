@@ -10,7 +10,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// books is what an audit is given.
+// books is the input of an audit.
 type books struct {
 	entries  []core.Entry
 	balances []core.Balance
@@ -243,7 +243,7 @@ func TestAuditUnknownKind(t *testing.T) {
 	b.add(core.Entry{Key: "x", Kind: "gift", Amount: core.Split{Purchased: 5}})
 	b.balances[0].Purchased += 5
 	b.balances[1].Purchased += 5
-	require.NotEmpty(t, b.audit(), "a kind that nobody knows adds to a balance")
+	require.NotEmpty(t, b.audit(), "an unknown kind of entry is a difference")
 }
 
 func TestAuditCounts(t *testing.T) {
@@ -261,7 +261,7 @@ func TestAuditCounts(t *testing.T) {
 	require.Equal(t, len(b.runs), runs)
 }
 
-// What was paid for and can no longer be done, by whatever road it came to that.
+// Paid work that can no longer be done, with every cause of that.
 func TestAuditWork(t *testing.T) {
 	t.Parallel()
 	waiting := filesIn(core.FilePending, core.FileFailed)

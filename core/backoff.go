@@ -11,10 +11,11 @@ type RetryPolicy struct {
 	MaxTries  int           // executions of a job in all; 1 never retries
 	BaseDelay time.Duration // upper bound of the first wait; doubles with every try
 	MaxDelay  time.Duration // upper bound of any wait that the provider did not ask for
-	Budget    time.Duration // a wait that would end later than this after the first try is not begun
+	Budget    time.Duration // a wait is not begun if it would end later than this after the first try
 }
 
-// Validate refuses a policy that could never execute or would spin.
+// Validate refuses a policy under which a job would never be executed, or retried without
+// bound.
 func (p RetryPolicy) Validate() error {
 	if p.MaxTries < 1 || p.BaseDelay < 0 || p.MaxDelay < p.BaseDelay || p.Budget < 0 {
 		return errors.New("retry policy: MaxTries must be 1 or more, 0 <= BaseDelay <= MaxDelay, Budget 0 or more")
@@ -22,10 +23,10 @@ func (p RetryPolicy) Validate() error {
 	return nil
 }
 
-// Delay says how long to wait after the try-th execution failed, and whether to
-// try again at all. It is exponential backoff with full jitter; roll is a random
-// number in [0, 1) that the caller draws, so that this stays a function of its
-// inputs. retryAfter is the provider's wish, which is never undercut.
+// Delay says how long to wait after the try-th execution failed, and whether to try
+// again at all. It is exponential backoff with full jitter. roll is a random number in
+// [0, 1) that the caller draws, so that Delay is a pure function. retryAfter is the wait
+// that the provider asks for; the result is never shorter.
 func (p RetryPolicy) Delay(try int, spent, retryAfter time.Duration, roll float64) (wait time.Duration, again bool) {
 	if try >= p.MaxTries {
 		return 0, false

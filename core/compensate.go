@@ -13,25 +13,24 @@ type CompensatePlan struct {
 	Refund  []Entry // one refund, or none if nothing was charged
 }
 
-// Compensable says whether an attempt may still be undone: it is the run's
-// latest, it stands, the run is running, and nothing proves that a job of it got
-// to a worker. Once a job was claimed (or recovery confirmed the dispatch) it
-// may not, because the tenant would get both the work and the refund.
+// Compensable says whether an attempt may still be undone. It must be the run's latest
+// and not be undone already, the run must be running, and nothing may prove that one of
+// its jobs got to a worker. Once a job was claimed, or recovery confirmed the dispatch,
+// the tenant would get both the work and the refund.
 func Compensable(run Run, n AttemptNumber) bool {
 	return run.Attempt == n && run.Status == RunRunning && run.Dispatch == DispatchUnconfirmed
 }
 
-// Compensate undoes an attempt whose jobs could not be enqueued (spec 4): it
-// refunds both parts of the charge to the period and the balance that they came
-// from, and puts back the run's status, counters and credit fields and each
-// file's status and retryAttempt. An initiation has nothing before it, so it
-// closes the run FAILED with every file failed, to be charged and run by a later
-// Continue. Epoch and attempt number stay used, so that jobs which got out
-// nevertheless do nothing.
+// Compensate undoes an attempt whose jobs could not be enqueued (spec 4). It refunds both
+// parts of the charge to the period and the balance that they came from. It restores the
+// run's status, counters and credit fields, and each file's status and retryAttempt. An
+// initiation has no earlier state, so it closes the run FAILED with every file failed; a
+// later Continue charges and runs them. Epoch and attempt number stay used, so that jobs
+// that reached the queue after all have no effect.
 //
-// files are the attempt's files as they are now. The caller holds the run's
-// lock and has asked Compensable; otherwise Compensate fails, which is a bug of
-// the caller and no refusal.
+// files are the attempt's files as they are now. The caller holds the run's lock and has
+// checked Compensable; otherwise Compensate fails, which is a bug of the caller and not a
+// refusal.
 func Compensate(run Run, a Attempt, files []File, by Actor, now time.Time) (CompensatePlan, error) {
 	if !Compensable(run, a.Number) || a.Compensated() || a.Run != run.ID || a.Tenant != run.Tenant {
 		return CompensatePlan{}, fmt.Errorf("attempt %d of run %s cannot be compensated: run is %s, attempt %d, dispatch %s",
@@ -52,7 +51,7 @@ func Compensate(run Run, a Attempt, files []File, by Actor, now time.Time) (Comp
 			return CompensatePlan{}, err
 		}
 	}
-	if err := run.takeOffCharge(a.Charge.Amount); err != nil {
+	if err := run.subtractCharge(a.Charge.Amount); err != nil {
 		return CompensatePlan{}, err
 	}
 	if err := run.undo(a.Before, now); err != nil {

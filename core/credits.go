@@ -55,8 +55,8 @@ type Split struct {
 	Purchased Credits
 }
 
-// Total is both parts together, or the most that Credits can say: a grant for one
-// month and a purchase in another may each be in range and not their sum.
+// Total is the sum of both parts, or the largest amount of Credits if the sum is above
+// it: each of two large grants may be in range, and their sum not.
 func (s Split) Total() Credits {
 	if s.Monthly > math.MaxInt64-s.Purchased {
 		return math.MaxInt64
@@ -64,7 +64,7 @@ func (s Split) Total() Credits {
 	return s.Monthly + s.Purchased
 }
 
-// IsZero reports whether there is nothing in either part.
+// IsZero reports whether both parts are 0.
 func (s Split) IsZero() bool { return s == Split{} }
 
 // Plus adds part by part.
@@ -96,20 +96,20 @@ func (s Split) Minus(t Split) (Split, error) {
 	return Split{Monthly: monthly, Purchased: purchased}, nil
 }
 
-// Balance is what a tenant can spend in one period: what is left of that
-// month's allowance, and the purchased credits, which belong to no month.
+// Balance is what a tenant can spend in one period: the rest of that month's allowance,
+// and the purchased credits, which belong to no month.
 type Balance struct {
 	Period Period
 	Split
 }
 
-// Available is what a charge in this period may take.
+// Available is the most that a charge in this period may take.
 func (b Balance) Available() Credits { return b.Total() }
 
-// SplitPrice divides a price over the balance: monthly allowance first,
-// because it ends with its month, then purchased credits (the burn order of
-// spec 1). It fails with CodeInsufficientCredits, saying needed and available,
-// and never splits a part of the price: all or nothing.
+// SplitPrice divides a price over the balance: monthly allowance first, because it ends
+// with its month, then purchased credits (the burn order of spec 1). If the balance does
+// not cover the whole price it fails with CodeInsufficientCredits, with the needed and
+// the available amount.
 func (b Balance) SplitPrice(price Credits) (Split, error) {
 	if price < 0 {
 		return Split{}, outOfRange("price %d", price)

@@ -141,8 +141,8 @@ func TestSplitPrice(t *testing.T) {
 	require.Equal(t, core.Credits(10), balanceOf(4, 6).Available())
 }
 
-// Two balances that each are in range may add up to more than fits: what is
-// available is then as much as can be said, and a charge is split as ever.
+// Two balances that are in range may have a sum that is not: Available is then the
+// largest amount, and a charge is split as always.
 func TestBalanceBeyondTheRange(t *testing.T) {
 	t.Parallel()
 	b := core.Balance{Split: core.Split{Monthly: math.MaxInt64 - 10, Purchased: 100}}

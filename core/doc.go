@@ -1,6 +1,6 @@
 // Package core has the rules of Redrive: values in, decisions out. Nothing here
-// reads a clock, makes a random number, or does I/O; the time is passed in, and
-// what comes out is everything that is to be written. Inputs are never changed.
+// reads a clock, makes a random number, or does I/O. The time is passed in, and the
+// result has everything that is to be written. Inputs are never changed.
 // The use cases in core/app load, let this package decide, and save.
 //
 // # Vocabulary
@@ -10,16 +10,16 @@
 //   - A run is one template applied to N files. A file has a fixed index and a
 //     result of its own.
 //   - A job is what the queue carries: one file, or in batch mode all files to
-//     process. It is a hint; the store decides.
+//     process. It is a hint that work may be claimed; the store decides.
 //   - An attempt is one dispatch of a run: 0 is the initiation, each Continue is
-//     the next. It knows its own number of jobs, its charge, and how to be undone.
+//     the next. It records its number of jobs, its charge, and how to undo it.
 //   - An epoch is a number that a run gives out once. Each time that a file
-//     becomes pending it gets a new one, so a file is claimed at most once per
-//     epoch, and everything late or repeated is told apart by its epoch.
+//     becomes pending it gets a new one. So a file is claimed at most once per epoch,
+//     and late or repeated messages and results are recognized by their epoch.
 //   - A charge takes credits from the period's monthly allowance first, because
 //     that ends with its month, then from the purchased balance. A refund gives
-//     back what one charge took, each part to where it came from, the monthly
-//     part to the period that it came from.
+//     back what one charge took: the monthly part to the allowance of the same period,
+//     the purchased part to the purchased balance.
 //
 // # A run
 //
@@ -41,8 +41,8 @@
 //
 //	pending ──claim──► processing ──settle──► completed (final) | error (final) | failed
 //	   ▲                    │                                                       │
-//	   ├──lease ran out, ───┘                                                       │
-//	   │  cancel, hand back,                                                        │
+//	   ├──lease expired, ───┘                                                       │
+//	   │  cancel, release,                                                          │
 //	   │  a fault of ours                                                           │
 //	   └──────────────────────────Continue (retryAttempt + 1)───────────────────────┘
 //
@@ -60,6 +60,6 @@
 //	I8  a result is recorded at most once per (file, epoch); completed and error are final
 //	I12 each charge's work was executed, is still pending, or was refunded
 //
-// I9 (of concurrent Continues one wins) and I10 (tenants are apart) are kept by
+// I9 (of concurrent Continues one wins) and I10 (tenants are isolated) are kept by
 // the store's locks and WHERE clauses, I11 (every run closes) by recovery.
 package core

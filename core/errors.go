@@ -42,12 +42,12 @@ type FieldError struct {
 	Message string
 }
 
-// Error is the one error type of the domain: a stable code, a sentence that
-// tells the caller what to do, and the facts of the case. An Error that a use
-// case returns as a refusal means that nothing was changed.
+// Error is the one error type of the domain: a stable code, a sentence with what the
+// caller can do, and the facts of the case. If a use case returns an Error as a refusal,
+// nothing was changed.
 //
-// Match it with errors.Is against one of the Err… values (the code alone is
-// compared) or take the facts out with errors.As.
+// Match it with errors.Is against one of the Err… values, which compares only the code,
+// or get the facts with errors.As.
 type Error struct {
 	Code    Code
 	Message string
@@ -110,8 +110,7 @@ func (e *Error) Error() string {
 // still be matched by the caller.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is compares codes, so that errors.Is(err, ErrInsufficientCredits) holds
-// whatever the amounts are.
+// Is compares codes, so that errors.Is(err, ErrInsufficientCredits) holds for any amounts.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code

@@ -10,7 +10,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// The codes are a promise to clients, so they are spelled out here once more.
+// Clients depend on the codes, so the test repeats them.
 func TestErrorCodes(t *testing.T) {
 	t.Parallel()
 	codes := map[string]*core.Error{

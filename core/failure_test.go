@@ -8,8 +8,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// What says nothing about the file is told from what may well be its own fault:
-// pausing everything for one bad file would be as wrong as burning all files.
+// Faults of the provider are distinguished from faults that may be the file's: pausing
+// everything for one bad file would be as wrong as failing all files.
 func TestProviderDown(t *testing.T) {
 	t.Parallel()
 	for code, down := range map[string]bool{
@@ -23,7 +23,7 @@ func TestProviderDown(t *testing.T) {
 	}
 }
 
-// What only the operator can mend keeps other files back as well; what broke on one file
+// A fault that only the operator can fix blocks other files as well; a fault with one file
 // does not.
 func TestBlocks(t *testing.T) {
 	t.Parallel()

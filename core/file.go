@@ -5,11 +5,10 @@ import (
 	"time"
 )
 
-// FileRef is where the content of a file is stored; what it says is up to the
-// Files adapter.
+// FileRef is where the content of a file is stored. The Files adapter defines its format.
 type FileRef string
 
-// FileStatus is where one file of a run is.
+// FileStatus is the status of one file of a run.
 type FileStatus string
 
 const (
@@ -32,9 +31,9 @@ func (s FileStatus) Valid() bool {
 // Retriable reports whether a Continue runs the file again.
 func (s FileStatus) Retriable() bool { return s == FileFailed || s == FilePending }
 
-// Maxed reports whether rule 5 of spec 3 blocks a Continue because of the file: it
-// failed, and as many Continues have run it again and charged for it as the run
-// allows. A pending file never blocks: it was paid for and never answered.
+// Maxed reports whether the file blocks a Continue by rule 5 of spec 3: it failed, and it
+// has used all the charged retries that the run allows. A pending file never blocks: it
+// was paid for and has no result yet.
 func (f File) Maxed(maxRetryCount int) bool {
 	return f.Status == FileFailed && f.RetryAttempt-f.FreeRetries >= maxRetryCount
 }
@@ -74,28 +73,28 @@ const (
 	FailureNotRecorded    = "result_not_stored" // ours: the store can never hold this result
 )
 
-// Failure codes that every executor shares which asks a provider, of its trouble in
-// passing. They say nothing about the file.
+// Failure codes of temporary faults of a provider, for every executor that uses one. They
+// say nothing about the file.
 const (
 	FailureRateLimited = "rate_limited"         // it receives too many requests
-	FailureTimeout     = "timeout"              // no whole answer in time
+	FailureTimeout     = "timeout"              // no complete answer in time
 	FailureUnavailable = "provider_unavailable" // it says that it cannot answer now
 	FailureUnreachable = "provider_unreachable" // no connection, or it broke before an answer
 )
 
-// Failure codes of faults of the operator's, which only he can mend: the file stays
-// pending (OutcomeInterrupted).
+// Failure codes of faults that only the operator can fix: the file stays pending
+// (OutcomeInterrupted).
 const (
 	FailureUnauthorized   = "provider_unauthorized"    // our credential is refused
 	FailureQuota          = "provider_quota_exhausted" // our account with the provider is out of money
 	FailureMisconfigured  = "provider_misconfigured"   // our address or model is wrong
-	FailureRequestRefused = "request_refused"          // the model takes no request of this template's shape
+	FailureRequestRefused = "request_refused"          // the model accepts no request of this template's shape
 )
 
-// ProviderDown reports whether it is the provider's trouble in passing, which other
-// files would meet as well: it is better to wait for the provider than to try them. An
-// executor that fails as a whole counts, since that is how one without codes of its
-// own tells.
+// ProviderDown reports whether the failure is a temporary fault of the provider that
+// other files would meet as well: it is better to wait for the provider than to try them.
+// An executor that fails as a whole counts, because one without codes of its own reports
+// it that way.
 func (f Failure) ProviderDown() bool {
 	switch f.Code {
 	case FailureRateLimited, FailureTimeout, FailureUnavailable, FailureUnreachable, FailureExecutor:
@@ -104,9 +103,9 @@ func (f Failure) ProviderDown() bool {
 	return false
 }
 
-// Blocks reports whether it is a fault of ours that other files would meet as well,
-// until the operator has mended it. A panic, or a content that was lost, is a fault of
-// ours that tells of one file.
+// Blocks reports whether the failure is a fault of ours that other files would meet as
+// well, until the operator has fixed it. A panic or a lost content is a fault of ours
+// too, but concerns one file.
 func (f Failure) Blocks() bool {
 	switch f.Code {
 	case FailureUnauthorized, FailureQuota, FailureMisconfigured, FailureRequestRefused:
@@ -124,14 +123,14 @@ type File struct {
 
 	Status       FileStatus
 	RetryAttempt int // Continues that ran this file again
-	// FreeRetries counts those of them that found it pending: interruptions of ours
-	// use up none of a tenant's retries (rule 5).
+	// FreeRetries counts the Continues that found it pending: faults of ours use up none
+	// of a tenant's retries (rule 5).
 	FreeRetries  int
 	Epoch        Epoch
 	LeaseUntil   time.Time // zero unless processing
-	Redeliveries int       // leases that ran out in the current attempt
-	// PaidBy is the attempt whose charge covers the file. A free Continue
-	// leaves it as it is.
+	Redeliveries int       // leases that expired in the current attempt
+	// PaidBy is the attempt whose charge covers the file. A free Continue does not
+	// change it.
 	PaidBy AttemptNumber
 
 	Output string // completed only; reads of lists may leave it out or cut it, see OutputBytes
@@ -156,7 +155,7 @@ func (f *File) become(to FileStatus, r *Run) error {
 	return nil
 }
 
-// toPending makes the file wait again under an epoch that nobody holds.
+// toPending makes the file pending under a new epoch, which no worker holds.
 func (f *File) toPending(epoch Epoch, r *Run) error {
 	if err := f.become(FilePending, r); err != nil {
 		return err

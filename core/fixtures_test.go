@@ -113,7 +113,7 @@ func closedOver(files []core.File, mode core.Mode) core.Run {
 	return r
 }
 
-// statusFor is spec 1 in the words of the test, not of the code under test.
+// statusFor is spec 1 written independently of the code under test.
 func statusFor(t core.Tally) core.RunStatus {
 	all := t.Unfinished + t.Completed + t.Failed + t.Error
 	switch {
@@ -133,7 +133,7 @@ func jobFor(r core.Run, f core.File) core.Job {
 	return core.Job{Tenant: r.Tenant, Run: r.ID, Epoch: f.Epoch, ID: core.FileJobID(r.ID, f.Index), Template: r.Template, Files: []int{f.Index}}
 }
 
-// overlay writes a plan's files over the rows, as a store would.
+// overlay replaces rows by a plan's files, as a store would.
 func overlay(rows, written []core.File) []core.File {
 	next := append([]core.File(nil), rows...)
 	for _, f := range written {
@@ -161,8 +161,8 @@ func fault(t tb, err error, says string) {
 	require.False(t, errors.As(err, &refusal), "a fault is no refusal: %v", err)
 }
 
-// unchanged calls fn and requires that it left its inputs as they were, down to
-// the spare capacity of their slices, where a careless append would write.
+// unchanged calls fn and requires that its inputs did not change, including the spare
+// capacity of their slices, where a careless append would write.
 func unchanged(t tb, fn func(), inputs ...any) {
 	t.Helper()
 	before := make([]any, len(inputs))

@@ -8,7 +8,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// anyCredits draws amounts from everywhere, the ends of the range included.
+// anyCredits draws amounts from the whole range, often its ends.
 func anyCredits() *rapid.Generator[core.Credits] {
 	return rapid.Custom(func(t *rapid.T) core.Credits {
 		return core.Credits(rapid.OneOf(
@@ -35,8 +35,8 @@ func anyOutcome() *rapid.Generator[core.Outcome] {
 	return rapid.SampledFrom([]core.Outcome{core.OutcomeCompleted, core.OutcomeCompleted, core.OutcomeTransient, core.OutcomePermanent, core.OutcomeInterrupted})
 }
 
-// drawFiles draws a run's rows in any mixture of these statuses. Files of a
-// batch run that wait share their epoch, as they always do.
+// drawFiles draws a run's rows in any mixture of these statuses. The waiting files of a
+// batch run share one epoch, as in a real run.
 func drawFiles(t *rapid.T, mode core.Mode, statuses ...core.FileStatus) []core.File {
 	n := rapid.IntRange(1, 8).Draw(t, "files")
 	waiting := core.Epoch(rapid.Int64Range(1, 9).Draw(t, "epoch"))
@@ -62,7 +62,7 @@ func drawFiles(t *rapid.T, mode core.Mode, statuses ...core.FileStatus) []core.F
 	return files
 }
 
-// drawHistory gives a run the numbers that a long life leaves behind.
+// drawHistory gives a run numbers as after many attempts.
 func drawHistory(t *rapid.T, r core.Run) core.Run {
 	r.Attempt = core.AttemptNumber(rapid.IntRange(4, 9).Draw(t, "attempt"))
 	r.Epoch = core.Epoch(rapid.Int64Range(9, 20).Draw(t, "runEpoch"))
@@ -84,8 +84,8 @@ func drawClosed(t *rapid.T) (core.Run, []core.File) {
 	return drawHistory(t, closedOver(files, mode)), files
 }
 
-// drawRunning draws a running run and its rows, of which at least one is
-// unfinished, and counters that leave room for every job that can still settle.
+// drawRunning draws a running run and its rows, of which at least one is unfinished. Its
+// counters allow every job that can still settle.
 func drawRunning(t *rapid.T) (core.Run, []core.File) {
 	mode := anyMode().Draw(t, "mode")
 	statuses := fileStatuses

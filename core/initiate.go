@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// NewFile is a stored file that a run is to be made of.
+// NewFile is a stored file for a new run.
 type NewFile struct {
 	Name string
 	Ref  FileRef
 	Size int64 // bytes
-	// Digest is the SHA-256 of the content in hex, which tells a repeat of a request
-	// from another one; empty if Ref does.
+	// Digest is the SHA-256 of the content in hex, by which a repeat of a request is
+	// recognized; empty if Ref depends on the content.
 	Digest string
 }
 
-// NewRun is what an initiation asks for.
+// NewRun is the request of an initiation.
 type NewRun struct {
 	ID            RunID
 	Files         []NewFile
 	MaxRetryCount *int     // nil: DefaultMaxRetryCount
 	MaxFiles      int      // the configured limit; 0: DefaultMaxFiles
-	MaxPrice      *Credits // the highest price that the caller accepts; nil: whatever it costs
+	MaxPrice      *Credits // the highest price that the caller accepts; nil: any
 	By            Actor
 }
 
@@ -110,7 +110,7 @@ func CheckNewRun(req NewRun) (maxRetryCount int, err error) {
 		}
 		wrong = append(wrong, FieldError{fmt.Sprintf("files[%d].name", i), problem})
 		if len(wrong) >= 20 {
-			break // a few thousand lines help nobody
+			break // a list of thousands is of no use
 		}
 	}
 	maxRetryCount = DefaultMaxRetryCount

@@ -137,7 +137,7 @@ func TestCheckNewRun(t *testing.T) {
 		fields := fieldsOf(refused(t, err, core.CodeInvalidRequest))
 		require.Len(t, fields, 21)
 		require.Equal(t, "files[19].name", fields[19])
-		require.Equal(t, "maxRetryCount", fields[20], "what is wrong elsewhere is still named")
+		require.Equal(t, "maxRetryCount", fields[20], "other mistakes are still named")
 	})
 }
 

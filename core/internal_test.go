@@ -7,10 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These look at what the use of the package cannot reach: every plan asks the
-// transition tables before it moves anything, so the errors below would be bugs
-// of this package. They are tested here because a bug there must stop the
-// transaction and not be written.
+// These tests cover errors that callers cannot cause: every plan checks the transition
+// tables before it changes a status, so the errors would be bugs of this package. Such a
+// bug must stop the transaction and not be written.
 
 func TestBecomeFollowsTheFileTable(t *testing.T) {
 	t.Parallel()
@@ -30,7 +29,7 @@ func TestBecomeFollowsTheFileTable(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, to, f.Status)
 			require.Equal(t, TallyOf([]File{f}), r.Tally)
-			require.Equal(t, to != FileProcessing, f.LeaseUntil.IsZero(), "only who processes has a lease")
+			require.Equal(t, to != FileProcessing, f.LeaseUntil.IsZero(), "only a processing file has a lease")
 		}
 	}
 }

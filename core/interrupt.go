@@ -8,11 +8,10 @@ type InterruptPlan struct {
 	Files []File // those that a worker was processing
 }
 
-// PlanInterrupt closes a running run because of a fault of ours that keeps all of its
-// waiting files from being worked on (spec 5): the executor's credential is refused,
-// say. They stay pending, paid for and free to continue. ok is false if there is
-// nothing to do: the run has closed, or a worker is processing files of it, for which
-// the fault does not hold then.
+// PlanInterrupt closes a running run because of a fault of ours that blocks all of its
+// waiting files (spec 5), such as a credential that the provider refuses. They stay
+// pending, paid for and free to continue. ok is false if there is nothing to do: the run
+// has closed, or a worker is processing files of it, which the fault does not block.
 //
 // processing are the run's files in that status; the caller holds the run's lock.
 func PlanInterrupt(run Run, processing []File, why Failure, now time.Time) (p InterruptPlan, ok bool, err error) {
@@ -24,9 +23,9 @@ func PlanInterrupt(run Run, processing []File, why Failure, now time.Time) (p In
 	return p, err == nil, err
 }
 
-// interrupt closes the run with its unfinished files pending. Processing files
-// get a new epoch, so that the workers which still hold them are fenced even if
-// the run is continued before they answer.
+// interrupt closes the run with its unfinished files pending. Processing files get a new
+// epoch, so that the workers that hold them are fenced, even if the run is continued
+// before they report a result.
 func interrupt(run Run, unfinished []File, why CloseReason, now time.Time) (InterruptPlan, error) {
 	p := InterruptPlan{Run: run}
 	epoch := p.Run.nextEpoch()

@@ -15,7 +15,7 @@ func interrupted(index int) core.FileResult {
 	return core.FileResult{Index: index, Outcome: core.OutcomeInterrupted, Failure: keyRefused}
 }
 
-// settleAll claims nothing: it settles jobs of files that are processing.
+// settleAll settles jobs whose files are processing already.
 func settleAll(t *testing.T, run core.Run, files []core.File, settlements ...core.Settlement) core.SettlePlan {
 	t.Helper()
 	var plan core.SettlePlan
@@ -71,7 +71,7 @@ func TestSettleInterrupted(t *testing.T) {
 		files[1].Redeliveries = policy.MaxRedeliveries + 1
 		plan, err = core.PlanRecovery(plan.Run, files, t0.Add(2*time.Hour), policy)
 		require.NoError(t, err)
-		require.True(t, plan.Closed, "what it has given up on and what was interrupted is all that is left")
+		require.True(t, plan.Closed, "only given up and interrupted files are left")
 		require.Equal(t, core.ReasonRedeliveriesExhausted, plan.Run.Reason)
 	})
 	t.Run("AReasonIsNeverMissing", func(t *testing.T) {

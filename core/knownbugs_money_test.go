@@ -9,7 +9,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// The bugs of spec 12 that lost somebody's money or hid where it went.
+// The bugs of spec 12 that lost users' money or hid where it went.
 func TestKnownMoneyBugs(t *testing.T) {
 	t.Parallel()
 
@@ -17,14 +17,14 @@ func TestKnownMoneyBugs(t *testing.T) {
 		t.Parallel()
 		grant, err := core.NewAllowance(acme, core.AllowanceKey(december), december, 100, core.System, t0)
 		require.NoError(t, err)
-		read := balanceOf(100, 7) // by whoever is about to refill
+		read := balanceOf(100, 7) // by a server that is about to refill
 		charge := entry(core.EntryCharge, 60, 0)
 		spent, err := read.Apply(charge)
 		require.NoError(t, err)
 		_, err = spent.Apply(grant)
 		fault(t, err, "of period 2026-12 applied to a balance of 2026-11")
 
-		// A grant adds to its own month, whatever was read before.
+		// A grant adds to its own month and does not depend on what was read before.
 		next := core.Balance{Period: december, Split: core.Split{Purchased: spent.Purchased}}
 		next, err = next.Apply(grant)
 		require.NoError(t, err)
@@ -38,7 +38,7 @@ func TestKnownMoneyBugs(t *testing.T) {
 		p.Run.CreditsFromPurchased, p.Run.CreditsConsumed = 2, 6
 		undone, err := core.Compensate(p.Run, p.Attempt, p.Files, core.System, t1)
 		refused(t, err, core.CodeCreditsOutOfRange)
-		require.Empty(t, undone.Refund, "an error, and not half a refund")
+		require.Empty(t, undone.Refund, "an error, and not a partial refund")
 		_, err = balanceOf(0, 0).Apply(entry(core.EntryCharge, 1, 0))
 		refused(t, err, core.CodeCreditsOutOfRange)
 	})
@@ -104,7 +104,7 @@ func TestKnownMoneyBugs(t *testing.T) {
 		require.Equal(t, p.Jobs[1:], plan.Jobs, "what is missing is sent, once")
 	})
 
-	t.Run("NobodyCanFindOutWhatIsBilled", func(t *testing.T) { // Qiskit documentation 1347
+	t.Run("UnexplainedCharges", func(t *testing.T) { // Qiskit documentation 1347
 		t.Parallel()
 		files := filesIn(core.FileFailed, core.FilePending, core.FileCompleted)
 		run := closedOver(files, core.ModePerFile)

@@ -9,8 +9,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// play works a run's jobs: claims each and settles it with the outcome given
-// for its files, completed where none is given.
+// play claims each of a run's jobs and settles it with the outcomes given for its files,
+// completed by default.
 func play(t *testing.T, run core.Run, files []core.File, jobs []core.Job, outcomes map[int]core.Outcome) (core.Run, []core.File, int) {
 	t.Helper()
 	closed := 0
@@ -94,8 +94,8 @@ func TestKnownBugs(t *testing.T) {
 		require.NoError(t, err)
 		second, err := core.NewAllowance(acme, core.AllowanceKey(november), november, 100, core.System, t0.Add(time.Hour))
 		require.NoError(t, err)
-		require.Equal(t, first.Key, second.Key, "whoever refills, a month has one key")
-		require.True(t, first.SameAs(second), "and the repeat is known for one")
+		require.Equal(t, first.Key, second.Key, "a month has one key for all servers")
+		require.True(t, first.SameAs(second), "and the repeat is recognized")
 		bought, err := core.NewPurchase(acme, "k", 100, operator, t0)
 		require.NoError(t, err)
 		more, err := core.NewPurchase(acme, "k", 200, operator, t0)
@@ -116,7 +116,7 @@ func TestKnownBugs(t *testing.T) {
 
 		again := continued(t, cancelled.Run, files, balanceOf(100, 0))
 		require.Equal(t, []int{1, 2, 3}, core.FileIndexes(again.Jobs), "failed, interrupted at work, and never begun")
-		require.Equal(t, core.Credits(5), again.Price(), "the failed one alone is paid for")
+		require.Equal(t, core.Credits(5), again.Price(), "only the failed one is charged")
 		run, files, closed := play(t, again.Run, overlay(files, again.Files), again.Jobs, nil)
 		require.Equal(t, 1, closed, "fan-in waits for all three and for no more")
 		require.Equal(t, core.RunCompleted, run.Status)
@@ -160,7 +160,7 @@ func TestKnownBugs(t *testing.T) {
 		}
 	})
 
-	t.Run("ParentWaitsForEver", func(t *testing.T) { // bullmq 3362
+	t.Run("ParentWaitsForever", func(t *testing.T) { // bullmq 3362
 		t.Parallel()
 		p := start(t, 10, core.ModePerFile, balanceOf(100, 0))
 		transient := map[int]core.Outcome{2: core.OutcomeTransient, 5: core.OutcomeTransient, 7: core.OutcomeTransient}
@@ -171,7 +171,7 @@ func TestKnownBugs(t *testing.T) {
 		require.Equal(t, 10, again.Run.TotalJobs)
 		require.Equal(t, 3, again.Run.AttemptJobs)
 		run, _, closed = play(t, again.Run, overlay(files, again.Files), again.Jobs, nil)
-		require.Equal(t, 1, closed, "three jobs of a run of ten close it")
+		require.Equal(t, 1, closed, "three jobs of a run of ten files close it")
 		require.Equal(t, core.RunCompleted, run.Status, "and all ten files decide how")
 	})
 
@@ -203,14 +203,14 @@ func TestKnownBugs(t *testing.T) {
 		run, files, now := claim.Run, claim.Files, t0
 		for range 2 * (policy.MaxRedeliveries + 1) {
 			now = now.Add(lease)
-			require.True(t, core.RecoveryDue(run, now, horizon), "a running run is looked at once a lease at least")
+			require.True(t, core.RecoveryDue(run, now, horizon), "recovery visits a running run at least once a lease")
 			plan, err := core.PlanRecovery(run, files, now, policy)
 			require.NoError(t, err)
 			run, files = plan.Run, overlay(files, plan.Files)
 			if plan.Closed {
 				break
 			}
-			if len(plan.Jobs) > 0 { // taken by the next host, which dies as well
+			if len(plan.Jobs) > 0 { // claimed by the next host, which dies as well
 				claim, err = core.Claim(run, files, plan.Jobs, now, lease)
 				require.NoError(t, err)
 				run, files = claim.Run, claim.Files

@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Key is an idempotency key. It is unique among a tenant's ledger entries, so
-// that whatever posts an entry twice posts it once.
+// Key is an idempotency key. It is unique among a tenant's ledger entries, so that an
+// entry is never posted twice.
 type Key string
 
-// EntryKind is what an entry of the ledger did.
+// EntryKind is the kind of a ledger entry.
 type EntryKind string
 
 const (
@@ -20,8 +20,8 @@ const (
 	EntryRefund    EntryKind = "refund"    // gives one charge back, by the charge's split
 )
 
-// Entry is one line of a tenant's append-only ledger. The key identifies it
-// within the tenant; amounts are never negative, the kind says the direction.
+// Entry is one line of a tenant's append-only ledger. The key identifies it within the
+// tenant. Amounts are never negative; the kind gives the direction.
 type Entry struct {
 	Tenant TenantID
 	Key    Key
@@ -61,8 +61,8 @@ func (b Balance) Apply(e Entry) (Balance, error) {
 	return Balance{Period: b.Period, Split: after}, nil
 }
 
-// SameAs reports whether a repeat under the same key asks for the same thing,
-// so that it may be answered with the first entry. Time and actor may differ.
+// SameAs reports whether two entries under the same key are of the same request, so that
+// the first one is the answer to the repeat. Time and actor may differ.
 func (e Entry) SameAs(o Entry) bool {
 	return e.Tenant == o.Tenant && e.Key == o.Key && e.Kind == o.Kind && e.Period == o.Period &&
 		e.Amount == o.Amount && e.Run == o.Run && e.Attempt == o.Attempt && e.Charge == o.Charge
@@ -78,8 +78,8 @@ func RefundKey(run RunID, n AttemptNumber) Key {
 	return Key("refund/" + string(run) + "/" + strconv.Itoa(int(n)))
 }
 
-// AllowanceKey is the key of the grant that the monthly refill makes for a
-// period: however many servers refill at once, a month is granted once.
+// AllowanceKey is the key of the grant that the monthly refill makes for a period. With
+// it, a month is granted once, even if several servers refill concurrently.
 func AllowanceKey(p Period) Key { return Key("allowance/" + p.String()) }
 
 // NewAllowance is the entry that grants monthly allowance for one period.

@@ -123,7 +123,7 @@ func TestNewAllowance(t *testing.T) {
 		require.Equal(t, []string{tc.field}, fieldsOf(refused(t, err, core.CodeInvalidRequest)), name)
 		require.Zero(t, e)
 	}
-	// A month has ended for a server west of Greenwich when it has ended in UTC.
+	// A month ends in UTC, also for a server in another time zone.
 	evening := time.Date(2026, 11, 30, 20, 0, 0, 0, time.FixedZone("UTC-5", -5*3600))
 	_, err := core.NewAllowance(acme, "k", november, 1, operator, evening)
 	refused(t, err, core.CodeInvalidRequest)

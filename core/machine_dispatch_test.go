@@ -9,8 +9,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// takeOpen draws an attempt whose enqueueing is still going on, and ends it; ok
-// is false if there is none.
+// takeOpen draws an attempt whose enqueueing is under way, and removes it from the list;
+// ok is false if there is none.
 func (w *world) takeOpen(t *rapid.T) (r *runRecord, d dispatched, ok bool) {
 	r = w.pick(t)
 	if len(r.open) == 0 {
@@ -178,9 +178,8 @@ func (w *world) raise(t *rapid.T) {
 	w.did("raised")
 }
 
-// calm stops the faults: messages arrive, workers answer, recovery runs. Every
-// run must close, whatever state it was left in (I11). Dispatches that died on
-// the way stay dead.
+// calm stops the faults: messages arrive, workers answer, recovery runs. Every run must
+// close from any state (I11). Dispatches whose process died are not resumed.
 func (w *world) calm(t *rapid.T) {
 	for _, r := range w.runs {
 		for range 200 {

@@ -11,15 +11,15 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// impatient gives up soon, so that the machine sees it happen.
+// impatient is a policy that gives up soon, so that the machine covers it.
 var impatient = core.RecoveryPolicy{
 	DispatchGrace: 30 * time.Second, RedispatchAfter: 2 * time.Minute, MaxRedispatchAfter: 10 * time.Minute,
 	Lease: lease, MaxRedeliveries: 1,
 }
 
-// TestMachine does random things to a tenant's runs, in any order and with every
-// message and every answer late, lost or repeated, and checks the invariants
-// after each. In the end the faults stop, and every run must close (I11).
+// TestMachine does random operations on a tenant's runs, in any order, with messages and
+// answers that are late, lost or repeated, and checks the invariants after each. In the
+// end the faults stop, and every run must close (I11).
 func TestMachine(t *testing.T) {
 	t.Parallel()
 	seen := map[string]int{}
@@ -36,7 +36,7 @@ func TestMachine(t *testing.T) {
 			"initiate":    w.initiate,
 			"deliver":     w.deliver,
 			"settle":      w.settle,
-			"work":        w.work, // what happens most
+			"work":        w.work, // the most frequent one
 			"work2":       w.work,
 			"die":         w.die,
 			"renew":       w.renew,
@@ -112,7 +112,7 @@ func (w *world) initiate(t *rapid.T) {
 	unchanged(t, func() { p, err = core.PlanRun(req, template, w.balance(), w.now) }, req, template)
 	if err != nil {
 		refused(t, err, core.CodeInsufficientCredits)
-		if len(w.runs) == 0 { // there must be one to look at
+		if len(w.runs) == 0 { // one is needed
 			p, err = core.PlanRun(req, inMode(published(0), template.Mode), w.balance(), w.now)
 			require.NoError(t, err)
 		} else {
@@ -129,13 +129,13 @@ func (w *world) initiate(t *rapid.T) {
 	w.post(t, p.Charge)
 }
 
-// drawFrom draws up to three deliveries of messages that may be long obsolete,
-// none if there never was one.
+// drawFrom draws up to three deliveries of messages, which may be obsolete; none if there
+// was no message yet.
 func drawFrom(t *rapid.T, jobs []core.Job) []core.Job {
 	if len(jobs) == 0 {
 		return nil
 	}
-	// Mostly what came last, or nothing would ever be under way.
+	// Mostly the latest ones; otherwise hardly any job would be under way.
 	recent := jobs[max(0, len(jobs)-5):]
 	return rapid.SliceOfN(rapid.OneOf(rapid.SampledFrom(recent), rapid.SampledFrom(jobs)), 1, 3).Draw(t, "jobs")
 }
@@ -148,7 +148,7 @@ func (w *world) dropped(drops []core.Drop) {
 
 func (w *world) deliver(t *rapid.T) {
 	r := w.pick(t)
-	// A message that got out before its enqueueing was confirmed, or never.
+	// A message that reached the queue although its enqueueing is not confirmed yet.
 	if len(r.open) > 0 && rapid.Bool().Draw(t, "getsOut") {
 		open := rapid.SampledFrom(r.open).Draw(t, "dispatch")
 		r.sent = append(r.sent, rapid.SampledFrom(open.jobs).Draw(t, "job"))
@@ -207,7 +207,7 @@ func (w *world) settleGroup(t *rapid.T, r *runRecord, group []core.Settlement) {
 	w.dropped(p.Dropped)
 }
 
-// work is a worker at its best: it takes one message and answers it.
+// work is a worker without faults: it claims a message and settles it.
 func (w *world) work(t *rapid.T) {
 	r := w.pick(t)
 	if r.run.Status != core.RunRunning || len(r.sent) == 0 {
@@ -226,8 +226,8 @@ func (w *world) work(t *rapid.T) {
 	w.settleGroup(t, r, group)
 }
 
-// die is a worker at its worst: it takes the latest message and is never heard
-// of again, perhaps because of what is in it, so that the next one dies as well.
+// die is a worker that claims the latest message and dies, perhaps because of its
+// content, so that the next worker may die as well.
 func (w *world) die(t *rapid.T) {
 	r := w.pick(t)
 	for range rapid.IntRange(1, 3).Draw(t, "workers") {

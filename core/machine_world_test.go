@@ -11,9 +11,9 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// world is what a store and a queue would hold for one tenant, kept in plain
-// maps, and beside it what the invariants of spec 10 need to remember. It
-// writes down what the plans say and decides nothing by itself.
+// world is the content of a store and a queue for one tenant, in plain maps, and the
+// history that the invariants of spec 10 need. It applies the plans and decides nothing
+// by itself.
 type world struct {
 	now       time.Time
 	template  core.Template
@@ -21,7 +21,7 @@ type world struct {
 	monthly   map[core.Period]core.Credits
 	purchased core.Credits
 	runs      []*runRecord
-	seen      map[string]int // what the machine has done, so that it can be shown not to be idle
+	seen      map[string]int // counts of what the machine has done, to show that it covers everything
 }
 
 // runRecord is one run with its rows, its messages and its history.
@@ -34,7 +34,7 @@ type runRecord struct {
 	held []core.Job // every job ever claimed: its worker may answer at any time, and again
 	open []dispatched
 
-	failedAt map[core.AttemptNumber]int // files that were failed when the attempt was made: what it must charge for
+	failedAt map[core.AttemptNumber]int // failed files when the attempt was made, which it must charge for
 	closes   map[core.AttemptNumber]int
 	claims   map[fileEpoch]int
 	results  map[fileEpoch]int
@@ -69,8 +69,8 @@ func (w *world) balance() core.Balance {
 	return core.Balance{Period: p, Split: core.Split{Monthly: w.monthly[p], Purchased: w.purchased}}
 }
 
-// post writes ledger entries as the store does: under a key of their own, to
-// the balance of their own period.
+// post writes ledger entries as the store does: each under its key, and to the balance of
+// its period.
 func (w *world) post(t *rapid.T, entries []core.Entry) {
 	for _, e := range entries {
 		for _, o := range w.entries {
@@ -85,7 +85,7 @@ func (w *world) post(t *rapid.T, entries []core.Entry) {
 	}
 }
 
-// save writes a run and files, and notes what the invariants look at.
+// save writes a run and files, and records the history for the invariants.
 func (w *world) save(t *rapid.T, r *runRecord, run core.Run, files []core.File) {
 	if r.run.Status == core.RunRunning && run.Status != core.RunRunning {
 		r.closes[run.Attempt]++
@@ -113,7 +113,7 @@ func (w *world) save(t *rapid.T, r *runRecord, run core.Run, files []core.File) 
 	r.run = run
 }
 
-// check is invariants I1 to I8 and I12, and what follows from them for tallies,
+// check checks the invariants I1 to I8 and I12, and what follows from them for tallies,
 // statuses and receipts.
 func (w *world) check(t *rapid.T) {
 	audit := core.NewAudit(acme)
@@ -206,8 +206,8 @@ func (w *world) checkRun(t *rapid.T, r *runRecord) {
 	w.checkShape(t, r, net)
 }
 
-// entriesOf gathers a run's ledger entries; a second charge or refund of one
-// attempt breaks I3 or I4.
+// entriesOf collects a run's ledger entries; a second charge or refund of one attempt
+// violates I3 or I4.
 func (w *world) entriesOf(t *rapid.T, r *runRecord) (charges, refunds map[core.AttemptNumber]core.Entry, net core.Split) {
 	charges, refunds = map[core.AttemptNumber]core.Entry{}, map[core.AttemptNumber]core.Entry{}
 	for _, e := range w.entries {
@@ -227,7 +227,7 @@ func (w *world) entriesOf(t *rapid.T, r *runRecord) (charges, refunds map[core.A
 	return charges, refunds, net
 }
 
-// checkShape: tallies, statuses and the receipt agree with the rows.
+// checkShape checks that tallies, statuses and the receipt agree with the rows.
 func (w *world) checkShape(t *rapid.T, r *runRecord, net core.Split) {
 	run := r.run
 	require.Equal(t, core.TallyOf(r.files), run.Tally)

@@ -23,7 +23,7 @@ func TestSettlePartial(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileProcessing, core.FileProcessing, core.FileProcessing)
 		run, job := batch(files)
-		// The store reads only the rows that there are results for.
+		// The store reads only the rows with results.
 		plan := settleAll(t, run, files[1:2], core.Settlement{Job: job, Results: completed(1), Partial: true})
 		require.Equal(t, core.FileCompleted, plan.Files[0].Status)
 		require.Equal(t, files[1].Epoch, plan.Files[0].Epoch)

@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// Period is the calendar month, in UTC, that a monthly allowance is for. Each
-// period is a bucket of its own: what is left of it can be spent within it
-// alone, and a refund of a charge made in it goes back to it alone, so an
-// ended month never inflates the next one.
+// Period is the calendar month, in UTC, that a monthly allowance is for. Each period has
+// its own balance: its allowance can only be spent within it, and a refund of a charge
+// made in it goes back to it. So the rest of a month is never added to the next one.
 type Period struct {
 	Year  int
 	Month time.Month

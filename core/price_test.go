@@ -8,7 +8,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// A price that was shown is the price that is charged, or nothing is.
+// The charge is at most the price that was shown, or the request is refused.
 func TestMaxPrice(t *testing.T) {
 	t.Parallel()
 	most := func(c core.Credits) *core.Credits { return &c }

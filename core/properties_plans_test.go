@@ -108,8 +108,8 @@ func requireCharge(t tb, b core.Balance, entries []core.Entry, c core.Charge, pr
 	require.Equal(t, b.Available()-price, after.Available())
 }
 
-// What a Continue charges, runs and leaves alone, for any closed run; and its
-// refusals are those of the rules, tried here one after another.
+// For any closed run, a Continue charges, runs and leaves unchanged the right files. Its
+// refusals are those of the rules, which the test applies one after another.
 func TestPlanRetryProperty(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -155,7 +155,7 @@ func TestPlanRetryProperty(t *testing.T) {
 				require.Equal(t, maxed, r.Files)
 			}
 		}
-		// The run's row says the same as the plan, as far as it can.
+		// Continuable, from the run's row, agrees with the plan.
 		if hint := core.Continuable(run, len(maxed) > 0); want == "" || want == core.CodeInsufficientCredits {
 			require.NoError(t, hint)
 		} else {
@@ -214,8 +214,8 @@ func TestPlanRetryProperty(t *testing.T) {
 	})
 }
 
-// Charge, then compensate: run, files and balances are what they were, but for
-// the numbers that stay used and the bookkeeping of the dispatch.
+// After a charge and its compensation, run, files and balances are as before, except for
+// the used numbers and the bookkeeping of the dispatch.
 func TestCompensateProperty(t *testing.T) {
 	t.Parallel()
 	undone := 0
@@ -249,7 +249,7 @@ func TestCompensateProperty(t *testing.T) {
 		}
 		require.Equal(t, before, b)
 
-		require.Greater(t, undo.Run.Epoch, plan.Run.Epoch, "what got out nevertheless does nothing")
+		require.Greater(t, undo.Run.Epoch, plan.Run.Epoch, "messages that reached the queue after all have no effect")
 		require.Equal(t, plan.Run.Attempt, undo.Run.Attempt, "the number stays used")
 		got := undo.Run
 		got.Epoch, got.Attempt, got.Dispatch = run.Epoch, run.Attempt, run.Dispatch

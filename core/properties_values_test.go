@@ -12,8 +12,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// The arithmetic is that of whole numbers without bounds, where both operands
-// and the result are amounts; everywhere else it refuses.
+// The arithmetic agrees with that of unbounded integers if the operands and the result
+// are amounts of credits; otherwise it refuses.
 func TestCreditsProperty(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -120,11 +120,12 @@ func TestPeriodProperty(t *testing.T) {
 		parsed, err := core.ParsePeriod(p.String())
 		require.NoError(t, err)
 		require.Equal(t, p, parsed)
-		require.Equal(t, p, core.PeriodOf(a.UTC()), "whatever zone the clock is in")
+		require.Equal(t, p, core.PeriodOf(a.UTC()), "in any time zone of the clock")
 	})
 }
 
-// Another tenant's is refused whatever the role, and no unknown word allows anything.
+// Another tenant's data is refused for any role, and an unknown role or action allows
+// nothing.
 func TestAuthorizeProperty(t *testing.T) {
 	t.Parallel()
 	word := rapid.StringMatching(`[a-z_]{0,20}`)
@@ -155,7 +156,7 @@ func TestValidationProperty(t *testing.T) {
 	})
 }
 
-// Full jitter stays within its bound, and the provider is never undercut.
+// Full jitter stays within its bound, and a wait is never shorter than the provider asks.
 func TestDelayProperty(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// Each delivery is claimed, renewed, handed back or settled with all its files,
-// or dropped with a reason and no effect; whatever the queue brings.
+// For any deliveries, each is claimed, renewed, released or settled with all its files, or
+// dropped with a reason and no effect.
 func TestWorkProperty(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -70,7 +70,7 @@ func TestWorkProperty(t *testing.T) {
 			}
 		}
 		for _, f := range back.Files {
-			require.Greater(t, f.Epoch, run.Epoch, "an epoch that nobody holds")
+			require.Greater(t, f.Epoch, run.Epoch, "an epoch that no worker holds")
 		}
 		for _, f := range append(claim.Files, lent.Files...) {
 			require.Equal(t, core.FileProcessing, f.Status)
@@ -82,9 +82,8 @@ func TestWorkProperty(t *testing.T) {
 	})
 }
 
-// requireEffect accounts for every delivery, and requires that what was written
-// is exactly the files of those that had an effect, each of which was in the
-// wanted status and epoch.
+// requireEffect accounts for every delivery. It requires that exactly the files of the
+// deliveries with an effect were written, and that each was in the wanted status and epoch.
 func requireEffect(t tb, rows, written []core.File, jobs, done []core.Job, dropped []core.Drop, was core.FileStatus) {
 	t.Helper()
 	require.Len(t, jobs, len(done)+len(dropped), "each job is one or the other")
@@ -126,8 +125,8 @@ func TestPlanCancelProperty(t *testing.T) {
 	})
 }
 
-// After a recovery no lease is expired, every file that waits without having
-// been given up was sent in time, and the run is looked at again soon or closed.
+// After a recovery no lease is expired, every waiting file that was not given up was sent
+// in time, and the run is closed or visited again soon.
 func TestPlanRecoveryProperty(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -165,11 +164,11 @@ func TestPlanRecoveryProperty(t *testing.T) {
 			if slices.Contains(core.FileIndexes(plan.Jobs), f.Index) {
 				require.Equal(t, core.FilePending, f.Status)
 				require.LessOrEqual(t, f.Redeliveries, policy.MaxRedeliveries)
-				require.Zero(t, f.Failure, "what was interrupted waits for a Continue")
+				require.Zero(t, f.Failure, "an interrupted file waits for a Continue")
 				sent = append(sent, f)
 			}
 		}
-		require.Equal(t, !hope, plan.Closed, "closed if and only if all that is left was given up")
+		require.Equal(t, !hope, plan.Closed, "closed if and only if all unfinished files were given up")
 		everyFileOnce(t, plan.Run, sent, plan.Jobs)
 		if plan.Closed {
 			require.Equal(t, core.RunInterrupted, plan.Run.Status)
@@ -184,7 +183,7 @@ func TestPlanRecoveryProperty(t *testing.T) {
 			return f.Status != core.FileProcessing && f.Status != core.FilePending
 		}), now, policy)
 		require.NoError(t, err)
-		require.Empty(t, again.Files, "whoever comes second finds nothing to do")
+		require.Empty(t, again.Files, "a second recovery finds nothing to do")
 		if len(plan.Jobs) > 0 && plan.Run.Redispatches > run.Redispatches {
 			require.Empty(t, again.Jobs)
 		}

@@ -1,14 +1,14 @@
 package core
 
-// Receipt says for each attempt of a run, and each file in it, why the file was
-// charged, was free or was refunded, and which ledger entries say so.
+// Receipt says for each attempt of a run, and each file in it, why the file was charged,
+// was free or was refunded, and in which ledger entries.
 type Receipt struct {
 	Run   RunID
-	Total Split // what the run has cost in the end: its charges less its refunds
+	Total Split // the cost of the run: its charges less its refunds
 	// TemplateVersion is the version of the instructions that every attempt worked with.
 	TemplateVersion int
 	Attempts        []AttemptReceipt
-	// Amendments are the changes to how often its files may be retried.
+	// Amendments are the changes of maxRetryCount.
 	Amendments []Amendment
 }
 
@@ -24,7 +24,7 @@ type ReceiptLine struct {
 	Index   int
 	Kind    LineKind
 	Why     LineReason
-	Credits Credits // what the file cost; 0 if free. A refunded line names what was given back.
+	Credits Credits // the cost of the file; 0 if free. For a refunded line the amount that was given back.
 	// Interrupted is the fault of ours that ended the attempt's work on the file, which
 	// is free to continue because of it; zero if there was none.
 	Interrupted Failure
@@ -39,7 +39,7 @@ const (
 	LineRefunded LineKind = "refunded"
 )
 
-// LineReason is why.
+// LineReason is the reason for a line's kind.
 type LineReason string
 
 const (
@@ -61,8 +61,8 @@ func NewReceipt(run Run, attempts []Attempt, pending []File) Receipt {
 		TemplateVersion: run.TemplateVersion,
 		Attempts:        make([]AttemptReceipt, len(attempts)),
 	}
-	// What interrupted a file is known by what it was before the next attempt, so the
-	// attempts are gone through from the last one, which knows it by the files as they are.
+	// The fault that interrupted a file is recorded in the file's state before the next
+	// attempt; for the last attempt it is in the file itself. So the loop goes backwards.
 	ended := map[int]Failure{}
 	for _, f := range pending {
 		if why := interruptedBy(f.Failure, run.Status, run.Reason, run.Failure); why.Code != "" {
@@ -90,8 +90,8 @@ func NewReceipt(run Run, attempts []Attempt, pending []File) Receipt {
 	return r
 }
 
-// interruptedBy is the fault of ours that a pending file waits because of: its own, or
-// the one that closed the whole run.
+// interruptedBy is the fault of ours because of which a file is pending: its own, or the
+// one that closed the whole run.
 func interruptedBy(own Failure, status RunStatus, reason CloseReason, ofRun Failure) Failure {
 	if own.Code != "" || status != RunInterrupted || reason != ReasonServiceFault {
 		return own

@@ -12,19 +12,18 @@ type RecoveryPolicy struct {
 	// DispatchGrace is how long an initiation or Continue may take to enqueue
 	// its jobs before recovery enqueues them.
 	DispatchGrace time.Duration
-	// RedispatchAfter is how long waiting jobs of a run may go unclaimed before
-	// they are sent again, in case the queue lost them. It doubles every time,
-	// up to MaxRedispatchAfter, because they may just as well be waiting behind
-	// a long line.
+	// RedispatchAfter is how long waiting jobs of a run may stay unclaimed before they
+	// are sent again, in case the queue lost them. It doubles every time, up to
+	// MaxRedispatchAfter, because they may also be waiting in a long queue.
 	RedispatchAfter    time.Duration
 	MaxRedispatchAfter time.Duration
-	// Lease is how long a claim holds without renewal; no running run goes
-	// unvisited for longer. It is 12 hours at most. The clocks of all instances
-	// must agree to well within it: one that is ahead by a lease takes live
-	// workers for dead ones.
+	// Lease is how long a claim is valid without renewal, and how often at least recovery
+	// visits a running run. It is 12 hours at most. The clocks of all servers must agree
+	// to well within it: a server whose clock is ahead by a lease takes live workers for
+	// dead ones.
 	Lease time.Duration
-	// MaxRedeliveries is how many leases of one file may run out within an
-	// attempt before recovery gives up on it; 0 gives up at the first.
+	// MaxRedeliveries is how many leases of one file may expire within an attempt before
+	// recovery gives up on the file; 0 gives up at the first.
 	MaxRedeliveries int
 }
 
@@ -44,38 +43,36 @@ type RecoveryPlan struct {
 	Run    Run
 	Files  []File
 	Jobs   []Job // to be enqueued after the commit
-	Closed bool  // given up: the run closed INTERRUPTED
-	// Expired counts leases that ran out; Unconfirmed says that the attempt's
-	// dispatch had never been confirmed. Both are for logs and counters.
+	Closed bool  // recovery gave up: the run closed INTERRUPTED
+	// Expired counts leases that expired; Unconfirmed says that the attempt's dispatch
+	// was not confirmed. Both are for logs and counters.
 	Expired     int
 	Unconfirmed bool
 }
 
-// MaxLease bounds how long a claim may hold without renewal.
+// MaxLease bounds RecoveryPolicy.Lease.
 const MaxLease = 12 * time.Hour
 
-// Horizon is how far ahead recovery may be due at most. PlanRecovery never plans
-// further than a lease ahead; another server's lease may be twice as long. A time
-// beyond it was written by a clock that was wrong, and must not put recovery off
-// until then.
+// Horizon is how far ahead of now recovery may be due at most. PlanRecovery never plans
+// further than a lease ahead; another server's lease may be twice as long. A later time
+// was written by a wrong clock, and must not delay recovery until then.
 func (p RecoveryPolicy) Horizon() time.Duration { return 2 * p.Lease }
 
-// RecoveryDue reports whether recovery has to look at the run. It is asked
-// again under the run's lock: another instance may have been faster.
+// RecoveryDue reports whether recovery has to visit the run. The caller checks it again
+// under the run's lock, because another server may have visited the run first.
 func RecoveryDue(run Run, now time.Time, horizon time.Duration) bool {
 	return run.Status == RunRunning && (!run.RecoverAt.After(now) || run.RecoverAt.After(now.Add(horizon)))
 }
 
 // PlanRecovery decides what a running run needs so that it does not stay
 // RUNNING with nothing under way (spec 6):
-//   - files whose lease ran out become pending under a new epoch, which fences
-//     the worker that held them, and are dispatched again, up to
-//     MaxRedeliveries times;
+//   - files whose lease expired become pending under a new epoch, which fences the
+//     worker that held them, and are dispatched again, up to MaxRedeliveries times;
 //   - an attempt whose enqueueing was not confirmed in time is dispatched again;
 //   - files that have waited too long are dispatched again under their own
 //     epoch: if the queue still has them, that changes nothing;
-//   - if recovery has given up on everything that is left, or a fault of ours has
-//     interrupted it, the run closes INTERRUPTED, and Continue is free for those files.
+//   - if all unfinished files were given up by recovery or interrupted by a fault of
+//     ours, the run closes INTERRUPTED, and Continue is free for those files.
 //
 // unfinished are the run's pending and processing files; the caller holds the
 // run's lock.
@@ -89,12 +86,13 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 
 	var expiredEpoch Epoch
 	var jobs []File
-	given, waiting, earliest := 0, 0, now.Add(policy.Lease)
+	givenUp, interrupted, earliest := 0, 0, now.Add(policy.Lease)
 	for i := range own {
 		f := &own[i]
 		switch {
 		case f.Status == FileProcessing && f.LeaseUntil.After(now.Add(2*policy.Lease)):
-			// Given by a clock that was ahead: whoever lives renews it in time.
+			// Written by a clock that was ahead. The lease is shortened to what it should be:
+			// a live worker renews it in time.
 			f.LeaseUntil = now.Add(policy.Lease)
 			p.Files = append(p.Files, *f)
 		case f.Status == FileProcessing && f.LeaseUntil.After(now):
@@ -112,25 +110,25 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 			p.Expired++
 			p.Files = append(p.Files, *f)
 			if f.Redeliveries > policy.MaxRedeliveries {
-				given++
+				givenUp++
 			} else {
 				jobs = append(jobs, *f)
 			}
 		case f.Failure.Code != "": // interrupted by a fault of ours: a Continue dispatches it
-			waiting++
+			interrupted++
 			if p.Run.Failure.Code == "" {
 				p.Run.Failure = f.Failure
 			}
 		case f.Redeliveries > policy.MaxRedeliveries:
-			given++
+			givenUp++
 		case resend:
 			jobs = append(jobs, *f)
 		}
 	}
 
-	if given+waiting == p.Run.Tally.Unfinished && given+waiting > 0 {
+	if givenUp+interrupted == p.Run.Tally.Unfinished && givenUp+interrupted > 0 {
 		why := ReasonRedeliveriesExhausted
-		if given == 0 { // the settlement that should have closed the run did not
+		if givenUp == 0 { // the settlement that should have closed the run did not
 			why = ReasonServiceFault
 		}
 		closed, err := interrupt(p.Run, nil, why, now)
@@ -146,7 +144,8 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 		p.Run.DispatchedAt = now
 		p.Run.Redispatches++
 	case len(jobs) > 0:
-		// Dispatched anew: if that is lost, it is not long until the next time.
+		// A new dispatch: the interval starts again with its shortest value, in case these
+		// messages are lost.
 		p.Run.DispatchedAt, p.Run.Redispatches = now, 0
 	}
 	p.Run.RecoverAt = earliest
@@ -158,7 +157,7 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 	return p, err
 }
 
-// resendAt is when the run's waiting jobs are to be sent again.
+// resendAt is the time at which the run's waiting jobs are sent again.
 func (r *Run) resendAt(policy RecoveryPolicy) time.Time {
 	if r.Dispatch == DispatchUnconfirmed && r.Redispatches == 0 {
 		return r.DispatchedAt.Add(policy.DispatchGrace)

@@ -56,7 +56,7 @@ func TestRecoveryDue(t *testing.T) {
 
 func TestRecoverExpiredLeases(t *testing.T) {
 	t.Parallel()
-	now := t0.Add(lease) // file()'s leases end just now
+	now := t0.Add(lease) // the leases of file() end at this moment
 	t.Run("PendingUnderANewEpochAndSentAgain", func(t *testing.T) {
 		t.Parallel()
 		files := filesIn(core.FileProcessing, core.FilePending, core.FileProcessing, core.FileCompleted)
@@ -154,7 +154,7 @@ func TestRecoverGivesUp(t *testing.T) {
 			plan, err := core.PlanRecovery(run, files, now, policy)
 			require.NoError(t, err)
 			require.False(t, plan.Closed)
-			require.Empty(t, plan.Jobs, "the one that was given up is not sent")
+			require.Empty(t, plan.Jobs, "the file that was given up is not sent")
 
 			// Given up earlier: not sent when everything else is sent again.
 			later, err := core.PlanRecovery(plan.Run, overlay(files, plan.Files), t0.Add(policy.RedispatchAfter), policy)
@@ -173,7 +173,7 @@ func TestRecoverGivesUp(t *testing.T) {
 		require.Empty(t, plan.Files)
 		require.Zero(t, plan.Expired)
 		again, err := core.PlanRetry(plan.Run, files, balanceOf(0, 0), published(5), core.RetryTerms{By: admin}, now)
-		require.NoError(t, err, "Continue is free for what was given up")
+		require.NoError(t, err, "Continue is free for files that were given up")
 		require.Zero(t, again.Files[0].Redeliveries, "and has all its redeliveries again")
 	})
 	t.Run("NotOfARunThatHasClosed", func(t *testing.T) {
@@ -217,7 +217,7 @@ func TestRecoverDispatch(t *testing.T) {
 			require.NoError(t, err)
 			want := run
 			want.RecoverAt = due
-			require.Equal(t, core.RecoveryPlan{Run: want}, early, "too early; it is looked at again when it is due")
+			require.Equal(t, core.RecoveryPlan{Run: want}, early, "too early; recovery visits it again when it is due")
 
 			plan, err := core.PlanRecovery(run, unfinished, due, policy)
 			require.NoError(t, err)

@@ -9,7 +9,7 @@ import (
 // RetryPlan is everything that a Continue writes, and what a preview shows.
 type RetryPlan struct {
 	Run     Run
-	Files   []File // those to retry, as they become
+	Files   []File // those to retry, in their new state
 	Attempt Attempt
 	Charge  []Entry // one charge, or none if the price is 0
 	Jobs    []Job   // to be enqueued after the commit
@@ -20,39 +20,40 @@ type RetryPlan struct {
 // Price is what the Continue costs.
 func (p RetryPlan) Price() Credits { return p.Attempt.Charge.Amount.Total() }
 
-// RetryTerms is who asks for a Continue, of what, and the highest price that he accepts.
+// RetryTerms are the caller's terms of a Continue: who requests it, for which attempt,
+// and the highest accepted price.
 type RetryTerms struct {
 	By       Actor
-	Attempt  *AttemptNumber // the run's newest when he looked at it; nil: whichever it is
-	MaxPrice *Credits       // nil: whatever it costs
+	Attempt  *AttemptNumber // the run's newest attempt that the caller was shown; nil: any
+	MaxPrice *Credits       // nil: any price
 }
 
-// Status applies the rules 2 and 3, which need the run's row alone. A run that has
-// another attempt than the caller was shown was continued meanwhile, so what he was
-// promised is not what would happen: that is refused as rule 2 refuses a run that is
-// running, with CodeRunAlreadyRunning, also when the attempt has ended since.
+// Status applies the rules 2 and 3, which need only the run's row. If the run has
+// another attempt than the caller was shown, it was continued meanwhile and the preview
+// no longer holds. That is refused with CodeRunAlreadyRunning, as rule 2 refuses a
+// running run, also if the other attempt has ended since.
 func (t RetryTerms) Status(run Run) error {
 	if t.Attempt != nil && *t.Attempt != run.Attempt {
-		return &Error{Code: CodeRunAlreadyRunning, Run: run.ID, Message: "the run was continued meanwhile, so this changed and charged nothing; look at it again"}
+		return &Error{Code: CodeRunAlreadyRunning, Run: run.ID, Message: "the run was continued meanwhile, so nothing was changed or charged; read the run again"}
 	}
 	return ContinuableStatus(run)
 }
 
-// accepted refuses a price above what the caller was shown (spec 3), so that a price
-// that was raised meanwhile is not charged unseen.
+// accepted refuses a price above the highest one that the caller accepts (spec 3), so
+// that a price that was raised meanwhile is not charged unseen.
 func accepted(price Credits, most *Credits) error {
 	if most == nil || price <= *most {
 		return nil
 	}
 	return &Error{
 		Code: CodePriceChanged, Price: price,
-		Message: fmt.Sprintf("the price is %d credits now and at most %d were accepted, so nothing was charged; look at the price and ask again", price, *most),
+		Message: fmt.Sprintf("the price is %d credits now and at most %d were accepted, so nothing was charged; request it again with the new price", price, *most),
 	}
 }
 
-// PlanRetry decides a Continue by the rules 2 to 8 of spec 3, in their order.
-// files may be all files of the run or just those that are failed or pending;
-// others are not looked at. The template may be soft-deleted: its price holds.
+// PlanRetry decides a Continue by the rules 2 to 8 of spec 3, in their order. files may
+// be all files of the run or only the failed and pending ones; others are ignored. The
+// template may be soft-deleted: its price still holds.
 //
 // It fails with CodeRunAlreadyRunning, CodeNoErrorsToRetry, CodeNothingToRetry,
 // CodeMaxRetryCountExceeded (naming the files), CodeCreditsOutOfRange,
@@ -116,10 +117,10 @@ func PlanRetry(run Run, files []File, balance Balance, t Template, terms RetryTe
 	}, nil
 }
 
-// Continuable says whether a Continue would pass the rules that the run and its
-// files decide by themselves (2 to 5): nil, or the refusal without its facts. It
-// needs only the run's row and whether any failed file has used all its retries, so that lists of large runs stay cheap. Credits and the caller's
-// role are not looked at; the preview does that.
+// Continuable says whether a Continue would pass the rules 2 to 5, which depend only on
+// the run and its files: nil, or the refusal without its facts. It needs only the run's
+// row and whether any failed file has used all its retries, so that lists of large runs
+// are cheap. Credits and the caller's role are not checked; the preview checks them.
 func Continuable(run Run, anyMaxed bool) error {
 	if err := ContinuableStatus(run); err != nil {
 		return err
@@ -133,7 +134,7 @@ func Continuable(run Run, anyMaxed bool) error {
 	return nil
 }
 
-// ContinuableStatus applies the rules 2 and 3 whatever a caller was shown.
+// ContinuableStatus applies the rules 2 and 3, for any attempt.
 func ContinuableStatus(run Run) error {
 	switch run.Status {
 	case RunRunning:
@@ -180,8 +181,8 @@ func eligible(run Run, files []File, terms RetryTerms) ([]File, error) {
 	return retried, nil
 }
 
-// retry turns a failed or pending file into one that waits to be run again,
-// and gives the record that undoes it.
+// retry makes a failed or pending file wait to be run again, and gives the record with
+// which Compensate undoes that.
 func (f *File) retry(epoch Epoch, n AttemptNumber, priced bool, r *Run) (AttemptFile, error) {
 	record := AttemptFile{
 		Index:   f.Index,
@@ -192,7 +193,7 @@ func (f *File) retry(epoch Epoch, n AttemptNumber, priced bool, r *Run) (Attempt
 		},
 	}
 	if f.Status == FileFailed {
-		// Also when the price is 0 now: nothing is owed for it any more.
+		// Also if the price is 0 now: the attempt covers the file.
 		f.PaidBy = n
 	} else {
 		f.FreeRetries++
@@ -205,10 +206,10 @@ func (f *File) retry(epoch Epoch, n AttemptNumber, priced bool, r *Run) (Attempt
 	return record, nil
 }
 
-// RaiseMaxRetryCount gives a closed run a higher limit, so that a run that rule
-// 5 blocks has a way out. It fails with CodeRunAlreadyRunning, or
-// CodeInvalidRequest unless the new limit is above the old one and at most
-// MaxMaxRetryCount. The Amendment is the record of the change.
+// RaiseMaxRetryCount gives a closed run a higher limit, so that a run that rule 5 blocks
+// can be continued. It fails with CodeRunAlreadyRunning, or with CodeInvalidRequest unless
+// the new limit is above the old one and at most MaxMaxRetryCount. The Amendment is the
+// record of the change.
 func RaiseMaxRetryCount(run Run, to int, by Actor, now time.Time) (Run, Amendment, error) {
 	if !run.Status.Closed() {
 		return Run{}, Amendment{}, &Error{Code: CodeRunAlreadyRunning, Run: run.ID, Message: "the run is running; wait until it has closed"}

@@ -8,13 +8,13 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// retryScenario is what a Continue is decided on.
+// retryScenario is the input of a Continue.
 type retryScenario struct {
 	run      core.Run
 	files    []core.File
 	balance  core.Balance
 	template core.Template
-	shown    core.AttemptNumber // to whom asks, and the newest unless violated
+	shown    core.AttemptNumber // to the caller; the newest unless violated
 }
 
 func (s retryScenario) plan(t *testing.T) (p core.RetryPlan, err error) {
@@ -26,7 +26,7 @@ func (s retryScenario) plan(t *testing.T) (p core.RetryPlan, err error) {
 	return p, err
 }
 
-// The violations of the rules 2 to 7 of spec 3. Each can be laid over another.
+// The violations of the rules 2 to 7 of spec 3. They can be combined.
 func violateRunning(s *retryScenario)   { s.run.Status = core.RunRunning }
 func violateShown(s *retryScenario)     { s.shown = s.run.Attempt + 1 }
 func violateCompleted(s *retryScenario) { s.run.Status = core.RunCompleted }
@@ -39,8 +39,8 @@ func violateNothing(s *retryScenario) {
 	s.run.Tally = core.TallyOf(s.files)
 }
 
-// violateMaxed: the pending file has been continued more often than anything may be, and
-// does not block.
+// violateMaxed: a pending file never blocks, even if it was continued more often than the
+// highest limit.
 func violateMaxed(s *retryScenario) {
 	s.files[3].RetryAttempt, s.files[2].RetryAttempt, s.files[2].FreeRetries = 3, 5, 2
 	s.files[1].RetryAttempt, s.files[1].FreeRetries = 9, 5
@@ -141,7 +141,7 @@ func TestPlanRetryRefusesFacts(t *testing.T) {
 	t.Run("PendingFilesNeverBlock", func(t *testing.T) {
 		t.Parallel()
 		s := retryable()
-		s.files[1].RetryAttempt = 10 // of an earlier version, which did not count them apart
+		s.files[1].RetryAttempt = 10 // of an earlier version, which had no FreeRetries
 		_, err := s.plan(t)
 		require.NoError(t, err)
 	})

@@ -20,7 +20,7 @@ func TestPlanRetry(t *testing.T) {
 		run.CreditsConsumed, run.CreditsFromMonthly, run.CreditsFromPurchased = 50, 30, 20
 		run.AttemptJobs, run.CompletedJobs, run.FailedJobs = 4, 1, 2
 
-		// Given in any order, and with files that are not to be looked at.
+		// Given in any order, and with files that are to be ignored.
 		given := []core.File{files[4], files[0], files[3], files[2], files[1]}
 		plan, err := core.PlanRetry(run, given, balanceOf(7, 100), published(5), core.RetryTerms{By: admin}, t1)
 		require.NoError(t, err)
@@ -117,7 +117,7 @@ func TestPlanRetry(t *testing.T) {
 		for _, template := range []core.Template{published(5).SoftDelete(t0), {CreditsPerRun: 5, Status: core.TemplateDraft}} {
 			plan, err := core.PlanRetry(closedOver(files, core.ModePerFile), files, balanceOf(5, 0), template, core.RetryTerms{By: admin}, t1)
 			require.NoError(t, err)
-			require.Equal(t, core.Credits(5), plan.Price(), "the price is the template's, whatever became of it")
+			require.Equal(t, core.Credits(5), plan.Price(), "the price is the template's in any state")
 		}
 	})
 

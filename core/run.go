@@ -8,10 +8,10 @@ import (
 // RunID names a run. It is unique over all tenants.
 type RunID string
 
-// Epoch is a number of the run that only ever grows and is never used twice.
-// Every time that a file becomes pending it gets an epoch that no file of the
-// run had before, so a file is claimed at most once per epoch, and whatever an
-// older message or an older worker brings is told apart by its epoch.
+// Epoch is a number of the run that only grows and is never used twice. Every time that a
+// file becomes pending it gets an epoch that no file of the run had before. So a file is
+// claimed at most once per epoch, and messages and results of earlier dispatches are
+// recognized by their epoch.
 type Epoch int64
 
 // AttemptNumber counts a run's dispatches: 0 is the initiation, each Continue
@@ -25,7 +25,7 @@ const (
 	DefaultMaxFiles      = 10_000
 )
 
-// RunStatus is where a run is.
+// RunStatus is the status of a run.
 type RunStatus string
 
 const (
@@ -63,14 +63,14 @@ func (s RunStatus) CanBecome(to RunStatus) bool {
 	return false
 }
 
-// CloseReason says why a run closed otherwise than by its files being settled.
+// CloseReason says why a run closed if not because its files were settled.
 type CloseReason string
 
 const (
 	ReasonNone                  CloseReason = ""
 	ReasonDispatchFailed        CloseReason = "dispatch_failed"        // the initiation could not be enqueued and was refunded
-	ReasonCancelled             CloseReason = "cancelled"              // somebody cancelled it
-	ReasonRedeliveriesExhausted CloseReason = "redeliveries_exhausted" // recovery gave up on what was left
+	ReasonCancelled             CloseReason = "cancelled"              // a user cancelled it
+	ReasonRedeliveriesExhausted CloseReason = "redeliveries_exhausted" // recovery gave up on its unfinished files
 	ReasonServiceFault          CloseReason = "service_fault"          // a fault of the operator's or Redrive's own; Run.Failure says which
 )
 
@@ -79,16 +79,16 @@ const (
 type DispatchState string
 
 const (
-	// DispatchUnconfirmed: committed, and nobody knows yet that its jobs got
-	// out. Only in this state can the attempt be compensated.
+	// DispatchUnconfirmed: committed, and not known yet to have reached the queue. Only in
+	// this state can the attempt be compensated.
 	DispatchUnconfirmed DispatchState = "unconfirmed"
 	// DispatchConfirmed: enqueueing was confirmed, or a job was claimed, which
 	// proves the same.
 	DispatchConfirmed DispatchState = "confirmed"
 )
 
-// Tally counts a run's files by what has become of them. Unfinished is pending
-// and processing together, so that claims need not touch it.
+// Tally counts a run's files by status. Unfinished is pending and processing together, so
+// that claims need not change it.
 type Tally struct {
 	Unfinished int
 	Completed  int
@@ -99,15 +99,15 @@ type Tally struct {
 // Total is the number of files of the run; no operation changes it.
 func (t Tally) Total() int { return t.Unfinished + t.Completed + t.Failed + t.Error }
 
-// FileCounts are a run's files by status, as their rows say.
+// FileCounts are a run's files by status, counted from their rows.
 type FileCounts struct {
 	Pending, Processing, Completed, Failed, Error int
-	// Interrupted are those of the pending that wait for a Continue because a fault of
+	// Interrupted counts the pending files that wait for a Continue because a fault of
 	// ours interrupted them.
 	Interrupted int
 }
 
-// Tally is what the run's own must be.
+// Tally is the value that Run.Tally must have.
 func (c FileCounts) Tally() Tally {
 	return Tally{Unfinished: c.Pending + c.Processing, Completed: c.Completed, Failed: c.Failed, Error: c.Error}
 }
@@ -147,8 +147,8 @@ type Run struct {
 
 	Status RunStatus
 	Reason CloseReason
-	// Failure is the first fault of ours that interrupted a file in the current
-	// attempt. It stays when the run closes by it (ReasonServiceFault).
+	// Failure is the first fault of ours that interrupted a file in the current attempt.
+	// It is kept if the run closes because of it (ReasonServiceFault).
 	Failure   Failure
 	CreatedBy Actor
 	CreatedAt time.Time
@@ -160,9 +160,9 @@ type Run struct {
 	Dispatch      DispatchState
 	LastRetriedAt time.Time // zero until the first Continue
 
-	// TotalJobs is fixed at the initiation. AttemptJobs is the current
-	// attempt's own number of jobs: fan-in compares with it, because after a
-	// partial retry TotalJobs is never reached.
+	// TotalJobs is fixed at the initiation. AttemptJobs is the number of jobs of the
+	// current attempt. Fan-in compares with AttemptJobs, because after a Continue of some
+	// files TotalJobs is never reached.
 	TotalJobs     int
 	AttemptJobs   int
 	CompletedJobs int
@@ -173,14 +173,14 @@ type Run struct {
 	CreditsFromMonthly   Credits
 	CreditsFromPurchased Credits
 
-	// RecoverAt is when recovery looks at a RUNNING run next; DispatchedAt and
-	// Redispatches space out how often its waiting jobs are sent again.
+	// RecoverAt is when recovery visits a RUNNING run next. From DispatchedAt and
+	// Redispatches recovery computes when to send its waiting jobs again.
 	RecoverAt    time.Time
 	DispatchedAt time.Time
 	Redispatches int
 }
 
-// become moves the run along the transition table. A plan that would break
+// become changes the run's status by the transition table. A transition that is not in
 // the table is a bug of this package, not a refusal.
 func (r *Run) become(to RunStatus) error {
 	if !r.Status.CanBecome(to) {
@@ -190,8 +190,7 @@ func (r *Run) become(to RunStatus) error {
 	return nil
 }
 
-// close ends the current attempt. Only a run that a fault of ours interrupted keeps
-// that fault.
+// close ends the current attempt. Run.Failure is kept only if that fault closes the run.
 func (r *Run) close(to RunStatus, why CloseReason, now time.Time) error {
 	if err := r.become(to); err != nil {
 		return err
@@ -203,9 +202,8 @@ func (r *Run) close(to RunStatus, why CloseReason, now time.Time) error {
 	return nil
 }
 
-// closeByResults closes the run when every job of the attempt is settled, with a
-// status that is decided by all files of the run, not by those of the last attempt
-// alone.
+// closeByResults closes the run when every job of the attempt is settled. The status
+// depends on all files of the run, and not only on those of the last attempt.
 func (r *Run) closeByResults(now time.Time) error {
 	switch t := r.Tally; {
 	case t.Unfinished > 0 && r.Failure.Code == "":
@@ -227,7 +225,7 @@ func (r *Run) nextEpoch() Epoch {
 	return r.Epoch
 }
 
-// addCharge grows the run's credit fields by a charge.
+// addCharge adds a charge to the run's credit fields.
 func (r *Run) addCharge(s Split) error {
 	sum, err := Split{r.CreditsFromMonthly, r.CreditsFromPurchased}.Plus(s)
 	if err != nil {
@@ -237,8 +235,8 @@ func (r *Run) addCharge(s Split) error {
 	return nil
 }
 
-// takeOffCharge is the exact undo of addCharge.
-func (r *Run) takeOffCharge(s Split) error {
+// subtractCharge is the exact undo of addCharge.
+func (r *Run) subtractCharge(s Split) error {
 	rest, err := Split{r.CreditsFromMonthly, r.CreditsFromPurchased}.Minus(s)
 	if err != nil {
 		return err

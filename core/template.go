@@ -30,8 +30,8 @@ type Template struct {
 	Tenant       TenantID
 	Name         string
 	Instructions string
-	// Version numbers the instructions: 1, 2, 3, … Every change of what the executor
-	// is told makes a new one, and runs keep theirs.
+	// Version numbers the instructions: 1, 2, 3, … Every change of the instructions makes
+	// a new version; a run keeps the version that it was initiated with.
 	Version       int
 	CreditsPerRun Credits // the price in credits per file
 	Mode          Mode
@@ -41,8 +41,8 @@ type Template struct {
 	DeletedAt     time.Time // zero unless soft-deleted
 }
 
-// TemplateVersion is what a template's instructions were from one change to the next.
-// It is never changed or removed, because runs work with it (spec 2).
+// TemplateVersion is one version of a template's instructions. It is never changed or
+// removed, because runs work with it (spec 2).
 type TemplateVersion struct {
 	Tenant       TenantID
 	Template     TemplateID
@@ -63,8 +63,8 @@ func (t Template) As(v TemplateVersion) Template {
 	return t
 }
 
-// Deleted reports whether the template was soft-deleted: no new run may use
-// it, and the runs that it has can still be continued.
+// Deleted reports whether the template was soft-deleted: no new run may use it, and its
+// runs can still be continued.
 func (t Template) Deleted() bool { return !t.DeletedAt.IsZero() }
 
 // NewTemplate checks the fields and gives a draft to be stored.
@@ -74,16 +74,16 @@ func NewTemplate(t Template, now time.Time) (Template, error) {
 	return t.validated()
 }
 
-// TemplateChange is what may be changed of a template; nil leaves a field as
-// it is. The mode is fixed, because runs were split into jobs by it.
+// TemplateChange is a change of a template; nil leaves a field as it is. The mode is
+// fixed, because it decided how runs were split into jobs.
 type TemplateChange struct {
 	Name          *string
 	Instructions  *string
 	CreditsPerRun *Credits
 }
 
-// Change gives the template with the change applied. A new price holds for
-// initiations and Continues from then on; what was charged stays as it was.
+// Change gives the template with the change applied. A new price applies to later
+// initiations and Continues; earlier charges stay as they were.
 func (t Template) Change(c TemplateChange, now time.Time) (Template, error) {
 	if t.Deleted() {
 		return Template{}, templateDeleted(t.ID)

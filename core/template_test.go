@@ -22,7 +22,7 @@ func fieldsOf(r core.Error) []string {
 func TestNewTemplate(t *testing.T) {
 	t.Parallel()
 	asked := published(7)
-	asked.DeletedAt = t0 // what the caller says of status and times is not believed
+	asked.DeletedAt = t0 // status and times of the caller are ignored
 	draft, err := core.NewTemplate(asked, t1)
 	require.NoError(t, err)
 	want := published(7)
@@ -101,7 +101,7 @@ func TestChangeTemplate(t *testing.T) {
 		require.Equal(t, field == "name", got.Name == name)
 		require.Equal(t, field == "instructions", got.Instructions == instructions)
 		require.Equal(t, field == "price", got.CreditsPerRun == price)
-		require.Equal(t, field == "instructions", got.Version == 5, "only what the executor is told makes a version")
+		require.Equal(t, field == "instructions", got.Version == 5, "only a change of the instructions makes a version")
 	}
 	same := published(7).Instructions
 	got, err := published(7).Change(core.TemplateChange{Instructions: &same}, t1)

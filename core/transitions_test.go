@@ -35,7 +35,7 @@ func TestRunStatus(t *testing.T) {
 		require.Equal(t, s != core.RunRunning, s.Closed(), s)
 	}
 	require.False(t, unknown.Valid())
-	require.False(t, unknown.Closed(), "a status that nobody knows is not closed")
+	require.False(t, unknown.Closed(), "an unknown status is not closed")
 }
 
 func TestFileStatus(t *testing.T) {

@@ -34,8 +34,8 @@ func CheckNewUpload(req NewUpload) error {
 }
 
 // MayUpload decides before a byte is stored whether a run of these files could be
-// initiated now: what PlanRun would refuse then is refused without an upload. It
-// promises nothing; PlanRun decides again. It fails with CodeTemplateNotPublished,
+// initiated now, so that a run that PlanRun would refuse is refused without an upload.
+// PlanRun decides again after the upload. It fails with CodeTemplateNotPublished,
 // CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits or CodeCreditsOutOfRange.
 func MayUpload(req NewUpload, t Template, balance Balance) error {
 	if err := t.usable(); err != nil {
@@ -53,8 +53,8 @@ func MayUpload(req NewUpload, t Template, balance Balance) error {
 }
 
 // CheckFileName says what is wrong with the name of an uploaded file at an index. It
-// may have folders, but not lead out of the one that was uploaded: a client that writes
-// results beside the files would be led there too. It fails with CodeInvalidRequest.
+// may contain folders, but must not lead out of the uploaded folder: a client that writes
+// results next to the files would follow it. It fails with CodeInvalidRequest.
 func CheckFileName(index int, name string) error {
 	problem := fileNameProblem(name)
 	if problem == "" && leadsOut(name) {
@@ -66,7 +66,7 @@ func CheckFileName(index int, name string) error {
 	return nil
 }
 
-// leadsOut looks at a name as every system would that takes it for a path.
+// leadsOut reports whether a name, taken as a path on any system, leads out of a folder.
 func leadsOut(name string) bool {
 	path := strings.ReplaceAll(name, `\`, "/")
 	if strings.HasPrefix(path, "/") || len(path) > 2 && path[1] == ':' && path[2] == '/' {
@@ -75,8 +75,8 @@ func leadsOut(name string) bool {
 	return slices.Contains(strings.Split(path, "/"), "..")
 }
 
-// fileNameProblem is empty for a name that a file can have. A name is a label and may
-// have folders in it; it is never used as a path here.
+// fileNameProblem says why a file cannot have a name; empty if it can. A name is a label
+// and may contain folders; Redrive never uses it as a path.
 func fileNameProblem(name string) string {
 	switch {
 	case name == "":

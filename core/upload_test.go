@@ -9,8 +9,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// What an initiation would be refused for is found before a byte is stored, in the same
-// order, and nothing else is.
+// MayUpload refuses for the same reasons as an initiation, in the same order, before a
+// byte is stored.
 func TestMayUpload(t *testing.T) {
 	t.Parallel()
 	most := func(c core.Credits) *core.Credits { return &c }
@@ -57,7 +57,7 @@ func TestCheckNewUpload(t *testing.T) {
 	require.Len(t, fieldsOf(refused(t, core.CheckNewUpload(core.NewUpload{Files: -1, MaxRetryCount: retries(0)}), core.CodeInvalidRequest)), 2)
 }
 
-// A name that cannot be taken is called by what is wrong with it, and by which file.
+// A refused name is answered with its mistake and its file.
 func TestCheckFileName(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{

@@ -6,31 +6,31 @@ import (
 	"time"
 )
 
-// Usage is what became of a tenant's credits in one period.
+// Usage is how a tenant's credits were used in one period.
 type Usage struct {
 	Period  Period
-	Granted Credits // allowance for this period, whenever it was granted
+	Granted Credits // allowance for this period, also if it was granted earlier
 	Bought  Credits // credits purchased during the period, which belong to no month
 	Charged Split
-	// Refunded went back where its charge had taken it from, also if that was after
+	// Refunded is the sum of the refunds of this period's charges, also of refunds after
 	// the period's end.
 	Refunded Split
-	// Left is the allowance that can still be spent until Ends. When the period has
-	// ended it has lapsed: see Over.
+	// Left is the allowance that can still be spent until Ends. Once the period has ended
+	// it has lapsed: see Over.
 	Left Credits
 	Ends time.Time // the first instant at which the period is over
 	Over bool
-	// Purchased is what is left now of all purchased credits; it does not lapse.
+	// Purchased is the present balance of purchased credits, which do not lapse.
 	Purchased Credits
 
-	Templates []TemplateUsage // the dearest first
+	Templates []TemplateUsage // the most expensive first
 	Days      []DayUsage      // every day of the period, in order
 }
 
 // Spent is what was charged and not given back.
 func (u Usage) Spent() Split { return net(u.Charged, u.Refunded) }
 
-// Lapsed is the allowance that ended with the period unused.
+// Lapsed is the allowance that was unused when the period ended.
 func (u Usage) Lapsed() Credits {
 	if u.Over {
 		return u.Left
@@ -38,9 +38,9 @@ func (u Usage) Lapsed() Credits {
 	return 0
 }
 
-// TemplateUsage is what one template's runs cost in a period.
+// TemplateUsage is the cost of one template's runs in a period.
 type TemplateUsage struct {
-	Template TemplateID // empty: of runs that are not there any more
+	Template TemplateID // empty: of runs that no longer exist
 	Charges  int        // initiations and Continues that were charged, refunded ones included
 	Charged  Split
 	Refunded Split
@@ -49,9 +49,9 @@ type TemplateUsage struct {
 // Spent is what was charged and not given back.
 func (t TemplateUsage) Spent() Split { return net(t.Charged, t.Refunded) }
 
-// DayUsage is what one day did to a period. What is of the period but happened
-// before it began (an allowance that was granted early) is counted on its first day,
-// and what happened after its end (a refund) on its last.
+// DayUsage is the usage of one day of a period. Entries of the period from before its
+// beginning, such as an allowance granted early, count on its first day; entries from
+// after its end, such as a refund, on its last.
 type DayUsage struct {
 	Day      time.Time // its beginning, in UTC
 	Granted  Credits
@@ -68,14 +68,14 @@ func net(charged, refunded Split) Split {
 	return Split{Monthly: charged.Monthly - refunded.Monthly, Purchased: charged.Purchased - refunded.Purchased}
 }
 
-// UsageCount adds up a period's entries, in any order and a page at a time. Its memory
-// is bounded by the days of a month and the number of templates.
+// UsageCount adds up a period's entries, in any order and page by page. Its memory is
+// bounded by the days of a month and the number of templates.
 type UsageCount struct {
 	usage     Usage
 	templates map[TemplateID]*TemplateUsage
 }
 
-// NewUsageCount begins with nothing.
+// NewUsageCount gives an empty count.
 func NewUsageCount(p Period) *UsageCount {
 	c := &UsageCount{usage: Usage{Period: p, Ends: p.End()}, templates: map[TemplateID]*TemplateUsage{}}
 	for day := p.Start(); day.Before(p.End()); day = day.AddDate(0, 0, 1) {
@@ -122,7 +122,7 @@ func (c *UsageCount) of(template TemplateID) *TemplateUsage {
 	return t
 }
 
-// Usage gives what was counted, with the balance of the period as it is now.
+// Usage gives the result, with the balance of the period as it is now.
 func (c *UsageCount) Usage(balance Balance, now time.Time) Usage {
 	u := c.usage
 	u.Left, u.Purchased, u.Over = balance.Monthly, balance.Purchased, !now.Before(u.Ends)

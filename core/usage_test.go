@@ -96,8 +96,8 @@ func TestUsageOutOfRange(t *testing.T) {
 	}
 }
 
-// Whatever is posted: the days add up to the whole, so do the templates, and what is
-// left on the last day is the balance.
+// For any entries, the days and the templates add up to the whole, and the rest of the
+// last day is the balance.
 func TestUsageAddsUp(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of the words that callers send. They keep rows and logs bounded and
-// are the same whatever the store.
+// Limits of the texts that callers send. They bound rows and logs, and are the same for
+// every store.
 const (
 	MaxIDLength           = 64
 	MaxNameLength         = 255
@@ -40,7 +40,7 @@ func checkName(field, name string) []FieldError {
 	return checkText(field, name)
 }
 
-// checkText refuses what no text column and no JSON string can hold everywhere.
+// checkText refuses characters that not every text column and JSON library can hold.
 func checkText(field, text string) []FieldError {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 		return []FieldError{{field, "must be UTF-8 text without NUL"}}

@@ -15,23 +15,25 @@ var ErrClosed = errors.New("queue closed")
 // Queue carries hints that jobs can be claimed. It may lose, repeat, reorder
 // and delay them; claims are fenced by epoch and recovery closes the gaps.
 type Queue interface {
-	// Enqueue hands jobs to the queue and says how many it has taken. Jobs with
-	// a (job ID, epoch) that is outstanding already count as taken and are not
-	// carried twice; the same job ID with another epoch is another job. With an
-	// error, or with fewer than all taken, some may have got out nevertheless.
+	// Enqueue hands jobs to the queue and says how many it has taken. They travel in
+	// messages, see Messages. A message with exactly the jobs of one that is
+	// outstanding counts as taken and is not carried twice; one that overlaps may be,
+	// which costs refused claims. The same job ID with another epoch is another job.
+	// With an error, or with fewer than all taken, some may have got out nevertheless.
 	// No jobs is a success.
 	Enqueue(ctx context.Context, jobs []core.Job) (accepted int, err error)
 }
 
 // Feed is the other end of a Queue.
 type Feed interface {
-	// Receive waits for at least one job and gives at most limit. It fails with
-	// ctx's error, or ErrClosed. Several goroutines may receive at once; a
-	// delivery goes to one of them.
+	// Receive waits for at least one message. limit counts jobs: it gives messages
+	// until they have that many, so that only the last one may have more than what is
+	// left of the limit. It fails with ctx's error, or ErrClosed. Several goroutines
+	// may receive at once; a delivery goes to one of them.
 	//
 	// skip names what to leave in the queue for now. A feed that cannot look past
 	// the head of a line may deliver it nevertheless, or wait with what is behind
-	// it. Whoever wants to skip something else cancels ctx and receives anew.
+	// it. A caller that wants to skip something else cancels ctx and receives again.
 	Receive(ctx context.Context, limit int, skip Skip) ([]Delivery, error)
 }
 
@@ -54,18 +56,32 @@ type TemplateKey struct {
 	Template core.TemplateID
 }
 
-// Delivery is one job in a worker's hands. Ack it once the claim is durable (or
-// the job turned out to have no effect), never before and never as late as
-// after the execution. A delivery that is neither acked nor nacked may be
-// delivered again.
+// Delivery is a message in a worker's hands: jobs of one run, epoch and template.
+// Ack it once their claims are durable (or turned out to have no effect), never
+// before and never as late as after the execution. A delivery that is neither acked
+// nor nacked comes again after the queue's lease.
 type Delivery interface {
-	Job() core.Job
-	// Ack tells the queue to forget the job. A repeat has no effect.
+	// Jobs are what is still in this delivery; the caller may change the slice. After
+	// an answer, or once all were released, they are the last that it had.
+	Jobs() []core.Job
+	// Release passes some of its jobs on: they are delivered again at once, to any
+	// server, as a message of their own, and this does not count as a failed delivery.
+	// The delivery keeps the others, and Ack, Nack and redelivery concern those alone;
+	// if it has none left, it is answered. No jobs is a success, jobs that it does not
+	// have are ErrNotInDelivery. After an error all jobs are still in this delivery,
+	// and may have got out as well.
+	Release(ctx context.Context, jobs []core.Job) error
+	// Ack tells the queue to forget the jobs that the delivery still has. A repeat has
+	// no effect.
 	Ack(ctx context.Context) error
-	// Nack tells the queue to deliver the job again, to anybody. A repeat, or a
-	// nack after an ack, has no effect.
+	// Nack tells the queue to deliver them again, to any server, after a back-off that
+	// grows with the number of deliveries. A repeat, or a nack after an ack, has no
+	// effect.
 	Nack(ctx context.Context) error
 }
+
+// ErrNotInDelivery says that jobs were to be released that the delivery does not have.
+var ErrNotInDelivery = errors.New("the delivery does not have these jobs")
 
 // QueueStats is an optional interface of a Queue, for operators.
 type QueueStats interface {

@@ -79,8 +79,13 @@ type AcrossTenants interface {
 	// then or later, other than by a user's cancel, the latest first, for platform admins.
 	InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]RunKey, error)
 
+	// Ungranted lists tenants with a monthly allowance that have no ledger entry under
+	// this key, after the given ID, ascending, up to limit, for the monthly refill. It
+	// takes no locks: ask again under the tenant's lock before posting.
+	Ungranted(ctx context.Context, key core.Key, after core.TenantID, limit int) ([]core.Tenant, error)
+
 	// AllTenants lists every tenant after the given ID, ascending, up to limit,
-	// for the monthly refill, the ledger check and platform admins.
+	// for the ledger check and platform admins.
 	AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error)
 }
 

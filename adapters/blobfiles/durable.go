@@ -12,13 +12,13 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// syncsAtOnce is how many files are made durable at once. A journaling file system
-// makes those that wait together durable together, which is what makes an upload of
-// thousands of small files fast.
+// syncsAtOnce is how many files are fsynced concurrently. A journaling file system makes
+// the files of concurrent fsyncs durable in one write of its journal, so an upload of
+// thousands of small files is fast.
 const syncsAtOnce = 32
 
-// fsyncAll makes files durable, and the names in folders, in no order: nothing
-// counts as stored until all of it is.
+// fsyncAll makes files, and the names in folders, durable. The order does not matter:
+// nothing counts as stored until all of it is.
 func (f *Files) fsyncAll(files, folders []string) error {
 	work := make(chan func() error)
 	errs := make([]error, min(syncsAtOnce, len(files)+len(folders)))
@@ -43,7 +43,7 @@ func (f *Files) fsyncAll(files, folders []string) error {
 	return errors.Join(errs...)
 }
 
-// fsyncFile makes a file durable that was written and closed.
+// fsyncFile makes a file durable that has been written and closed.
 func (f *Files) fsyncFile(path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // G304: the path is that of a file of ours
 	if err != nil {
@@ -56,8 +56,7 @@ func (f *Files) fsyncFile(path string) error {
 	return err
 }
 
-// foldersTo gives a folder and those above it, up to the root: they may all be as
-// new as what is in it.
+// foldersTo gives a folder and those above it, up to the root: they may all be new.
 func (f *Files) foldersTo(dir string) []string {
 	var dirs []string
 	for ; ; dir = filepath.Dir(dir) {
@@ -78,7 +77,7 @@ func (f *Files) fsyncFolder(dir string) error {
 		return err
 	}
 	err = f.fsync(d)
-	// Some file systems take no fsync of a folder; Postgres passes over that too.
+	// Some file systems have no fsync of a folder; Postgres ignores that error too.
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}
@@ -97,14 +96,14 @@ func (f *Files) makeFolder(dir string) error {
 	if err := f.makeFolder(parent); err != nil {
 		return err
 	}
-	// Another process may have been faster.
+	// Another process may have made it first.
 	if err := os.Mkdir(dir, folderMode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return f.fsyncFolder(parent)
 }
 
-// orFull says of an error that there was no room, if that is what it means.
+// orFull adds ports.ErrFull to an error that means that the disk is full.
 func orFull(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return errors.Join(ports.ErrFull, err)

@@ -16,7 +16,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// fsyncs notes what is fsynced, as paths in root.
+// fsyncs records what is fsynced, as paths in root.
 type fsyncs struct {
 	t    *testing.T
 	root string
@@ -42,7 +42,7 @@ func (s *fsyncs) sync(f *os.File) error {
 	return f.Sync()
 }
 
-// paths gives what was fsynced since it was asked last.
+// paths gives what was fsynced since the last call.
 func (s *fsyncs) paths() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,7 @@ const (
 	contents = "61636d65/runs/run"
 )
 
-// The mark before the first content, and the contents all together, each once.
+// The mark is fsynced before the first content, and the contents all together, each once.
 func TestDurable(t *testing.T) {
 	t.Parallel()
 	for name, openIn := range map[string]func(t testing.TB, dir string) *blobfiles.Files{
@@ -101,7 +101,7 @@ func TestDurable(t *testing.T) {
 	}
 }
 
-// The mark goes once the contents are gone for good.
+// The mark is removed once the removal of the contents is durable.
 func TestRemoveDurable(t *testing.T) {
 	t.Parallel()
 	f, s := watch(t)
@@ -123,7 +123,7 @@ func TestRemoveDurable(t *testing.T) {
 	require.Empty(t, filesUnder(t, s.root))
 }
 
-// Each new folder has its name in the one above before the next is made.
+// The name of each new folder is durable in its parent before the next folder is made.
 func TestMakeFolderDurable(t *testing.T) {
 	t.Parallel()
 	f, s := watch(t)
@@ -139,8 +139,8 @@ func TestMakeFolderDurable(t *testing.T) {
 	require.ErrorIs(t, blobfiles.MakeFolder(f, filepath.Join(s.root, "d")), broken)
 }
 
-// What is not durable is not stored, and can be stored once the disk is well. A disk
-// that is full may say so only now.
+// Contents that cannot be made durable do not count as stored, and can be stored again
+// once the disk works. A full disk may report it only at the fsync.
 func TestFsyncFails(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("input/output error")
@@ -196,7 +196,8 @@ func upload(t *testing.T, f *blobfiles.Files) error {
 	return nil
 }
 
-// Some file systems refuse to fsync a folder. A file they must fsync.
+// An error of the fsync of a folder is ignored if the file system has none. An error of
+// the fsync of a file is not.
 func TestFsyncOfFoldersUnknown(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range []error{syscall.EINVAL, syscall.ENOTSUP} {

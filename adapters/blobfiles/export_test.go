@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// CountContents says how many objects the bucket has that are no mark of an upload.
+// CountContents counts the objects of the bucket that are not marks of uploads.
 func CountContents(t *testing.T, f *Files) int {
 	t.Helper()
 	objects := f.bucket.List(nil)
@@ -27,7 +27,7 @@ func CountContents(t *testing.T, f *Files) int {
 	}
 }
 
-// ReplaceFsync puts another in the place of os.File.Sync.
+// ReplaceFsync replaces os.File.Sync.
 func ReplaceFsync(f *Files, fsync func(*os.File) error) { f.fsync = fsync }
 
 // MakeFolder makes a folder and those above it.

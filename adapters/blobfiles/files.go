@@ -26,11 +26,11 @@ type Files struct {
 
 var _ ports.Files = (*Files)(nil)
 
-// Close lets go of the bucket. Nothing may be begun afterwards; a content that
-// is open can be read to its end.
+// Close closes the bucket. No call may begin afterwards; an open content can be read to
+// its end.
 func (f *Files) Close() error { return f.bucket.Close() }
 
-// path is where the driver keeps a key of a bucket that is a folder.
+// path is the file of a key in a bucket that is a folder.
 func (f *Files) path(key string) string {
 	return filepath.Join(f.root, filepath.FromSlash(f.prefix+key))
 }
@@ -54,10 +54,10 @@ func (f *Files) Begin(ctx context.Context, tenant core.TenantID, id core.RunID, 
 	return &upload{files: f, tenant: tenant, id: id, prefix: prefix}, nil
 }
 
-// Open implements ports.Files. The content is to be closed, and read before ctx
-// ends. Its end is ErrDamaged if what was read is not what was stored.
+// Open implements ports.Files. The content must be read before ctx ends, and closed. It
+// ends with ErrDamaged if it differs from the content that was stored.
 func (f *Files) Open(ctx context.Context, tenant core.TenantID, ref core.FileRef) (io.ReadCloser, error) {
-	// Not every driver looks at ctx.
+	// Not every driver checks ctx.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ var begun = time.Date(2026, time.March, 1, 12, 0, 0, 0, time.UTC)
 
 var uploads atomic.Int64
 
-// begin begins an upload of a name that no other has.
+// begin begins an upload with a unique name.
 func begin(t *testing.T, f *blobfiles.Files, tenant core.TenantID) (core.RunID, ports.Upload) {
 	t.Helper()
 	id := core.RunID(fmt.Sprintf("upload-%d", uploads.Add(1)))
@@ -133,7 +133,7 @@ func read(t *testing.T, f *blobfiles.Files, tenant core.TenantID, ref core.FileR
 	return string(content), err
 }
 
-// What is written where is a promise: a later version has to find it.
+// The layout is fixed: later versions have to find the contents.
 func TestLayout(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -166,8 +166,8 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// Contents that earlier versions stored, by their sum and for all runs of a tenant,
-// can still be read, and nothing sweeps them.
+// Contents that earlier versions stored, by their sum and for all runs of a tenant, can
+// still be read, and are never removed.
 func TestEarlierLayout(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -203,8 +203,8 @@ func TestEarlierLayout(t *testing.T) {
 	require.Equal(t, []string{path}, filesUnder(t, dir))
 }
 
-// A process that was killed leaves a mark that is torn, and a content that is half
-// written under a name of its own.
+// A killed process leaves a torn mark, and a partly written content under a temporary
+// name.
 func TestLeftByAKill(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -217,7 +217,7 @@ func TestLeftByAKill(t *testing.T) {
 	mark := filepath.Join(dir, "uploads", "61636d65", string(id))
 	require.NoError(t, os.WriteFile(mark, []byte("2026-03-0"), 0o600))
 	require.NoError(t, os.Chtimes(mark, begun, begun))
-	// What is no mark is passed over.
+	// Other objects among the marks are ignored.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "uploads", "README"), nil, 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "uploads", "61636d65", "A"), nil, 0o600))
 
@@ -302,7 +302,7 @@ func TestTenantRefused(t *testing.T) {
 	require.Equal(t, 1, blobfiles.CountContents(t, f))
 }
 
-// A storage that cannot be read must not look like a file that is not there.
+// A storage that cannot be read must not look like a missing file.
 func TestFaultIsNotNotFound(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -320,7 +320,7 @@ func TestFaultIsNotNotFound(t *testing.T) {
 	require.Zero(t, stored)
 }
 
-// The reader neither ends nor looks at ctx.
+// The reader neither ends nor checks ctx.
 func TestAddStopsWithContext(t *testing.T) {
 	t.Parallel()
 	_, u := begin(t, open(t, "mem://"), "acme")

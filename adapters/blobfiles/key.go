@@ -28,7 +28,7 @@ type sum [sha256.Size]byte
 
 func (s sum) hex() string { return hex.EncodeToString(s[:]) }
 
-// place is a reference taken apart: where a content is and what it must be.
+// place is a parsed reference: where a content is, and its sum.
 type place struct {
 	upload core.RunID // empty for a reference of an earlier version, which is by sum alone
 	number int        // of the content in its upload, from 0
@@ -43,8 +43,8 @@ func (p place) ref() core.FileRef {
 	return core.FileRef(string(p.upload) + "/" + strconv.Itoa(p.number) + "/" + byContent)
 }
 
-// parseRef reads a reference. It takes only what ref writes: two spellings of
-// one reference would be two answers to whether a tenant has it.
+// parseRef reads a reference. It accepts only the spelling that ref writes, so that each
+// content has exactly one reference.
 func parseRef(ref core.FileRef) (p place, ok bool) {
 	text := string(ref)
 	if !strings.HasPrefix(text, refPrefix) {
@@ -99,7 +99,7 @@ func markKey(tenant core.TenantID, upload core.RunID) (string, error) {
 	return marksPrefix + folder + "/" + name, err
 }
 
-// parseMarkKey is the way back; ok is false for what is no mark of ours.
+// parseMarkKey is the inverse of markKey; ok is false if the key is not one of a mark.
 func parseMarkKey(key string) (tenant core.TenantID, upload core.RunID, ok bool) {
 	folder, name, ok := strings.Cut(strings.TrimPrefix(key, marksPrefix), "/")
 	if !ok {
@@ -122,15 +122,15 @@ func parseMarkKey(key string) (tenant core.TenantID, upload core.RunID, ok bool)
 }
 
 func tenantName(tenant core.TenantID) (string, error) {
-	// Only the length matters for a key; hex takes care of the characters.
+	// Only the length needs a check: in hex every character is valid.
 	if tenant == "" || len(tenant) > core.MaxIDLength {
 		return "", fmt.Errorf("blobfiles: a tenant's ID has 1 to %d characters, not %d", core.MaxIDLength, len(tenant))
 	}
 	return hex.EncodeToString([]byte(tenant)), nil
 }
 
-// uploadName is an upload's ID as it is, so that an operator finds a run's folder,
-// if every file system and bucket keeps it apart from all others; else in hex.
+// uploadName is an upload's ID itself, so that an operator finds a run's folder, if it
+// is unique on every file system and bucket; else the ID in hex.
 func uploadName(upload core.RunID) (string, error) {
 	if upload == "" || len(upload) > core.MaxIDLength {
 		return "", fmt.Errorf("blobfiles: an upload's ID has 1 to %d characters, not %d", core.MaxIDLength, len(upload))

@@ -20,7 +20,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// mark writes the mark of an upload, which says when it was begun.
+// mark writes the mark of an upload, with the time when it was begun.
 func (f *Files) mark(ctx context.Context, key string, begun time.Time) error {
 	content := []byte(begun.UTC().Format(time.RFC3339Nano) + "\n")
 	if f.root != "" {
@@ -33,9 +33,9 @@ func (f *Files) mark(ctx context.Context, key string, begun time.Time) error {
 	return err
 }
 
-// markFile writes a mark that is durable before the first content is there: a
-// content without one would stay for ever. It may be torn by a crash, since its
-// name says whose it is and its own time of change when.
+// markFile writes a mark that is durable before the first content is written: a content
+// without a mark would stay for ever. A crash may tear the mark: its name gives tenant
+// and upload, and its modification time stands in for the time inside.
 func (f *Files) markFile(path string, content []byte) error {
 	dir := filepath.Dir(path)
 	if err := f.makeFolder(dir); err != nil {
@@ -74,8 +74,8 @@ func (f *Files) marked(ctx context.Context, tenant core.TenantID, upload core.Ru
 	return there, nil
 }
 
-// Keep implements ports.Files. If a crash forgets that the mark was removed, it is
-// a leftover again, whose run exists.
+// Keep implements ports.Files. If a crash undoes the removal of the mark, the upload is a
+// leftover again, but its run exists.
 func (f *Files) Keep(ctx context.Context, tenant core.TenantID, upload core.RunID) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -90,8 +90,8 @@ func (f *Files) Keep(ctx context.Context, tenant core.TenantID, upload core.RunI
 	return nil
 }
 
-// Remove implements ports.Files. In a folder it removes also what a process that
-// was killed had half written.
+// Remove implements ports.Files. In a folder it also removes partly written files of a
+// process that was killed.
 func (f *Files) Remove(ctx context.Context, tenant core.TenantID, upload core.RunID) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (f *Files) Remove(ctx context.Context, tenant core.TenantID, upload core.Ru
 	return f.Keep(ctx, tenant, upload)
 }
 
-// removeFolder removes the contents of an upload, durably: its mark goes after them.
+// removeFolder removes the contents of an upload, durably: its mark is removed after them.
 func (f *Files) removeFolder(dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -169,7 +169,7 @@ func (f *Files) remove(ctx context.Context, key string) error {
 	return err
 }
 
-// Leftovers implements ports.Files. What is among the marks and is none is passed over.
+// Leftovers implements ports.Files. It ignores other objects among the marks.
 func (f *Files) Leftovers(ctx context.Context, before time.Time) iter.Seq2[ports.Leftover, error] {
 	return func(yield func(ports.Leftover, error) bool) {
 		objects := f.bucket.List(&blob.ListOptions{Prefix: marksPrefix})
@@ -179,7 +179,7 @@ func (f *Files) Leftovers(ctx context.Context, before time.Time) iter.Seq2[ports
 				return
 			}
 			if err == nil {
-				err = ctx.Err() // not every driver looks at it
+				err = ctx.Err() // not every driver checks it
 			}
 			if err != nil {
 				yield(ports.Leftover{}, fmt.Errorf("blobfiles: listing uploads: %w", err))
@@ -196,7 +196,7 @@ func (f *Files) Leftovers(ctx context.Context, before time.Time) iter.Seq2[ports
 	}
 }
 
-// leftover reads a mark; ok is false if there is none (any more).
+// leftover reads a mark; ok is false if there is none, or none any more.
 func (f *Files) leftover(ctx context.Context, object *blob.ListObject) (left ports.Leftover, ok bool, err error) {
 	if left.Tenant, left.Upload, ok = parseMarkKey(object.Key); !ok {
 		return left, false, nil

@@ -15,14 +15,14 @@ import (
 	_ "gocloud.dev/blob/memblob" // the scheme mem
 )
 
-// folderMode is that of every folder made here: what tenants upload is for
-// nobody else on the machine.
+// folderMode is the mode of every new folder: no other user of the machine may read what
+// tenants upload.
 const folderMode = 0o700
 
 // OpenDir keeps contents in a folder, which is made if it is not there, as are
 // those above it, with mode 0700. Several processes may use one folder at once.
 func OpenDir(dir string) (*Files, error) {
-	// Without this an unset setting would fill the working directory.
+	// Without this check an empty setting would fill the working directory.
 	if dir == "" {
 		return nil, errors.New("blobfiles: no folder is named")
 	}
@@ -46,14 +46,12 @@ func OpenDir(dir string) (*Files, error) {
 // Open keeps contents in the bucket of a URL, such as
 // file:///var/lib/redrive?create_dir=1, mem:// or, in a program that imports the
 // driver gocloud.dev/blob/s3blob, s3://bucket?region=eu-central-1. The parameter
-// prefix=some/path/ puts everything below a path of the bucket. Credentials come
-// from where the driver looks for them and are refused in the URL, which ends up
-// in messages.
+// prefix=some/path/ puts everything below a path of the bucket. The driver finds its
+// credentials itself; in the URL they are refused, because error messages quote it.
 //
-// Of a file URL, the parameters metadata, no_tmp_dir and dir_file_mode have no
-// effect: there are no sidecar files (which are not safe under concurrent writes),
-// a content is written on the file system where it stays, and folders have mode
-// 0700.
+// In a file URL, the parameters metadata, no_tmp_dir and dir_file_mode have no effect:
+// there are no sidecar files, which are not safe under concurrent writes; a content is
+// written to the file system where it stays; and folders have mode 0700.
 func Open(ctx context.Context, bucketURL string) (*Files, error) {
 	u, err := url.Parse(bucketURL)
 	if err != nil {
@@ -87,9 +85,9 @@ func Open(ctx context.Context, bucketURL string) (*Files, error) {
 	return f, nil
 }
 
-// folderOf gives the absolute path of a file URL as the driver understands it,
-// and refuses what the driver would take for the working directory or for
-// another folder than the one that was probably meant.
+// folderOf gives the absolute path of a file URL as the driver understands it. It refuses
+// a URL that the driver would take for the working directory, or probably for another
+// folder than was meant.
 func folderOf(u *url.URL) (string, error) {
 	if u.Host != "" && u.Host != "localhost" && u.Host != "." {
 		return "", fmt.Errorf("blobfiles: %q in the URL of the bucket is taken for a host; write file:///path", u.Host)
@@ -108,7 +106,7 @@ func folderOf(u *url.URL) (string, error) {
 	return root, nil
 }
 
-// folderPrefix accepts a prefix of which it is plain where in the folder it leads.
+// folderPrefix accepts a prefix that stays inside the folder.
 func folderPrefix(prefix string) (string, error) {
 	if prefix == "" {
 		return "", nil

@@ -50,8 +50,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A file URL with the host "." is relative to the working directory, for the
-// driver and for what is made durable.
+// A file URL with the host "." is relative to the working directory, for the driver and
+// for the fsyncs.
 func TestOpenRelative(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)

@@ -13,11 +13,11 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// ErrDamaged says that a stored content is no longer what was stored: it was cut
-// off, or changed.
+// ErrDamaged says that a content is no longer as it was stored: it was cut off, or
+// changed.
 var ErrDamaged = errors.New("stored content is damaged")
 
-// reader checks what it reads when it comes to the end.
+// reader checks the content's sum at its end.
 type reader struct {
 	blob   *blob.Reader
 	tenant core.TenantID
@@ -30,7 +30,8 @@ func newReader(r *blob.Reader, tenant core.TenantID, want place) *reader {
 	return &reader{blob: r, tenant: tenant, want: want, hash: sha256.New()}
 }
 
-// Read reads on. The error at the end is io.EOF or ErrDamaged, which says of what.
+// Read implements io.Reader. The error at the end is io.EOF, or ErrDamaged with the
+// reference.
 func (r *reader) Read(p []byte) (int, error) {
 	n, err := r.blob.Read(p)
 	_, _ = r.hash.Write(p[:n]) // a hash takes everything
@@ -44,7 +45,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends reading.
+// Close implements io.Closer.
 func (r *reader) Close() error { return r.blob.Close() }
 
 // contextReader stops at the next read when ctx has ended.

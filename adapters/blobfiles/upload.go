@@ -15,7 +15,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// upload is one that was begun. Its contents are numbered, so that each can be
+// upload is an upload that has begun. Its contents are numbered, so that each can be
 // written as it arrives, before its sum is known.
 type upload struct {
 	files  *Files
@@ -26,8 +26,8 @@ type upload struct {
 	buffer []byte
 }
 
-// Add implements ports.Upload. It takes no more memory than the driver does. ctx is
-// looked at between reads: it does not interrupt a read of content that blocks.
+// Add implements ports.Upload. It needs no more memory than the driver does. It checks
+// ctx between reads: a read of content that blocks is not interrupted.
 func (u *upload) Add(ctx context.Context, content io.Reader) (ports.Stored, error) {
 	if u.buffer == nil {
 		u.buffer = make([]byte, 32<<10)
@@ -41,9 +41,9 @@ func (u *upload) Add(ctx context.Context, content io.Reader) (ports.Stored, erro
 	return ports.Stored{Ref: p.ref(), Size: size, Digest: p.sum.hex()}, nil
 }
 
-// write copies a content into the bucket. If it fails, nothing of it stays.
+// write copies a content into the bucket. After an error nothing of the content stays.
 func (u *upload) write(ctx context.Context, key string, content io.Reader, digest *sum) (size int64, err error) {
-	if err := ctx.Err(); err != nil { // not every driver looks at it
+	if err := ctx.Err(); err != nil { // not every driver checks it
 		return 0, err
 	}
 	writing, cancel := context.WithCancel(ctx)
@@ -62,15 +62,15 @@ func (u *upload) write(ctx context.Context, key string, content io.Reader, diges
 		return 0, err
 	}
 	done := false
-	// In a defer, because a reader that is not ours may panic.
+	// In a defer, because the caller's reader may panic.
 	defer func() {
 		if !done {
 			cancel()
-			_ = w.Close() // drops what was written, and says only that it was cancelled
+			_ = w.Close() // discards the content; its error only says that it was cancelled
 		}
 	}()
 	hash := sha256.New()
-	// The writer's ReadFrom would take a buffer of 1 MiB for each small file.
+	// The writer's ReadFrom would allocate a buffer of 1 MiB for each small file.
 	size, err = io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(w, hash)}, contextReader{ctx, content}, u.buffer)
 	if err == nil {
 		err = ctx.Err()
@@ -83,8 +83,8 @@ func (u *upload) write(ctx context.Context, key string, content io.Reader, diges
 	return size, w.Close()
 }
 
-// Commit implements ports.Upload. In a folder, all files of the upload are made
-// durable together, and the folders that lead to them.
+// Commit implements ports.Upload. In a folder it fsyncs all files of the upload together,
+// and the folders above them.
 func (u *upload) Commit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err

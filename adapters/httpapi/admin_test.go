@@ -66,9 +66,9 @@ func TestTemplates(t *testing.T) {
 		w.refused(http.StatusNotFound, core.CodeTemplateNotFound, ask)
 	}
 	for _, ask := range []func() answer{
-		func() answer { return w.get(w.platform, "/templates?tenant=nobody") },
+		func() answer { return w.get(w.platform, "/templates?tenant=unknown") },
 		func() answer {
-			return w.post(w.platform, "/templates?tenant=nobody", `{"name":"n","instructions":"","creditsPerRun":1,"mode":"batch"}`)
+			return w.post(w.platform, "/templates?tenant=unknown", `{"name":"n","instructions":"","creditsPerRun":1,"mode":"batch"}`)
 		},
 	} {
 		w.refused(http.StatusNotFound, core.CodeTenantNotFound, ask)
@@ -97,7 +97,7 @@ func TestTenants(t *testing.T) {
 	w.refused(http.StatusConflict, core.CodeTenantExists, func() answer {
 		return w.post(w.platform, "/tenants", `{"id":"acme","name":"Another"}`)
 	})
-	w.refused(http.StatusNotFound, core.CodeTenantNotFound, func() answer { return w.get(w.platform, "/tenants/nobody") })
+	w.refused(http.StatusNotFound, core.CodeTenantNotFound, func() answer { return w.get(w.platform, "/tenants/unknown") })
 
 	var ids []string
 	after := ""
@@ -147,9 +147,9 @@ func TestCredits(t *testing.T) {
 
 			w.refused(http.StatusUnprocessableEntity, core.CodeIdempotencyKeyReused, func() answer { return w.post(w.platform, g.path, g.other, key("k1")) })
 			unknown := w.refused(http.StatusNotFound, core.CodeTenantNotFound, func() answer {
-				return w.post(w.platform, "/tenants/nobody"+g.path[len("/tenants/globex"):], g.body, key("k1"))
+				return w.post(w.platform, "/tenants/unknown"+g.path[len("/tenants/globex"):], g.body, key("k1"))
 			})
-			require.Contains(t, unknown.str("detail"), "nobody")
+			require.Contains(t, unknown.str("detail"), "unknown")
 			w.refused(http.StatusUnsupportedMediaType, "unsupported_media_type", func() answer {
 				return w.send(call{method: http.MethodPost, path: g.path, token: w.platform, body: []byte(g.body)}, key("k2"))
 			})
@@ -171,8 +171,8 @@ func TestCredits(t *testing.T) {
 		require.JSONEq(t, acmes, w.get(w.user, "/balance").text())
 		require.JSONEq(t, acmes, w.get(w.platform, "/balance?tenant=acme").text())
 		w.refused(http.StatusForbidden, core.CodeWrongTenant, func() answer { return w.get(w.user, "/balance?tenant=globex") })
-		w.refused(http.StatusForbidden, core.CodeWrongTenant, func() answer { return w.get(w.user, "/balance?tenant=nobody") })
-		w.refused(http.StatusNotFound, core.CodeTenantNotFound, func() answer { return w.get(w.platform, "/balance?tenant=nobody") })
+		w.refused(http.StatusForbidden, core.CodeWrongTenant, func() answer { return w.get(w.user, "/balance?tenant=unknown") })
+		w.refused(http.StatusNotFound, core.CodeTenantNotFound, func() answer { return w.get(w.platform, "/balance?tenant=unknown") })
 	})
 
 	t.Run("Ledger", func(t *testing.T) {
@@ -196,6 +196,6 @@ func TestCredits(t *testing.T) {
 		for query, field := range map[string]string{"after=-1": "after", "after=x": "after", "limit=0": "limit", "limit=1001": "limit"} {
 			require.Equal(t, []string{field}, w.get(w.user, "/tenants/acme/ledger?"+query).fields())
 		}
-		w.refused(http.StatusNotFound, core.CodeTenantNotFound, func() answer { return w.get(w.platform, "/tenants/nobody/ledger") })
+		w.refused(http.StatusNotFound, core.CodeTenantNotFound, func() answer { return w.get(w.platform, "/tenants/unknown/ledger") })
 	})
 }

@@ -27,7 +27,7 @@ const (
 	maxJSONBytes = 1 << 20
 
 	readyTimeout = 5 * time.Second
-	// retryAfter is what a client is told to wait after a 503, in seconds.
+	// retryAfter is the Retry-After header of a 503, in seconds.
 	retryAfter = "1"
 )
 
@@ -39,13 +39,13 @@ type Config struct {
 	MaxFileBytes   int64 // of one uploaded file
 	MaxUploadBytes int64 // of one upload altogether
 
-	// Streams sends runs' events; nil: streams with default bounds, which end with their
-	// clients alone.
+	// Streams sends runs' events; nil: streams with default bounds, which end only when
+	// their clients disconnect.
 	Streams *Streams
 	Pace    Pace // how fast clients have to be
 
-	// Authenticated is told of each request with a valid token, with its context, so
-	// that a server which is short of connections knows whose to keep; nil: no one is.
+	// Authenticated is called for each request with a valid token, with its context, so
+	// that a server that is short of connections knows which ones to keep; nil: not called.
 	Authenticated func(context.Context)
 
 	// Ready says whether the process can serve (GET /readyz); nil: always. Its
@@ -58,11 +58,11 @@ type api struct {
 	svc    *app.Service
 	cfg    Config
 	routes []route
-	looks  singleflight.Group // of GET /readyz
+	checks singleflight.Group // of GET /readyz
 }
 
 // New gives the handler of the whole API. It panics without Config.Auth: a
-// server that lets everybody in must not start.
+// server without authentication must not start.
 func New(svc *app.Service, cfg Config) http.Handler {
 	if svc == nil || cfg.Auth == nil {
 		panic("httpapi.New: the service and Config.Auth are required")

@@ -16,7 +16,7 @@ const (
 	// MinSecretBytes is the least length of the secret: that of the hash.
 	MinSecretBytes = 32
 
-	// clockLeeway is how far the clocks of who made a token and who reads it may differ.
+	// clockLeeway is how far the issuer's clock and this server's may differ.
 	clockLeeway      = 5 * time.Second
 	maxTokenBytes    = 4096
 	maxSubjectLength = 255
@@ -31,7 +31,7 @@ type Auth struct {
 	parser   *jwt.Parser
 }
 
-// AuthOption is what NewAuth may be told beside the secret.
+// AuthOption is an option of NewAuth.
 type AuthOption func(*Auth)
 
 // WithAudience names this service: tokens then have to be made for it, which their
@@ -48,8 +48,8 @@ func NewAuth(secret []byte, options ...AuthOption) (*Auth, error) {
 		secret: append([]byte(nil), secret...),
 		parser: jwt.NewParser(
 			jwt.WithStrictDecoding(), // one token has one spelling
-			// The token's own word for its algorithm is not believed: "none", or
-			// a public key used as a secret, would let everybody in.
+			// The algorithm in the token's header is not trusted: with "none", or
+			// a public key used as a secret, anyone could forge a token.
 			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 			jwt.WithExpirationRequired(),
 			jwt.WithLeeway(clockLeeway),
@@ -81,8 +81,8 @@ func (a *Auth) Token(actor core.Actor, ttl time.Duration) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, said).SignedString(a.secret)
 }
 
-// actorOf says who asks, or refuses with the challenge for WWW-Authenticate.
-// Neither says anything about the token but whether it has expired or is too long.
+// actorOf gives the caller, or refuses with the challenge for WWW-Authenticate.
+// The refusal says no more about the token than that it has expired or is too long.
 func (a *Auth) actorOf(h http.Header) (actor core.Actor, challenge string, err error) {
 	const realm = `Bearer realm="redrive"`
 	values := h.Values("Authorization")
@@ -107,10 +107,10 @@ func (a *Auth) actorOf(h http.Header) (actor core.Actor, challenge string, err e
 	return actor, "", nil
 }
 
-// errTokenTooLong is told to the client, whose issuer can do something about it.
+// errTokenTooLong is reported to the client, because its issuer can shorten the token.
 var errTokenTooLong = errors.New("the token is too long")
 
-// read checks a token and gives whom it is for.
+// read checks a token and gives the actor that it was issued for.
 func (a *Auth) read(token string) (core.Actor, error) {
 	if len(token) > maxTokenBytes {
 		return core.Actor{}, errTokenTooLong

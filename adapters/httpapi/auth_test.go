@@ -43,13 +43,13 @@ func TestWeakSecret(t *testing.T) {
 		"correct horse battery staple and more":            "entropy",
 		"abcdefghijklmnopqrstuvwxyzabcdef":                 "entropy",
 		"abcdefghijklmnopqrstuvwxyz987654":                 "entropy",
-		"xK9!xK9!xK9!xK9!xK9!xK9!xK9!xK9!":                 "4 bytes again and again",
-		"8f1d02c37a8f1d02c37a8f1d02c37a8f1d02c3":           "10 bytes again and again",
+		"xK9!xK9!xK9!xK9!xK9!xK9!xK9!xK9!":                 "4 bytes repeated",
+		"8f1d02c37a8f1d02c37a8f1d02c37a8f1d02c3":           "10 bytes repeated",
 		"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab":                 "entropy",
 		"aabbaabbbabaabbbaabbabababbaabab":                 "entropy",
 		"01010101100101010110010101010110":                 "entropy",
 		"                               x":                 "entropy",
-		"Tr0ub4dor&3 Tr0ub4dor&3 Tr0ub4dor&3 Tr0ub4dor&3 ": "12 bytes again and again",
+		"Tr0ub4dor&3 Tr0ub4dor&3 Tr0ub4dor&3 Tr0ub4dor&3 ": "12 bytes repeated",
 	} {
 		require.Contains(t, httpapi.WeakSecret([]byte(secret)), says, secret)
 	}
@@ -66,7 +66,7 @@ func TestWeakSecret(t *testing.T) {
 func TestNewNeedsAuth(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	require.Panics(t, func() { httpapi.New(w.svc, httpapi.Config{}) }, "a server that lets everybody in")
+	require.Panics(t, func() { httpapi.New(w.svc, httpapi.Config{}) }, "a server without authentication")
 	require.Panics(t, func() { httpapi.New(nil, httpapi.Config{Auth: w.auth}) })
 }
 
@@ -166,9 +166,9 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
-// Tokens that are signed with the right key and say something that has two meanings,
-// none, or one that is not for us.
-func TestTokensThatSayTwoThings(t *testing.T) {
+// Tokens that are signed with the right key and whose claims are ambiguous, have no
+// meaning, or are meant for another service.
+func TestAmbiguousTokens(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const goodHeader = `{"alg":"HS256","typ":"JWT"}`
@@ -326,7 +326,7 @@ func TestRoles(t *testing.T) {
 		{"POST", "/workflow-runs/" + failed + "/retry-failed", nil, 403, 0, 403},
 		{"POST", "/workflow-runs/" + done + "/cancel", nil, 403, 409, 403},
 		{"PATCH", "/workflow-runs/" + failed, map[string]any{"maxRetryCount": 5}, 403, 403, 403},
-		{"POST", "/workflow-runs?tenant=acme", inline("nobody", "a"), 404, 404, 403},
+		{"POST", "/workflow-runs?tenant=acme", inline("unknown", "a"), 404, 404, 403},
 		{"POST", "/workflow-runs?tenant=acme", "not even JSON", 400, 400, 403}, // a stranger's upload is not read
 		{"GET", "/balance?tenant=acme", nil, 200, 200, 403},
 		{"GET", "/templates?tenant=acme", nil, 200, 200, 403},
@@ -339,7 +339,7 @@ func TestRoles(t *testing.T) {
 		{"GET", "/tenants", nil, 403, 403, 403},
 		{"POST", "/tenants", "not even JSON", 403, 403, 403},
 		{"GET", "/tenants/acme", nil, 200, 200, 403},
-		{"GET", "/tenants/nobody", nil, 403, 403, 403},
+		{"GET", "/tenants/unknown", nil, 403, 403, 403},
 		{"GET", "/tenants/acme/ledger", nil, 200, 200, 403},
 		{"POST", "/tenants/acme/allowances", map[string]any{"period": "2026-11", "amount": 1}, 403, 403, 403},
 		{"POST", "/tenants/acme/purchases", map[string]any{"amount": 1}, 403, 403, 403},

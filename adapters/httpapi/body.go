@@ -15,8 +15,8 @@ type Pace struct {
 	// default 10 s. Authorized uploads have the bounds below instead.
 	Body time.Duration
 	// UploadRate is the least rate of an upload in bytes per second, averaged over
-	// UploadWindow; default 10 KiB in 30 s. Only the time counts in which the client
-	// is waited for.
+	// UploadWindow; default 10 KiB per second over 30 s. Only the time that the server
+	// spends waiting for the client counts.
 	UploadRate   int64
 	UploadWindow time.Duration
 	// Upload bounds an upload altogether; default 6 h.
@@ -42,16 +42,16 @@ func (p Pace) withDefaults() Pace {
 	return p
 }
 
-// body is a request's body with deadlines: a client that says how long its body is
-// and then sends nothing would hold a connection, and a goroutine, for ever. It is of
-// the handler's goroutine alone, but for leave.
+// body is a request's body with deadlines: without them, a client that announces a body
+// and then sends nothing would hold a connection and a goroutine for ever. Only the
+// handler's goroutine uses it, except for leave.
 type body struct {
 	io.ReadCloser
 	writer http.ResponseWriter // the server's own
 	pace   Pace
 
 	ends    time.Time     // of all of it
-	linger  bool          // its sender is known, and may finish a body that was refused
+	linger  bool          // its sender is authenticated, and may finish a body that was refused
 	paced   bool          // it is an upload
 	left    time.Duration // an upload: of the window, for the client to use up
 	arrived int64         // an upload: bytes in the window
@@ -82,9 +82,9 @@ func newBody(w http.ResponseWriter, req *http.Request, pace Pace) *body {
 // until sets the deadline of reading. Servers that know none have none.
 func (b *body) until(t time.Time) { _ = http.NewResponseController(b.writer).SetReadDeadline(t) }
 
-// isOf tells of whom it is: of a caller that is known. Who waits to be asked for the
-// body sends none.
-func (b *body) isOf(req *http.Request) { b.linger = req.Header.Get("Expect") == "" }
+// senderKnown marks the body as that of an authenticated caller. A client that sent
+// Expect: 100-continue does not send a body that is refused, so there is none to finish.
+func (b *body) senderKnown(req *http.Request) { b.linger = req.Header.Get("Expect") == "" }
 
 // isUpload gives the client the time of an upload.
 func (b *body) isUpload() {
@@ -110,8 +110,8 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-		// net/http now listens for the client's going away: at a deadline it would
-		// take it for gone.
+		// From now on net/http reads to notice that the client disconnects. It would
+		// take an expired read deadline for that.
 		b.end(bodyEnded)
 		b.until(time.Time{})
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -145,9 +145,9 @@ func (b *body) is(s bodyState) bool {
 func (b *body) timedOut() bool { return b.is(bodyTimedOut) }
 
 // giveUp is called before an answer that does not wait for the rest of the body.
-// net/http would read up to 256 KB of it first, for as long as the client likes; it
-// is told that the body is too large instead, so that it answers at once, says
-// Connection: close, and lets the client read the answer before it closes.
+// net/http would first read up to 256 KB of it, for as long as the client likes. A body
+// that is marked as too large makes it answer at once with Connection: close, and lets
+// the client read the answer before the connection is closed.
 func (b *body) giveUp() {
 	if b.is(bodyEnded) {
 		return
@@ -157,15 +157,17 @@ func (b *body) giveUp() {
 	b.until(time.Now())
 }
 
-// Many clients send a body to its end before they look for an answer, and meet a
-// closed connection instead if it was refused at its beginning. Those that are known
-// may go on: this far, as long as any body may take, and without a pause.
+// Many clients send their whole body before they read the answer. If the body was
+// refused at its beginning, they would find a closed connection instead. Authenticated
+// clients may therefore go on: for lingerBytes, for Pace.Body, with no pause longer than
+// lingerPause.
 const (
 	lingerBytes = 32 << 20
 	lingerPause = 2 * time.Second
 )
 
-// leave is called when the handler is done: net/http closes the body, and would wait.
+// leave is called when the handler is done. net/http then closes the body, and would
+// wait for the rest of it.
 func (b *body) leave() {
 	if b.is(bodyEnded) {
 		return

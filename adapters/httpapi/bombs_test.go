@@ -13,9 +13,9 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// Text that JSON can spell and UTF-8 cannot hold is refused by the field's name,
-// wherever it stands.
-func TestTextThatIsNone(t *testing.T) {
+// Text that JSON can express and UTF-8 cannot is refused with the field's name, in any
+// field.
+func TestTextThatIsNotUTF8(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, c := range []struct {
@@ -41,7 +41,7 @@ func TestTextThatIsNone(t *testing.T) {
 	require.Equal(t, "😀", got.str("name"))
 }
 
-// bomb is a body that goes on until its bytes are used up.
+// bomb is a body that repeats a pattern up to a number of bytes.
 type bomb struct {
 	head, again string
 	left        int
@@ -67,8 +67,8 @@ func (b *bomb) Read(p []byte) (int, error) {
 
 const bombBytes = 16 << 20
 
-// 16 MB of the smallest values are refused after the first few of them: neither
-// what is kept nor what is made on the way grows with what comes behind.
+// 16 MB of the smallest values are refused after the first few of them: neither the
+// values kept nor the memory allocated grow with the rest of the body.
 func TestJSONBombs(t *testing.T) { //nolint:paralleltest // it measures what the process allocates
 	for name, c := range map[string]struct{ head, again, field string }{
 		"EmptyObjects":    {`{"files":[`, `{},`, "files"},
@@ -128,8 +128,8 @@ func manyNames() string {
 	return b.String()
 }
 
-// A client that sends all of its body before it looks for an answer finds one, also
-// where the body was refused at its beginning.
+// A client that sends its whole body before it reads the answer gets one, even if the
+// body was refused at its beginning.
 func TestRefusalsOfLongBodiesArrive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

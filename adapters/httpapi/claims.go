@@ -16,9 +16,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// claims is what a token says. It is read by exact names: encoding/json takes
-// "Role" for "role" and the last of two, so that a token could say one thing to
-// its issuer, or to a gateway that looks at it, and another one here.
+// claims are the claims of a token. They are read by exact names: encoding/json accepts
+// "Role" for "role", and the last of two duplicates. The issuer, or a gateway, could
+// then read one thing in a token and this server another.
 type claims struct {
 	subject, tenant, role string
 	audience              []string
@@ -26,7 +26,7 @@ type claims struct {
 	expires, from, issued *jwt.NumericDate
 }
 
-// claimNames are the names that mean something here, or to those who check tokens.
+// claimNames are the names that have a meaning here or in JWT's own specification.
 var claimNames = []string{"sub", "tenant", "role", "exp", "nbf", "iat", "aud", "iss", "jti"}
 
 // headerNames are those of the header.
@@ -61,7 +61,7 @@ func (c *claims) UnmarshalJSON(payload []byte) error {
 	return nil
 }
 
-// madeFor refuses a token that was made for others.
+// madeFor refuses a token that was issued for another audience.
 func (c *claims) madeFor(audience string) error {
 	if audience == "" && !c.hasAudience || audience != "" && slices.Contains(c.audience, audience) {
 		return nil
@@ -78,8 +78,8 @@ func (c *claims) GetIssuer() (string, error)                   { return "", nil 
 func (c *claims) GetSubject() (string, error)                  { return c.subject, nil }
 func (c *claims) GetAudience() (jwt.ClaimStrings, error)       { return c.audience, nil }
 
-// checkHeader refuses a token whose header says a thing twice, or names what has to
-// be understood and is not (RFC 7515, 4.1.11).
+// checkHeader refuses a token whose header has a duplicate name, or an extension that
+// has to be understood and is not (RFC 7515, 4.1.11).
 func checkHeader(token string) error {
 	first, _, _ := strings.Cut(token, ".")
 	header, err := base64.RawURLEncoding.Strict().DecodeString(first)
@@ -98,10 +98,10 @@ func checkHeader(token string) error {
 	return nil
 }
 
-// exactMembers takes a JSON object apart. No name in it may be there twice, at any
-// depth, and none may differ from a known one in letter case alone.
+// exactMembers gives the members of a JSON object by name. It refuses duplicate names
+// at any depth, and a name that differs from a known one in letter case only.
 func exactMembers(object []byte, known []string) (map[string]jsontext.Value, error) {
-	dec := jsontext.NewDecoder(bytes.NewReader(object)) // it refuses a name that is there twice
+	dec := jsontext.NewDecoder(bytes.NewReader(object)) // it refuses duplicate names
 	if dec.PeekKind() != kindObject {
 		return nil, errors.New("no JSON object")
 	}
@@ -166,8 +166,8 @@ func textsOf(raw jsontext.Value) ([]string, error) {
 	return texts, nil
 }
 
-// latestDate is the end of the year 9999, in seconds: what is later, or not a number
-// of seconds at all, is a mistake or an attempt at one.
+// latestDate is the end of the year 9999, in seconds since 1970. A later date is a
+// mistake or an attack.
 const latestDate = 253402300799
 
 func dateOf(raw jsontext.Value) (*jwt.NumericDate, error) {

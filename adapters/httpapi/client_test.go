@@ -17,7 +17,7 @@ import (
 	"github.com/redrive/redrive/adapters/httpapi"
 )
 
-// document is the OpenAPI document, which every answer in these tests is held against.
+// document is the OpenAPI document, which every answer in these tests is checked against.
 func document(t *testing.T) *openapi3.T {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(httpapi.OpenAPI())
@@ -41,7 +41,7 @@ func header(name, value string) option {
 
 func key(k string) option { return header("Idempotency-Key", k) }
 
-// answer is what came back.
+// answer is a response.
 type answer struct {
 	t      *testing.T
 	status int
@@ -124,8 +124,8 @@ func (w *world) write(method, token, path string, body any, opts ...option) answ
 	return w.send(c, opts...)
 }
 
-// send sends a request and holds the answer against the OpenAPI document, and
-// the request too if it was accepted.
+// send sends a request and checks the answer against the OpenAPI document, and the
+// request too if it was accepted.
 func (w *world) send(c call, opts ...option) answer {
 	w.t.Helper()
 	c.header = map[string]string{}

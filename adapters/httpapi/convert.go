@@ -9,8 +9,8 @@ import (
 
 // The one place where the domain's values become wire types.
 
-// toActor leaves the actor's own tenant out: a platform admin's is no business
-// of the tenant that it acted for.
+// toActor leaves the actor's own tenant out: the tenant that a platform admin acted for
+// need not know which tenant the admin belongs to.
 func toActor(a core.Actor) actorJSON { return actorJSON{Subject: a.Subject, Role: string(a.Role)} }
 
 func toSplit(s core.Split) splitJSON {

@@ -63,8 +63,8 @@ func (a *api) purchaseCredits(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusCreated, toEntry(entry))
 }
 
-// grantRequest reads what both kinds of grant have in common. Who may not grant
-// is told so before the form of the request is looked at.
+// grantRequest reads what both kinds of grant have in common. The caller's role is
+// checked before the form of the request.
 func (a *api) grantRequest(w http.ResponseWriter, r *request) (core.TenantID, core.Key, *object, error) {
 	tenant, err := r.pathTenant()
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Cursors are opaque to clients: where a page ended, with a letter for what it is
-// a page of, so that one kind is not taken for another.
+// Cursors are opaque to clients. A cursor is the position where a page ended, after a
+// letter for the kind of list, so that a cursor of one list is refused by another.
 const (
 	runCursorKind  = "r"
 	fileCursorKind = "f"

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// What may stand in one field of a log line, in bytes. A request line may have 32 KB,
-// and an error a whole statement.
+// The most bytes of one field of a log line. A request line may have 32 KB, and an
+// error may quote a whole SQL statement.
 const (
 	maxLogged      = 256
 	maxLoggedError = 1024
@@ -16,7 +16,7 @@ const (
 	maxInstance = 512
 )
 
-// cut bounds what others wrote, as valid UTF-8.
+// cut shortens text that came from outside to at most most bytes, as valid UTF-8.
 func cut(s string, most int) string {
 	if len(s) <= most {
 		return strings.ToValidUTF8(s, "\ufffd")
@@ -33,8 +33,8 @@ func printable(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// instanceOf is the path of a request as a URI reference. What is cut off is not
-// half of an escape.
+// instanceOf is the path of a request as a URI reference. It is not cut in the middle
+// of an escape.
 func instanceOf(u *url.URL) string {
 	path := u.EscapedPath()
 	if len(path) <= maxInstance {

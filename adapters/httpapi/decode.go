@@ -11,7 +11,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// maxIgnoredBody is how much of a body is looked at where none is expected.
+// maxIgnoredBody is how much of a body is read where none is expected.
 const maxIgnoredBody = 1024
 
 // readObject reads a request's body as one JSON object of at most limit bytes.
@@ -38,7 +38,7 @@ func boundedBody(w http.ResponseWriter, r *request, limit int64) (io.Reader, err
 	return http.MaxBytesReader(w, r.Body, limit), nil
 }
 
-// bodyError tells what is wrong with a body that could not be read to its end.
+// bodyError is the refusal of a body that could not be read to its end.
 func bodyError(err error) error {
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return bodyTooLarge(tooLarge.Limit)
@@ -50,8 +50,8 @@ func bodyTooLarge(limit int64) error {
 	return refused(codePayloadTooLarge, "the body may have at most %d bytes", limit)
 }
 
-// noBody refuses a body where none is read: a client that sends one believes that it
-// matters. An empty object is let through, for clients that cannot send nothing.
+// noBody refuses a body where none is read: a client that sends one expects it to have
+// an effect. An empty object is accepted, for clients that cannot leave the body out.
 func noBody(w http.ResponseWriter, r *request) error {
 	bounded, err := boundedBody(w, r, maxIgnoredBody)
 	if err != nil {

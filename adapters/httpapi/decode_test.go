@@ -11,7 +11,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// What is wrong with a JSON body is said by field, all of it at once, and changes nothing.
+// Mistakes in a JSON body are named by field, all at once, and the request changes nothing.
 func TestJSONBodies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -93,8 +93,8 @@ func TestBodyWithoutLength(t *testing.T) {
 	})
 }
 
-// Requests without a body: one that says something is refused, because whoever
-// sent it believes that it matters.
+// A request that takes no body refuses one with content, because its sender expects it
+// to have an effect.
 func TestNoBody(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -14,14 +14,14 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// askTimeout bounds one question to the store, so that one tenant's trouble holds up
-// the others' events for so long at most.
+// askTimeout bounds one query to the store, so that the faults of one tenant's queries
+// delay the other tenants' events by no more.
 const askTimeout = 5 * time.Second
 
-// hub asks the store how the watched runs are: once for each run, however many
-// watch it, and for all runs of a tenant with one question. It needs nothing but the
-// store, so it is as right with many servers as with one. While nothing is watched it
-// does nothing.
+// hub polls the store for the state of the watched runs: once for each run, however
+// many streams watch it, and with one query for all runs of a tenant. It depends on the
+// store alone, so it is as correct with many servers as with one. While nothing is
+// watched it does nothing.
 type hub struct {
 	svc *app.Service
 	cfg StreamConfig
@@ -31,13 +31,13 @@ type hub struct {
 	watched map[ports.RunKey]*watchedRun
 	polling bool
 	failing bool
-	wake    chan struct{} // what is watched has changed
+	wake    chan struct{} // signalled when the set of watched runs has changed
 }
 
 // watchedRun is guarded by hub.mu.
 type watchedRun struct {
 	watchers map[*watcher]struct{}
-	due      time.Time // when to ask again
+	due      time.Time // when to read it again
 	seen     core.Run  // as it was read last
 	last     *snapshot // nil until it was read once
 }
@@ -53,14 +53,14 @@ type watcher struct {
 	hub     *hub
 	key     ports.RunKey
 	run     *watchedRun
-	changed chan struct{} // holds one signal: look at latest
+	changed chan struct{} // holds one signal: latest has changed
 }
 
 func newHub(ctx context.Context, svc *app.Service, cfg StreamConfig) *hub {
 	return &hub{svc: svc, cfg: cfg, ctx: ctx, watched: map[ports.RunKey]*watchedRun{}, wake: make(chan struct{}, 1)}
 }
 
-// watch begins to watch a run; it is asked about at once, unless others watch it already.
+// watch begins to watch a run; it is read at once, unless other streams watch it already.
 func (h *hub) watch(key ports.RunKey) *watcher {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,7 +106,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// poll asks about what is due until nothing is watched or the server stops.
+// poll reads the runs that are due until nothing is watched or the server stops.
 func (h *hub) poll() {
 	for {
 		due, wait, some := h.due(time.Now())
@@ -114,7 +114,7 @@ func (h *hub) poll() {
 			return
 		}
 		for tenant, ids := range due {
-			h.ask(tenant, ids)
+			h.read(tenant, ids)
 		}
 		if len(due) > 0 {
 			continue
@@ -129,8 +129,8 @@ func (h *hub) poll() {
 	}
 }
 
-// due gives the runs that are to be asked about now, or how long there is to wait. Once
-// nothing is watched it says so, and polling is over.
+// due gives the runs that are to be read now, and how long to wait if there are none.
+// some is false once nothing is watched or the server stops; polling is then over.
 func (h *hub) due(now time.Time) (due map[core.TenantID][]core.RunID, wait time.Duration, some bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -150,30 +150,30 @@ func (h *hub) due(now time.Time) (due map[core.TenantID][]core.RunID, wait time.
 	return due, wait, true
 }
 
-// ask reads runs of one tenant and tells those who watch what has changed.
-func (h *hub) ask(tenant core.TenantID, ids []core.RunID) {
+// read reads runs of one tenant and signals the watchers of those that have changed.
+func (h *hub) read(tenant core.TenantID, ids []core.RunID) {
 	ctx, cancel := context.WithTimeout(h.ctx, askTimeout)
 	defer cancel()
 	runs, err := h.svc.RunsOf(ctx, tenant, ids)
-	read := map[core.RunID]core.Run{}
+	found := map[core.RunID]core.Run{}
 	for i := range runs {
-		read[runs[i].ID] = runs[i]
+		found[runs[i].ID] = runs[i]
 	}
 	for _, id := range ids {
-		run, found := read[id]
-		if !found { // the store is in trouble: not so often
+		run, ok := found[id]
+		if !ok { // the store fails: poll it less often
 			h.put(ports.RunKey{Tenant: tenant, Run: id}, core.Run{}, nil, h.cfg.ClosedEvery)
 			continue
 		}
-		if putErr := h.look(ctx, run); putErr != nil && err == nil {
-			err = putErr
+		if refreshErr := h.refresh(ctx, run); refreshErr != nil && err == nil {
+			err = refreshErr
 		}
 	}
 	h.report(err)
 }
 
-// look makes a new snapshot of a run if it is not as it was.
-func (h *hub) look(ctx context.Context, run core.Run) error {
+// refresh makes a new snapshot of a run if it has changed.
+func (h *hub) refresh(ctx context.Context, run core.Run) error {
 	key := ports.RunKey{Tenant: run.Tenant, Run: run.ID}
 	next := h.cfg.ClosedEvery
 	if run.Status == core.RunRunning {
@@ -189,8 +189,8 @@ func (h *hub) look(ctx context.Context, run core.Run) error {
 	}
 	view := app.RunView{Run: run, Refusal: core.Continuable(run, false)}
 	if run.Status.Closed() {
-		// Whether a file has used all its retries takes another question, which is
-		// asked once for each time that the run closes.
+		// Whether a file has used all its retries takes another query, which is
+		// made once for each time that the run closes.
 		v, err := h.svc.Run(ctx, core.System, run.ID)
 		if err != nil {
 			h.put(key, core.Run{}, nil, next)
@@ -203,7 +203,7 @@ func (h *hub) look(ctx context.Context, run core.Run) error {
 	return err
 }
 
-// put records what was read; without a snapshot, only when to ask again.
+// put records what was read; without a snapshot, only when to read the run again.
 func (h *hub) put(key ports.RunKey, seen core.Run, snap *snapshot, next time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -225,7 +225,7 @@ func (h *hub) put(key ports.RunKey, seen core.Run, snap *snapshot, next time.Dur
 	}
 }
 
-// report logs that the store cannot be asked, once, and once that it can be again.
+// report logs once that the store cannot be read, and once that it can be read again.
 func (h *hub) report(err error) {
 	if h.ctx.Err() != nil {
 		return
@@ -242,9 +242,9 @@ func (h *hub) report(err error) {
 	}
 }
 
-// newSnapshot writes the events of a state. The ID is made of the state itself, so that
-// every server gives the same state the same ID. Of a closed run the last event has it:
-// who missed that one is sent both again.
+// newSnapshot writes the events of a state. The ID is a hash of the state, so that
+// every server gives the same state the same ID. For a closed run only the last event
+// has the ID: a client that missed it gets both events again.
 func newSnapshot(v app.RunView) (*snapshot, error) {
 	state, err := json.Marshal(toRunState(v))
 	if err != nil {

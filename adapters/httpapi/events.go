@@ -24,12 +24,12 @@ type StreamConfig struct {
 	MaxStreams          int // on this server at once; default 1,000
 	MaxStreamsPerTenant int // of those, of one tenant; default 100
 
-	RunningEvery time.Duration // how often a running run is looked at; default 500 ms
+	RunningEvery time.Duration // how often a running run is polled; default 500 ms
 	ClosedEvery  time.Duration // and a closed one, which may be continued; default 2 s
-	// Heartbeat is how often a line is sent on a stream on which nothing happens, so
-	// that nothing in between takes it for dead; default 15 s.
+	// Heartbeat is how often a line is sent on an idle stream, so that no proxy closes
+	// it; default 15 s.
 	Heartbeat time.Duration
-	// CheckEvery is how often it is asked whether the client may still read the run;
+	// CheckEvery is how often the client's permission to read the run is checked again;
 	// default 15 s.
 	CheckEvery time.Duration
 	// WriteTimeout is how long a client may take to accept an event before its stream
@@ -66,9 +66,9 @@ func (c StreamConfig) withDefaults() StreamConfig {
 	return c
 }
 
-// Streams sends runs' events (server-sent events) to all who watch them on this
-// server. The API and a page that has its own way of knowing who asks share one, so
-// that the bounds are those of the server.
+// Streams sends runs' events (server-sent events) to all clients of this server that
+// watch them. The API and a page with its own authentication share one Streams, so that
+// its bounds are those of the whole server.
 type Streams struct {
 	svc *app.Service
 	cfg StreamConfig
@@ -82,7 +82,7 @@ type Streams struct {
 	all  int
 }
 
-// NewStreams makes what streams events. Call Stop when the server stops:
+// NewStreams makes Streams. Call Stop when the server stops:
 //
 //	server.RegisterOnShutdown(streams.Stop)
 func NewStreams(svc *app.Service, cfg StreamConfig) *Streams {
@@ -94,15 +94,15 @@ func NewStreams(svc *app.Service, cfg StreamConfig) *Streams {
 // Stop ends all streams at once, each with an event that says so, and refuses new ones.
 func (s *Streams) Stop() { s.stop() }
 
-// maxCheckFailures is how often in a row it may fail to be found out whether a client
-// may still read the run, before it is taken for one that may not.
+// maxCheckFailures is how many checks of a client's permission may fail in a row before
+// its stream is ended.
 const maxCheckFailures = 4
 
-// Serve streams a run's events to a client until it goes, or may no longer read the
-// run, or is too slow, or the server stops. The actor is who asks; allowed is asked
-// from time to time whether the client still is that actor: a *core.Error ends the
-// stream with an end event that gives its code and reason, any other error is a fault
-// and is asked again.
+// Serve streams a run's events to a client until it disconnects, may no longer read the
+// run, or is too slow, or the server stops. The actor is the caller. allowed is called
+// from time to time to check that the client still is that actor. If it gives a
+// *core.Error, the stream ends with an end event that has its code and reason. Any
+// other error is a fault, and the check is repeated.
 //
 // An error means that nothing was written: the run is unknown, the actor may not read
 // it, or there are too many streams, for which Retry-After is set.
@@ -134,7 +134,7 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, actor core.Actor
 	return nil
 }
 
-// run sends what happens. An error is that of a client that went or is too slow.
+// run sends the events. Its error is that of a client that disconnected or is too slow.
 func (s *Streams) run(r *http.Request, out *stream, watch *watcher, allowed func(context.Context) error) error {
 	heartbeat, check := time.NewTicker(s.cfg.Heartbeat), time.NewTicker(s.cfg.CheckEvery)
 	defer heartbeat.Stop()
@@ -162,11 +162,11 @@ func (s *Streams) run(r *http.Request, out *stream, watch *watcher, allowed func
 			}
 			refusal, refused := errors.AsType[*core.Error](err)
 			if failures++; !refused && failures < maxCheckFailures {
-				s.cfg.Log.Warn("events: it cannot be found out whether a client may still read", "error", err)
+				s.cfg.Log.Warn("events: a client's permission to read a run cannot be checked", "error", err)
 				continue
 			}
 			if !refused {
-				refusal = unavailable("it cannot be found out whether you may still read this; connect again")
+				refusal = unavailable("your permission to read this cannot be checked at the moment; connect again")
 			}
 			return out.end(refusal)
 		case <-s.stopped.Done():
@@ -179,17 +179,17 @@ func (s *Streams) run(r *http.Request, out *stream, watch *watcher, allowed func
 
 func unavailable(why string) *core.Error { return refused(codeUnavailable, "%s", why) }
 
-// check asks once, for a bounded time.
+// check calls allowed once, with a timeout.
 func (s *Streams) check(ctx context.Context, allowed func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	return allowed(ctx)
 }
 
-// retryAfterStreams is what a client is told to wait for a stream, in seconds.
+// retryAfterStreams is the Retry-After header when there are too many streams, in seconds.
 const retryAfterStreams = "5"
 
-// enter takes a place, which leave gives back.
+// enter takes a place among the open streams; leave releases it.
 func (s *Streams) enter(actor core.Actor) (leave func(), err error) {
 	tenant := actor.Tenant
 	if actor.Role == core.RolePlatformAdmin {
@@ -227,22 +227,22 @@ type stream struct {
 func streamHeader(h http.Header, r *http.Request) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // a proxy that collects answers must not collect this one
+	h.Set("X-Accel-Buffering", "no") // a proxy that buffers answers must not buffer this one
 	if r.ProtoMajor == 1 {
-		h.Set("Connection", "close") // its deadlines are not those of a next request
+		h.Set("Connection", "close") // its deadlines must not apply to a next request
 	}
 }
 
-// begin sends the head of the answer. The deadlines that the server gives to every
-// request are lifted: a stream lasts, and has a deadline for each event instead.
+// begin sends the head of the answer. It lifts the deadlines that the server sets for
+// every request: a stream has a deadline for each event instead.
 func (o *stream) begin(r *http.Request) error {
 	if err := errors.Join(o.control.SetReadDeadline(time.Time{}), o.control.SetWriteDeadline(time.Time{})); err != nil {
 		return fmt.Errorf("the server cannot stream events: %w", err)
 	}
 	streamHeader(o.w.Header(), r)
 	o.w.WriteHeader(http.StatusOK)
-	// When a server stops, its clients do not all come back at the same moment.
-	// An error is found again at the first event.
+	// The random delay keeps the clients of a server that stops from all reconnecting at
+	// the same moment. A write error shows again at the first event.
 	_ = o.send(fmt.Appendf(nil, "retry: %d\n\n", 1000+rand.IntN(2000))) //nolint:gosec // it spreads them, and is no secret
 	return nil
 }
@@ -275,7 +275,7 @@ func (a *api) streamEvents(w http.ResponseWriter, r *request) error {
 	return a.cfg.Streams.Serve(w, r.Request, r.actor, id, func(context.Context) error {
 		actor, _, err := a.cfg.Auth.actorOf(r.Header)
 		if err == nil && actor != r.actor {
-			err = refused(codeUnauthenticated, "this is another's token; connect again")
+			err = refused(codeUnauthenticated, "this token is for another caller; connect again")
 		}
 		return err
 	})

@@ -18,8 +18,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Two servers with a pool each on one Postgres: what is worked through the one is seen
-// by those who watch at the other, and a client may go over from one to the other.
+// Two servers with a pool each on one Postgres: a client that watches at one of them sees
+// what the other one does, and may reconnect to the other one.
 func TestEventsOfSeveralServers(t *testing.T) {
 	t.Parallel()
 	url := pgtest.New(t).URL
@@ -77,7 +77,7 @@ func TestEventsOfSeveralServers(t *testing.T) {
 	require.Equal(t, closed.id, there.next("closed").id)
 	here.close()
 
-	// The client of the first server goes on at the second: nothing is missed, nothing comes twice.
+	// The client of the first server reconnects to the second: no event is missed, none comes twice.
 	here = open(1, closed.id)
 	_, err = services[0].RetryFailed(t.Context(), ann(acme), id, app.RetryRequest{})
 	require.NoError(t, err)

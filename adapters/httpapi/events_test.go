@@ -17,8 +17,8 @@ import (
 	"github.com/redrive/redrive/core/app"
 )
 
-// A bubble ends only when every goroutine that was started in it has: each of these
-// tests shows that nothing is left behind, too.
+// A synctest bubble ends only when every goroutine in it has ended, so each of these
+// tests also shows that no goroutine leaks.
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	bubble := func(name string, fn func(t *testing.T, w *streamWorld)) {
@@ -94,7 +94,7 @@ func TestEvents(t *testing.T) {
 		second := stream.next("state")
 		stream.close()
 
-		// What happened meanwhile is one state, the newest.
+		// Of all changes meanwhile only the newest state is sent.
 		w.step()
 		stream = one.events(token, id, second.id)
 		require.Equal(t, "COMPLETED", stream.next("state").json(t)["status"])
@@ -141,7 +141,7 @@ func TestEvents(t *testing.T) {
 			stream.next("state")
 			streams = append(streams, stream)
 		}
-		// Another run of the tenant's is asked about with the same questions.
+		// Another run of the same tenant is read with the same queries.
 		second := s.events(token, startRun(t, w.svc, acme, "b"), "")
 		second.next("state")
 		time.Sleep(time.Second)
@@ -203,7 +203,7 @@ func TestEvents(t *testing.T) {
 		}
 		streams := httpapi.NewStreams(w.svc, httpapi.StreamConfig{})
 		id := startRun(t, w.svc, acme, "a")
-		// A page of its own way of knowing who asks shares the streams.
+		// A page with its own authentication shares the streams.
 		s := w.serveHandler(streams, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			require.NoError(t, streams.Serve(rw, r, ann(acme), id, func(context.Context) error {
 				mu.Lock()
@@ -225,7 +225,7 @@ func TestEvents(t *testing.T) {
 		require.Equal(t, "role_not_allowed", code)
 		require.Equal(t, "the session was ended", reason)
 
-		// That it cannot be asked is borne for a while, and then it is no.
+		// A check that fails is repeated a few times, then the stream ends.
 		set(nil)
 		stream = s.events("", id, "")
 		stream.next("state")

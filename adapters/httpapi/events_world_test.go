@@ -25,8 +25,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// streamWorld is servers on one store, to be used inside a synctest bubble: time is
-// that of the bubble, and connections are pipes, which have no buffers.
+// streamWorld is several servers on one store, inside a synctest bubble: its time is the
+// bubble's, and its connections are pipes without buffers.
 type streamWorld struct {
 	t     *testing.T
 	store *countingStore
@@ -37,7 +37,7 @@ type streamWorld struct {
 	logs  *logBuffer
 }
 
-// countingStore counts what is read of all runs' states.
+// countingStore counts the reads of runs.
 type countingStore struct {
 	*faultyStore
 	views atomic.Int64

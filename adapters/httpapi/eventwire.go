@@ -7,8 +7,8 @@ import (
 	"github.com/redrive/redrive/core/app"
 )
 
-// runStateJSON is how a run is at a moment: what changes of it while it is worked and
-// when it is continued. Everything else is in the run itself.
+// runStateJSON is the state of a run at one moment: the fields that change while it runs
+// and when it is continued. All other fields are in the run itself.
 type runStateJSON struct {
 	Run           string         `json:"run"`
 	Status        string         `json:"status"`
@@ -31,7 +31,7 @@ type runStateJSON struct {
 	Continuable continuableJSON `json:"continuable"`
 }
 
-// runClosedJSON is that a run has closed.
+// runClosedJSON is the data of the event that a run has closed.
 type runClosedJSON struct {
 	Run      string    `json:"run"`
 	Status   string    `json:"status"`

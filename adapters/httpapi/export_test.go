@@ -31,7 +31,7 @@ func ProblemCodes() []string {
 // ProblemStatus gives what the table says of a code; 0 if it has no row.
 func ProblemStatus(code core.Code) int { return problems[code].status }
 
-// Fault tells what a client is told of an error, and whether it is logged.
+// Fault gives the refusal that a client gets for an error, and whether the error is logged.
 func Fault(err error) (code core.Code, detail string, logged bool) {
 	refusal, cause := refusalOf(err)
 	return refusal.Code, refusal.Message, cause != nil
@@ -40,7 +40,7 @@ func Fault(err error) (code core.Code, detail string, logged bool) {
 // Front puts a handler where the router is.
 func Front(next http.Handler, log *slog.Logger) http.Handler { return FrontWith(next, log, Pace{}) }
 
-// FrontWith is Front for clients that have to be that fast.
+// FrontWith is Front with this pace.
 func FrontWith(next http.Handler, log *slog.Logger, pace Pace) http.Handler {
 	return &front{api: &api{cfg: Config{Log: log, Pace: pace.withDefaults()}}, next: next}
 }

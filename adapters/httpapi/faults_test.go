@@ -26,7 +26,7 @@ func (q *faultyQueue) fail(err error) {
 	q.err = err
 }
 
-// asked counts the times that anybody asked for jobs to be enqueued.
+// asked counts the calls of Enqueue.
 func (q *faultyQueue) asked() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -45,7 +45,7 @@ func (q *faultyQueue) Enqueue(ctx context.Context, jobs []core.Job) (int, error)
 	return q.Queue.Enqueue(ctx, jobs)
 }
 
-// faultyStore is the memory store, which fails or panics when told to.
+// faultyStore is the memory store, which fails or panics when a test says so.
 type faultyStore struct {
 	*memory.Store
 	mu    sync.Mutex

@@ -13,13 +13,13 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// maxFieldBytes bounds a form's field that is no file.
+// maxFieldBytes bounds a form field that is not a file.
 const maxFieldBytes = 1024
 
-// readForm reads a multipart form part by part, in the order in which they come:
-// the template, if it is a field, before the first file, so that nothing is stored
-// before it is looked at. Each file goes to the store as it arrives, so an upload of
-// any size needs little memory.
+// readForm reads a multipart form part by part, in the order in which they arrive. If
+// the template is a field, it has to come before the first file, because it is checked
+// before anything is stored. Each file is stored as it arrives, so an upload of any
+// size needs little memory.
 func (a *api) readForm(r *request, boundary string, in *initiation) error {
 	if boundary == "" {
 		return core.InvalidField("Content-Type", "multipart/form-data needs a boundary")
@@ -119,7 +119,7 @@ func readField(part *multipart.Part, name string) (string, error) {
 	return strings.TrimSpace(string(value)), nil
 }
 
-// formError tells what is wrong with a form that could not be read to its end.
+// formError is the refusal of a form that could not be read to its end.
 func formError(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return bodyError(err)

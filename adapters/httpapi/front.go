@@ -25,7 +25,7 @@ type front struct {
 	next http.Handler
 }
 
-// exchange is what is known of one request and its answer, for the logs.
+// exchange collects what the logs say about one request and its answer.
 type exchange struct {
 	id    string
 	route string     // the pattern; empty if there was none
@@ -73,8 +73,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	f.next.ServeHTTP(rec, req)
 }
 
-// recovered answers a panic with a 500. Once an answer has begun, the connection
-// is cut instead, so that the client does not take half an answer for a whole one.
+// recovered answers a panic with a 500. Once an answer has begun, the connection is
+// closed instead, so that the client does not take a partial answer for a complete one.
 func (f *front) recovered(rec *recorder, req *http.Request) {
 	p := recover()
 	if p == nil {
@@ -103,7 +103,7 @@ func (f *front) logAccess(req *http.Request, rec *recorder, x *exchange, began t
 	if x.code != "" {
 		attrs = append(attrs, slog.String("code", string(x.code)))
 	}
-	if rec.err != nil { // the client has gone, or does not read
+	if rec.err != nil { // the client has disconnected, or does not read
 		attrs = append(attrs, slog.String("write_error", cut(rec.err.Error(), maxLoggedError)))
 	}
 	if x.actor.Subject != "" {
@@ -113,10 +113,9 @@ func (f *front) logAccess(req *http.Request, rec *recorder, x *exchange, began t
 	f.api.cfg.Log.LogAttrs(req.Context(), slog.LevelInfo, "request", attrs...)
 }
 
-// routablePath gives the decoded path if the router can be trusted with it. A
-// path that is not in its one clean form would be redirected, which turns a POST
-// into a GET; an encoded slash would become a real one; and control characters
-// are what the router panics on.
+// routablePath gives the decoded path if the router handles it correctly. It would
+// redirect a path that is not clean, which turns a POST into a GET. It would take an
+// encoded slash for a real one, and it panics on control characters.
 func routablePath(req *http.Request) (string, bool) {
 	path, raw := req.URL.Path, req.URL.RawPath
 	if raw != "" && strings.Count(raw, "/") != strings.Count(path, "/") {

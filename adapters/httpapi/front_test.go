@@ -21,7 +21,7 @@ import (
 	"github.com/redrive/redrive/adapters/httpapi"
 )
 
-// rawRequest sends a request line that no decent client would send, and reads the answer.
+// rawRequest sends a request line that net/http's client would refuse, and reads the answer.
 func (w *world) rawRequest(method, target string) (*http.Response, string) {
 	t := w.t
 	t.Helper()
@@ -38,7 +38,7 @@ func (w *world) rawRequest(method, target string) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// The habits of the router that a client must not meet (see the package comment).
+// The faults of the router that a client must not notice (see the package comment).
 func TestRouter(t *testing.T) {
 	t.Parallel()
 
@@ -135,7 +135,7 @@ func TestRouter(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
 		id := w.closed("a")
-		for _, path := range []string{"/healthz", "/balance", "/workflow-runs", "/workflow-runs/" + id, "/workflow-runs/nobody"} {
+		for _, path := range []string{"/healthz", "/balance", "/workflow-runs", "/workflow-runs/" + id, "/workflow-runs/unknown"} {
 			get := w.get(w.admin, path)
 			req := w.request(call{method: http.MethodHead, path: path, token: w.admin})
 			resp, err := w.client.Do(req)
@@ -152,7 +152,7 @@ func TestRouter(t *testing.T) {
 	t.Run("ErrorsThatNobodyHandled", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
-		w.store.fail(errors.New("nobody knows this error"))
+		w.store.fail(errors.New("an unexpected error"))
 		got := w.get(w.admin, "/balance")
 		require.Equal(t, http.StatusInternalServerError, got.status, "and not an empty 200")
 		require.Equal(t, "internal", got.str("code"))
@@ -235,7 +235,7 @@ func TestRequestID(t *testing.T) {
 func TestAccessLog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.get(w.admin, "/workflow-runs/nobody?token=in-the-query", header("X-Request-Id", "the-one"))
+	w.get(w.admin, "/workflow-runs/unknown?token=in-the-query", header("X-Request-Id", "the-one"))
 	found := false
 	for line := range strings.Lines(w.logs.String()) {
 		if !strings.Contains(line, `"request_id":"the-one"`) {
@@ -243,7 +243,7 @@ func TestAccessLog(t *testing.T) {
 		}
 		found = true
 		for _, part := range []string{
-			`"msg":"request"`, `"method":"GET"`, `"path":"/workflow-runs/nobody"`, `"route":"/workflow-runs/:id"`, `"status":404`,
+			`"msg":"request"`, `"method":"GET"`, `"path":"/workflow-runs/unknown"`, `"route":"/workflow-runs/:id"`, `"status":404`,
 			`"code":"run_not_found"`, `"subject":"ann"`, `"tenant":"acme"`, `"role":"customer_admin"`, `"took":`, `"bytes":`,
 		} {
 			require.Contains(t, line, part)
@@ -268,7 +268,7 @@ func TestHealth(t *testing.T) {
 	require.NotContains(t, got.text(), "10.0.0.9")
 	require.Contains(t, w.logs.String(), "10.0.0.9")
 
-	// A flood of questions is one look.
+	// Concurrent requests share one check.
 	var looks atomic.Int64
 	began, free := make(chan struct{}), make(chan struct{})
 	flooded := newWorld(t, func(o *options) {
@@ -291,7 +291,7 @@ func TestHealth(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded, "it waits for the look that is under way")
 	})
 	asking.Go(ask)
-	time.Sleep(100 * time.Millisecond) // for a second look, which must not begin
+	time.Sleep(100 * time.Millisecond) // for a second check, which must not begin
 	require.EqualValues(t, 1, looks.Load())
 	close(free)
 	asking.Wait()

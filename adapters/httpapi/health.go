@@ -26,11 +26,11 @@ func (a *api) healthz(w http.ResponseWriter, _ *request) error {
 	return writeJSON(w, http.StatusOK, healthJSON{Status: "ok"})
 }
 
-// readyz is GET /readyz: what the process depends on answers too. Anyone may ask, so
-// those who ask at once share one look, and take no more of its connections than one.
+// readyz is GET /readyz: what the process depends on answers too. It needs no token, so
+// concurrent requests share one check, which takes one connection to the store.
 func (a *api) readyz(w http.ResponseWriter, r *request) error {
 	if a.cfg.Ready != nil {
-		looked := a.looks.DoChan("ready", func() (_ any, err error) {
+		checked := a.checks.DoChan("ready", func() (_ any, err error) {
 			defer func() { // it is on a goroutine of its own, where a panic ends the process
 				if p := recover(); p != nil {
 					err = fmt.Errorf("panic: %v", p)
@@ -43,9 +43,9 @@ func (a *api) readyz(w http.ResponseWriter, r *request) error {
 		select {
 		case <-r.Context().Done():
 			return r.Context().Err()
-		case seen := <-looked:
-			if seen.Err != nil {
-				return fmt.Errorf("%w: not ready: %w", ports.ErrUnavailable, seen.Err)
+		case result := <-checked:
+			if result.Err != nil {
+				return fmt.Errorf("%w: not ready: %w", ports.ErrUnavailable, result.Err)
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/redrive/redrive/core/app"
 )
 
-// initiation is what a request for a new run has said so far, in whichever form.
+// initiation is what has been read of a request for a new run, as a form or as JSON.
 type initiation struct {
 	tenant        core.TenantID
 	template      string
@@ -19,7 +19,7 @@ type initiation struct {
 	maxPrice      *core.Credits
 	key           core.Key
 	upload        *app.Upload // nil until there is a file
-	files         int         // that came, refused ones included
+	files         int         // that arrived, refused ones included
 }
 
 // initiate is POST /workflow-runs, as multipart/form-data or as JSON.
@@ -29,7 +29,7 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	if in.tenant, err = r.queryTenant(); err != nil {
 		return err
 	}
-	// Asked again by the use case; here it spares a stranger's upload.
+	// The use case checks this again; here it saves reading an upload that may not be made.
 	if err := core.Authorize(r.actor, core.ActionInitiate, in.tenant); err != nil {
 		return err
 	}
@@ -49,8 +49,8 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 		}
 	}
 
-	// Whatever ends this before the run is made, a panic and a client that goes away
-	// included: nothing of the upload stays.
+	// If this ends before the run is made, also by a panic or because the client
+	// disconnects, nothing of the upload is kept.
 	defer func() {
 		if in.upload != nil {
 			in.upload.Discard(r.Context())
@@ -71,7 +71,7 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.beginUpload(r, &in, 0); err != nil { // no file came
+	if err := a.beginUpload(r, &in, 0); err != nil { // if there was no file
 		return err
 	}
 	run, err := a.svc.Initiate(r.Context(), r.actor, app.InitiateRequest{
@@ -85,8 +85,8 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusCreated, a.answeredRun(r, run))
 }
 
-// setTemplate takes the template's ID from wherever it was given; giving it in
-// two places is refused, because they could differ.
+// setTemplate takes the template's ID from the query, a form field or the JSON body. A
+// second ID is refused, because the two could differ.
 func (in *initiation) setTemplate(id string) error {
 	if in.hasTemplate {
 		return core.InvalidField("template", "is there twice; give it once")
@@ -102,7 +102,7 @@ func (in *initiation) setMaxRetryCount(n int64) error {
 	if in.maxRetryCount != nil {
 		return core.InvalidField("maxRetryCount", "is there twice; give it once")
 	}
-	// Looked at before it is made an int, which may be too small for it.
+	// Checked before the conversion to an int, which may be too small for it.
 	if n < 1 || n > core.MaxMaxRetryCount {
 		return core.InvalidField("maxRetryCount", "must be 1 to %d", core.MaxMaxRetryCount)
 	}
@@ -111,8 +111,8 @@ func (in *initiation) setMaxRetryCount(n int64) error {
 	return nil
 }
 
-// readInline reads {template, maxRetryCount, files: [{name, text}]}. Everything
-// that can be checked is, before the first file is stored.
+// readInline reads {template, maxRetryCount, files: [{name, text}]}. It checks all that
+// it can before the first file is stored.
 func (a *api) readInline(w http.ResponseWriter, r *request, in *initiation) error {
 	body, err := a.readObject(w, r, min(maxInlineBytes, a.cfg.MaxUploadBytes))
 	if err != nil {
@@ -169,8 +169,8 @@ func (a *api) beginUpload(r *request, in *initiation, files int) (err error) {
 	return err
 }
 
-// add uploads one file. One that is refused is remembered, so that the client hears
-// of the others too; Initiate names them all.
+// add uploads one file. A refused file does not end the upload, so that the client
+// learns of all of them; Initiate names them all.
 func (in *initiation) add(r *request, name string, content *partContent) error {
 	in.files++
 	_, err := in.upload.Add(r.Context(), name, content)

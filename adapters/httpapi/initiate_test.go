@@ -82,7 +82,7 @@ func TestInitiate(t *testing.T) {
 	})
 }
 
-// checkTwoFiles works the run and looks at all that there is to see of it.
+// checkTwoFiles works the run and checks every read of it.
 func (w *world) checkTwoFiles(created answer, maxRetryCount int) {
 	t := w.t
 	t.Helper()
@@ -123,7 +123,7 @@ func TestInitiateIdempotency(t *testing.T) {
 			{"files", "b", "text of b"},
 		}
 		form := w.form(w.user, "/workflow-runs", parts, key("k1"))
-		require.JSONEq(t, first.text(), form.text(), "what is asked for is the same, in whichever form")
+		require.JSONEq(t, first.text(), form.text(), "the request is the same as a form and as JSON")
 		require.Equal(t, before, w.state(), "a repeat has changed something")
 	})
 
@@ -159,7 +159,7 @@ func TestInitiateIdempotency(t *testing.T) {
 		require.Equal(t, first.int("available"), again.int("available"))
 	})
 
-	// So is one that was made before the files were looked at, in either form.
+	// So is a refusal from before the files were read, as a form and as JSON.
 	t.Run("ARefusalBeforeTheUploadIsRepeatedToo", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
@@ -186,7 +186,7 @@ func TestInitiateIdempotency(t *testing.T) {
 		require.Equal(t, http.StatusCreated, w.post(w.user, "/workflow-runs", dear, key("k2")).status)
 	})
 
-	// The repeat is compared and not stored, whatever became of template and credits.
+	// The repeat is compared and not stored, although template and credits have changed.
 	t.Run("ARepeatIsAnsweredWhenItCouldNotBeMade", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)
@@ -242,7 +242,7 @@ func TestInitiateRefusals(t *testing.T) {
 	}{
 		{"insufficient credits", w.user, "", inline("dear", "a", "b"), 402, core.CodeInsufficientCredits, nil},
 		{"price overflow", w.user, "", inline("dearest", "a", "b"), 400, core.CodeCreditsOutOfRange, nil},
-		{"unknown template", w.user, "", inline("nobody", "a"), 404, core.CodeTemplateNotFound, nil},
+		{"unknown template", w.user, "", inline("unknown", "a"), 404, core.CodeTemplateNotFound, nil},
 		{"draft", w.user, "", inline("draft", "a"), 409, core.CodeTemplateNotPublished, nil},
 		{"deleted template", w.user, "", inline("gone", "a"), 409, core.CodeTemplateDeleted, nil},
 		{"no files", w.user, "", inline("summarise"), 400, core.CodeInvalidRequest, []string{"files"}},
@@ -250,7 +250,7 @@ func TestInitiateRefusals(t *testing.T) {
 		{"template that cannot be", w.user, "", inline("a/b", "a"), 400, core.CodeInvalidRequest, []string{"template"}},
 		{"another tenant", w.user, "?tenant=globex", inline("summarise", "a"), 403, core.CodeWrongTenant, nil},
 		{"a tenant that cannot be", w.user, "?tenant=%00", inline("summarise", "a"), 403, core.CodeWrongTenant, nil},
-		{"unknown tenant", w.platform, "?tenant=nobody", inline("summarise", "a"), 404, core.CodeTenantNotFound, nil},
+		{"unknown tenant", w.platform, "?tenant=unknown", inline("summarise", "a"), 404, core.CodeTenantNotFound, nil},
 		{"a tenant that cannot be, as admin", w.platform, "?tenant=%00", inline("summarise", "a"), 404, core.CodeTenantNotFound, nil},
 		{"retries too low", w.user, "", `{"template":"summarise","maxRetryCount":0,"files":[{"name":"a","text":""}]}`, 400, core.CodeInvalidRequest, []string{"maxRetryCount"}},
 		{"retries too high", w.user, "", `{"template":"summarise","maxRetryCount":11,"files":[{"name":"a","text":""}]}`, 400, core.CodeInvalidRequest, []string{"maxRetryCount"}},
@@ -372,8 +372,8 @@ func TestUploadLimits(t *testing.T) {
 	})
 }
 
-// An upload that does not say how long it is meets the limit while it is read,
-// wherever that is.
+// An upload without a Content-Length is refused while it is read, at the file that
+// reaches the limit.
 func TestUploadWithoutLength(t *testing.T) {
 	t.Parallel()
 	for name, parts := range map[string][]formPart{
@@ -396,7 +396,7 @@ func TestUploadWithoutLength(t *testing.T) {
 	}
 }
 
-// A file that the store cannot keep is a fault and no mistake of the client's.
+// A file that cannot be stored is a fault of the server and not the client's mistake.
 func TestUploadNotKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -433,7 +433,7 @@ func TestUploadBroken(t *testing.T) {
 		{"compressed JSON", "application/json", []byte("{}"), []option{header("Content-Encoding", "gzip")}, 415, "unsupported_media_type"},
 		{"text", "text/plain", []byte("text"), nil, 415, "unsupported_media_type"},
 		{"no content type", "", []byte("{}"), nil, 415, "unsupported_media_type"},
-		{"content type nobody can read", "a/b; c", []byte("{}"), nil, 415, "unsupported_media_type"},
+		{"unreadable content type", "a/b; c", []byte("{}"), nil, 415, "unsupported_media_type"},
 		{"another charset", "application/json; charset=latin1", []byte("{}"), nil, 415, "unsupported_media_type"},
 	} {
 		t.Log(c.name)

@@ -10,8 +10,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// What a fault of ours looks like to a client: pending, with the reason in words, and
-// free to continue.
+// A client sees a fault of ours as pending files with the reason in words, which are free
+// to continue.
 func TestInterruptedRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,13 +11,13 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// maxFieldErrors is where listing what is wrong stops: more helps no one.
+// maxFieldErrors is how many mistakes one answer lists.
 const maxFieldErrors = 20
 
-// object is a JSON object that is taken apart field by field. encoding/json's
-// own way into a struct is too kind for requests that move money: it takes the
-// last of two fields with one name, and "Amount" for "amount". Whatever is wrong
-// is collected, so that a client hears of all of it at once.
+// object is a JSON object that is read field by field. Unmarshalling into a struct with
+// encoding/json is too lenient for requests that move money: it takes the last of two
+// fields with one name, and accepts "Amount" for "amount". All mistakes are collected,
+// so that a client learns of them at once.
 type object struct {
 	path   string             // before every field's name, such as "files[3]."
 	fields []field            // few, so a list is faster and smaller than a map
@@ -36,7 +36,7 @@ func (o *object) refuse(field, format string, args ...any) {
 	}
 }
 
-// printableField keeps a client's own words from filling its answer.
+// printableField shortens a field name that the client made up, for an error message.
 func printableField(name string) string {
 	const most = 64
 	if len(name) > most {
@@ -156,8 +156,8 @@ func (o *object) require(name string) {
 	}
 }
 
-// rest refuses the fields that were not taken: a misspelt field would otherwise be
-// a wish that is silently not granted.
+// rest refuses the fields that were not taken: otherwise a misspelt field would be
+// silently ignored.
 func (o *object) rest() {
 	var unknown []string
 	for _, f := range o.fields {
@@ -171,7 +171,7 @@ func (o *object) rest() {
 	}
 }
 
-// done gives all that was wrong, as one error.
+// done gives all mistakes as one error.
 func (o *object) done() error {
 	o.rest()
 	return core.Invalid(*o.wrong...)

@@ -11,8 +11,8 @@ import (
 	"github.com/redrive/redrive/adapters/httpapi"
 )
 
-// That the answers agree with the document is checked on every answer of every
-// test (world.send). Here is what the document says by itself.
+// Every test checks its answers against the document (world.send). This test checks the
+// document itself.
 func TestOpenAPI(t *testing.T) {
 	t.Parallel()
 

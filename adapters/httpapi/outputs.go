@@ -16,17 +16,17 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Bounds of answers that carry files. A run may have 10,000 of them, each with an
-// output of megabytes, and a client may ask for them and then not read.
+// Bounds of answers that carry files. A run may have 10,000 files with outputs of
+// megabytes each, and a client may request them and then not read the answer.
 const (
-	// maxInlineOutput is the longest output that stands in an answer with others.
+	// maxInlineOutput is the most bytes of an output that an answer with others carries.
 	maxInlineOutput = 16 << 10
 	// maxInlineOutputs is how many bytes of outputs one answer carries in all.
 	maxInlineOutputs = 256 << 10
-	// maxFilesBytes is about how many bytes a page of files has besides; it ends
-	// sooner than its limit says if their names are long.
+	// maxFilesBytes is about how many bytes a page of files has without outputs; if
+	// their names are long, the page has fewer files than its limit.
 	maxFilesBytes = 1 << 20
-	// maxFailureMessage bounds what a provider had to say of a file.
+	// maxFailureMessage bounds a file's failure message, part of which is the provider's.
 	maxFailureMessage = 1024
 )
 
@@ -35,11 +35,10 @@ func outputURL(run core.RunID, index int) string {
 	return "/workflow-runs/" + string(run) + "/files/" + strconv.Itoa(index) + "/output"
 }
 
-// pageOf makes a page of up to limit files, which were read without their outputs;
-// one file more than that says that there is a next page. It reads those outputs that
-// the answer has room for, the first ones first. They are read apart, so that no more
-// of them is ever in memory; they cannot have changed meanwhile, since a completed
-// file never does.
+// pageOf makes a page of up to limit files, which were read without their outputs. If
+// files has one more than limit, there is a next page. It then reads the outputs that
+// fit into the answer, in order. They are read separately, so that no others are ever in
+// memory. They cannot have changed meanwhile, since a completed file never changes.
 func (a *api) pageOf(r *request, run core.RunID, files []core.File, filter ports.FileFilter, limit int) (filePageJSON, error) {
 	next := ""
 	if end := endOfPage(files, limit); end < len(files) {
@@ -74,8 +73,8 @@ func endOfPage(files []core.File, limit int) int {
 	return len(files)
 }
 
-// roomForOutputs is up to which of the files outputs are read; 0 if no file has one
-// that may be.
+// roomForOutputs gives how many of the files, from the first one, to read with their
+// outputs; 0 if none of them has an output that fits.
 func roomForOutputs(files []core.File) (end int) {
 	left := int64(maxInlineOutputs)
 	for i, f := range files {
@@ -118,7 +117,7 @@ func (a *api) getOutput(w http.ResponseWriter, r *request) error {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(f.Output)))
 	w.WriteHeader(http.StatusOK)
-	_, _ = io.WriteString(w, f.Output) // an error is a client that went away or does not read
+	_, _ = io.WriteString(w, f.Output) // an error means that the client disconnected or does not read
 	return nil
 }
 
@@ -134,16 +133,15 @@ func matchesETag(header []string, tag string) bool {
 	return false
 }
 
-// outputName is the name to save an output under: of the file that it was made from,
-// without its folders, and without what a file system or a terminal could take for
-// something else.
+// outputName is the name to save an output under: the name of its file without folders,
+// and without characters that have a meaning to a file system or a terminal.
 func outputName(name string) string {
 	const most = 150 // bytes
 	name = path.Base(strings.ReplaceAll(name, "\\", "/"))
 	name = strings.Map(func(r rune) rune {
 		switch {
 		case r == utf8.RuneError, unicode.IsControl(r), unicode.Is(unicode.Cf, r):
-			return -1 // what cannot be seen, or turns the text around
+			return -1 // invisible, or changes the direction of the text
 		case strings.ContainsRune(`/\:*?"<>|%`, r):
 			return '_'
 		case unicode.IsSpace(r):

@@ -34,8 +34,8 @@ func (w *world) done(files []map[string]any) string {
 	return created.str("id")
 }
 
-// An answer carries outputs as far as there is room, says of each how long it is and
-// where it is, and leaves out those that are long.
+// An answer carries outputs up to its bound and leaves out long ones; it gives the length
+// and the address of each.
 func TestOutputsInAnswers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -72,7 +72,7 @@ func TestOutputsInAnswers(t *testing.T) {
 	page := w.get(w.user, "/workflow-runs/"+id+"/files?limit=10")
 	next := w.get(w.user, "/workflow-runs/"+id+"/files?limit=10&cursor="+page.str("nextCursor"))
 	require.Equal(t, 10, next.int("files", 0, "index"))
-	require.Len(t, next.str("files", 9, "output"), most, "each answer has room of its own")
+	require.Len(t, next.str("files", 9, "output"), most, "each answer has its own bound")
 }
 
 // A page of files with long names ends sooner than its limit, and none is left out.
@@ -139,7 +139,7 @@ func TestOutput(t *testing.T) {
 		"/workflow-runs/" + waiting + "/files/0/output":               "file_not_found",
 		"/workflow-runs/" + failed + "/files/0/output":                "file_not_found",
 		"/workflow-runs/" + failed + "/files/1/output":                "file_not_found",
-		"/workflow-runs/nobody/files/0/output":                        "run_not_found",
+		"/workflow-runs/unknown/files/0/output":                       "run_not_found",
 		"/workflow-runs/" + id + "/files/0":                           "not_found",
 		"/workflow-runs/" + id + "/files/0/outputs":                   "not_found",
 	} {
@@ -153,7 +153,7 @@ func TestOutput(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, w.get("", path).status)
 }
 
-// The name to save an output under is no path, and means nothing to a terminal.
+// The name to save an output under is not a path, and has no control characters.
 func TestOutputNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
@@ -167,7 +167,7 @@ func TestOutputNames(t *testing.T) {
 	}
 }
 
-// A receipt of many files and attempts comes in pages, which are the whole of it.
+// A receipt of many files and attempts comes in pages, which together are complete.
 func TestLongReceipts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -23,8 +23,8 @@ import (
 	"github.com/redrive/redrive/adapters/httpapi"
 )
 
-// patience bounds what must happen; only a hang uses it up.
-const patience = time.Minute
+// hangTimeout bounds waits; only a hang reaches it.
+const hangTimeout = time.Minute
 
 // slowClient is a connection that a test writes to as it likes.
 type slowClient struct {
@@ -38,7 +38,7 @@ func dial(t *testing.T, server *httptest.Server) *slowClient {
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() }) // it may be closed already
-	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(hangTimeout)))
 	return &slowClient{t: t, conn: conn, in: bufio.NewReader(conn)}
 }
 
@@ -72,9 +72,9 @@ func head(method, path, token, contentType string) string {
 		method, path, token, contentType)
 }
 
-// A body that never comes is not waited for where it does not matter, and not for
-// long where it does. Either way the client is told, and the connection is closed.
-func TestBodiesThatNeverCome(t *testing.T) {
+// The server does not wait for a body that never comes if it need not read it, and not
+// for long if it must. Either way it answers and closes the connection.
+func TestMissingBodies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *options) {
 		// As long as the test may take: what does not wait for the body shows by ending.
@@ -100,7 +100,7 @@ func TestBodiesThatNeverCome(t *testing.T) {
 		{"PATCH", "/templates/x?tenant=acme", w.platform, 415},
 		{"POST", "/workflow-runs/x/retry-failed", w.admin, 413},
 	} {
-		var clients []*slowClient // all at once: each is let read its answer for half a second
+		var clients []*slowClient // all at once: each has half a second to read its answer
 		for _, beginning := range []string{"", "{", strings.Repeat(" ", 5000)} {
 			client := dial(t, w.server)
 			client.send("%s%s", head(c.method, c.path, c.token, "text/plain"), beginning)
@@ -120,7 +120,7 @@ func TestBodiesThatNeverCome(t *testing.T) {
 	client.closed()
 }
 
-func TestBodiesAreWaitedForInVain(t *testing.T) {
+func TestBodyTimesOut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *options) {
 		o.api.Pace = httpapi.Pace{Body: 50 * time.Millisecond, UploadWindow: 50 * time.Millisecond}
@@ -150,7 +150,7 @@ func TestBodiesAreWaitedForInVain(t *testing.T) {
 	client.closed()
 }
 
-// An upload may take longer than other bodies if it goes on, and not for ever.
+// An upload may take longer than other bodies while data arrives, up to a limit.
 func TestUploads(t *testing.T) {
 	t.Parallel()
 	const boundary = "x"
@@ -243,9 +243,9 @@ func front(t *testing.T, pace httpapi.Pace, handler http.HandlerFunc) *httptest.
 	return server
 }
 
-// The deadline of the body is not one of the request: what is read is worked on for
-// as long as that takes, and its context stays.
-func TestTheBodysDeadlineEndsWithTheBody(t *testing.T) {
+// The deadline of the body does not apply to the rest of the request: once the body is
+// read, the handler may take any time and its context is not cancelled.
+func TestBodyDeadlineEndsWithBody(t *testing.T) {
 	t.Parallel()
 	server := front(t, httpapi.Pace{Body: 50 * time.Millisecond}, func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
@@ -297,7 +297,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	select {
 	case err := <-written:
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-	case <-time.After(patience):
+	case <-time.After(hangTimeout):
 		t.Fatal("the handler still writes")
 	}
 
@@ -351,15 +351,15 @@ func TestStalledConnections(t *testing.T) { //nolint:paralleltest // it measures
 			client.send("%s", head("POST", "/tenants", "garbage", "application/json"))
 		}
 	}
-	require.Eventually(t, func() bool { return open.Load() > 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return open.Load() > 0 }, hangTimeout, time.Millisecond)
 	runtime.GC()
 	runtime.ReadMemStats(&during)
 	require.Less(t, int64(during.HeapInuse+during.StackInuse)-int64(before.HeapInuse+before.StackInuse), int64(connections*64<<10))
-	require.Eventually(t, func() bool { return open.Load() == 0 }, patience, 10*time.Millisecond, "connections stay")
+	require.Eventually(t, func() bool { return open.Load() == 0 }, hangTimeout, 10*time.Millisecond, "connections stay")
 }
 
-// What a client writes does not fill the log, nor its answer.
-func TestLongWordsAreCut(t *testing.T) {
+// Long text of a client is cut in the log and in the answer.
+func TestLongTextIsCut(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.store.fail(errors.New(strings.Repeat("e", 100_000)))
@@ -381,17 +381,17 @@ func TestLongWordsAreCut(t *testing.T) {
 	}
 }
 
-// Whoever keeps the connections is told whose they are.
-func TestAuthenticatedIsTold(t *testing.T) {
+// Config.Authenticated is called for requests with a valid token only.
+func TestAuthenticatedIsCalled(t *testing.T) {
 	t.Parallel()
-	var told atomic.Int64
-	w := newWorld(t, func(o *options) { o.api.Authenticated = func(context.Context) { told.Add(1) } })
+	var calls atomic.Int64
+	w := newWorld(t, func(o *options) { o.api.Authenticated = func(context.Context) { calls.Add(1) } })
 	w.get("", "/balance")
 	w.get("garbage", "/balance")
 	w.get("", "/healthz")
 	w.get("", "/nothing")
-	require.Zero(t, told.Load())
+	require.Zero(t, calls.Load())
 	w.get(w.admin, "/balance")
 	w.get(w.stranger, "/balance?tenant=acme")
-	require.EqualValues(t, 2, told.Load())
+	require.EqualValues(t, 2, calls.Load())
 }

@@ -5,12 +5,12 @@ import (
 	"net/http"
 )
 
-// bodyKey finds the body of a request to a handler beside the API.
+// bodyKey is the context key of the body of a request to a Paced handler.
 type bodyKey struct{}
 
 // Paced puts another handler of the same server under the API's deadlines: a client
-// that neither sends nor reads holds no connection. The handler says of a request
-// whose sender it knows that it is Known, and of an upload that it is one.
+// that neither sends nor reads holds no connection. The handler calls Known for a
+// request whose sender it has authenticated, and Upload for an upload.
 func Paced(next http.Handler, pace Pace) http.Handler {
 	pace = pace.withDefaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -22,11 +22,11 @@ func Paced(next http.Handler, pace Pace) http.Handler {
 	})
 }
 
-// Known tells that the sender of a request is known: it may finish a body that was
-// refused, and read the answer.
+// Known marks the sender of a request as authenticated: it may finish sending a body
+// that was refused, and then read the answer.
 func Known(req *http.Request) {
 	if in, ok := req.Context().Value(bodyKey{}).(*body); ok {
-		in.isOf(req)
+		in.senderKnown(req)
 	}
 }
 

@@ -10,18 +10,17 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// partContent is what a part of a form says, whatever it was sent as. It remembers
-// how reading ended, because a store may pass a reader's error on in words of its own.
+// partContent is the decoded content of a part of a form. It remembers the error that
+// ended the reading, because a store may return another error instead.
 type partContent struct {
 	field string
 	from  io.Reader
-	part  *observed // what arrives
+	part  *observed // the encoded content
 	err   error     // of the decoding
 }
 
-// decoded gives the content of a part. Browsers and curl send it as it is; who sends
-// mail's encodings means what they stand for. (Quoted-printable is decoded by
-// multipart.Reader.NextPart.)
+// decoded gives the content of a part. Browsers and curl send it as it is; a part with
+// an encoding of mail is decoded. (multipart.Reader.NextPart decodes quoted-printable.)
 func decoded(part *multipart.Part, field string) (*partContent, error) {
 	c := &partContent{field: field, part: &observed{from: part}}
 	switch encoding := part.Header.Get("Content-Transfer-Encoding"); strings.ToLower(strings.TrimSpace(encoding)) {
@@ -44,8 +43,8 @@ func (c *partContent) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cause is what the client is to be told of an error that came while this was read:
-// what the reader met is the cause of whatever others made of it.
+// cause gives the refusal for an error that occurred while the content was read: an
+// error of the reader comes before err, which is only its consequence.
 func (c *partContent) cause(err error) error {
 	switch {
 	case c.part.err != nil:

@@ -13,7 +13,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// The codes that only an HTTP server has use for. They are as stable as core's.
+// The codes that only an HTTP server needs. They are as stable as core's.
 const (
 	codeUnauthenticated  core.Code = "unauthenticated"
 	codeNotFound         core.Code = "not_found"
@@ -24,13 +24,14 @@ const (
 	codeInternal         core.Code = "internal"
 	// codeOutcomeUnknown is not a refusal: the answer to the commit was lost.
 	codeOutcomeUnknown core.Code = "outcome_unknown"
-	// codeUnavailable had no effect and may be tried again.
+	// codeUnavailable: the request had no effect and may be tried again.
 	codeUnavailable core.Code = "unavailable"
-	// codeStorageFull had no effect; there is no room for files until the operator makes some.
+	// codeStorageFull: the request had no effect; the storage for files is full until the
+	// operator makes room.
 	codeStorageFull core.Code = "storage_full"
 )
 
-const internalDetail = "something went wrong on our side; if it goes on, tell the operator the requestId"
+const internalDetail = "something went wrong on our side; if it happens again, give the operator the requestId"
 
 // answerTo is the HTTP side of a code.
 type answerTo struct {
@@ -38,8 +39,8 @@ type answerTo struct {
 	title  string
 }
 
-// problems is the one table from codes to HTTP (spec 9). A code that is not in
-// it is answered as internal, and a test says which is missing.
+// problems is the one table from codes to HTTP (spec 9). A code that is not in it is
+// answered as internal, and a test fails that names it.
 var problems = map[core.Code]answerTo{
 	core.CodeRunNotFound:           {http.StatusNotFound, "There is no such run"},
 	core.CodeWrongTenant:           {http.StatusForbidden, "This belongs to another tenant"},
@@ -90,14 +91,14 @@ func notFoundAt(path string) *core.Error {
 	return refused(codeNotFound, "there is nothing at this path; GET /openapi.json lists what there is")
 }
 
-// fail answers an error. What is no refusal is logged here, once, and the client
-// is told no more of it than the request's ID.
+// fail answers an error. An error that is not a refusal is logged here, once, and the
+// client learns no more of it than the request's ID.
 func (a *api) fail(w http.ResponseWriter, req *http.Request, err error) {
 	refusal, cause := refusalOf(err)
 	if cause != nil {
 		level := a.cfg.Log.ErrorContext
 		if refusal.Code == codeUnavailable || req.Context().Err() != nil {
-			level = a.cfg.Log.WarnContext // it is down, or the client has gone: no bug of ours
+			level = a.cfg.Log.WarnContext // a dependency is down, or the client has disconnected: no bug
 		}
 		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "method", cut(req.Method, maxLogged),
 			"path", cut(req.URL.Path, maxLogged), "code", refusal.Code, "error", cut(cause.Error(), maxLoggedError))
@@ -105,8 +106,8 @@ func (a *api) fail(w http.ResponseWriter, req *http.Request, err error) {
 	a.writeProblem(w, req, refusal)
 }
 
-// refusalOf tells what the client is to be told; cause is not nil if err is a
-// fault that the operator has to know of.
+// refusalOf gives the refusal that the client gets for an error; cause is not nil if err
+// is a fault that the operator has to know of.
 func refusalOf(err error) (refusal *core.Error, cause error) {
 	if e, ok := errors.AsType[*core.Error](err); ok {
 		if _, known := problems[e.Code]; known {
@@ -119,7 +120,7 @@ func refusalOf(err error) (refusal *core.Error, cause error) {
 		return refused(codeOutcomeUnknown,
 			"this may or may not have taken effect; look before you repeat it, or repeat it under the same Idempotency-Key"), err
 	case errors.Is(err, ports.ErrFull):
-		return refused(codeStorageFull, "there is no room left to store files; nothing was stored or charged, and the operator has been told"), err
+		return refused(codeStorageFull, "there is no room left to store files; nothing was stored or charged, and the fault was logged for the operator"), err
 	case errors.Is(err, ports.ErrUnavailable), errors.Is(err, ports.ErrLockTimeout),
 		errors.Is(err, ports.ErrDeadlock), errors.Is(err, ports.ErrSerialization):
 		return refused(codeUnavailable, "nothing was changed; try again in a moment"), err
@@ -146,8 +147,8 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 	write(w, to.status, "application/problem+json", line(body))
 }
 
-// writeJSON answers with a value. It is encoded before anything is written, so
-// that an answer is whole or an error.
+// writeJSON answers with a value. It is encoded before anything is written, so that the
+// client gets either a complete answer or an error.
 func writeJSON(w http.ResponseWriter, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -157,13 +158,13 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// line ends a body for those who read it in a terminal.
+// line ends a body with a line break, for terminals.
 func line(body []byte) []byte { return append(body, '\n') }
 
 func write(w http.ResponseWriter, status int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	// An error here is a client that went away; there is no one to tell.
+	// An error means that the client has disconnected; it cannot be answered.
 	_, _ = w.Write(body)
 }

@@ -73,8 +73,8 @@ func TestProblems(t *testing.T) {
 	})
 }
 
-// domainCodes reads the constants of type core.Code from their source, so that
-// one that is added tomorrow is looked for in the table.
+// domainCodes reads the constants of type core.Code from their source, so that a new one
+// is looked for in the table too.
 func domainCodes(t *testing.T) map[string]core.Code {
 	t.Helper()
 	codes := map[string]core.Code{}
@@ -106,8 +106,8 @@ func domainCodes(t *testing.T) map[string]core.Code {
 	return codes
 }
 
-// What the store cannot do is answered as what it is, told to the log once, and
-// to the client not at all.
+// A fault of the store is answered with its own code and logged once; the client gets no
+// details.
 func TestStoreFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

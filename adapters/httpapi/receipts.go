@@ -8,8 +8,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// maxReceiptLines bounds an answer: one for each file of each attempt, of which there
-// may be 10,000 times eleven. Every receipt of one attempt is one answer.
+// maxReceiptLines bounds an answer. A receipt has one line for each file of each attempt,
+// up to 10,000 times eleven. The receipt of a run with one attempt is always one answer.
 const maxReceiptLines = 10_000
 
 // receiptPlace is where a page of a receipt begins.
@@ -18,8 +18,8 @@ type receiptPlace struct {
 	line    int
 }
 
-// getReceipt is GET /workflow-runs/{id}/receipt. A long one comes in pages, whose
-// first and last attempts may go on in the pages beside.
+// getReceipt is GET /workflow-runs/{id}/receipt. A long one comes in pages; an attempt
+// may begin on one page and go on in the next.
 func (a *api) getReceipt(w http.ResponseWriter, r *request) error {
 	id, err := r.runID()
 	if err != nil {
@@ -49,8 +49,8 @@ func (a *api) getReceipt(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, answer)
 }
 
-// receiptPage cuts a page out of a receipt, and says where the next one begins; nil
-// if it was the last. A place that is not there is behind the last one.
+// receiptPage cuts a page out of a receipt, and gives where the next one begins; nil if
+// this was the last. A page from beyond the end is empty.
 func receiptPage(r core.Receipt, from receiptPlace, limit int) (page core.Receipt, next *receiptPlace) {
 	page = r
 	page.Attempts = nil

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// pieceBytes is how much is written under one deadline: the least rate at which a
-// client has to read is a piece in Pace.Write.
+// pieceBytes is how much is written under one deadline: a client has to read at least
+// pieceBytes in Pace.Write.
 const pieceBytes = 32 << 10
 
-// recorder remembers what was answered, and drops a client that does not read it.
+// recorder notes the answer's status and size for the log, and puts a deadline on each
+// write, so that a client that does not read is disconnected.
 type recorder struct {
 	http.ResponseWriter
 	body    *body
@@ -20,7 +21,7 @@ type recorder struct {
 	err     error // the first of writing
 }
 
-// WriteHeader notes the status. What the client has not sent by now is not waited for.
+// WriteHeader notes the status. It does not wait for the rest of the request's body.
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 {
 		r.status = status
@@ -77,9 +78,9 @@ func (r *recorder) FlushError() error {
 	return err
 }
 
-// extend gives the client time for the next piece. The last deadline holds for what
-// net/http itself still has to send. A server that knows no deadlines, such as the
-// recorder of a test, has none.
+// extend gives the client time for the next piece. The last deadline also applies to
+// what net/http itself still has to send. A writer without deadlines, such as the
+// recorder of a test, ignores it.
 func (r *recorder) extend() {
 	if r.own {
 		return
@@ -87,8 +88,8 @@ func (r *recorder) extend() {
 	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(r.timeout))
 }
 
-// SetWriteDeadline is for a handler that streams, through http.ResponseController: from
-// then on its deadlines hold, and no other.
+// SetWriteDeadline is for a handler that streams, through http.ResponseController. From
+// then on the handler alone sets the deadlines.
 func (r *recorder) SetWriteDeadline(t time.Time) error {
 	r.own = true
 	return http.NewResponseController(r.ResponseWriter).SetWriteDeadline(t)

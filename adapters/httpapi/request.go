@@ -8,7 +8,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// request is an HTTP request with who asks and what the path names.
+// request is an HTTP request with its caller and the parameters of its path.
 type request struct {
 	*http.Request
 	actor core.Actor
@@ -16,9 +16,9 @@ type request struct {
 	index string // the path's :index, likewise
 }
 
-// validID reports whether a word can be an ID at all: 1 to 64 letters, digits,
-// '-', '_' and '.'. What cannot is answered like what is not there, so that no
-// store is asked for what it cannot even hold.
+// validID reports whether s can be an ID at all: 1 to 64 letters, digits, '-', '_' and
+// '.'. Any other ID is answered as not found, so that no store gets a key that it
+// cannot hold.
 func validID(s string) bool {
 	if s == "" || len(s) > core.MaxIDLength {
 		return false
@@ -77,8 +77,8 @@ func (r *request) queryTenant() (core.TenantID, error) {
 	return r.checkTenant(named)
 }
 
-// checkTenant tells a word that cannot be a tenant from one that may be. To
-// whoever acts for one tenant alone it is another tenant's like any other.
+// checkTenant refuses a name that cannot be a tenant's ID. A caller that may act for its
+// own tenant only is refused with wrong_tenant, as for any other tenant.
 func (r *request) checkTenant(named string) (core.TenantID, error) {
 	tenant := core.TenantID(named)
 	if !validID(named) {
@@ -90,8 +90,8 @@ func (r *request) checkTenant(named string) (core.TenantID, error) {
 	return tenant, nil
 }
 
-// query gives a parameter of the query, empty if it is not there. One that is
-// there twice is refused, because which one counts would be anybody's guess.
+// query gives a parameter of the query, empty if it is not there. A parameter that is
+// there twice is refused, because it is not clear which one counts.
 func (r *request) query(name string) (string, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

@@ -73,9 +73,9 @@ func (a *api) allRoutes() []route {
 	}
 }
 
-// allowedMethods lists what a path can be asked with, for Allow; none if there
-// is no such path. The router's own idea of it is incomplete: it forgets that a
-// path exists when a parameter is followed by more of it.
+// allowedMethods lists the methods of a path, for Allow; none if there is no such
+// path. The router's own list is incomplete: it misses paths in which a parameter is
+// followed by more segments.
 func (a *api) allowedMethods(path string) []string {
 	var methods []string
 	for _, rt := range a.routes {
@@ -95,7 +95,7 @@ func (a *api) allowedMethods(path string) []string {
 	return methods
 }
 
-// matches reports whether the path is one of the route's, whatever the method.
+// matches reports whether the path is one of the route's, with any method.
 func (rt route) matches(path string) bool {
 	want, got := strings.Split(rt.pattern, "/"), strings.Split(path, "/")
 	return slices.EqualFunc(want, got, func(w, g string) bool {
@@ -118,12 +118,12 @@ func (a *api) unrouted(w http.ResponseWriter, req bunrouter.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	a.fail(w, req.Request, refused(codeMethodNotAllowed, "this path cannot be asked with %s; it can be with %s",
+	a.fail(w, req.Request, refused(codeMethodNotAllowed, "%s is not allowed for this path; allowed are %s",
 		printable(req.Method), strings.Join(methods, ", ")))
 	return nil
 }
 
-// serve makes the router's handler of a route: it knows who asks, bounds the
+// serve makes the router's handler of a route. It authenticates the caller, bounds the
 // body, and answers the handler's error, so that none ever reaches the router.
 func (a *api) serve(rt route) bunrouter.HandlerFunc {
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
@@ -141,13 +141,13 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 			if a.cfg.Authenticated != nil {
 				a.cfg.Authenticated(req.Context())
 			}
-			x.body.isOf(req.Request)
+			x.body.senderKnown(req.Request)
 			if rt.upload {
 				x.body.isUpload()
 			}
 		}
-		// net/http is given its own writer: it then closes the connection of a
-		// client that goes on sending what will not be read.
+		// MaxBytesReader needs net/http's own writer: only then is the connection closed
+		// for a client that goes on sending what will not be read.
 		r.Body = http.MaxBytesReader(x.raw, r.Body, rt.maxBody)
 		err := rt.handle(w, r)
 		if err != nil && x.body.timedOut() {

@@ -8,7 +8,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// runFilter reads what GET /workflow-runs is to list. Whatever is wrong is named at once.
+// runFilter reads the filter of GET /workflow-runs. It names all mistakes at once.
 func runFilter(r *request) (ports.RunFilter, error) {
 	var filter ports.RunFilter
 	limit, err := r.queryInt("limit", defaultRunsPage, 1, maxRunsPage)
@@ -74,7 +74,7 @@ func mistakeIf(wrong bool, mistake string) string {
 	return ""
 }
 
-// readTime takes a moment, or a day for the beginning of it in UTC.
+// readTime reads a time, or a day, which means its beginning in UTC.
 func readTime(value string, to *time.Time) (mistake string) {
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 		if t, err := time.Parse(layout, value); err == nil && t.Year() >= 1 && t.Year() <= 9999 {

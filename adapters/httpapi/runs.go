@@ -18,8 +18,8 @@ const (
 	inlineFiles = 1000
 )
 
-// listRuns is GET /workflow-runs: newest first. A search that came to its bound
-// answers with few runs or none, and a cursor to go on from.
+// listRuns is GET /workflow-runs: newest first. A search that reached its bound answers
+// with few runs or none, and a cursor to go on from.
 func (a *api) listRuns(w http.ResponseWriter, r *request) error {
 	tenant, err := r.queryTenant()
 	if err != nil {
@@ -121,8 +121,8 @@ func (a *api) patchRun(w http.ResponseWriter, r *request) error {
 	if err := body.done(); err != nil {
 		return err
 	}
-	// The rule's own answer names the limit that the run has now; what an int
-	// could not hold is as wrong as anything above the highest.
+	// The refusal of the rule names the run's present limit, so it is not checked here.
+	// What an int could not hold is replaced by a value that is out of range as well.
 	run, err := a.svc.RaiseMaxRetryCount(r.Context(), r.actor, id, int(max(min(to, core.MaxMaxRetryCount+1), 0)))
 	if err != nil {
 		return err
@@ -130,9 +130,9 @@ func (a *api) patchRun(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, a.answeredRun(r, run))
 }
 
-// answeredRun is a run as a use case answered it. What was done is done: if the
-// files of a closed run cannot be asked whether they have retries left, the
-// answer does without, rather than to call a success a failure.
+// answeredRun is the run that a use case gave. The change is committed: if the files of
+// a closed run cannot be read for the retries that they have left, the answer does
+// without them, because an error would call a success a failure.
 func (a *api) answeredRun(r *request, run core.Run) runJSON {
 	if run.Status.Closed() {
 		if view, err := a.svc.Run(r.Context(), r.actor, run.ID); err == nil && view.Run.Epoch == run.Epoch {

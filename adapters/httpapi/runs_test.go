@@ -21,7 +21,7 @@ func TestListRuns(t *testing.T) {
 	for i := range 5 {
 		id := w.closed("a")
 		if i == 2 {
-			w.clock.Advance(time.Minute) // else they are told apart by ID alone
+			w.clock.Advance(time.Minute) // else only their IDs differ
 		}
 		newestFirst = append([]string{id}, newestFirst...)
 	}
@@ -68,7 +68,7 @@ func TestListRuns(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, newestFirst, ids(w.get(w.platform, "/workflow-runs?tenant=acme")))
 		require.Empty(t, ids(w.get(w.stranger, "/workflow-runs")))
-		require.Equal(t, "tenant_not_found", w.get(w.platform, "/workflow-runs?tenant=nobody").str("code"))
+		require.Equal(t, "tenant_not_found", w.get(w.platform, "/workflow-runs?tenant=unknown").str("code"))
 	})
 
 	t.Run("Continuable", func(t *testing.T) {
@@ -216,11 +216,11 @@ func TestMaxRetryCount(t *testing.T) {
 		return w.write(http.MethodPatch, w.platform, path, `{"maxRetryCount":3}`)
 	})
 	w.refused(http.StatusNotFound, core.CodeRunNotFound, func() answer {
-		return w.write(http.MethodPatch, w.platform, "/workflow-runs/nobody", `{"maxRetryCount":3}`)
+		return w.write(http.MethodPatch, w.platform, "/workflow-runs/unknown", `{"maxRetryCount":3}`)
 	})
 }
 
-// What a use case answers is as right about continuing as a read is.
+// The answer of a use case is as correct about continuing as a read is.
 func TestCancelOfARunWithoutRetriesLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -358,5 +358,5 @@ func TestReceipt(t *testing.T) {
 		{"attempt":1,"requestedBy":{"subject":"pat","role":"bubble_admin"},"requestedAt":"2026-11-15T13:00:00Z","jobs":1,"pricePerFile":2,
 		 "charge":{"entry":"charge/`+id+`/1","period":"2026-11","split":{"monthly":2,"purchased":0}},
 		 "files":[{"index":1,"kind":"charged","why":"failed_before","credits":2}]}],"amendments":[]}`, got.text())
-	require.Equal(t, "run_not_found", w.get(w.user, "/workflow-runs/nobody/receipt").str("code"))
+	require.Equal(t, "run_not_found", w.get(w.user, "/workflow-runs/unknown/receipt").str("code"))
 }

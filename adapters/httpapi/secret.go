@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// checkSecret refuses a secret that is none.
+// checkSecret refuses a secret that is too short, blank or one repeated byte.
 func checkSecret(secret []byte) error {
 	if len(secret) < MinSecretBytes {
 		return fmt.Errorf("the secret has %d bytes and needs at least %d", len(secret), MinSecretBytes)
@@ -17,24 +17,23 @@ func checkSecret(secret []byte) error {
 		return errors.New("the secret is blank; make one with 'openssl rand -hex 32'")
 	}
 	if bytes.Count(secret, secret[:1]) == len(secret) {
-		return errors.New("the secret is one byte again and again; make one with 'openssl rand -hex 32'")
+		return errors.New("the secret is one byte repeated; make one with 'openssl rand -hex 32'")
 	}
 	return nil
 }
 
-// weakBits is below what estimate a secret is called weak. A key of HS256 should have
-// 256 bits; what an estimate finds in 32 random hexadecimal digits is about 115.
+// weakBits is the least estimated entropy of a secret that is not called weak. A key of
+// HS256 should have 256 bits; the estimate for 32 random hexadecimal digits is about 115.
 const weakBits = 100
 
-// exampleWords stand in the secrets of examples, which are known to everyone.
+// exampleWords occur in the secrets of published examples.
 var exampleWords = []string{
 	"changeme", "change-me", "change_me", "example", "password", "passwort", "secret", "default", "qwerty", "letmein",
 	"test", "demo", "sample", "placeholder", "redrive", "dummy", "insert", "replace", "todo", "foobar", "0123456789", "1234567890",
 }
 
-// WeakSecret says why a secret may be guessed, and nothing if it knows no reason.
-// It is an estimate for a warning: a secret that it finds nothing against may have
-// been published yesterday.
+// WeakSecret says why a secret may be guessed; it is empty if it finds no reason. It is
+// an estimate for a warning: a secret that it accepts may still have been published.
 func WeakSecret(secret []byte) string {
 	lower := strings.ToLower(string(secret))
 	for _, word := range exampleWords {
@@ -43,7 +42,7 @@ func WeakSecret(secret []byte) string {
 		}
 	}
 	if n := periodOf(secret); n < len(secret) {
-		return fmt.Sprintf("it is %d bytes again and again", n)
+		return fmt.Sprintf("it is %d bytes repeated", n)
 	}
 	if bits := entropyOf(secret); bits < weakBits {
 		return fmt.Sprintf("it has about %d bits of entropy, as far as can be estimated", int(bits))
@@ -51,8 +50,8 @@ func WeakSecret(secret []byte) string {
 	return ""
 }
 
-// periodOf gives the length of what a text repeats, at least once in full; its own
-// length if it repeats nothing.
+// periodOf gives the length of the shortest prefix that a text repeats, at least once in
+// full; the text's own length if it repeats none.
 func periodOf(text []byte) int {
 	for n := 1; n <= len(text)/2; n++ {
 		if bytes.Equal(text[n:], text[:len(text)-n]) {
@@ -62,17 +61,16 @@ func periodOf(text []byte) int {
 	return len(text)
 }
 
-// entropyOf estimates the bits in a text: those of its bytes by how often each is
-// there, but none for a byte that goes on as those before it did (abcd, 9876, aaaa),
-// and two for each letter of a text that is words (Shannon found 0.6 to 1.3 for
-// English).
+// entropyOf estimates the entropy of a text in bits, from how often each byte occurs.
+// A byte that continues a sequence (abcd, 9876, aaaa) counts for nothing. A letter of a
+// text that is words counts for two bits at most (Shannon found 0.6 to 1.3 for English).
 func entropyOf(text []byte) float64 {
 	var counts [256]int
-	unforeseen := 0
+	unpredicted := 0
 	for i, b := range text {
 		counts[b]++
 		if i < 2 || b-text[i-1] != text[i-1]-text[i-2] {
-			unforeseen++
+			unpredicted++
 		}
 	}
 	perByte := 0.0
@@ -85,7 +83,7 @@ func entropyOf(text []byte) float64 {
 	if words(text) {
 		perByte = min(perByte, 2)
 	}
-	return perByte * float64(unforeseen)
+	return perByte * float64(unpredicted)
 }
 
 // words reports whether a text is letters with at least two gaps between them.

@@ -7,7 +7,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// state is everything there is, to be compared.
+// state is everything that is stored, to be compared.
 type state struct {
 	Tenants map[core.TenantID]tenantState
 	Waiting []core.Job
@@ -38,7 +38,7 @@ func (w *world) state() state {
 	require.NoError(w.t, err)
 	for _, tenant := range tenants {
 		ts := tenantState{Tenant: tenant}
-		// Past the faults, which are the server's alone.
+		// Without faultyStore: its faults apply to the server only.
 		err := w.store.Store.View(ctx, tenant.ID, func(tx ports.Tx) (err error) {
 			if ts.Balances, err = tx.Ledger().Balances(ctx); err != nil {
 				return err

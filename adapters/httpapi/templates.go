@@ -178,8 +178,8 @@ func (a *api) publishTemplate(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, toTemplate(t))
 }
 
-// deleteTemplate is DELETE /templates/{id}: a soft delete, so it answers with
-// the template as it stays.
+// deleteTemplate is DELETE /templates/{id}: a soft delete, so it answers with the
+// deleted template.
 func (a *api) deleteTemplate(w http.ResponseWriter, r *request) error {
 	tenant, id, err := templateOf(r)
 	if err != nil {

@@ -80,7 +80,7 @@ func TestUploadNamesKeepFolders(t *testing.T) {
 	require.Equal(t, []string{"sub/readme.txt", "other/readme.txt"}, w.names(inline))
 }
 
-// A name that cannot be taken is called by what is wrong with it and by which file.
+// A refused file name is answered with its mistake and its file.
 func TestUploadNamesRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -100,7 +100,7 @@ func TestUploadNamesRefused(t *testing.T) {
 		require.Equal(t, fmt.Sprintf("files[%d].name", i+1), got.str("errors", i, "field"))
 		require.Contains(t, got.str("errors", i, "message"), says)
 	}
-	// Others do not even stand in a header, which ends the form.
+	// Other names are not valid in a header, which ends the form.
 	got = w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer {
 		return w.raw([]rawPart{rawFile(`filename="good.txt"`, "x"), rawFile("filename=\"bell\a.txt\"", "x")})
 	})
@@ -172,7 +172,7 @@ func TestUploadEncodings(t *testing.T) {
 	})
 }
 
-// Half of a surrogate pair is no character, and U+FFFD is not what was sent.
+// Half of a surrogate pair is refused and not replaced by U+FFFD.
 func TestLoneSurrogates(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -214,7 +214,7 @@ func (picky) Accept(_ string, content []byte) *core.Failure {
 	return nil
 }
 
-// What no model can be asked about is refused at the upload, and names each file.
+// Files that no model can process are refused at the upload, each by its name.
 func TestUploadRefusesWhatTheExecutorDoesNotTake(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *options) { o.executor = func(s *script) ports.Executor { return picky{s} } })
@@ -250,8 +250,8 @@ func TestUploadRefusesWhatTheExecutorDoesNotTake(t *testing.T) {
 	require.Equal(t, http.StatusCreated, w.form(w.user, "/workflow-runs", []formPart{template, file("a", "text"), file("b", strings.Repeat("x", 40))}).status)
 }
 
-// Template and credits are looked at before a byte is stored.
-func TestUploadStoresNothingInVain(t *testing.T) {
+// Template and credits are checked before a byte is stored.
+func TestUploadChecksBeforeStoring(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.template("dear", 1000, core.ModePerFile)
@@ -265,7 +265,7 @@ func TestUploadStoresNothingInVain(t *testing.T) {
 		w.refused(want.status, want.code, func() answer { return w.post(w.user, "/workflow-runs", inline(template, "a")) })
 	}
 	require.Zero(t, w.files.written())
-	// What is found out later leaves nothing: see refused.
+	// What is refused later leaves nothing stored: see refused.
 	w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer {
 		return w.form(w.user, "/workflow-runs", []formPart{{field: "template", content: "summarise"}, {"files", "a", "x"}, {field: "nonsense", content: "1"}})
 	})
@@ -273,7 +273,7 @@ func TestUploadStoresNothingInVain(t *testing.T) {
 	require.Zero(t, w.files.kept())
 }
 
-// A client that goes away in the middle of its upload leaves nothing.
+// A client that disconnects during its upload leaves nothing stored.
 func TestUploadBrokenOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -300,7 +300,7 @@ func TestUploadBrokenOff(t *testing.T) {
 	require.Eventually(t, func() bool { return w.files.kept() == 0 }, 10*time.Second, time.Millisecond)
 }
 
-// A full disk is the operator's to know of, and leaves nothing of the upload.
+// A full disk is logged for the operator, and nothing of the upload stays.
 func TestUploadWithoutRoom(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,18 +11,18 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// Bounds of a JSON body beside its bytes. A value of two bytes takes a hundred times
-// as many in memory, so values are counted as they are read, and a body that is over
-// its bounds is refused there and then.
+// Bounds of a JSON body, in addition to its bytes. A value of two bytes takes a hundred
+// times as many in memory, so values are counted as they are read, and a body is refused
+// as soon as it is over its bounds.
 const (
 	maxDepth  = 8
-	maxFields = 50 // of one object; no request knows a quarter of it
+	maxFields = 50 // of one object; no request has a quarter as many
 	// leastElements is how many elements an array may have if runs have fewer files.
 	leastElements = 100
 	// valuesPerElement is how many values there may be for each element: the element
 	// itself, its two fields, and one that is refused by name.
 	valuesPerElement = 4
-	// maxNumber is how much of a number is kept: more than any that is accepted.
+	// maxNumber is how many digits of a number are kept: more than a valid one has.
 	maxNumber = 64
 )
 
@@ -54,11 +54,11 @@ type objectReader struct {
 	wrong       *[]core.FieldError
 }
 
-// decodeObject reads one JSON object and nothing after it. What is no JSON, or over
-// the bounds, ends it; what is wrong with a field is collected in the object.
+// decodeObject reads one JSON object and nothing after it. It fails if the body is not
+// JSON or exceeds the bounds; mistakes in fields are collected in the object.
 func decodeObject(body io.Reader, maxElements int) (*object, error) {
 	r := &objectReader{
-		dec:         jsontext.NewDecoder(body, jsontext.AllowDuplicateNames(true)), // told with the other fields' faults
+		dec:         jsontext.NewDecoder(body, jsontext.AllowDuplicateNames(true)), // reported with the other mistakes
 		maxElements: maxElements, left: valuesPerElement*maxElements + maxFields, wrong: new([]core.FieldError),
 	}
 	if kind := r.dec.PeekKind(); kind != kindObject && kind != kindInvalid {
@@ -81,7 +81,7 @@ func notOneObject() error {
 	return core.InvalidField("body", "must be one JSON object and nothing after it")
 }
 
-// value reads one value, whose path is for what is said of it.
+// value reads one value; path is its name in error messages.
 func (r *objectReader) value(path string) (value, error) {
 	if r.left--; r.left < 0 {
 		return value{}, core.InvalidField("body", "has too many values; %d is the most", valuesPerElement*r.maxElements+maxFields)
@@ -172,7 +172,8 @@ func (r *objectReader) array(path string) ([]value, error) {
 	return list, nil
 }
 
-// fault tells what ended the reading: the body's bytes, or the body itself.
+// fault gives the refusal for an error of the decoder: invalid JSON, or a body that could
+// not be read.
 func (r *objectReader) fault(err error) error {
 	syntax, ok := errors.AsType[*jsontext.SyntacticError](err)
 	if !ok {
@@ -182,8 +183,8 @@ func (r *objectReader) fault(err error) error {
 		return bodyError(err)
 	}
 	switch said := syntax.Err.Error(); {
-	// What encoding/json replaces without a word would be worked on, and paid for,
-	// as something that the client did not say.
+	// encoding/json would silently replace these characters. The run would then process,
+	// and charge for, a text that the client did not send.
 	case strings.Contains(said, "surrogate"):
 		return core.InvalidField(fieldAt(syntax.JSONPointer), `has one half of a surrogate pair (\ud800 to \udfff); write both halves, or the character itself`)
 	case strings.Contains(said, "UTF-8"):

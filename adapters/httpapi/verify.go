@@ -8,8 +8,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// Verify checks a token that was not sent as a header but typed into a form, and
-// gives whom it is for and when it expires.
+// Verify checks a token that was not sent as a header but typed into a form. It gives
+// the actor that the token was issued for, and when it expires.
 func (a *Auth) Verify(token string) (core.Actor, time.Time, error) {
 	actor, err := a.read(token)
 	if err != nil {

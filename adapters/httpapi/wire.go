@@ -2,10 +2,9 @@ package httpapi
 
 import "time"
 
-// The wire types: what stands in the answers. Requests are taken apart field by
-// field (decode.go). Times are RFC 3339 in UTC; a field that has nothing to say
-// is left out, except where 0 and "nothing" mean the same. Amounts are whole
-// credits, sizes are bytes.
+// The wire types of the answers. Requests are read field by field (decode.go). Times are
+// RFC 3339 in UTC. An empty field is left out, except where 0 means the same. Amounts
+// are whole credits, sizes are bytes.
 
 type actorJSON struct {
 	Subject string `json:"subject"`
@@ -53,8 +52,8 @@ type fileCountsJSON struct {
 	Error      int `json:"error"`
 }
 
-// continuableJSON says whether a Continue would be let through, as far as the
-// run and its files decide it.
+// continuableJSON says whether a Continue would be accepted, as far as that depends on
+// the run and its files.
 type continuableJSON struct {
 	OK     bool   `json:"ok"`
 	Code   string `json:"code,omitempty"`
@@ -79,10 +78,10 @@ type fileJSON struct {
 	Size         int64        `json:"size"`
 	Status       string       `json:"status"`
 	RetryAttempt int          `json:"retryAttempt"`
-	FreeRetries  int          `json:"freeRetries"`           // those of them that were free: interruptions of ours
+	FreeRetries  int          `json:"freeRetries"`           // those of them that were free, after a fault of ours
 	Output       *string      `json:"output,omitempty"`      // completed only; left out if it is long
 	OutputBytes  *int64       `json:"outputBytes,omitempty"` // completed only
-	OutputURL    string       `json:"outputUrl,omitempty"`   // completed only: where the output is whole
+	OutputURL    string       `json:"outputUrl,omitempty"`   // completed only: the address of the whole output
 	Failure      *failureJSON `json:"failure,omitempty"`     // failed and error, and pending after an interruption
 }
 
@@ -101,8 +100,7 @@ type splitJSON struct {
 	Purchased int64 `json:"purchased"`
 }
 
-// previewJSON is what Continue would do now; if it would be refused, nothing,
-// and the refusal.
+// previewJSON is what Continue would do now; if it would be refused, only the refusal.
 type previewJSON struct {
 	OK        bool         `json:"ok"`
 	Files     []int        `json:"files"` // indexes of those that would be run again
@@ -121,7 +119,7 @@ type refusalJSON struct {
 	factsJSON
 }
 
-// factsJSON are the facts of a refusal, of which each code has its own.
+// factsJSON are the facts of a refusal; each code has its own.
 type factsJSON struct {
 	Files     []int            `json:"files,omitempty"`
 	Needed    *int64           `json:"needed,omitempty"`

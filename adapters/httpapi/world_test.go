@@ -154,8 +154,8 @@ func (w *world) start(names ...string) string {
 	return answer.str("id")
 }
 
-// closed initiates a run and works it until it has closed: what fails and what
-// is refused for good goes by the names, "fail-…" and "bad-…".
+// closed initiates a run and works it until it has closed. Files named "fail-…" fail,
+// files named "bad-…" are refused for good.
 func (w *world) closed(names ...string) string {
 	w.t.Helper()
 	for _, name := range names {
@@ -183,8 +183,8 @@ func (w *world) work() {
 	}
 }
 
-// script is an executor that answers by the file's name; a file that no outcome
-// was set for completes with its content in capitals.
+// script is an executor that answers by the file's name; a file without a set outcome
+// completes with its content in capitals.
 type script struct {
 	mu       sync.Mutex
 	outcomes map[string]core.Outcome

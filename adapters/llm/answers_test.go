@@ -22,7 +22,7 @@ type answers struct {
 	Answers  []shape
 }
 
-// shape is one answer that was documented or reported, and what it means.
+// shape is one answer that was documented or reported, and its expected result.
 type shape struct {
 	Name    string
 	Where   string // a page of documentation, or project#issue
@@ -68,7 +68,7 @@ func knownAnswers(t testing.TB) map[string]answers {
 	return table
 }
 
-// TestAnswersOfProviders has every shape of the table come over real HTTP.
+// TestAnswersOfProviders sends every shape of the table over real HTTP.
 func TestAnswersOfProviders(t *testing.T) {
 	t.Parallel()
 	table := knownAnswers(t)

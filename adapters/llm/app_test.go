@@ -19,7 +19,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// recordingClock stands still, and a sleep moves it at once and is noted down.
+// recordingClock stands still; a sleep advances it at once and is recorded.
 type recordingClock struct {
 	mu    sync.Mutex
 	now   time.Time
@@ -40,7 +40,7 @@ func (c *recordingClock) Sleep(ctx context.Context, d time.Duration) error {
 	return ctx.Err()
 }
 
-// takeSlept gives what was slept since the last time.
+// takeSlept gives the sleeps since the last call.
 func (c *recordingClock) takeSlept() []time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -63,11 +63,10 @@ const tenant core.TenantID = "acme"
 var admin = core.Actor{Subject: "ada", Tenant: tenant, Role: core.RoleCustomerAdmin}
 
 // newService has 100 purchased credits and a published template "summary" at 1
-// credit a file. Jobs are tried twice; without a wish of the provider the wait
-// is zero.
+// credit a file. Jobs are tried twice, without a wait unless the provider asks for one.
 func newService(t *testing.T, mode core.Mode, script fakellm.Script, change ...func(*llm.Config)) *service {
 	t.Helper()
-	// Without its Accept: files that an earlier version stored were not looked at.
+	// Without its Accept: files that an earlier version stored were not checked.
 	return newServiceOf(t, mode, script, func(e *llm.Executor) ports.Executor { return ports.ExecutorFunc(e.Execute) }, change...)
 }
 
@@ -137,7 +136,7 @@ func (s *service) work() {
 	}
 }
 
-// state gives a run's status and, for each file, what became of it.
+// state gives a run's status and the outcome of each file.
 func (s *service) state(id core.RunID) (core.RunStatus, []string) {
 	s.t.Helper()
 	view, err := s.app.Run(s.t.Context(), admin, id)
@@ -199,7 +198,7 @@ func TestRunThroughTheUseCases(t *testing.T) {
 		require.Equal(t, first, got)
 		require.Equal(t, []int{1, 2, 2, 2, 1, 0, 1}, s.counts(names...))
 		require.Equal(t, core.Credits(93), s.credits())
-		require.Equal(t, []time.Duration{7 * time.Second, 0, 0}, s.clock.takeSlept(), "Retry-After is honoured, by the job that was told")
+		require.Equal(t, []time.Duration{7 * time.Second, 0, 0}, s.clock.takeSlept(), "Retry-After is honoured, by the job that got it")
 
 		_, err := s.app.RetryFailed(t.Context(), admin, run, app.RetryRequest{})
 		require.NoError(t, err)
@@ -215,8 +214,8 @@ func TestRunThroughTheUseCases(t *testing.T) {
 	})
 	t.Run("Batch", func(t *testing.T) {
 		t.Parallel()
-		// Without the wish that is beyond the budget: a batch waits for the
-		// longest wish of all its files.
+		// Without the wait that is beyond the budget: a batch waits for the longest
+		// wait of all its files.
 		s := newService(t, core.ModeBatch, script)
 		run := s.initiate(files[:6]...)
 		status, got := s.state(run)
@@ -284,8 +283,8 @@ func TestRunThroughTheUseCases(t *testing.T) {
 	})
 }
 
-// TestDemoJourney is what `make run` shows: some files fail at first, a
-// Continue runs only those, and what was refused stays.
+// TestDemoJourney is what `make run` shows: some files fail at first, a Continue runs
+// only those, and refused files stay refused.
 func TestDemoJourney(t *testing.T) {
 	t.Parallel()
 	s := newService(t, core.ModePerFile, fakellm.Demo(fakellm.DemoOptions{Failures: 2, RetryAfter: 100 * time.Millisecond}))

@@ -103,8 +103,8 @@ func TestBatchReports(t *testing.T) {
 	})
 }
 
-// TestBatchHalts: a fault of ours that every file would meet is not met ten thousand
-// times.
+// TestBatchHalts: after a fault of ours that every file would meet, a job makes no
+// request for the rest of its files.
 func TestBatchHalts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

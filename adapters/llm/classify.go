@@ -12,15 +12,15 @@ import (
 // verdict is what an answer means for the file.
 type verdict struct {
 	core.FileResult
-	fault fault // what the provider said, if it said that something is wrong
-	// bare says that the request was refused and nothing known was said of why: it
-	// may be this file, or every file of this template. The executor's memory of
-	// refusals decides which.
-	bare bool
+	fault fault // the provider's error, if there was one
+	// unexplained says that the provider refused the request without a reason that is
+	// known. It may concern this file, or every file of this template: Executor.refusals
+	// decides which.
+	unexplained bool
 }
 
-// classify decides whose fault it was that an answer is none, by the rule that
-// stands in doc.go. now and limit are for the wait that a provider asks for.
+// classify decides what an answer means for the file, and whose fault a failure is, by
+// the rules of doc.go. now and limit are for the wait that a provider asks for.
 func classify(a answer, now time.Time, limit time.Duration) verdict {
 	switch {
 	case a.status == 0:
@@ -30,13 +30,13 @@ func classify(a answer, now time.Time, limit time.Duration) verdict {
 	default:
 		f := readFault(a.body, a.header.Get("Content-Type"))
 		v := judge(f, a.status, waitOf(f, a.header, now, limit))
-		// What could not be read to its end may have had a reason in it.
-		v.bare = v.bare && a.err == nil
+		// A body that could not be read to its end may have had a reason in it.
+		v.unexplained = v.unexplained && a.err == nil
 		return v
 	}
 }
 
-// waitOf is what a provider asks for in its headers, or else in its words.
+// waitOf is the wait that a provider asks for in its headers, or else in its message.
 func waitOf(f fault, h http.Header, now time.Time, limit time.Duration) time.Duration {
 	if d := retryAfter(h, now, limit); d > 0 {
 		return d
@@ -44,17 +44,17 @@ func waitOf(f fault, h http.Header, now time.Time, limit time.Duration) time.Dur
 	return min(f.wait, limit)
 }
 
-// judge decides about an error answer. outer is its HTTP status; a success that has
-// an error in it has none.
+// judge decides about an error answer. outer is its HTTP status; 0 for an error inside
+// a success.
 func judge(f fault, outer int, wait time.Duration) verdict {
 	status := f.status
-	if status == 0 || telling(outer) > telling(status) {
+	if status == 0 || specificity(outer) > specificity(status) {
 		status = outer
 	}
 	cause := f.cause(status)
 	switch {
-	case (cause == causeLimited || cause == causeTimeout || cause == causeBusy) && settled(status),
-		cause == causeBusy && status != 0 && !vague(status): // the status says it more exactly
+	case (cause == causeLimited || cause == causeTimeout || cause == causeBusy) && certain(status),
+		cause == causeBusy && status != 0 && !vague(status): // the status is more exact
 		cause = causeUnknown
 	}
 	v := verdict{fault: f}
@@ -65,7 +65,7 @@ func judge(f fault, outer int, wait time.Duration) verdict {
 		v.FileResult = permanent(FailureTooLarge, messages[FailureTooLarge])
 	case causeCredential:
 		v.FileResult = ours(FailureUnauthorized)
-	case causeMoney:
+	case causeQuota:
 		v.FileResult = ours(FailureQuota)
 	case causeSetup:
 		v.FileResult = ours(FailureMisconfigured)
@@ -78,14 +78,14 @@ func judge(f fault, outer int, wait time.Duration) verdict {
 	case causeBusy:
 		v.FileResult = unavailable(status, wait)
 	case causeUnknown:
-		v.FileResult, v.bare = byStatus(f, status, wait)
+		v.FileResult, v.unexplained = byStatus(f, status, wait)
 	}
 	return v
 }
 
-// settled statuses are not overruled by words of something in passing: whose fault
-// it was is certain.
-func settled(status int) bool {
+// certain reports whether the status alone shows whose fault it was, so that a message
+// about a temporary fault does not overrule it.
+func certain(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusPaymentRequired, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusProxyAuthRequired, http.StatusRequestEntityTooLarge, http.StatusMisdirectedRequest:
@@ -94,8 +94,8 @@ func settled(status int) bool {
 	return false
 }
 
-// byStatus is what an error means whose words say nothing.
-func byStatus(f fault, status int, wait time.Duration) (r core.FileResult, bare bool) {
+// byStatus decides about an error whose message and codes are not known.
+func byStatus(f fault, status int, wait time.Duration) (r core.FileResult, unexplained bool) {
 	switch status {
 	case http.StatusRequestEntityTooLarge:
 		return permanent(FailureTooLarge, messages[FailureTooLarge]), false
@@ -142,9 +142,8 @@ func unavailable(status int, wait time.Duration) core.FileResult {
 	return transient(FailureUnavailable, message, wait)
 }
 
-// rejected is the message of provider_rejected. Of what the provider said it has
-// the code and the type alone: its free text may quote anything, a credential
-// included.
+// rejected is the message of provider_rejected. It quotes the provider's code and type
+// only: the provider's free text may contain anything, even a credential.
 func rejected(f fault, status int) string {
 	reason := "no reason"
 	if status != 0 {
@@ -158,8 +157,8 @@ func rejected(f fault, status int) string {
 	return "the provider rejected the request for this file (" + reason + ")"
 }
 
-// token gives a code or type of a provider if it looks like one, else nothing.
-// Upper case and hyphens are not let through: keys have them.
+// token gives a provider's code or type if it looks like one, else nothing. Upper case
+// and hyphens are refused because API keys have them.
 func token(s string) string {
 	for _, r := range s {
 		if r != '_' && (r < 'a' || r > 'z') && (r < '0' || r > '9') {
@@ -175,8 +174,8 @@ func token(s string) string {
 // maxReason is in characters.
 const maxReason = 200
 
-// sanitize makes words from elsewhere fit for a message: one line, no control
-// characters, no more than a sentence or two.
+// sanitize makes a provider's text fit for a message: one line, no control characters,
+// no more than a sentence or two.
 func sanitize(s string) string {
 	runes := []rune(oneLine(s))
 	if len(runes) > maxReason {

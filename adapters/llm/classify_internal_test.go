@@ -25,8 +25,8 @@ func classifyAt(status int, body string) verdict {
 	return classify(answer{status: status, header: http.Header{"Retry-After": {"1"}}, body: []byte(body)}, time.Time{}, time.Hour)
 }
 
-// TestClassifyEveryStatus: of the status alone only 413 is about the file, and none,
-// however odd, is completed without a completion.
+// TestClassifyEveryStatus: 413 is the only status that by itself concerns the file, and
+// no status, however odd, completes a file without a completion.
 func TestClassifyEveryStatus(t *testing.T) {
 	t.Parallel()
 	want := func(status int) (core.Outcome, bool) {
@@ -46,9 +46,9 @@ func TestClassifyEveryStatus(t *testing.T) {
 	for status := 200; status < 600; status++ {
 		for _, body := range []string{"", "null", "{}", "[]", `""`, "no", `{"error":{}}`, `{"error":null}`, `{"error":{"message":"x"}}`} {
 			got := classifyAt(status, body)
-			outcome, bare := want(status)
+			outcome, unexplained := want(status)
 			require.Equal(t, outcome, got.Outcome, "%d %s", status, body)
-			require.Equal(t, bare, got.bare, "%d %s", status, body)
+			require.Equal(t, unexplained, got.unexplained, "%d %s", status, body)
 			require.NotEmpty(t, got.Failure.Code, status)
 			require.NotEmpty(t, got.Failure.Message, status)
 			if outcome != core.OutcomeTransient {
@@ -60,8 +60,8 @@ func TestClassifyEveryStatus(t *testing.T) {
 	}
 }
 
-// TestClassifyWordsGoBeforeTheStatus: gateways put statuses of their own around what
-// the provider said.
+// TestClassifyWordsGoBeforeTheStatus: gateways put a status of their own around the
+// provider's error.
 func TestClassifyWordsGoBeforeTheStatus(t *testing.T) {
 	t.Parallel()
 	for body, code := range map[string]string{
@@ -79,7 +79,7 @@ func TestClassifyWordsGoBeforeTheStatus(t *testing.T) {
 			require.Equal(t, code, classifyAt(status, body).Failure.Code, "%d %s", status, body)
 		}
 	}
-	// What passes does not excuse what is certain.
+	// A message about a temporary fault does not overrule a certain status.
 	for _, status := range []int{401, 402, 403, 404, 405, 407, 421} {
 		require.Equal(t, core.OutcomeInterrupted, classifyAt(status, `{"error":{"message":"rate limit, overloaded, timed out: try again later"}}`).Outcome, status)
 	}
@@ -87,8 +87,8 @@ func TestClassifyWordsGoBeforeTheStatus(t *testing.T) {
 	require.Equal(t, FailureUnavailable, classifyAt(502, `{"error":{"code":400}}`).Failure.Code, "and one that says less")
 }
 
-// TestClassifyStatusGoesBeforeTimeout: a provider that said no and then was
-// slow with the reasons has said no.
+// TestClassifyStatusGoesBeforeTimeout: an error status counts even if the body of the
+// answer then times out.
 func TestClassifyStatusGoesBeforeTimeout(t *testing.T) {
 	t.Parallel()
 	a := answer{status: http.StatusUnauthorized, err: context.DeadlineExceeded, timedOut: true}
@@ -96,10 +96,10 @@ func TestClassifyStatusGoesBeforeTimeout(t *testing.T) {
 	a.status = http.StatusUnprocessableEntity
 	got := classify(a, time.Time{}, time.Hour)
 	require.Equal(t, FailureRejected, got.Failure.Code)
-	require.False(t, got.bare, "what was not read may have had a reason in it")
+	require.False(t, got.unexplained, "what was not read may have had a reason in it")
 }
 
-// TestClassifyFinishReasons: what is not known to be whole is not completed.
+// TestClassifyFinishReasons: an answer that is not known to be complete completes no file.
 func TestClassifyFinishReasons(t *testing.T) {
 	t.Parallel()
 	at := func(finish string) core.FileResult {
@@ -121,8 +121,8 @@ func TestClassifyFinishReasons(t *testing.T) {
 	require.Equal(t, core.OutcomeCompleted, absent.Outcome)
 }
 
-// TestClassifyNoPartOfAnAnswerIsWhole cuts a completion at every byte.
-func TestClassifyNoPartOfAnAnswerIsWhole(t *testing.T) {
+// TestClassifyTruncatedAnswers cuts a completion at every byte.
+func TestClassifyTruncatedAnswers(t *testing.T) {
 	t.Parallel()
 	whole := `{"id":"x","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"All of it."}}],"usage":{"total_tokens":7}}`
 	require.Equal(t, core.OutcomeCompleted, classifyAt(200, whole).Outcome)
@@ -176,12 +176,12 @@ func TestClassifyIgnoresWhatRepeatsTheRequest(t *testing.T) {
 	t.Parallel()
 	got := classifyAt(400, `{"error":{"message":"bad","input":{"message":"invalid api key"},"messages":[{"message":"prompt is too long"}]}}`)
 	require.Equal(t, FailureRejected, got.Failure.Code)
-	require.True(t, got.bare)
+	require.True(t, got.unexplained)
 }
 
-// TestClassifyTellsAccountsFromContents: a warning to the account is not its end, and
-// the end of an account is not about a content.
-func TestClassifyTellsAccountsFromContents(t *testing.T) {
+// TestClassifyAccountsAndContents: a warning about the account is not its deactivation,
+// and the deactivation of an account is no fault of the content.
+func TestClassifyAccountsAndContents(t *testing.T) {
 	t.Parallel()
 	for said, code := range map[string]string{
 		"Your prompt was flagged as violating our usage policy. Repeated violations may lead to your account being suspended.": FailureRefused,
@@ -194,7 +194,7 @@ func TestClassifyTellsAccountsFromContents(t *testing.T) {
 	}
 }
 
-// TestClassifyAloneOverTheLimit: a limit that waiting helps against is in passing.
+// TestClassifyAloneOverTheLimit: a limit for which waiting helps is transient.
 func TestClassifyAloneOverTheLimit(t *testing.T) {
 	t.Parallel()
 	for said, code := range map[string]string{
@@ -209,8 +209,8 @@ func TestClassifyAloneOverTheLimit(t *testing.T) {
 	}
 }
 
-// TestAProxyThatRefusesUs: the provider was not reached, and the proxy is ours.
-func TestAProxyThatRefusesUs(t *testing.T) {
+// TestProxyRefuses: if the proxy refuses the connection to the provider, it is our fault.
+func TestProxyRefuses(t *testing.T) {
 	t.Parallel()
 	for status, outcome := range map[int]core.Outcome{
 		http.StatusProxyAuthRequired: core.OutcomeInterrupted, http.StatusForbidden: core.OutcomeInterrupted, http.StatusBadGateway: core.OutcomeTransient,
@@ -269,8 +269,8 @@ func tableBodies(tb testing.TB) (statuses []int, bodies [][]byte) {
 	return statuses, bodies
 }
 
-// soundVerdict: no answer panics, and none is completed unless it is one whole
-// completion, looked at in another way.
+// soundVerdict checks that an answer completes a file only if it is one complete
+// completion, which it checks in another way than classify.
 func soundVerdict(t *testing.T, status int, contentType string, body []byte) {
 	t.Helper()
 	v := classify(answer{status: status, header: http.Header{"Content-Type": {contentType}}, body: body}, time.Time{}, time.Hour)
@@ -294,9 +294,9 @@ func soundVerdict(t *testing.T, status int, contentType string, body []byte) {
 	}
 }
 
-// TestClassifySpoiledAnswers spoils every answer of the table in many ways, the same
-// every time.
-func TestClassifySpoiledAnswers(t *testing.T) {
+// TestClassifyDamagedAnswers damages every answer of the table in many ways, the same
+// ones every time.
+func TestClassifyDamagedAnswers(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
 	statuses, bodies := tableBodies(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-// TestClassification has every answer of a provider come over real HTTP.
+// TestClassification sends every answer of a provider over real HTTP.
 func TestClassification(t *testing.T) {
 	t.Parallel()
 	body := func(status int, body string) fakellm.Action { return fakellm.Respond(status, nil, body) }
@@ -98,7 +98,7 @@ func TestClassification(t *testing.T) {
 			require.NotEmpty(t, got.Failure.Message)
 			require.Empty(t, got.Output)
 			require.Equal(t, 1, r.fake.Count("a.txt"), "the executor itself does not retry")
-			require.Contains(t, r.log.String(), "code="+tc.want.code, "the operator is told")
+			require.Contains(t, r.log.String(), "code="+tc.want.code, "logged for the operator")
 		})
 	}
 }

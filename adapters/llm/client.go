@@ -18,16 +18,16 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// answer is what came back for one request. It is read here and not by the client
-// library, which refuses some content types, gives no body of an error that it
-// does not understand, and takes the beginning of an answer for the whole.
+// answer is the response to one request. It is read here and not by a client library:
+// those refuse some content types, drop the body of an unknown error, and take a
+// truncated answer for a complete one.
 type answer struct {
-	status   int // 0 if none came
+	status   int // 0 if there was no response
 	header   http.Header
-	body     []byte // whole unless err; of an error answer at most maxErrorBody
-	err      error  // no answer, or it broke off
-	timedOut bool   // because the request's own time was up
-	tooLong  bool   // because it has more than Config.MaxResponseBytes
+	body     []byte // complete unless err is set; of an error answer at most maxErrorBody
+	err      error  // there was no answer, or it broke off
+	timedOut bool   // err is because Config.Timeout has passed
+	tooLong  bool   // the body has more than Config.MaxResponseBytes
 }
 
 // maxErrorBody is how much of an error answer is read, in bytes.
@@ -54,14 +54,14 @@ func newClient(cfg Config) *client {
 		c.own = newTransport()
 		c.http.Transport = c.own
 	}
-	// A redirect is a wrong base URL. Followed, it would carry a tenant's file to a
-	// place that the operator did not name.
+	// A redirect means a wrong base URL. Following it would send a tenant's file to a
+	// server that the operator did not configure.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return c
 }
 
-// newTransport differs from http.DefaultTransport in the idle connections that
-// it keeps: all requests go to one host, where the default keeps two.
+// newTransport differs from http.DefaultTransport in the number of idle connections: all
+// requests go to one host, for which the default keeps two.
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -79,7 +79,7 @@ func newTransport() *http.Transport {
 	}
 }
 
-// proxyRefusal is a proxy that does not let us through to the provider.
+// proxyRefusal is the error that a proxy refuses the connection to the provider.
 type proxyRefusal struct{ status int }
 
 func (p proxyRefusal) Error() string {
@@ -116,7 +116,7 @@ func (c *client) send(ctx context.Context, task ports.Task, file ports.TaskFile,
 		return answer{err: err}
 	}
 	defer func() {
-		// What was read whole stands, however the closing went.
+		// An error of Close does not matter if the body was read completely.
 		if closeErr := resp.Body.Close(); a.err == nil && a.body == nil {
 			a.err = closeErr
 		}
@@ -136,9 +136,9 @@ func (c *client) send(ctx context.Context, task ports.Task, file ports.TaskFile,
 
 func succeeded(status int) bool { return status >= 200 && status < 300 }
 
-// unreached decides whose fault it was that no answer came: a name that does not
-// exist, a certificate of another host, TLS spoken to a port without it and a
-// proxy that refuses us are wrong settings, all else passes.
+// unreached decides whose fault it was that there was no answer. Wrong settings are a
+// host name that does not exist, a certificate of another host, TLS on a port without
+// it, and a proxy that refuses the connection. All else is transient.
 func unreached(a answer) core.FileResult {
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError

@@ -12,8 +12,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// wire is a completion as far as it matters. Each part is read by itself, because
-// what one provider writes in another type must not hide an error beside it.
+// wire has the parts of a completion that are needed. Each is decoded separately,
+// because one part with an unexpected type must not hide an error in another.
 type wire struct {
 	Error   json.RawMessage `json:"error"`
 	Object  json.RawMessage `json:"object"`
@@ -33,9 +33,9 @@ type wireMessage struct {
 	Refusal json.RawMessage `json:"refusal"`
 }
 
-// classifySuccess looks into an answer whose status says that all is well. Only what
-// is known to be whole is completed: valid JSON to its last byte, no error in it, a
-// good end, text.
+// classifySuccess classifies an answer with a success status. A file is completed only
+// if the answer is known to be complete: valid JSON to its last byte, no error in it, a
+// finish reason that means a normal end, and text.
 func classifySuccess(a answer, now time.Time, limit time.Duration) verdict {
 	wait := func(f fault) time.Duration { return waitOf(f, a.header, now, limit) }
 	malformed := func(message string) verdict {
@@ -67,7 +67,7 @@ func classifySuccess(a answer, now time.Time, limit time.Duration) verdict {
 			return classifyChoice(choices[0], wait)
 		}
 	}
-	// No completion: an error in a shape of its own, if its words are known.
+	// Not a completion: an error in an unusual shape, if its message or code is known.
 	if len(body) > maxErrorBody {
 		return malformed("the provider's answer was not a completion")
 	}
@@ -77,7 +77,7 @@ func classifySuccess(a answer, now time.Time, limit time.Duration) verdict {
 	return malformed("the provider's answer had nothing in it")
 }
 
-// classifyChoice decides about the first choice, the only one that was asked for.
+// classifyChoice decides about the first choice, the only one that was requested.
 func classifyChoice(c wireChoice, wait func(fault) time.Duration) verdict {
 	if stated(c.Error) {
 		f := readFault(c.Error, "")
@@ -130,8 +130,8 @@ const (
 	endFailed
 )
 
-// ends are the finish reasons that are known, see normal. What is not among them is
-// not known to be whole.
+// ends are the known finish reasons, as normal spells them. With any other one the
+// answer is not known to be complete.
 var ends = map[string]end{
 	"": endGood, "none": endGood, "null": endGood, "stop": endGood, "eos": endGood, "eostoken": endGood, "endturn": endGood, "stopsequence": endGood,
 
@@ -150,8 +150,8 @@ func endOf(c wireChoice) end {
 	if !ok {
 		return endUnknown
 	}
-	// A router that says "stop" for an end that the provider called otherwise is not
-	// believed; one whose native word is unknown is.
+	// If a router says "stop" and gives the provider's own reason, that one counts, unless
+	// it is unknown.
 	if native, ok := reason(c.Native); ok && ends[finish] == endGood {
 		if e := ends[native]; e != endUnknown {
 			return e
@@ -173,9 +173,9 @@ func reason(raw json.RawMessage) (string, bool) {
 	return strings.TrimPrefix(normal(s), "finishreason"), true
 }
 
-// content gives the text of a message: a string, or a list of parts that is joined.
-// Parts that are the model's reasoning or references are not part of its answer. ok
-// is false if there is anything that is not text, since then the text is not all.
+// content gives the text of a message: a string, or a list of parts that are joined.
+// Parts that are the model's reasoning or references are left out. ok is false if there
+// is a part that is not text, since then the text is not complete.
 func content(raw json.RawMessage) (output, refusal string, ok bool) {
 	if isNull(raw) {
 		return "", "", true
@@ -218,19 +218,19 @@ func content(raw json.RawMessage) (output, refusal string, ok bool) {
 	return joined.String(), refusal, utf8.Valid(raw)
 }
 
-// thought is what a model without a separate field for it writes before its answer;
-// a template of some models leaves out the opening tag, and a model that ran out of
-// tokens the closing one.
+// thought is the reasoning that a model without a separate field for it writes before
+// its answer. The chat templates of some models leave out the opening tag; a model that
+// ran out of tokens leaves out the closing one.
 var (
 	thought       = regexp.MustCompile(`(?is)<(think|thinking|thought)>.*?</(think|thinking|thought)>`)
 	thoughtOpened = regexp.MustCompile(`(?is)^\s*<(think|thinking|thought)>`)
 	thoughtClosed = regexp.MustCompile(`(?i)</(think|thinking|thought)>`)
 )
 
-// visible is a text without hidden reasoning. It only serves to see whether there is
-// any other text: an output is kept as it came.
+// visible is a text without the model's reasoning. It serves only to find out whether
+// there is any other text: the output itself is stored unchanged.
 func visible(s string) string {
-	// The cheap look first: outputs can be long.
+	// The cheap check first: outputs can be long.
 	if !strings.Contains(s, "<") {
 		return s
 	}
@@ -244,8 +244,8 @@ func visible(s string) string {
 	return s
 }
 
-// stated reports whether an error stands there at all: null, false, 0, "" and empty
-// objects are how some gateways say that there is none.
+// stated reports whether the error field holds an error: some gateways write null,
+// false, 0, "" or an empty object if there is none.
 func stated(raw json.RawMessage) bool {
 	switch string(bytes.Join(bytes.Fields(raw), nil)) {
 	case "", "null", "false", "0", `""`, "{}", "[]":

@@ -29,26 +29,25 @@ type Config struct {
 	// Timeout bounds one request from dialling to the last byte of the answer.
 	// Default 1 min.
 	Timeout time.Duration
-	// Concurrency is the most requests of one job at a time. Jobs run side by
-	// side, so a process makes at most this times its workers. Default 4.
+	// Concurrency is the most requests of one job at a time. Jobs run concurrently, so a
+	// process makes at most this many times its number of workers. Default 4.
 	Concurrency int
-	// MaxFileBytes is the largest file that is taken, and the most text that is sent
-	// of it in UTF-8, which can be more than the file has. Default 1 MiB.
+	// MaxFileBytes is the most bytes of a file, and of its text in UTF-8, which can be
+	// longer than the file. Default 1 MiB.
 	MaxFileBytes int64
 	// MaxResponseBytes bounds what is read of an answer, decompressed. Default 4 MiB.
 	MaxResponseBytes int64
-	// MaxRetryAfter is the longest wait that a provider is believed to ask for;
-	// more counts as this much. It should be above core.RetryPolicy.Budget, so
-	// that a provider that asks for longer than that is not asked again too
-	// soon. Default 1 h.
+	// MaxRetryAfter bounds the wait that a provider may ask for; a longer one counts as
+	// this much. It should be above core.RetryPolicy.Budget, so that a provider that asks
+	// for longer than the budget does not get another request too soon. Default 1 h.
 	MaxRetryAfter time.Duration
 
-	// Transport carries the requests; nil for one of the executor's own. One that is
-	// given is not closed by the executor.
+	// Transport sends the requests; nil: the executor makes one. The executor does not
+	// close a Transport that it was given.
 	Transport http.RoundTripper
 	Log       *slog.Logger // nil: slog.Default()
-	// Now is asked when a provider names a date to come back at and sends no
-	// date of its own; nil: time.Now.
+	// Now is the clock for a Retry-After with a date, in an answer without a Date header;
+	// nil: time.Now.
 	Now func() time.Time
 }
 
@@ -110,7 +109,7 @@ func (c Config) Validate() error {
 	if strings.TrimSpace(c.Model) == "" {
 		bad("Model", "is required")
 	}
-	// A line break at the end of a key that was read from a file is the usual case.
+	// The usual mistake is a line break at the end of a key that was read from a file.
 	if strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		bad("APIKey", "must be printable ASCII without white space; does it end in a line break?")
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// chatRequest is the request for one file: what every endpoint of the protocol takes,
-// and nothing that one of them might refuse.
+// chatRequest is the request for one file. It has only the fields that every endpoint
+// of the protocol accepts.
 type chatRequest struct {
 	Model    string        `json:"model"`
 	Messages []chatMessage `json:"messages"`
@@ -32,8 +32,8 @@ func newChatRequest(model string, t core.Template, name, text string) chatReques
 	return r
 }
 
-// userMessage puts the file's name on a line of its own before its text: names
-// such as "2024-03 invoice.txt" tell a model something.
+// userMessage puts the file's name on a line of its own before its text: a name such as
+// "2024-03 invoice.txt" is useful to a model.
 func userMessage(name, text string) string {
 	return "File: " + oneLine(name) + "\n\n" + text
 }
@@ -49,24 +49,23 @@ func oneLine(s string) string {
 	return strings.Join(strings.Fields(s), " ")
 }
 
-// idempotencyKey is the same for every try of one dispatch of a file, so that a
-// provider that honours such keys does the work once, and is paid once, when an
-// answer was lost on its way and the file is tried again. The epoch is part of
-// it: a Continue, or a job that recovery sends again, is a new dispatch with a
-// new epoch, and must neither be given an old failure that the provider
-// remembers nor be refused because the template has changed in between. The try
-// is no part of it, or every try would count as other work.
+// idempotencyKey is the same for every try of one dispatch of a file. If an answer is
+// lost and the file is tried again, a provider that honours such keys does the work
+// once, and is paid once. The number of the try is therefore not part of the key.
 //
-// It is hashed, because a job ID may be longer than a provider accepts and is
-// not a provider's business.
+// The epoch is part of it: a Continue, or a job that recovery sends again, is a new
+// dispatch with a new epoch. It must not get an old failure that the provider
+// remembers, nor be refused because the template has changed in between.
+//
+// The key is hashed, because a job ID may be longer than a provider accepts, and to
+// keep IDs from the provider.
 func idempotencyKey(job core.Job, index int) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %d %d", job.ID, job.Epoch, index))
 	return "redrive-" + hex.EncodeToString(sum[:16])
 }
 
-// idempotencyHeader is spelled in lower case on purpose. On the wire names have
-// no case, but net/http takes a request with an "Idempotency-Key" for one that
-// it may send again by itself when a kept connection breaks. Retries are
-// core/app's, counted and spaced out; and not every provider honours the key, so
-// a silent repeat can be paid for twice.
+// idempotencyHeader is in lower case on purpose. Header names have no case on the wire,
+// but net/http itself repeats a request with an "Idempotency-Key" when a kept connection
+// breaks. core/app makes the retries, counted and with backoff. Not every provider
+// honours the key, so a silent repeat can be paid for twice.
 var idempotencyHeader = strings.ToLower("Idempotency-Key")

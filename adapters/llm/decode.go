@@ -15,17 +15,17 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// takes is what files may be, at the end of each refusal.
-const takes = "text files are taken, in UTF-8, UTF-16 or Windows-1252"
+// accepted ends each refusal with what files may be.
+const accepted = "text files are accepted, in UTF-8, UTF-16 or Windows-1252"
 
 // decode gives a file's text without a byte order mark, or the failure that says why
 // it has none. limit is in bytes, of the file and of its text in UTF-8.
 //
-// UTF-8 goes first: text in it is hardly ever anything else. Then come UTF-16, by
-// its byte order mark or where nearly every other byte is zero, and Windows-1252,
-// which is what spreadsheets write, where it reads as the words of a Western
-// language. What is left is binary or in an encoding that can only be guessed, and
-// a wrong guess would have a model work on garbage that is then paid for.
+// UTF-8 is tried first: valid UTF-8 is hardly ever anything else. Then comes UTF-16, by
+// its byte order mark or because nearly every other byte is zero. Then comes
+// Windows-1252, which spreadsheets write, if the text looks like a Western language. All
+// else is binary or in an encoding that can only be guessed: after a wrong guess the
+// tenant would pay for work on garbage.
 func decode(content []byte, limit int64) (string, *core.Failure) {
 	if int64(len(content)) > limit {
 		return "", tooLarge(int64(len(content)), limit)
@@ -36,7 +36,7 @@ func decode(content []byte, limit int64) (string, *core.Failure) {
 	}
 	text = strings.TrimLeft(text, "\uFEFF")
 	switch {
-	case !strings.ContainsFunc(text, seen):
+	case !strings.ContainsFunc(text, printed):
 		return "", &core.Failure{Code: FailureEmpty, Message: "the file has no text: it is empty, or has only white space or invisible characters; upload a file with text"}
 	case int64(len(text)) > limit:
 		return "", tooLarge(int64(len(text)), limit)
@@ -46,7 +46,7 @@ func decode(content []byte, limit int64) (string, *core.Failure) {
 
 func tooLarge(size, limit int64) *core.Failure {
 	return &core.Failure{Code: FailureTooLarge, Message: fmt.Sprintf(
-		"the file has %s of text and at most %s are taken; split it and upload the parts", bytesOf(size), bytesOf(limit))}
+		"the file has %s of text and may have at most %s; split it and upload the parts", bytesOf(size), bytesOf(limit))}
 }
 
 // bytesOf is a size in the largest unit in which it is a whole number.
@@ -62,7 +62,7 @@ func bytesOf(n int64) string {
 }
 
 func undecodable(message string) *core.Failure {
-	return &core.Failure{Code: FailureNotText, Message: message + "; " + takes}
+	return &core.Failure{Code: FailureNotText, Message: message + "; " + accepted}
 }
 
 func toUTF8(content []byte) (string, *core.Failure) {
@@ -75,7 +75,7 @@ func toUTF8(content []byte) (string, *core.Failure) {
 	case marked && content[0] == 0xfe && content[1] == 0xff:
 		return utf16Text(content[2:], binary.BigEndian)
 	}
-	if bytes.HasPrefix(content, []byte("%PDF-")) { // which may be ASCII to its end
+	if bytes.HasPrefix(content, []byte("%PDF-")) { // the whole file may be ASCII
 		return "", undecodable(kindOf(content))
 	}
 	hasNUL := bytes.IndexByte(content, 0) >= 0
@@ -97,12 +97,12 @@ func toUTF8(content []byte) (string, *core.Failure) {
 	if hasNUL {
 		return "", undecodable("the file is not text but binary data")
 	}
-	return "", undecodable("the file is not text, or is in an encoding that cannot be told; save it as UTF-8 and upload it again")
+	return "", undecodable("the file is not text, or is in an unknown encoding; save it as UTF-8 and upload it again")
 }
 
-// utf16Text decodes what follows a byte order mark.
+// utf16Text decodes UTF-16 without its byte order mark.
 func utf16Text(content []byte, order binary.ByteOrder) (string, *core.Failure) {
-	broken := undecodable("the file is not whole text in UTF-16; save it as UTF-8 and upload it again")
+	broken := undecodable("the file is not valid UTF-16; save it as UTF-8 and upload it again")
 	if len(content)%2 != 0 {
 		return "", broken
 	}
@@ -129,9 +129,8 @@ func utf16Text(content []byte, order binary.ByteOrder) (string, *core.Failure) {
 	return string(text), nil
 }
 
-// unmarkedUTF16 gives the byte order of UTF-16 without a mark, where it cannot be
-// mistaken: most of it is Western text, so that one half of the bytes is nearly all
-// zeros and the other has none.
+// unmarkedUTF16 gives the byte order of UTF-16 without a byte order mark if it is
+// certain: in Western text every other byte is nearly always zero, and the rest never.
 func unmarkedUTF16(content []byte) binary.ByteOrder {
 	if len(content) < 4 || len(content)%2 != 0 {
 		return nil
@@ -168,8 +167,8 @@ func mostlyControls(text []byte) bool {
 	return n*10 > len(text)
 }
 
-// control reports whether a byte is a control character that text does not have;
-// what terminals and printers are told, such as colours and new pages, is no such.
+// control reports whether a byte is a control character that text does not have. Those
+// for terminals and printers, such as colours and page breaks, do not count.
 func control(b byte) bool {
 	switch b {
 	case '\t', '\n', '\v', '\f', '\r', '\b', '\x1b':
@@ -178,10 +177,10 @@ func control(b byte) bool {
 	return b < ' ' || b == 0x7f
 }
 
-// windows1252 reports whether bytes that are not UTF-8 read as a Western language
-// does: accents stand singly among other letters. Cyrillic, Greek and East Asian
-// encodings have runs of high bytes; those of DOS, of old Macs and of Central Europe
-// have signs or capitals in the middle of words.
+// windows1252 reports whether bytes that are not UTF-8 look like a Western language in
+// Windows-1252: accented letters occur singly among others. Read as Windows-1252, text
+// in Cyrillic, Greek and East Asian encodings has runs of high bytes; text in encodings
+// of DOS, old Macs and Central Europe has signs or capitals in the middle of words.
 func windows1252(content []byte) bool {
 	const (
 		longRun  = 4
@@ -190,7 +189,7 @@ func windows1252(content []byte) bool {
 	high, run, odd, shown := 0, 0, 0, 0
 	for i, b := range content {
 		switch {
-		case control(b), b == 0x81, b == 0x8d, b == 0x8f, b == 0x90, b == 0x9d: // no characters
+		case control(b), b == 0x81, b == 0x8d, b == 0x8f, b == 0x90, b == 0x9d: // not assigned in Windows-1252
 			return false
 		case b > ' ':
 			shown++
@@ -214,8 +213,8 @@ func windows1252(content []byte) bool {
 	return high*5 <= shown*2 && odd*oddShare <= high
 }
 
-// damagedUTF8 reports whether bytes are UTF-8 but for some: most of those that are
-// not ASCII are whole characters of it, or the last one was cut.
+// damagedUTF8 reports whether the content is UTF-8 with a few wrong bytes: most bytes
+// that are not ASCII belong to valid characters, or the last character was cut.
 func damagedUTF8(content []byte) bool {
 	high, whole := 0, 0
 	for i := 0; i < len(content); {
@@ -235,8 +234,8 @@ func damagedUTF8(content []byte) bool {
 	return whole*2 > high
 }
 
-// oddInWord reports whether a byte stands where its character of Windows-1252 does
-// not: a sign between two letters, or a capital after a small letter.
+// oddInWord reports whether a byte, as Windows-1252, is unusual where it is: a sign
+// between two letters, or a capital after a small letter.
 func oddInWord(content []byte, i int) bool {
 	if i == 0 || !unicode.IsLower(charmap.Windows1252.DecodeByte(content[i-1])) {
 		return false
@@ -252,8 +251,8 @@ func oddInWord(content []byte, i int) bool {
 	return !unicode.IsLetter(r) && i+1 < len(content) && unicode.IsLower(charmap.Windows1252.DecodeByte(content[i+1]))
 }
 
-// seen reports whether a reader would see anything of a character.
-func seen(r rune) bool {
+// printed reports whether a character is visible to a reader.
+func printed(r rune) bool {
 	switch r {
 	case '\u115f', '\u1160', '\u2800', '\u3164', '\uffa0': // letters without a shape
 		return false

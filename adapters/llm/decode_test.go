@@ -38,7 +38,7 @@ func zipped(t *testing.T, names ...string) string {
 	return b.String()
 }
 
-// TestAcceptedText: what Accept takes is what Execute sends, in UTF-8.
+// TestAcceptedText: Execute sends the text that Accept accepts, in UTF-8.
 func TestAcceptedText(t *testing.T) {
 	t.Parallel()
 	const german = "name;town\r\nJosé;Köln 10 – 20 €\r\n"
@@ -80,8 +80,9 @@ func TestAcceptedText(t *testing.T) {
 	}
 }
 
-// TestRefusedText: what cannot be taken is refused before anything is charged, with
-// what it is and what is taken instead; and Execute, which older files reach, agrees.
+// TestRefusedText: a file that cannot be processed is refused before anything is charged,
+// with its type and the types that are accepted. Execute, which files of earlier versions
+// reach, agrees.
 func TestRefusedText(t *testing.T) {
 	t.Parallel()
 	const limit = 4096
@@ -135,7 +136,7 @@ func TestRefusedText(t *testing.T) {
 			require.Equal(t, tc.code, failure.Code)
 			require.Contains(t, failure.Message, tc.says)
 			if tc.code == llm.FailureNotText {
-				require.Contains(t, failure.Message, "text files are taken")
+				require.Contains(t, failure.Message, "text files are accepted")
 			}
 			got := r.one(t, textFile(0, "a.csv", tc.content))
 			require.Equal(t, core.OutcomePermanent, got.Outcome)

@@ -9,18 +9,18 @@
 //
 // # Whose fault it was
 //
-// An answer that is no output is judged by whose fault that was, since it decides who
-// pays. The provider's words, its codes and sentences (words.go), go before the HTTP
-// status: gateways put statuses of their own around what a provider said.
+// A failure is classified by whose fault it was, since that decides who pays. The
+// provider's codes and messages (words.go) come before the HTTP status, because gateways
+// put a status of their own around a provider's error.
 //
 //	the content's: the file ends as error, and is never continued      OutcomePermanent
-//	  the input was flagged, a content policy, whatever the status      content_refused
+//	  the input was flagged, a content policy, with any status         content_refused
 //	  the model declined; it ended content_filter, safety, refusal, …   content_refused
 //	  longer than the context, 413                                      file_too_large
 //	  a rate limit that this request alone is over                      file_too_large
 //	  no text; more than Config.MaxFileBytes; not text                  file_empty, file_too_large, file_undecodable
 //
-//	the provider's, in passing: failed, a Continue is charged           OutcomeTransient
+//	the provider's, transient: failed, a Continue is charged           OutcomeTransient
 //	  429, a rate limit in words                                        rate_limited
 //	  408, 504, 522, 524, no whole answer within Config.Timeout         timeout
 //	  409, 423, 424, 425, 498, 499, other 5xx; it ended error, abort, … provider_unavailable
@@ -40,23 +40,24 @@
 //	  none completed in between (refusals.go)
 //	  the stored content cannot be read                                 file_unreadable
 //
-// Permanent is only what the provider says of this content; what does not say so
-// never condemns a file. Completed is only what is known to be whole: a success with
-// valid JSON to its last byte, no error in it at the top or in the choice, text, and
-// one of the good ends stop, eos, end_turn, stop_sequence or none, in any spelling
-// (completion.go). An error object inside a success is judged as any other error.
+// A file ends as error only if the provider says that its content is at fault. It is
+// completed only if the answer is known to be complete: a success with valid JSON to its
+// last byte, no error at the top or in the choice, text, and a finish reason that means
+// a normal end: stop, eos, end_turn, stop_sequence or none, in any spelling
+// (completion.go). An error object inside a success is classified as any other error.
 //
 // testdata/answers has some two hundred answers of providers and gateways, each with
 // where it was documented or reported and what it means here.
 //
 // # Retries
 //
-// The executor makes one request a file. What failed in passing is told to core/app,
-// which retries inside the job with its own backoff, its own limit and regard for
-// what the provider asked for; two layers of retries would multiply. When several
-// files in a row of a batch meet the same fault of ours that the others would meet
-// too, the rest is not asked about and has the same result. As long as the provider
-// is not known to take a template's requests, one goes first and the others wait for it
-// a moment (pilot.go): a credential that is refused costs one request and not one for
-// every worker.
+// The executor makes one request per file. It reports transient failures to core/app,
+// which retries inside the job with its own backoff and limit, and with the wait that
+// the provider asked for. Two layers of retries would multiply.
+//
+// If several files of a batch in a row meet the same fault of ours, and the other files
+// would meet it too, those get the same result without a request (halt.go). Until the
+// provider is known to accept a template's requests, one request goes first and the
+// others wait for it briefly (pilot.go). So a credential that is refused costs one
+// request, and not one for every worker.
 package llm

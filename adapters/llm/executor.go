@@ -32,19 +32,19 @@ func New(cfg Config) (*Executor, error) {
 	return &Executor{cfg: cfg, client: newClient(cfg), refusals: newRefusals(), pilots: newPilots(), log: newFailureLog(cfg)}, nil
 }
 
-// Close lets go of idle connections. Work under way is not ended by it.
+// Close closes idle connections. It does not end requests under way.
 func (e *Executor) Close() {
 	if e.client.own != nil {
 		e.client.own.CloseIdleConnections()
 	}
 }
 
-// Execute answers for the files of the task, in their order, and leaves out those
-// that it gave to task.Report. Its only errors are ctx's and Report's; then no
-// result is given, and no request is left under way.
+// Execute gives the results of the task's files, in their order, without those that it
+// passed to task.Report. Its only errors are those of ctx and of Report; then it gives
+// no results, and no request is left under way.
 //
-// A fault of ours that every file would meet, such as a credential that is refused,
-// ends the asking: the files that are left have the same result.
+// After a fault of ours that every file would meet, such as a credential that is
+// refused, the files that are left get the same result without a request.
 func (e *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileResult, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -80,13 +80,13 @@ func (e *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 	return answered, nil
 }
 
-// final reports whether a result is one that Report takes.
+// final reports whether a result may be passed to Report.
 func final(r core.FileResult) bool {
 	return r.Outcome == core.OutcomeCompleted || r.Outcome == core.OutcomePermanent
 }
 
-// process does one file with at most one request. If ctx ends meanwhile its result
-// means nothing.
+// process works one file with at most one request. If ctx ends meanwhile, its result
+// is to be ignored.
 func (e *Executor) process(ctx context.Context, task ports.Task, file ports.TaskFile) (result core.FileResult) {
 	text, failed := e.readText(ctx, task, file)
 	if failed != nil {
@@ -96,7 +96,7 @@ func (e *Executor) process(ctx context.Context, task ports.Task, file ports.Task
 	if refusal != nil {
 		return *refusal
 	}
-	defer func() { after(result) }() // also if this panics: others wait for it
+	defer func() { after(result) }() // also after a panic: other files wait for it
 	a := e.client.ask(ctx, task, file, text)
 	if ctx.Err() != nil {
 		return core.FileResult{}
@@ -107,7 +107,7 @@ func (e *Executor) process(ctx context.Context, task ports.Task, file ports.Task
 	case v.Outcome == core.OutcomeCompleted:
 		e.refusals.completed(key)
 		return v.FileResult
-	case v.bare && e.refusals.add(key, task.Job.Run, saying(v.fault, a.status), fileDigest(file.Name, text)):
+	case v.unexplained && e.refusals.add(key, task.Job.Run, refusalDigest(v.fault, a.status), fileDigest(file.Name, text)):
 		v.FileResult = ours(FailureShape)
 	}
 	v.Failure.Message = e.log.redact(v.Failure.Message)

@@ -18,13 +18,13 @@ const (
 	FailureRefused  = "content_refused"  // the model declined, or a content filter stepped in
 )
 
-// The provider's fault, in passing: the file becomes failed and may be continued.
+// The provider's fault, transient: the file becomes failed and may be continued.
 const (
 	FailureRateLimited = core.FailureRateLimited // it receives too many requests
-	FailureTimeout     = core.FailureTimeout     // no whole answer within Config.Timeout, or it says that it was too slow
+	FailureTimeout     = core.FailureTimeout     // no complete answer within Config.Timeout, or it says that it was too slow
 	FailureUnavailable = core.FailureUnavailable // it says that it cannot answer now, or gave up halfway
 	FailureUnreachable = core.FailureUnreachable // no connection, or it broke before an answer
-	FailureMalformed   = "malformed_response"    // not of the protocol, without text, or ended in a way that is not known to be whole
+	FailureMalformed   = "malformed_response"    // not of the protocol, without text, or not known to be complete
 	FailureCutOff      = "output_truncated"      // the model stopped at its limit of output tokens
 	FailureRejected    = "provider_rejected"     // refused without a reason that is known: perhaps this file, perhaps every one
 )
@@ -35,14 +35,14 @@ const (
 	FailureUnauthorized  = core.FailureUnauthorized   // the provider refuses our credential
 	FailureMisconfigured = core.FailureMisconfigured  // there is no such model, or no such API, at our address
 	FailureQuota         = core.FailureQuota          // our account with the provider is out of money
-	FailureShape         = core.FailureRequestRefused // the model takes no request of this shape, whatever the file
+	FailureShape         = core.FailureRequestRefused // the model accepts no request of this shape, for any file
 )
 
 // free ends the message of every fault of ours.
-const free = "; its operator has to mend this, and to continue is free"
+const free = "; its operator has to fix this, and to continue is free"
 
-// messages are for tenants: what happened, in words that reveal nothing of the
-// operator's, and what that means for them.
+// messages are for tenants: what happened and what it means for them, without details
+// of the operator's setup.
 var messages = map[string]string{
 	FailureRefused:     "the provider refused the content of this file",
 	FailureTooLarge:    "the file is longer than the model can take; split it and upload the parts",
@@ -56,23 +56,22 @@ var messages = map[string]string{
 	FailureUnauthorized:  "the service's credential was refused by the provider" + free,
 	FailureQuota:         "the service's account with the provider is used up" + free,
 	FailureMisconfigured: "the service's address or model for this work is wrong" + free,
-	FailureShape:         "the service's model does not take requests of this kind, whatever the file" + free,
+	FailureShape:         "the service's model does not accept requests of this kind, for any file" + free,
 
 	core.FailureUnreadable: "the service could not read the file that it stored" + free,
 }
 
 // advice is for the operator, in the log.
 var advice = map[string]string{
-	FailureUnauthorized:    "the provider refuses the credential: look at LLM_API_KEY, and at what it may use",
+	FailureUnauthorized:    "the provider refuses the credential: check LLM_API_KEY and its permissions",
 	FailureQuota:           "the account with the provider is out of money: top it up or raise its limit",
-	FailureMisconfigured:   "no such model or API at this address: look at LLM_BASE_URL (with its /v1), LLM_MODEL and any proxy between",
-	FailureShape:           "the model takes no request of this shape: look at LLM_MODEL, at the gateway's settings and at the template",
-	core.FailureUnreadable: "a stored content could not be read: look at the storage of uploaded files",
+	FailureMisconfigured:   "no such model or API at this address: check LLM_BASE_URL (with its /v1), LLM_MODEL and any proxy between",
+	FailureShape:           "the model accepts no request of this shape: check LLM_MODEL, the gateway's settings and the template",
+	core.FailureUnreadable: "a stored content could not be read: check the storage of uploaded files",
 }
 
-// permanent, transient and ours make results without an index, which the caller
-// sets. A message is read by the tenant: it never quotes what came from elsewhere
-// unless that went through sanitize or token.
+// permanent, transient and ours make results without an index, which the caller sets.
+// The tenant reads the message, so it quotes the provider only through sanitize or token.
 func permanent(code, message string) core.FileResult {
 	return core.FileResult{Outcome: core.OutcomePermanent, Failure: core.Failure{Code: code, Message: message}}
 }

@@ -12,32 +12,32 @@ import (
 	"time"
 )
 
-// fault is what an error answer says, in the provider's own words. Each has another
-// shape: an error object, a string, a list of objects (Gemini), fields at the top
-// (vLLM, proxies), an error as JSON inside a message (gateways). So codes and
-// sentences are gathered wherever they stand.
+// fault has the codes and messages of an error answer. Providers differ in its shape:
+// an error object, a string, a list of objects (Gemini), fields at the top (vLLM,
+// proxies), an error as JSON inside a message (gateways). So codes and messages are
+// collected at every depth of the answer.
 type fault struct {
 	status  int      // an HTTP status among the codes, 0 if there is none
 	codes   []string // codes, types and reasons, in lower case without punctuation
 	params  []string // what the provider names as the wrong part of the request
-	words   string   // sentences in lower case, bounded
+	words   string   // messages in lower case, bounded
 	flagged bool     // it names the input as flagged by moderation
-	markup  bool     // HTML or XML: a proxy or a web site speaks
+	markup  bool     // HTML or XML: the answer of a proxy or a web site
 	wait    time.Duration
 
-	code, kind string // the first code and type as they were, for the log
-	message    string // the first sentence as it was, for the log
+	code, kind string // the first code and type, unchanged, for the log
+	message    string // the first message, unchanged, for the log
 }
 
-// Bounds of what is gathered: an error is a sentence, not a file.
+// Bounds of what is collected: an error is a sentence, not a file.
 const (
 	maxFaultDepth = 8
 	maxFaultNodes = 400
-	maxFaultWords = 1500 // bytes; looking through more takes tens of milliseconds
+	maxFaultWords = 1500 // bytes; matching more takes tens of milliseconds
 )
 
-// readFault reads the body of an answer. JSON is read as such whatever its content
-// type says.
+// readFault reads the body of an error answer. JSON is recognized under any content
+// type.
 func readFault(body []byte, contentType string) fault {
 	var f fault
 	body = trimBody(body)
@@ -53,7 +53,7 @@ func readFault(body []byte, contentType string) fault {
 	return f
 }
 
-// trimBody takes off white space and a byte order mark.
+// trimBody removes white space and a byte order mark at the ends.
 func trimBody(body []byte) []byte {
 	return bytes.TrimSpace(bytes.TrimPrefix(bytes.TrimSpace(body), []byte("\uFEFF")))
 }
@@ -63,7 +63,7 @@ func (f *fault) gather(v any) {
 	f.walk(v, true, maxFaultDepth, &nodes)
 }
 
-// walk goes through a value; sentence says that a bare string here is one.
+// walk goes through a value; sentence says that a string here is a message.
 func (f *fault) walk(v any, sentence bool, depth int, nodes *int) {
 	if *nodes--; *nodes < 0 || depth < 0 {
 		return
@@ -84,7 +84,7 @@ func (f *fault) walk(v any, sentence bool, depth int, nodes *int) {
 			f.walk(e, sentence, depth-1, nodes)
 		}
 	case map[string]any:
-		// In order, so that the same answer always means the same.
+		// Sorted, so that the same answer always gives the same result.
 		for _, key := range slices.Sorted(maps.Keys(v)) {
 			f.field(strings.ToLower(key), v[key], depth, nodes)
 		}
@@ -108,8 +108,8 @@ func (f *fault) field(key string, v any, depth int, nodes *int) {
 	case "message", "msg", "error", "errors", "detail", "raw", "description", "error_description", "error_message", "errormessage", "status_msg", "title":
 		f.walk(v, true, depth-1, nodes)
 	case "input", "ctx", "content_filter_result", "content_filter_results", "prompt_filter_results", "request", "messages", "choices", "previous_errors":
-		// These repeat the request, list what was not found, or tell of other
-		// requests: they say nothing of this one.
+		// These repeat the request, list what was not found, or are about other
+		// requests.
 	default:
 		f.walk(v, false, depth-1, nodes)
 	}
@@ -136,16 +136,16 @@ func (f *fault) addCode(key string, v any) {
 	}
 }
 
-// addStatus keeps the status of HTTP that says the most: gateways put their own
-// around that of the provider.
+// addStatus keeps the most specific HTTP status: gateways put their own around that of
+// the provider.
 func (f *fault) addStatus(n int) {
-	if n >= 400 && n < 600 && telling(n) >= telling(f.status) {
+	if n >= 400 && n < 600 && specificity(n) >= specificity(f.status) {
 		f.status = n
 	}
 }
 
-// telling ranks statuses by how much they say.
-func telling(status int) int {
+// specificity ranks statuses by how exactly they name the fault.
+func specificity(status int) int {
 	switch {
 	case status < 400:
 		return 0
@@ -160,8 +160,8 @@ func telling(status int) int {
 
 func (f *fault) say(s string) {
 	s = strings.TrimSpace(s)
-	if room := maxFaultWords - len(f.words); len(s) > room {
-		s = strings.ToValidUTF8(s[:max(room, 0)], "")
+	if left := maxFaultWords - len(f.words); len(s) > left {
+		s = strings.ToValidUTF8(s[:max(left, 0)], "")
 	}
 	if s == "" {
 		return
@@ -173,8 +173,8 @@ func (f *fault) say(s string) {
 	f.wait = max(f.wait, statedWait(f.words))
 }
 
-// normal makes the spellings of a code one: ModelNotFound, model_not_found and
-// MODEL-NOT-FOUND are the same.
+// normal gives one spelling for all of a code: ModelNotFound, model_not_found and
+// MODEL-NOT-FOUND become the same.
 func normal(code string) string {
 	return strings.Map(func(r rune) rune {
 		switch r {
@@ -204,7 +204,7 @@ func statedWait(words string) time.Duration {
 	return parseDelay(m[1])
 }
 
-// parseDelay gives 0 for what is no duration.
+// parseDelay gives 0 if s is not a duration.
 func parseDelay(s string) time.Duration {
 	d, err := time.ParseDuration(s)
 	if err != nil {

@@ -8,10 +8,10 @@ import (
 	"sync/atomic"
 )
 
-// forEach calls do for 0..n-1, at most limit at a time, and returns when none is
-// running any more. It begins nothing after ctx ended. A panic of do, which in a
-// goroutine of ours would take the process down, ends the others and is raised
-// again in the caller's, where core/app turns it into failed files.
+// forEach calls do for 0..n-1, at most limit at a time, and returns when no call is
+// running any more. It begins none after ctx ended. In a goroutine of forEach a panic of
+// do would end the process: it cancels the other calls and is raised again in the
+// caller's goroutine, where core/app turns it into failed files.
 func forEach(ctx context.Context, n, limit int, do func(ctx context.Context, i int)) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

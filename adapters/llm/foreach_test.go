@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// In a bubble of synctest, Wait returns when nothing can go on by itself any
-// more: what has not begun by then never would have.
+// In a synctest bubble, Wait returns when every goroutine is blocked: a call that has not
+// begun by then never would have.
 func TestForEach(t *testing.T) {
 	t.Parallel()
 	t.Run("BeginsNoMoreThanTheLimit", func(t *testing.T) {

@@ -12,15 +12,14 @@ import (
 // MaxFileBytes is Config.MaxFileBytes, the most bytes of a file and of its text.
 func (e *Executor) MaxFileBytes() int64 { return e.cfg.MaxFileBytes }
 
-// Accept looks at a file before it is taken in: nil if it is one that a model can be
-// asked about, else the failure that Execute would give, which says what is taken.
+// Accept checks a file at the upload: nil if a model can process it, else the failure
+// that Execute would give, which says what files are accepted.
 func (e *Executor) Accept(_ string, content []byte) *core.Failure {
 	_, failure := decode(content, e.cfg.MaxFileBytes)
 	return failure
 }
 
-// readText gives a file's text, or the result that the file gets because it has
-// none.
+// readText gives a file's text, or the file's result if it has no text.
 func (e *Executor) readText(ctx context.Context, task ports.Task, file ports.TaskFile) (string, *core.FileResult) {
 	limit := e.cfg.MaxFileBytes
 	refuse := func(f *core.Failure) (string, *core.FileResult) {
@@ -55,7 +54,7 @@ func read(ctx context.Context, file ports.TaskFile, limit int64) (content []byte
 	if err != nil {
 		return nil, err
 	}
-	// Some storages tell only on closing that what they gave was not right.
+	// Some storages report only on closing that the content was damaged.
 	defer func() {
 		if closeErr := r.Close(); err == nil {
 			err = closeErr

@@ -12,11 +12,11 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// warnEvery is how often the same fault of ours is a warning; in between it is told
-// as any other failure is.
+// warnEvery is how often the same fault of ours is logged as a warning; in between it is
+// logged like any other failure.
 const warnEvery = time.Minute
 
-// failureLog tells the operator what the tenant is not told.
+// failureLog logs for the operator the details that the tenant does not get.
 type failureLog struct {
 	log *slog.Logger
 	key string
@@ -30,8 +30,8 @@ func newFailureLog(cfg Config) *failureLog {
 	return &failureLog{log: cfg.Log, key: cfg.APIKey, now: cfg.Now, warned: map[string]time.Time{}}
 }
 
-// redact takes the key out of what a provider may have echoed. What we compose
-// ourselves does not have it.
+// redact removes the key from text that may echo a provider. Our own messages do not
+// contain it.
 func (l *failureLog) redact(s string) string {
 	if l.key == "" {
 		return s
@@ -42,13 +42,13 @@ func (l *failureLog) redact(s string) string {
 // identifier is a word that may be a key, or part of one.
 var identifier = regexp.MustCompile(`[A-Za-z0-9_*.-]{20,}`)
 
-// quote makes a provider's sentence fit for the log: short, on one line, without
-// what may be a secret.
+// quote makes a provider's message fit for the log: short, on one line, without
+// anything that may be a secret.
 func (l *failureLog) quote(s string) string {
 	return identifier.ReplaceAllString(sanitize(l.redact(s[:min(len(s), 4*maxReason)])), "[…]")
 }
 
-// answered tells of a request that did not complete a file.
+// answered logs a request that did not complete a file.
 func (l *failureLog) answered(ctx context.Context, task ports.Task, file ports.TaskFile, a answer, v verdict) {
 	attrs := []any{
 		"status", a.status, "retry_after", v.RetryAfter,
@@ -58,19 +58,19 @@ func (l *failureLog) answered(ctx context.Context, task ports.Task, file ports.T
 		attrs = append(attrs, "content_type", l.quote(a.header.Get("Content-Type")), "request_id", l.redact(sanitize(a.header.Get("X-Request-Id"))))
 	}
 	if v.Outcome == core.OutcomeInterrupted && v.fault.message != "" && !v.fault.markup {
-		// The operator needs the sentence to mend it. Of other failures it is not
-		// written, since it may quote a tenant's file.
+		// The operator needs the message to fix the fault. For other failures it is not
+		// logged, since it may quote a tenant's file.
 		attrs = append(attrs, "provider_says", l.quote(v.fault.message))
 	}
 	if a.err != nil {
-		// Errors of net/http have the address in them, and neither headers nor bodies.
+		// Errors of net/http contain the address, but neither headers nor bodies.
 		attrs = append(attrs, "error", l.redact(a.err.Error()))
 	}
 	l.failed(ctx, task, file, v.FileResult, "the provider did not complete a file", attrs...)
 }
 
-// failed tells of a file's failure. What only the operator can mend is a warning,
-// with what to do.
+// failed logs a file's failure. A fault that only the operator can fix is a warning,
+// with advice.
 func (l *failureLog) failed(ctx context.Context, task ports.Task, file ports.TaskFile, r core.FileResult, message string, attrs ...any) {
 	level := slog.LevelInfo
 	all := []any{

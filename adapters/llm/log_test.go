@@ -14,7 +14,7 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-func TestTheOperatorIsTold(t *testing.T) {
+func TestFailureLog(t *testing.T) {
 	t.Parallel()
 	t.Run("WhatToDo", func(t *testing.T) {
 		t.Parallel()
@@ -34,7 +34,7 @@ func TestTheOperatorIsTold(t *testing.T) {
 				got := r.one(t, textFile(0, "a.txt", "hello"))
 				require.Contains(t, r.log.String(), "level=WARN")
 				require.Contains(t, r.log.String(), tc.says)
-				require.Contains(t, got.Failure.Message, "its operator has to mend this, and to continue is free")
+				require.Contains(t, got.Failure.Message, "its operator has to fix this, and to continue is free")
 				require.NotContains(t, got.Failure.Message, "LLM_", "which is not the tenant's business")
 			})
 		}
@@ -50,7 +50,7 @@ func TestTheOperatorIsTold(t *testing.T) {
 			r.one(t, textFile(0, "a.txt", "hello"))
 		}
 		require.Equal(t, 1, warnings())
-		require.Equal(t, 5, strings.Count(r.log.String(), "code=provider_unauthorized"), "the others are told as failures are")
+		require.Equal(t, 5, strings.Count(r.log.String(), "code=provider_unauthorized"), "the others are logged like other failures")
 		now.Store(61)
 		r.one(t, textFile(0, "a.txt", "hello"))
 		require.Equal(t, 2, warnings())

@@ -21,8 +21,8 @@ import (
 
 const (
 	apiKey = "sk-Secret-0123456789"
-	// patience is a request timeout that no healthy request reaches.
-	patience = time.Minute
+	// requestTimeout is one that no healthy request reaches.
+	requestTimeout = time.Minute
 )
 
 // rig is an executor in front of a fake provider.
@@ -40,7 +40,7 @@ func newRig(t *testing.T, script fakellm.Script, change ...func(*llm.Config)) ri
 	require.NoError(t, err)
 	log := &logBuffer{}
 	cfg := llm.Config{
-		BaseURL: url, APIKey: apiKey, Model: "test-model", Timeout: patience,
+		BaseURL: url, APIKey: apiKey, Model: "test-model", Timeout: requestTimeout,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
@@ -109,7 +109,7 @@ type brokenReader struct{ io.Reader }
 
 func (brokenReader) Close() error { return nil }
 
-// failingClose gives its content and then says that it was not right.
+// failingClose gives its content and then fails in Close.
 type failingClose struct{ io.Reader }
 
 func (failingClose) Close() error { return errStorage }

@@ -9,19 +9,19 @@ import (
 )
 
 const (
-	// pilotWait is how long files wait for the first request of their template. A
-	// credential or an address that is wrong is refused at once; an answer takes
-	// longer, and is not worth waiting for.
+	// pilotWait is how long files wait for the first request of their template. A wrong
+	// credential or address is refused at once. An answer takes longer, and is not worth
+	// waiting for.
 	pilotWait = time.Second
-	// maxPilots bounds the templates that are known to be answered. Beyond it all are
-	// forgotten, which costs each of them one wait.
+	// maxPilots bounds the number of templates. When it is reached all are forgotten,
+	// which costs each of them one wait.
 	maxPilots = 4096
 )
 
-// pilots let one request of a template go first, as long as the provider is not known
-// to take its requests: since the start, or since it last refused one by a fault of
-// ours. Many files that begin at the same moment would else all be refused, before
-// the worker knows better than to send them.
+// pilots let one request of a template go first while the provider is not known to
+// accept the template's requests: after the start, and after it refused one by a fault
+// of ours. Otherwise many files that begin at the same moment would all be refused,
+// before the worker learns of the fault.
 //
 // It may be used by many goroutines at once.
 type pilots struct {
@@ -31,21 +31,21 @@ type pilots struct {
 
 // pilot is what is known of one template's requests.
 type pilot struct {
-	answered bool     // the provider takes them
+	answered bool     // the provider accepts them
 	first    *request // the one under way that the others wait for; nil: none
 }
 
-// request is one that others wait for. refusal is set before done is closed.
+// request is one that other files wait for. refusal is set before done is closed.
 type request struct {
 	done    chan struct{}
-	refusal *core.FileResult // what the others have as well; nil: they ask themselves
+	refusal *core.FileResult // the result of the waiting files as well; nil: they make their own requests
 }
 
 func newPilots() *pilots { return &pilots{templates: map[templateKey]*pilot{}} }
 
-// before waits for the template's first request if it is under way. If that was
-// refused by a fault of ours, refusal is what this file has too, unasked. Else the
-// caller asks, and tells the result to after.
+// before waits for the template's first request if it is under way. If that was refused
+// by a fault of ours, refusal is the result of this file too, without a request. Else
+// the caller makes its request, and passes the result to after.
 func (p *pilots) before(ctx context.Context, key templateKey) (after func(core.FileResult), refusal *core.FileResult) {
 	p.mu.Lock()
 	t := p.templates[key]
@@ -60,7 +60,7 @@ func (p *pilots) before(ctx context.Context, key templateKey) (after func(core.F
 	if !t.answered && first == nil {
 		t.first = &request{done: make(chan struct{})}
 		p.mu.Unlock()
-		return func(r core.FileResult) { p.after(t, r); p.over(t) }, nil
+		return func(r core.FileResult) { p.after(t, r); p.release(t) }, nil
 	}
 	p.mu.Unlock()
 	if first != nil {
@@ -78,13 +78,13 @@ func (p *pilots) before(ctx context.Context, key templateKey) (after func(core.F
 	return func(r core.FileResult) { p.after(t, r) }, nil
 }
 
-// after takes in what a request came to. A result without an outcome says nothing.
+// after records the result of a request. A result without an outcome is ignored.
 func (p *pilots) after(t *pilot, r core.FileResult) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case r.Outcome == "":
-	case everyFiles(r):
+	case blocksAll(r):
 		t.answered = false
 		if t.first != nil {
 			t.first.refusal = &core.FileResult{Outcome: r.Outcome, Failure: r.Failure}
@@ -94,8 +94,8 @@ func (p *pilots) after(t *pilot, r core.FileResult) {
 	}
 }
 
-// over lets those go on who wait for the first request.
-func (p *pilots) over(t *pilot) {
+// release lets the files that wait for the first request go on.
+func (p *pilots) release(t *pilot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(t.first.done)

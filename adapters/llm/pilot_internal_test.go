@@ -10,16 +10,17 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// Files that begin at the same moment do not all meet a credential that is refused.
+// Files that begin at the same moment do not all send a credential that is refused.
 func TestPilots(t *testing.T) {
 	t.Parallel()
 	key, other := templateKey{tenant: "acme", id: "t", version: 1}, templateKey{tenant: "acme", id: "t", version: 2}
 	refused, completed := ours(FailureUnauthorized), core.FileResult{Outcome: core.OutcomeCompleted}
 	unreadable := ours(core.FailureUnreadable)
 
-	// others are n files that begin while the first is under way, and what they were told.
-	others := func(t *testing.T, p *pilots, n int) func() (told, asked int) {
-		type outcome struct{ told bool }
+	// others are n files that begin while the first is under way. It gives how many of
+	// them shared its refusal, and how many made a request.
+	others := func(t *testing.T, p *pilots, n int) func() (shared, asked int) {
+		type outcome struct{ shared bool }
 		all := make(chan outcome, n)
 		for range n {
 			go func() {
@@ -33,15 +34,15 @@ func TestPilots(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		return func() (told, asked int) {
+		return func() (shared, asked int) {
 			for range n {
-				if (<-all).told {
-					told++
+				if (<-all).shared {
+					shared++
 				} else {
 					asked++
 				}
 			}
-			return told, asked
+			return shared, asked
 		}
 	}
 	bubble := func(name string, do func(t *testing.T, p *pilots)) {
@@ -58,16 +59,16 @@ func TestPilots(t *testing.T) {
 		require.Nil(t, refusal, "another template asks for itself")
 		afterOther(completed)
 		after(refused)
-		told, asked := outcome()
-		require.Equal(t, 30, told)
+		shared, asked := outcome()
+		require.Equal(t, 30, shared)
 		require.Zero(t, asked)
 
 		after, refusal = p.before(t.Context(), key)
-		require.Nil(t, refusal, "the next one finds out whether it is mended")
+		require.Nil(t, refusal, "the next one finds out whether it is fixed")
 		outcome = others(t, p, 5)
 		after(completed)
-		told, asked = outcome()
-		require.Zero(t, told)
+		shared, asked = outcome()
+		require.Zero(t, shared)
 		require.Equal(t, 5, asked)
 	})
 	bubble("OnceAnsweredNothingWaits", func(t *testing.T, p *pilots) {
@@ -83,8 +84,8 @@ func TestPilots(t *testing.T) {
 		require.Nil(t, refusal)
 		outcome := others(t, p, 3)
 		last(refused)
-		told, _ := outcome()
-		require.Equal(t, 3, told, "a refusal later on makes them wait again")
+		shared, _ := outcome()
+		require.Equal(t, 3, shared, "a refusal later on makes them wait again")
 	})
 	bubble("ASlowOneIsNotWaitedFor", func(t *testing.T, p *pilots) {
 		after, _ := p.before(t.Context(), key)
@@ -99,8 +100,8 @@ func TestPilots(t *testing.T) {
 			after, _ := p.before(t.Context(), templateKey{tenant: "acme", id: "t", version: 1})
 			outcome := others(t, p, 4)
 			after(r)
-			told, _ := outcome()
-			require.Zero(t, told)
+			shared, _ := outcome()
+			require.Zero(t, shared)
 			delete(p.templates, key)
 		}
 	})

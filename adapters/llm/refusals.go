@@ -12,8 +12,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// When the same bare refusal of different files becomes ours: so many files of so
-// many runs, and none of the template's completed in between.
+// How many files, of how many runs, must meet the same unexplained refusal before it
+// counts as a fault of ours. No file of the template may have completed in between.
 const (
 	refusedFiles = 3
 	refusedRuns  = 2
@@ -22,13 +22,13 @@ const (
 // Bounds of the memory, about 1 KiB a template.
 const (
 	maxRefusedTemplates = 1024
-	maxRefusalsEach     = 4 // different refusals that are told apart for one template
+	maxRefusalsEach     = 4 // different refusals of one template
 )
 
-// refusals remembers requests that were refused without a reason. A refusal that
-// says nothing may be about the file or about every request that is made of this
-// template; only several different files, which have nothing else in common, show
-// that it is the second. It is a process's own: another one learns by itself.
+// refusals remembers requests that were refused without a known reason. Such a refusal
+// may concern the file, or every request of this template. Only several different files,
+// which have nothing else in common, show that it concerns the template. Each process
+// has its own memory.
 //
 // It may be used by many goroutines at once.
 type refusals struct {
@@ -46,12 +46,11 @@ type templateKey struct {
 
 type refusedTemplate struct {
 	key   templateKey
-	seen  map[digest]*sightings // by what was said
+	seen  map[digest]*sightings // by refusalDigest
 	order []digest
 }
 
-// sightings are the files and runs that one refusal was seen with, no more of them
-// than decide.
+// sightings are the files and runs that met one refusal, up to the number that decides.
 type sightings struct {
 	files map[digest]bool
 	runs  map[core.RunID]bool
@@ -67,28 +66,28 @@ func keyOf(task ports.Task) templateKey {
 	return templateKey{task.Job.Tenant, task.Template.ID, task.Template.Version}
 }
 
-// fileDigest tells files apart. Name and text are what the model is asked about: the
-// same file in another run is no other file.
+// fileDigest identifies a file by its name and text, which is what the model gets: the
+// same file in another run counts as the same.
 func fileDigest(name, text string) digest {
 	return sha256.Sum256(fmt.Appendf(nil, "%q %s", name, text))
 }
 
-// changing is what differs between two answers that say the same: numbers,
+// variable matches what differs between two answers with the same meaning: numbers,
 // identifiers, quoted words.
-var changing = regexp.MustCompile("[\"'`][^\"'`]*[\"'`]|[0-9a-f-]{8,}|[0-9]+")
+var variable = regexp.MustCompile("[\"'`][^\"'`]*[\"'`]|[0-9a-f-]{8,}|[0-9]+")
 
-// saying is a refusal without what differs from request to request.
-func saying(f fault, status int) digest {
-	said := changing.ReplaceAllString(f.words, "")
+// refusalDigest identifies a refusal without the parts that differ from request to request.
+func refusalDigest(f fault, status int) digest {
+	said := variable.ReplaceAllString(f.words, "")
 	return sha256.Sum256(fmt.Appendf(nil, "%d %s %s", status, strings.Join(f.codes, " "), said[:min(len(said), 300)]))
 }
 
-// add notes a refusal of a file and reports whether by now it is known to be of the
+// add records a refusal of a file and reports whether it is now known to concern the
 // template.
-func (r *refusals) add(key templateKey, run core.RunID, said, file digest) bool {
+func (r *refusals) add(key templateKey, run core.RunID, refusal, file digest) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.template(key).sightings(said)
+	s := r.template(key).sightings(refusal)
 	if len(s.files) < refusedFiles {
 		s.files[file] = true
 	}
@@ -98,7 +97,7 @@ func (r *refusals) add(key templateKey, run core.RunID, said, file digest) bool 
 	return len(s.files) >= refusedFiles && len(s.runs) >= refusedRuns
 }
 
-// completed forgets the refusals of a template: it has a shape that the model takes.
+// completed forgets the refusals of a template: the model accepts its requests.
 func (r *refusals) completed(key templateKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,8 +106,8 @@ func (r *refusals) completed(key templateKey) {
 	}
 }
 
-// template finds or makes the entry, and lets go of the one that was refused the
-// longest ago if there are too many; the caller holds mu.
+// template finds or makes the entry, and drops the one with the oldest refusal if there
+// are too many; the caller holds mu.
 func (r *refusals) template(key templateKey) *refusedTemplate {
 	if e, ok := r.byTemplate[key]; ok {
 		r.recent.MoveToFront(e)
@@ -128,7 +127,7 @@ func (r *refusals) remove(e *list.Element) {
 	r.recent.Remove(e)
 }
 
-// entry is what an element of recent holds; nothing else is ever put there.
+// entry gives the value of an element of recent, which holds no other type.
 func entry(e *list.Element) *refusedTemplate {
 	t, ok := e.Value.(*refusedTemplate)
 	if !ok {
@@ -137,8 +136,8 @@ func entry(e *list.Element) *refusedTemplate {
 	return t
 }
 
-func (t *refusedTemplate) sightings(said digest) *sightings {
-	if s, ok := t.seen[said]; ok {
+func (t *refusedTemplate) sightings(refusal digest) *sightings {
+	if s, ok := t.seen[refusal]; ok {
 		return s
 	}
 	if len(t.order) >= maxRefusalsEach {
@@ -146,7 +145,7 @@ func (t *refusedTemplate) sightings(said digest) *sightings {
 		t.order = t.order[1:]
 	}
 	s := &sightings{files: map[digest]bool{}, runs: map[core.RunID]bool{}}
-	t.seen[said] = s
-	t.order = append(t.order, said)
+	t.seen[refusal] = s
+	t.order = append(t.order, refusal)
 	return s
 }

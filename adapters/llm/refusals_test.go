@@ -16,7 +16,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// asked is a task of one file of a run of a template.
+// asked makes a task of one file of a run of a template.
 func asked(run core.RunID, template core.TemplateID, version int, name, text string) ports.Task {
 	return ports.Task{
 		Job:      core.Job{Tenant: "acme", Run: run, Epoch: 1, ID: core.FileJobID(run, 0)},
@@ -28,9 +28,9 @@ func asked(run core.RunID, template core.TemplateID, version int, name, text str
 	}
 }
 
-// TestBareRefusals: one refusal without a reason says nothing; that of three files of
-// two runs, of which none was ever completed, says that it is the template's.
-func TestBareRefusals(t *testing.T) {
+// TestUnexplainedRefusals: one refusal without a reason shows nothing. The same refusal
+// of three files of two runs, without a completed file, concerns the template.
+func TestUnexplainedRefusals(t *testing.T) {
 	t.Parallel()
 	start := func(t *testing.T, script fakellm.Script) func(ports.Task) core.FileResult {
 		t.Helper()
@@ -114,7 +114,7 @@ func TestBareRefusals(t *testing.T) {
 		stays(t, ask(asked("r1", "t", 1, "a", "x")))
 		stays(t, ask(asked("r1", "t", 1, "b", "x")))
 		stays(t, ask(asked("r2", "t", 1, "c", "x")))
-		isOurs(t, ask(asked("r2", "t", 1, "d", "x"))) // what differs from file to file is no other kind
+		isOurs(t, ask(asked("r2", "t", 1, "d", "x"))) // details that differ from file to file make no other refusal
 	})
 }
 

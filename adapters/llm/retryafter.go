@@ -8,11 +8,10 @@ import (
 	"time"
 )
 
-// retryAfter is how long a provider asks to be left alone, 0 if it does not say,
-// never more than limit. It understands Retry-After-Ms, which is the finer one
-// and so goes first, and Retry-After in seconds or as an HTTP date. A date is
-// compared with the answer's own Date, because the provider's clock may differ
-// from ours; now stands in if there is none.
+// retryAfter is how long a provider asks to wait before the next request; 0 if it does
+// not say, never more than limit. It reads Retry-After-Ms first, which is finer, then
+// Retry-After in seconds or as an HTTP date. A date is compared with the answer's own
+// Date, because the provider's clock may differ from ours, or with now if there is none.
 func retryAfter(h http.Header, now time.Time, limit time.Duration) time.Duration {
 	if d, ok := parseWait(h.Get("Retry-After-Ms"), time.Millisecond, limit); ok {
 		return d
@@ -31,8 +30,8 @@ func retryAfter(h http.Header, now time.Time, limit time.Duration) time.Duration
 	return min(max(at.Sub(now), 0), limit)
 }
 
-// parseWait reads a number of units. It compares before it converts: a number
-// too large for a duration would come out negative.
+// parseWait reads a number of units. It compares before it converts, because a number
+// too large for a duration would become negative.
 func parseWait(v string, unit, limit time.Duration) (time.Duration, bool) {
 	n, err := strconv.ParseFloat(v, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(n) {

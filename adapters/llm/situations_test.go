@@ -17,14 +17,14 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// tell is a provider that answers for each file as its name says.
-type tell map[string]fakellm.Action
+// byName is a provider that answers by the name of the file.
+type byName map[string]fakellm.Action
 
-func (m tell) script(in fakellm.Request) fakellm.Action { return m[in.File] }
+func (m byName) script(in fakellm.Request) fakellm.Action { return m[in.File] }
 
-// verdicts has every file of a script judged, one job each, and gives what became of
-// them as "outcome code".
-func verdicts(t *testing.T, r rig, m tell) map[string]string {
+// verdicts executes every file of a script, one job each, and gives their results as
+// "outcome code".
+func verdicts(t *testing.T, r rig, m byName) map[string]string {
 	t.Helper()
 	got := map[string]string{}
 	for name := range m {
@@ -34,7 +34,7 @@ func verdicts(t *testing.T, r rig, m tell) map[string]string {
 	return got
 }
 
-func all(m tell, verdict string) map[string]string {
+func all(m byName, verdict string) map[string]string {
 	want := map[string]string{}
 	for name := range m {
 		want[name] = verdict
@@ -49,12 +49,12 @@ func ended(finish string) fakellm.Action {
 	return respond(200, fmt.Sprintf(`{"id":"x","choices":[{"index":0,"finish_reason":%s,"message":{"role":"assistant","content":"The first half of the"}}]}`, finish))
 }
 
-// TestSituations are things that happened to others who do this job.
+// TestSituations are incidents that were reported for similar programs.
 func TestSituations(t *testing.T) {
 	t.Parallel()
 	t.Run("TheOperatorsAccountIsOutOfMoney", func(t *testing.T) {
 		t.Parallel()
-		m := tell{
+		m := byName{
 			"deepseek-402":   respond(402, `{"error":{"message":"Insufficient Balance","type":"unknown_error","param":null,"code":"invalid_request_error"}}`),
 			"openrouter-402": fakellm.Respond(402, http.Header{"Retry-After": {"1"}}, `{"error":{"message":"Insufficient credits.","code":402}}`),
 			"anthropic-400":  respond(400, `{"error":{"type":"invalid_request_error","message":"Your credit balance is too low."}}`),
@@ -66,7 +66,7 @@ func TestSituations(t *testing.T) {
 	t.Run("TheAddressOrTheModelIsWrong", func(t *testing.T) {
 		t.Parallel()
 		html := http.Header{"Content-Type": {"text/html"}}
-		m := tell{
+		m := byName{
 			"vllm-model": respond(404, `{"object":"error","message":"The model m does not exist.","type":"NotFoundError","param":null,"code":404}`),
 			"vllm-new":   respond(404, `{"error":{"message":"The model m does not exist.","type":"NotFoundError","param":null,"code":404}}`),
 			"ollama":     respond(404, `{"error":{"message":"model \"m\" not found, try pulling it first","type":"api_error","param":null,"code":null}}`),
@@ -80,7 +80,7 @@ func TestSituations(t *testing.T) {
 	})
 	t.Run("TheModelTakesNoRequestOfThisShape", func(t *testing.T) {
 		t.Parallel()
-		m := tell{
+		m := byName{
 			"gemma-system": respond(400, `{"object":"error","message":"System role not supported","type":"BadRequestError","param":null,"code":400}`),
 			"stream-only":  respond(400, `{"error":{"code":"invalid_parameter_error","param":null,"message":"This model only support stream mode, please enable the stream parameter to access the model.","type":"invalid_request_error"}}`),
 			"unsupported":  respond(400, `{"error":{"message":"Unsupported value: 'messages[0].role' does not support 'system' with this model.","type":"invalid_request_error","param":"messages[0].role","code":"unsupported_value"}}`),
@@ -89,7 +89,7 @@ func TestSituations(t *testing.T) {
 	})
 	t.Run("HalfAnAnswer", func(t *testing.T) {
 		t.Parallel()
-		m := tell{
+		m := byName{
 			"stop": ended(`"stop"`), "null": ended(`null`), "gemini-stop": ended(`"STOP"`), "together-eos": ended(`"eos"`), "anthropic-end": ended(`"end_turn"`),
 			"length": ended(`"length"`), "gemini-max-tokens": ended(`"MAX_TOKENS"`), "proxy-max-tokens": ended(`"max_tokens"`), "mistral-model-length": ended(`"model_length"`),
 			"gemini-safety": ended(`"SAFETY"`), "gemini-recitation": ended(`"RECITATION"`), "zhipu-sensitive": ended(`"sensitive"`), "anthropic-refusal": ended(`"refusal"`),
@@ -115,14 +115,14 @@ func TestSituations(t *testing.T) {
 		under := func(contentType ...string) fakellm.Action {
 			return fakellm.Respond(200, http.Header{"Content-Type": contentType}, fine)
 		}
-		m := tell{
+		m := byName{
 			"text-plain": under("text/plain; charset=utf-8"), "none": under(), "text-json": under("text/json"),
 			"octet": under("application/octet-stream"), "html": under("text/html"), "json": under("application/json"),
 		}
 		require.Equal(t, all(m, "completed"), verdicts(t, newRig(t, m.script), m))
-		m = tell{"event-stream": fakellm.Respond(200, http.Header{"Content-Type": {"text/event-stream"}}, fine+"\n\ndata: [DONE]\n\n")}
+		m = byName{"event-stream": fakellm.Respond(200, http.Header{"Content-Type": {"text/event-stream"}}, fine+"\n\ndata: [DONE]\n\n")}
 		require.Equal(t, all(m, "transient malformed_response"), verdicts(t, newRig(t, m.script), m))
-		m = tell{"bad-request-plain": fakellm.Respond(400, http.Header{"Content-Type": {"text/plain"}}, `{"error":{"message":"x","type":"invalid_request_error","code":"context_length_exceeded"}}`)}
+		m = byName{"bad-request-plain": fakellm.Respond(400, http.Header{"Content-Type": {"text/plain"}}, `{"error":{"message":"x","type":"invalid_request_error","code":"context_length_exceeded"}}`)}
 		require.Equal(t, all(m, "permanent file_too_large"), verdicts(t, newRig(t, m.script), m))
 	})
 	t.Run("AFlaggedFileIsNoOutage", func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestSituations(t *testing.T) {
 			"bom.csv": "question;answer\r\n", "excel-1252.csv": "name;town\r\nJosé;Köln 10 – 20\r\n", "excel-unicode.csv": "name\r\n",
 		}, sent)
 	})
-	// What no model would ever be asked about is refused by name before it is charged.
+	// Files that no model could process are refused by name before they are charged.
 	t.Run("RefusedBeforeTheCharge", func(t *testing.T) {
 		t.Parallel()
 		s := newServiceOf(t, core.ModePerFile, nil, func(e *llm.Executor) ports.Executor { return e }, func(c *llm.Config) { c.MaxFileBytes = 100 })

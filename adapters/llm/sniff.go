@@ -6,8 +6,8 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// kinds are the files that people upload in place of text, by what the library calls
-// them, the special ones first, with what to do instead.
+// kinds are the types of files that people upload in place of text, with what to do
+// instead; the more specific ones first.
 var kinds = []struct{ mime, what string }{
 	{"application/pdf", "the file is a PDF; export its text and upload that"},
 	{"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "the file is an Excel workbook; save it as CSV UTF-8 and upload that"},
@@ -28,7 +28,7 @@ var kinds = []struct{ mime, what string }{
 	{"application/x-tar", "the file is a tar archive; unpack it and upload what is in it"},
 }
 
-// media are the kinds that have no text in them.
+// media are the types without text.
 var media = map[string]string{
 	"image/": "the file is an image, and has no text",
 	"audio/": "the file is a recording, and has no text",
@@ -36,9 +36,9 @@ var media = map[string]string{
 	"font/":  "the file is a font, and has no text",
 }
 
-// kindOf says what a file is and what to do, or nothing. It is asked only of files
-// that are no text: many kinds are known by two letters at their beginning, and a
-// text may begin with "BM" as well.
+// kindOf says what a file is and what to do instead; empty if it is unknown. It must
+// only be called for files that are not text: many types are recognized by two letters
+// at the beginning, and a text may begin with "BM" as well.
 func kindOf(content []byte) string {
 	m := mimetype.Detect(content)
 	for _, k := range kinds {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// cause is what an error answer turned out to be about.
+// cause is the reason of an error answer.
 type cause int
 
 const (
@@ -15,16 +15,16 @@ const (
 	causeContent          // this content is refused
 	causeLength           // this content is too long
 	causeCredential       // our key, or what it may do
-	causeMoney            // our account
+	causeQuota            // our account
 	causeSetup            // our address or model
-	causeShape            // the model takes no request like ours
+	causeShape            // the model accepts no request of our shape
 	causeLimited          // too many requests
 	causeTimeout          // it was too slow
 	causeBusy             // it cannot answer now
 )
 
-// clue is one way in which providers say a cause: by a code, in any spelling, or by
-// words. They are looked at in their order, and the first that fits decides.
+// clue is one way in which providers state a cause: by a code, in any spelling, or in a
+// message. Clues are tried in order, and the first that matches decides.
 type clue struct {
 	cause cause
 	codes []string       // see normal
@@ -38,12 +38,12 @@ func words(alternatives ...string) *regexp.Regexp {
 	return regexp.MustCompile("(?:" + strings.Join(alternatives, "|") + ")")
 }
 
-// clues are in the order of what would be mistaken for what: a gateway that lists
-// the failures of others speaks of itself; an account that is banned for a policy is
-// not a content; a limit on our own parameter is not the length of a file.
+// clues are in an order that avoids mistakes. A gateway that lists the failures of
+// providers reports its own failure; an account that is banned for a policy is no fault
+// of the content; a limit on our own parameter is not the length of a file.
 var clues = []clue{
 	{
-		cause: causeMoney, codes: codes("budgetexceeded budgetexceedederror"),
+		cause: causeQuota, codes: codes("budgetexceeded budgetexceedederror"),
 		words: words(`crossed budget`, `exceeded ?budget`, `budget has been exceeded`, `over budget`),
 	},
 	{cause: causeLimited, words: words(`no deployments available`, `no healthy deployment`, `too many tokens(?:,? please wait| per)`)},
@@ -87,12 +87,12 @@ var clues = []clue{
 	},
 	{cause: causeLength, fits: aloneOverTheLimit},
 	{
-		cause: causeMoney,
+		cause: causeQuota,
 		codes: codes("insufficientquota exceededcurrentquotaerror insufficientbalance insufficientbalanceerror creditserror insufficientcredits insufficientfunds insufficientuserquota paymentrequired billinghardlimitreached " +
 			"billingnotactive billingerror creditlimit creditlimitexceeded arrearage accountoverdue accountoverdueerror quotaexhausted insufficientaccountbalance"),
 	},
-	{cause: causeLimited, fits: quotaThatComesBack},
-	{cause: causeMoney, words: words(
+	{cause: causeLimited, fits: rateLimitAsQuota},
+	{cause: causeQuota, words: words(
 		`insufficient[ _](?:balance|credits?|funds|quota|account balance)`, `(?:credit )?balance is (?:too low|insufficient|exhausted)`, `balance not enough`, `余额不足`, `欠费`,
 		`out of credits?`, `(?:requires|need|add) more credits`, `credits? (?:limit )?(?:exceeded|exhausted|depleted)`, `credit limit exceeded`, `no (?:remaining )?credits`,
 		`exceeded (?:your )?(?:current|monthly) (?:quota|spend|usage)`, `specified api usage limits`, `(?:billing hard|spend(?:ing)?|monthly (?:usage|spend)|key|total) limit (?:has been )?(?:reached|exceeded)`,
@@ -106,7 +106,7 @@ var clues = []clue{
 			`missing required query parameter: api-version`, `api version not supported`, `no route matched`, `not a chat model`, `llm provider not provided`, `no models loaded`,
 			`call .?/v1/models.? to view`, `no endpoints found`, `no endpoints available`, `no allowed providers`, `no available channels? for model`, `无可用渠道`, `try pulling it first`),
 	},
-	{cause: causeSetup, fits: func(f fault, _ int) bool { return modelMissing.MatchString(f.words) && !inPassing.MatchString(f.words) }},
+	{cause: causeSetup, fits: func(f fault, _ int) bool { return modelMissing.MatchString(f.words) && !temporary.MatchString(f.words) }},
 	{
 		cause: causeCredential,
 		codes: codes("invalidapikey apikeyinvalid invalidkey incorrectapikey invalidauthentication invalidauthenticationerror authenticationerror autherror authenticationfailed unauthorized unauthenticated " +
@@ -144,9 +144,9 @@ var clues = []clue{
 var (
 	modelMissing = words("(?:model|deployment|engine)\\b.{0,120}\\b(?:does not exist|not exist|doesn't exist|not found|is not available|not available|not supported|unsupported|has been (?:decommissioned|deprecated|removed|retired)|is (?:unknown|deprecated|retired))",
 		`(?:unknown|invalid|unsupported|no such) model`, `not a valid model`, `unable to access model`, `does not have access to model`)
-	// inPassing words say that it will be otherwise soon, so that a model that is
-	// "not available" now is not taken for one that there is not.
-	inPassing = words(`temporar`, `try again`, `retry`, `currently`, `overload`, `loading`, `busy`, `capacity`, `at this time`, `right now`)
+	// temporary words say that a fault will pass, so that a model that is "not available"
+	// now is not taken for one that does not exist.
+	temporary = words(`temporar`, `try again`, `retry`, `currently`, `overload`, `loading`, `busy`, `capacity`, `at this time`, `right now`)
 
 	overLimit  = regexp.MustCompile(`limit:? (\d+).{0,40}requested:? (\d+)`)
 	oneTooMany = words(`request too large for`)
@@ -154,8 +154,8 @@ var (
 	perDay     = words(`per ?day`, `\blimit: 0\b`)
 )
 
-// aloneOverTheLimit is a rate limit that waiting does not help against: this one
-// request asks for more than the limit allows in all.
+// aloneOverTheLimit is a rate limit for which waiting does not help: this one request
+// exceeds the whole limit.
 func aloneOverTheLimit(f fault, status int) bool {
 	if status != http.StatusTooManyRequests && status != http.StatusRequestEntityTooLarge && !slices.Contains(f.codes, "ratelimitexceeded") {
 		return false
@@ -167,15 +167,15 @@ func aloneOverTheLimit(f fault, status int) bool {
 	return m != nil && (len(m[2]) > len(m[1]) || len(m[2]) == len(m[1]) && m[2] > m[1])
 }
 
-// quotaThatComesBack is a rate limit in the words of a quota: Gemini says of a limit
-// per minute what OpenAI says of an empty account, and when to come back.
-func quotaThatComesBack(f fault, _ int) bool {
+// rateLimitAsQuota is a rate limit with the message of a used-up quota: Gemini uses
+// OpenAI's words for an empty account for a limit per minute, but says when to retry.
+func rateLimitAsQuota(f fault, _ int) bool {
 	return f.wait > 0 && quotaWords.MatchString(f.words) &&
 		!perDay.MatchString(f.words) && !slices.ContainsFunc(f.codes, perDay.MatchString)
 }
 
-// ourParameter reports whether a part of a request that was named as wrong is one
-// that the file has no influence on.
+// ourParameter reports whether the part of the request that the provider calls wrong is
+// independent of the file.
 func ourParameter(param string) bool {
 	switch param {
 	case "stream", "temperature", "top_p", "max_tokens", "max_completion_tokens", "n", "stop":
@@ -184,8 +184,8 @@ func ourParameter(param string) bool {
 	return strings.HasPrefix(param, "messages") && strings.HasSuffix(param, "role")
 }
 
-// cause is what the provider's words say; causeUnknown if nothing that is known.
-// What a proxy's page says is for people and says little of the request.
+// cause is the cause that the provider's codes and messages state; causeUnknown if none
+// is known. The text of a proxy's web page is not matched, but for one known sentence.
 func (f fault) cause(status int) cause {
 	text := f.words
 	if f.markup {

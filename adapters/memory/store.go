@@ -142,13 +142,25 @@ func (s *Store) DueRuns(_ context.Context, now time.Time, horizon time.Duration,
 	return keys, nil
 }
 
+// Ungranted implements ports.Store.
+func (s *Store) Ungranted(_ context.Context, key core.Key, after core.TenantID, limit int) ([]core.Tenant, error) {
+	return s.tenantsWhere(after, limit, func(st *tenantState) bool {
+		_, granted := st.byKey[key]
+		return !granted && st.tenant.MonthlyAllowance > 0
+	})
+}
+
 // AllTenants implements ports.Store.
 func (s *Store) AllTenants(_ context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
+	return s.tenantsWhere(after, limit, func(*tenantState) bool { return true })
+}
+
+func (s *Store) tenantsWhere(after core.TenantID, limit int, wanted func(*tenantState) bool) ([]core.Tenant, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	list := make([]core.Tenant, 0, len(s.tenants))
 	for id, st := range s.tenants {
-		if id > after {
+		if id > after && wanted(st) {
 			list = append(list, st.tenant)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -47,7 +48,7 @@ func newBench(b *testing.B, server *pgtest.Server) *bench {
 	store, err := postgres.New(x.pool, config)
 	require.NoError(b, err)
 	x.svc, err = app.New(app.Deps{
-		Store: store, Queue: x.queue, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
+		Store: store, Queue: queuetest.Singly{Queue: x.queue}, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
 		Clock: memory.NewManualClock(benchNow), IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(b, err)

@@ -60,9 +60,9 @@ func (x *bench) workOnce(b *testing.B, runs, files, group int, spent map[string]
 	for left := runs * files; left > 0; {
 		deliveries, err := x.queue.Receive(ctx, group, ports.Skip{})
 		require.NoError(b, err)
-		jobs := make([]core.Job, len(deliveries))
-		for i, d := range deliveries {
-			jobs[i] = d.Job()
+		var jobs []core.Job
+		for _, d := range deliveries {
+			jobs = append(jobs, d.Jobs()...)
 			require.NoError(b, d.Ack(ctx))
 		}
 		var claimed []app.Claimed

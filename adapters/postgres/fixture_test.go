@@ -17,6 +17,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -195,7 +196,7 @@ func (q *flakyQueue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) 
 			return 0, err
 		}
 	}
-	return q.Queue.Enqueue(ctx, jobs)
+	return queuetest.Singly{Queue: q.Queue}.Enqueue(ctx, jobs)
 }
 
 func (q *flakyQueue) failWith(fail func() error) {

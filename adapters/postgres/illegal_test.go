@@ -25,6 +25,10 @@ var illegalWrites = []struct{ guard, sql string }{
 		SELECT 'acme', '00000000-0000-8000-8000-000000000000', '', '', '' FROM generate_series(1, 2)`},
 	{"queue_jobs_deliveries", `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload, deliveries)
 		VALUES ('acme', gen_random_uuid(), '', '', '', -1)`},
+	{"queue_messages_pkey", `INSERT INTO queue_messages (tenant_id, message_id, template_id, jobs, metadata, payload)
+		SELECT 'acme', '00000000-0000-8000-8000-000000000000', '', 1, '', '' FROM generate_series(1, 2)`},
+	{"queue_messages_counts", `INSERT INTO queue_messages (tenant_id, message_id, template_id, jobs, metadata, payload)
+		VALUES ('acme', gen_random_uuid(), '', 0, '', '')`},
 	{"queue_dead_pkey", `INSERT INTO queue_dead OVERRIDING SYSTEM VALUE
 		SELECT 'acme', 1, '', '', '', '', '', now(), '', '' FROM generate_series(1, 2)`},
 

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -90,4 +91,24 @@ func TestRoundTrips(t *testing.T) {
 	for name, n := range many {
 		require.LessOrEqual(t, n, int64(25), name)
 	}
+}
+
+// A refill that finds nothing to do asks once a month's grant, and reads each tenant's
+// key and not the ledger, however many tenants there are.
+func TestRefillOfNobody(t *testing.T) {
+	t.Parallel()
+	c := &counter{}
+	w := newWorld(t, postgres.Config{Tracer: c}, noExecution)
+	ctx := bounded(t)
+	for i := range 1100 { // more than two pages
+		w.addTenant(t, core.TenantID(fmt.Sprintf("t-%04d", i)))
+	}
+	require.NoError(t, w.Refill(ctx))
+	before := c.trips.Load()
+	require.NoError(t, w.Refill(ctx))
+	months := int64(1) // the next one's grant comes the day before it begins
+	if core.PeriodOf(w.clock.Now()) != core.PeriodOf(w.clock.Now().Add(24*time.Hour)) {
+		months = 2
+	}
+	require.Equal(t, months, c.trips.Load()-before)
 }

@@ -211,6 +211,17 @@ SELECT tenant_id, run_id FROM runs
 	return list(ctx, s, scanRunKey, sql, now, limit, now.Add(horizon))
 }
 
+// Ungranted implements ports.Store. Each tenant is looked up by the ledger's unique key:
+// OFFSET 0 keeps Postgres from joining, for which it would read the whole ledger.
+func (s *Store) Ungranted(ctx context.Context, key core.Key, after core.TenantID, limit int) ([]core.Tenant, error) {
+	const sql = `
+SELECT ` + tenantColumns + ` FROM tenants t
+ WHERE tenant_id > $1 AND monthly_allowance > 0
+   AND NOT EXISTS (SELECT FROM ledger e WHERE e.tenant_id = t.tenant_id AND e.key = $2 OFFSET 0)
+ ORDER BY tenant_id LIMIT $3`
+	return list(ctx, s, scanTenant, sql, findable(after), findable(key), limit)
+}
+
 // AllTenants implements ports.Store.
 func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
 	const sql = `SELECT ` + tenantColumns + ` FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2`

@@ -13,6 +13,7 @@ import (
 	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -25,7 +26,16 @@ func jobsOf(tenant core.TenantID, run core.RunID, from, to int) []core.Job {
 	return list
 }
 
+// enqueue makes each job a message of its own.
 func enqueue(t testing.TB, q *watermillqueue.Queue, jobs []core.Job) {
+	t.Helper()
+	accepted, err := queuetest.Singly{Queue: q}.Enqueue(t.Context(), jobs)
+	require.NoError(t, err)
+	require.Equal(t, len(jobs), accepted)
+}
+
+// enqueueMany lets jobs travel together.
+func enqueueMany(t testing.TB, q *watermillqueue.Queue, jobs []core.Job) {
 	t.Helper()
 	accepted, err := q.Enqueue(t.Context(), jobs)
 	require.NoError(t, err)
@@ -46,12 +56,14 @@ func drain(t testing.TB, q *watermillqueue.Queue, consumers, limit, n int) {
 				if err != nil {
 					return
 				}
+				jobs := 0
 				for _, d := range got {
+					jobs += len(d.Jobs())
 					if err := d.Ack(ctx); err != nil {
 						t.Error(err)
 					}
 				}
-				if done.Add(int64(len(got))) >= int64(n) {
+				if done.Add(int64(jobs)) >= int64(n) {
 					cancel()
 				}
 			}
@@ -68,7 +80,7 @@ func BenchmarkThroughput(b *testing.B) {
 		"jetstream": func(b *testing.B) *watermillqueue.Queue {
 			return newJetStream(b, natsServer(b, nil), watermillqueue.Options{})
 		},
-		"gochannel": func(b *testing.B) *watermillqueue.Queue { return newGoChannel(b) },
+		"memory": func(b *testing.B) *watermillqueue.Queue { return newMemory(b) },
 		"postgres": func(b *testing.B) *watermillqueue.Queue {
 			db := pgtest.NewServer(b, pgtest.Options{Durable: true}).New(b)
 			return newPostgres(b, newPool(b, db.URL), watermillqueue.Options{})
@@ -81,7 +93,7 @@ func BenchmarkThroughput(b *testing.B) {
 			for i := range b.N {
 				began := time.Now()
 				for run := range runs {
-					enqueue(b, q, jobsOf("acme", core.RunID(fmt.Sprintf("run-%d-%d", i, run)), 0, files))
+					enqueueMany(b, q, jobsOf("acme", core.RunID(fmt.Sprintf("run-%d-%d", i, run)), 0, files))
 				}
 				publishing += time.Since(began)
 				began = time.Now()
@@ -124,8 +136,8 @@ func BenchmarkIdleStart(b *testing.B) {
 		b.ReportMetric(float64(all.Microseconds())/float64(b.N), "µs/start")
 		b.ReportMetric(float64(worst.Microseconds()), "µs-worst")
 	}
-	b.Run("gochannel", func(b *testing.B) {
-		q := newGoChannel(b)
+	b.Run("memory", func(b *testing.B) {
+		q := newMemory(b)
 		run(b, q, q)
 	})
 	durable := func(b *testing.B) string { return pgtest.NewServer(b, pgtest.Options{Durable: true}).New(b).URL }

@@ -3,8 +3,7 @@ package watermillqueue
 import (
 	"context"
 	"errors"
-	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -14,59 +13,80 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// parcel is what a message carries for one job, and who is told of its end.
-type parcel struct {
-	job       *core.Job // if it was not bytes
-	messageID string
-	payload   []byte
-	metadata  message.Metadata
-	lane      int
-	origin    string // topic or table
-	holder    holder
-	tag       any // the holder's own
-}
-
-// open reads the job; its errors are *unreadable.
-func (p *parcel) open() (core.Job, error) {
-	if p.job != nil {
-		return *p.job, nil
-	}
-	return decodeJob(p.payload)
-}
-
-// holder keeps a job until it is answered.
+// holder is what keeps a message until it is answered: a row of Postgres, a message of
+// a broker, or nothing but the memory of this process.
 type holder interface {
-	settle(p *parcel, a answer) error
+	// settle ends the message; jobs are what it still has.
+	settle(jobs []core.Job, a answer) error
+	// release lets a message of some jobs be delivered, and keeps the others, of which
+	// there is at least one.
+	release(ctx context.Context, kept, released []core.Job) error
 	// bury makes a dead letter of it.
-	bury(ctx context.Context, p *parcel, l DeadLetter) error
+	bury(ctx context.Context, l DeadLetter) error
 }
 
-// answer is what becomes of a job that was delivered.
+// answer is what becomes of a message that was delivered.
 type answer int32
 
 const (
 	unanswered answer = iota
 	acked             // over
 	nacked            // deliver it again, after a moment
-	released          // deliver it again, at once: nobody has looked at it
-	lapsed            // not answered in time; it is delivered again
+	released          // deliver it again, at once, and do not count the delivery
+	unwanted          // no worker has looked at it, or the queue was closed; as released, but there is no hurry
+	lapsed            // not answered in time; it is delivered again by itself
 )
 
-// delivery is a job on its way to a worker or in its hands.
+// delivery is a message on its way to a worker or in its hands.
 type delivery struct {
-	job core.Job
-	parcel
-	inbox   *inbox
-	arrived time.Time // guarded by inbox.mu
-	state   atomic.Int32
+	key      ports.TemplateKey
+	metadata message.Metadata
+	since    time.Time // when it was sent, as far as this is known
+	holder   holder
+	inbox    *inbox
+	arrived  time.Time // guarded by inbox.mu
+
+	mu    sync.Mutex // held while an answer is on its way, so that they come one after the other
+	jobs  []core.Job // never none; changed only once it was received
+	state answer
 }
 
 var _ ports.Delivery = (*delivery)(nil)
 
-func (d *delivery) Job() core.Job {
-	job := d.job
-	job.Files = slices.Clone(job.Files)
-	return job
+func newDelivery(box *inbox, jobs []core.Job, h holder, metadata message.Metadata, since time.Time) *delivery {
+	return &delivery{
+		key: ports.TemplateKey{Tenant: jobs[0].Tenant, Template: jobs[0].Template}, jobs: jobs,
+		holder: h, inbox: box, metadata: metadata, since: since,
+	}
+}
+
+func (d *delivery) Jobs() []core.Job {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return ports.CloneJobs(d.jobs)
+}
+
+func (d *delivery) Release(ctx context.Context, jobs []core.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state != unanswered {
+		return errors.Join(ports.ErrNotInDelivery, d.late())
+	}
+	kept, out, err := ports.SplitMessage(d.jobs, jobs)
+	if err != nil {
+		return err
+	}
+	if len(kept) == 0 {
+		return d.end(released)
+	}
+	if err := d.holder.release(ctx, kept, out); err != nil {
+		return err
+	}
+	d.jobs = kept
+	return nil
 }
 
 func (d *delivery) Ack(context.Context) error { return d.answer(acked) }
@@ -75,26 +95,53 @@ func (d *delivery) Nack(context.Context) error { return d.answer(nacked) }
 
 // answer settles the delivery, the first time.
 func (d *delivery) answer(a answer) error {
-	if !d.state.CompareAndSwap(int32(unanswered), int32(a)) {
-		switch answer(d.state.Load()) {
-		case released:
-			return ports.ErrClosed // it was given back by Close
-		case lapsed:
-			return errLapsed
-		case unanswered, acked, nacked:
-		}
-		return nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state != unanswered {
+		return d.late()
 	}
+	return d.end(a)
+}
+
+// end settles the delivery. The caller holds the mutex.
+func (d *delivery) end(a answer) error {
+	d.state = a
 	d.inbox.forget(d)
-	return d.holder.settle(&d.parcel, a)
+	return d.holder.settle(d.jobs, a)
+}
+
+// late says whether an answer that has no effect is an error. The caller holds the
+// mutex.
+func (d *delivery) late() error {
+	switch d.state {
+	case unwanted:
+		return ports.ErrClosed
+	case lapsed:
+		return errLapsed
+	case unanswered, acked, nacked, released:
+	}
+	return nil
 }
 
 // errLapsed says that an answer comes too late.
-var errLapsed = errors.New("the delivery was not answered in time; the job is delivered again")
+var errLapsed = errors.New("the delivery was not answered in time; its jobs are delivered again")
 
-// lapse takes the delivery back: its backend delivers the job again.
+// giveBack ends a delivery that no worker answered.
+func (d *delivery) giveBack(a answer) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state != unanswered {
+		return nil
+	}
+	return d.end(a)
+}
+
+// lapse takes the delivery back: its backend delivers the message again.
 func (d *delivery) lapse() {
-	if d.state.CompareAndSwap(int32(unanswered), int32(lapsed)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state == unanswered {
+		d.state = lapsed
 		d.inbox.forget(d)
 	}
 }

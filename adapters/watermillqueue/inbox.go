@@ -9,56 +9,54 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// inbox is where deliveries meet those who want to receive. Lanes are served in
-// turn, so that a tenant who fills one is not in the way of the others.
+// inbox is where deliveries meet the callers of Receive: tenants in turn, then their
+// templates.
 type inbox struct {
 	mu      sync.Mutex
-	lanes   [][]*delivery          // arrived and not received, by lane
-	next    int                    // the lane whose turn it is
+	turns   *turns                 // of what has arrived and was not received
 	held    map[*delivery]struct{} // arrived and not answered, received or not
 	waiting []*receiver            // first come, first served
 	closed  bool
 
-	// wanted has a token when somebody began to wait, for backends that fetch only
+	// wanted has a token when a caller began to wait, for subscribers that fetch only
 	// what is wanted.
 	wanted chan struct{}
 }
 
 // receiver is a Receive that waits.
 type receiver struct {
-	limit int
-	skip  ports.Skip
-	got   chan []ports.Delivery // one answer; closed without one when the inbox closes
+	demand
+	got chan []ports.Delivery // one answer; closed without one when the inbox closes
 }
 
-// demand is what those who wait want.
+// demand is how many jobs are wanted, and of whom not.
 type demand struct {
 	limit int
 	skip  ports.Skip
 }
 
-func newInbox(lanes int) *inbox {
-	return &inbox{lanes: make([][]*delivery, lanes), held: map[*delivery]struct{}{}, wanted: make(chan struct{}, 1)}
+func newInbox() *inbox {
+	return &inbox{turns: newTurns(), held: map[*delivery]struct{}{}, wanted: make(chan struct{}, 1)}
 }
 
 func (b *inbox) receive(ctx context.Context, limit int, skip ports.Skip) ([]ports.Delivery, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	limit = max(limit, 1)
+	want := demand{max(limit, 1), skip}
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
 		return nil, ports.ErrClosed
 	}
-	if got := b.take(limit, skip); len(got) > 0 {
+	if got := b.take(want); len(got) > 0 {
 		b.mu.Unlock()
 		return got, nil
 	}
-	r := &receiver{limit: limit, skip: skip, got: make(chan []ports.Delivery, 1)}
+	r := &receiver{want, make(chan []ports.Delivery, 1)}
 	b.waiting = append(b.waiting, r)
 	b.mu.Unlock()
-	b.want()
+	token(b.wanted)
 
 	select {
 	case got, ok := <-r.got:
@@ -83,21 +81,24 @@ func (b *inbox) receive(ctx context.Context, limit int, skip ports.Skip) ([]port
 	return nil, ctx.Err()
 }
 
-// put lets deliveries of one lane arrive. It refuses them once the inbox is closed.
-func (b *inbox) put(arrived []*delivery) bool {
+// put lets a delivery arrive, before the others of its flow if it was released. It
+// refuses once the inbox is closed.
+func (b *inbox) put(d *delivery, first bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return false
 	}
-	now := time.Now()
-	for _, d := range arrived {
-		d.arrived = now
-		b.held[d] = struct{}{}
-		b.lanes[d.lane] = append(b.lanes[d.lane], d)
+	d.arrived = time.Now()
+	b.held[d] = struct{}{}
+	f := b.turns.add(d.key)
+	if first {
+		f.waiting = slices.Insert(f.waiting, 0, d)
+	} else {
+		f.waiting = append(f.waiting, d)
 	}
 	b.waiting = slices.DeleteFunc(b.waiting, func(r *receiver) bool {
-		got := b.take(r.limit, r.skip)
+		got := b.take(r.demand)
 		if len(got) > 0 {
 			r.got <- got
 		}
@@ -106,28 +107,27 @@ func (b *inbox) put(arrived []*delivery) bool {
 	return true
 }
 
-// take gives what has arrived and is not skipped, one of each lane in turn. The
-// caller holds the mutex.
-func (b *inbox) take(limit int, skip ports.Skip) []ports.Delivery {
+// take gives what has arrived and is not skipped. The caller holds the mutex.
+func (b *inbox) take(want demand) []ports.Delivery {
 	var got []ports.Delivery
-	looked := make([]int, len(b.lanes)) // what has been passed over, by lane
-	for idle := 0; idle < len(b.lanes) && len(got) < limit; b.next = (b.next + 1) % len(b.lanes) {
-		lane, from := b.lanes[b.next], looked[b.next]
-		at := slices.IndexFunc(lane[from:], func(d *delivery) bool { return !skip.Skips(d.job) })
-		if at < 0 {
-			looked[b.next] = len(lane)
-			idle++
-			continue
+	skipped := newSkipSet(want.skip)
+	share := b.turns.share(want.limit)
+	for left := want.limit; left > 0; {
+		f := b.turns.pick(skipped)
+		if f == nil {
+			break
 		}
-		idle = 0
-		got = append(got, lane[from+at])
-		if from+at == 0 {
-			lane[0] = nil // or the array would keep it alive
-			b.lanes[b.next] = lane[1:]
-		} else {
-			b.lanes[b.next] = slices.Delete(lane, from+at, from+at+1)
+		for part := share; part > 0 && left > 0 && len(f.waiting) > 0; {
+			d := f.waiting[0]
+			f.waiting[0] = nil // or the array would keep it alive
+			f.waiting = f.waiting[1:]
+			got = append(got, d)
+			part -= len(d.jobs)
+			left -= len(d.jobs)
 		}
-		looked[b.next] = from + at
+		if len(f.waiting) == 0 {
+			b.turns.remove(f)
+		}
 	}
 	return got
 }
@@ -140,14 +140,24 @@ func (b *inbox) forget(d *delivery) {
 	b.withdraw(d)
 }
 
+// withdraw takes out a delivery that was not received. The caller holds the mutex.
 func (b *inbox) withdraw(d *delivery) {
-	if at := slices.Index(b.lanes[d.lane], d); at >= 0 {
-		b.lanes[d.lane] = slices.Delete(b.lanes[d.lane], at, at+1)
+	tenant := b.turns.byID[d.key.Tenant]
+	if tenant == nil {
+		return
+	}
+	for _, f := range tenant.flows {
+		if at := slices.Index(f.waiting, d); at >= 0 {
+			if f.waiting = slices.Delete(f.waiting, at, at+1); len(f.waiting) == 0 {
+				b.turns.remove(f)
+			}
+			return
+		}
 	}
 }
 
-// demand says what is wanted by those who wait: of the one whose turn it is, and
-// of all others who skip the same.
+// demand says what is wanted by the callers that wait: by the one whose turn it is, and
+// by all others who skip the same.
 func (b *inbox) demand() demand {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -156,22 +166,28 @@ func (b *inbox) demand() demand {
 	}
 	d := demand{skip: b.waiting[0].skip}
 	for _, r := range b.waiting {
-		if sameSkip(r.skip, d.skip) {
+		if slices.Equal(r.skip.Tenants, d.skip.Tenants) && slices.Equal(r.skip.Templates, d.skip.Templates) {
 			d.limit += r.limit
 		}
 	}
 	return d
 }
 
-func sameSkip(a, b ports.Skip) bool {
-	return slices.Equal(a.Tenants, b.Tenants) && slices.Equal(a.Templates, b.Templates)
-}
-
-func (b *inbox) want() {
-	select {
-	case b.wanted <- struct{}{}:
-	default:
+// waits says how many jobs wait to be received, and since when the oldest does.
+func (b *inbox) waits() (depth ports.QueueDepth) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, tenant := range b.turns.tenants {
+		for _, f := range tenant.flows {
+			for _, d := range f.waiting {
+				depth.Waiting.N += len(d.jobs)
+				if depth.Oldest.IsZero() || d.since.Before(depth.Oldest) {
+					depth.Oldest = d.since
+				}
+			}
+		}
 	}
+	return depth
 }
 
 // stale gives what arrived before then and was not received, and forgets it.
@@ -179,15 +195,18 @@ func (b *inbox) stale(then time.Time) []*delivery {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var old []*delivery
-	for i, lane := range b.lanes {
-		b.lanes[i] = slices.DeleteFunc(lane, func(d *delivery) bool {
-			if !d.arrived.Before(then) {
-				return false
+	for _, tenant := range b.turns.tenants {
+		for _, f := range tenant.flows {
+			for _, d := range f.waiting {
+				if d.arrived.Before(then) {
+					old = append(old, d)
+				}
 			}
-			delete(b.held, d)
-			old = append(old, d)
-			return true
-		})
+		}
+	}
+	for _, d := range old {
+		delete(b.held, d)
+		b.withdraw(d)
 	}
 	return old
 }
@@ -222,6 +241,14 @@ func (b *inbox) close() []*delivery {
 		left = append(left, d)
 	}
 	clear(b.held)
-	clear(b.lanes)
+	b.turns = newTurns()
 	return left
+}
+
+// token puts one into a channel that has room for one, unless it is there.
+func token(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }

@@ -3,6 +3,7 @@ package watermillqueue
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/nats-io/nats.go"
 
@@ -14,7 +15,7 @@ import (
 // what is acked is gone, knows the time of its first message.
 func (b *jetStream) stats(ctx context.Context) (ports.QueueDepth, error) {
 	var depth ports.QueueDepth
-	for _, topic := range b.topics {
+	for _, topic := range slices.Concat(b.topics, b.lanes1) {
 		consumer, err := b.js.ConsumerInfo(b.opts.Topic, durable(topic), nats.Context(ctx))
 		if err != nil {
 			return depth, fmt.Errorf("consumer %s: %w", durable(topic), err)

@@ -53,6 +53,14 @@ func TestJetStream(t *testing.T) {
 	})
 }
 
+func TestJetStreamDeliversAfterTheLease(t *testing.T) {
+	t.Parallel()
+	queuetest.RunLease(t, func(t *testing.T) queuetest.Subject {
+		q := newJetStream(t, natsServer(t, nil), watermillqueue.Options{Lease: time.Second})
+		return queuetest.Subject{Queue: q, Feed: q, Close: q.Close, ComesWhole: true}
+	})
+}
+
 // cluster starts three servers that know each other.
 func cluster(t testing.TB) []*server.Server {
 	t.Helper()
@@ -85,7 +93,7 @@ func natsPut(t *testing.T, s *server.Server) func(payload string) {
 	js, err := conn.JetStream()
 	require.NoError(t, err)
 	return func(payload string) {
-		_, err := js.Publish("redrive_jobs.0", []byte(payload))
+		_, err := js.Publish("redrive_jobs.m0", []byte(payload))
 		require.NoError(t, err)
 	}
 }
@@ -108,7 +116,7 @@ func TestJetStreamCloseLosesNothing(t *testing.T) {
 	for i, d := range receive(t, first, 50, ports.Skip{}) {
 		if i%2 == 0 {
 			require.NoError(t, d.Ack(t.Context()))
-			done[d.Job().ID] = true
+			done[d.Jobs()[0].ID] = true
 		}
 	}
 	second := newJetStream(t, s, watermillqueue.Options{Prefetch: 500}) // after a deployment
@@ -116,8 +124,8 @@ func TestJetStreamCloseLosesNothing(t *testing.T) {
 	for len(done) < 100 {
 		for _, d := range receive(t, second, 1, ports.Skip{}) {
 			require.NoError(t, d.Ack(t.Context()))
-			require.False(t, done[d.Job().ID], "acked and delivered again")
-			done[d.Job().ID] = true
+			require.False(t, done[d.Jobs()[0].ID], "acked and delivered again")
+			done[d.Jobs()[0].ID] = true
 		}
 	}
 	require.Eventually(t, func() bool {
@@ -182,7 +190,9 @@ func TestJetStreamCluster(t *testing.T) {
 		got, err := q.Receive(bounded(t), 50, ports.Skip{})
 		require.NoError(t, err, "%d of %d", len(seen), n)
 		for _, d := range got {
-			seen[d.Job().ID] = true
+			for _, j := range d.Jobs() {
+				seen[j.ID] = true
+			}
 			if err := d.Ack(t.Context()); err != nil {
 				t.Log("it comes again:", err)
 			}

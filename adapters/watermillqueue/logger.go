@@ -2,7 +2,6 @@ package watermillqueue
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -18,7 +17,7 @@ type logger struct {
 var _ watermill.LoggerAdapter = logger{}
 
 func (l logger) Error(msg string, err error, fields watermill.LogFields) {
-	if errors.Is(err, errStopping) {
+	if isClosing(err) {
 		l.debug(slog.LevelDebug, msg, fields)
 		return
 	}

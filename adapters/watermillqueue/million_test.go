@@ -17,8 +17,8 @@ import (
 func fill(t testing.TB, pool *pgxpool.Pool, tenant string, n int) {
 	t.Helper()
 	_, err := pool.Exec(t.Context(), `
-		INSERT INTO queue_jobs (tenant_id, template_id, message_id, metadata, payload)
-		SELECT $1, 'summarise', ('5d1c3b0e-5f6e-8c53-9a51-' || lpad(to_hex(i), 12, '0'))::uuid, '{}',
+		INSERT INTO queue_messages (tenant_id, template_id, message_id, jobs, metadata, payload)
+		SELECT $1, 'summarise', ('5d1c3b0e-5f6e-8c53-9a51-' || lpad(to_hex(i), 12, '0'))::uuid, 1, '{}',
 		       jsonb_build_object('v', 1, 'at', 1, 'tenant', $1::text, 'run', 'run', 'epoch', 1, 'job', 'run:file:' || i,
 		                          'template', 'summarise', 'files', jsonb_build_array(i))::text
 		  FROM generate_series(0, $2 - 1) i`, tenant, n)
@@ -38,7 +38,7 @@ func TestPostgresALargeRunIsInNobodysWay(t *testing.T) {
 	large, small := 0, 0
 	for small < 3 {
 		for _, d := range receive(t, q, 16, ports.Skip{}) {
-			if d.Job().Tenant == "small" {
+			if d.Jobs()[0].Tenant == "small" {
 				small++
 			} else {
 				large++

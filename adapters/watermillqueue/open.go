@@ -10,7 +10,7 @@ import (
 )
 
 // Open makes the queue that a URL names: empty or memory: in this process,
-// postgres:, nats: or kafka:. Whoever opens a queue closes it.
+// postgres: or nats:. Whoever opens a queue closes it.
 func Open(ctx context.Context, queueURL string, o Options) (*Queue, error) {
 	scheme := "memory"
 	if queueURL != "" {
@@ -22,15 +22,13 @@ func Open(ctx context.Context, queueURL string, o Options) (*Queue, error) {
 	}
 	switch scheme {
 	case "memory":
-		return openGoChannel(o)
+		return openInProcess(o)
 	case "postgres", "postgresql":
 		return openPostgresURL(ctx, queueURL, o)
-	case "kafka":
-		return openKafka(queueURL, o)
 	case "nats", "tls":
 		return openJetStream(queueURL, o)
 	default:
-		return nil, fmt.Errorf("watermillqueue: no queue for URLs of scheme %q; memory:, postgres:, nats: and kafka: are known", scheme)
+		return nil, fmt.Errorf("watermillqueue: no queue for URLs of scheme %q; memory:, postgres: and nats: are known", scheme)
 	}
 }
 

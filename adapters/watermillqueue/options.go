@@ -11,7 +11,7 @@ type Options struct {
 	Log *slog.Logger // nil: slog.Default()
 	// Topic names the queue where the backend has names; default "redrive_jobs".
 	Topic string
-	// MaxBatch bounds the jobs that are taken from the backend at once; default 500.
+	// MaxBatch bounds the jobs that are taken from Postgres at once; default 500.
 	MaxBatch int
 	// Lease is how long a delivery may stay unanswered before the job is delivered
 	// again, to anybody; default 30 s.
@@ -22,12 +22,12 @@ type Options struct {
 	// NackDelay is the wait before a job that was nacked is delivered again;
 	// where the backend counts, it doubles each time up to 5 s. Default 50 ms.
 	NackDelay time.Duration
-	// Lanes is the number of topics that tenants are spread over on JetStream and
-	// Kafka, so that one's backlog is in the way of few others; default 8. All
+	// Lanes is the number of topics that tenants are spread over on JetStream and other
+	// brokers, so that one's backlog is in the way of few others; default 8. All
 	// servers on one queue must agree on it.
 	Lanes int
-	// Prefetch is how many jobs of one lane are in hand at a time on JetStream, by
-	// all servers together; default 256.
+	// Prefetch is how many messages of one lane, each of up to 250 jobs, are in hand at
+	// a time on JetStream, by all servers together; default 256.
 	Prefetch int
 	// Replicas of the JetStream streams that are made here; default 1.
 	Replicas int
@@ -35,8 +35,8 @@ type Options struct {
 	// the queue and the store are one database nothing is lost by it: that a
 	// dispatch is confirmed is written after its jobs, to the same log.
 	CommitAsync bool
-	// DeadLimit bounds the dead letters that the Go channel keeps in memory, the
-	// oldest go first; default 1,000.
+	// DeadLimit bounds the dead letters that New keeps in memory, the oldest go first;
+	// default 1,000.
 	DeadLimit int
 }
 

@@ -18,11 +18,11 @@ func TestAnswersGoByThePrimaryKey(t *testing.T) {
 	ctx := t.Context()
 	conn, err := pgx.Connect(ctx, pgtest.New(t).URL)
 	require.NoError(t, err)
-	const fill = `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload)
-		SELECT 'acme', gen_random_uuid(), 't', '{}', '{}' FROM generate_series(1, $1::int)`
+	const fill = `INSERT INTO queue_messages (tenant_id, message_id, template_id, jobs, metadata, payload)
+		SELECT 'acme', gen_random_uuid(), 't', 1, '{}', '{}' FROM generate_series(1, $1::int)`
 	_, err = conn.Exec(ctx, fill, 1)
 	require.NoError(t, err)
-	_, err = conn.Exec(ctx, `ANALYZE queue_jobs`)
+	_, err = conn.Exec(ctx, `ANALYZE queue_messages`)
 	require.NoError(t, err)
 	_, err = conn.Exec(ctx, fill, 5000)
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func TestAnswersGoByThePrimaryKey(t *testing.T) {
 	var ids [][16]byte
 	var seqs []int64
 	require.NoError(t, conn.QueryRow(ctx, `SELECT array_agg(tenant_id), array_agg(message_id), array_agg(seq)
-		FROM (SELECT * FROM queue_jobs LIMIT 1000) q`).Scan(&tenants, &ids, &seqs))
+		FROM (SELECT * FROM queue_messages LIMIT 1000) q`).Scan(&tenants, &ids, &seqs))
 	numbers := make([]int32, len(seqs))
 	for name, args := range map[string][]any{
 		ackSQL:      {tenants, ids, seqs},
@@ -44,7 +44,7 @@ func TestAnswersGoByThePrimaryKey(t *testing.T) {
 		require.NoError(t, err)
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		require.NoError(t, err)
-		require.Contains(t, strings.Join(lines, "\n"), "queue_jobs_pkey")
+		require.Contains(t, strings.Join(lines, "\n"), "queue_messages_pkey")
 		require.NoError(t, tx.Rollback(ctx))
 	}
 	require.NoError(t, conn.Close(ctx))
@@ -57,10 +57,10 @@ func TestStatsGoByTheIndexOfFlows(t *testing.T) {
 	ctx := t.Context()
 	conn, err := pgx.Connect(ctx, pgtest.New(t).URL)
 	require.NoError(t, err)
-	_, err = conn.Exec(ctx, `ANALYZE queue_jobs`)
+	_, err = conn.Exec(ctx, `ANALYZE queue_messages`)
 	require.NoError(t, err)
-	_, err = conn.Exec(ctx, `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload)
-		SELECT 'tenant-' || i % 7, gen_random_uuid(), 't', '{}', '{}' FROM generate_series(1, 20000) i`)
+	_, err = conn.Exec(ctx, `INSERT INTO queue_messages (tenant_id, message_id, template_id, jobs, metadata, payload)
+		SELECT 'tenant-' || i % 7, gen_random_uuid(), 't', 1, '{}', '{}' FROM generate_series(1, 20000) i`)
 	require.NoError(t, err)
 	tx, err := conn.Begin(ctx)
 	require.NoError(t, err)
@@ -71,8 +71,8 @@ func TestStatsGoByTheIndexOfFlows(t *testing.T) {
 	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	plan := strings.Join(lines, "\n")
-	require.Equal(t, 5, strings.Count(plan, "using queue_jobs_order"), plan)
-	for _, not := range []string{"Seq Scan on queue_jobs", "queue_jobs_pkey", "Sort"} {
+	require.Equal(t, 5, strings.Count(plan, "using queue_messages_order"), plan)
+	for _, not := range []string{"Seq Scan on queue_messages", "queue_messages_pkey", "Sort"} {
 		require.NotContains(t, plan, not)
 	}
 	require.NoError(t, tx.Rollback(ctx))

@@ -16,7 +16,7 @@ import (
 // pgDead is the table of dead letters.
 type pgDead struct {
 	pool     *pgxpool.Pool
-	requeued func() // told when jobs are back in the queue; may be nil
+	requeued func() // called when jobs are back in the queue; may be nil
 }
 
 var _ DeadLetters = (*pgDead)(nil)
@@ -67,7 +67,7 @@ func (d *pgDead) Requeue(ctx context.Context, ids ...string) (found int, err err
 		return found, nil
 	}
 	if _, err := d.pool.Exec(ctx, notifySQL, ""); err != nil {
-		return found, fmt.Errorf("requeued, but servers were not told and will find out later: %w", err)
+		return found, fmt.Errorf("requeued, but servers were not notified and will find out later: %w", err)
 	}
 	return found, nil
 }

@@ -38,13 +38,21 @@ func TestPostgres(t *testing.T) {
 	})
 }
 
+func TestPostgresDeliversAfterTheLease(t *testing.T) {
+	t.Parallel()
+	queuetest.RunLease(t, func(t *testing.T) queuetest.Subject {
+		q := newPostgres(t, newPool(t, pgtest.New(t).URL), watermillqueue.Options{Lease: time.Second, PollInterval: 100 * time.Millisecond})
+		return queuetest.Subject{Queue: q, Feed: q, Close: q.Close}
+	})
+}
+
 func onPostgres(t *testing.T) queueOn {
 	t.Helper()
 	pool := newPool(t, pgtest.New(t).URL)
 	q := newPostgres(t, pool, watermillqueue.Options{PollInterval: 20 * time.Millisecond})
 	return queueOn{q, func(payload string) {
-		_, err := pool.Exec(t.Context(), `INSERT INTO queue_jobs (tenant_id, template_id, message_id, metadata, payload)
-			VALUES ('acme', 't', gen_random_uuid(), '{}', $1)`, payload)
+		_, err := pool.Exec(t.Context(), `INSERT INTO queue_messages (tenant_id, template_id, message_id, jobs, metadata, payload)
+			VALUES ('acme', 't', gen_random_uuid(), 1, '{}', $1)`, payload)
 		require.NoError(t, err)
 	}}
 }
@@ -52,7 +60,7 @@ func onPostgres(t *testing.T) queueOn {
 func rowsOf(t testing.TB, pool *pgxpool.Pool) int {
 	t.Helper()
 	var n int
-	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM queue_jobs").Scan(&n))
+	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*) FROM queue_messages").Scan(&n))
 	return n
 }
 
@@ -72,7 +80,7 @@ func TestPostgresCloseLosesNothing(t *testing.T) {
 			switch {
 			case i%3 == 0:
 				require.NoError(t, d.Ack(t.Context()))
-				seen[d.Job().ID]++
+				seen[d.Jobs()[0].ID]++
 			case i%3 == 1 && stops%2 == 0:
 				require.NoError(t, d.Nack(t.Context()))
 			}
@@ -169,7 +177,7 @@ func TestPostgresSurvivesARestart(t *testing.T) {
 		return err == nil
 	}, patience, 20*time.Millisecond)
 	for _, d := range <-got {
-		require.NotEqual(t, held[0].Job(), d.Job())
+		require.NotEqual(t, held[0].Jobs()[0], d.Jobs()[0])
 		require.NoError(t, d.Ack(t.Context()))
 	}
 	require.Eventually(t, func() bool { return rowsOf(t, pool) == 0 }, patience, 5*time.Millisecond)
@@ -199,7 +207,7 @@ func TestPostgresServersShareTheQueue(t *testing.T) {
 	seen := map[core.TenantID]int{}
 	for range 200 {
 		for _, d := range receive(t, a, 1, ports.Skip{Tenants: []core.TenantID{"beta"}}) {
-			seen[d.Job().Tenant]++
+			seen[d.Jobs()[0].Tenant]++
 			require.NoError(t, d.Ack(t.Context()))
 		}
 	}
@@ -212,7 +220,7 @@ func TestPostgresWithoutTables(t *testing.T) {
 	t.Parallel()
 	q := newPostgres(t, newPool(t, pgtest.NewEmpty(t).URL), watermillqueue.Options{})
 	accepted, err := q.Enqueue(bounded(t), jobsOf("acme", "run", 0, 1))
-	require.ErrorContains(t, err, "queue_jobs")
+	require.ErrorContains(t, err, "queue_messages")
 	require.Zero(t, accepted)
 	_, err = q.DeadLetters().List(bounded(t), 1)
 	require.ErrorContains(t, err, "queue_dead")

@@ -31,10 +31,13 @@ func receive(t testing.TB, q *watermillqueue.Queue, n int, skip ports.Skip) []po
 	t.Helper()
 	ctx := bounded(t)
 	var got []ports.Delivery
-	for len(got) < n {
-		more, err := q.Receive(ctx, n-len(got), skip)
-		require.NoError(t, err, "after %d of %d", len(got), n)
+	for jobs := 0; jobs < n; {
+		more, err := q.Receive(ctx, n-jobs, skip)
+		require.NoError(t, err, "after %d of %d", jobs, n)
 		got = append(got, more...)
+		for _, d := range more {
+			jobs += len(d.Jobs())
+		}
 	}
 	return got
 }
@@ -81,7 +84,7 @@ func TestPair(t *testing.T) {
 		var got []core.Job
 		for _, d := range receive(t, q.Queue, 5, ports.Skip{}) {
 			require.NoError(t, d.Ack(t.Context()))
-			got = append(got, d.Job())
+			got = append(got, d.Jobs()[0])
 		}
 		require.ElementsMatch(t, want, got)
 		nothing(t, q.Queue, 100*time.Millisecond)
@@ -99,7 +102,7 @@ func TestPair(t *testing.T) {
 		enqueue(t, q, want)
 		for _, d := range receive(t, q, len(want), ports.Skip{}) {
 			require.NoError(t, d.Ack(t.Context()))
-			got = append(got, d.Job())
+			got = append(got, d.Jobs()[0])
 		}
 		require.ElementsMatch(t, want, got)
 	})
@@ -135,14 +138,14 @@ func deadLetters(t *testing.T, q queueOn) {
 	for _, d := range receive(t, q.Queue, 3, ports.Skip{}) {
 		require.NoError(t, d.Ack(t.Context()))
 		require.NotEmpty(t, watermillqueue.CorrelationID(d))
-		got = append(got, d.Job())
+		got = append(got, d.Jobs()[0])
 	}
 	require.ElementsMatch(t, good, got)
 	ctx := bounded(t)
 	go func() { // somebody has to want jobs
 		for ctx.Err() == nil {
 			if got, err := q.Receive(ctx, 1, ports.Skip{}); err == nil {
-				t.Errorf("delivered: %v", got[0].Job())
+				t.Errorf("delivered: %v", got[0].Jobs()[0])
 			}
 		}
 	}()
@@ -179,7 +182,7 @@ func deadLetters(t *testing.T, q queueOn) {
 
 // leftForANewerServer is what becomes of a message of the next version.
 func leftForANewerServer(t *testing.T, q queueOn) {
-	payload, err := json.Marshal(map[string]any{"v": 2, "at": time.Now().Unix(), "tenant": "acme", "files": "all"})
+	payload, err := json.Marshal(map[string]any{"v": 3, "at": time.Now().Unix(), "tenant": "acme", "files": "all"})
 	require.NoError(t, err)
 	q.put(string(payload))
 	nothing(t, q.Queue, 300*time.Millisecond)

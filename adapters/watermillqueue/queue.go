@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"time"
 
@@ -19,6 +18,11 @@ import (
 
 // Queue is ports.Queue and ports.Feed over Watermill. Make it with Open, with
 // OpenPostgres, or with New over any Publisher and Subscriber.
+//
+// The way of jobs: Enqueue cuts them into messages (ports.Messages), seal writes one,
+// the backend's publisher sends it. The backend's subscriber gives it to Watermill's
+// router, handle reads it and puts a delivery into the inbox, where Receive finds it.
+// The delivery's answer goes to its holder, which is what keeps the message.
 type Queue struct {
 	backend backend
 	inbox   *inbox
@@ -40,15 +44,12 @@ var (
 
 // backend is what a Queue is on.
 type backend interface {
-	// publish sends jobs and says how many are there for certain.
-	publish(ctx context.Context, jobs []core.Job, correlation string) (int, error)
-	// routes are the topics to listen to, the first of lane 0 and so on.
+	// publish sends messages and says how many jobs are there for certain.
+	publish(ctx context.Context, messages [][]core.Job, correlation string) (int, error)
+	// routes are the topics to listen to.
 	routes() []route
-	// unpack gives the jobs that a message carries.
-	unpack(lane int, msg *message.Message) []parcel
-	// handedOver ends a message whose jobs have arrived in the inbox. It returns
-	// when Watermill may take the message for acked, or its error.
-	handedOver(msg *message.Message, arrived []*delivery) error
+	// hold gives what keeps a message that has come.
+	hold(msg *message.Message) holder
 	dead() DeadLetters
 	stats(ctx context.Context) (ports.QueueDepth, error)
 	// ready says why jobs cannot be sent now; nil if they can, as far as can be known.
@@ -62,20 +63,24 @@ type backend interface {
 type route struct {
 	topic      string
 	subscriber message.Subscriber
+	// untilAnswered says that Watermill's ack is the broker's, so that a message is
+	// handled until its delivery is answered.
+	untilAnswered bool
 }
-
-// The metadata of a message, beside Watermill's correlation ID.
-const (
-	tenantKey   = "tenant"
-	templateKey = "template"
-)
 
 const (
 	routerClose = 10 * time.Second
-	// staleAfter is how long a delivery that nobody wants any more stays here
+	// staleAfter is how long a delivery that no caller wants any more stays here
 	// before it is given back for other servers.
 	staleAfter = 500 * time.Millisecond
+	// maxNackDelay is the longest back-off of what is nacked again and again.
+	maxNackDelay = 5 * time.Second
 )
+
+// nackDelay is the back-off after so many deliveries.
+func nackDelay(first time.Duration, deliveries int) time.Duration {
+	return min(first<<min(max(deliveries-1, 0), 10), maxNackDelay)
+}
 
 // start makes the queue of a backend and lets it run.
 func start(b backend, box *inbox, o Options) (*Queue, error) {
@@ -87,10 +92,13 @@ func start(b backend, box *inbox, o Options) (*Queue, error) {
 	}
 	q.router = router
 	router.AddMiddleware(middleware.CorrelationID, middleware.Recoverer)
-	for lane, r := range b.routes() {
-		router.AddConsumerHandler("jobs-"+strconv.Itoa(lane), r.topic, r.subscriber, func(msg *message.Message) error {
-			return q.handle(lane, msg)
-		})
+	routes := b.routes()
+	if len(routes) == 0 {
+		close(q.ended)
+		return q, nil
+	}
+	for _, r := range routes {
+		router.AddConsumerHandler(r.topic, r.topic, r.subscriber, func(msg *message.Message) error { return q.handle(r, msg) })
 	}
 	failed := make(chan error, 1)
 	go func() {
@@ -115,36 +123,22 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	if q.isClosed() {
 		return 0, ports.ErrClosed
 	}
+	if len(jobs) == 0 {
+		return 0, nil
+	}
 	correlation, _ := ctx.Value(correlationKey{}).(string)
-	if correlation == "" && len(jobs) > 0 {
+	if correlation == "" {
 		correlation = watermill.NewShortUUID()
 	}
-	accepted, err := q.backend.publish(ctx, jobs, correlation)
-	if err != nil && q.isClosed() {
+	messages := ports.Messages(jobs)
+	accepted, err := q.backend.publish(ctx, messages, correlation)
+	switch {
+	case err == nil:
+		return len(jobs), nil // what is twice among them is taken as well
+	case q.isClosed():
 		err = ports.ErrClosed
 	}
-	if err != nil {
-		return accepted, fmt.Errorf("enqueue: %w", err)
-	}
-	return accepted, nil
-}
-
-// seal makes the messages of jobs.
-func seal(ctx context.Context, jobs []core.Job, correlation string) ([]*message.Message, error) {
-	now := time.Now()
-	msgs := make([]*message.Message, len(jobs))
-	for i, job := range jobs {
-		payload, err := encodeJob(job, now)
-		if err != nil {
-			return nil, err
-		}
-		msgs[i] = message.NewMessageWithContext(ctx, messageID(job).String(), payload)
-		msgs[i].Metadata = message.Metadata{
-			tenantKey: string(job.Tenant), templateKey: string(job.Template),
-			middleware.CorrelationIDMetadataKey: correlation,
-		}
-	}
-	return msgs, nil
+	return accepted, fmt.Errorf("enqueue: %w", err)
 }
 
 // Receive implements ports.Feed.
@@ -159,15 +153,15 @@ func (q *Queue) DeadLetters() DeadLetters { return q.backend.dead() }
 const statsTimeout = 3 * time.Second
 
 // Stats implements ports.QueueStats.
-//   - In memory everything is counted exactly, and the oldest job is known to within
-//     its dispatch. It takes time in proportion to the runs that wait.
-//   - On Postgres it counts to 10,000, and finds the oldest job by jumping from one
-//     (tenant, template) to the next, a thousand of them at most: 25 ms of a backlog
-//     of 300,000, 200 ms if a thousand have jobs. With more of them, Oldest and Taken
-//     are of the first thousand.
-//   - On JetStream it asks for the streams and for each lane's consumer, exactly and at
-//     the same cost however many there are. Taken are also jobs that lie ready in a
-//     server; while there are such, Oldest may be one of them.
+//   - In memory everything is counted exactly, in time in proportion to the messages
+//     that wait.
+//   - On Postgres it counts the jobs of 10,000 messages, and finds the oldest by jumping
+//     from one (tenant, template) to the next, a thousand of them at most. With more of
+//     them, Oldest and Taken are of the first thousand.
+//   - On JetStream it asks for the streams and for each lane's consumer, at the same
+//     cost however many there are. It counts messages, which have up to 250 jobs. Taken
+//     are also those that lie ready in a server; while there are such, Oldest may be one
+//     of them.
 //   - Over any other Publisher it fails with ports.ErrUnknownDepth.
 func (q *Queue) Stats(ctx context.Context) (ports.QueueDepth, error) {
 	if q.isClosed() {
@@ -206,11 +200,11 @@ func (q *Queue) shutDown() error {
 	q.backend.stop()
 	var errs []error
 	for _, d := range left {
-		if d.state.CompareAndSwap(int32(unanswered), int32(released)) {
-			errs = append(errs, d.holder.settle(&d.parcel, released))
-		}
+		errs = append(errs, d.giveBack(unwanted))
 	}
-	errs = append(errs, q.router.Close())
+	if len(q.backend.routes()) > 0 {
+		errs = append(errs, q.router.Close())
+	}
 	<-q.ended
 	q.tidied.Wait()
 	return errors.Join(append(errs, q.backend.close())...)
@@ -225,70 +219,66 @@ func (q *Queue) isClosed() bool {
 	}
 }
 
-// handle is given every message. What cannot be read is put aside and is in
-// nobody's way.
-func (q *Queue) handle(lane int, msg *message.Message) error {
-	parcels := q.backend.unpack(lane, msg)
-	arrived := make([]*delivery, 0, len(parcels))
-	for i := range parcels {
-		p := parcels[i]
-		job, err := p.open()
-		if err == nil {
-			arrived = append(arrived, &delivery{job: job, parcel: p, inbox: q.inbox})
-			continue
-		}
-		if err := q.putAside(msg.Context(), &p, err); err != nil {
-			return err
-		}
+// handle is given every message that comes. What cannot be read is put aside and is in
+// no other's way.
+func (q *Queue) handle(r route, msg *message.Message) error {
+	h := q.backend.hold(msg)
+	jobs, sent, err := open(msg.Payload)
+	if err != nil {
+		return q.putAside(r, msg, h, err)
 	}
-	if len(arrived) > 0 && !q.inbox.put(arrived) {
-		for _, d := range arrived {
-			d.state.Store(int32(released))
-			if err := d.holder.settle(&d.parcel, released); err != nil {
-				return err
-			}
-		}
+	d := newDelivery(q.inbox, jobs, h, msg.Metadata, sent)
+	if !q.inbox.put(d, false) {
+		return d.giveBack(unwanted)
 	}
-	return q.backend.handedOver(msg, arrived)
-}
-
-// putAside deals with a message that cannot be read.
-func (q *Queue) putAside(ctx context.Context, p *parcel, err error) error {
-	log := q.log.With("message", p.messageID, "origin", p.origin, "correlation_id", p.metadata.Get(middleware.CorrelationIDMetadataKey))
-	cause := &unreadable{reason: ReasonUndecodable, err: err}
-	errors.As(err, &cause)
-	if cause.waits(time.Now()) {
-		log.Warn("left a message for a newer server", "error", cause)
-		return p.holder.settle(p, nacked)
+	if !r.untilAnswered {
+		return nil
 	}
-	log.Error("a message that cannot be read became a dead letter", "reason", cause.reason, "error", cause)
-	letter := DeadLetter{
-		MessageID: p.messageID, Tenant: core.TenantID(p.metadata.Get(tenantKey)), Origin: p.origin,
-		Reason: cause.reason, Detail: cause.Error(), At: time.Now().UTC(), Metadata: p.metadata, Payload: p.payload,
-	}
-	if err := p.holder.bury(ctx, p, letter); err != nil {
-		log.Error("the dead letter was not kept; the message comes again", "error", err)
-		return p.holder.settle(p, nacked)
+	select {
+	case <-msg.Acked():
+	case <-msg.Nacked():
+	case <-msg.Context().Done():
+		d.lapse() // the subscriber has given up on it, and delivers it again
+		msg.Nack()
 	}
 	return nil
 }
 
-// tidy gives back what arrived for somebody who has gone, and forgets what was
+// putAside deals with a message that cannot be read.
+func (q *Queue) putAside(r route, msg *message.Message, h holder, err error) error {
+	log := q.log.With("message", msg.UUID, "topic", r.topic, "correlation_id", msg.Metadata.Get(middleware.CorrelationIDMetadataKey))
+	cause := &unreadable{reason: ReasonUndecodable, err: err}
+	errors.As(err, &cause)
+	if cause.waits(time.Now()) {
+		log.Warn("left a message for a newer server", "error", cause)
+		return h.settle(nil, nacked)
+	}
+	log.Error("a message that cannot be read became a dead letter", "reason", cause.reason, "error", cause)
+	letter := DeadLetter{
+		MessageID: msg.UUID, Tenant: core.TenantID(msg.Metadata.Get(tenantKey)), Origin: r.topic,
+		Reason: cause.reason, Detail: cause.Error(), At: time.Now().UTC(), Metadata: msg.Metadata, Payload: msg.Payload,
+	}
+	if err := h.bury(msg.Context(), letter); err != nil {
+		log.Error("the dead letter was not kept; the message comes again", "error", err)
+		return h.settle(nil, nacked)
+	}
+	return nil
+}
+
+// tidy gives back what arrived for a caller that has gone, and forgets what was
 // not answered in time.
 func (q *Queue) tidy() {
-	tick := time.NewTicker(min(staleAfter, q.opts.Lease/2))
+	every := min(staleAfter, q.opts.Lease/2)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-q.closed:
 			return
 		case now := <-tick.C:
-			for _, d := range q.inbox.stale(now.Add(-min(staleAfter, q.opts.Lease/2))) {
-				if !d.state.CompareAndSwap(int32(unanswered), int32(released)) {
-					continue
-				}
-				if err := d.holder.settle(&d.parcel, released); err != nil {
-					q.log.Warn("a job was not given back; it comes again by itself", "job", d.job.ID, "error", err)
+			for _, d := range q.inbox.stale(now.Add(-every)) {
+				if err := d.giveBack(unwanted); err != nil {
+					q.log.Warn("jobs were not given back; they come again by themselves", "error", err)
 				}
 			}
 			q.inbox.lapsed(now.Add(-q.opts.Lease))

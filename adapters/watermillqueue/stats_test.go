@@ -11,6 +11,7 @@ import (
 	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -43,8 +44,8 @@ func awaitStats(t *testing.T, q ports.QueueStats, waiting, taken, dead int) (dep
 func TestStats(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) asked{
-		"Memory":    func(*testing.T) asked { return memory.NewQueue() },
-		"GoChannel": func(t *testing.T) asked { return newGoChannel(t) },
+		"Memory":          func(*testing.T) asked { return memory.NewQueue() },
+		"WatermillMemory": func(t *testing.T) asked { return newMemory(t) },
 		"Postgres": func(t *testing.T) asked {
 			return newPostgres(t, newPool(t, pgtest.New(t).URL), watermillqueue.Options{})
 		},
@@ -54,11 +55,11 @@ func TestStats(t *testing.T) {
 			q := open(t)
 			require.Equal(t, ports.QueueDepth{}, awaitStats(t, q, 0, 0, 0))
 			before := time.Now().Add(-time.Minute) // the database's clock may be another
-			_, err := q.Enqueue(t.Context(), jobsOf("acme", "old", 0, 3))
+			_, err := (queuetest.Singly{Queue: q}).Enqueue(t.Context(), jobsOf("acme", "old", 0, 3))
 			require.NoError(t, err)
 			first := awaitStats(t, q, 3, 0, 0).Oldest
 			require.WithinRange(t, first, before, time.Now().Add(time.Minute))
-			_, err = q.Enqueue(t.Context(), jobsOf("beta", "young", 0, 2))
+			_, err = (queuetest.Singly{Queue: q}).Enqueue(t.Context(), jobsOf("beta", "young", 0, 2))
 			require.NoError(t, err)
 			require.Equal(t, first, awaitStats(t, q, 5, 0, 0).Oldest)
 
@@ -70,8 +71,8 @@ func TestStats(t *testing.T) {
 			}
 			second := awaitStats(t, q, 2, 3, 0).Oldest
 			require.True(t, second.After(first), "%s and %s", first, second)
-			require.NoError(t, held[0].Ack(t.Context()))
-			require.NoError(t, held[1].Nack(t.Context()))
+			require.NoError(t, held[1].Ack(t.Context()))
+			require.NoError(t, held[0].Nack(t.Context()))
 			require.NoError(t, held[2].Ack(t.Context()))
 			require.Equal(t, first, awaitStats(t, q, 3, 0, 0).Oldest, "what was given back is as old as it was")
 			stopped, cancel := context.WithCancel(t.Context())
@@ -154,8 +155,8 @@ func TestStatsOfALargeBacklog(t *testing.T) {
 	pool := newPool(t, pgtest.New(t).URL)
 	fill(t, pool, "acme", 30_000)
 	fill(t, pool, "beta", 5)
-	_, err := pool.Exec(t.Context(), `UPDATE queue_jobs SET enqueued_at = now() - interval '3 hours'
-		WHERE seq = (SELECT min(seq) FROM queue_jobs WHERE tenant_id = 'beta')`)
+	_, err := pool.Exec(t.Context(), `UPDATE queue_messages SET enqueued_at = now() - interval '3 hours'
+		WHERE seq = (SELECT min(seq) FROM queue_messages WHERE tenant_id = 'beta')`)
 	require.NoError(t, err)
 	q := newPostgres(t, pool, watermillqueue.Options{})
 	held := receive(t, q, 7, ports.Skip{Tenants: []core.TenantID{"beta"}})

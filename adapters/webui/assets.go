@@ -13,8 +13,8 @@ import (
 //go:embed assets
 var assetFiles embed.FS
 
-// asset is a file that pages link to. Its address has a hash of its content, so
-// that a browser may keep it for ever and never has an old one.
+// asset is a file that pages link to. Its address has a hash of its content, so that a
+// browser may cache it for ever and still never uses an old one.
 type asset struct {
 	url     string
 	kind    string
@@ -46,8 +46,8 @@ func loadAssets() map[string]asset {
 	return list
 }
 
-// assetURL is the address of an asset; it panics for one that is not there, which
-// the first page that names it shows.
+// assetURL is the address of an asset. It panics for an unknown name, so the first
+// rendering of a page with a wrong name fails.
 func assetURL(name string) string {
 	a, ok := assets[name]
 	if !ok {
@@ -56,7 +56,7 @@ func assetURL(name string) string {
 	return a.url
 }
 
-// serveAsset answers with an asset. One of another hash is another release's.
+// serveAsset answers with an asset. One with another hash is of another release.
 func serveAsset(w http.ResponseWriter, req *http.Request) {
 	a, ok := assets[req.PathValue("name")]
 	if !ok || a.url != req.URL.Path {
@@ -67,5 +67,5 @@ func serveAsset(w http.ResponseWriter, req *http.Request) {
 	h.Set("Content-Type", a.kind)
 	h.Set("Content-Length", strconv.Itoa(len(a.content)))
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(a.content) // an error is a client that went away
+	_, _ = w.Write(a.content) // an error means that the client disconnected
 }

@@ -6,10 +6,10 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// The components of the design system that take more than a word. Their templates
-// are in html/components.html, and GET /ui/components shows them all.
+// The components of the design system that have several fields. Their templates are in
+// html/components.html, and GET /ui/components shows them all.
 
-// Tone is what a colour and a sign mean.
+// Tone is the meaning of a colour and a sign.
 type Tone string
 
 // The tones.
@@ -22,7 +22,7 @@ const (
 	ToneInfo    Tone = "info"
 )
 
-// Icon is the sign that goes with a tone, so that a colour never says it alone.
+// Icon is the sign of a tone, so that the colour is never the only mark.
 func (t Tone) Icon() string {
 	return map[Tone]string{
 		ToneNeutral: "dot", ToneBusy: "busy", ToneGood: "check", ToneWarn: "alert", ToneBad: "cross", ToneInfo: "info",
@@ -37,7 +37,7 @@ type Badge struct {
 
 // Bar is a progress bar of several parts.
 type Bar struct {
-	Label    string // says it in words
+	Label    string // the bar in words
 	Segments []Segment
 }
 
@@ -67,7 +67,7 @@ func newBar(label string, total int, parts ...barPart) Bar {
 	return b
 }
 
-// Notice tells what happened or what holds.
+// Notice is a message about an action or a state.
 type Notice struct {
 	Tone Tone
 	Text string
@@ -76,7 +76,7 @@ type Notice struct {
 	Link string
 }
 
-// Field is a labelled input with its hint and what is wrong with it.
+// Field is a labelled input with its hint and its error.
 type Field struct {
 	Name, Label, Hint, Error, Value string
 	Type                            string // of the input; empty: text
@@ -93,7 +93,7 @@ type Tab struct {
 	Current   bool
 }
 
-// Pager leads through the pages of a list.
+// Pager has the links between the pages of a list.
 type Pager struct {
 	Text                         string
 	First, Previous, Next        string // addresses; empty: there is none
@@ -101,11 +101,11 @@ type Pager struct {
 	Label                        string
 }
 
-// Empty is what a list shows that has nothing in it.
+// Empty is what an empty list shows.
 type Empty struct{ Icon, Title, Text, URL, Link string }
 
-// Confirm is a button that asks once more before it does what cannot be undone,
-// without a dialog and without a script.
+// Confirm is a button that asks for confirmation before an action that cannot be undone,
+// without a dialog or a script.
 type Confirm struct {
 	Open, Text, Do, Action string
 	Tone                   Tone

@@ -10,20 +10,20 @@ import (
 	"github.com/redrive/redrive/core/app"
 )
 
-// action is the button with what it will do, or with why it cannot and what would help.
+// action is the button with what it will do, or with why it is disabled and what helps.
 type action struct {
 	URL     string
 	Enabled bool
 	Promise []string // what it will do and cost, a line each
 	Why     string   // why it cannot
 	Help    string   // what would help
-	Link    string   // where that is; with LinkText
+	Link    string   // address of the page that helps; with LinkText
 	Text    string
 	Blocked []string // names of files that have used all their retries
 	More    string   // how many more there are
 
-	// What the form sends along: the price that was shown, the attempt that was
-	// looked at, and a key that makes a repeat of this very form harmless.
+	// Hidden fields of the form: the price and the attempt that were shown, and an
+	// idempotency key, so that sending this form again has no further effect.
 	Price   int64
 	Attempt int
 	Key     string
@@ -32,7 +32,7 @@ type action struct {
 // blockedShown is how many files are named that block a Continue.
 const blockedShown = 5
 
-// continueAction asks what a Continue would do now.
+// continueAction gives what a Continue would do now.
 func (u *ui) continueAction(r *request, view app.RunView) (action, error) {
 	run := view.Run
 	a := action{
@@ -116,7 +116,7 @@ func (u *ui) explain(r *request, run core.Run, p app.Preview, a *action) error {
 	return nil
 }
 
-// refusalWords puts a refusal of a Continue into a sentence.
+// refusalWords gives the refusal of a Continue as a sentence.
 func (l language) refusalWords(err error) string {
 	e, ok := errors.AsType[*core.Error](err)
 	if !ok {
@@ -128,8 +128,8 @@ func (l language) refusalWords(err error) string {
 	return e.Message
 }
 
-// continueRun is POST /ui/runs/{id}/continue: the button. However it ends, it leads
-// back to the run, which says how things are.
+// continueRun is POST /ui/runs/{id}/continue: the button. It always redirects to the
+// run's page, which shows the result.
 func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 	id, err := r.runID()
 	if err != nil {
@@ -150,8 +150,8 @@ func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 	back := func(notice string) error {
 		return r.redirect(w, withQuery(addr("runs", string(id)), "notice", notice))
 	}
-	// What the button promised holds for the attempt that it was shown with, at the
-	// price that it showed.
+	// The Continue is refused if the run has another attempt by now, or a higher price
+	// than the button showed.
 	shown, most := core.AttemptNumber(attempt), core.Credits(price)
 	_, err = u.svc.RetryFailed(r.Context(), r.actor(), id, app.RetryRequest{
 		IdempotencyKey: core.Key(form.Get("key")), Attempt: &shown, MaxPrice: &most,
@@ -170,7 +170,7 @@ func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 			return err
 		}
 		if view.Run.Status.Closed() {
-			return back("changed") // it was continued elsewhere, and that has ended
+			return back("changed") // another request continued it, and that attempt has ended
 		}
 		return back("running")
 	case core.CodePriceChanged, core.CodeEnqueueFailed, codeUnavailable, codeUnknown:

@@ -12,20 +12,20 @@ import (
 
 const entriesPerPage = 100
 
-// creditsView is what a tenant has, and how it came to that.
+// creditsView is a tenant's balance and its ledger.
 type creditsView struct {
 	usageView
 	Total, Monthly, Purchased string
 	Now                       string // the present month
 	Kinds                     []Tab
 	Ends                      string // when the month ends
-	Lapses                    string // what then is lost
-	Allowance                 string // what the next month begins with
+	Lapses                    string // how many credits lapse then
+	Allowance                 string // the allowance of the next month
 	Rows                      []entryRow
 	Pager                     Pager
 	CSV                       string
 	Empty                     Empty
-	Grant                     string // where a platform admin adds credits; empty for others
+	Grant                     string // address where a platform admin adds credits; empty for others
 }
 
 // entryRow is one line of the ledger.
@@ -40,7 +40,7 @@ type entryRow struct {
 	By        string
 }
 
-// entryKinds are what the ledger may be filtered by.
+// entryKinds are the kinds that the ledger can be filtered by.
 var entryKinds = []core.EntryKind{core.EntryCharge, core.EntryRefund, core.EntryPurchase, core.EntryAllowance}
 
 func entriesOf(p core.Period, kind core.EntryKind, before int64, limit int) ports.EntryFilter {

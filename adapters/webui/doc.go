@@ -1,13 +1,12 @@
-// Package webui is the page: what people see who look, click and pay. It renders
-// HTML on the server, with templates, texts and assets embedded, and asks the same
-// use cases as the API.
+// Package webui is the web interface. It renders HTML on the server, with embedded
+// templates, texts and assets, and calls the same use cases as the API.
 //
 // # How it is made
 //
-// Everything works without JavaScript. assets/app.js adds what a server cannot do:
-// it keeps a page up to date, shows how an upload is getting on, and keeps a second
-// click from being sent. It knows no texts and no rules; it fetches the page again
-// and puts what changed in place.
+// Everything works without JavaScript. assets/app.js adds what a server cannot do: it
+// keeps a page up to date, shows the progress of an upload, and suppresses a second
+// click. It has no texts and no rules; it fetches the page again and replaces what
+// changed.
 //
 // A handler makes a view of finished words (words.go, format.go) and names a
 // template; the components of the design system are the templates in

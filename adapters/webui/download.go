@@ -17,15 +17,15 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// What a download holds in memory: the outputs of these many files up to this length,
-// and one of those that are longer.
+// What a download holds in memory: the outputs, up to a length, of a group of files, and
+// one longer output.
 const (
 	filesPerRead    = 64
 	outputsTogether = 64 << 10
 )
 
-// attach makes an answer a download: whatever a model or a tenant wrote, no browser
-// shows it as a page of ours.
+// attach makes an answer a download, so that no browser shows text of a model or a
+// tenant as a page of this server.
 func attach(w http.ResponseWriter, kind, name string) {
 	h := w.Header()
 	h.Set("Content-Type", kind)
@@ -33,7 +33,7 @@ func attach(w http.ResponseWriter, kind, name string) {
 	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
 }
 
-// safeName makes a file's name harmless in any folder.
+// safeName makes a file's name safe for any file system.
 func safeName(name string) string {
 	name = path.Base(strings.ReplaceAll(name, "\\", "/"))
 	name = strings.Map(func(c rune) rune {
@@ -51,8 +51,8 @@ func safeName(name string) string {
 	return name
 }
 
-// outputName is what an output is called outside: its file's number keeps two files
-// of one name apart.
+// outputName is the name of an output in a download. It begins with the file's number,
+// so that two files with the same name do not collide.
 func outputName(f core.File) string {
 	name := safeName(f.Name)
 	if !strings.HasSuffix(strings.ToLower(name), ".txt") {
@@ -71,16 +71,16 @@ func (u *ui) fileOutput(w http.ResponseWriter, r *request) error {
 		return errNoPage
 	}
 	attach(w, "text/plain; charset=utf-8", outputName(f))
-	_, _ = io.WriteString(w, f.Output) // an error is a client that went away
+	_, _ = io.WriteString(w, f.Output) // an error means that the client disconnected
 	return nil
 }
 
-// inputName is what an input is called outside.
+// inputName is the name of an input in a download.
 func inputName(f core.File) string { return fmt.Sprintf("%05d-%s", f.Index+1, safeName(f.Name)) }
 
-// fileInput is GET /ui/runs/{id}/files/{index}/input: what was uploaded, as it was. Its
-// length is not announced, so that a content that turns out at its end to be another
-// than was stored is a broken download and not a whole one.
+// fileInput is GET /ui/runs/{id}/files/{index}/input: the uploaded content, unchanged. It
+// has no Content-Length: a damaged content is only detected at its end, and then the
+// download has to break off instead of looking complete.
 func (u *ui) fileInput(w http.ResponseWriter, r *request) error {
 	id, index, err := r.fileIndex()
 	if err != nil {
@@ -116,8 +116,8 @@ func (u *ui) eachFile(r *request, id core.RunID, filter ports.FileFilter, do fun
 }
 
 // outputsZIP is GET /ui/runs/{id}/outputs.zip: the outputs of the completed files,
-// written as they are read. If it cannot be finished, the connection is cut, so that
-// no browser keeps half an archive.
+// written as they are read. After an error the connection is closed, so that no browser
+// keeps a partial archive.
 func (u *ui) outputsZIP(w http.ResponseWriter, r *request) error {
 	id, err := r.runID()
 	if err != nil {

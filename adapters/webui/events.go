@@ -9,11 +9,12 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// errSessionEnded ends a stream; the page then leads to the sign-in.
+// errSessionEnded ends a stream; the script then loads the page, which redirects to the
+// sign-in.
 var errSessionEnded = &core.Error{Code: "unauthenticated", Message: "the session has ended; sign in again"}
 
-// runEvents is GET /ui/runs/{id}/events: the API's own stream, under the session.
-// Where there is none, 204 tells the browser not to ask again.
+// runEvents is GET /ui/runs/{id}/events: the API's stream, authenticated by the session.
+// If the server has no streams, 204 keeps the browser from connecting again.
 func (u *ui) runEvents(w http.ResponseWriter, r *request) error {
 	id, err := r.runID()
 	if err != nil {
@@ -28,8 +29,8 @@ func (u *ui) runEvents(w http.ResponseWriter, r *request) error {
 	})
 }
 
-// stillSignedIn asks the store, so that a session that was revoked on any server ends
-// the streams of all.
+// stillSignedIn reads the session from the store, so that a session that was revoked on
+// one server ends its streams on every server.
 func (u *ui) stillSignedIn(ctx context.Context, id string) error {
 	s, err := u.cfg.Sessions.Get(ctx, id)
 	switch {

@@ -9,15 +9,15 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// problem is an error as people are told of it: what it means and what would help.
-// The code stands below, small, for those who are asked for help.
+// problem is an error in words: what it means and what helps. The code is shown below it
+// for the people who give support.
 type problem struct {
 	Title, Text, Help string
 	Code, Request     string
 	Back, BackText    string
 }
 
-// statuses are those of the codes that a page can end with; the rest is 400.
+// statuses are the HTTP statuses of the codes that a page can fail with; the rest is 400.
 var statuses = map[core.Code]int{
 	codeNoPage: http.StatusNotFound, codeContentGone: http.StatusGone, core.CodeFileNotFound: http.StatusNotFound, core.CodeRunNotFound: http.StatusNotFound,
 	core.CodeTenantNotFound: http.StatusNotFound, core.CodeTemplateNotFound: http.StatusNotFound,
@@ -31,8 +31,8 @@ var statuses = map[core.Code]int{
 	codeUnknown: http.StatusInternalServerError, codeInternal: http.StatusInternalServerError,
 }
 
-// refusalOf tells a refusal, which has words for people, from a fault, which has to
-// be known of.
+// refusalOf gives the refusal that the page shows; fault reports whether err is a fault,
+// which has to be logged.
 func refusalOf(err error) (refusal *core.Error, fault bool) {
 	if e, ok := errors.AsType[*core.Error](err); ok {
 		return e, e.Code == core.CodeEnqueueFailed
@@ -48,7 +48,7 @@ func refusalOf(err error) (refusal *core.Error, fault bool) {
 	return &core.Error{Code: codeInternal}, true
 }
 
-// fail answers an error with a page in words. What is no refusal is logged here, once.
+// fail answers an error with a page in words. A fault is logged here, once.
 func (u *ui) fail(w http.ResponseWriter, r *request, err error) {
 	if errors.Is(err, errChooseTenant) {
 		_ = r.redirect(w, Prefix+"tenants")
@@ -60,9 +60,9 @@ func (u *ui) fail(w http.ResponseWriter, r *request, err error) {
 			"path", r.URL.Path, "code", refusal.Code, "error", err)
 	}
 	if r.raw.status != 0 {
-		panic(http.ErrAbortHandler) // an answer has begun and cannot be finished
+		panic(http.ErrAbortHandler) // the answer has begun and cannot be completed
 	}
-	w.Header().Del("Content-Disposition") // of the download that it was going to be
+	w.Header().Del("Content-Disposition") // of the download that failed
 	w.Header().Set("Content-Security-Policy", contentPolicy)
 	status, ok := statuses[refusal.Code]
 	if !ok {
@@ -74,7 +74,7 @@ func (u *ui) fail(w http.ResponseWriter, r *request, err error) {
 	}
 }
 
-// renderStatus is a problem that no use case knows.
+// renderStatus shows a problem that comes from no use case.
 func (u *ui) renderStatus(w http.ResponseWriter, r *request, status int, code core.Code) error {
 	return u.renderProblem(w, r, status, &core.Error{Code: code})
 }
@@ -125,7 +125,7 @@ func (l language) fieldWords(e *core.Error) []fieldError {
 	return list
 }
 
-// fieldMessage says what a field needs, or else what the rules said of it.
+// fieldMessage says what a field needs, or else gives the rules' own message.
 func (l language) fieldMessage(f core.FieldError) string {
 	if key := "field." + f.Field; l.Has(key) {
 		return l.T(key)

@@ -18,7 +18,7 @@ const (
 // filesView is a page of a run's files.
 type filesView struct {
 	URL   string // of the search
-	Name  string // that is searched for
+	Name  string // the searched name
 	Shown string // the chosen tab
 	Tabs  []Tab
 	Rows  []fileRow
@@ -35,7 +35,7 @@ type fileRow struct {
 	Badge   Badge
 	Retries string
 	Failure *failure
-	Input   string // address of what was uploaded
+	Input   string // address of the uploaded content
 	Output  string // address; empty: there is none
 }
 
@@ -53,7 +53,7 @@ var fileFilters = []fileFilter{
 	{"completed", []core.FileStatus{core.FileCompleted}},
 }
 
-// filesView reads the page of files that the query asks for.
+// filesView reads the page of files that the query selects.
 func (u *ui) filesView(r *request, run core.Run) (filesView, error) {
 	chosen := fileFilters[0]
 	base := addr("runs", string(run.ID))
@@ -128,7 +128,7 @@ func (r *request) fileRow(run core.Run, f core.File) fileRow {
 	return row
 }
 
-// retriesUsed is "1 of 3", with the free ones beside it.
+// retriesUsed is "1 of 3", followed by the free ones.
 func (l language) retriesUsed(run core.Run, f core.File) string {
 	text := l.T("files.retries", f.RetryAttempt-f.FreeRetries, run.MaxRetryCount)
 	if f.FreeRetries > 0 {

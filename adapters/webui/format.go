@@ -49,8 +49,7 @@ func (l language) Bytes(n int64) string {
 	return l.printer.Sprint(number.Decimal(size, number.MaxFractionDigits(digits))) + " " + unit
 }
 
-// Moment is a time as it is shown, with what a machine reads and what a pointer
-// that rests on it tells.
+// Moment is a time as text, for machines, and exactly, for the tooltip.
 type Moment struct{ Text, Machine, Exact string }
 
 // Time writes a day and a minute in the reader's zone.
@@ -77,12 +76,12 @@ func (l language) Month(p core.Period) string {
 	return l.T(fmt.Sprintf("month.%d", p.Month)) + " " + fmt.Sprint(p.Year)
 }
 
-// ZoneName is how the reader's zone is called.
+// ZoneName is the name of the reader's time zone.
 func (l look) ZoneName() string { return strings.ReplaceAll(l.Zone.String(), "_", " ") }
 
-// visible makes a name fit to be looked at. Characters that would show nothing, or
-// would turn the direction of what stands beside them, are shown by their number: a
-// right-to-left override must not make "invoice" + "fdp.exe" read as a PDF.
+// visible makes a name safe to display. Characters that are invisible, or change the
+// direction of the text around them, are shown by their number: a right-to-left
+// override must not make "invoice" + "fdp.exe" look like a PDF.
 func visible(s string) string {
 	hidden := func(r rune) bool {
 		return r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// contentPolicy allows what the page brings itself and nothing else: no inline
-// script or style, no foreign address, no frame.
+// contentPolicy allows only the page's own assets: no inline script or style, no foreign
+// address, no frame.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -19,12 +19,13 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 // instructions, 100,000 bytes that a form may escape to three times as many.
 const (
 	maxFormBytes = 512 << 10
-	// maxStrangerBytes is for those who have not signed in: a token, and where to go.
-	maxStrangerBytes = 16 << 10
+	// maxAnonymousBytes bounds the body of a request without a session: a token and an
+	// address.
+	maxAnonymousBytes = 16 << 10
 )
 
-// front stands before the routes: security headers, the refusal of foreign POSTs,
-// the access log and recovery.
+// front wraps the routes with security headers, the refusal of cross-origin POSTs, the
+// access log, and recovery from panics.
 func (u *ui) front(next http.Handler) http.Handler {
 	foreign := http.NewCrossOriginProtection()
 	foreign.SetDenyHandler(u.serve(func(w http.ResponseWriter, r *request) error {
@@ -55,8 +56,8 @@ func (u *ui) front(next http.Handler) http.Handler {
 	})
 }
 
-// recovered answers a panic. Once an answer has begun, the connection is cut
-// instead, so that half a page or half a download is not taken for a whole one.
+// recovered answers a panic. Once an answer has begun, the connection is closed instead,
+// so that a partial page or download is not taken for a complete one.
 func (u *ui) recovered(rec *recorder, req *http.Request) {
 	p := recover()
 	if p == nil {
@@ -73,7 +74,7 @@ func (u *ui) recovered(rec *recorder, req *http.Request) {
 	http.Error(rec, "Something went wrong on our side. Request "+rec.id, http.StatusInternalServerError)
 }
 
-// recorder remembers what was answered, and to whom, for the log.
+// recorder notes the answer and the caller for the log.
 type recorder struct {
 	http.ResponseWriter
 	id, subject, tenant string

@@ -15,7 +15,7 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-// What tenants and models write is shown and never obeyed.
+// Text of tenants and models is displayed and never interpreted as HTML.
 func TestHostileNamesAndOutputs(t *testing.T) { onEachStore(t, hostileNamesAndOutputs) }
 
 func hostileNamesAndOutputs(t *testing.T, on store) {
@@ -45,7 +45,7 @@ func hostileNamesAndOutputs(t *testing.T, on store) {
 	}
 	b.Open("/ui/runs/" + string(id))
 	require.Contains(t, b.Text("#files"), "<script>document.title")
-	require.Contains(t, b.Text("#files"), "invoice[U+202E]fdp.exe", "a name cannot turn what stands beside it")
+	require.Contains(t, b.Text("#files"), "invoice[U+202E]fdp.exe", "a name cannot change the direction of the text around it")
 	b.Open("/ui/runs/" + string(id) + "/files/0")
 	require.Contains(t, b.Text("pre"), script)
 
@@ -164,7 +164,7 @@ func TestUploadIsRefusedWithoutLosingAnything(t *testing.T) {
 		b.Until(`document.querySelector("#price").textContent.includes("Choose a template and files")`)
 		b.drop("a.txt", "a-name-that-is-long.txt")
 		require.Contains(t, b.Text("#picked"), "Larger than 20 B, the most that a file may have.")
-		require.Contains(t, b.Text("#chosen"), "1 file chosen. 1 cannot be taken and is left out.")
+		require.Contains(t, b.Text("#chosen"), "1 file chosen. 1 was refused and is left out.")
 		w.price(5)
 		b.Click("#start")
 		b.Until(`document.querySelector("#e-template").textContent.includes("It is 5 credits now.")`)
@@ -178,7 +178,7 @@ func TestUploadIsRefusedWithoutLosingAnything(t *testing.T) {
 	})
 }
 
-// Words in the other language, with its numbers, dates and plurals.
+// The page in German, with its numbers, dates and plurals.
 func TestGerman(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -195,14 +195,14 @@ func TestGerman(t *testing.T) {
 	for _, path := range []string{"/ui/runs", "/ui/runs/new", "/ui/credits", "/ui/templates", "/ui/nothing", "/ui/components"} {
 		require.NotRegexp(t, `>[a-z]+\.[a-z.]+<`, v.get(path).text, "a key without a text on %s", path)
 	}
-	// By what the browser accepts, without a choice.
+	// By Accept-Language, without a choice of the user.
 	req, err := http.NewRequest(http.MethodGet, w.server.URL+"/ui/sign-in", nil)
 	require.NoError(t, err)
 	req.Header.Set("Accept-Language", "de-AT,de;q=0.9,en;q=0.5")
 	require.Contains(t, w.visitor().do(req).text, "Anmelden")
 }
 
-// First load is small and asks for nothing elsewhere.
+// The first load is small and requests nothing from other hosts.
 func TestFirstLoadIsSmall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -254,7 +254,7 @@ func TestTemplates(t *testing.T) {
 	p = operator.post("/ui/tenants", url.Values{"id": {"acme"}, "name": {"Again"}, "allowance": {"0"}})
 	require.Contains(t, p.text, "There is a tenant with this ID already.")
 	p = operator.post("/ui/tenants", url.Values{"id": {"new-one"}, "name": {"New one"}, "allowance": {"10"}})
-	require.Contains(t, p.text, "The tenant is there.")
+	require.Contains(t, p.text, "The tenant is created and has its monthly allowance.")
 	require.Contains(t, operator.get("/ui/runs?tenant=new-one").text, "No runs yet")
 	require.Equal(t, "/ui/tenants", operator.get("/ui/runs").path, "a platform admin chooses a tenant first")
 }

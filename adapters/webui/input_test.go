@@ -32,7 +32,7 @@ func (f *brokenFiles) Open(ctx context.Context, tenant core.TenantID, ref core.F
 	return content, err
 }
 
-// What was uploaded is downloaded as it was, and no browser shows it as a page of ours.
+// An input is downloaded unchanged, and no browser shows it as a page of this server.
 func TestInputIsDownloaded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -66,7 +66,7 @@ func TestInputIsDownloaded(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, v.get("/ui/runs/none/files/0/input").status)
 }
 
-// A content that is lost is told of in words, and one that is damaged is no download.
+// A lost content is a page that says so, and a damaged one is a broken download.
 func TestInputThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	files := &brokenFiles{Files: memory.NewFiles()}
@@ -99,7 +99,7 @@ func TestInputThatIsNotThere(t *testing.T) {
 	require.Error(t, err, "a damaged file was taken for a whole one")
 }
 
-// brokenReader fails at the end, or at once if it gives nothing.
+// brokenReader fails after its content.
 type brokenReader struct {
 	io.ReadCloser
 	bytes int

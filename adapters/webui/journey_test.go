@@ -23,8 +23,8 @@ func (b *tab) drop(names ...string) {
 	b.Until(`document.querySelectorAll("#picked li").length > 0`)
 }
 
-// What the page is for: sign in, drop files, watch some fail, continue, watch them
-// complete; balance and receipt are right.
+// The main journey: sign in, drop files, watch some fail, continue, watch them complete;
+// balance and receipt are right.
 func TestJourney(t *testing.T) {
 	onEachStore(t, func(t *testing.T, on store) {
 		t.Run("ByEvents", func(t *testing.T) {
@@ -62,7 +62,7 @@ func journey(t *testing.T, on store, polls bool) {
 	require.Equal(t, "Balance: 100 before, 90 after.", b.Text("#balance"))
 	b.Click("#start")
 
-	// Nothing is loaded again from here on.
+	// From here on the page is not loaded again.
 	b.Until(`location.pathname.startsWith("/ui/runs/") && document.querySelector("#run-head")`)
 	require.True(t, eval[bool](b, `window.stayed = true`))
 	b.Until(`document.querySelector("#said").innerText.startsWith("3 of 5 files done")`)
@@ -73,7 +73,7 @@ func journey(t *testing.T, on store, polls bool) {
 	require.Contains(t, b.Text("#run-head"), "Completed with errors")
 	require.Contains(t, b.Text("#continue-says"), "3 failed files × 2 credits = 6 (6 purchased)")
 	require.Contains(t, b.Text("#continue-says"), "Balance: 90 before, 84 after.")
-	require.Contains(t, b.Text("#files"), "The provider did not answer in time.\nthe provider, in passing")
+	require.Contains(t, b.Text("#files"), "The provider did not answer in time.\nthe provider, temporary")
 	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded again")
 	b.accessible("a closed run", looks[0])
 
@@ -114,7 +114,7 @@ func journeyWithoutScript(t *testing.T, on store) {
 	b.Click("#continue-button")
 	b.Until(`document.body.innerText.includes("Continued.") || document.body.innerText.includes("Every file is completed")`)
 	w.await(id)
-	// It loads itself again while the run is running.
+	// The page reloads itself while the run is running.
 	b.Until(`document.body.innerText.includes("Every file is completed.")`)
 	require.Contains(t, b.Text("#receipt"), "10 credits\n10 monthly")
 	require.Equal(t, core.Credits(90), w.balance(acme))
@@ -129,13 +129,13 @@ func field(t *testing.T, p shown, name string) string {
 	return m[1]
 }
 
-// button is the form around Continue, as it was shown.
+// button is the form of the Continue button, as it was shown.
 func button(t *testing.T, p shown) url.Values {
 	t.Helper()
 	return url.Values{"price": {field(t, p, "price")}, "attempt": {field(t, p, "attempt")}, "key": {field(t, p, "key")}}
 }
 
-// The same by a client that has neither script nor style: forms and links alone.
+// The same by a client with neither script nor style: only forms and links.
 func TestJourneyByForms(t *testing.T) { onEachStore(t, journeyByForms) }
 
 func journeyByForms(t *testing.T, on store) {
@@ -152,7 +152,7 @@ func journeyByForms(t *testing.T, on store) {
 	require.Equal(t, 5, w.await(id).MaxRetryCount)
 	require.Equal(t, core.Credits(96), w.balance(acme))
 
-	// The same form once more is the same run.
+	// Sending the same form again gives the same run.
 	again := v.upload(map[string]string{"key": key, "template": "summarise", "retries": "5", "shown.summarise": "2"},
 		map[string]string{"letter.txt": "A letter."})
 	require.Contains(t, again.text, "This form was sent before")
@@ -277,7 +277,7 @@ func whyItCannotBeContinued(t *testing.T, on store) {
 
 	t.Run("Role", func(t *testing.T) {
 		p := user.get(run)
-		require.Contains(t, p.text, "Your role may look at runs, but not continue them.")
+		require.Contains(t, p.text, "Your role may view runs, but not continue them.")
 		require.Regexp(t, `id="continue-button"[^>]* disabled`, p.text)
 		require.Equal(t, http.StatusForbidden, user.post(run+"/continue", button(t, v.get(run))).status)
 	})
@@ -350,8 +350,8 @@ func whyItCannotBeContinued(t *testing.T, on store) {
 	})
 }
 
-// How long it takes from the click until people see how it ended, beside the same by
-// the API alone. The figures are logged; what is checked is that no one waits long.
+// The time from the click until the page shows the end of the run, compared with the API
+// alone. The figures are logged; only a generous limit is checked.
 func TestTimeToTheUpdatedState(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -9,7 +9,7 @@ import (
 	xlanguage "golang.org/x/text/language"
 )
 
-// look is how someone wants pages to look: language, colours and time zone.
+// look is the user's choice of language, colours and time zone.
 type look struct {
 	language
 	Theme string // "light", "dark" or "" for what the device says
@@ -44,8 +44,7 @@ func lookOf(req *http.Request) look {
 	return l
 }
 
-// zones are those that were read from the machine's files before. There are no more
-// of them than the machine knows.
+// zones caches the time zones read from the machine's files, whose number bounds it.
 var zones sync.Map
 
 func zoneOf(name string) *time.Location {

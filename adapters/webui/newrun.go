@@ -12,7 +12,7 @@ import (
 // newRunView is the form that starts a run.
 type newRunView struct {
 	URL       string
-	Key       string // makes a repeat of this form harmless
+	Key       string // idempotency key: sending this form again has no further effect
 	Templates []templateChoice
 	Retries   string
 	MaxTries  int
@@ -48,7 +48,7 @@ type uploadLimits struct {
 	MaxUploadBytes int64 `json:"maxUploadBytes"`
 }
 
-// scriptTexts are those that only a script can fill in.
+// scriptTexts are the texts that only the script fills in.
 var scriptTexts = []string{
 	"upload.chosen.one", "upload.chosen.other", "upload.refused.one", "upload.refused.other", "upload.price.one", "upload.price.other", "upload.balance",
 	"upload.short", "upload.empty", "upload.large", "upload.many", "upload.total", "upload.accepted", "upload.remove", "upload.more",
@@ -65,7 +65,7 @@ func (u *ui) newRunPage(w http.ResponseWriter, r *request) error {
 	return u.showNewRun(w, r, http.StatusOK, tenant, in, nil)
 }
 
-// showNewRun renders the form with what was typed, and what is wrong with it.
+// showNewRun renders the form with the user's input and its errors.
 func (u *ui) showNewRun(w http.ResponseWriter, r *request, status int, tenant core.TenantID, in newRunForm, refusal *core.Error) error {
 	if err := core.Authorize(r.actor(), core.ActionInitiate, tenant); err != nil {
 		return err
@@ -109,7 +109,7 @@ func (u *ui) showNewRun(w http.ResponseWriter, r *request, status int, tenant co
 	return u.render(w, r, status, "new.html", p)
 }
 
-// newRunWrong puts a refusal beside the fields that it is about.
+// newRunWrong assigns a refusal to the fields that it concerns.
 func (l language) newRunWrong(in newRunForm, e *core.Error, wrong map[string]string) {
 	switch e.Code {
 	case core.CodeInsufficientCredits:
@@ -124,7 +124,7 @@ func (l language) newRunWrong(in newRunForm, e *core.Error, wrong map[string]str
 	case core.CodeTemplateDeleted, core.CodeTemplateNotFound, core.CodeTemplateNotPublished:
 		wrong["template"] = l.problem(e).Text
 		return
-	default: // it says which fields, or is none's in particular
+	default: // it names the fields, or concerns none in particular
 	}
 	for _, f := range e.Fields {
 		switch f.Field {
@@ -146,8 +146,8 @@ func (l language) newRunWrong(in newRunForm, e *core.Error, wrong map[string]str
 	}
 }
 
-// startRun is POST /ui/runs/new: the form, with the files after the fields. The
-// script wants its answer as JSON, a browser without one as a page.
+// startRun is POST /ui/runs/new: the form, with the files after the fields. The script
+// gets its answer as JSON, a browser without the script gets a page.
 func (u *ui) startRun(w http.ResponseWriter, r *request) error {
 	tenant, err := r.tenant()
 	if err != nil {
@@ -177,7 +177,8 @@ func (u *ui) startRun(w http.ResponseWriter, r *request) error {
 		var fault bool
 		if refusal, fault = refusalOf(err); fault {
 			if refusal.Code == core.CodeEnqueueFailed && refusal.Run != "" {
-				// The files are there and nothing is owed; the button starts it again.
+				// The run is there with its files, and its charge was refunded: Continue
+				// dispatches it again.
 				return u.leadTo(w, r, withQuery(addr("runs", string(refusal.Run)), "notice", "enqueue_failed"))
 			}
 			return err
@@ -213,11 +214,11 @@ func (u *ui) startRun(w http.ResponseWriter, r *request) error {
 	if err == nil {
 		refusal = nil
 	}
-	in.key = rand.Text() // under the one before, this refusal would be repeated
+	in.key = rand.Text() // the old key would give this refusal again
 	return u.showNewRun(w, r, status, tenant, in, refusal)
 }
 
-// leadTo leads both kinds of client to a page.
+// leadTo redirects the script or the browser to a page.
 func (u *ui) leadTo(w http.ResponseWriter, r *request, to string) error {
 	if r.wantsJSON() {
 		return writeJSON(w, http.StatusOK, map[string]string{"location": to})

@@ -10,13 +10,13 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Operations is what the server knows of its own work, for platform admins.
+// Operations is the state of the server's own work, for platform admins.
 type Operations struct {
 	Running, Waiting, Unsaved int // jobs of this server
 	Received, Settled         int64
 	Breakers                  []Breaker
-	// Queue is what is in the queue, of all servers together if they share it. QueueErr
-	// says why it is not known: ports.ErrUnknownDepth, if that queue cannot tell.
+	// Queue counts the jobs in the queue, of all servers together if they share it.
+	// QueueErr says why it is not known: ports.ErrUnknownDepth, if the queue cannot count.
 	Queue    ports.QueueDepth
 	QueueErr error
 	// DeadLetters are messages that no server could read, the oldest first; LettersErr
@@ -25,15 +25,15 @@ type Operations struct {
 	LettersErr  error
 }
 
-// Breaker is a provider that this server stopped asking, or asks.
+// Breaker is the circuit breaker of a provider, as this server sees it.
 type Breaker struct {
 	Endpoint  string
-	Open      bool // nothing is sent to it, but for a job that tries
+	Open      bool // nothing is sent to the provider, except for a trial job
 	DownSince time.Time
 	Failures  int          // in a row
 	Fault     core.Failure // the latest
-	Ours      bool         // the fault is the operator's to mend
-	Templates []string     // for which alone it is not asked; empty: for all
+	Ours      bool         // the operator has to fix the fault
+	Templates []string     // the only templates that it is open for; empty: all
 }
 
 // DeadLetter is a message that no server could read.
@@ -43,19 +43,19 @@ type DeadLetter struct {
 	Reason string
 }
 
-// ReadOperations asks the server; it may take a query or two. What is not known is said
-// in what it returns, and the rest is shown.
+// ReadOperations reads the state of the server; it may take a query or two. Operations
+// says what could not be read; the page shows the rest.
 type ReadOperations func(ctx context.Context) Operations
 
 const (
 	// dueFor is how long recovery may be late before a run counts as stuck.
 	dueFor = 2 * time.Minute
-	// troubleSince is how far back interrupted runs are listed.
+	// troubleSince is how far back the page lists interrupted runs.
 	troubleSince = 7 * 24 * time.Hour
 	troubleShown = 100
 )
 
-// operationsView is what an operator has to look at.
+// operationsView is what needs an operator's attention.
 type operationsView struct {
 	Stuck, Interrupted []troubleRow
 	More               bool
@@ -64,7 +64,7 @@ type operationsView struct {
 	QueueUnknown       string // why there is no Queue
 	QueueSilent        bool   // it should have answered
 	LettersUnknown     bool
-	Dead, Down         bool // there are dead letters; a provider is not asked
+	Dead, Down         bool // there are dead letters; a breaker is open
 	Breakers           []breakerRow
 	Letters            []letterRow
 	Fine               bool
@@ -83,7 +83,7 @@ type breakerRow struct {
 	Text  string
 	Fault string // in words
 	Do    string // what helps
-	For   string // the templates for which it is not asked
+	For   string // the only templates that the breaker is open for
 }
 
 type letterRow struct {
@@ -91,7 +91,7 @@ type letterRow struct {
 	At         Moment
 }
 
-// fine reports that there is nothing to do.
+// fine reports whether nothing needs attention.
 func (v *operationsView) fine() bool {
 	return len(v.Stuck)+len(v.Interrupted)+len(v.Letters) == 0 && !v.Dead && !v.Down && !v.QueueSilent && !v.LettersUnknown
 }
@@ -132,7 +132,7 @@ func (r *request) troubleRow(run core.Run, why string) troubleRow {
 	}
 }
 
-// server puts into words what the server says of itself.
+// server adds the state of this server, in words.
 func (r *request) server(o Operations, v *operationsView) {
 	v.Server = true
 	v.Jobs = []fact{
@@ -150,14 +150,14 @@ func (r *request) server(o Operations, v *operationsView) {
 			row.For = r.templates(b.Templates)
 			v.Down = true
 		}
-		if b.Failures > 0 || !b.Open { // a fault of ours opens it at once
+		if b.Failures > 0 || !b.Open { // a fault of ours opens the breaker at once, without failures in a row
 			row.Text = r.T("operations.failures", b.Failures)
 		}
 		v.Breakers = append(v.Breakers, row)
 	}
 }
 
-// queue puts into words what is in the queue.
+// queue adds the counts of the queue, in words.
 func (r *request) queue(o Operations, v *operationsView) {
 	for _, l := range o.DeadLetters {
 		v.Letters = append(v.Letters, letterRow{ID: visible(l.ID), Reason: visible(l.Reason), At: r.Time(l.At)})
@@ -184,7 +184,7 @@ func (r *request) queue(o Operations, v *operationsView) {
 	v.Dead = o.Queue.Dead.N > 0
 }
 
-// count says where counting stopped, if it did.
+// count writes a count, with "more than" if counting stopped at its bound.
 func (r *request) count(c ports.Count) string {
 	if c.More {
 		return r.T("operations.queue.more", r.N(int64(c.N)))
@@ -192,7 +192,7 @@ func (r *request) count(c ports.Count) string {
 	return r.N(int64(c.N))
 }
 
-// templates names those for which alone a provider is not asked, the first few.
+// templates names the first few templates that a breaker is open for.
 func (r *request) templates(names []string) string {
 	const most = 5
 	if len(names) == 0 {
@@ -208,7 +208,7 @@ func (r *request) templates(names []string) string {
 	return r.T("operations.only", r.list(shown))
 }
 
-// fault says why a provider is not asked, and what helps.
+// fault says why a breaker is open, and what helps.
 func (r *request) fault(b Breaker) (text, do string) {
 	text = visible(b.Fault.Message)
 	if key := "failure." + b.Fault.Code; r.Has(key) {

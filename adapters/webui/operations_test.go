@@ -16,7 +16,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// badDay is a server with everything that an operator has to look at.
+// badDay is a server with every kind of trouble that the operations page shows.
 func badDay() webui.Operations {
 	at := time.Date(2026, 11, 10, 9, 30, 0, 0, time.UTC)
 	return webui.Operations{
@@ -43,7 +43,7 @@ func operationsWorld(t *testing.T, o *webui.Operations) *world {
 	})
 }
 
-// words is a page with each space made one.
+// words is the text of a page with runs of white space as single spaces.
 func (p shown) words() string { return strings.Join(strings.Fields(p.text), " ") }
 
 func TestOperationsSayWhatToDo(t *testing.T) {
@@ -74,7 +74,7 @@ func TestOperationsSayWhatToDo(t *testing.T) {
 	require.Contains(t, german, "das Konto beim Anbieter ausgleichen")
 }
 
-// What the queue does not say is said in words, and the rest of the page stays.
+// If the queue's figures are not known the page says so, and shows the rest.
 func TestOperationsOfASilentQueue(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -82,7 +82,7 @@ func TestOperationsOfASilentQueue(t *testing.T) {
 		says           string
 		fine           bool
 	}{
-		"Unknown": {ports.ErrUnknownDepth, nil, "This queue cannot tell how many jobs it has.", true},
+		"Unknown": {ports.ErrUnknownDepth, nil, "This queue cannot count its jobs.", true},
 		"Down":    {errors.New("dial tcp 10.0.0.7:5432: refused"), errors.New("dial tcp 10.0.0.7:5432: refused"), "The queue did not answer", false},
 		"Letters": {nil, errors.New("dial tcp 10.0.0.7:5432: refused"), "They could not be listed.", false},
 		"Empty":   {nil, nil, "<dt>Oldest waiting since</dt><dd>–</dd>", true},
@@ -102,7 +102,7 @@ func TestOperationsOfASilentQueue(t *testing.T) {
 	}
 }
 
-// The page with everything on it is accessible however it is looked at.
+// The page with everything on it is accessible in every look.
 func TestOperationsAreAccessible(t *testing.T) {
 	t.Parallel()
 	o := badDay()

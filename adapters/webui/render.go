@@ -40,23 +40,24 @@ func loadPages() map[string]*template.Template {
 	return list
 }
 
-// page is what a handler says of a page besides its data.
+// page is what a handler sets for a page in addition to its data.
 type page struct {
 	Title string
 	Nav   string // the entry of the navigation that it belongs to
 	Bare  bool   // without navigation
-	Broad bool   // and yet of full width
-	// Tenant is whose data is shown; empty for none.
+	Broad bool   // of full width although it is Bare
+	// Tenant is the tenant whose data is shown; empty for none.
 	Tenant core.TenantID
-	// Live is the address of the run's events, and State a word that changes when
-	// more than the live parts of the page have to be fetched again.
+	// Live is the address of the run's events. State is a word that changes when the
+	// script has to fetch more than the live parts of the page.
 	Live, State string
-	// Poll is after how many seconds to look again where there are no events; 0: never.
+	// Poll is the interval in seconds at which the page is fetched if there are no events;
+	// 0: never.
 	Poll int
 	Data any
 }
 
-// view is what a template gets.
+// view is the data of an HTML template.
 type view struct {
 	look
 	page
@@ -86,7 +87,7 @@ func (u *ui) view(r *request, p page) view {
 	v.Role = r.T("role." + string(r.actor().Role))
 	v.Admin = r.actor().Role == core.RolePlatformAdmin
 	if r.Method != http.MethodGet {
-		v.Here = Prefix + "runs" // a form's answer cannot be loaded again
+		v.Here = Prefix + "runs" // the answer to a POST has no address of its own
 	}
 	add := func(key, icon, path string) {
 		v.Entries = append(v.Entries, navEntry{Text: r.T("nav." + key), Icon: icon, URL: path, Current: p.Nav == key})
@@ -108,7 +109,8 @@ func (u *ui) view(r *request, p page) view {
 	return v
 }
 
-// of gives the address of a page about a tenant: a platform admin has to name it.
+// of gives the address of a page about a tenant; for a platform admin it has to name the
+// tenant.
 func (r *request) of(tenant core.TenantID, path string) string {
 	if tenant == r.actor().Tenant || tenant == "" {
 		return path
@@ -116,8 +118,8 @@ func (r *request) of(tenant core.TenantID, path string) string {
 	return withQuery(path, "tenant", string(tenant))
 }
 
-// render writes a page. It is made before anything is written, so that an answer is
-// a whole page or an error.
+// render writes a page. The page is rendered completely before anything is written, so
+// that the answer is a complete page or an error.
 func (u *ui) render(w http.ResponseWriter, r *request, status int, name string, p page) error {
 	var b bytes.Buffer
 	if err := pages[name].ExecuteTemplate(&b, "layout", u.view(r, p)); err != nil {
@@ -129,7 +131,7 @@ func (u *ui) render(w http.ResponseWriter, r *request, status int, name string, 
 	h.Set("Vary", "Cookie, Accept-Language")
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // an error is a client that went away
+	_, _ = w.Write(b.Bytes()) // an error means that the client disconnected
 	return nil
 }
 
@@ -141,14 +143,14 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // an error is a client that went away
+	_, _ = w.Write(b) // an error means that the client disconnected
 	return nil
 }
 
-// wantsJSON reports whether the script asks, and not the browser for a page.
+// wantsJSON reports whether the request is the script's, and not the browser's for a page.
 func (r *request) wantsJSON() bool { return r.Header.Get("Accept") == "application/json" }
 
-// path escapes the words of an address of this page.
+// addr joins escaped path segments to an address of this page.
 func addr(words ...string) string {
 	p := Prefix[:len(Prefix)-1]
 	for _, w := range words {

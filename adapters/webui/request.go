@@ -11,7 +11,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// request is an HTTP request with who asks and how they want to be answered.
+// request is an HTTP request with its session and the look of the answer.
 type request struct {
 	*http.Request
 	ui      *ui
@@ -23,7 +23,7 @@ type request struct {
 func (r *request) signedIn() bool    { return r.session.ID != "" }
 func (r *request) actor() core.Actor { return r.session.Actor }
 
-// serve makes a handler of the mux: it finds the session, leads to the sign-in if
+// serve makes a handler of the mux. It finds the session, redirects to the sign-in if
 // there must be one, and turns an error into a page.
 func (u *ui) serve(h handler, mustBeSignedIn bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -56,7 +56,7 @@ func (u *ui) answer(w http.ResponseWriter, r *request, h handler, mustBeSignedIn
 
 // form reads the body of a POST that is no upload.
 func (r *request) form(w http.ResponseWriter) (url.Values, error) {
-	most := int64(maxStrangerBytes)
+	most := int64(maxAnonymousBytes)
 	if r.signedIn() {
 		most = maxFormBytes
 	}
@@ -67,7 +67,7 @@ func (r *request) form(w http.ResponseWriter) (url.Values, error) {
 	return r.PostForm, nil
 }
 
-// redirect leads to another page of this server with a GET.
+// redirect sends the browser to another page of this server with a GET.
 func (r *request) redirect(w http.ResponseWriter, to string) error {
 	http.Redirect(w, r.Request, to, http.StatusSeeOther)
 	return nil
@@ -82,7 +82,7 @@ func (r *request) runID() (core.RunID, error) {
 	return core.RunID(id), nil
 }
 
-// tenant is whose data a page without a run is about: the actor's own, or for a
+// tenant is the tenant that a page without a run is about: the actor's own, or for a
 // platform admin the one that the query names.
 func (r *request) tenant() (core.TenantID, error) {
 	named := r.URL.Query().Get("tenant")
@@ -98,11 +98,11 @@ func (r *request) tenant() (core.TenantID, error) {
 	return core.TenantID(named), nil
 }
 
-// errChooseTenant is a platform admin who has not said for which tenant.
+// errChooseTenant: a platform admin has not named a tenant.
 var errChooseTenant = errors.New("no tenant chosen")
 
-// validID reports whether a word can be an ID at all: 1 to 64 letters, digits,
-// '-', '_' and '.'. What cannot is answered like what is not there.
+// validID reports whether s can be an ID at all: 1 to 64 letters, digits, '-', '_' and
+// '.'. Any other ID is answered as not found.
 func validID(s string) bool {
 	if s == "" || len(s) > core.MaxIDLength || s == "." || s == ".." {
 		return false
@@ -125,8 +125,8 @@ func (r *request) queryInt(name string, otherwise, low, high int) int {
 	return n
 }
 
-// localPath gives a place of this page to go back to, or the runs if it is any
-// other: what a stranger's link names is not followed anywhere else.
+// localPath gives the address to go back to if it is under Prefix, else that of the runs:
+// a link from elsewhere must not redirect to another site.
 func localPath(to string) string {
 	u, err := url.Parse(to)
 	if err != nil || u.IsAbs() || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, Prefix) ||

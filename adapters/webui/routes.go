@@ -6,7 +6,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// Prefix is where the page lives; the API has the paths beside it.
+// Prefix begins every path of the page; all other paths are the API's.
 const Prefix = "/ui/"
 
 // handler answers one request. An error that it returns becomes a page in words.
@@ -67,7 +67,7 @@ func (u *ui) routes() http.Handler {
 	return mux
 }
 
-// errNoPage is an address where there is nothing.
+// errNoPage is an unknown address.
 var errNoPage = &core.Error{Code: codeNoPage}
 
 // errContentGone is a file whose stored content is not there any more.

@@ -15,7 +15,7 @@ type runView struct {
 	Badge    Badge
 	Why      string // why it closed, if not by its files
 	Bar      Bar
-	Said     string // the progress in words, for those who do not see the bar
+	Said     string // the progress in words, for screen readers
 	Credits  string
 	By       string
 	At       Moment
@@ -40,8 +40,8 @@ type raise struct {
 	Options  []int
 }
 
-// runPage is GET /ui/runs/{id}. A script that follows a run asks for the same page
-// with X-Redrive-Live and is spared what does not change while it is running.
+// runPage is GET /ui/runs/{id}. The script that follows a run requests the same page with
+// X-Redrive-Live and gets only the parts that change while the run is running.
 func (u *ui) runPage(w http.ResponseWriter, r *request) error {
 	id, err := r.runID()
 	if err != nil {
@@ -107,7 +107,7 @@ func (u *ui) runPage(w http.ResponseWriter, r *request) error {
 	return u.render(w, r, http.StatusOK, "run.html", p)
 }
 
-// total is an amount and how it divides, apart.
+// total gives an amount, and separately its split.
 func (l language) total(s core.Split) (total, split string) {
 	if !s.IsZero() {
 		split = l.Split(s)
@@ -123,8 +123,8 @@ func (l language) splitAfter(s core.Split) string {
 	return " (" + l.Split(s) + ")"
 }
 
-// runNotice is what the action before has to say. Only its name is in the address,
-// so a stranger's link cannot put words into the page.
+// runNotice is the message of the previous action. The address has only its name, so a
+// link from elsewhere cannot put text into the page.
 func (r *request) runNotice() *Notice {
 	name := r.URL.Query().Get("notice")
 	tone, ok := map[string]Tone{

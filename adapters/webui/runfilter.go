@@ -9,7 +9,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// runFilter is what the list of runs is asked for.
+// runFilter is the filter of the list of runs.
 type runFilter struct {
 	Status, Template, By, File, From, To string
 	before                               ports.RunCursor
@@ -22,7 +22,7 @@ type option struct {
 	Chosen      bool
 }
 
-// runFilter reads the query; what makes no sense is left out.
+// runFilter reads the query; invalid values are ignored.
 func (r *request) runFilter() runFilter {
 	q := r.URL.Query()
 	f := runFilter{
@@ -44,7 +44,7 @@ func (r *request) runFilter() runFilter {
 	return f
 }
 
-// cut bounds a word that is searched for.
+// cut bounds a search term.
 func cut(s string) string {
 	s = strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", ""), ""))
 	return s[:min(len(s), core.MaxNameLength)]

@@ -21,7 +21,7 @@ type runsView struct {
 	Templates []option
 	Rows      []runRow
 	Filter    []Tab
-	Rest      string // where a search that found nothing goes on
+	Rest      string // address where a search goes on that found nothing so far
 	Filtered  bool
 	Pager     Pager
 	Empty     Empty
@@ -83,7 +83,7 @@ func (u *ui) runsPage(w http.ResponseWriter, r *request) error {
 		}
 	}
 	if v.Filtered && next != "" {
-		// Nothing among what was looked at, and there is more.
+		// No run was found within the search's bound, and there are more to search.
 		v.Rest = next
 	}
 	v.Empty = Empty{Icon: "runs", Title: r.T("runs.empty.title"), Text: r.T("runs.empty.text"), URL: v.NewURL, Link: r.T("runs.empty.link")}
@@ -128,7 +128,7 @@ func place(c ports.RunCursor) string {
 	return strconv.FormatInt(c.CreatedAt.UnixNano(), 10) + "." + string(c.ID)
 }
 
-// parsePlace reads it; what is no place is the beginning.
+// parsePlace reads a place; an invalid one is the beginning.
 func parsePlace(s string) ports.RunCursor {
 	nanos, id, _ := strings.Cut(s, ".")
 	n, err := strconv.ParseInt(nanos, 10, 64)

@@ -12,7 +12,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// touchEvery spares the store a write for each request.
+// touchEvery is how often the use of a session is stored, so that not every request
+// writes.
 const touchEvery = time.Minute
 
 // maxSecretBytes is far above what a session's cookie has.
@@ -22,19 +23,19 @@ const maxSecretBytes = 128
 type sessionState int
 
 const (
-	sessionNone  sessionState = iota // nothing was presented
+	sessionNone  sessionState = iota // there was no cookie
 	sessionEnded                     // it expired or was revoked
 	sessionFound
 )
 
-// secure reports whether the browser came over TLS, possibly through a proxy. A
-// client that lies about it only hardens its own cookie.
+// secure reports whether the browser uses TLS, possibly through a proxy. A client that
+// sends a false header only hardens its own cookie.
 func secure(req *http.Request) bool {
 	return req.TLS != nil || strings.EqualFold(req.Header.Get("X-Forwarded-Proto"), "https")
 }
 
-// sessionCookie is the cookie's name. With TLS its prefix makes browsers refuse one
-// that a neighbouring host has set.
+// sessionCookie is the cookie's name. With TLS its prefix makes browsers refuse a cookie
+// of this name that another host of the domain has set.
 func sessionCookie(req *http.Request) string {
 	if secure(req) {
 		return "__Host-redrive"
@@ -42,8 +43,8 @@ func sessionCookie(req *http.Request) string {
 	return "redrive"
 }
 
-// findSession looks up who asks. A store that cannot be reached is an error, and
-// not a sign-out.
+// findSession looks up the caller's session. A store that cannot be reached is an error,
+// and not a sign-out.
 func (u *ui) findSession(r *request) (sessionState, error) {
 	cookie, err := r.Cookie(sessionCookie(r.Request))
 	if err != nil || cookie.Value == "" || len(cookie.Value) > maxSecretBytes {
@@ -68,8 +69,8 @@ func (u *ui) findSession(r *request) (sessionState, error) {
 	return sessionFound, nil
 }
 
-// beginSession signs someone in, in whichever way they proved who they are. until is
-// when that proof ends.
+// beginSession signs a user in, who was authenticated by via. until is when that
+// credential expires.
 func (u *ui) beginSession(w http.ResponseWriter, r *request, actor core.Actor, via string, until time.Time) error {
 	now := u.now()
 	if most := now.Add(u.cfg.SessionLifetime); until.After(most) {
@@ -80,7 +81,7 @@ func (u *ui) beginSession(w http.ResponseWriter, r *request, actor core.Actor, v
 	if err := u.cfg.Sessions.Insert(r.Context(), s); err != nil {
 		return err
 	}
-	// What this browser had before ends, so that signing in twice leaves nothing open.
+	// The browser's previous session ends, so that signing in twice leaves none open.
 	if r.signedIn() {
 		if err := u.cfg.Sessions.Delete(r.Context(), r.session.ID); err != nil {
 			return err
@@ -103,16 +104,16 @@ func (u *ui) forgetCookie(w http.ResponseWriter, r *request) {
 	})
 }
 
-// leadToSignIn remembers the place and asks for a credential.
+// leadToSignIn redirects to the sign-in, with the address to come back to.
 func (u *ui) leadToSignIn(w http.ResponseWriter, r *request, state sessionState) error {
 	if r.Header.Get("X-Redrive-Live") != "" || strings.Contains(r.Header.Get("Accept"), "text/event-stream") ||
 		strings.Contains(r.Header.Get("Accept"), "application/json") {
-		// A script asks; it loads the page again and comes by here once more.
+		// The script gets the status, and then loads the page, which redirects.
 		w.WriteHeader(http.StatusUnauthorized)
 		return nil
 	}
-	// A link on another site brings no Strict cookie. Asked again from here, the
-	// browser sends it, and people who are signed in need not notice.
+	// After a link on another site the browser sends no Strict cookie. It does after a
+	// reload from here, so that a signed-in user does not notice.
 	if r.Method == http.MethodGet && state == sessionNone && r.Header.Get("Sec-Fetch-Site") == "cross-site" {
 		return u.render(w, r, http.StatusOK, "again.html", page{Title: r.T("signin.again"), Data: r.URL.RequestURI()})
 	}
@@ -129,8 +130,8 @@ func (u *ui) leadToSignIn(w http.ResponseWriter, r *request, state sessionState)
 	}
 	if state == sessionEnded {
 		q.Set("why", "ended")
-		// Not before: a script that asked first would have made the browser forget it,
-		// and the page could not say what happened.
+		// Only here: if the script's request deleted the cookie, the page could not say
+		// that the session has ended.
 		u.forgetCookie(w, r)
 	}
 	to := Prefix + "sign-in"

@@ -130,7 +130,7 @@ func TestForeignSites(t *testing.T) {
 		})
 	}
 	t.Run("LinkFromElsewhere", func(t *testing.T) {
-		// The browser leaves out a Strict cookie; it is asked again from this page.
+		// The browser leaves out a Strict cookie, and sends it after the reload from this page.
 		req, err := http.NewRequest(http.MethodGet, w.server.URL+"/ui/runs", nil)
 		require.NoError(t, err)
 		req.Header.Set("Sec-Fetch-Site", "cross-site")

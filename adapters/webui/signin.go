@@ -38,8 +38,8 @@ func (u *ui) showSignIn(w http.ResponseWriter, r *request, status int, next, wro
 	return u.render(w, r, status, "signin.html", page{Title: r.T("signin.title"), Bare: true, Data: v})
 }
 
-// signIn is POST /ui/sign-in: a token becomes a session. What was sent is shown to
-// no one again, not even to who sent it.
+// signIn is POST /ui/sign-in: a token becomes a session. The token is never shown again,
+// not even to its sender.
 func (u *ui) signIn(w http.ResponseWriter, r *request) error {
 	form, err := r.form(w)
 	if err != nil {
@@ -53,7 +53,7 @@ func (u *ui) signIn(w http.ResponseWriter, r *request) error {
 	}
 	actor, until, err := u.cfg.Auth.Verify(token)
 	if err == nil && !until.After(u.now()) {
-		err = core.ErrInvalidRequest // inside the leeway between clocks, but of no use any more
+		err = core.ErrInvalidRequest // valid within the leeway between clocks, but it ends now
 	}
 	if err != nil {
 		return u.showSignIn(w, r, http.StatusUnprocessableEntity, form.Get("next"), r.T("signin.invalid"), false)

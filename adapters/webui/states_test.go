@@ -34,8 +34,8 @@ type state struct {
 	pictured []string
 }
 
-// Every page in every state is accessible, within its policy and as wide as the
-// screen, light and dark, on a desk and on a phone. With -screenshots it is pictured.
+// Every page in every state is accessible, keeps to its content policy and is no wider
+// than the screen, light and dark, on desktops and phones. -screenshots writes pictures.
 func TestEveryState(t *testing.T) {
 	t.Parallel()
 	held := make(chan struct{})
@@ -49,7 +49,7 @@ func TestEveryState(t *testing.T) {
 		}
 	})
 	states := w.states()
-	t.Run("Looks", func(t *testing.T) { // ends when those within it have, and the world after it
+	t.Run("Looks", func(t *testing.T) { // ends after its parallel subtests, and the world after it
 		for _, l := range looks {
 			for _, user := range []string{"", "admin", "operator"} {
 				t.Run(strings.TrimSuffix(l.name+"-"+user, "-"), func(t *testing.T) {
@@ -61,7 +61,7 @@ func TestEveryState(t *testing.T) {
 	})
 }
 
-// lookAt looks at what one user sees, in a browser of its own.
+// lookAt checks the pages of one user, in a browser of its own.
 func (w *world) lookAt(t *testing.T, l look, user string, states []state) {
 	b := w.browser(t)
 	b.as(l)
@@ -86,7 +86,7 @@ func (w *world) lookAt(t *testing.T, l look, user string, states []state) {
 	}
 }
 
-// pictureScript fails files by their names, for ever.
+// pictureScript always fails files by their names.
 func pictureScript(in fakellm.Request) fakellm.Action {
 	name := strings.ToLower(in.File)
 	switch {
@@ -104,7 +104,7 @@ func pictureScript(in fakellm.Request) fakellm.Action {
 	return fakellm.OK()
 }
 
-// states makes what there is to look at, and says where it is.
+// states makes the data of all states, and gives their addresses.
 func (w *world) states() []state {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -198,7 +198,7 @@ func try(text string) func(*tab) {
 	}
 }
 
-// chooseFiles fills in the form of a new run: two files that are taken, one empty.
+// chooseFiles fills in the form of a new run: two files that are accepted, one empty.
 func chooseFiles(b *tab) {
 	b.Until(`document.querySelector("#price").textContent.includes("Choose")`)
 	eval[bool](b, `(() => {
@@ -253,7 +253,7 @@ func reduced(from image.Image, colours int) image.Image {
 	})
 	var palette color.Palette
 	for _, c := range list {
-		// Nearly the same as one that is there: its place is worth more to another.
+		// Nearly the same as a colour in the palette: a different one is more useful.
 		near := slices.ContainsFunc(palette, func(p color.Color) bool { return distance(p.(color.RGBA), c) < 30 })
 		if !near {
 			palette = append(palette, c)

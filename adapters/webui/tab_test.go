@@ -15,7 +15,7 @@ import (
 	"github.com/redrive/redrive/internal/testkit/browser"
 )
 
-// axe is axe-core 4.14.1; its license is beside it.
+// axe is axe-core 4.14.1; its license is in the same folder.
 //
 //go:embed testdata/axe/axe.min.js
 var axe string
@@ -31,7 +31,7 @@ func (w *world) browser(t *testing.T) *tab {
 	return &tab{Tab: browser.OpenTab(t, w.server.URL, 1280, 860), w: w}
 }
 
-// signIn goes by the demo's one click.
+// signIn signs in with the demo's one click.
 func (b *tab) signIn(user string) {
 	b.T.Helper()
 	b.Open("/ui/sign-in")
@@ -44,7 +44,7 @@ func eval[T any](b *tab, script string) T {
 	return browser.Eval[T](b.Tab, script)
 }
 
-// look is how a page is looked at.
+// look is the theme and screen that a page is checked with.
 type look struct {
 	name          string
 	dark, phone   bool
@@ -84,9 +84,9 @@ func (b *tab) withoutScript() {
 	})
 }
 
-// accessible runs axe-core on the page as it is, and looks at what else a page must
-// not do: reach outside, break its policy, or be wider than the screen. In the dark
-// only the colours are others.
+// accessible runs axe-core on the page as it is. It also checks that the page requests
+// nothing from other hosts, keeps to its content policy and is no wider than the screen.
+// With the dark theme it checks the colours only, since nothing else differs.
 func (b *tab) accessible(what string, l look) {
 	b.T.Helper()
 	what += ", " + l.name

@@ -13,7 +13,7 @@ import (
 // templatesView is the list of a tenant's templates.
 type templatesView struct {
 	Rows   []templateRow
-	New    string // address; empty for those who may not
+	New    string // address; empty for users who may not create one
 	Empty  Empty
 	Notice *Notice
 }
@@ -23,7 +23,7 @@ type templateRow struct {
 	Badge         Badge
 	Price, Mode   string
 	Changed       Moment
-	Run           string // where to start a run with it
+	Run           string // address where to start a run with it
 }
 
 // templatesPage is GET /ui/templates.
@@ -68,7 +68,7 @@ func (l language) templateBadge(t core.Template) Badge {
 	return Badge{Text: l.T("template.draft"), Tone: ToneNeutral}
 }
 
-// templateView is one template: to look at, or as a form for those who may.
+// templateView is one template: read-only, or as a form for users who may change it.
 type templateView struct {
 	templateRow
 	URL          string
@@ -80,7 +80,7 @@ type templateView struct {
 	Draft        bool
 	Instructions string
 	Publish      string
-	Try          *tryView // nil for those who may not
+	Try          *tryView // nil for users who may not try it
 	Versions     []versionRow
 	Difference   []diffLine
 	Compared     string // which versions
@@ -89,7 +89,7 @@ type templateView struct {
 	Wrong        string
 }
 
-// templateForm is what was typed.
+// templateForm is the user's input.
 type templateForm struct{ name, instructions, price, mode string }
 
 func formOfTemplate(t core.Template) templateForm {
@@ -103,7 +103,7 @@ func readTemplateForm(f url.Values) templateForm {
 	}
 }
 
-// credits reads the price, which is text in a form; the rest is the rules' to check.
+// credits reads the price, which is text in a form; the rules check the rest.
 func (f templateForm) credits() (core.Credits, error) {
 	n, err := strconv.ParseInt(f.price, 10, 64)
 	if err != nil {

@@ -105,7 +105,7 @@ type tenantView struct {
 	Month                     string
 	Since                     Moment
 	Runs, Credits, Templates  string
-	Key                       string // makes a repeat of these forms harmless
+	Key                       string // idempotency key: sending these forms again has no further effect
 	Purchase, Grant           []Field
 	PurchaseURL, GrantURL     string
 	Notice                    *Notice
@@ -164,7 +164,7 @@ func (u *ui) purchaseCredits(w http.ResponseWriter, r *request) error {
 	})
 }
 
-// addCredits moves money once for each form that was shown, however often it is sent.
+// addCredits adds credits once for each form that was shown, even if it is sent again.
 func (u *ui) addCredits(w http.ResponseWriter, r *request, field string, add func(core.TenantID, core.Key, core.Credits) error) error {
 	f, err := r.form(w)
 	if err != nil {

@@ -28,8 +28,8 @@ type language struct {
 	texts   map[string]bool
 }
 
-// languages are those of the catalogue, English first; it is what everyone gets
-// whose language is not among them.
+// languages are those of the catalogue. English is the first: it is the default for any
+// other language.
 var languages, languageMatcher = loadLanguages()
 
 func loadLanguages() ([]language, xlanguage.Matcher) {
@@ -75,10 +75,10 @@ func setText(b *catalog.Builder, tag xlanguage.Tag, key string, raw json.RawMess
 	return b.Set(tag, key, plural.Selectf(1, "%d", plural.One, forms.One, plural.Other, forms.Other))
 }
 
-// maxAccepted bounds what is parsed of a header that anyone may send.
+// maxAccepted bounds how much of the Accept-Language header is parsed.
 const maxAccepted = 256
 
-// chooseLanguage takes the first that is wanted and there.
+// chooseLanguage gives the first wanted language that there is.
 func chooseLanguage(chosen, accepted string) language {
 	chosen, accepted = chosen[:min(len(chosen), maxAccepted)], accepted[:min(len(accepted), maxAccepted)]
 	_, at := xlanguage.MatchStrings(languageMatcher, chosen, accepted)
@@ -93,7 +93,7 @@ func (l language) T(key string, args ...any) string {
 	return l.printer.Sprintf(key, args...)
 }
 
-// Has reports whether there is such a text, for words that others may add to.
+// Has reports whether there is such a text, for codes that other packages may add.
 func (l language) Has(key string) bool { return l.texts[key] }
 
 // list joins words as a sentence does.

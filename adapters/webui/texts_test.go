@@ -25,7 +25,7 @@ func readCatalogue(t *testing.T, name string) catalogue {
 
 var places = regexp.MustCompile(`%\[\d+\][a-z]|\{\w+\}`)
 
-// Every text is there in every language, with the same places to fill in.
+// Every text exists in every language, with the same parameters.
 func TestTextsAreTranslated(t *testing.T) {
 	t.Parallel()
 	english, german := readCatalogue(t, "en"), readCatalogue(t, "de")
@@ -41,7 +41,7 @@ func TestTextsAreTranslated(t *testing.T) {
 	}
 }
 
-// Every text that a template or the code names is there, and none is left over.
+// Every text that a template or the code names exists, and none is unused.
 func TestTextsAreUsed(t *testing.T) {
 	t.Parallel()
 	english := readCatalogue(t, "en")
@@ -64,7 +64,7 @@ func TestTextsAreUsed(t *testing.T) {
 		_, there := english[m[1]]
 		require.True(t, there || strings.HasSuffix(m[1], "."), "%s is named and missing", m[1])
 	}
-	// What is put together from a word of the domain begins with one of these.
+	// Keys that are composed with a value of the domain begin with one of these.
 	made := []string{
 		"month.", "role.", "run.status.", "file.status.", "reason.", "failure.", "notice.", "problem.", "continue.", "entry.",
 		"mode.", "try.fault.", "signin.demo.", "receipt.", "field.", "nav.", "upload.", "files.", "tally.",

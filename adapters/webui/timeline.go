@@ -8,7 +8,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// attemptRow is one dispatch of a run: who asked for it, when, and what it cost.
+// attemptRow is one dispatch of a run: who requested it, when, and what it cost.
 type attemptRow struct {
 	Title    string
 	By       string
@@ -22,7 +22,7 @@ type attemptRow struct {
 	Fault    string // files that a fault of ours interrupted in it
 }
 
-// timeline tells a run's story, the latest first.
+// timeline lists a run's attempts, the latest first.
 func (r *request) timeline(run core.Run, receipt core.Receipt) []attemptRow {
 	var rows []attemptRow
 	for i := len(receipt.Attempts) - 1; i >= 0; i-- {

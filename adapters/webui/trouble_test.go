@@ -28,7 +28,7 @@ func (w *world) restart(between func()) {
 	w.server = again
 }
 
-// A page that is open while the server is restarted comes back by itself and is right.
+// A page that is open while the server restarts recovers by itself and is up to date.
 func TestServerRestartsMidRun(t *testing.T) { onEachStore(t, serverRestartsMidRun) }
 
 func serverRestartsMidRun(t *testing.T, on store) {
@@ -57,7 +57,7 @@ func serverRestartsMidRun(t *testing.T, on store) {
 	require.True(t, eval[bool](b, `window.stayed`), "the page was loaded again")
 }
 
-// A session that ends while a page is open leads to the sign-in, and back.
+// When a session ends while a page is open, the page redirects to the sign-in, and back.
 func TestSessionEndsWhileThePageIsOpen(t *testing.T) { onEachStore(t, sessionEndsWhileThePageIsOpen) }
 
 func sessionEndsWhileThePageIsOpen(t *testing.T, on store) {
@@ -77,7 +77,7 @@ func sessionEndsWhileThePageIsOpen(t *testing.T, on store) {
 	b.Until(`location.pathname + location.search === "/ui/runs/` + string(id) + `?files=waiting" && document.querySelector("#said")`)
 }
 
-// Two tabs show the same: what one does, the other sees.
+// Two tabs show the same: an action in one appears in the other.
 func TestTwoTabs(t *testing.T) { onEachStore(t, twoTabs) }
 
 func twoTabs(t *testing.T, on store) {
@@ -93,7 +93,7 @@ func twoTabs(t *testing.T, on store) {
 	before := w.balance(acme)
 	two.Click("#continue-button")
 	two.Until(`document.body.innerText.includes("Every file is completed.")`)
-	// The first one is stale, and is told so.
+	// The first one is stale, and says so.
 	one.Click("#continue-button")
 	one.Until(`document.body.innerText.includes("Every file is completed.")`)
 	w.await(id)

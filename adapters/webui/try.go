@@ -12,7 +12,7 @@ import (
 	"github.com/redrive/redrive/core/app"
 )
 
-// tryView is the form that tries a template on one file, and how that ended.
+// tryView is the form that tries a template on one file, and the result.
 type tryView struct {
 	URL    string
 	Fields []Field
@@ -29,15 +29,15 @@ type tryResult struct {
 	Done    bool
 }
 
-// tryForm is what was sent: a file, or a text that was pasted.
+// tryForm is the input: a file, or a pasted text.
 type tryForm struct {
 	name    string // of the file; empty: the text
 	content []byte
 	text    string
-	large   string // the field that has more than fits
+	large   string // the field whose content is too large
 }
 
-// field is where what was sent was filled in.
+// field is the form field that has the input.
 func (f tryForm) field() string {
 	if f.name == "" && f.text != "" {
 		return "text"
@@ -56,7 +56,7 @@ func (u *ui) tryView(r *request, tenant core.TenantID, id core.TemplateID, text 
 }
 
 // tryTemplate is POST /ui/templates/{id}/try. The answer is the template's page with the
-// result, since there is nothing stored that another page could show.
+// result: nothing is stored that another page could show.
 func (u *ui) tryTemplate(w http.ResponseWriter, r *request) error {
 	tenant, t, err := u.templateOf(r)
 	if err != nil {
@@ -91,7 +91,7 @@ func (u *ui) tryTemplate(w http.ResponseWriter, r *request) error {
 	return u.showTemplate(w, r, status, tenant, t, formOfTemplate(t), nil, v)
 }
 
-// readTry reads the form. The file is held in memory, as the executor wants to look at it.
+// readTry reads the form. It holds the file in memory, because the executor checks it.
 func (u *ui) readTry(w http.ResponseWriter, r *request) (tryForm, error) {
 	var f tryForm
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -157,8 +157,8 @@ func (f *tryForm) choose(r *request) error {
 	return nil
 }
 
-// tryWrong puts a refusal beside the field that it is about, and gives the status. What
-// is about no field is returned.
+// tryWrong assigns a refusal to the field that it concerns, and gives the status. An
+// error that concerns no field is returned.
 func (l language) tryWrong(u *ui, f tryForm, err error, wrong map[string]string) (int, error) {
 	if errors.Is(err, app.ErrTrialsBusy) {
 		wrong[f.field()] = l.T("try.busy")
@@ -181,7 +181,7 @@ func (l language) tryWrong(u *ui, f tryForm, err error, wrong map[string]string)
 	return http.StatusUnprocessableEntity, nil
 }
 
-// tryResult says how it ended.
+// tryResult gives the result in words.
 func (l language) tryResult(f tryForm, t core.Template, r core.FileResult) *tryResult {
 	v := &tryResult{Name: visible(f.name), Version: l.T("attempt.version", t.Version)}
 	if f.name == "" {

@@ -13,7 +13,7 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-// tryScript ends a trial as the content of its file says.
+// tryScript gives a trial the outcome that the content of its file names.
 func tryScript(in fakellm.Request) fakellm.Action {
 	switch {
 	case strings.Contains(in.File, "refuse"):
@@ -28,8 +28,8 @@ func tryScript(in fakellm.Request) fakellm.Action {
 	return fakellm.Answer("<b>Summary</b> of it")
 }
 
-// A draft is tried on a file or a text before it is published: what comes of it is
-// shown, and nothing is charged or kept.
+// A draft is tried on a file or a text before it is published: the result is shown, and
+// nothing is charged or stored.
 func TestTemplateIsTried(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(o *options) { o.script, o.page.MaxFileBytes = tryScript, 100 })
@@ -61,10 +61,10 @@ func TestTemplateIsTried(t *testing.T) {
 	require.Contains(t, page, "Because of this file&#39;s content. Another try would not change it.")
 	require.NotContains(t, page, "<script>no")
 	page = try(200, "", map[string]string{"busy.txt": "x"})
-	require.Contains(t, page, "Trouble at the model&#39;s provider, in passing. Try again in a moment.")
+	require.Contains(t, page, "A temporary fault at the model&#39;s provider. Try again in a moment.")
 	page = try(200, "", map[string]string{"credential.txt": "x"})
 	require.Contains(t, page, "The provider refused this server&#39;s credential.")
-	require.Contains(t, page, "Our fault: who operates this server has to mend it.")
+	require.Contains(t, page, "Our fault: the operator of this server has to fix it.")
 	page = try(200, "", map[string]string{"long.txt": "x"})
 	require.Contains(t, page, "The first 64 KB of 97.7 KB.")
 	require.Less(t, len(page), 100_000)
@@ -97,7 +97,7 @@ func TestTemplateIsTried(t *testing.T) {
 	require.Equal(t, http.StatusConflict, v.sendFiles(path, "file", nil, map[string]string{"a.txt": "a"}).status)
 }
 
-// As many as may be are tried at once; one more is told to wait, beside the field.
+// One trial more than may run at once is refused with a message at the field.
 func TestTrialsAreFew(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

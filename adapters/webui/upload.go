@@ -14,10 +14,10 @@ import (
 	"github.com/redrive/redrive/core/app"
 )
 
-// maxFieldBytes bounds a field of the upload form that is no file.
+// maxFieldBytes bounds a field of the upload form that is not a file.
 const maxFieldBytes = 1024
 
-// newRunForm is what the form of a new run has said.
+// newRunForm is what has been read of the form of a new run.
 type newRunForm struct {
 	key, template, retries string
 	shown                  map[string]core.Credits // prices per file, as the page showed them
@@ -25,19 +25,19 @@ type newRunForm struct {
 	announced              int         // files, by a script; 0: not known
 	upload                 *app.Upload // nil until there is a file
 	refused                []refusedFile
-	count                  int // of files that came, accepted or not
+	count                  int // of files that arrived, accepted or not
 }
 
-// refusedFile is a file that cannot be taken, and why.
+// refusedFile is a file that was refused, and why.
 type refusedFile struct {
 	Index   int    `json:"index"` // among the files of the form
 	Name    string `json:"name"`
 	Message string `json:"message"`
 }
 
-// uploadRefusal tells the script what is wrong, and where.
+// uploadRefusal is the script's answer to a refused form.
 type uploadRefusal struct {
-	// Key is for the next try: under the one before, this refusal would be repeated.
+	// Key is for the next try: the old key would give this refusal again.
 	Key     string        `json:"key,omitempty"`
 	Message string        `json:"message"`
 	Fields  []fieldError  `json:"fields,omitempty"`
@@ -46,10 +46,10 @@ type uploadRefusal struct {
 	Template *templateChoice `json:"template,omitempty"`
 }
 
-// readUpload reads the form part by part, in the order in which they come: the fields
-// before the first file, so that nothing is stored before they are looked at. Each file
-// goes to the store as it arrives, so an upload of any size needs little memory. What is
-// wrong with one file does not end the reading: what is wrong is told at once.
+// readUpload reads the form part by part, in the order in which they arrive. The fields
+// come before the first file, so that they are checked before anything is stored. Each
+// file is stored as it arrives, so an upload of any size needs little memory. A refused
+// file does not end the reading, so that the answer names all refused files.
 func (u *ui) readUpload(w http.ResponseWriter, r *request, tenant core.TenantID) (newRunForm, error) {
 	in := newRunForm{tenant: tenant, shown: map[string]core.Credits{}}
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -70,7 +70,7 @@ func (u *ui) readUpload(w http.ResponseWriter, r *request, tenant core.TenantID)
 			return in, err
 		}
 		if in.upload != nil && in.upload.Hopeless() {
-			return in, nil // enough is wrong to begin with
+			return in, nil // enough mistakes for one answer
 		}
 	}
 }
@@ -125,8 +125,8 @@ func (u *ui) readPart(r *request, part *multipart.Part, in *newRunForm) error {
 	return nil
 }
 
-// fileName is what the browser says the file is called: with its folder, if a folder
-// was chosen. Part.FileName would take that off.
+// fileName is the file's name as the browser sent it: with its folder, if a folder was
+// chosen. Part.FileName would remove the folder.
 func fileName(part *multipart.Part) string {
 	_, params, err := mime.ParseMediaType(part.Header.Get("Content-Disposition"))
 	if err != nil {
@@ -139,7 +139,7 @@ func fileName(part *multipart.Part) string {
 func (u *ui) readFilePart(r *request, part *multipart.Part, in *newRunForm) error {
 	name := fileName(part)
 	if name == "" {
-		return nil // a browser sends a part without a name for an input in which nothing was chosen
+		return nil // a browser sends a part without a name for an empty file input
 	}
 	if err := u.begin(r, in); err != nil {
 		return err
@@ -164,7 +164,7 @@ func (u *ui) readFilePart(r *request, part *multipart.Part, in *newRunForm) erro
 	return nil
 }
 
-// begin looks at what can be known before a byte is stored.
+// begin checks what can be checked before a byte is stored.
 func (u *ui) begin(r *request, in *newRunForm) error {
 	if in.upload != nil {
 		return nil
@@ -174,7 +174,7 @@ func (u *ui) begin(r *request, in *newRunForm) error {
 	}
 	retries, err := strconv.Atoi(in.retries)
 	if err != nil {
-		return err // check has seen to it
+		return err // not reached: check has refused an invalid number
 	}
 	req := app.UploadRequest{
 		Tenant: in.tenant, Template: core.TemplateID(in.template), Files: in.announced, MaxRetryCount: &retries,
@@ -189,7 +189,8 @@ func (u *ui) begin(r *request, in *newRunForm) error {
 	return err
 }
 
-// most is what so many files cost at the price that the page showed; nil if it showed none.
+// most is the cost of this many files at the price that the page showed; nil if it showed
+// none.
 func (f *newRunForm) most(files int) (*core.Credits, error) {
 	shown, ok := f.shown[f.template]
 	if !ok {
@@ -199,8 +200,7 @@ func (f *newRunForm) most(files int) (*core.Credits, error) {
 	return &price, err
 }
 
-// refusedWords says why a file is not taken; the executor has words of its own for what
-// only it knows.
+// refusedWords says why a file is refused; the executor words its own refusals.
 func (l language) refusedWords(u *ui, name string, content *fileContent, e *core.Error) string {
 	switch {
 	case e.Code == core.CodePayloadTooLarge:
@@ -213,7 +213,7 @@ func (l language) refusedWords(u *ui, name string, content *fileContent, e *core
 	return visible(strings.TrimPrefix(e.Fields[0].Message, fmt.Sprintf("%q: ", name)))
 }
 
-// fileContent reads one file, and remembers how much there was and how it ended.
+// fileContent reads one file, and remembers how many bytes it read and its error.
 type fileContent struct {
 	from io.Reader
 	read int64 // bytes

@@ -9,13 +9,13 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// usageView is what became of the credits of one month.
+// usageView is how the credits of one month were used.
 type usageView struct {
 	Month     string
 	Facts     []fact
 	Templates []templateUsage
 	Chart     *chart
-	Previous  string // addresses of the months beside it
+	Previous  string // addresses of the months before and after
 	Next      string
 	Statement string
 }
@@ -30,7 +30,7 @@ type templateUsage struct {
 // chart is the burn-down of a month: what was left of the allowance at the end of each
 // day as a line, and what each day spent as bars, in a space of 1000 by 100.
 type chart struct {
-	Label       string // says it in words
+	Label       string // the chart in words
 	Most        string // the highest value
 	First, Last string // the days at its ends
 	Line, Area  string // points
@@ -130,7 +130,7 @@ func (r *request) chart(usage core.Usage, now time.Time) *chart {
 	return c
 }
 
-// dayOf writes a day of a period, which is one of UTC.
+// dayOf writes a day of a period. Days are in UTC.
 func (l language) dayOf(t time.Time) string {
 	return l.T("time.dayofmonth", fmt.Sprint(t.Day()), l.T(fmt.Sprintf("month.short.%d", t.Month())))
 }
@@ -143,10 +143,10 @@ type statementView struct {
 	Rows       []entryRow
 }
 
-// maxStatementEntries bounds what a statement lists; the CSV has them all.
+// maxStatementEntries bounds the entries of a statement; the CSV has them all.
 const maxStatementEntries = 1000
 
-// statementPage is GET /ui/credits/statement: a month's account, to be printed.
+// statementPage is GET /ui/credits/statement: the statement of a month, for printing.
 func (u *ui) statementPage(w http.ResponseWriter, r *request) error {
 	tenant, err := r.tenant()
 	if err != nil {

@@ -22,7 +22,7 @@ type versionRow struct {
 // diffLine is one line of a difference: "+", "-" or " ".
 type diffLine struct{ Sign, Text string }
 
-// Tone colours a line, beside its sign.
+// Tone is the colour of a line, in addition to its sign.
 func (d diffLine) Tone() Tone {
 	switch d.Sign {
 	case "+":
@@ -60,7 +60,7 @@ func (u *ui) versions(r *request, t core.Template, v *templateView) error {
 	return nil
 }
 
-// diffCells bounds the work of a difference; longer texts are shown whole, one after
+// diffCells bounds the work of a difference; longer texts are shown in full, one after
 // the other.
 const diffCells = 4_000_000
 
@@ -79,7 +79,7 @@ func difference(before, after string) []diffLine {
 	return append(append(head, middle(a, b)...), tail...)
 }
 
-// middle goes along the longest common subsequence.
+// middle compares by the longest common subsequence.
 func middle(a, b []string) []diffLine {
 	var lines []diffLine
 	common := make([][]int32, len(a)+1)

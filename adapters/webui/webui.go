@@ -11,39 +11,40 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Authenticator says whom a token is for and when it expires. It is one way to sign
-// in; others make a session of an actor and an end in the same way.
+// Authenticator gives the actor that a token was issued for, and when it expires. It is
+// one way to sign in; another one would begin a session with an actor and an end as well.
 type Authenticator interface {
 	Verify(token string) (core.Actor, time.Time, error)
 }
 
-// DemoUser is someone as whom a visitor of a demo may sign in with one click.
+// DemoUser is a user that a visitor of a demo can sign in as with one click.
 type DemoUser struct {
-	Name  string // stands in the form's value: letters, digits and '-'
+	Name  string // the form's value: letters, digits and '-'
 	Actor core.Actor
 }
 
-// Streams sends a run's server-sent events; the API's own do, so that their bounds
-// are those of the server. The actor is who asks, and nothing was checked yet. allowed
-// is asked from time to time whether the browser still may read. An error means that
-// nothing was written.
+// Streams sends a run's server-sent events. Use the API's, so that its bounds are those
+// of the whole server. The actor is the caller, whose permission Streams checks. allowed
+// is called from time to time to check that the browser may still read. An error means
+// that nothing was written.
 type Streams interface {
 	Serve(w http.ResponseWriter, r *http.Request, actor core.Actor, run core.RunID, allowed func(context.Context) error) error
 }
 
-// Config is what the page needs besides the use cases. A zero number means its default.
+// Config is what the page needs in addition to the use cases. A zero number means its
+// default.
 type Config struct {
 	Auth     Authenticator  // required
 	Sessions ports.Sessions // required
 	Log      *slog.Logger   // nil: slog.Default()
 	Demo     []DemoUser     // empty: no sign-in without a credential
-	Streams  Streams        // nil: pages ask every two seconds instead
+	Streams  Streams        // nil: pages poll every two seconds instead
 
-	// SignedIn is told of each request with a session, and Uploads of each upload that
-	// is allowed, so that a server can give them more room than it gives to strangers.
+	// SignedIn is called for each request with a session, and Uploads for each permitted
+	// upload, so that a server can give them priority and more time than anonymous requests.
 	SignedIn, Uploads func(*http.Request)
 
-	Operations ReadOperations // nil: what a server knows of itself is not shown
+	Operations ReadOperations // nil: the page does not show the state of the server
 
 	MaxFileBytes   int64 // of one uploaded file; default 16 MiB
 	MaxUploadBytes int64 // of one upload altogether; default 1 GiB
@@ -84,8 +85,8 @@ type ui struct {
 	cfg Config
 }
 
-// New gives the handler of the page: everything under Prefix, and "/", which leads
-// there. It panics without Auth or Sessions: a page that lets everyone in must not
+// New gives the handler of the page: everything under Prefix, and "/", which redirects
+// there. It panics without Auth or Sessions: a page without authentication must not
 // start.
 func New(svc *app.Service, cfg Config) http.Handler {
 	if svc == nil || cfg.Auth == nil || cfg.Sessions == nil {

@@ -4,8 +4,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// What the domain's values are called. Codes that have no words yet show what the
-// executor said, which is a sentence too.
+// The names of the domain's values on the page. A failure code without a text of its own
+// shows the executor's message.
 
 func (l language) runBadge(s core.RunStatus) Badge {
 	b := Badge{Text: l.T("run.status." + string(s)), Tone: ToneNeutral}
@@ -43,7 +43,7 @@ func (l language) fileBadge(f core.File, run core.RunStatus) Badge {
 	return b
 }
 
-// failure is what went wrong with a file, in plain words, and whose fault it was.
+// failure says what went wrong with a file, and whose fault it was.
 type failure struct{ Text, Whose, Short, Said, Code string }
 
 // A file that waited while its run was interrupted has the run's reason.
@@ -91,13 +91,13 @@ func (l language) reason(r core.Run) string {
 	return l.T("reason." + string(r.Reason))
 }
 
-// tallyBar shows a run's files by what has become of them.
+// tallyBar shows a run's files by their status.
 func (l language) tallyBar(t core.Tally, running bool) Bar {
 	return newBar(l.tallyWords(t, running), t.Total(),
 		barPart{t.Completed, ToneGood}, barPart{t.Failed, ToneWarn}, barPart{t.Error, ToneBad})
 }
 
-// tallyWords says the same: "5 of 10 files done: 4 completed, 1 failed".
+// tallyWords is tallyBar in words: "5 of 10 files done: 4 completed, 1 failed".
 func (l language) tallyWords(t core.Tally, running bool) string {
 	var parts []string
 	add := func(n int, key string) {
@@ -116,5 +116,5 @@ func (l language) tallyWords(t core.Tally, running bool) string {
 	return l.list(parts)
 }
 
-// modeWords names how a run's files become jobs.
+// modeWords names the mode of a template or run.
 func (l language) modeWords(m core.Mode) string { return l.T("mode." + string(m)) }

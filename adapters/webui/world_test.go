@@ -59,7 +59,7 @@ type world struct {
 	logs     *logBuffer
 }
 
-// shiftedClock is the machine's clock, ahead by what a test says.
+// shiftedClock is the machine's clock plus an offset that a test sets.
 type shiftedClock struct {
 	memory.SystemClock
 	mu    sync.Mutex
@@ -95,7 +95,7 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
-// sessionStore is a store that people's sessions are in too.
+// sessionStore is a store that also keeps the users' sessions.
 type sessionStore interface {
 	ports.Store
 	ports.SessionStore
@@ -235,7 +235,7 @@ func (w *world) token(actor core.Actor) string {
 	return token
 }
 
-// retry continues a run, whatever it costs.
+// retry continues a run at any price.
 func (w *world) retry(id core.RunID) {
 	w.t.Helper()
 	_, err := w.svc.RetryFailed(w.t.Context(), ann, id, app.RetryRequest{})
@@ -295,7 +295,7 @@ func (w *world) balance(tenant core.TenantID) core.Credits {
 	return b.Available()
 }
 
-// visitor is a browser without a script: a client that keeps cookies.
+// visitor is a browser without scripts: a client that keeps cookies.
 type visitor struct {
 	w      *world
 	client *http.Client
@@ -317,7 +317,7 @@ func (w *world) signedIn(actor core.Actor) *visitor {
 	return v
 }
 
-// shown is a page that a visitor got, at the end of all redirects.
+// shown is a page that a visitor got, after all redirects.
 type shown struct {
 	status int
 	path   string // with the query
@@ -378,7 +378,7 @@ func (v *visitor) sendFiles(path, field string, fields map[string]string, files 
 	return v.do(req)
 }
 
-// revokeAll ends every session, as an operator does on whichever server.
+// revokeAll ends every session, as an operator does on any server.
 func (w *world) revokeAll() {
 	w.t.Helper()
 	for _, actor := range []core.Actor{ann, ulf, pat, sam} {

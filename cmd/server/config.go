@@ -17,10 +17,10 @@ import (
 // secretFlag is the key that signs bearer tokens. It never appears in logs.
 type secretFlag struct {
 	JWTSecret   string `env:"REDRIVE_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs bearer tokens (HS256), 32 bytes or more."`
-	JWTAudience string `env:"REDRIVE_JWT_AUDIENCE" placeholder:"NAME" help:"This service, as the aud claim of tokens names it; tokens then have to. Without it, tokens that are made for any audience are refused."`
+	JWTAudience string `env:"REDRIVE_JWT_AUDIENCE" placeholder:"NAME" help:"Name of this service, which the aud claim of every token must have. Without it, tokens with an aud claim are refused."`
 }
 
-// auth checks the secret and makes of it what reads and makes tokens.
+// auth checks the secret and gives the Auth that makes and reads tokens with it.
 func (f secretFlag) auth() (*httpapi.Auth, error) {
 	var options []httpapi.AuthOption
 	if f.JWTAudience != "" {
@@ -45,7 +45,7 @@ type serveCmd struct {
 	LLMBaseURL string        `name:"llm-base-url" env:"LLM_BASE_URL" placeholder:"URL" help:"OpenAI-compatible endpoint that does the work, such as https://api.openai.com/v1."`
 	LLMAPIKey  string        `name:"llm-api-key" env:"LLM_API_KEY" placeholder:"KEY" help:"Key for that endpoint."`
 	LLMModel   string        `name:"llm-model" env:"LLM_MODEL" placeholder:"NAME" help:"Model to ask for."`
-	LLMTimeout time.Duration `name:"llm-timeout" env:"LLM_TIMEOUT" default:"1m" help:"Bound of one request to the endpoint."`
+	LLMTimeout time.Duration `name:"llm-timeout" env:"LLM_TIMEOUT" default:"1m" help:"Timeout of one request to the endpoint."`
 
 	databaseFlags
 	queueFlags
@@ -53,40 +53,39 @@ type serveCmd struct {
 	Files   string `env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files; default data/files with a database, else in memory."`
 	Migrate bool   `env:"REDRIVE_MIGRATE" default:"true" negatable:"" help:"Bring the database's schema up to date at start."`
 
-	Workers         int `env:"REDRIVE_WORKERS" default:"16" help:"Jobs worked on at once. It may well be more than --db-max-conns: a job takes no connection while it is executed."`
-	TenantWorkers   int `env:"REDRIVE_TENANT_WORKERS" default:"0" help:"Most of them that one tenant may have at once, in this server; 0 for no limit."`
-	TemplateWorkers int `env:"REDRIVE_TEMPLATE_WORKERS" default:"0" help:"Most of them that one template of a tenant may have at once, in this server; 0 for no limit."`
+	Workers         int `env:"REDRIVE_WORKERS" default:"16" help:"Most jobs executed at once. It may be more than --db-max-conns: a job holds no connection while it is executed."`
+	TenantWorkers   int `env:"REDRIVE_TENANT_WORKERS" default:"0" help:"Most jobs of one tenant executed at once, in this server; 0 for no limit."`
+	TemplateWorkers int `env:"REDRIVE_TEMPLATE_WORKERS" default:"0" help:"Most jobs of one template of a tenant executed at once, in this server; 0 for no limit."`
 
-	BreakerFailures       int           `env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"Jobs of a template in a row that the provider must fail before no more of it are claimed until it is back; of a fault of the service's own, such as a wrong key, the first is enough. 0 to claim on."`
-	BreakerOpenFor        time.Duration `env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time a job is let through to see whether the provider is back. While the fault is the service's own that is tried sooner, and at least this often."`
-	BreakerMaxOutage      time.Duration `env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are let through to fail, so that runs close."`
-	BreakerInterruptAfter time.Duration `env:"REDRIVE_BREAKER_INTERRUPT_AFTER" default:"30s" help:"After what time with a fault of the service's own the runs that wait for it to be mended are closed as interrupted, free to continue."`
+	BreakerFailures       int           `env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"After how many jobs of a template in a row that the provider failed no more of them are claimed until the provider is back. For a fault of the service's own, such as a wrong key, the first one is enough. 0 for no limit."`
+	BreakerOpenFor        time.Duration `env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time one job is tried to find out whether the provider is back. For a fault of the service's own it is tried sooner, and at least this often."`
+	BreakerMaxOutage      time.Duration `env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are executed and fail, so that runs close."`
+	BreakerInterruptAfter time.Duration `env:"REDRIVE_BREAKER_INTERRUPT_AFTER" default:"30s" help:"After what time with a fault of the service's own the runs that wait for its repair are closed as interrupted, free to continue."`
 
-	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are handed back."`
-	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a job is held without sign of life before another worker gets it."`
+	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are released to other servers."`
+	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a worker that does not renew its lease keeps a job before another worker gets it."`
 	Redeliveries int           `name:"max-redeliveries" aliases:"redeliveries" env:"REDRIVE_MAX_REDELIVERIES" default:"3" help:"How many leases of a file may run out before its run is interrupted."`
 
-	RecoverEvery    time.Duration `env:"REDRIVE_RECOVER_EVERY" default:"5s" help:"How often to look for what a stopped server left behind."`
-	DispatchGrace   time.Duration `env:"REDRIVE_DISPATCH_GRACE" default:"30s" help:"How long a server may take to hand out a run's jobs before another does."`
+	RecoverEvery    time.Duration `env:"REDRIVE_RECOVER_EVERY" default:"5s" help:"How often to look for work that a stopped server left."`
+	DispatchGrace   time.Duration `env:"REDRIVE_DISPATCH_GRACE" default:"30s" help:"How long a server may take to enqueue a run's jobs before another server does."`
 	RedispatchAfter time.Duration `env:"REDRIVE_REDISPATCH_AFTER" default:"30s" help:"How long jobs may wait unclaimed before they are sent again, in case the queue lost them; doubles up to ten times this."`
 
 	MaxFiles       int   `env:"REDRIVE_MAX_FILES" default:"10000" help:"Most files of a run."`
-	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"1048576" help:"Most bytes of one file, for uploads and for what is sent to the LLM alike."`
+	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"1048576" help:"Most bytes of one file, for the upload and for the request to the LLM."`
 	MaxOutputBytes int   `env:"REDRIVE_MAX_OUTPUT_BYTES" default:"4194304" help:"Most bytes of one file's output; a longer one fails its file."`
 	MaxUploadBytes int64 `env:"REDRIVE_MAX_UPLOAD_BYTES" default:"1073741824" help:"Most bytes of one upload."`
 
-	MaxTenantUploadBytes int64         `env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes that uploads of one tenant which are not runs yet may hold at once, in this server; 0 for no limit."`
+	MaxTenantUploadBytes int64         `env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes of one tenant's uploads that are not runs yet, in this server; 0 for no limit."`
 	MaxTenantUploads     int           `env:"REDRIVE_MAX_TENANT_UPLOADS" default:"64" help:"Most uploads of one tenant at once, in this server; 0 for no limit."`
-	UploadGrace          time.Duration `env:"REDRIVE_UPLOAD_GRACE" default:"24h" help:"After what time an upload that became no run is removed. No upload may take longer than half of it."`
+	UploadGrace          time.Duration `env:"REDRIVE_UPLOAD_GRACE" default:"24h" help:"After what time an upload that did not become a run is removed. No upload may take longer than half of it."`
 
 	LogFormat string     `env:"REDRIVE_LOG_FORMAT" enum:"text,json" default:"text" help:"Log format, text or json; logs go to standard error."`
 	LogLevel  slog.Level `env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 }
 
-// check refuses a configuration that cannot serve, and fills in what the demo
-// makes up for itself.
+// check refuses a configuration that cannot serve, and fills in the demo's own secret.
 //
-// A flag is named as the command line and the environment know it, by its field.
+// named gives a flag's name on the command line and in the environment, by its field.
 func (c *serveCmd) check(named func(field any) string) error {
 	var wrong []error
 	if c.JWTSecret == "" {
@@ -165,14 +164,14 @@ func (c *serveCmd) options() app.Options {
 	o.UploadGrace = c.UploadGrace
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
-	// A queue in this process loses what was waiting with it. Sending it again soon
-	// is cheap: what is still there is not carried twice.
+	// A queue in memory loses its jobs with the process. Sending them again soon is
+	// cheap: a job that is still in the queue is not added twice.
 	o.Recovery.RedispatchAfter, o.Recovery.MaxRedispatchAfter = c.RedispatchAfter, 10*c.RedispatchAfter
 	o.Recovery.DispatchGrace = c.DispatchGrace
-	// Whoever dispatches has given up before another begins.
+	// The server that dispatches has given up before another one begins.
 	o.DispatchTimeout = min(o.DispatchTimeout, c.DispatchGrace/2)
 	if c.Demo {
-		// Nobody wants to watch a backoff: what fails shall fail at once.
+		// A demo shows failures at once, without waiting for a backoff.
 		o.Retry.BaseDelay, o.Retry.MaxDelay = 50*time.Millisecond, 200*time.Millisecond
 	}
 	return o
@@ -182,7 +181,7 @@ func (c *serveCmd) options() app.Options {
 func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 	drain := c.DrainTimeout
 	if drain <= 0 {
-		drain = -1 // hand back at once
+		drain = -1 // release at once
 	}
 	failures := c.BreakerFailures
 	if failures == 0 {
@@ -192,10 +191,10 @@ func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 		Concurrency: c.Workers, TenantConcurrency: c.TenantWorkers, TemplateConcurrency: c.TemplateWorkers,
 		Breaker: worker.Breaker{
 			Failures: failures, OpenFor: c.BreakerOpenFor, MaxOutage: c.BreakerMaxOutage, InterruptAfter: c.BreakerInterruptAfter,
-			// Every template's jobs go to the one endpoint that is configured.
+			// The jobs of all templates go to the one configured endpoint.
 			Endpoint: func(ports.TemplateKey) string { return "llm" },
 		},
-		// Half of the connections, so that requests get theirs.
+		// Half of the connections, so that requests get the other half.
 		Transactions: max(1, int(c.DBMaxConns)/2),
 		RecoverEvery: c.RecoverEvery, DrainTimeout: drain, Log: log,
 	}
@@ -209,12 +208,12 @@ func (c *serveCmd) logger(to streams) *slog.Logger {
 	return slog.New(slog.NewTextHandler(to.err, o))
 }
 
-// maxLogged is the most bytes of one field of a log line: a statement, an answer of
-// the provider or the name of a file must not fill the log. Stacks are the longest
-// that are worth it.
+// maxLogged is the most bytes of one field of a log line: an SQL statement, an answer of
+// the provider or the name of a file must not fill the log. It is large enough for a
+// stack trace.
 const maxLogged = 8 << 10
 
-// bounded cuts what is logged.
+// bounded shortens the values of log attributes.
 func bounded(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:
@@ -232,5 +231,5 @@ func bounded(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// demoSecret makes up a secret that lasts as long as the process.
+// demoSecret makes a random secret for the life of the process.
 func demoSecret() string { return rand.Text() + rand.Text() }

@@ -11,12 +11,11 @@ import (
 	"time"
 )
 
-// connections is a listener with a bound. A server that is out of descriptors can
-// neither answer nor reach its database, so connections end before that. When there
-// is no room, the one that has waited longest for a request with a valid token is
-// closed for the new one: a flood without a token closes connections
-// of its own, and those that are at work stay. Methods are safe for use by many
-// goroutines.
+// connections is a listener with a limit. A server that is out of file descriptors can
+// neither answer nor reach its database, so the limit is below that. At the limit, a new
+// connection replaces the one that has been open longest without a request with a valid
+// token. So a flood without tokens only closes its own connections, and those with a
+// request under way stay. Methods are safe for use by many goroutines.
 type connections struct {
 	net.Listener
 	most       int // in all
@@ -24,37 +23,37 @@ type connections struct {
 	log        *slog.Logger
 
 	mu      sync.Mutex
-	open    map[net.Conn]*guest
-	waiting list.List // of *guest that may be closed, longest first
-	idle    list.List // of *guest that were at work before; closed when no one else waits
+	open    map[net.Conn]*client
+	waiting list.List // of *client that have sent no valid token, the oldest first
+	idle    list.List // of *client that have; closed when there is none in waiting
 	from    map[netip.Prefix]int
-	refused int // since the last line in the log
-	told    time.Time
+	refused int       // since the last line in the log
+	logged  time.Time // when refused was logged last
 }
 
-// guest is one connection.
-type guest struct {
-	conn  *guestConn
+// client is one connection.
+type client struct {
+	conn  *clientConn
 	from  netip.Prefix
 	known bool          // it has sent a valid token
-	in    *list.List    // nil: at work
-	place *list.Element // in it
+	in    *list.List    // waiting or idle; nil: it has a request under way, and is not closed
+	place *list.Element // in that list
 }
 
-// guestConn tells connections when it is closed.
-type guestConn struct {
+// clientConn is the net.Conn of a client; closing it calls closed.
+type clientConn struct {
 	net.Conn
 	closed func()
 }
 
 // Close implements net.Conn.
-func (c *guestConn) Close() error {
+func (c *clientConn) Close() error {
 	c.closed()
 	return c.Conn.Close()
 }
 
 // CloseWrite lets net/http close in two steps, so that a client reads its answer.
-func (c *guestConn) CloseWrite() error {
+func (c *clientConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
@@ -63,15 +62,15 @@ func (c *guestConn) CloseWrite() error {
 
 func limitConnections(l net.Listener, most, perAddress int, log *slog.Logger) *connections {
 	if most == 0 {
-		most = roomFor(descriptors())
+		most = connectionsFor(descriptors())
 	}
 	return &connections{
 		Listener: l, most: most, perAddress: perAddress, log: log,
-		open: map[net.Conn]*guest{}, from: map[netip.Prefix]int{},
+		open: map[net.Conn]*client{}, from: map[netip.Prefix]int{},
 	}
 }
 
-// Accept gives the next connection that there is room for.
+// Accept gives the next connection within the limit.
 func (c *connections) Accept() (net.Conn, error) {
 	for {
 		conn, err := c.Listener.Accept()
@@ -81,14 +80,14 @@ func (c *connections) Accept() (net.Conn, error) {
 		if g := c.admit(conn); g != nil {
 			return g.conn, nil
 		}
-		_ = conn.Close() // no one is told: it is the client's to see
+		_ = conn.Close() // the client sees that it is closed
 	}
 }
 
-// admit makes room for a connection; nil if there is none.
-func (c *connections) admit(conn net.Conn) *guest {
-	g := &guest{from: prefixOf(conn.RemoteAddr())}
-	g.conn = &guestConn{Conn: conn, closed: sync.OnceFunc(func() { c.gone(g) })}
+// admit adds a connection, and closes another one for it if it must; nil if it cannot.
+func (c *connections) admit(conn net.Conn) *client {
+	g := &client{from: prefixOf(conn.RemoteAddr())}
+	g.conn = &clientConn{Conn: conn, closed: sync.OnceFunc(func() { c.gone(g) })}
 	victim, ok := c.enter(g)
 	if victim != nil {
 		_ = victim.conn.Close() // its reader ends with an error, and net/http with it
@@ -99,14 +98,14 @@ func (c *connections) admit(conn net.Conn) *guest {
 	return g
 }
 
-// enter notes a connection and says which other has to end for it.
-func (c *connections) enter(g *guest) (victim *guest, ok bool) {
+// enter adds a connection and gives the one that has to be closed for it, if any.
+func (c *connections) enter(g *client) (victim *client, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	full := len(c.open) >= c.most
 	crowded := c.perAddress > 0 && c.from[g.from] >= c.perAddress
 	if full || crowded {
-		if victim = c.longest(g.from, crowded); victim == nil {
+		if victim = c.victim(g.from, crowded); victim == nil {
 			c.refuse()
 			return nil, false
 		}
@@ -119,11 +118,12 @@ func (c *connections) enter(g *guest) (victim *guest, ok bool) {
 	return victim, true
 }
 
-// longest gives who may be closed. The caller holds the mutex.
-func (c *connections) longest(from netip.Prefix, sameAddress bool) *guest {
+// victim gives the connection to close; nil if all have requests under way. The caller
+// holds the mutex.
+func (c *connections) victim(from netip.Prefix, sameAddress bool) *client {
 	for _, l := range []*list.List{&c.waiting, &c.idle} {
 		for e := l.Front(); e != nil; e = e.Next() {
-			if g, _ := e.Value.(*guest); !sameAddress || g.from == from {
+			if g, _ := e.Value.(*client); !sameAddress || g.from == from {
 				return g
 			}
 		}
@@ -131,32 +131,33 @@ func (c *connections) longest(from netip.Prefix, sameAddress bool) *guest {
 	return nil
 }
 
-// refuse counts, and tells the log now and then. The caller holds the mutex.
+// refuse counts, and logs at most every ten seconds. The caller holds the mutex.
 func (c *connections) refuse() {
 	c.refused++
-	if now := time.Now(); now.Sub(c.told) > 10*time.Second {
+	if now := time.Now(); now.Sub(c.logged) > 10*time.Second {
 		c.log.Warn("out of connections: closed some that had sent no token, or refused new ones; see --max-connections",
 			"closed", c.refused, "open", len(c.open))
-		c.refused, c.told = 0, now
+		c.refused, c.logged = 0, now
 	}
 }
 
-// put makes a connection one of those that may be closed. The caller holds the mutex.
-func (c *connections) put(g *guest, in *list.List) {
+// put adds a connection to a list of those that may be closed. The caller holds the mutex.
+func (c *connections) put(g *client, in *list.List) {
 	c.take(g)
 	g.in, g.place = in, in.PushBack(g)
 }
 
-// take makes it one of those that may not. The caller holds the mutex.
-func (c *connections) take(g *guest) {
+// take removes a connection from its list, so that it is not closed. The caller holds the
+// mutex.
+func (c *connections) take(g *client) {
 	if g.in != nil {
 		g.in.Remove(g.place)
 		g.in, g.place = nil, nil
 	}
 }
 
-// forget takes a connection off the books. The caller holds the mutex.
-func (c *connections) forget(g *guest) {
+// forget removes a connection that is closed. The caller holds the mutex.
+func (c *connections) forget(g *client) {
 	if _, there := c.open[g.conn]; !there {
 		return
 	}
@@ -167,14 +168,14 @@ func (c *connections) forget(g *guest) {
 	}
 }
 
-func (c *connections) gone(g *guest) {
+func (c *connections) gone(g *client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forget(g)
 }
 
-// changed is the server's ConnState: a connection that goes idle may be closed, if it
-// must be, and the next request on it has to show a token again.
+// changed is the server's ConnState: a connection that becomes idle may be closed again,
+// until the next request on it with a valid token.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	if state != http.StateIdle {
 		return
@@ -191,16 +192,16 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	}
 }
 
-type guestKey struct{}
+type clientKey struct{}
 
 // contextOf is the server's ConnContext.
 func (c *connections) contextOf(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, guestKey{}, conn)
+	return context.WithValue(ctx, clientKey{}, conn)
 }
 
 // atWork keeps the connection of a request with a valid token until it is answered.
 func (c *connections) atWork(ctx context.Context) {
-	conn, _ := ctx.Value(guestKey{}).(net.Conn)
+	conn, _ := ctx.Value(clientKey{}).(net.Conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if g, there := c.open[conn]; there {
@@ -209,7 +210,7 @@ func (c *connections) atWork(ctx context.Context) {
 	}
 }
 
-// prefixOf gives what counts as one address: for IPv6 the network of one customer.
+// prefixOf gives the prefix that counts as one address: for IPv6 the /64 network.
 func prefixOf(a net.Addr) netip.Prefix {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -221,7 +222,7 @@ func prefixOf(a net.Addr) netip.Prefix {
 		bits = 64
 	}
 	prefix, err := ip.Prefix(bits)
-	if err != nil { // the bits are the address's own
+	if err != nil { // not reached: the number of bits fits the address
 		return netip.Prefix{}
 	}
 	return prefix

@@ -14,20 +14,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// bouncer is a server with room for few connections. Requests with a token are
-// those to /known; /known/wait is answered when the test says so.
-type bouncer struct {
+// limitedServer is a server with a limit of few connections. Requests to /known count as
+// having a token; /known/wait is answered when the test says so.
+type limitedServer struct {
 	t     *testing.T
 	conns *connections
 	free  chan struct{}
 	began chan struct{}
 }
 
-func newBouncer(t *testing.T, most, perAddress int) *bouncer {
+func newLimitedServer(t *testing.T, most, perAddress int) *limitedServer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	b := &bouncer{t: t, free: make(chan struct{}), began: make(chan struct{}, 100)}
+	b := &limitedServer{t: t, free: make(chan struct{}), began: make(chan struct{}, 100)}
 	b.conns = limitConnections(l, most, perAddress, slog.New(slog.DiscardHandler))
 	f := listenFlags{HeaderTimeout: time.Hour, IdleTimeout: time.Hour}
 	server := f.server(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -53,7 +53,7 @@ type visitor struct {
 	in *bufio.Reader
 }
 
-func (b *bouncer) connect() *visitor {
+func (b *limitedServer) connect() *visitor {
 	b.t.Helper()
 	conn, err := net.Dial("tcp", b.conns.Addr().String())
 	require.NoError(b.t, err)
@@ -79,30 +79,30 @@ func (v *visitor) answered() error {
 }
 
 // dropped waits for the server to close the connection.
-func (b *bouncer) dropped(v *visitor) {
+func (b *limitedServer) dropped(v *visitor) {
 	b.t.Helper()
 	_, err := v.in.ReadByte()
 	require.Error(b.t, err)
 	require.NotErrorIs(b.t, err, os.ErrDeadlineExceeded, "it was kept")
 }
 
-func (b *bouncer) open() int {
+func (b *limitedServer) open() int {
 	b.conns.mu.Lock()
 	defer b.conns.mu.Unlock()
 	return len(b.conns.open)
 }
 
-func (b *bouncer) settle(n int) {
+func (b *limitedServer) settle(n int) {
 	b.t.Helper()
 	require.Eventually(b.t, func() bool { return b.open() == n }, time.Minute, time.Millisecond)
 }
 
-// A flood without a token closes connections of its own, and who comes with a token
-// is served all the time.
-func TestAFloodLocksNoOneOut(t *testing.T) {
+// A flood without tokens only closes its own connections; clients with a token are
+// served all the time.
+func TestFloodWithoutTokens(t *testing.T) {
 	t.Parallel()
 	const most = 8
-	b := newBouncer(t, most, 0)
+	b := newLimitedServer(t, most, 0)
 	worker := b.connect()
 	_, err := fmt.Fprint(worker, "GET /known/wait HTTP/1.1\r\nHost: x\r\n\r\n")
 	require.NoError(t, err)
@@ -115,9 +115,9 @@ func TestAFloodLocksNoOneOut(t *testing.T) {
 		for range most {
 			flood = append(flood, b.connect())
 		}
-		newcomer := b.connect()
-		require.NoError(t, newcomer.ask("/known"), "one with a token")
-		require.NoError(t, newcomer.Close())
+		added := b.connect()
+		require.NoError(t, added.ask("/known"), "one with a token")
+		require.NoError(t, added.Close())
 		b.settle(most - 1)
 	}
 	require.NoError(t, idle.ask("/known"), "one that was known before, while there were others to close")
@@ -126,13 +126,14 @@ func TestAFloodLocksNoOneOut(t *testing.T) {
 		b.dropped(v)
 	}
 	close(b.free)
-	require.NoError(t, worker.answered(), "who is at work keeps the connection")
+	require.NoError(t, worker.answered(), "a request under way keeps its connection")
 }
 
-// When all are at work, a new one is refused, and taken once one has ended.
-func TestAllConnectionsAtWork(t *testing.T) {
+// While all connections have requests under way a new one is refused; once one has ended
+// it is accepted.
+func TestAllConnectionsBusy(t *testing.T) {
 	t.Parallel()
-	b := newBouncer(t, 2, 0)
+	b := newLimitedServer(t, 2, 0)
 	first, second := b.connect(), b.connect()
 	for _, v := range []*visitor{first, second} {
 		_, err := fmt.Fprint(v, "GET /known/wait HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -143,16 +144,16 @@ func TestAllConnectionsAtWork(t *testing.T) {
 	close(b.free)
 	require.NoError(t, first.answered())
 	require.NoError(t, second.answered())
-	require.NoError(t, b.connect().ask("/known"), "an idle one gives its place")
+	require.NoError(t, b.connect().ask("/known"), "an idle one is closed for it")
 	require.NoError(t, first.Close())
 	require.NoError(t, second.Close())
 	require.Eventually(t, func() bool { return b.open() <= 1 }, time.Minute, time.Millisecond)
 }
 
-// One address has a share of its own.
+// The connections of one address are limited separately.
 func TestConnectionsPerAddress(t *testing.T) {
 	t.Parallel()
-	b := newBouncer(t, 100, 3)
+	b := newLimitedServer(t, 100, 3)
 	var all []*visitor
 	for range 5 {
 		all = append(all, b.connect())

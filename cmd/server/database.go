@@ -17,13 +17,13 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// databaseFlags say which database the commands work on.
+// databaseFlags select the database of a command.
 type databaseFlags struct {
 	DatabaseURL        string        `env:"DATABASE_URL" placeholder:"URL" help:"Postgres to keep everything in, such as postgres://user@host/db. Without it, data is kept in memory and is gone when the server stops."`
 	DBMaxConns         int32         `env:"REDRIVE_DB_MAX_CONNS" default:"10" help:"Most connections to the database."`
-	DBConnectTimeout   time.Duration `env:"REDRIVE_DB_CONNECT_TIMEOUT" default:"5s" help:"Bound of making one connection."`
-	DBLockTimeout      time.Duration `env:"REDRIVE_DB_LOCK_TIMEOUT" default:"5s" help:"Bound of the wait for one lock."`
-	DBStatementTimeout time.Duration `env:"REDRIVE_DB_STATEMENT_TIMEOUT" default:"30s" help:"Bound of one statement."`
+	DBConnectTimeout   time.Duration `env:"REDRIVE_DB_CONNECT_TIMEOUT" default:"5s" help:"Timeout of making one connection."`
+	DBLockTimeout      time.Duration `env:"REDRIVE_DB_LOCK_TIMEOUT" default:"5s" help:"Timeout of waiting for one lock."`
+	DBStatementTimeout time.Duration `env:"REDRIVE_DB_STATEMENT_TIMEOUT" default:"30s" help:"Timeout of one statement."`
 }
 
 func (f databaseFlags) config() postgres.Config {
@@ -33,8 +33,7 @@ func (f databaseFlags) config() postgres.Config {
 	}
 }
 
-// connect opens the database for a command that needs one. Whoever connects
-// closes the pool.
+// connect opens the database for a command that needs one. The caller closes the pool.
 func (f databaseFlags) connect(ctx context.Context) (*pgxpool.Pool, *postgres.Store, error) {
 	if f.DatabaseURL == "" {
 		return nil, nil, errors.New("set DATABASE_URL to the database, such as postgres://user@host/db")
@@ -51,10 +50,11 @@ func (f databaseFlags) connect(ctx context.Context) (*pgxpool.Pool, *postgres.St
 	return pool, store, nil
 }
 
-// defaultFiles is the folder for uploaded files beside a database.
+// defaultFiles is the folder for uploaded files of a server with a database.
 const defaultFiles = "data/files"
 
-// connectMigrated is connect for a command that reads what is kept.
+// connectMigrated is connect for a command that reads the data, so that the schema has to
+// be up to date.
 func (f databaseFlags) connectMigrated(ctx context.Context) (*pgxpool.Pool, *postgres.Store, error) {
 	pool, store, err := f.connect(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (f databaseFlags) connectMigrated(ctx context.Context) (*pgxpool.Pool, *pos
 	return pool, store, nil
 }
 
-// backend is where a server keeps everything.
+// backend is the storage of a server.
 type backend struct {
 	store    ports.Store
 	sessions ports.Sessions
@@ -77,8 +77,8 @@ type backend struct {
 	close    func() error
 }
 
-// backend opens the database that is configured, with its schema brought up to
-// date or at least checked, and the files beside it; or the memory.
+// backend opens the configured database and the storage of its files, and migrates or
+// checks the schema. Without a database everything is in memory.
 func (c *serveCmd) backend(ctx context.Context, log *slog.Logger) (_ backend, err error) {
 	if c.DatabaseURL == "" {
 		if c.Files != "" {
@@ -118,8 +118,8 @@ func openFiles(ctx context.Context, where string) (*blobfiles.Files, error) {
 	return blobfiles.OpenDir(where)
 }
 
-// prepareSchema migrates, or refuses a schema that is behind: its first query
-// would fail in the middle of somebody's request.
+// prepareSchema migrates, or refuses a schema that is behind: otherwise a query would
+// fail later, in the middle of a request.
 func prepareSchema(ctx context.Context, pool *pgxpool.Pool, migrate bool, log *slog.Logger) error {
 	if migrate {
 		applied, err := postgres.Migrate(ctx, pool)

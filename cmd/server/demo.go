@@ -21,8 +21,7 @@ import (
 	"github.com/redrive/redrive/adapters/httpapi"
 )
 
-// demoCmd plays the journey that the README promises against a server process
-// of its own.
+// demoCmd plays the journey of the README against a server process that it starts.
 type demoCmd struct{}
 
 // journey is a client of the demo server.
@@ -33,8 +32,8 @@ type journey struct {
 	token string
 }
 
-// Run starts a server, uploads, continues, stops the server, and fails if
-// anything was not as the specification has it.
+// Run starts a server, uploads, continues and stops the server. It fails if a result
+// differs from the specification.
 func (demoCmd) Run(ctx context.Context, to streams) error {
 	secret := demoSecret()
 	auth, err := httpapi.NewAuth([]byte(secret))
@@ -217,8 +216,8 @@ func (j *journey) call(method, path, contentType string, body io.Reader, want in
 	return json.Unmarshal(answer, into)
 }
 
-// configures reports whether a variable would configure the server: the demo is
-// one of its own, whatever is configured here.
+// configures reports whether an environment variable would configure the server: the demo
+// starts its server without them.
 func configures(variable string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	return name == "DATABASE_URL" || name == "QUEUE_URL" || strings.HasPrefix(name, "LLM_") ||
@@ -227,14 +226,14 @@ func configures(variable string) bool {
 
 var listening = regexp.MustCompile(`Redrive is running at (http://[0-9.:]+)\.`)
 
-// startServer starts this program as a demo server on a free port and waits
-// until it says where it listens.
+// startServer starts this program as a demo server on a free port, and waits until it
+// prints its address.
 func startServer(ctx context.Context, secret string) (*exec.Cmd, string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, "", err
 	}
-	server := exec.CommandContext(ctx, self, "serve", "--demo", "--listen=127.0.0.1:0", "--log-level=error") //nolint:gosec // it is this very program
+	server := exec.CommandContext(ctx, self, "serve", "--demo", "--listen=127.0.0.1:0", "--log-level=error") //nolint:gosec // it is this program
 	server.Env = append(slices.DeleteFunc(os.Environ(), configures), "REDRIVE_JWT_SECRET="+secret)
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 	server.WaitDelay = time.Minute // longer than the server takes to stop

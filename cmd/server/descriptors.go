@@ -1,16 +1,16 @@
 package main
 
 const (
-	// mostConnections is how many connections a server takes that was not told.
+	// mostConnections bounds the default of --max-connections.
 	mostConnections = 4096
-	// keptDescriptors are left for everything else: the database, files, the provider.
+	// keptDescriptors are reserved for everything else: the database, files, the provider.
 	keptDescriptors   = 128
 	fewestConnections = 16
 )
 
-// roomFor gives how many connections a process may have that may open so many files;
-// 0 if that is not known.
-func roomFor(descriptors uint64) int {
+// connectionsFor gives the most connections of a process that may open this many files;
+// 0 if the number is not known.
+func connectionsFor(descriptors uint64) int {
 	if descriptors == 0 || descriptors > mostConnections+keptDescriptors {
 		return mostConnections
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// flagNamer gives what the command line and the environment call a field of the
-// command that is run: "--workers (REDRIVE_WORKERS)". It takes a pointer to the field.
+// flagNamer gives a function for the name of a flag, "--workers (REDRIVE_WORKERS)", from
+// a pointer to its field in the command that is run.
 func flagNamer(parsed *kong.Context) func(field any) string {
 	return func(field any) string {
 		at := reflect.ValueOf(field).Pointer()
@@ -29,8 +29,8 @@ func nameOf(f *kong.Flag) string {
 	return fmt.Sprintf("--%s (%s)", f.Name, strings.Join(f.Envs, ", "))
 }
 
-// explain adds the variable to what kong says of a flag, where it does not: a value
-// may come from the environment, where there is no flag to be seen.
+// explain adds the environment variable to kong's error about a flag if it is missing:
+// the value may come from the environment, and the user has then typed no flag.
 func explain(model *kong.Application, err error) string {
 	said := err.Error()
 	for _, leaf := range model.Leaves(false) {

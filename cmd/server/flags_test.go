@@ -20,8 +20,8 @@ func parserOf(t *testing.T) (*kong.Kong, *cli) {
 	return parser, &c
 }
 
-// A flag and its variable have one name, so that an error about one is found in the
-// other: REDRIVE_MAX_FILES is --max-files.
+// A flag and its variable have the same name, REDRIVE_MAX_FILES and --max-files, so that
+// an error about one leads to the other.
 func TestFlagNames(t *testing.T) {
 	t.Parallel()
 	parser, c := parserOf(t)
@@ -59,7 +59,7 @@ func TestFlagNames(t *testing.T) {
 	require.Greater(t, strings.Count(err.Error(), "\n"), 18)
 }
 
-// What is wrong with a variable is said under its own name.
+// An error about a variable has the variable's name.
 func TestBadVariables(t *testing.T) {
 	for variable, value := range map[string]string{ //nolint:paralleltest // the environment is one
 		"LLM_TIMEOUT": "abc", "REDRIVE_MAX_REDELIVERIES": "many", "REDRIVE_LOG_LEVEL": "loud", "REDRIVE_LOG_FORMAT": "xml",
@@ -95,9 +95,9 @@ func TestCellsAreText(t *testing.T) {
 	}))
 }
 
-func TestRoomFor(t *testing.T) {
+func TestConnectionsFor(t *testing.T) {
 	t.Parallel()
 	for descriptors, want := range map[uint64]int{0: 4096, 20: 16, 100: 25, 256: 128, 512: 384, 1024: 896, 4224: 4096, 1 << 40: 4096, 1<<64 - 1: 4096} {
-		require.Equal(t, want, roomFor(descriptors), descriptors)
+		require.Equal(t, want, connectionsFor(descriptors), descriptors)
 	}
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// ledgerCmd is what an operator asks the books.
+// ledgerCmd has the commands on the ledger.
 type ledgerCmd struct {
 	Check  ledgerCheckCmd  `cmd:"" help:"Recompute every balance and every run's credits from the ledger; exit 1 on any difference."`
 	Export ledgerExportCmd `cmd:"" help:"Write the ledger's entries as CSV or JSON lines."`
 }
 
-// ledgerScope says which tenants' ledgers.
+// ledgerScope selects the tenants whose ledgers a command reads.
 type ledgerScope struct {
 	databaseFlags
 
@@ -72,7 +72,7 @@ func (c *ledgerCheckCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	if found > 0 {
-		return fmt.Errorf("the ledger and what is recorded differ in %d places", found)
+		return fmt.Errorf("the ledger differs from the balances and runs in %d places", found)
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func (c *ledgerCheckCmd) Run(ctx context.Context, to streams) error {
 type ledgerExportCmd struct {
 	ledgerScope
 
-	Format string `enum:"csv,jsonl" default:"csv" help:"csv, with a header line, or jsonl, one JSON object a line. In csv, what a spreadsheet would run as a formula has an apostrophe before it."`
+	Format string `enum:"csv,jsonl" default:"csv" help:"csv, with a header line, or jsonl, one JSON object a line. In csv, a cell that a spreadsheet would run as a formula begins with an apostrophe."`
 }
 
 // Run writes every entry, tenant by tenant, each in the order of its ledger.
@@ -119,7 +119,7 @@ type entryLine struct {
 	ActorTenant   string    `json:"actorTenant,omitempty"`
 	ActorRole     string    `json:"actorRole"`
 	At            time.Time `json:"at"`
-	ChangesCredit int64     `json:"changesCredit"` // what the balance moved by, with its sign
+	ChangesCredit int64     `json:"changesCredit"` // the change of the balance, with its sign
 }
 
 func toLine(e core.Entry) entryLine {
@@ -145,10 +145,10 @@ func exportJSONLines(to io.Writer) (write func(core.Entry) error, flush func() e
 	return func(e core.Entry) error { return encoder.Encode(toLine(e)) }, func() error { return nil }
 }
 
-// asText puts an apostrophe before what a spreadsheet would run as a formula: those who
-// make up keys, subjects and IDs could otherwise have it run on the machine of the one
-// who opens the export. Numbers stay numbers, also negative ones. What is to be read by
-// programs is exported as JSON lines, which are as they were.
+// asText puts an apostrophe before a cell that a spreadsheet would run as a formula.
+// Otherwise users who choose keys, subjects and IDs could run code on the machine of the
+// person who opens the export. Numbers are not changed, also not negative ones. The export
+// as JSON lines, which is for programs, has all values unchanged.
 func asText(cells []string) []string {
 	for i, cell := range cells {
 		first, _ := utf8.DecodeRuneInString(cell)

@@ -10,17 +10,17 @@ import (
 	"github.com/redrive/redrive/adapters/httpapi"
 )
 
-// listenFlags bound what clients may take: connections, and time.
+// listenFlags limit the connections and the time of clients.
 type listenFlags struct {
-	MaxConnections           int `env:"REDRIVE_MAX_CONNECTIONS" default:"0" help:"Most connections at once; 0 for as many as the process may open files, less 128, and 4096 at most. When there are no more, those that have sent no valid token are closed first, the oldest first."`
+	MaxConnections           int `env:"REDRIVE_MAX_CONNECTIONS" default:"0" help:"Most connections at once; 0 for as many as the process may open files, less 128, and 4096 at most. At the limit, the oldest connections without a valid token are closed first."`
 	MaxConnectionsPerAddress int `env:"REDRIVE_MAX_CONNECTIONS_PER_ADDRESS" default:"0" help:"Most connections of one address (of one /64 network for IPv6); 0 for no limit. Behind a proxy, which is one address, leave it at 0 and let the proxy count."`
 
-	HeaderTimeout time.Duration `env:"REDRIVE_HEADER_TIMEOUT" default:"10s" help:"Bound of reading a request's headers."`
-	BodyTimeout   time.Duration `env:"REDRIVE_BODY_TIMEOUT" default:"10s" help:"Bound of reading a request's body, but for uploads."`
-	UploadRate    int64         `env:"REDRIVE_UPLOAD_RATE" default:"10240" help:"Least bytes per second of an upload, averaged over 30s in which the client is waited for."`
-	UploadTimeout time.Duration `env:"REDRIVE_UPLOAD_TIMEOUT" default:"6h" help:"Bound of an upload altogether."`
-	WriteTimeout  time.Duration `env:"REDRIVE_WRITE_TIMEOUT" default:"30s" help:"How long a client may take to read 32 KB of an answer before it is dropped."`
-	IdleTimeout   time.Duration `env:"REDRIVE_IDLE_TIMEOUT" default:"1m" help:"How long a connection is kept without a request. A proxy in front should give up sooner."`
+	HeaderTimeout time.Duration `env:"REDRIVE_HEADER_TIMEOUT" default:"10s" help:"Timeout of reading a request's headers."`
+	BodyTimeout   time.Duration `env:"REDRIVE_BODY_TIMEOUT" default:"10s" help:"Timeout of reading a request's body, except for uploads."`
+	UploadRate    int64         `env:"REDRIVE_UPLOAD_RATE" default:"10240" help:"Least bytes per second of an upload, averaged over 30s of waiting for the client."`
+	UploadTimeout time.Duration `env:"REDRIVE_UPLOAD_TIMEOUT" default:"6h" help:"Timeout of a whole upload."`
+	WriteTimeout  time.Duration `env:"REDRIVE_WRITE_TIMEOUT" default:"30s" help:"How long a client may take to read 32 KB of an answer before its connection is closed."`
+	IdleTimeout   time.Duration `env:"REDRIVE_IDLE_TIMEOUT" default:"1m" help:"How long a connection is kept without a request. A proxy in front should use a shorter one."`
 }
 
 func (f *listenFlags) durations() []*time.Duration {
@@ -31,7 +31,7 @@ func (f *listenFlags) pace() httpapi.Pace {
 	return httpapi.Pace{Body: f.BodyTimeout, UploadRate: f.UploadRate, Upload: f.UploadTimeout, Write: f.WriteTimeout}
 }
 
-// maxHeaderBytes makes 32 KB with the 4 KB that net/http adds to it.
+// maxHeaderBytes is 32 KB less the 4 KB that net/http adds.
 const maxHeaderBytes = 28 << 10
 
 // server makes the server of a handler on a listener.
@@ -44,8 +44,8 @@ func (f *listenFlags) server(handler http.Handler, conns *connections, log *slog
 	}
 }
 
-// loopback reports whether an address to listen on can be reached from this machine
-// alone. A name other than localhost may mean anything.
+// loopback reports whether an address to listen on can be reached only from this machine.
+// It does not resolve names other than localhost.
 func loopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

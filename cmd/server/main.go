@@ -13,12 +13,12 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// cli is the command line. Every flag of serve can be given by the environment.
+// cli is the command line. Every flag of serve has an environment variable.
 type cli struct {
 	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the HTTP API and work the queue (the default)."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or say where it is."`
+	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or list its migrations."`
 	Ledger  ledgerCmd  `cmd:"" help:"Check or export the ledger."`
-	Queue   queueCmd   `cmd:"" help:"Look at messages that nobody could read, and send them again."`
+	Queue   queueCmd   `cmd:"" help:"List messages that no server could read, and send them again."`
 	Token   tokenCmd   `cmd:"" help:"Print a bearer token for the API."`
 	Demo    demoCmd    `cmd:"" help:"Start a demo server, play the journey from upload to Continue, and print what happens."`
 }
@@ -31,8 +31,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run is main without the process: exit codes are 0 for success (a graceful stop
-// included), 1 for a failure and 2 for a command line that cannot be used.
+// run is main as a function, for tests. Exit codes are 0 for success, which includes a
+// graceful stop, 1 for a failure, and 2 for a wrong command line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	code := -1
 	parser, err := kong.New(&cli{},
@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// streams are where a command writes: out is for people and pipes, err for logs.
+// streams are the outputs of a command: out for its result, err for logs.
 type streams struct {
 	out io.Writer
 	err io.Writer

@@ -9,14 +9,14 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 )
 
-// migrateCmd brings the schema up to date, or says where it is.
+// migrateCmd brings the schema up to date, or lists its migrations.
 type migrateCmd struct {
 	databaseFlags
 
 	Status bool `help:"Only list the migrations and when each was applied."`
 }
 
-// Run prints a line for each migration that it applied, or that there is.
+// Run prints a line for each migration that it applied, or with --status for each one.
 func (c *migrateCmd) Run(ctx context.Context, to streams) error {
 	pool, _, err := c.connect(ctx)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
-// A bad day, as its operator sees it: a provider that refuses the key, a run that this
-// interrupted, jobs that wait behind the one that tries, and a message that no server
-// can read. Then the queue's tables cannot be read, and the rest still shows.
+// The operations page on a bad day: a provider that refuses the key, a run that was
+// interrupted by it, jobs that wait for the trial job, and a message that no server can
+// read. When the queue's tables cannot be read, the page still shows the rest.
 func TestOperationsOnABadDay(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -35,8 +35,8 @@ func TestOperationsOnABadDay(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 
-	_, err = pool.Exec(t.Context(), `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload)
-		VALUES ('demo', gen_random_uuid(), 'other', '{}', 'not a job')`)
+	_, err = pool.Exec(t.Context(), `INSERT INTO queue_messages (tenant_id, message_id, template_id, jobs, metadata, payload)
+		VALUES ('demo', gen_random_uuid(), 'other', 1, '{}', 'not a job')`)
 	require.NoError(t, err)
 	begin := func(files string) string {
 		status, run := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", `{"template":"summarise","files":[`+files+`]}`)
@@ -51,26 +51,26 @@ func TestOperationsOnABadDay(t *testing.T) {
 	b.Open("/ui/sign-in?next=/ui/operations")
 	b.Click(`form:has([value="operator"]) button`)
 	facts := `Object.fromEntries([...document.querySelectorAll("#queue .facts div")].map(d => [d.children[0].innerText, d.children[1].innerText]))`
-	// Of the interrupted run a hint may wait as well, which has no effect.
+	// A job of the interrupted run may be in the queue too; it has no effect.
 	b.Until(`(f => f["Waiting jobs"] >= 2 && f["Jobs in hand"] === "0" && f["Unreadable messages"] === "1" &&
 		/\d\d:\d\d/.test(f["Oldest waiting since"]))(` + facts + `)`)
 	require.Contains(t, b.Text("#queue"), "undecodable")
 	require.Contains(t, b.Text("#queue"), "server queue dead")
-	require.Contains(t, b.Text("#providers"), "Not asked: it is down")
+	require.Contains(t, b.Text("#providers"), "Not used: it is down")
 	require.Contains(t, b.Text("#providers"), "The provider refused this server's credential.")
-	require.Contains(t, b.Text("#providers"), "To do: give the server a credential that the provider takes (LLM_API_KEY)")
+	require.Contains(t, b.Text("#providers"), "To do: give the server a credential that the provider accepts (LLM_API_KEY)")
 	require.Contains(t, b.Text("#operations"), interrupted)
 	require.NotContains(t, b.Text("#operations"), "Nothing needs attention.")
 
-	_, err = pool.Exec(t.Context(), `ALTER TABLE queue_jobs RENAME TO away; ALTER TABLE queue_dead RENAME TO dead_away`)
+	_, err = pool.Exec(t.Context(), `ALTER TABLE queue_messages RENAME TO away; ALTER TABLE queue_dead RENAME TO dead_away`)
 	require.NoError(t, err)
 	b.Until(`document.querySelector("#queue").innerText.includes("The queue did not answer")`)
 	require.Contains(t, b.Text("#queue"), "They could not be listed.")
-	require.NotContains(t, b.Text("body"), "queue_jobs")
+	require.NotContains(t, b.Text("body"), "queue_messages")
 	require.Contains(t, b.Text("#operations"), interrupted)
 	require.Contains(t, b.Text("#providers"), "LLM_API_KEY")
 	require.Contains(t, p.log.String(), "operators do not see all of the queue")
-	_, err = pool.Exec(t.Context(), `ALTER TABLE away RENAME TO queue_jobs; ALTER TABLE dead_away RENAME TO queue_dead`)
+	_, err = pool.Exec(t.Context(), `ALTER TABLE away RENAME TO queue_messages; ALTER TABLE dead_away RENAME TO queue_dead`)
 	require.NoError(t, err)
 
 	close(release)

@@ -13,15 +13,15 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-// A wrong key, from the run that it interrupts to the Continue after it was mended: the
-// provider is asked a handful of times however many files there are, and the tenant pays
-// for the initiation and nothing else.
+// A wrong key, from the run that it interrupts to the Continue after it was fixed: the
+// provider gets a handful of requests for any number of files, and the tenant pays only
+// for the initiation.
 func TestWrongKey(t *testing.T) {
 	t.Parallel()
-	const files = 15 // all that the demo's credits are for
-	var mended atomic.Bool
+	const files = 15 // as many as the demo's credits pay for
+	var fixed atomic.Bool
 	provider := fakellm.New(func(fakellm.Request) fakellm.Action {
-		if mended.Load() {
+		if fixed.Load() {
 			return fakellm.OK()
 		}
 		return fakellm.Respond(http.StatusUnauthorized, http.Header{"Content-Type": {"application/json"}},
@@ -60,10 +60,10 @@ func TestWrongKey(t *testing.T) {
 	require.LessOrEqual(t, asked, 5, "of %d files", files)
 	_, balance := p.call(t, demoAdmin, http.MethodGet, "/balance", "")
 	require.EqualValues(t, 0, balance["available"], "the initiation took all of it")
-	require.Contains(t, p.log.String(), "LLM_API_KEY", "the operator is told what to do")
+	require.Contains(t, p.log.String(), "LLM_API_KEY", "the log says what to do")
 	require.NotContains(t, p.log.String(), "sk-wrong-key")
 
-	mended.Store(true)
+	fixed.Store(true)
 	status, again := p.call(t, demoAdmin, http.MethodPost, path+"/retry-failed?maxPrice=0", "")
 	require.Equal(t, http.StatusOK, status, "%v", again)
 	require.EqualValues(t, 10*files, await("COMPLETED")["creditsConsumed"])

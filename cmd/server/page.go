@@ -15,7 +15,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// pageParts is what the page needs of the server.
+// pageParts are the parts of the server that the page needs.
 type pageParts struct {
 	svc      *app.Service
 	executor ports.Executor
@@ -41,7 +41,7 @@ func (c *serveCmd) page(p pageParts) http.Handler {
 		Operations: p.operations,
 	}
 	if a, ok := p.executor.(ports.Acceptor); ok {
-		cfg.MaxFileBytes = min(cfg.MaxFileBytes, a.MaxFileBytes()) // the page says so before an upload
+		cfg.MaxFileBytes = min(cfg.MaxFileBytes, a.MaxFileBytes()) // the page shows the limit before an upload
 	}
 	if c.Demo {
 		cfg.Demo = []webui.DemoUser{{Name: "admin", Actor: demoAdmin}, {Name: "operator", Actor: demoOperator}}
@@ -50,20 +50,20 @@ func (c *serveCmd) page(p pageParts) http.Handler {
 }
 
 const (
-	// lettersShown is how many messages that no server could read a page lists.
+	// lettersShown is how many dead letters the page lists.
 	lettersShown = 20
-	// queueAnswers is how long a page waits for the queue.
-	queueAnswers = 3 * time.Second
+	// queueTimeout is how long the page waits for the queue.
+	queueTimeout = 3 * time.Second
 )
 
-// operations is what this server knows of its own work, and of the queue.
+// operations gives the state of this server's work and of the queue.
 func (p pageParts) operations(ctx context.Context) webui.Operations {
 	s := p.pool.Stats()
 	o := webui.Operations{Running: s.Running, Waiting: s.Waiting + s.Parked, Unsaved: s.Unsaved, Received: s.Received, Settled: s.Settled}
 	for _, b := range s.Breakers {
 		o.Breakers = append(o.Breakers, breakerOf(b))
 	}
-	ctx, cancel := context.WithTimeout(ctx, queueAnswers)
+	ctx, cancel := context.WithTimeout(ctx, queueTimeout)
 	defer cancel()
 	o.Queue, o.QueueErr = p.queue.Stats(ctx)
 	var letters []watermillqueue.DeadLetter
@@ -74,7 +74,7 @@ func (p pageParts) operations(ctx context.Context) webui.Operations {
 	return o
 }
 
-// breakerOf says how it stands with a provider.
+// breakerOf converts the state of a circuit breaker.
 func breakerOf(b worker.BreakerStats) webui.Breaker {
 	page := webui.Breaker{
 		Endpoint: b.Endpoint, Open: b.State != "closed", DownSince: b.DownSince, Failures: b.Failures,
@@ -88,8 +88,8 @@ func breakerOf(b worker.BreakerStats) webui.Breaker {
 	return page
 }
 
-// beside gives the page its paths and the API all others.
-func beside(page, api http.Handler) http.Handler {
+// pageAndAPI routes the page's paths to the page and all others to the API.
+func pageAndAPI(page, api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		switch path := req.URL.Path; {
 		case path == "/", path == "/ui", path == "/favicon.ico", strings.HasPrefix(path, webui.Prefix):

@@ -16,8 +16,8 @@ import (
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
-// The page of a real server: one click to sign in, files that fail, the button, and
-// what it cost.
+// The page of a real server: one click to sign in, files that fail, the Continue button,
+// and the cost.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	t.Run("Memory", func(t *testing.T) {
@@ -60,8 +60,8 @@ func page(t *testing.T, flags ...string) {
 	require.Zero(t, p.stop(t), "pages that are open hold up no stop")
 }
 
-// A page that is open while its server dies comes back by itself at the next one, still
-// signed in, and is right.
+// A page that is open while its server is killed recovers by itself at the next server:
+// still signed in and up to date.
 func TestPageOutlivesItsServer(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -100,7 +100,7 @@ func TestPageOutlivesItsServer(t *testing.T) {
 	require.Zero(t, p.stop(t))
 }
 
-// The page has its paths and the API all others.
+// The page gets its own paths and the API all others.
 func TestPageBesideTheAPI(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")
@@ -127,8 +127,8 @@ func TestPageBesideTheAPI(t *testing.T) {
 	require.Zero(t, p.stop(t))
 }
 
-// A stranger who says that a form is coming and sends none holds no connection.
-func TestPageWaitsForNoStranger(t *testing.T) {
+// A client without a session that announces a form and sends none is disconnected.
+func TestPageDisconnectsSilentClients(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo", "--body-timeout=300ms")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))

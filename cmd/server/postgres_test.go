@@ -53,8 +53,8 @@ func (p *process) ready(t *testing.T) int {
 
 const twoFiles = `{"template":"summarise","files":[{"name":"a","text":"A"},{"name":"b-rate-limit","text":"B"}]}`
 
-// What was paid for and done is there after a restart, the books agree, and the
-// check says so if they do not.
+// Runs and their results are there after a restart, the ledger agrees with them, and
+// `ledger check` finds a difference.
 func TestServerOnPostgres(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewEmpty(t)
@@ -93,7 +93,7 @@ func TestServerOnPostgres(t *testing.T) {
 		code, out, logs := command("ledger", "check", flag)
 		require.Zero(t, code, logs)
 		require.Regexp(t, `demo +4 +1 +0`, out)
-		code, _, logs = command("ledger", "check", "--tenant=nobody", flag)
+		code, _, logs = command("ledger", "check", "--tenant=unknown", flag)
 		require.Equal(t, 1, code)
 		require.Contains(t, logs, "tenant_not_found")
 
@@ -131,7 +131,7 @@ func TestServerOnPostgres(t *testing.T) {
 	})
 }
 
-// Readiness fails while the database is away; the server survives and goes on.
+// Readiness fails while the database is down; the server survives and goes on.
 func TestServerSurvivesARestartOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.NewServer(t, pgtest.Options{})
@@ -165,8 +165,8 @@ func TestDatabaseCommandsNeedADatabase(t *testing.T) {
 	require.NotContains(t, logs, "hunter2")
 }
 
-// A job that a server took from the queue and had not claimed when it was killed
-// is another's after --lease, and not after however long the queue would wait.
+// A job that a killed server had received from the queue and not claimed is worked by
+// another server after --lease, and not after the queue's own longer timeout.
 func TestKilledBetweenTakingAndClaiming(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -180,7 +180,7 @@ func TestKilledBetweenTakingAndClaiming(t *testing.T) {
 		"--database-url=" + db, "--files=" + t.TempDir(), "--llm-base-url=" + base, "--llm-model=m",
 	}
 	p := start(t, flags...)
-	// The only place is taken, so that the second run's job waits in the queue.
+	// The only worker is busy, so the second run's job waits in the queue.
 	code, _ := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", `{"template":"summarise","files":[{"name":"held","text":"A"}]}`)
 	require.Equal(t, http.StatusCreated, code)
 	within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -189,7 +189,7 @@ func TestKilledBetweenTakingAndClaiming(t *testing.T) {
 	code, second := p.call(t, demoAdmin, http.MethodPost, "/workflow-runs", `{"template":"summarise","files":[{"name":"b","text":"B"}]}`)
 	require.Equal(t, http.StatusCreated, code)
 
-	// Whoever claims it waits for this lock.
+	// The claim of that job waits for this lock.
 	conn, err := pgx.Connect(t.Context(), db)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, conn.Close(context.WithoutCancel(t.Context()))) }()
@@ -200,7 +200,7 @@ func TestKilledBetweenTakingAndClaiming(t *testing.T) {
 	close(release)
 	require.Eventually(t, func() bool {
 		var taken bool
-		require.NoError(t, tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM queue_jobs WHERE deliveries > 0)`).Scan(&taken))
+		require.NoError(t, tx.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM queue_messages WHERE deliveries > 0)`).Scan(&taken))
 		return taken
 	}, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, p.cmd.Process.Kill())

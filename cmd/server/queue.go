@@ -15,16 +15,16 @@ import (
 
 // queueFlags say what carries jobs to the workers.
 type queueFlags struct {
-	QueueURL string `env:"QUEUE_URL" placeholder:"URL" help:"What carries jobs to workers: memory: (this process), postgres://…, nats://… or kafka://…. Default: the database, if there is one, else this process."`
+	QueueURL string `env:"QUEUE_URL" placeholder:"URL" help:"What carries jobs to workers: memory: (this process), postgres://… or nats://…. Default: the database, if there is one, else this process."`
 }
 
 // mostQueueLease is the longest that a queue keeps a job from others for a server
 // that took it and has not claimed it: that takes milliseconds.
 const mostQueueLease = 30 * time.Second
 
-// openQueue opens the queue. Beside a database it uses that one's pool. Whoever
+// openQueue opens the queue. Beside a database it uses that one's pool. A worker that
 // is dead after lease is so for the queue as well: it would swallow what recovery
-// sends again as long as it holds the job for somebody.
+// sends again as long as it keeps the jobs for that worker.
 func (f queueFlags) openQueue(ctx context.Context, database *pgxpool.Pool, lease time.Duration, log *slog.Logger) (*watermillqueue.Queue, error) {
 	o := watermillqueue.Options{Log: log, Lease: min(lease, mostQueueLease)}
 	if f.QueueURL == "" && database != nil {

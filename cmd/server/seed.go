@@ -13,7 +13,7 @@ import (
 	"github.com/redrive/redrive/core/app"
 )
 
-// What the demo has to begin with.
+// The demo's tenant, template and credits.
 const (
 	demoTenant    = core.TenantID("demo")
 	demoTemplate  = core.TemplateID("summarise")
@@ -68,7 +68,7 @@ func demoFileNames() ([]string, error) {
 	return names, err
 }
 
-// welcome prints what to paste into another terminal.
+// welcome prints commands to paste into another terminal.
 func welcome(to io.Writer, auth *httpapi.Auth, url string, durable bool) error {
 	admin, err := auth.Token(demoAdmin, demoTokenTTL)
 	if err != nil {

@@ -19,9 +19,9 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Run serves until ctx ends, then stops gracefully: readiness fails, nothing
-// more is claimed, requests under way are answered, running jobs finish or are
-// handed back. A graceful stop is no error.
+// Run serves until ctx ends, then stops gracefully: readiness fails, no more jobs are
+// claimed, requests under way are answered, running jobs finish or are released. A
+// graceful stop is no error.
 func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (err error) {
 	if err := c.check(flagNamer(parsed)); err != nil {
 		return err
@@ -88,8 +88,8 @@ func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (e
 	page := c.page(pageParts{
 		svc: svc, executor: executor, auth: auth, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
 	})
-	server := c.server(beside(page, api), conns, log)
-	server.RegisterOnShutdown(events.Stop) // else a stop would wait for them
+	server := c.server(pageAndAPI(page, api), conns, log)
+	server.RegisterOnShutdown(events.Stop) // else a stop would wait for event streams
 	s := service{
 		server: server, listener: conns, pool: pool, log: log,
 		drain: c.DrainTimeout, stopping: func() { stopping.Store(true) },
@@ -97,13 +97,13 @@ func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (e
 	return s.runUntil(ctx)
 }
 
-// warn tells of what a server may do and should not.
+// warn logs settings that are allowed but not recommended.
 func (c *serveCmd) warn(log *slog.Logger) {
 	if why := httpapi.WeakSecret([]byte(c.JWTSecret)); why != "" {
-		log.Warn("REDRIVE_JWT_SECRET may be guessed, and who has it can be anyone; make one with 'openssl rand -hex 32'", "why", why)
+		log.Warn("REDRIVE_JWT_SECRET may be guessed, and with it anyone can sign tokens for any user; make one with 'openssl rand -hex 32'", "why", why)
 	}
 	if !loopback(c.Listen) {
-		log.Warn("tokens and files travel in the clear, because this server has no TLS; put a TLS proxy before it, and let only that reach it", "listen", c.Listen)
+		log.Warn("tokens and files are sent unencrypted, because this server has no TLS; put a TLS proxy in front of it, and let only the proxy reach it", "listen", c.Listen)
 	}
 }
 
@@ -112,7 +112,7 @@ func (c *serveCmd) warn(log *slog.Logger) {
 func (c *serveCmd) executor(log *slog.Logger) (_ ports.Executor, closeLLM func() error, err error) {
 	cfg := llm.Config{
 		BaseURL: c.LLMBaseURL, APIKey: c.LLMAPIKey, Model: c.LLMModel, Timeout: c.LLMTimeout, MaxFileBytes: c.MaxFileBytes, Log: log,
-		// Room for an output of the most bytes in JSON, most of which need no escape.
+		// Enough for the longest output in JSON, few bytes of which need an escape.
 		MaxResponseBytes: 2*int64(c.MaxOutputBytes) + 1<<20,
 	}
 	closeLLM = func() error { return nil }

@@ -24,8 +24,8 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-// asServer makes the test binary behave as the server, so that tests have a real
-// process to start, signal and wait for.
+// asServer is the variable that makes the test binary behave as the server, so that tests
+// have a real process to start, signal and wait for.
 const asServer = "REDRIVE_TEST_AS_SERVER"
 
 func TestMain(m *testing.M) {
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		os.Exit(code)
 	}
 	for _, variable := range os.Environ() {
-		// What is configured outside is not for the tests, nor for their children.
+		// Variables that are set outside must not configure the tests or their child processes.
 		if configures(variable) {
 			name, _, _ := strings.Cut(variable, "=")
 			if err := os.Unsetenv(name); err != nil {
@@ -59,7 +59,7 @@ type process struct {
 	log *logs
 }
 
-// logs is what a process wrote; it tells when there is an address in it.
+// logs is the output of a process; it signals when it contains the address.
 type logs struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
@@ -145,7 +145,7 @@ func (p *process) call(t *testing.T, actor core.Actor, method, path, body string
 	return res.StatusCode, answer
 }
 
-// The journey that the README promises, against a real process.
+// The journey of the README, against a real process.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	var out, logs bytes.Buffer
@@ -163,8 +163,8 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// On SIGTERM nothing more is claimed, what is running finishes and is settled,
-// and the exit code is 0.
+// On SIGTERM no more jobs are claimed, running jobs finish and are settled, and the exit
+// code is 0.
 func TestGracefulStop(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -198,7 +198,7 @@ func TestGracefulStop(t *testing.T) {
 	require.Contains(t, p.log.String(), "msg=stopped")
 }
 
-// Streams of events do not hold up a stop, and end with a word of it.
+// Event streams do not delay a stop, and end with an event that says why.
 func TestStopEndsEventStreams(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo")
@@ -232,7 +232,7 @@ func TestStopEndsEventStreams(t *testing.T) {
 	require.NotContains(t, p.log.String(), "deadline exceeded")
 }
 
-// What takes longer than the drain timeout is handed back; that is no failure.
+// A job that takes longer than the drain timeout is released; that is no failure.
 func TestStopWithAHangingProvider(t *testing.T) {
 	t.Parallel()
 	provider := fakellm.New(fakellm.Always(fakellm.Hang()))
@@ -249,7 +249,7 @@ func TestStopWithAHangingProvider(t *testing.T) {
 	require.Contains(t, p.log.String(), "handing back")
 }
 
-// Secrets given to the process do not appear in what it writes.
+// Secrets of the configuration do not appear in the output.
 func TestLogsHaveNoSecrets(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo", "--llm-base-url=http://127.0.0.1:9", "--llm-model=m", "--llm-api-key=sk-very-secret", "--log-level=debug")

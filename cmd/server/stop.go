@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	// leastDrain is what requests under way get, however short the workers' time is.
+	// leastDrain is the least time for requests under way, also if the workers have less.
 	leastDrain = time.Second
-	// cutOff is how long handlers may take to end once their connections are cut.
+	// cutOff is how long handlers may take to end once their connections are closed.
 	cutOff = 2 * time.Second
 )
 
-// service is what runs in a server's process: HTTP, and the workers.
+// service is the HTTP server and the workers of a process.
 type service struct {
 	server   *http.Server
 	listener net.Listener
@@ -29,9 +29,9 @@ type service struct {
 	stopping func() // called when it begins to stop
 }
 
-// runUntil runs the server and the pool until ctx ends or one of them fails,
-// and then stops both. What clients do is no reason to fail, nor to go on: a request
-// that is not answered in time is cut off.
+// runUntil runs the server and the pool until ctx ends or one of them fails, and then
+// stops both. Clients can neither make the stop fail nor delay it: the connection of a
+// request that is not answered in time is closed.
 func (s *service) runUntil(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -63,7 +63,7 @@ func (s *service) runUntil(ctx context.Context) error {
 	if err := s.server.Shutdown(within); err != nil {
 		s.log.Warn("closed connections whose requests were not answered in time", "error", err)
 		cut()
-		_ = s.server.Close() // the listener is closed already, and clients may have gone
+		_ = s.server.Close() // the listener is closed already, and clients may have disconnected
 		if !requests.endWithin(cutOff) {
 			s.log.Warn("some requests have not ended; the process ends without them")
 		}
@@ -77,8 +77,8 @@ func (s *service) runUntil(ctx context.Context) error {
 	return failure
 }
 
-// countRequests lets cut end the contexts of all requests, and counts those that
-// have not ended.
+// countRequests counts the requests that have not ended; cut cancels the contexts of all
+// of them.
 func (s *service) countRequests(ctx context.Context) (requests *counted, cut context.CancelFunc) {
 	base, cut := context.WithCancel(context.WithoutCancel(ctx))
 	s.server.BaseContext = func(net.Listener) context.Context { return base }
@@ -95,7 +95,7 @@ func (s *service) countRequests(ctx context.Context) (requests *counted, cut con
 // counted are requests that have not ended.
 type counted struct{ group sync.WaitGroup }
 
-// endWithin waits for them, once no more come.
+// endWithin waits for them to end; no new ones may begin.
 func (c *counted) endWithin(d time.Duration) bool {
 	done := make(chan struct{})
 	go func() {
@@ -110,8 +110,8 @@ func (c *counted) endWithin(d time.Duration) bool {
 	}
 }
 
-// closing closes what a server has opened. What does not close cleanly loses nothing,
-// since the store is the truth, and does not make a failure of a graceful stop.
+// closing closes a resource of the server. An error loses no data, since the store is the
+// truth, and so does not make a graceful stop fail.
 func closing(log *slog.Logger, what string, closeIt func() error) {
 	if err := closeIt(); err != nil {
 		log.Warn("did not close cleanly", "what", what, "error", err)

@@ -27,8 +27,8 @@ func (p *process) dial(t *testing.T) (net.Conn, *bufio.Reader) {
 	return conn, bufio.NewReader(conn)
 }
 
-// Whatever clients do, a stop ends in the drain time, and with 0.
-func TestStopWhateverClientsDo(t *testing.T) {
+// With any behaviour of clients, a stop ends within the drain timeout and with code 0.
+func TestStopWithMisbehavingClients(t *testing.T) {
 	t.Parallel()
 	p := start(t, "--demo", "--drain-timeout=1s", "--body-timeout=1h", "--header-timeout=1h", "--write-timeout=1h")
 	token := p.token(t, demoAdmin)
@@ -56,9 +56,9 @@ func TestStopWhateverClientsDo(t *testing.T) {
 	require.Contains(t, p.log.String(), "msg=stopped")
 }
 
-// 600 connections whose bodies never come, against 512 descriptors: others are
-// served meanwhile.
-func TestStalledConnectionsLockNoOneOut(t *testing.T) {
+// 600 connections whose bodies never come, with a limit of 512 descriptors: other clients
+// are served meanwhile.
+func TestStalledConnections(t *testing.T) {
 	t.Parallel()
 	shell, err := exec.LookPath("sh")
 	require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestLargeHeaders(t *testing.T) {
 	require.Zero(t, p.stop(t))
 }
 
-// What an operator should know is said at the start, and the secret is not.
+// Warnings for the operator are logged at the start, and do not contain the secret.
 func TestWarnings(t *testing.T) {
 	t.Parallel()
 	provider := fakellm.New(fakellm.Always(fakellm.OK()))
@@ -109,7 +109,7 @@ func TestWarnings(t *testing.T) {
 	p := start(t, "--listen=0.0.0.0:0", "--jwt-secret="+weak, "--llm-base-url="+base, "--llm-model=m")
 	require.Zero(t, p.stop(t))
 	require.Contains(t, p.log.String(), "may be guessed")
-	require.Contains(t, p.log.String(), "put a TLS proxy before it")
+	require.Contains(t, p.log.String(), "put a TLS proxy in front of it")
 	require.NotContains(t, p.log.String(), weak)
 
 	p = start(t, "--jwt-secret=9b2f6c0e1d7a48c3b5e0f1a29d8c7b64", "--llm-base-url="+base, "--llm-model=m")
@@ -118,8 +118,8 @@ func TestWarnings(t *testing.T) {
 	require.Zero(t, p.stop(t))
 }
 
-// A queue that cannot take jobs makes the server not ready, and so does a database
-// that cannot be written; what is asked of that is 503 and no fault.
+// The server is not ready if the queue accepts no jobs or the database is read-only; a
+// request that needs it is answered with 503, which is no fault of the server.
 func TestReadiness(t *testing.T) {
 	t.Parallel()
 	empty := pgtest.NewEmpty(t)
@@ -144,7 +144,7 @@ func TestReadiness(t *testing.T) {
 	require.Zero(t, p.stop(t))
 }
 
-// readOnly makes a database take no writes, and ends the connections to it.
+// readOnly makes a database read-only, and ends the connections to it.
 func readOnly(t *testing.T, url string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)

@@ -7,18 +7,18 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// tokenCmd prints a bearer token, for operators and scripts; people's tokens
-// come from whatever identity service shares the secret.
+// tokenCmd prints a bearer token, for operators and scripts. Users get their tokens from
+// an identity service that shares the secret.
 type tokenCmd struct {
 	secretFlag
 
-	Subject string        `required:"" help:"Who the token is for; stands in the ledger."`
+	Subject string        `required:"" help:"User or program that the token is for; the ledger records it."`
 	Tenant  string        `help:"Tenant; a platform admin needs none."`
 	Role    string        `required:"" enum:"bubble_admin,customer_admin,customer_user" help:"bubble_admin, customer_admin or customer_user."`
 	TTL     time.Duration `default:"1h" help:"How long the token is valid."`
 }
 
-// Run prints the token alone, so that it can be captured.
+// Run prints only the token, so that a script can capture it.
 func (c *tokenCmd) Run(to streams) error {
 	auth, err := c.auth()
 	if err != nil {

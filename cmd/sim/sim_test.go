@@ -228,7 +228,7 @@ func TestUsage(t *testing.T) {
 		{"run", "--workers", "-1"},
 		{"run", "--nonsense"},
 		{"fly"},
-		{"explain", "sim2.a.AA"},
+		{"explain", "sim3.a.AA"},
 		{"exhaust", "no-such-scenario"},
 		{"exhaust", "--preempt", "-1"},
 		{"exhaust", "--kinds", "earthquake"},

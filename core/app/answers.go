@@ -9,15 +9,15 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// decision is what a transaction found out without planning anything new: a
-// replay of an earlier answer, or a refusal.
+// decision is the result of a transaction that planned nothing new: the replay of an
+// earlier answer, or a refusal.
 type decision struct {
 	done    bool
 	run     *core.Run // nil with a refusal
 	refusal error
 }
 
-// answer is what the caller is told.
+// answer gives the result for the caller.
 func (d decision) answer() (core.Run, error) {
 	if d.run == nil {
 		return core.Run{}, d.refusal
@@ -25,11 +25,11 @@ func (d decision) answer() (core.Run, error) {
 	return *d.run, d.refusal
 }
 
-// answerMemo remembers what is decided under a caller's idempotency key, in the
-// transaction that decides it. Without a key it remembers nothing. The caller
-// holds a lock that every repeat takes as well (the run's or the tenant's), so
-// that one at the same moment waits and then finds the answer. Another request
-// under the same key may hold another lock; it is found out when it remembers.
+// answerMemo stores the answer under a caller's idempotency key, in the transaction that
+// decides it. Without a key it stores nothing. The caller holds a lock that every repeat
+// takes as well (the run's or the tenant's), so that a concurrent repeat waits and then
+// finds the answer. Another request under the same key may hold another lock; insert
+// detects it.
 type answerMemo struct {
 	key         core.Key
 	tenant      core.TenantID
@@ -39,7 +39,7 @@ type answerMemo struct {
 	now         time.Time
 }
 
-// replay looks for an earlier answer.
+// replay finds an earlier answer.
 func (m answerMemo) replay(ctx context.Context, tx ports.Tx) (decision, error) {
 	if m.key == "" {
 		return decision{}, nil
@@ -59,9 +59,9 @@ func (m answerMemo) replay(ctx context.Context, tx ports.Tx) (decision, error) {
 	return decision{done: true, run: &run, refusal: err}, nil
 }
 
-// refuse remembers a refusal. With a key the transaction commits, with the
-// memory of the refusal as its only effect; without one the refusal is returned
-// as the error that rolls it back. Faults are returned as they are.
+// refuse stores a refusal. With a key the transaction commits with the stored refusal as
+// its only effect. Without a key the refusal is returned as the error that rolls the
+// transaction back. Faults are returned as they are.
 func (m answerMemo) refuse(ctx context.Context, tx ports.Tx, err error) (decision, error) {
 	refusal, ok := asRefusal(err)
 	if !ok || m.key == "" {
@@ -75,7 +75,7 @@ func (m answerMemo) refuse(ctx context.Context, tx ports.Tx, err error) (decisio
 	return decision{done: true, refusal: refusal}, nil
 }
 
-// accept remembers a success.
+// accept stores a success.
 func (m answerMemo) accept(ctx context.Context, tx ports.Tx, run core.Run) error {
 	if m.key == "" {
 		return nil
@@ -85,8 +85,8 @@ func (m answerMemo) accept(ctx context.Context, tx ports.Tx, run core.Run) error
 	return m.insert(ctx, tx, answer)
 }
 
-// insert writes the answer. If the key was used meanwhile, it was for another
-// request (see answerMemo): the error rolls this one back.
+// insert writes the answer. If the key was used meanwhile, another request used it (see
+// answerMemo): the error rolls this one back.
 func (m answerMemo) insert(ctx context.Context, tx ports.Tx, answer core.Answer) error {
 	err := tx.Answers().Insert(ctx, answer)
 	if errors.Is(err, ports.ErrExists) {
@@ -99,8 +99,8 @@ func (m answerMemo) answer() core.Answer {
 	return core.Answer{Tenant: m.tenant, Key: m.key, Operation: m.op, Fingerprint: m.fingerprint, At: m.now}
 }
 
-// answerEnqueueFailed changes a remembered success into the failure that the
-// caller is told, in the transaction that compensates.
+// answerEnqueueFailed replaces a stored success by the failure that the caller gets, in
+// the transaction that compensates.
 func answerEnqueueFailed(ctx context.Context, tx ports.Tx, key core.Key, run core.Run) error {
 	if key == "" {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// clientKey keeps callers' keys apart from the ledger's own, so that nobody can
-// use up the key of a charge to come.
+// clientKey prefixes callers' keys, so that no caller can use the key of a later charge
+// or refund.
 func clientKey(key core.Key) core.Key { return "client/" + key }
 
 // Balance reads what a tenant can spend now.
@@ -50,9 +50,9 @@ func (s *Service) PurchaseCredits(ctx context.Context, actor core.Actor, tenant 
 	})
 }
 
-// grant posts an entry that a caller asked for, at most once per key. The
-// tenant's lock comes first, so that of two calls with one key the second finds
-// the first one's entry.
+// grant posts an entry that a caller requested, at most once per key. It takes the
+// tenant's lock first, so that of two calls with one key the second finds the entry of the
+// first.
 func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.TenantID, key core.Key, entry func(now time.Time) (core.Entry, error)) (core.Entry, error) {
 	if err := core.Authorize(actor, core.ActionManageCredits, tenant); err != nil {
 		return core.Entry{}, err
@@ -75,7 +75,8 @@ func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.Tenan
 		case err != nil:
 			return err
 		}
-		// Decided as it was then: a repeat may come when the month has ended.
+		// A repeat may come when the month has ended. So it is checked as at the time of
+		// the first request.
 		wanted, err := entry(first.At)
 		if err != nil || !first.SameAs(wanted) {
 			return core.KeyReused()

@@ -55,7 +55,7 @@ func TestPurchaseCredits(t *testing.T) {
 		}
 		w.requireRefused(core.ErrRoleNotAllowed, buy(admin, acme, "k", 1)) // or it would grant itself credits
 		w.requireRefused(core.ErrWrongTenant, buy(stranger, acme, "k", 1))
-		w.requireRefused(core.ErrTenantNotFound, buy(platform, "nobody", "k", 1))
+		w.requireRefused(core.ErrTenantNotFound, buy(platform, "unknown", "k", 1))
 		w.requireRefused(core.ErrInvalidRequest, buy(platform, acme, "", 1))
 		w.requireRefused(core.ErrInvalidRequest, buy(platform, acme, "k", 0))
 		w.requireRefused(core.ErrInvalidRequest, buy(platform, acme, "k", -5))
@@ -82,7 +82,7 @@ func TestGrantAllowance(t *testing.T) {
 	require.NoError(t, err)
 	w.requireBalance(100, 50)
 	w.clock.Set(november.End())
-	w.requireBalance(500, 50) // and what was left of November has ended with it
+	w.requireBalance(500, 50) // and the rest of November's allowance has lapsed
 	w.requireRefused(core.ErrInvalidRequest, func() error {
 		_, err := w.svc.GrantAllowance(w.ctx, platform, acme, "late", november, 1)
 		return err
@@ -127,7 +127,7 @@ func TestRefill(t *testing.T) {
 	refill()
 	require.Equal(t, core.Credits(10), left(), "spent credits came back")
 
-	// The next month is granted before it begins, so nobody waits at midnight.
+	// The next month is granted before it begins, so no tenant waits at midnight.
 	end := core.PeriodOf(began).End()
 	w.clock.Set(end.Add(-time.Hour))
 	refill()
@@ -139,8 +139,8 @@ func TestRefill(t *testing.T) {
 	w.requireBalance(0, 50) // a tenant without a monthly allowance gets none
 }
 
-// The check finds what does not agree; here with a run whose credit fields were
-// changed behind the ledger's back.
+// The check finds differences; here of a run whose credit fields were changed without a
+// ledger entry.
 func TestCheckLedger(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -158,7 +158,7 @@ func TestCheckLedger(t *testing.T) {
 	require.Len(t, differences, 2) // the part, and the sum
 	_, err = w.svc.CheckLedger(w.ctx, admin, acme)
 	require.ErrorIs(t, err, core.ErrRoleNotAllowed)
-	_, err = w.svc.CheckLedger(w.ctx, platform, "nobody")
+	_, err = w.svc.CheckLedger(w.ctx, platform, "unknown")
 	require.ErrorIs(t, err, core.ErrTenantNotFound)
 }
 
@@ -177,7 +177,7 @@ func TestTemplates(t *testing.T) {
 	same := func(*core.Template) {}
 	w.requireRefused(core.ErrRoleNotAllowed, create(admin, same)) // or it would set its own price
 	w.requireRefused(core.ErrWrongTenant, create(stranger, same))
-	w.requireRefused(core.ErrTenantNotFound, create(platform, func(t *core.Template) { t.Tenant = "nobody" }))
+	w.requireRefused(core.ErrTenantNotFound, create(platform, func(t *core.Template) { t.Tenant = "unknown" }))
 	w.requireRefused(core.ErrInvalidRequest, create(platform, func(t *core.Template) { t.CreditsPerRun = -1 }))
 	w.requireRefused(core.ErrInvalidRequest, create(platform, func(t *core.Template) { t.ID = template }))
 	require.NoError(t, create(platform, same)())

@@ -9,9 +9,9 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// early takes the results of a job's files as they come (ports.Task.Report). The last of
-// all is kept back: the settlement of the rest, which counts the job, needs a file to
-// record. A nil early has taken nothing.
+// early records the results of a job's files as they arrive (ports.Task.Report). It keeps
+// the last one: the final settlement, which counts the job, needs a file to record. A nil
+// early has recorded nothing.
 type early struct {
 	record func(context.Context, core.FileResult) error
 	bounds func(core.FileResult) core.FileResult
@@ -20,7 +20,7 @@ type early struct {
 	open  map[int]bool // files that are not reported yet
 	taken map[int]bool
 	last  *core.FileResult
-	rest  []core.FileResult // only the settlement of the rest can record them
+	rest  []core.FileResult // only the final settlement can record them
 }
 
 func newEarly(files []ports.TaskFile, record func(context.Context, core.FileResult) error, bounds func(core.FileResult) core.FileResult) *early {
@@ -31,8 +31,8 @@ func newEarly(files []ports.TaskFile, record func(context.Context, core.FileResu
 	return e
 }
 
-// report implements ports.Task.Report. A result that may not be reported early is an
-// error of the executor's; its file is then answered for as if it had not been reported.
+// report implements ports.Task.Report. A result that may not be reported early is an error
+// of the executor; its file then counts as not reported.
 func (e *early) report(ctx context.Context, r core.FileResult) error {
 	if r.Outcome != core.OutcomeCompleted && r.Outcome != core.OutcomePermanent {
 		return fmt.Errorf("file %d was reported as %q; only completed and permanent results may be", r.Index, r.Outcome)
@@ -45,7 +45,7 @@ func (e *early) report(ctx context.Context, r core.FileResult) error {
 	}
 	delete(e.open, r.Index)
 	e.taken[r.Index] = true
-	if !r.Outcome.Final() { // too long: a failure, which only the settlement of the rest may record
+	if !r.Outcome.Final() { // too long: a failure, which only the final settlement may record
 		e.rest = append(e.rest, r)
 		e.mu.Unlock()
 		return nil
@@ -57,7 +57,8 @@ func (e *early) report(ctx context.Context, r core.FileResult) error {
 	}
 	e.mu.Unlock()
 	if err := e.record(ctx, r); err != nil {
-		// It is there and paid for: a store that fails now takes it with the rest.
+		// The result exists and is paid for: if the store fails now, the final settlement
+		// records it.
 		e.mu.Lock()
 		e.rest = append(e.rest, r)
 		e.mu.Unlock()
@@ -75,7 +76,7 @@ func (e *early) has(index int) bool {
 	return e.taken[index]
 }
 
-// finish adds what was kept back to the results of the rest.
+// finish adds the results that were kept to those of the other files.
 func (e *early) finish(rest []core.FileResult) []core.FileResult {
 	if e == nil {
 		return rest

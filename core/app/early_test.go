@@ -14,8 +14,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// reports is an executor that reports every file of a task as completed, while others
-// are still to be done.
+// reports is an executor that reports every file of a task as completed while others are
+// unfinished.
 var reports = ports.ExecutorFunc(func(ctx context.Context, task ports.Task) ([]core.FileResult, error) {
 	for _, f := range task.Files {
 		if err := task.Report(ctx, core.FileResult{Index: f.Index, Outcome: core.OutcomeCompleted, Output: f.Name}); err != nil {
@@ -38,8 +38,8 @@ func executing(t *testing.T, executor ports.Executor) (*app.Service, app.Claimed
 	}
 }
 
-// A store that fails while a job goes on costs no result that is there: it is settled
-// with the rest, and its file is not called failed.
+// If the store fails while a job goes on, no result is lost: it is recorded by the final
+// settlement, and its file is not failed.
 func TestResultThatIsNotRecordedEarlyIsSettledWithTheRest(t *testing.T) {
 	t.Parallel()
 	svc, claimed := executing(t, reports)
@@ -58,7 +58,7 @@ func TestResultThatIsNotRecordedEarlyIsSettledWithTheRest(t *testing.T) {
 	}, results)
 }
 
-// An execution that was told to end gives nothing to settle.
+// An execution whose context ended gives nothing to settle.
 func TestEndOfAnExecutionWhileResultsAreRecorded(t *testing.T) {
 	t.Parallel()
 	svc, claimed := executing(t, reports)

@@ -12,14 +12,14 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Execute runs a claimed job through the executor, outside any transaction.
-// Files that failed transiently are executed again, after a backoff that honours
-// what the provider asked for, until they end otherwise or the policy gives up.
-// It gives one result for each file of the job that was not recorded already, or ctx's
-// error if it ended first; then nothing is to be settled.
+// Execute runs a claimed job through the executor, outside any transaction. Files with a
+// transient failure are executed again until they have another outcome or the policy
+// gives up. The backoff is at least the wait that the provider asked for. Execute gives
+// one result for each file of the job that was not recorded already, or ctx's error if
+// ctx ended first; then nothing is to be settled.
 //
-// record takes the results of a job with several files as they come, to be settled as
-// partial ones; it may block and fails with ctx's error. nil: all are given at the end.
+// record settles the results of a job with several files as they arrive, as partial
+// results; it may block, and fails with ctx's error. nil: all results are given at the end.
 func (s *Service) Execute(ctx context.Context, c Claimed, record func(context.Context, core.FileResult) error) ([]core.FileResult, error) {
 	return s.execute(ctx, ports.Task{Job: c.Job, Template: c.Template, Files: s.taskFiles(c)}, s.opts.Retry, record)
 }
@@ -46,7 +46,7 @@ func (s *Service) execute(ctx context.Context, task ports.Task, policy core.Retr
 				continue
 			}
 			r := s.bounds(results(f.Index))
-			// To ask again for an output that was too long would cost as much again.
+			// Another try after an output that was too long would cost as much again.
 			if r.Outcome.Final() || r.Failure.Code == core.FailureOutputTooLarge {
 				done = append(done, r)
 				continue
@@ -67,8 +67,8 @@ func (s *Service) execute(ctx context.Context, task ports.Task, policy core.Retr
 	}
 }
 
-// bounds makes a failure of an output that is longer than may be kept: a store takes no
-// rows of any size, and memory holds many at once.
+// bounds replaces a result whose output is too long by a failure: stores bound the size of
+// a row, and memory holds many outputs at once.
 func (s *Service) bounds(r core.FileResult) core.FileResult {
 	if r.Outcome != core.OutcomeCompleted || len(r.Output) <= s.opts.MaxOutputBytes {
 		return r
@@ -79,9 +79,10 @@ func (s *Service) bounds(r core.FileResult) core.FileResult {
 	}}
 }
 
-// executeOnce calls the executor. An error fails every file of the task. A panic, which
-// must not take the other jobs of the process down, is ours and interrupts them. What
-// they say goes to the log and not to the tenant, since it may hold anything.
+// executeOnce calls the executor. An error fails every file of the task. A panic is a
+// fault of ours: it interrupts the files, and must not end the process with its other
+// jobs. Texts of errors and panics are logged and not shown to the tenant, since they may
+// contain anything.
 func (s *Service) executeOnce(ctx context.Context, task ports.Task) (results []core.FileResult) {
 	all := func(o core.Outcome, code, message string) []core.FileResult {
 		failed := make([]core.FileResult, len(task.Files))

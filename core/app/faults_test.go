@@ -7,6 +7,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -30,7 +31,7 @@ func (q *faultyQueue) Enqueue(ctx context.Context, jobs []core.Job) (int, error)
 	if enqueue != nil {
 		return enqueue(ctx, q.Queue, jobs)
 	}
-	return q.Queue.Enqueue(ctx, jobs)
+	return queuetest.Singly{Queue: q.Queue}.Enqueue(ctx, jobs)
 }
 
 func (q *faultyQueue) set(enqueue func(ctx context.Context, q *memory.Queue, jobs []core.Job) (int, error)) {
@@ -39,7 +40,7 @@ func (q *faultyQueue) set(enqueue func(ctx context.Context, q *memory.Queue, job
 	q.enqueue = enqueue
 }
 
-// fail lets the first n of the jobs out and then answers an error.
+// fail enqueues the first n of the jobs and then gives an error.
 func (q *faultyQueue) fail(n int) {
 	q.set(func(ctx context.Context, q *memory.Queue, jobs []core.Job) (int, error) {
 		if _, err := q.Enqueue(ctx, jobs[:min(n, len(jobs))]); err != nil {
@@ -85,7 +86,7 @@ func (s *faultyStore) failFrom(n int) {
 	})
 }
 
-// loseAnswer commits the next transaction and says that nobody knows.
+// loseAnswer commits the next transaction and gives ports.ErrCommitUnknown.
 func (s *faultyStore) loseAnswer() {
 	s.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 		s.heal()
@@ -98,7 +99,7 @@ func (s *faultyStore) loseAnswer() {
 
 func (s *faultyStore) heal() { s.set(nil) }
 
-// recording notes the order of what a transaction does.
+// recording records the order of the calls in a transaction.
 func (s *faultyStore) recording(log *[]string) {
 	s.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 		*log = append(*log, "begin")

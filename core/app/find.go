@@ -8,16 +8,16 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// RunsPage is a page of runs that were looked for.
+// RunsPage is a page of the result of FindRuns.
 type RunsPage struct {
 	Runs []RunView
-	// Next is the Before of the next page; zero if there is nothing more. A search
-	// that came to its bound has one although it found few, or none: go on from there.
+	// Next is the Before of the next page; zero if there is none. After a search that
+	// reached its bound it is set although the page has few runs or none.
 	Next ports.RunCursor
 }
 
-// FindRuns lists the tenant's runs that the filter selects, newest first. How much it
-// reads for one page is bounded, whatever is looked for (ports.Look).
+// FindRuns lists the tenant's runs that the filter selects, newest first. What it reads
+// for one page is bounded for every filter (ports.Look).
 func (s *Service) FindRuns(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.RunFilter) (RunsPage, error) {
 	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
 		return RunsPage{}, err
@@ -46,7 +46,7 @@ func (s *Service) FindRuns(ctx context.Context, actor core.Actor, tenant core.Te
 }
 
 // FindEntries lists the tenant's ledger entries that the filter selects, the latest
-// first. How much it reads for one page is bounded (ports.Look).
+// first. What it reads for one page is bounded (ports.Look).
 func (s *Service) FindEntries(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.EntryFilter) (ports.EntryPage, error) {
 	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
 		return ports.EntryPage{}, err
@@ -62,9 +62,9 @@ func (s *Service) FindEntries(ctx context.Context, actor core.Actor, tenant core
 	return page, err
 }
 
-// RunsOf reads the tenant's runs with these IDs, in any order, for those who watch
-// them. It asks for no permission: the caller has seen to that for each watcher, and
-// asks once for all of them.
+// RunsOf reads the tenant's runs with these IDs, in any order, for event streams. It
+// checks no permission: the caller has checked it for each stream, and reads each run
+// once for all of them.
 func (s *Service) RunsOf(ctx context.Context, tenant core.TenantID, ids []core.RunID) ([]core.Run, error) {
 	var list []core.Run
 	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
@@ -74,21 +74,21 @@ func (s *Service) RunsOf(ctx context.Context, tenant core.TenantID, ids []core.R
 	return list, err
 }
 
-// Trouble is what an operator has to look at.
+// Trouble lists the runs that need an operator's attention.
 type Trouble struct {
 	// Stuck are running runs that recovery should have visited long ago, longest due
 	// first.
 	Stuck []core.Run
-	// Interrupted are runs that closed INTERRUPTED without a user's wish, the latest
-	// first. Run.Reason and Run.Failure say why.
+	// Interrupted are runs that closed INTERRUPTED and were not cancelled by a user, the
+	// latest first. Run.Reason and Run.Failure say why.
 	Interrupted []core.Run
 	// More says that one of the lists was cut at the limit.
 	More bool
 }
 
-// Trouble looks over all tenants for runs that have been due for longer than a
-// duration, and for runs that were interrupted since a time, at most limit of each. It
-// is for platform admins.
+// Trouble finds, in all tenants, runs that have been due for recovery for longer than
+// dueFor, and runs that were interrupted since a time, at most limit of each. It is for
+// platform admins.
 func (s *Service) Trouble(ctx context.Context, actor core.Actor, dueFor time.Duration, since time.Time, limit int) (Trouble, error) {
 	if err := core.Authorize(actor, core.ActionInspectAnyTenant, actor.Tenant); err != nil {
 		return Trouble{}, err
@@ -104,7 +104,7 @@ func (s *Service) Trouble(ctx context.Context, actor core.Actor, dueFor time.Dur
 		return Trouble{}, err
 	}
 	t := Trouble{More: len(stuck) > limit || len(interrupted) > limit}
-	// Each is read as it is now, and may have changed since it was listed.
+	// A run may have changed since it was listed.
 	t.Stuck, err = s.runsIf(ctx, stuck[:min(limit, len(stuck))], func(r core.Run) bool { return core.RecoveryDue(r, late, horizon) })
 	if err != nil {
 		return Trouble{}, err
@@ -113,7 +113,7 @@ func (s *Service) Trouble(ctx context.Context, actor core.Actor, dueFor time.Dur
 	return t, err
 }
 
-// runsIf reads runs of several tenants, one question for each tenant, and keeps their
+// runsIf reads runs of several tenants, with one query for each tenant, and keeps their
 // order.
 func (s *Service) runsIf(ctx context.Context, keys []ports.RunKey, wanted func(core.Run) bool) ([]core.Run, error) {
 	ids := map[core.TenantID][]core.RunID{}

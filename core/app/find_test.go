@@ -129,7 +129,7 @@ func TestTrouble(t *testing.T) {
 	for w.run(given.ID).Status == core.RunRunning { // its worker dies each time
 		deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 		require.NoError(t, err)
-		_, _, err = w.svc.Claim(w.ctx, []core.Job{deliveries[0].Job()}, app.WaitForLock)
+		_, _, err = w.svc.Claim(w.ctx, deliveries[0].Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		require.NoError(t, deliveries[0].Ack(w.ctx))
 		w.clock.Advance(2 * time.Minute)
@@ -154,7 +154,7 @@ func TestTrouble(t *testing.T) {
 	got := look(time.Hour, began, 1)
 	require.True(t, got.More)
 	require.Equal(t, []core.Run{w.run(stuck.ID)}, got.Stuck, "longest due first")
-	require.NotEqual(t, cancelled.ID, got.Interrupted[0].ID, "what a user cancelled is no trouble")
+	require.NotEqual(t, cancelled.ID, got.Interrupted[0].ID, "a run that a user cancelled is not listed")
 
 	for _, actor := range []core.Actor{admin, user, stranger} {
 		_, err := w.svc.Trouble(w.ctx, actor, time.Hour, began, 10)

@@ -64,7 +64,7 @@ func TestInitiate(t *testing.T) {
 			"BadKey":           {admin, func(r *app.InitiateRequest) { r.IdempotencyKey = "a b" }, core.ErrInvalidRequest},
 			"OtherTenant":      {stranger, func(*app.InitiateRequest) {}, core.ErrWrongTenant},
 			"UnknownRole":      {core.Actor{Tenant: acme, Role: "guest"}, func(*app.InitiateRequest) {}, core.ErrRoleNotAllowed},
-			"UnknownTenant":    {platform, func(r *app.InitiateRequest) { r.Tenant = "nobody" }, core.ErrTenantNotFound},
+			"UnknownTenant":    {platform, func(r *app.InitiateRequest) { r.Tenant = "unknown" }, core.ErrTenantNotFound},
 			"UnknownTemplate":  {admin, func(r *app.InitiateRequest) { r.Template = "nothing" }, core.ErrTemplateNotFound},
 			"DraftTemplate":    {admin, func(r *app.InitiateRequest) { r.Template = "draft" }, core.ErrTemplateNotPublished},
 			"TooExpensive": {admin, func(r *app.InitiateRequest) {

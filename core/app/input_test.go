@@ -10,8 +10,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// What was uploaded can be read again by those who may read the run, whatever became of
-// the file.
+// Callers who may read the run can read its uploaded files again, with any outcome.
 func TestFileInput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

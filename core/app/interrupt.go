@@ -10,16 +10,18 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Interrupt closes the running runs of a template whose files all wait because of a
-// fault of ours, which why says in words: their files are pending and free to continue
-// (spec 5). A run that a worker is processing files of goes on, and so does one that
-// another transaction holds: the next call looks at it again; and so does one that a
-// spare, of which there may be any number, says yes to: it is asked about each running
-// run, perhaps twice. It gives the number of runs that it closed; what fails for one run
-// does not keep it from the others.
+// Interrupt closes the running runs of a template whose files all wait because of a fault
+// of ours, why: their files stay pending, free to continue (spec 5).
+//
+// Some runs are skipped: a run of which a worker is processing files; a run that another
+// transaction has locked, which the next call checks again; and a run for which one of
+// the spare functions gives true. Those are called for each running run, perhaps twice.
+//
+// It gives the number of runs that it closed. An error with one run does not stop the
+// others.
 func (s *Service) Interrupt(ctx context.Context, template ports.TemplateKey, why core.Failure, spares ...func(core.Run) bool) (closed int, err error) {
 	if !why.Blocks() {
-		return 0, fmt.Errorf("%q is no fault that a whole template waits for", why.Code)
+		return 0, fmt.Errorf("%q is not a fault that blocks a whole template", why.Code)
 	}
 	var errs []error
 	for before := (ports.RunCursor{}); ; {
@@ -79,7 +81,7 @@ func (s *Service) interruptRun(ctx context.Context, tenant core.TenantID, id cor
 		return false, err
 	}
 	s.stats.interrupted.Add(1)
-	s.log.Warn("run interrupted by a fault of ours; once it is mended a Continue is free", "tenant", tenant, "run", id,
+	s.log.Warn("run interrupted by a fault of ours; once it is fixed a Continue is free", "tenant", tenant, "run", id,
 		"attempt", plan.Run.Attempt, "files", plan.Run.Tally.Unfinished, "fault", why.Code)
 	return true, nil
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// A fault of the operator's from the first file to the Continue after it was mended:
-// nobody pays for it, and it uses up no retry however often it happens.
+// A fault of the operator's, from the first file to the Continue after it was fixed: it
+// costs the tenant nothing and uses up no retry, even if it happens often.
 func TestInterruptedIsFreeHoweverOften(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"per_file", "batch"} {
@@ -50,7 +50,7 @@ func TestInterruptedIsFreeHoweverOften(t *testing.T) {
 			w.requireBalance(70, 50) // the initiation, and nothing else
 
 			w.script.set("")
-			w.continueRun(run.ID) // charged: the provider's failure in passing
+			w.continueRun(run.ID) // charged: a temporary failure of the provider
 			w.workAll()
 			require.Equal(t, core.RunCompleted, w.run(run.ID).Status)
 			w.requireBalance(60, 50)
@@ -66,8 +66,8 @@ func TestInterruptedIsFreeHoweverOften(t *testing.T) {
 	}
 }
 
-// A mixture closes INTERRUPTED, is charged for what failed alone, and recovery does not
-// dispatch what was interrupted.
+// A run with failed and interrupted files closes INTERRUPTED. A Continue charges only the
+// failed ones, and recovery does not dispatch the interrupted ones.
 func TestInterruptedBesideFailed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -96,7 +96,7 @@ func TestInterrupt(t *testing.T) {
 		again := w.initiate(2)
 		held, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 		require.NoError(t, err)
-		claimed, _, err := w.svc.Claim(w.ctx, []core.Job{held[0].Job()}, app.WaitForLock)
+		claimed, _, err := w.svc.Claim(w.ctx, held[0].Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		require.Len(t, claimed, 1)
 		other := w.initiate(1)
@@ -170,7 +170,7 @@ func TestInterrupt(t *testing.T) {
 	})
 }
 
-// Results of a batch that were reported are kept whatever ends it.
+// Reported results of a batch are kept for every way in which it can end.
 func TestReportedResultsAreKept(t *testing.T) {
 	t.Parallel()
 	t.Run("Cancelled", func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestReportedResultsAreKept(t *testing.T) {
 		})
 		run = w.initiate(4)
 		w.workAll()
-		require.Equal(t, "cecp", w.statuses(run.ID), "everything that was answered in time is kept")
+		require.Equal(t, "cecp", w.statuses(run.ID), "every result that was reported in time is kept")
 		require.Equal(t, core.ReasonCancelled, w.run(run.ID).Reason)
 		w.script.handle(nil)
 		w.continueRun(run.ID)
@@ -250,12 +250,12 @@ func TestReportedResultsAreKept(t *testing.T) {
 		run := w.initiate(3)
 		w.workAll()
 		require.Equal(t, "ccc", w.statuses(run.ID))
-		require.Equal(t, map[int]int{0: 1, 1: 2, 2: 3}, seen, "what was reported is not asked for again")
+		require.Equal(t, map[int]int{0: 1, 1: 2, 2: 3}, seen, "a reported file is not executed again")
 	})
 }
 
-// An output that is longer than may be kept fails its file, is not asked for again within
-// the job, and costs no other file its result.
+// An output above the limit fails its file, is not retried within the job, and does not
+// affect the results of other files.
 func TestOutputTooLarge(t *testing.T) {
 	t.Parallel()
 	for _, early := range []bool{false, true} {

@@ -44,7 +44,7 @@ func (w *world) take(t *testing.T) []core.Job {
 		require.NoError(t, err)
 		for _, d := range deliveries {
 			require.NoError(t, d.Ack(w.ctx))
-			jobs = append(jobs, d.Job())
+			jobs = append(jobs, d.Jobs()...)
 		}
 	}
 	return jobs

@@ -8,9 +8,9 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// CheckLedger recomputes a tenant's balances and its runs' credit fields from
-// the ledger's entries, and looks for paid work that can no longer be done, on one
-// snapshot. It gives every difference; none means that the books agree.
+// CheckLedger recomputes a tenant's balances and its runs' credit fields from the ledger's
+// entries, and finds paid work that can no longer be done, on one snapshot. It gives every
+// difference; none means that the ledger and the records agree.
 func (s *Service) CheckLedger(ctx context.Context, actor core.Actor, tenant core.TenantID) ([]core.Difference, error) {
 	if err := core.Authorize(actor, core.ActionManageCredits, tenant); err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (s *Service) CheckLedger(ctx context.Context, actor core.Actor, tenant core
 	return audit.Differences(), nil
 }
 
-// CheckLedger is Service.CheckLedger for commands that have a store alone.
+// CheckLedger is Service.CheckLedger for commands that have only a store.
 func CheckLedger(ctx context.Context, store ports.Store, tenant core.TenantID) (*core.Audit, error) {
 	var audit *core.Audit
 	err := store.View(ctx, tenant, func(tx ports.Tx) error {
@@ -79,7 +79,7 @@ func eachEntry(ctx context.Context, tx ports.Tx, do func(core.Entry) error) erro
 	}
 }
 
-// checkWork looks whether what the run was paid for can still be done.
+// checkWork checks that the paid work of a run can still be done.
 func checkWork(ctx context.Context, tx ports.Tx, audit *core.Audit, run core.Run) error {
 	counts, err := tx.FileViews().Counts(ctx, run.ID)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// What goes page by page is tried here with more rows than a page has: what is wrong
-// is on the last page alone.
+// Operations that read page by page are tested with more rows than a page has: the
+// difference to be found is on the last page.
 
 const (
 	pagesTenant = core.TenantID("paged")

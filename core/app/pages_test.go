@@ -13,8 +13,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// What goes page by page must reach what is behind the first page, and what goes tenant
-// by tenant must not let one tenant's trouble hide, or be another's.
+// Operations that read page by page must read all pages. Those that go tenant by tenant
+// must report an error with one tenant and go on with the others.
 
 const beyondAPage = 1003 // of entries and of runs; tenants have pages of 500
 
@@ -84,8 +84,8 @@ func TestEachTenant(t *testing.T) {
 	require.Len(t, seen, more+2, "one tenant's trouble is not another's")
 	require.NoError(t, app.EachTenant(w.ctx, w.store, func(core.Tenant) error { return nil }))
 
-	// A month later everybody has the next allowance but the one whose refill fails, and
-	// that one has it as soon as it can be had.
+	// A month later every tenant has the next allowance except the one whose refill fails;
+	// that one gets it as soon as its refill succeeds.
 	w.clock.Set(core.PeriodOf(w.clock.Now()).End().Add(1))
 	w.faultyStore.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 		if tenant == "t-0003" {
@@ -100,13 +100,13 @@ func TestEachTenant(t *testing.T) {
 		return b.Monthly
 	}
 	require.Equal(t, core.Credits(0), left("t-0003"))
-	require.Equal(t, core.Credits(5), left("t-1002"), "behind it, and beyond the first page")
+	require.Equal(t, core.Credits(5), left("t-1002"), "a later tenant, beyond the first page")
 	w.faultyStore.set(nil)
 	require.NoError(t, w.svc.Refill(w.ctx))
 	require.Equal(t, core.Credits(5), left("t-0003"))
 }
 
-// A tenant can start as soon as it is there, and the refill grants nothing twice.
+// A tenant has credits as soon as it is created, and the refill grants nothing twice.
 func TestNewTenantHasItsAllowance(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -26,7 +26,7 @@ func (w *world) claimNext() app.Claimed {
 	w.t.Helper()
 	deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 	require.NoError(w.t, err)
-	claimed, _, err := w.svc.Claim(w.ctx, []core.Job{deliveries[0].Job()}, app.WaitForLock)
+	claimed, _, err := w.svc.Claim(w.ctx, deliveries[0].Jobs(), app.WaitForLock)
 	require.NoError(w.t, err)
 	require.Len(w.t, claimed, 1)
 	require.NoError(w.t, deliveries[0].Ack(w.ctx))
@@ -198,7 +198,7 @@ func TestRecoverAfterAClockWasAhead(t *testing.T) {
 			lost, dead := w.initiate(1), w.initiate(1)
 			deliveries, err := w.queue.Receive(w.ctx, 2, ports.Skip{})
 			require.NoError(t, err)
-			_, _, err = w.svc.Claim(w.ctx, []core.Job{deliveries[1].Job()}, app.WaitForLock) // by a worker that dies
+			_, _, err = w.svc.Claim(w.ctx, deliveries[1].Jobs(), app.WaitForLock) // by a worker that dies
 			require.NoError(t, err)
 			for _, d := range deliveries {
 				require.NoError(t, d.Ack(w.ctx))

@@ -11,27 +11,31 @@ import (
 )
 
 // refillAhead is how long before a month ends the next one's allowance is
-// granted. Periods are buckets of their own, so granting early gives nobody more,
-// and no tenant waits for a refill at midnight.
+// granted. Each period has its own allowance, so an early grant gives no tenant more to
+// spend before, and no tenant waits for a refill at midnight.
 const refillAhead = 24 * time.Hour
 
 // Refill grants every tenant its monthly allowance for the current period, and
 // for the next one when it is about to begin. Each period is granted once,
 // however often and on however many instances this runs: the entry's key is the
 // period, and it is looked for under the tenant's lock.
+//
+// The store is asked for those who lack a grant, so that a pass that finds nothing to
+// do is one statement a month, however many tenants there are.
 func (s *Service) Refill(ctx context.Context) error {
-	months := monthsToRefill(s.clock.Now())
-	return EachTenant(ctx, s.store, func(t core.Tenant) error {
-		if t.MonthlyAllowance == 0 {
-			return nil
+	var errs []error
+	for _, m := range monthsToRefill(s.clock.Now()) {
+		ungranted := func(after core.TenantID, limit int) ([]core.Tenant, error) {
+			return s.store.Ungranted(ctx, m.key, after, limit)
 		}
-		for _, m := range months {
+		errs = append(errs, eachTenant(ungranted, func(t core.Tenant) error {
 			if err := s.refill(ctx, t, m); err != nil {
 				return fmt.Errorf("refill tenant %s for %s: %w", t.ID, m.period, err)
 			}
-		}
-		return nil
-	})
+			return nil
+		}))
+	}
+	return errors.Join(errs...)
 }
 
 // monthsToRefill are the current period, and the next one when it is about to begin.
@@ -59,14 +63,6 @@ func (s *Service) refill(ctx context.Context, t core.Tenant, m month) error {
 		}
 		return err == nil, err
 	}
-	var already bool
-	err := s.store.View(ctx, t.ID, func(tx ports.Tx) (err error) { // spares the lock on all ticks but one a month
-		already, err = granted(tx)
-		return err
-	})
-	if err != nil || already {
-		return err
-	}
 	return s.store.InTx(ctx, t.ID, func(tx ports.Tx) error {
 		_, now, err := s.lockBalance(ctx, tx, t.ID)
 		if err != nil {
@@ -89,10 +85,17 @@ func (s *Service) refill(ctx context.Context, t core.Tenant, m month) error {
 // EachTenant calls do for every tenant and joins what goes wrong, so that one
 // tenant's trouble is not another's.
 func EachTenant(ctx context.Context, store ports.Store, do func(core.Tenant) error) error {
+	return eachTenant(func(after core.TenantID, limit int) ([]core.Tenant, error) {
+		return store.AllTenants(ctx, after, limit)
+	}, do)
+}
+
+// eachTenant is EachTenant for those tenants that next lists, a page at a time.
+func eachTenant(next func(after core.TenantID, limit int) ([]core.Tenant, error), do func(core.Tenant) error) error {
 	const page = 500
 	var errs []error
 	for after := core.TenantID(""); ; {
-		tenants, err := store.AllTenants(ctx, after, page)
+		tenants, err := next(after, page)
 		if err != nil {
 			return errors.Join(append(errs, err)...)
 		}

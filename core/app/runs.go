@@ -10,11 +10,11 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// RunView is a run with what a client would otherwise have to guess.
+// RunView is a run, and whether it can be continued.
 type RunView struct {
 	Run core.Run
-	// Refusal is why a Continue would be refused whoever asks for it and
-	// however many credits there are; nil if the run can be continued.
+	// Refusal is why a Continue would be refused for any caller and any balance; nil if
+	// the run can be continued.
 	Refusal error
 }
 
@@ -91,10 +91,10 @@ func (s *Service) FileOutput(ctx context.Context, actor core.Actor, id core.RunI
 	return file, err
 }
 
-// FileInput reads one file of a run, without its output, and opens what was uploaded as
-// it, for the caller to close. A content that is not what was stored is an error at its
-// end. Refusals: as Run, and core.CodeFileNotFound; it wraps ports.ErrNotFound if the run
-// has the file and only its stored content is gone.
+// FileInput reads one file of a run, without its output, and opens its uploaded content;
+// the caller closes it. A damaged content gives an error at its end. Refusals: as Run, and
+// core.CodeFileNotFound, which wraps ports.ErrNotFound if the run has the file and only
+// its stored content is missing.
 func (s *Service) FileInput(ctx context.Context, actor core.Actor, id core.RunID, index int) (core.File, io.ReadCloser, error) {
 	var file core.File
 	var tenant core.TenantID
@@ -117,7 +117,7 @@ func (s *Service) FileInput(ctx context.Context, actor core.Actor, id core.RunID
 	if errors.Is(err, ports.ErrNotFound) {
 		err = &core.Error{
 			Code: core.CodeFileNotFound, Run: id, Err: err,
-			Message: fmt.Sprintf("the stored content of file %d is gone; ask who operates this server, who may have it in a backup", index),
+			Message: fmt.Sprintf("the stored content of file %d is gone; ask the operator of this server, who may have it in a backup", index),
 		}
 	}
 	if err != nil {
@@ -136,8 +136,8 @@ func (s *Service) FileCounts(ctx context.Context, actor core.Actor, id core.RunI
 	return counts, err
 }
 
-// Receipt says for each file and attempt of a run why it was charged, was free
-// or was refunded (spec 8).
+// Receipt says for each file and attempt of a run why it was charged, was free or was
+// refunded (spec 8).
 func (s *Service) Receipt(ctx context.Context, actor core.Actor, id core.RunID) (core.Receipt, error) {
 	var receipt core.Receipt
 	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, run core.Run) error {
@@ -173,8 +173,8 @@ func (s *Service) viewRun(ctx context.Context, actor core.Actor, id core.RunID, 
 
 func viewOf(ctx context.Context, tx ports.Tx, run core.Run) (RunView, error) {
 	anyMaxed := false
-	// The question looks at the run's files, so it is asked only where it can
-	// matter: no file has been retried more often than the run was continued.
+	// This query reads the run's files, so it is made only if it can matter: no file has
+	// been retried more often than the run was continued.
 	if int(run.Attempt) >= run.MaxRetryCount && core.Continuable(run, false) == nil {
 		var err error
 		if anyMaxed, err = tx.FileViews().AnyMaxed(ctx, run.ID, run.MaxRetryCount); err != nil {

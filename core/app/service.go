@@ -227,9 +227,9 @@ func (s *Service) authorizeRun(ctx context.Context, actor core.Actor, action cor
 	return owner, core.Authorize(actor, action, owner)
 }
 
-// lockBalance locks the tenant's credits and reads what can be spent now. The
-// clock is read once the lock is had: whoever waits over the end of a month
-// spends the new month's allowance.
+// lockBalance locks the tenant's credits and reads the balance of the present month. It
+// reads the clock after it has acquired the lock: a caller that waits over the end of a
+// month spends the new month's allowance.
 func (s *Service) lockBalance(ctx context.Context, tx ports.Tx, tenant core.TenantID) (core.Balance, time.Time, error) {
 	asked := core.PeriodOf(s.clock.Now())
 	balance, err := tx.Ledger().BalanceForUpdate(ctx, asked)

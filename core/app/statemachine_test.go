@@ -50,15 +50,15 @@ func TestStateMachine(t *testing.T) {
 	})
 }
 
-// machine is the world, and what the test knows of it besides.
+// machine is the world, and the test's own records of it.
 type machine struct {
 	*world
 	t    *rapid.T
 	runs []core.RunID
 	jobs []core.Job    // every job that was ever seen on the queue
-	held []app.Claimed // what workers have in hand, the dead ones too
+	held []app.Claimed // claimed jobs of all workers, the dead ones too
 
-	fault string // armed for the next operation that can run into it
+	fault string // armed for the next operation that it can affect
 	last  map[core.RunID][]core.File
 	// worked counts results by run, file and the attempt that paid for them.
 	worked map[paid]int
@@ -135,7 +135,7 @@ func (m *machine) continueSome(t *rapid.T) {
 	_, err := m.svc.RetryFailed(m.ctx, actor, id, app.RetryRequest{IdempotencyKey: key})
 	m.tolerate(t, before, err)
 	if clean {
-		// The preview said what would happen.
+		// The result must be that of the preview.
 		switch {
 		case previewErr != nil:
 			require.Equal(t, previewErr.Error(), err.Error())
@@ -189,7 +189,7 @@ func (m *machine) draw(t *rapid.T) {
 
 func (m *machine) claim(t *rapid.T) {
 	d := m.receive(t)
-	m.hold(t, d.Job())
+	m.hold(t, d.Jobs()[0])
 	require.NoError(t, d.Ack(m.ctx))
 }
 
@@ -204,7 +204,7 @@ func (m *machine) hold(t *rapid.T, job core.Job) {
 	}
 }
 
-// redeliver claims any job that ever was, however stale.
+// redeliver claims any earlier job, however stale.
 func (m *machine) redeliver(t *rapid.T) {
 	if len(m.jobs) == 0 {
 		t.Skip("no job yet")
@@ -221,8 +221,8 @@ func (m *machine) pickHeld(t *rapid.T) app.Claimed {
 	return rapid.SampledFrom(m.held).Draw(t, "held")
 }
 
-// settle records a result, maybe of a job whose worker lost it long ago, maybe
-// for the second time.
+// settle records a result, perhaps of a job whose lease expired long ago, perhaps for the
+// second time.
 func (m *machine) settle(t *rapid.T) {
 	c := m.pickHeld(t)
 	letters := rapid.SliceOfN(rapid.SampledFrom([]byte("cccffe")), len(c.Files), len(c.Files)).Draw(t, "letters")
@@ -292,7 +292,7 @@ func (m *machine) template(t *rapid.T) {
 	m.tolerate(t, before, err)
 }
 
-// armFault chooses a fault for the next operation that can run into it.
+// armFault chooses a fault for the next operation that it can affect.
 func (m *machine) armFault(t *rapid.T) {
 	m.fault = rapid.SampledFrom([]string{
 		"enqueue fails", "enqueue fails half-way", "enqueue takes fewer", "enqueue fails after a claim",
@@ -342,7 +342,7 @@ func (m *machine) disarm() {
 	m.faultyStore.heal()
 }
 
-// look takes note of the jobs that are on the queue and the runs that are there.
+// look records the jobs on the queue and the existing runs.
 func (m *machine) look() {
 	m.jobs = append(m.jobs, m.queue.Waiting()...)
 	if len(m.jobs) > 200 {
@@ -415,7 +415,7 @@ func (m *machine) checkRun(t *rapid.T, run core.Run, files []core.File, attempts
 			}
 			charged++
 			if before == nil {
-				continue // what happened within the first step was not seen
+				continue // changes within the first step were not recorded
 			}
 			done := m.worked[paid{run.ID, f.Index, a.Number}]
 			row := files[f.Index]
@@ -432,7 +432,7 @@ func (m *machine) checkRun(t *rapid.T, run core.Run, files []core.File, attempts
 	}
 }
 
-// settleDown lets everything run without faults: every run must close.
+// settleDown runs everything without faults: every run must close.
 func (m *machine) settleDown(t *rapid.T) {
 	m.disarm()
 	m.script.set("")

@@ -8,11 +8,11 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Sweep settles the uploads that a crash, or an answer that was lost, left behind:
-// those that are older than Options.UploadGrace and were neither made a run nor
-// removed. One whose run exists is kept, every other is removed. It looks at these
-// alone, however many runs there are, and may run on every instance at once. What
-// goes wrong with one stops none of the others.
+// Sweep settles the uploads that were left by a crash or a commit with unknown outcome:
+// those that are older than Options.UploadGrace and were neither kept nor removed. If
+// its run exists, an upload is kept, else it is removed. Sweep reads only these uploads,
+// and not the runs, and may run on every server at once. An error with one upload does
+// not stop the others.
 func (s *Service) Sweep(ctx context.Context) error {
 	var errs []error
 	failed := 0
@@ -35,7 +35,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// maxSweepErrors bounds what one sweep reports.
+// maxSweepErrors bounds the errors that one sweep reports.
 const maxSweepErrors = 20
 
 func (s *Service) sweepUpload(ctx context.Context, left ports.Leftover) error {
@@ -50,7 +50,7 @@ func (s *Service) sweepUpload(ctx context.Context, left ports.Leftover) error {
 		return nil
 	case err != nil:
 		return err
-	case owner != left.Tenant: // cannot be, and nothing is removed on a doubt
+	case owner != left.Tenant: // impossible; in doubt nothing is removed
 		return fmt.Errorf("the run of that ID is of tenant %s", owner)
 	}
 	return s.files.Keep(ctx, left.Tenant, left.Upload)

@@ -9,8 +9,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// CreateTemplate adds a draft of t.Tenant's. An empty ID is chosen. Refusals:
-// CodeWrongTenant, CodeRoleNotAllowed, CodeInvalidRequest, CodeTenantNotFound.
+// CreateTemplate adds a draft to the tenant t.Tenant. If t.ID is empty, an ID is made.
+// Refusals: CodeWrongTenant, CodeRoleNotAllowed, CodeInvalidRequest, CodeTenantNotFound.
 func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.Template) (core.Template, error) {
 	if err := core.Authorize(actor, core.ActionManageTemplates, t.Tenant); err != nil {
 		return core.Template{}, err
@@ -41,8 +41,8 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 	return draft, nil
 }
 
-// ChangeTemplate changes name, instructions or price. Other instructions are a new
-// version, for the runs that are initiated from then on.
+// ChangeTemplate changes name, instructions or price. New instructions are a new version,
+// for runs that are initiated from then on.
 func (s *Service) ChangeTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, c core.TemplateChange) (core.Template, error) {
 	return s.updateTemplate(ctx, actor, tenant, id, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
 }
@@ -97,8 +97,8 @@ func (s *Service) Template(ctx context.Context, actor core.Actor, tenant core.Te
 	return t, err
 }
 
-// TemplateVersions lists what a template's instructions were, newest first: those below
-// a number (0: all), up to limit.
+// TemplateVersions lists the versions of a template's instructions, newest first: those
+// below a number (0: all), up to limit.
 func (s *Service) TemplateVersions(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, below, limit int) ([]core.TemplateVersion, error) {
 	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
 		return nil, err

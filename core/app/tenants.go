@@ -10,9 +10,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// CreateTenant adds a tenant with its monthly allowance, so that it can start at once.
-// Refusals: CodeRoleNotAllowed,
-// CodeInvalidRequest, CodeTenantExists.
+// CreateTenant adds a tenant and grants its monthly allowance, so that it can start at
+// once. Refusals: CodeRoleNotAllowed, CodeInvalidRequest, CodeTenantExists.
 func (s *Service) CreateTenant(ctx context.Context, actor core.Actor, id core.TenantID, name string, monthlyAllowance core.Credits) (core.Tenant, error) {
 	if err := core.Authorize(actor, core.ActionManageTenants, id); err != nil {
 		return core.Tenant{}, err
@@ -59,8 +58,8 @@ func (s *Service) Tenants(ctx context.Context, actor core.Actor, after core.Tena
 	return s.store.AllTenants(ctx, after, limit)
 }
 
-// grantMonths grants a new tenant what the refill would. Its rows are not visible to
-// others yet, so the months cannot have been granted.
+// grantMonths grants a new tenant the months that the refill would. The tenant is not
+// visible to other transactions yet, so the months cannot have been granted.
 func grantMonths(ctx context.Context, tx ports.Tx, t core.Tenant, now time.Time) error {
 	if t.MonthlyAllowance == 0 {
 		return nil

@@ -10,19 +10,20 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// ErrTrialsBusy says that as many templates are being tried as may be at once
-// (Options.MaxTrials): try again in a moment. It wraps ports.ErrUnavailable.
-var ErrTrialsBusy = fmt.Errorf("app: as many templates are being tried as may be at once: %w", ports.ErrUnavailable)
+// ErrTrialsBusy says that Options.MaxTrials trials are running: try again in a moment. It
+// wraps ports.ErrUnavailable.
+var ErrTrialsBusy = fmt.Errorf("app: too many trials of templates at once: %w", ports.ErrUnavailable)
 
-// TryTemplate executes a template as it is now, published or not, on one file and gives
-// the result. There is no run, nothing is charged and nothing is stored; the provider is
-// asked for real, with in-job retries. A trial that takes longer than
+// TryTemplate executes the present version of a template, published or not, on one file
+// and gives the result. There is no run, nothing is charged and nothing is stored, but
+// the provider does get the requests, with in-job retries. A trial that takes longer than
 // Options.TrialTimeout ends as a transient result with core.FailureTimeout. content is
 // not changed.
 //
 // Refusals, in this order: core.CodeWrongTenant, CodeRoleNotAllowed,
 // CodeTemplateNotFound, CodeTemplateDeleted, CodeInvalidRequest and CodePayloadTooLarge,
-// both with the field "file": the executor was not asked. ErrTrialsBusy is no refusal.
+// both with the field "file": then the executor was not called. ErrTrialsBusy is not a
+// refusal.
 func (s *Service) TryTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, name string, content []byte) (core.FileResult, error) {
 	if err := core.Authorize(actor, core.ActionManageTemplates, tenant); err != nil {
 		return core.FileResult{}, err
@@ -52,7 +53,7 @@ func (s *Service) TryTemplate(ctx context.Context, actor core.Actor, tenant core
 	return result, err
 }
 
-// triable says what is wrong with a file before the executor is asked, as an upload does.
+// triable refuses a file before the executor is called, as an upload does.
 func (s *Service) triable(name string, content []byte) error {
 	if e, ok := asRefusal(core.CheckFileName(0, name)); ok {
 		return core.InvalidField("file", "its name %s", e.Fields[0].Message)
@@ -72,10 +73,10 @@ func (s *Service) triable(name string, content []byte) error {
 	return nil
 }
 
-// trial executes one file within the time that a trial may take.
+// trial executes one file within Options.TrialTimeout.
 func (s *Service) trial(ctx context.Context, template core.Template, name string, content []byte) (core.FileResult, error) {
-	// The job is of no run. Its ID is new, so that a provider that knows keys of
-	// idempotency does not answer one trial with the result of another.
+	// The job belongs to no run. Its ID is new, so that a provider with idempotency keys
+	// does not answer one trial with the result of another.
 	run := core.RunID(s.ids.NewID())
 	task := ports.Task{
 		Job:      core.Job{Tenant: template.Tenant, Run: run, ID: core.FileJobID(run, 0), Epoch: 1, Files: []int{0}, Template: template.ID},
@@ -95,7 +96,7 @@ func (s *Service) trial(ctx context.Context, template core.Template, name string
 		return core.FileResult{}, ctx.Err()
 	case bounded.Err() != nil && err != nil:
 		return core.FileResult{Outcome: core.OutcomeTransient, Failure: core.Failure{
-			Code: core.FailureTimeout, Message: fmt.Sprintf("there was no result within %s, which is as long as a trial may take", s.opts.TrialTimeout),
+			Code: core.FailureTimeout, Message: fmt.Sprintf("there was no result within %s, the timeout of a trial", s.opts.TrialTimeout),
 		}}, nil
 	case err != nil:
 		return core.FileResult{}, err

@@ -18,7 +18,7 @@ func (w *world) try(content string) (core.FileResult, error) {
 	return w.svc.TryTemplate(w.ctx, platform, acme, template, "letter.txt", []byte(content))
 }
 
-// A trial asks the executor as a worker does, and leaves nothing behind.
+// A trial calls the executor as a worker does, and stores nothing.
 func TestTryTemplate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -76,7 +76,7 @@ func TestTryTemplateRefusals(t *testing.T) {
 	w.requireRefused(core.ErrTemplateDeleted, try(platform, template, "a.txt", " "))
 }
 
-// How a trial ends is told as it is of a file, after retries within it.
+// The result of a trial is like that of a file, after the in-job retries.
 func TestTryTemplateOutcomes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withOptions(func(o *app.Options) {
@@ -151,7 +151,7 @@ func TestTryTemplateIsBounded(t *testing.T) {
 		require.NoError(t, <-ended)
 		require.NoError(t, <-ended)
 		_, err = w.try("x")
-		require.NoError(t, err, "there is room again")
+		require.NoError(t, err, "another trial may begin again")
 	})
 	t.Run("ByWhoAsks", func(t *testing.T) {
 		t.Parallel()

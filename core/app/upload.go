@@ -17,26 +17,25 @@ import (
 // MaxNamedFiles is how many refused files of an upload are named at most.
 const MaxNamedFiles = 20
 
-// Upload is the files of one run to be: its ID will be the run's. It ends with
-// Initiate or with Discard, of which one has to be called; a Discard after an
-// Initiate has no effect and can be deferred. Its methods are for one goroutine at
-// a time.
+// Upload is the files of a run that does not exist yet; the upload's ID will be the run's.
+// It ends with Initiate or Discard, one of which has to be called. A Discard after an
+// Initiate has no effect and can be deferred. Its methods are for one goroutine at a time.
 type Upload struct {
 	svc    *Service
 	tenant core.TenantID
 	id     core.RunID
 	begun  time.Time
 	limit  int64 // bytes of one file; 0 for none
-	replay bool  // the answer is there already: nothing is stored
+	replay bool  // the request was answered before: nothing is stored
 	state  uploadState
 
-	marked  bool         // Files knows of it, or may
-	into    ports.Upload // nil until there is a content
+	marked  bool         // it was begun in Files, or may have been
+	into    ports.Upload // nil until the first content
 	added   int          // refused ones included
 	files   []core.NewFile
 	refused []core.FieldError // one a file
 	large   bool              // one of them is too large
-	failed  error             // what a file was not stored for; it is missing
+	failed  error             // the error with which a file was not stored; that file is missing
 	bytes   int64             // that count against the tenant's quota
 	buffer  bytes.Buffer
 }
@@ -49,15 +48,15 @@ const (
 	uploadEnded
 )
 
-// Add takes one file: all of it, or nothing. If the executor says what it takes
-// (ports.Acceptor), the file is held in memory to be looked at, and one that it does
-// not take is refused here, before anything is charged for it.
+// Add adds one file, completely or not at all. If the executor is a ports.Acceptor, the
+// file is read into memory and checked, so that a file that it does not accept is refused
+// here, before anything is charged.
 //
-// A file's own refusal is core.CodeInvalidRequest or CodePayloadTooLarge, with the
-// file in Fields. The upload can then only be refused as a whole; more files may be
-// added to hear of what is wrong with them, and nothing of them is stored. Any other
-// refusal (CodeUploadQuotaExceeded, too many files) and any fault (ports.ErrFull) is
-// of the whole upload. What content fails with is returned as it is.
+// A refusal of one file is core.CodeInvalidRequest or CodePayloadTooLarge, with the file
+// in Fields. Initiate will then refuse the whole upload. More files may be added to find
+// all refused files; they are not stored. Any other refusal (CodeUploadQuotaExceeded, too
+// many files) and any fault (ports.ErrFull) concerns the whole upload. An error of reading
+// content is returned as it is.
 func (u *Upload) Add(ctx context.Context, name string, content io.Reader) (core.NewFile, error) {
 	if u.state != uploadOpen {
 		return core.NewFile{}, errUploadEnded
@@ -78,7 +77,7 @@ func (u *Upload) Add(ctx context.Context, name string, content io.Reader) (core.
 		return core.NewFile{}, err
 	}
 	if u.svc.acceptor != nil {
-		if err := u.look(index, name, content); err != nil {
+		if err := u.inspect(index, name, content); err != nil {
 			return core.NewFile{}, err
 		}
 		content = bytes.NewReader(u.buffer.Bytes())
@@ -91,7 +90,7 @@ func (u *Upload) Add(ctx context.Context, name string, content io.Reader) (core.
 		return f, nil
 	}
 	metered.giveBack()
-	// Why the reader ended is looked at first: a store may pass it on in words of its own.
+	// The reader's error comes first: the store may return another error because of it.
 	switch {
 	case metered.tooLarge:
 		return core.NewFile{}, u.tooLarge(index, name)
@@ -101,7 +100,7 @@ func (u *Upload) Add(ctx context.Context, name string, content io.Reader) (core.
 	return core.NewFile{}, u.fail(err)
 }
 
-// fail remembers that a file is missing: no run is made without it.
+// fail records that a file is missing, so that no run is made without it.
 func (u *Upload) fail(err error) error {
 	if u.failed == nil {
 		u.failed = err
@@ -109,8 +108,8 @@ func (u *Upload) fail(err error) error {
 	return err
 }
 
-// look reads a file into memory and asks the executor whether it takes it.
-func (u *Upload) look(index int, name string, content io.Reader) error {
+// inspect reads a file into memory and checks whether the executor accepts it.
+func (u *Upload) inspect(index int, name string, content io.Reader) error {
 	u.buffer.Reset()
 	if _, err := u.buffer.ReadFrom(io.LimitReader(content, u.limit+1)); err != nil {
 		return u.fail(err)
@@ -132,8 +131,8 @@ func fileField(index int, name, problem string) core.FieldError {
 	return core.FieldError{Field: fmt.Sprintf("files[%d]", index), Message: fmt.Sprintf("%q: %s", name, problem)}
 }
 
-// store stores a content, unless a file was refused: then it is only read, to see
-// whether it is too large.
+// store stores a content. After a refused file it only reads the content, to check its
+// size.
 func (u *Upload) store(ctx context.Context, content io.Reader) (ports.Stored, error) {
 	if len(u.refused) > 0 {
 		_, err := io.Copy(io.Discard, content)
@@ -150,8 +149,8 @@ func (u *Upload) store(ctx context.Context, content io.Reader) (ports.Stored, er
 	return u.into.Add(ctx, content)
 }
 
-// compared takes a file of an upload that was answered before: what it is decides
-// whether it is the same.
+// compared reads a file of a request that was answered before, for the comparison of the
+// fingerprints.
 func (u *Upload) compared(name string, content io.Reader) (core.NewFile, error) {
 	hash := sha256.New()
 	size, err := io.Copy(hash, content)
@@ -163,14 +162,14 @@ func (u *Upload) compared(name string, content io.Reader) (core.NewFile, error) 
 	return f, nil
 }
 
-// refuse remembers what is wrong with a file, and gives it as an error.
+// refuse records why a file is refused, and gives the refusal.
 func (u *Upload) refuse(f core.FieldError, large bool) error {
 	u.refused, u.large = append(u.refused, f), u.large || large
 	return u.refusal(large, f)
 }
 
 func (u *Upload) refusal(large bool, fields ...core.FieldError) *core.Error {
-	e := &core.Error{Code: core.CodeInvalidRequest, Fields: fields, Message: "these files cannot be worked on; nothing was charged"}
+	e := &core.Error{Code: core.CodeInvalidRequest, Fields: fields, Message: "these files cannot be processed; nothing was charged"}
 	if large {
 		e.Code = core.CodePayloadTooLarge
 		e.Message = fmt.Sprintf("a file may have at most %d bytes; nothing was charged", u.limit)
@@ -178,8 +177,8 @@ func (u *Upload) refusal(large bool, fields ...core.FieldError) *core.Error {
 	return e
 }
 
-// Refused gives the refusal of all files that were not taken, at most MaxNamedFiles
-// of them, or nil. It is CodePayloadTooLarge if one of them is too large.
+// Refused gives the refusal of all refused files, with at most MaxNamedFiles of them, or
+// nil. It is CodePayloadTooLarge if one of them is too large.
 func (u *Upload) Refused() error {
 	if len(u.refused) == 0 {
 		return nil
@@ -187,12 +186,14 @@ func (u *Upload) Refused() error {
 	return u.refusal(u.large, u.refused[:min(len(u.refused), MaxNamedFiles)]...)
 }
 
-// Hopeless reports whether as many files were refused as are named.
+// Hopeless reports whether MaxNamedFiles files were refused, so that reading on is of no
+// use.
 func (u *Upload) Hopeless() bool { return len(u.refused) >= MaxNamedFiles }
 
 var errUploadEnded = errors.New("app: the upload has ended")
 
-// kept says that a run can be made of what was uploaded. It is nil-safe.
+// kept fails if no run can be made of the upload because its files were not stored. u may
+// be nil.
 func (u *Upload) kept() error {
 	if u != nil && u.replay {
 		return errors.New("app: the answer to an upload's idempotency key is gone, and its files were not stored")
@@ -200,13 +201,13 @@ func (u *Upload) kept() error {
 	return nil
 }
 
-// initiateUpload is Initiate for files that were uploaded.
+// initiateUpload is Initiate for uploaded files.
 func (s *Service) initiateUpload(ctx context.Context, actor core.Actor, req InitiateRequest) (core.Run, error) {
 	u := req.Upload
 	if u.state != uploadOpen {
 		return core.Run{}, errUploadEnded
 	}
-	defer u.Discard(ctx) // unless the run exists, or may
+	defer u.Discard(ctx) // has no effect if the run exists, or may exist
 	if err := u.complete(ctx, req); err != nil {
 		return core.Run{}, err
 	}
@@ -234,7 +235,7 @@ func (u *Upload) complete(ctx context.Context, req InitiateRequest) error {
 	case u.failed != nil:
 		return u.failed
 	case age > most:
-		// Not the client's mistake: it may be the clock that has jumped.
+		// Not the client's mistake: the clock may have jumped.
 		return fmt.Errorf("app: an upload took %s, more than half of the time after which it may be swept (%s): %w", age, most, ports.ErrUnavailable)
 	}
 	if u.into == nil {
@@ -243,7 +244,7 @@ func (u *Upload) complete(ctx context.Context, req InitiateRequest) error {
 	return u.into.Commit(ctx)
 }
 
-// keep says that the run exists. If that fails, the sweep finds out.
+// keep marks the upload as that of a run. If that fails, the sweep does it.
 func (u *Upload) keep(ctx context.Context) {
 	u.end()
 	if !u.marked {
@@ -256,10 +257,10 @@ func (u *Upload) keep(ctx context.Context) {
 	}
 }
 
-// Discard removes what was uploaded, also when ctx has ended: the client may have
-// gone away. What cannot be removed now is swept later. It has no effect on an
-// upload that Initiate has ended; one of which it is not known whether it became a
-// run is left for the sweep to find out.
+// Discard removes the uploaded files, also if ctx has ended: the client may have
+// disconnected. Files that cannot be removed now are swept later. It has no effect on an
+// upload that Initiate has ended. If it is not known whether the upload became a run, the
+// sweep decides.
 func (u *Upload) Discard(ctx context.Context) {
 	if u.state == uploadEnded {
 		return

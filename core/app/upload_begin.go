@@ -10,24 +10,24 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// UploadRequest asks to upload the files of one run to be.
+// UploadRequest is the request to upload the files of a new run.
 type UploadRequest struct {
 	Tenant        core.TenantID
 	Template      core.TemplateID
 	Files         int           // how many there will be; 0 if that is not known
 	MaxRetryCount *int          // as in the InitiateRequest, if it is known already
 	MaxPrice      *core.Credits // as in the InitiateRequest
-	MaxFileBytes  int64         // the caller's own limit of one file; 0 for that of the executor alone
-	// IdempotencyKey is that of the InitiateRequest. A refusal is remembered under it as
-	// that of an initiation is, for every upload to this template: its files were not
-	// looked at. If an initiation was answered under it before, the upload is only
-	// compared with what was sent then, and nothing is stored.
+	MaxFileBytes  int64         // the caller's own limit of one file; 0: only the executor's limit
+	// IdempotencyKey is that of the InitiateRequest. A refusal is stored under it like
+	// that of an initiation, and holds for every upload to this template, because the
+	// files were not read. If an initiation was answered under it before, the upload is
+	// only compared with the earlier request, and nothing is stored.
 	IdempotencyKey core.Key
 }
 
-// BeginUpload looks at everything that can be known before a byte is stored: who
-// asks, the tenant, the template, and whether the balance covers the files that are
-// announced, or one.
+// BeginUpload checks all that can be checked before a byte is stored: the caller, the
+// tenant, the template, and whether the balance covers the announced number of files, or
+// one file.
 //
 // Refusals: core.CodeInvalidRequest, CodeWrongTenant, CodeRoleNotAllowed,
 // CodeTenantNotFound, CodeTemplateNotFound, CodeTemplateNotPublished,
@@ -60,8 +60,8 @@ func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadR
 	}, nil
 }
 
-// mayUpload decides without a lock. Only a refusal that is to be remembered is decided
-// again, where an initiation would be: under the lock that every repeat takes as well.
+// mayUpload decides without a lock. Only a refusal that has to be stored is decided again
+// under the tenant's lock, which every repeat takes as well.
 func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.NewUpload) (replay bool, err error) {
 	memo := answerMemo{
 		key: req.IdempotencyKey, tenant: req.Tenant, op: core.OperationInitiate, fingerprint: req.fingerprint(),
@@ -95,7 +95,7 @@ func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.
 			decided, err = memo.refuse(ctx, tx, err)
 			return err
 		}
-		return nil // what was in the way has gone
+		return nil // the reason for the refusal is gone
 	})
 	if err == nil && decided.done {
 		_, err = decided.answer()
@@ -111,9 +111,9 @@ func decideUpload(ctx context.Context, tx ports.Tx, req UploadRequest, wanted co
 	return core.MayUpload(wanted, template, balance)
 }
 
-// answered reports whether the key of an upload was answered before: by an
-// initiation, with which the files have to be compared, or, as an error, by a refusal
-// before the upload.
+// answered reports whether a request with the upload's key was answered before. If that
+// was an initiation, the files have to be compared; a refusal before the upload is
+// returned as the error.
 func (m answerMemo) answered(ctx context.Context, tx ports.Tx) (replay bool, err error) {
 	if m.key == "" {
 		return false, nil
@@ -131,7 +131,8 @@ func (m answerMemo) answered(ctx context.Context, tx ports.Tx) (replay bool, err
 	return true, nil
 }
 
-// fingerprint tells refusals before an upload from answers to initiations.
+// fingerprint is the fingerprint of refusals before an upload. It differs from those of
+// initiations.
 func (r UploadRequest) fingerprint() string {
 	return uploadFingerprint(r.Tenant, r.Template, r.MaxPrice)
 }

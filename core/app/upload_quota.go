@@ -9,8 +9,8 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// uploadsUnderWay counts what the uploads of each tenant hold that are no runs yet,
-// so that none can fill the storage of all. It is empty when nothing is uploaded.
+// uploadsUnderWay counts the bytes of each tenant's uploads that are not runs yet, so that
+// no tenant can fill the storage of all. It is empty while there are no uploads.
 type uploadsUnderWay struct {
 	mu      sync.Mutex
 	tenants map[core.TenantID]*underWay // guarded by mu
@@ -64,7 +64,7 @@ func (u *uploadsUnderWay) shrink(tenant core.TenantID, n int64) {
 	u.tenants[tenant].bytes -= n
 }
 
-// end counts one upload less, with what it holds.
+// end removes an upload and its bytes from the counts.
 func (u *uploadsUnderWay) end(tenant core.TenantID, n int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -79,8 +79,8 @@ func (u *uploadsUnderWay) end(tenant core.TenantID, n int64) {
 // errTooLarge ends the reading of a file that is over its limit.
 var errTooLarge = errors.New("the file is too large")
 
-// meteredReader reads one file up to its limit, counts it against the tenant's
-// quota as it comes, and remembers how that ended.
+// meteredReader reads one file up to its limit, counts its bytes against the tenant's
+// quota as they arrive, and records the error that ended the reading.
 type meteredReader struct {
 	upload   *Upload
 	from     io.Reader
@@ -90,7 +90,7 @@ type meteredReader struct {
 	err      error // other than io.EOF
 }
 
-// Read fails with errTooLarge as soon as there is a byte too much.
+// Read fails with errTooLarge at the first byte above the limit.
 func (m *meteredReader) Read(p []byte) (int, error) {
 	u := m.upload
 	if m.err != nil {
@@ -119,7 +119,7 @@ func (m *meteredReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// giveBack uncounts a file that was not kept.
+// giveBack subtracts a file that was not stored from the counts.
 func (m *meteredReader) giveBack() {
 	m.upload.svc.uploads.shrink(m.upload.tenant, m.counted)
 	m.upload.bytes -= m.counted

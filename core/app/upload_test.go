@@ -38,7 +38,7 @@ type uploads struct {
 	away *awayStore
 }
 
-// awayStore cannot be reached while it is away.
+// awayStore is a store that cannot be reached while it is away.
 type awayStore struct {
 	ports.Store
 	away bool
@@ -95,7 +95,7 @@ func (w *uploads) run(u *app.Upload, key core.Key) (core.Run, error) {
 	return w.svc.Initiate(w.ctx, admin, app.InitiateRequest{Tenant: acme, Template: template, Upload: u, IdempotencyKey: key})
 }
 
-// left gives the uploads that were not settled.
+// left gives the uploads that were neither kept nor removed.
 func (w *uploads) left() (ids []core.RunID) {
 	w.t.Helper()
 	for left, err := range w.files.Leftovers(w.ctx, w.clock.Now().Add(1000*time.Hour)) {
@@ -140,7 +140,7 @@ func TestUploadBecomesARun(t *testing.T) {
 	require.ErrorContains(t, err, "has ended")
 }
 
-// Who asks, tenant, template and price are looked at before a byte is stored.
+// Caller, tenant, template and price are checked before a byte is stored.
 func TestUploadRefusedBeforeAnythingIsStored(t *testing.T) {
 	t.Parallel()
 	w := newUploads(t)
@@ -172,7 +172,7 @@ func TestUploadRefusedBeforeAnythingIsStored(t *testing.T) {
 	})
 }
 
-// Every file that is not taken is named, and nothing of the upload stays.
+// Every refused file is named, and nothing of the upload is kept.
 func TestUploadNamesWhatIsNotTaken(t *testing.T) {
 	t.Parallel()
 	w := newUploads(t)
@@ -220,7 +220,7 @@ func TestUploadNamesWhatIsNotTaken(t *testing.T) {
 	}, named)
 }
 
-// Nothing of an upload stays whatever it ends with, and it counts against no quota.
+// Nothing of a failed upload is kept or counts against the quota, for every cause.
 func TestUploadLeavesNothing(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the connection broke")
@@ -292,7 +292,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// A run whose enqueueing failed stays, for a Continue, and so do its files.
+// A run whose enqueueing failed is kept for a Continue, and so are its files.
 func TestUploadStaysWithItsRun(t *testing.T) {
 	t.Parallel()
 	w := newUploads(t)
@@ -308,8 +308,8 @@ func TestUploadStaysWithItsRun(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// If the answer to the commit was lost, it is not known yet whether the files belong to
-// a run: the sweep finds out.
+// If the outcome of the commit is unknown, the sweep finds out whether the files belong to
+// a run.
 func TestUploadWithUnknownOutcome(t *testing.T) {
 	t.Parallel()
 	for name, committed := range map[string]bool{"Committed": true, "NotCommitted": false} {
@@ -347,7 +347,7 @@ func TestSweep(t *testing.T) {
 	run := w.initiate(1)
 	_, err := w.files.Begin(w.ctx, acme, run.ID, w.clock.Now())
 	require.NoError(t, err)
-	// A run of another tenant has this ID, which cannot be: nothing is removed on a doubt.
+	// A run of another tenant has this ID, which is impossible; in doubt nothing is removed.
 	_, err = w.files.Begin(w.ctx, globex, run.ID, w.clock.Now())
 	require.NoError(t, err)
 
@@ -369,7 +369,7 @@ func TestSweep(t *testing.T) {
 	require.Equal(t, int64(1), w.svc.Stats().SweptUploads)
 	require.ElementsMatch(t, []core.RunID{run.ID, "upload-3"}, w.left())
 
-	// The one that was swept is not made a run by a client that was very slow.
+	// A very slow client cannot make a run of an upload that was swept.
 	_, err = w.run(killed, "")
 	require.Error(t, err)
 }
@@ -388,7 +388,7 @@ func TestUploadQuota(t *testing.T) {
 		_, err = w.run(two, "")
 		require.ErrorIs(t, err, core.ErrUploadQuotaExceeded)
 		require.False(t, w.there(f))
-		// What is a run, or gone, counts no more.
+		// Uploads that became a run or were removed no longer count.
 		_, err = w.run(one, "")
 		require.NoError(t, err)
 		three := w.begin()

@@ -10,12 +10,12 @@ import (
 // usagePage is how many entries are read at a time.
 const usagePage = 1000
 
-// Usage says what became of a tenant's credits in a period: granted, bought, charged
-// and refunded, by template and by day, and what is left.
+// Usage says how a tenant's credits were used in a period: granted, bought, charged and
+// refunded, by template and by day, and the rest.
 //
-// The balance and the latest entries are of one snapshot. Older entries never change
-// and none is added among them, so they are read afterwards in short views of their
-// own: a long month holds up no one else.
+// The balance and the latest entries are of one snapshot. Older entries never change, and
+// none is added among them, so they are read afterwards in short transactions of their
+// own: a long month does not block other transactions.
 func (s *Service) Usage(ctx context.Context, actor core.Actor, tenant core.TenantID, p core.Period) (core.Usage, error) {
 	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
 		return core.Usage{}, err

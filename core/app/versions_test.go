@@ -11,15 +11,15 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// A run works with the instructions of its initiation in every attempt, whatever is
-// edited, and at the price of now.
+// Every attempt of a run works with the instructions of the initiation, also after the
+// template was edited, and is charged at the present price.
 func TestRunKeepsItsInstructions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	told := map[core.RunID][]string{}
+	prompts := map[core.RunID][]string{}
 	letter := byte('f')
 	w.script.handle(func(_ context.Context, task ports.Task) ([]core.FileResult, error) {
-		told[task.Job.Run] = append(told[task.Job.Run], task.Template.Instructions)
+		prompts[task.Job.Run] = append(prompts[task.Job.Run], task.Template.Instructions)
 		return []core.FileResult{resultOf(task.Files[0].Index, letter)}, nil
 	})
 	edit := func(instructions string, price core.Credits) {
@@ -32,18 +32,18 @@ func TestRunKeepsItsInstructions(t *testing.T) {
 	w.continueRun(run.ID)
 	edit("Rhyme.", 7)
 	w.workAll()
-	require.Equal(t, []string{"Summarise.", "Summarise.", "Summarise.", "Summarise."}, told[run.ID])
+	require.Equal(t, []string{"Summarise.", "Summarise.", "Summarise.", "Summarise."}, prompts[run.ID])
 	w.requireBalance(66, 50) // 2 × 10, then 2 × 7
 
 	later := w.initiate(1)
 	_, err := w.svc.DeleteTemplate(w.ctx, platform, acme, template)
 	require.NoError(t, err)
 	w.workAll()
-	require.Equal(t, []string{"Rhyme."}, told[later.ID])
+	require.Equal(t, []string{"Rhyme."}, prompts[later.ID])
 	letter = 'c'
 	w.continueRun(run.ID)
 	w.workAll()
-	require.Equal(t, "Summarise.", told[run.ID][5], "also when the template is deleted")
+	require.Equal(t, "Summarise.", prompts[run.ID][5], "also when the template is deleted")
 
 	versions, err := w.svc.TemplateVersions(w.ctx, user, acme, template, 0, 10)
 	require.NoError(t, err)
@@ -61,8 +61,8 @@ func TestRunKeepsItsInstructions(t *testing.T) {
 	require.ErrorIs(t, err, core.ErrTemplateNotFound)
 }
 
-// A price that was shown and then raised is not charged, and the refusal is remembered
-// with the price that was accepted.
+// A price that was raised after it was shown is not charged. The refusal is stored with
+// the accepted price.
 func TestMaxPrice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -91,9 +91,8 @@ func TestMaxPrice(t *testing.T) {
 	w.requireBooks()
 }
 
-// A Continue of a run that was continued meanwhile is not what its caller was shown: it
-// changes nothing, whether that attempt is running or has ended, and a repeat is told
-// the same.
+// A Continue of a run that was continued since its caller was shown it changes nothing,
+// whether that attempt is running or has ended. A repeat gets the same refusal.
 func TestContinueOfTheAttemptThatWasShown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -122,7 +121,7 @@ func TestContinueOfTheAttemptThatWasShown(t *testing.T) {
 	w.requireBooks()
 }
 
-// Of those who were shown the same attempt, one continues it.
+// Of several callers who were shown the same attempt, one continues it.
 func TestOneContinueOfAnAttempt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

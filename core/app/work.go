@@ -15,20 +15,25 @@ type Claimed struct {
 	Files    []core.File
 }
 
-// Work does one delivery from claim to settlement: claim, ack once the claim is
-// durable, execute outside any transaction, settle. It renews no lease while it
-// executes; the worker pool does, with the same steps. A delivery that has no
-// effect is acked. If the claim fails, the delivery is nacked and the error
-// returned; if the settlement fails, the lease runs out and recovery sends the
-// job again.
+// Work does the first job of a delivery from claim to settlement: claim, ack once the
+// claim is durable, execute outside any transaction, settle. It passes the delivery's
+// other jobs on before that, because it renews no lease while it executes; the worker
+// pool does, with the same steps, and takes as many jobs as it has places for. A
+// delivery that has no effect is acked. If the claim fails, the delivery is nacked and
+// the error returned; if the settlement fails, the lease runs out and recovery sends
+// the job again.
 func (s *Service) Work(ctx context.Context, d ports.Delivery) error {
-	claimed, _, err := s.Claim(ctx, []core.Job{d.Job()}, WaitForLock)
+	jobs := d.Jobs()
+	if err := d.Release(ctx, jobs[1:]); err != nil {
+		return errors.Join(d.Nack(detached(ctx)), err)
+	}
+	claimed, _, err := s.Claim(ctx, jobs[:1], WaitForLock)
 	if err != nil {
 		return errors.Join(err, d.Nack(detached(ctx)))
 	}
 	if err := d.Ack(ctx); err != nil {
 		// The queue will deliver it again and the claim will refuse it.
-		s.log.Warn("ack failed", "job", d.Job().ID, "epoch", d.Job().Epoch, "error", err)
+		s.log.Warn("ack failed", "job", jobs[0].ID, "epoch", jobs[0].Epoch, "error", err)
 	}
 	for _, c := range claimed {
 		results, err := s.Execute(ctx, c, func(ctx context.Context, r core.FileResult) error {

@@ -16,7 +16,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// The people and things that every test of this package knows.
+// The actors and IDs that the tests of this package share.
 const (
 	acme     = core.TenantID("acme")
 	globex   = core.TenantID("globex")
@@ -37,8 +37,8 @@ type tester interface {
 	Helper()
 }
 
-// world is the use cases on the memory adapters, with a queue and a store that
-// can be told to fail and an executor that follows a script.
+// world is the use cases on the memory adapters, with a queue and a store that fail when
+// a test says so, and an executor that follows a script.
 type world struct {
 	t     tester
 	ctx   context.Context
@@ -181,7 +181,7 @@ func (w *world) mixedRun(outcomes string) core.Run {
 	for range len(outcomes) {
 		deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
 		require.NoError(w.t, err)
-		if job := deliveries[0].Job(); outcomes[job.Files[0]] != 'p' {
+		if job := deliveries[0].Jobs()[0]; outcomes[job.Files[0]] != 'p' {
 			require.NoError(w.t, w.svc.Work(w.ctx, deliveries[0]))
 		} else {
 			require.NoError(w.t, deliveries[0].Ack(w.ctx)) // the message is lost
@@ -240,7 +240,7 @@ func (w *world) entries() []core.Entry {
 	return list
 }
 
-// requireBalance checks what is left of the allowance and of what was bought.
+// requireBalance checks the rest of the allowance and of the purchased credits.
 func (w *world) requireBalance(monthly, purchased core.Credits) {
 	w.t.Helper()
 	require.Equal(w.t, core.Split{Monthly: monthly, Purchased: purchased}, w.balance().Split)
@@ -254,7 +254,7 @@ func (w *world) requireBooks() {
 	require.Empty(w.t, differences)
 }
 
-// state is everything that a refusal must leave as it was.
+// state is everything that a refusal must not change.
 type state struct {
 	Tenants  []core.Tenant
 	Balances map[core.TenantID][]core.Balance
@@ -312,7 +312,7 @@ func (w *world) requireRefused(want *core.Error, do func() error) core.Error {
 	return *refusal
 }
 
-// keyRefused is the fault of ours that an i in a script stands for.
+// keyRefused is the fault of ours of an i in a script.
 var keyRefused = core.Failure{Code: core.FailureUnauthorized, Message: "the service's credential was refused"}
 
 // script is an executor that ends each file as the letter at its index says:

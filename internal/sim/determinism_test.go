@@ -59,7 +59,7 @@ func TestToken(t *testing.T) {
 	again, err := sim.Replay(token)
 	require.NoError(t, err)
 	require.True(t, again.Changed)
-	for _, wrong := range []string{"", "sim2.x", "sim1.x.AA", "sim2.x.?", token.String()[:40], token.String() + "AAAA"} {
+	for _, wrong := range []string{"", "sim3.x", "sim1.x.AA", "sim3.x.?", token.String()[:40], token.String() + "AAAA"} {
 		_, err := sim.ParseToken(wrong)
 		require.ErrorIs(t, err, sim.ErrToken, wrong)
 	}

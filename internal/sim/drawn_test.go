@@ -85,13 +85,13 @@ const (
 func drawScenario(t *rapid.T) *world.Scenario {
 	s := &world.Scenario{
 		Seed: uint64(bits(t, 4, "outcomes")), Start: time.Date(2026, time.November, 28, 12, 0, 0, 0, time.UTC),
-		Processes: 2, Recoverers: 1, FaultSteps: 160, Workers: []world.Worker{{Limit: 1}, {Limit: 2, How: world.ByRun}},
+		Recoverers: 1, FaultSteps: 160, Servers: []world.Server{{Concurrency: 1, Transactions: 1}, {Concurrency: 2, Transactions: 2}},
 	}
 	if rapid.Bool().Draw(t, "month ends") {
 		s.Start = time.Date(2026, time.November, 30, 23, 59, 50, 0, time.UTC)
 	}
 	s.RecoverLate = rapid.Bool().Draw(t, "recover late")
-	s.Early, s.KeepsBack, s.Unmended = rapid.Bool().Draw(t, "early"), rapid.Bool().Draw(t, "keeps back"), rapid.Bool().Draw(t, "unmended")
+	s.Early, s.Breaker, s.Unmended = rapid.Bool().Draw(t, "early"), rapid.Bool().Draw(t, "keeps back"), rapid.Bool().Draw(t, "unmended")
 	if s.Refillers = bits(t, 1, "refills"); s.Refillers > 0 {
 		s.Unlucky = bits(t, 1, "unlucky")
 	}

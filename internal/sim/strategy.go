@@ -107,6 +107,8 @@ func DefaultRates() sched.Rates {
 	r[hostile.OrderChoice] = 0.2
 	r[hostile.AckFault] = 0.03
 	r[hostile.NackFault] = 0.1
+	r[hostile.ReleaseFault] = 0.1
+	r[hostile.ActionFault] = 0.02
 	r[hostile.ExecuteFault] = 0.13
 	r[hostile.FilesFault] = 0.02
 	r[hostile.CrashFault] = 0.007

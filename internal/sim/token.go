@@ -12,7 +12,7 @@ import (
 )
 
 // TokenVersion is that of the token's format and of what scenarios are made of.
-const TokenVersion = "sim2"
+const TokenVersion = "sim3"
 
 // Token is everything that a replay needs.
 type Token struct {

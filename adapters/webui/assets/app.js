@@ -1,12 +1,12 @@
-// What a server cannot do. Without this script every page works by loading again.
+// What a server cannot do. Without this script every page works by being loaded again.
 
-// The time zone is known to the browser alone; the next page is written in it.
+// Only the browser knows the time zone; the next page is rendered in it.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.includes("zone=" + zone)) {
   document.cookie = `zone=${zone};path=/ui/;max-age=31536000;samesite=lax`;
 }
 
-// A second click is not sent: the first one is under way.
+// A second click is not sent while the first request is under way.
 addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented) return;
@@ -16,7 +16,7 @@ addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
-  // Back from another page: what is shown is old, and what was sent is done.
+   // Restored by the back button: the page is out of date, and its request has ended.
   location.reload();
 });
 
@@ -33,8 +33,8 @@ addEventListener("keydown", (event) => {
   });
 });
 
-// morph makes one element like another and leaves alone what is the same already, so
-// that focus, selection and what was unfolded stay.
+// morph makes one element equal to another and does not touch equal parts, so that focus,
+// selection and unfolded parts are kept.
 function morph(from, to) {
   if (from.isEqualNode(to)) return;
   if (from.nodeType !== to.nodeType || from.nodeName !== to.nodeName || from.id !== to.id) {
@@ -47,7 +47,7 @@ function morph(from, to) {
   for (const { name, value } of [...to.attributes]) {
     if (from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
-  // What someone is typing is theirs.
+   // The field that the user is typing in is not changed.
   if (from.nodeName === "INPUT" && from.type === "hidden") from.value = to.value;
   const have = [...from.childNodes];
   const want = [...to.childNodes];
@@ -58,8 +58,8 @@ function morph(from, to) {
   have.slice(want.length).forEach((node) => node.remove());
 }
 
-// Live pages: something happened, or may have, so the page is fetched again and what
-// changed in it is put in place. One fetch at a time, and not more than two a second.
+// Live pages: when something has changed, or may have, the page is fetched again and the
+// changed parts are replaced. One fetch at a time, at most two a second.
 const main = document.querySelector("main");
 let fetching = false;
 let again = false;
@@ -74,7 +74,7 @@ async function refresh() {
     if (page) {
       page.querySelectorAll("[data-region]").forEach((part) => {
         const here = document.getElementById(part.id);
-        // A form that is on its way is left alone: its answer is a new page.
+               // While a form is being sent nothing is replaced: its answer is a new page.
         if (here && !here.querySelector("form[data-sent]")) morph(here, part);
       });
       for (const name of ["state", "poll"]) {
@@ -100,7 +100,7 @@ async function load(what) {
     if (!answer.ok) return null;
     return new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
   } catch {
-    return null; // the server cannot be reached; the next look will tell
+       return null; // the server cannot be reached; the next fetch will show whether it can again
   }
 }
 
@@ -109,17 +109,17 @@ if (main.dataset.live) {
   const follow = () => {
     const events = new EventSource(main.dataset.live);
     events.onopen = () => {
-      // Whatever happened while there was no stream is in the page by now.
+           // Fetch the changes that happened while there was no stream.
       streaming = true;
       refresh();
     };
     events.onerror = () => {
       streaming = false;
-      // The browser comes back by itself after a break; after a refusal it does not.
+           // The browser reconnects by itself after a broken connection, not after a refusal.
       if (events.readyState === EventSource.CLOSED) setTimeout(refresh, 500);
     };
     ["state", "closed"].forEach((name) => events.addEventListener(name, refresh));
-    // The server has stopped, or the session has ended: the next look will tell.
+       // The server has stopped, or the session has ended: the next fetch will show which.
     events.addEventListener("end", () => {
       streaming = false;
       refresh();
@@ -134,7 +134,7 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && main.querySelector("[data-region]")) refresh();
 });
 
-// A new run: files are looked at as they are chosen, and the upload shows its progress.
+// A new run: files are checked as they are chosen, and the upload shows its progress.
 const form = document.getElementById("upload");
 if (form) upload(form);
 
@@ -155,17 +155,17 @@ function upload(form) {
   const good = () => files.filter((f) => !f.wrong);
 
   function look() {
-    let room = limits.maxFiles;
+    let left = limits.maxFiles;
     let bytes = limits.maxUploadBytes;
     for (const f of files) {
-      if (f.said) continue; // the server's word
+           if (f.said) continue; // the server's refusal stays
       f.wrong = "";
       if (f.file.size === 0) f.wrong = say("empty");
       else if (f.file.size > limits.maxFileBytes) f.wrong = say("large", { max: size(limits.maxFileBytes) });
-      else if (room === 0) f.wrong = say("many", { n: limits.maxFiles });
+      else if (left === 0) f.wrong = say("many", { n: limits.maxFiles });
       else if (f.file.size > bytes) f.wrong = say("total", { max: size(limits.maxUploadBytes) });
       else {
-        room--;
+        left--;
         bytes -= f.file.size;
       }
     }

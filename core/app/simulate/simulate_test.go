@@ -86,7 +86,7 @@ func TestWrappersAreJudged(t *testing.T) {
 
 func TestDamagedTokenIsRefused(t *testing.T) {
 	t.Parallel()
-	_, err := simulate.Replay(simulate.Config{}, "sim2.x")
+	_, err := simulate.Replay(simulate.Config{}, "sim3.x")
 	require.ErrorIs(t, err, simulate.ErrToken)
 	require.ErrorIs(t, simulate.Explain(simulate.Config{}, "", &strings.Builder{}), simulate.ErrToken)
 }

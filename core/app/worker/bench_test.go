@@ -17,6 +17,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -86,7 +87,7 @@ func newBench(t testing.TB, executor ports.Executor, with ...benchOption) *bench
 	options := app.DefaultOptions()
 	options.Retry = core.RetryPolicy{MaxTries: 1}
 	deps := app.Deps{
-		Store: b.store, Queue: b.queue, Executor: executor, Files: memory.NewFiles(),
+		Store: b.store, Queue: queuetest.Singly{Queue: b.queue}, Executor: executor, Files: memory.NewFiles(),
 		Clock: b.clock, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
 	}
 	for _, w := range with {

@@ -1,25 +1,30 @@
 // Package worker runs the use cases of a live process: a bounded pool that
 // claims, executes and settles jobs, the renewal of their leases, and the loops of
-// recovery and of the monthly refill. Goroutines live here and not in package
-// app, so that a deterministic scheduler can drive app without them.
+// recovery and of the monthly refill. What the pool does next is decided by package
+// scheduler, a state machine, which one goroutine owns (Worker.loop). Here its actions
+// are carried out, each by a goroutine that gives the answer as an event.
 //
 // # The way of a job
 //
 //	Feed ──receive──► gate ──► claim, ack ──► execute ──► settle ──► forgotten
 //	                   │       (in groups)                (in groups)
 //	                   ▼
-//	                 parked, or nacked
+//	        parked, released, or nacked
 //
 // A job has one of Concurrency places from when it was received until it was
 // executed, and no more is received than there are free places: that pushes back
-// on the queue and bounds memory, however much waits. Results wait for their
-// transaction without a place, up to a bound; beyond it places stay taken, so that a
-// store which cannot keep up slows everything down. Executing takes no connection and
-// no transaction. Claims, renewals and settlements of all runs of a tenant
+// on the queue and bounds memory, however much waits. Of a message with more jobs than
+// there are places the rest is released at once, for other servers; it is acked when the
+// claims of the jobs that it keeps were answered. While jobs are so short that executors
+// would wait for the next, up to Ahead more are claimed than can be executed at once.
+//
+// Results wait for their transaction without a place, up to a bound; beyond it places
+// stay taken, so that a store which cannot keep up slows everything down. Executing takes
+// no connection and no transaction. Claims, renewals and settlements of all runs of a tenant
 // share transactions: while one is being written the next gathers, so groups grow
-// with the load; at most Transactions are open at a time. A run that somebody else
+// with the load; at most Transactions are open at a time. A run that another transaction
 // has locked is left out of its group and waited for by itself, so that it holds
-// up nobody.
+// up no other.
 //
 // The gate lets no more jobs of a tenant or template through than its limit, and
 // none that could not be done now. What it stops is named to the feed, which then

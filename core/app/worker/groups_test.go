@@ -291,7 +291,7 @@ func TestResultsThatAreNotRecordedFillThePool(t *testing.T) {
 	letGo := sync.OnceFunc(func() { close(open) })
 	wrap := func(tx ports.Tx) ports.Tx { return saveGate{tx, open} }
 	b.store.wrap.Store(&wrap)
-	w, _, _ := b.launch(worker.Options{Concurrency: places})
+	w, _, _ := b.launch(worker.Options{Concurrency: places, Ahead: -1})
 	t.Cleanup(letGo) // before the worker is waited for
 	b.eventually("results and places are full", func() bool { return w.Stats().Unsaved+w.Stats().Waiting == mostUnsaved+places })
 	require.Never(t, func() bool { return w.Stats().Received > mostUnsaved+places }, 50*time.Millisecond, time.Millisecond)

@@ -223,7 +223,7 @@ func TestPoolHoldsNoMoreThanItsPlaces(t *testing.T) {
 	feed := count(b)
 	feed.slow = 100 * time.Microsecond // jobs end before their deliveries are acked
 	ids := []core.RunID{b.initiate(500), b.initiateFor(globex, template, 500)}
-	b.start(worker.Options{Concurrency: 9})
+	b.start(worker.Options{Concurrency: 9, Ahead: -1})
 	for _, id := range ids {
 		b.eventuallyClosed(id, core.RunCompleted)
 	}

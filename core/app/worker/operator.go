@@ -2,66 +2,78 @@ package worker
 
 import (
 	"context"
-	"time"
+	"log/slog"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app/worker/scheduler"
 	"github.com/redrive/redrive/ports"
 )
 
-// tellOperator logs what is to be known of outages: a fault of ours as a warning that
-// says what to do.
-func (w *Worker) tellOperator(notes []note) {
-	for _, n := range notes {
-		o := &n.outage
-		log := w.log.With("endpoint", n.endpoint)
-		if n.template != (ports.TemplateKey{}) {
-			log = log.With("tenant", n.template.Tenant, "template", n.template.Template)
-		}
-		switch n.kind {
-		case noteOver:
-			w.stats.breakerClosed.Add(1)
-			log.Info("jobs are worked on again", "cause", o.cause.String(), "since", o.since, "probes", o.probes+1)
-			continue
-		case noteOpened:
-			w.stats.breakerOpened.Add(1)
-		case noteGoesOn:
-		}
-		log = log.With("fault", o.failure.Code, "reason", o.failure.Message, "since", o.since, "next_probe", o.probeAt)
-		if o.cause == causeBlocked {
-			log.Warn("jobs cannot be done because of a fault of the service, and wait for it to be mended", "do", whatToDo(o.failure))
+// tellOperator logs what is to be known: a fault of ours as a warning that says what to
+// do.
+func (w *Worker) tellOperator(n scheduler.Note) {
+	switch n.Kind {
+	case scheduler.NoteUp:
+		w.breakerLog(n).Info("jobs are worked on again", "cause", n.Cause, "since", n.Since, "probes", n.Probes+1)
+	case scheduler.NoteDown:
+		log := w.breakerLog(n).With("fault", n.Fault.Code, "reason", n.Fault.Message, "since", n.Since, "next_probe", n.NextProbe)
+		if n.Ours {
+			log.Warn("jobs cannot be done because of a fault of the service, and wait for it to be mended", "do", whatToDo(n.Fault))
 		} else {
 			log.Warn("the provider is down: its jobs are kept back")
 		}
+	case scheduler.NoteRunLocked:
+		w.log.Warn("a run has been locked for long; others are worked on meanwhile", "tenant", n.Run.Tenant, "run", n.Run.Run)
+	case scheduler.NoteNotEnded:
+		w.log.Error("stopping: executors did not return when told to; their jobs are handed back", "jobs", n.Jobs)
+	case scheduler.NoteNotAnswered:
+		w.log.Error("stopping: claims are not answered; if they were made, recovery takes over when the leases run out", "jobs", n.Jobs)
 	}
+}
+
+func (w *Worker) breakerLog(n scheduler.Note) *slog.Logger {
+	log := w.log.With("endpoint", n.Endpoint)
+	if n.Template != (ports.TemplateKey{}) {
+		log = log.With("tenant", n.Template.Tenant, "template", n.Template.Template)
+	}
+	return log
+}
+
+// whatToDo tells an operator how a fault of ours is mended.
+func whatToDo(f core.Failure) string {
+	switch f.Code {
+	case core.FailureUnauthorized:
+		return "give the service a credential that the provider takes"
+	case core.FailureQuota:
+		return "pay the provider's account, or raise its limit"
+	case core.FailureMisconfigured:
+		return "correct the provider's address or the name of the model"
+	case core.FailureRequestRefused:
+		return "look at what the template asks for: this model takes no such request"
+	}
+	return "look at what the provider answers"
 }
 
 // interrupt closes the runs that wait because of a fault of ours that has lasted. A run
 // in which something is done between two looks is worked on by another server, for which
 // the fault does not hold, even if at both moments no file of it is being processed.
-func (w *Worker) interrupt(i interruption) {
-	if len(i.templates) == 0 {
-		return
-	}
+func (w *Worker) interrupt(a scheduler.Interrupt) {
+	w.inbox.put(scheduler.Interrupted{Interruption: a.Interruption, Closed: w.closeRuns(a.Interruption)})
+}
+
+func (w *Worker) closeRuns(i scheduler.Interruption) (closed int) {
 	before := map[ports.RunKey]progress{}
 	w.eachTemplate(i, func(run core.Run) (spared bool) {
 		before[ports.RunKey{Tenant: run.Tenant, Run: run.ID}] = progressOf(run)
 		return true
 	})
 	if len(before) == 0 || w.clock.Sleep(w.receiving, betweenLooks) != nil {
-		return
+		return 0
 	}
-	closed := w.eachTemplate(i, func(run core.Run) (spared bool) {
+	return w.eachTemplate(i, func(run core.Run) (spared bool) {
 		seen, there := before[ports.RunKey{Tenant: run.Tenant, Run: run.ID}]
 		return !there || seen != progressOf(run)
 	})
-	if closed == 0 {
-		return
-	}
-	now := time.Now()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.pool.gate.breaker.interrupted(i, now)
-	w.opened(nil, now)
 }
 
 // progress is what changes of a run when something of it is done.
@@ -76,23 +88,19 @@ func progressOf(r core.Run) progress {
 }
 
 // eachTemplate closes the runs of these templates that are not spared, and counts them.
-func (w *Worker) eachTemplate(i interruption, spare func(core.Run) bool) (closed int) {
-	for _, template := range i.templates {
+func (w *Worker) eachTemplate(i scheduler.Interruption, spare func(core.Run) bool) (closed int) {
+	for _, template := range i.Templates {
 		var n int
-		var err error
-		w.slots.use(func() {
-			ctx, cancel := context.WithTimeout(w.working, interruptTimeout)
+		err := w.guard(func() (err error) {
+			ctx, cancel := context.WithTimeout(w.base, interruptTimeout)
 			defer cancel()
-			err = w.guard(func() (err error) {
-				n, err = w.svc.Interrupt(ctx, template, i.why, spare)
-				return err
-			})
+			n, err = w.svc.Interrupt(ctx, template, i.Why, spare)
+			return err
 		})
 		closed += n
-		w.stats.interrupted.Add(int64(n))
 		if err != nil {
 			w.log.Warn("runs not interrupted, the next probe that fails tries again",
-				"tenant", template.Tenant, "template", template.Template, "fault", i.why.Code, "error", err)
+				"tenant", template.Tenant, "template", template.Template, "fault", i.Why.Code, "error", err)
 		}
 	}
 	return closed

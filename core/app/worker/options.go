@@ -3,16 +3,23 @@ package worker
 import (
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"runtime/debug"
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app/worker/scheduler"
 	"github.com/redrive/redrive/ports"
 )
 
 // Options are the numbers that an operator may set. Zero means the default.
 type Options struct {
 	Concurrency int // jobs executed at once; default 16
+
+	// Ahead is how many more may be claimed while jobs take so little time that executors
+	// would wait for the next; default 4 times Concurrency and at most 1000, negative for
+	// none. Jobs that take longer than some milliseconds are never claimed ahead.
+	Ahead int
 
 	// TenantConcurrency and TemplateConcurrency are how many of them may be of one
 	// tenant, and of one template of a tenant; 0 for no limit of its own. They hold
@@ -23,7 +30,7 @@ type Options struct {
 	// call the worker.
 	TenantLimit   func(core.TenantID) int
 	TemplateLimit func(ports.TemplateKey) int
-	// Parked is how many deliveries that came in spite of a limit are kept for when
+	// Parked is how many jobs that came in spite of a limit are kept for when
 	// it frees; default 32, negative for none.
 	Parked int
 
@@ -52,25 +59,7 @@ type Options struct {
 
 // Breaker says when a template's jobs are kept back because they could not be done
 // now, and until when; see the package's comment.
-type Breaker struct {
-	// Failures is how many jobs of a template in a row must have failed by the provider;
-	// of a fault of ours the first is enough. Default 10, negative for no breaker.
-	Failures int
-	// OpenFor is after what time a job is let through as a probe; default 30 s. If
-	// the provider asked for longer (Retry-After), that counts. Of a fault of ours the
-	// first probe comes after a second, and OpenFor is the longest time between two.
-	OpenFor time.Duration
-	// MaxOutage is after what time without the provider its jobs are no longer kept
-	// back, so that runs close; default 1 h.
-	MaxOutage time.Duration
-	// InterruptAfter is after what time with a fault of ours the runs that wait for its
-	// end are closed INTERRUPTED, free to continue; default 30 s.
-	InterruptAfter time.Duration
-	// Endpoint names the provider that a template's jobs go to. What two templates of the
-	// same name meet is taken for trouble with the provider and keeps all of them
-	// back. nil: a template has a provider of its own. It must be quick.
-	Endpoint func(ports.TemplateKey) string
-}
+type Breaker = scheduler.Breaker
 
 func (o Options) withDefaults() Options {
 	for _, n := range []struct {
@@ -103,6 +92,9 @@ func (o Options) withDefaults() Options {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if o.Ahead == 0 {
+		o.Ahead = min(4*o.Concurrency, 1000)
 	}
 	if o.TenantLimit == nil && o.TenantConcurrency > 0 {
 		limit := o.TenantConcurrency
@@ -161,35 +153,27 @@ func (o Options) validate() error {
 	return nil
 }
 
+// config is what the scheduler goes by.
+func (o Options) config(lease time.Duration) scheduler.Config {
+	return scheduler.Config{
+		Concurrency: o.Concurrency, Ahead: max(o.Ahead, 0),
+		TenantConcurrency: o.TenantConcurrency, TemplateConcurrency: o.TemplateConcurrency,
+		TenantLimit: o.TenantLimit, TemplateLimit: o.TemplateLimit,
+		Parked: max(o.Parked, 0), Breaker: o.Breaker,
+		Transactions: o.Transactions, Linger: max(o.Linger, 0),
+		Lease: lease, CancelEvery: max(o.CancelEvery, 0), DrainTimeout: max(o.DrainTimeout, 0),
+		Seed: rand.Uint64(),
+	}
+}
+
 const (
 	// recoverPage bounds the runs that recovery asks for at a time.
 	recoverPage = 100
-	// abandonAfter bounds the wait for executors that do not return when told to.
-	abandonAfter = 2 * time.Second
 	// interruptTimeout bounds the closing of runs that wait because of a fault of ours;
 	// the next probe goes on with what is left.
 	interruptTimeout = time.Minute
 	// betweenLooks is how long a run must have stood still for that.
 	betweenLooks = time.Second
-	// handBackTimeout bounds the bookkeeping at the very end of a stop.
-	handBackTimeout = 10 * time.Second
-	// parkFor is how long a delivery is parked before it goes back to the queue, where
-	// another process may take it.
-	parkFor = 5 * time.Second
-	// stuckAfter is how long the claim of a locked run may take before no more of its
-	// jobs are let in.
-	stuckAfter = 250 * time.Millisecond
-	// heldRetry is how often a locked run is looked at while others are waited for.
-	heldRetry = 20 * time.Millisecond
-	// groupCost bounds a group in files and, for results, in pages of output, so
-	// that a transaction does not grow with what jobs are made of.
-	groupCost, groupPage = 2000, 8 << 10
-	// unsavedCost bounds the results that wait to be recorded with their places
-	// given to others: some 2,000 jobs of one file, or 16 MiB of output.
-	unsavedCost = 2000
-	// pieceResults and pieceCost bound what is recorded at once of a job that goes on:
-	// 4 MiB of output. Its results wait for that up to jobUnsaved, some 8 MiB.
-	pieceResults, pieceCost, jobUnsaved = 500, 512, 1024
 	// watchTimeout bounds a look at whether jobs were cancelled.
 	watchTimeout = 5 * time.Second
 	// watchFiles bounds the files of a job that are looked at to see whether it was

@@ -2,106 +2,61 @@ package worker
 
 import (
 	"context"
-	"sync"
-	"time"
+	"slices"
 
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/core/app/worker/scheduler"
 )
 
-// renewLoop extends the leases of everything that is being worked on, three
-// times per lease, so that two renewals may fail before one runs out. Tenants, and
-// runs that are locked, are renewed side by side: one that waits must not cost
-// others their leases.
-func (w *Worker) renewLoop(ctx context.Context) {
-	interval := w.svc.Options().Recovery.Lease / 3
-	var renewals sync.WaitGroup
-	defer renewals.Wait()
-	for w.clock.Sleep(ctx, interval) == nil {
-		w.mu.Lock()
-		jobs := w.pool.claimedJobs()
-		w.mu.Unlock()
-		for _, ofTenant := range app.ByTenant(jobs) {
-			for _, group := range chunks(ofTenant) {
-				renewals.Go(func() { w.renew(ctx, &renewals, group, interval) })
-			}
+// renew extends leases.
+func (w *Worker) renew(a scheduler.Renew) {
+	ctx, cancel := context.WithTimeout(w.base, a.Within)
+	defer cancel()
+	answer := scheduler.Renewed{Group: a.Group}
+	lost, held, err := w.svcRenew(ctx, jobsOf(a.Jobs), a.Wait)
+	if err != nil {
+		answer.Fault = faultOf(err)
+		w.log.Warn("leases not renewed, will try again", append(attrs(a.Jobs[0].Job), "jobs", len(a.Jobs), "error", err)...)
+	}
+	answer.Lost, answer.Held = find(a.Jobs, lost), find(a.Jobs, held)
+	w.inbox.put(answer)
+}
+
+// look looks for jobs of a tenant that are lost. Of large jobs some files are looked at:
+// those may all have been recorded, so what seems to be lost is looked at as a whole.
+func (w *Worker) look(a scheduler.Look) {
+	ctx, cancel := context.WithTimeout(w.base, max(w.opts.CancelEvery, watchTimeout))
+	defer cancel()
+	some := jobsOf(a.Jobs)
+	for i, j := range some {
+		if n := len(j.Files) - watchFiles; n > 0 {
+			some[i].Files = j.Files[n:]
 		}
 	}
-}
-
-// chunks cuts jobs into groups of bounded cost.
-func chunks(jobs []core.Job) (groups [][]core.Job) {
-	from, cost := 0, 0
-	for i, j := range jobs {
-		if cost += len(j.Files); i > from && cost > groupCost {
-			groups = append(groups, jobs[from:i])
-			from, cost = i, len(j.Files)
+	answer := scheduler.Looked{Group: a.Group}
+	lost, err := w.svcLost(ctx, some)
+	var again []core.Job
+	for _, j := range find(a.Jobs, lost) {
+		if len(j.Files) > watchFiles {
+			again = append(again, j.Job)
+		} else {
+			answer.Lost = append(answer.Lost, j)
 		}
 	}
-	return append(groups, jobs[from:])
-}
-
-// renew extends the leases of jobs of a tenant. A locked run is waited for by
-// itself; if the group fails, each run is renewed by itself.
-func (w *Worker) renew(ctx context.Context, renewals *sync.WaitGroup, group []core.Job, within time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	var held []core.Job
-	var err error
-	w.slots.use(func() { held, err = w.renewFree(ctx, group) })
-	if err != nil && !noFaultOfOne(err) {
-		held, err = group, nil
+	if err == nil && len(again) > 0 {
+		lost, err = w.svcLost(ctx, again)
+		answer.Lost = slices.Concat(answer.Lost, find(a.Jobs, lost))
 	}
 	if err != nil {
-		w.log.Warn("leases not renewed, will try again", "tenant", group[0].Tenant, "jobs", len(group), "error", err)
-		return
+		w.log.Warn("jobs under way not looked at, will try again", "tenant", a.Jobs[0].Tenant, "jobs", len(a.Jobs), "error", err)
 	}
-	for _, ofRun := range app.ByRun(held) {
-		renewals.Go(func() { w.renewHeld(context.WithoutCancel(ctx), ofRun, within) })
-	}
+	w.inbox.put(answer)
 }
 
-func (w *Worker) renewHeld(ctx context.Context, group []core.Job, within time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
-	err := context.DeadlineExceeded
-	w.slots.locked(ctx,
-		func() (free bool) {
-			var held []core.Job
-			held, err = w.renewFree(ctx, group)
-			return err != nil || len(held) == 0
-		},
-		func() {
-			err = w.guard(func() error {
-				lost, _, err := w.svc.Renew(ctx, group, app.WaitForLock)
-				w.lost(lost)
-				return err
-			})
-		})
-	if err != nil {
-		w.log.Warn("leases not renewed, will try again", append(attrs(group[0]), "jobs", len(group), "error", err)...)
-	}
-}
-
-func (w *Worker) renewFree(ctx context.Context, group []core.Job) (held []core.Job, err error) {
-	w.stats.renewGroups.Add(1)
-	err = w.guard(func() error {
-		lost, left, err := w.svc.Renew(ctx, group, app.SkipLocked)
-		held = left
-		w.lost(lost)
+func (w *Worker) svcLost(ctx context.Context, jobs []core.Job) (lost []core.Job, err error) {
+	err = w.guard(func() (err error) {
+		lost, err = w.svc.Lost(ctx, jobs)
 		return err
 	})
-	return held, err
-}
-
-// lost stops the execution of jobs whose lease is lost.
-func (w *Worker) lost(jobs []core.Job) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, j := range jobs {
-		if e := w.pool.entries[keyOf(j)]; e != nil && e.claimed {
-			w.stats.lost.Add(1)
-			e.cancel()
-		}
-	}
+	return lost, err
 }

@@ -1,141 +1,30 @@
 package worker
 
 import (
-	"cmp"
-	"slices"
 	"sync/atomic"
-	"time"
 
-	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/ports"
+	"github.com/redrive/redrive/core/app/worker/scheduler"
 )
 
 // Stats is what an operator wants to know of a worker. The counts only grow and
 // are those of this process.
 type Stats struct {
-	Running int // jobs that are claimed and executing
-	Unsaved int // jobs that are executed and whose results are not recorded yet
-	Waiting int // jobs on their way to a claim
-	Parked  int // deliveries that wait for a limit to free
-
-	Received     int64 // deliveries
-	Nacked       int64 // deliveries that went back to the queue
-	Claimed      int64 // jobs
-	Settled      int64 // jobs
-	HandedBack   int64 // jobs: the provider was down, or the worker stopped
-	LostLeases   int64 // jobs that were stopped because their lease was lost
-	Panics       int64 // outside of the executor, whose own are in app.Stats
-	ClaimGroups  int64 // transactions that claimed
-	SettleGroups int64 // transactions that recorded results
-	RenewGroups  int64 // transactions that renewed leases
-
-	Interrupted int64 // runs that were closed because of a fault of ours, see Breaker
-
-	BreakerOpened, BreakerClosed int64 // outages that began, and that are over
-	// Breakers are the providers that are down, have failed or are in use, by name.
-	Breakers []BreakerStats
+	scheduler.Stats
+	Panics int64 // outside of the executor, whose own are in app.Stats
 }
 
-// BreakerStats is the state of one provider.
-type BreakerStats struct {
-	Endpoint string
-	CircuitState
-	// Whole says that all of the provider's templates wait, or all of one tenant's. Else
-	// the state is that of the template that has waited for the longest time.
-	Whole bool
-	// Circuits are the templates whose own circuits are open, by name.
-	Circuits []CircuitStats
-}
+// What Stats says of the providers.
+type (
+	BreakerStats = scheduler.BreakerStats
+	CircuitStats = scheduler.CircuitStats
+	CircuitState = scheduler.CircuitState
+)
 
-// CircuitStats is the state of one template.
-type CircuitStats struct {
-	Template ports.TemplateKey
-	CircuitState
-}
+type counters struct{ panics atomic.Int64 }
 
-// CircuitState says whether jobs are kept back, and why.
-type CircuitState struct {
-	State    string // closed, open, or half-open while a probe is under way or due
-	Failures int    // jobs in a row; of a provider with several templates the most
-	Running  int    // jobs
-	// Cause is "provider" for its trouble in passing, "service" for a fault of ours, which
-	// the operator can mend; empty if nothing is kept back.
-	Cause     string
-	Fault     core.Failure // the latest
-	DownSince time.Time    // zero if nothing is kept back
-	// GivenUp says that the outage is longer than MaxOutage: jobs are let through.
-	GivenUp bool
-}
-
-// state says how an outage stands.
-func (o *outage) state(now time.Time, b *Breaker) CircuitState {
-	s := CircuitState{State: "closed", Cause: o.cause.String(), Fault: o.failure, DownSince: o.since, GivenUp: o.givenUp(now, b)}
-	switch {
-	case o.open() && (o.probing || o.due(now)):
-		s.State = "half-open"
-	case o.open():
-		s.State = "open"
-	}
-	return s
-}
-
-// stats lists the providers by name.
-func (b *breaker) stats(now time.Time) (list []BreakerStats) {
-	for _, e := range b.endpoints {
-		s := BreakerStats{Endpoint: e.name, Whole: e.whole.open()}
-		running, failures := 0, 0
-		for key, c := range e.circuits {
-			running, failures = running+c.inside, max(failures, c.failures)
-			if c.open() {
-				one := CircuitStats{Template: key, CircuitState: c.state(now, &b.settings)}
-				one.Running = c.inside
-				s.Circuits = append(s.Circuits, one)
-			}
-		}
-		slices.SortFunc(s.Circuits, func(a, b CircuitStats) int { return compareTemplates(a.Template, b.Template) })
-		s.CircuitState = e.whole.state(now, &b.settings)
-		for _, c := range s.Circuits {
-			if !s.Whole && (s.DownSince.IsZero() || c.DownSince.Before(s.DownSince)) {
-				s.CircuitState = c.CircuitState
-			}
-		}
-		s.Running, s.Failures = running, failures
-		list = append(list, s)
-	}
-	slices.SortFunc(list, func(a, b BreakerStats) int { return cmp.Compare(a.Endpoint, b.Endpoint) })
-	return list
-}
-
-type counters struct {
-	received, nacked, claimed, settled, handedBack, lost, panics atomic.Int64
-	claimGroups, settleGroups, renewGroups                       atomic.Int64
-	breakerOpened, breakerClosed, interrupted                    atomic.Int64
-}
-
-// Stats reads the numbers. They are not of one moment.
+// Stats reads the numbers.
 func (w *Worker) Stats() Stats {
-	c := &w.stats
-	s := Stats{
-		Received: c.received.Load(), Nacked: c.nacked.Load(), Claimed: c.claimed.Load(), Settled: c.settled.Load(),
-		HandedBack: c.handedBack.Load(), LostLeases: c.lost.Load(), Panics: c.panics.Load(),
-		ClaimGroups: c.claimGroups.Load(), SettleGroups: c.settleGroups.Load(), RenewGroups: c.renewGroups.Load(),
-		BreakerOpened: c.breakerOpened.Load(), BreakerClosed: c.breakerClosed.Load(),
-		Interrupted: c.interrupted.Load(),
-	}
-	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, e := range w.pool.entries {
-		switch {
-		case e.executed:
-			s.Unsaved++
-		case e.claimed:
-			s.Running++
-		default:
-			s.Waiting++
-		}
-	}
-	s.Parked = len(w.pool.parked)
-	s.Breakers = w.pool.gate.breaker.stats(now)
-	return s
+	return Stats{Stats: w.scheduler.Stats(w.time.read()), Panics: w.stats.panics.Load()}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/core/app/worker/scheduler"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -21,22 +22,19 @@ type Worker struct {
 	log   *slog.Logger
 	stats counters
 
-	slots     *slots
-	runs      *runsInUse
-	claims    *lanes
-	results   *lanes
-	handBacks *lanes
+	inbox      inbox
+	alarm      *alarm
+	deliveries deliveries
+	closed     bool // the feed is; written before the event that says so
 
-	receiving   context.Context // ends when nothing more is to be claimed
-	working     context.Context // ends when running jobs are to be given up
-	stopWorking context.CancelFunc
-	claiming    sync.WaitGroup // whatever may still claim
-	running     sync.WaitGroup // claimed jobs that are not done with
+	base      context.Context // never ends: what is under way outlives the stop
+	receiving context.Context // ends when nothing more is to be claimed
+	// cancelReceive ends the Receive that is under way. Used by the loop alone.
+	cancelReceive context.CancelFunc
 
-	claimPauses, receivePauses pauses
-
-	mu   sync.Mutex
-	pool pool // guarded by mu
+	mu        sync.Mutex // of the loop and of Stats
+	scheduler *scheduler.Scheduler
+	time      timeline
 }
 
 // New makes a Worker; Run starts it.
@@ -51,13 +49,11 @@ func New(svc *app.Service, feed ports.Feed, o Options) (*Worker, error) {
 	o.guardCallbacks()
 	w := &Worker{
 		svc: svc, feed: feed, clock: svc.Clock(), opts: o, log: o.Log,
-		slots: newSlots(o.Transactions), runs: newRunsInUse(),
+		inbox:     newInbox(),
+		scheduler: scheduler.New(o.config(svc.Options().Recovery.Lease)),
+		time:      newTimeline(svc.Clock()),
 	}
-	w.pool = newPool(o)
-	w.claims = newLanes(claiming, w.runs, &w.claiming, (*entry).files, w.claimGroup)
-	w.results = newLanes(settling, w.runs, &w.running, (*entry).resultCost, w.settleGroup)
-	w.results.linger = max(o.Linger, 0)
-	w.handBacks = newLanes(handingBack, w.runs, &w.running, (*entry).files, w.handBackGroup)
+	w.alarm = newAlarm(w.clock, w.inbox.wake)
 	return w, nil
 }
 
@@ -66,29 +62,24 @@ func New(svc *app.Service, feed ports.Feed, o Options) (*Worker, error) {
 // returns nil. If the feed is closed it stops in the same way and returns
 // ports.ErrClosed. Call it once.
 func (w *Worker) Run(ctx context.Context) error {
+	w.base = context.WithoutCancel(ctx)
 	var stopReceiving context.CancelFunc
 	w.receiving, stopReceiving = context.WithCancel(ctx)
 	defer stopReceiving()
-	// The work itself outlives the stop, up to the end of the drain.
-	w.working, w.stopWorking = context.WithCancel(context.WithoutCancel(ctx))
-	defer w.stopWorking()
+	defer context.AfterFunc(ctx, func() { w.inbox.put(scheduler.Stop{}) })()
 
 	var loops sync.WaitGroup
-	loops.Go(func() { w.renewLoop(w.working) })
-	loops.Go(func() { w.watchLoop(w.working) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RecoverEvery, "recovery", w.recover) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RefillEvery, "refill", w.svc.Refill) })
 	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of uploads", w.svc.Sweep) })
 
-	err := w.receiveLoop(w.receiving)
+	w.loop(stopReceiving)
 	stopReceiving()
-	w.drain()
-	w.stopWorking()
 	loops.Wait()
-	if ctx.Err() != nil {
-		return nil
+	if w.closed && ctx.Err() == nil {
+		return ports.ErrClosed
 	}
-	return err
+	return nil
 }
 
 // every calls do at once and then again and again until ctx ends.

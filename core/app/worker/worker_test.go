@@ -121,7 +121,7 @@ func TestWorkerRecoversWhatADeadWorkerLeft(t *testing.T) {
 	id := b.initiate(3)
 	deliveries, err := b.queue.Receive(context.Background(), 1, ports.Skip{})
 	require.NoError(t, err)
-	_, _, err = b.svc.Claim(context.Background(), []core.Job{deliveries[0].Job()}, app.WaitForLock)
+	_, _, err = b.svc.Claim(context.Background(), deliveries[0].Jobs(), app.WaitForLock)
 	require.NoError(t, err)
 	require.NoError(t, deliveries[0].Ack(context.Background())) // and the worker dies
 	b.start(worker.Options{Concurrency: 2, RecoverEvery: time.Second})

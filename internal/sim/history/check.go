@@ -83,7 +83,7 @@ func (h *History) Check(limit time.Duration) Verdict {
 
 func (h *History) model() porcupine.Model {
 	nondeterministic := porcupine.NondeterministicModel{
-		Init: func() []any { return []any{(&state{runs: make([]run, h.runs)}).done()} },
+		Init: func() []any { return []any{(&state{runs: make([]run, h.runs)}).done()[0]} },
 		Step: func(s, input, _ any) []any {
 			states := step(s.(*state), input.(*Op)) //nolint:forcetypeassert // they are what Init and Check give
 			next := make([]any, len(states))
@@ -135,7 +135,7 @@ func (r *Recorder) history(id core.TenantID, t *recorded) *History {
 		}
 		if o.Kind == Initiate && o.name == "" {
 			o.name = initiated[o.key]
-			if o.key == "" || o.name == "" { // nobody will ever know its run
+			if o.key == "" || o.name == "" { // its run will never be known
 				o.run = h.runs
 				h.runs++
 			}

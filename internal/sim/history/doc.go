@@ -1,6 +1,6 @@
 // Package history checks that what clients were answered is linearizable: that
 // there is one order of all requests of a tenant, each between its call and its
-// answer, in which a small sequential model gives the same answers. Porcupine
+// answer, in which the sequential model gives the same answers. Porcupine
 // searches for the order.
 //
 // A history has the requests of users, and what workers, recovery and the refill
@@ -12,8 +12,8 @@
 //     same interval, the second of which needs the first.
 //   - A request that was never answered, or answered with ports.ErrCommitUnknown,
 //     may have happened or not, and may happen yet: its interval stays open, and
-//     the model goes both ways. So it is with a compensation whose outcome nobody
-//     knows. In a simulated world nothing happens later than when its client goes
+//     the model goes both ways. So it is with a compensation whose outcome is
+//     unknown. In a simulated world nothing happens later than when its client goes
 //     on, which bounds the interval (Recorder.Prompt), and a request that committed
 //     nothing is known to have had no effect.
 //   - A template is read without a lock. A request may be charged any price that

@@ -29,6 +29,7 @@ func newBook(t *testing.T) book {
 	b.Wrote("ada", 0, history.Write{Entries: []core.Entry{{Period: month, Amount: core.Split{Monthly: 10, Purchased: 20}}}})
 	b.Priced("ada", "t", 4, 0)
 	b.answered(b.ask(history.Request{Kind: history.Initiate, Files: 3, MaxRetryCount: 2}), runAt(core.RunRunning, 0, 10, 2), nil)
+	b.wrote("", core.FileProcessing, core.FileProcessing, core.FileProcessing)
 	b.wrote(core.RunCompletedWithErrors, core.FileFailed, core.FileCompleted, core.FileFailed)
 	return b
 }

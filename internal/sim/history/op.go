@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
 
 // Kind is what an operation is.
@@ -21,7 +22,7 @@ const (
 	Purchase
 	Balance // reads the balance
 	Preview // reads the balance and what a Continue would be told
-	Grant   // credits that nobody asked for: the refill
+	Grant   // credits that no client asked for: the refill
 	Move    // workers or recovery wrote files
 	Given   // a run that was there before
 )
@@ -68,13 +69,14 @@ type Op struct {
 	of    *Op    // Undo: the first half
 	moves []move // Move
 	grant core.Split
-	given run
+	given model.Run
 }
 
 // move is what was written of one file.
 type move struct {
-	index  int
-	status core.FileStatus
+	index   int
+	status  core.FileStatus
+	failure string // its code
 }
 
 // String says the operation and its answer in one line.
@@ -107,7 +109,7 @@ func (o *Op) String() string {
 		}
 		return b.String()
 	case Given:
-		fmt.Fprintf(&b, " %s in attempt %d with %v", o.given.status, o.given.attempt, o.given.files)
+		fmt.Fprintf(&b, " %s in attempt %d with %v", o.given.Status, o.given.Number(), o.given.Files)
 		return b.String()
 	case Undo, Cancel, Balance, Preview:
 	}

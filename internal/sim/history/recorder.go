@@ -101,7 +101,7 @@ func (r *Recorder) saw(at time.Time) {
 	}
 }
 
-// Saw tells the recorder what time it is, or was for somebody meanwhile.
+// Saw tells the recorder what time it is, or was for a process meanwhile.
 func (r *Recorder) Saw(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,8 +177,8 @@ func (r *Recorder) Forget(q *Asked) {
 	q.forget()
 }
 
-// Write is what somebody wrote who is no client: workers, recovery, the refill, and
-// whoever sets up.
+// Write is what was written, but not for a client: by workers, recovery, the refill,
+// and the set-up.
 type Write struct {
 	Run     core.RunID
 	Status  core.RunStatus // of the run, if its row was written
@@ -188,7 +188,7 @@ type Write struct {
 	Given *core.Run
 }
 
-// Before gives the tick before a transaction of somebody who is no client.
+// Before gives the tick before a transaction that is not a client's.
 func (r *Recorder) Before() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -213,7 +213,9 @@ func (r *Recorder) Wrote(tenant core.TenantID, since int64, writes ...Write) {
 			t.ops = append(t.ops, &Op{Kind: Grant, Call: since, Return: until, run: -1, periods: []core.Period{e.Period}, grant: grant})
 		}
 		if w.Given != nil {
-			t.ops = append(t.ops, &Op{Kind: Given, Call: since, Return: until, run: -1, name: w.Given.ID, given: given(w.Given, w.Files)})
+			o := &Op{Kind: Given, Call: since, Return: until, run: -1, name: w.Given.ID}
+			o.given.Take(w.Given, w.Files)
+			t.ops = append(t.ops, o)
 			continue
 		}
 		if w.Run == "" {
@@ -221,7 +223,7 @@ func (r *Recorder) Wrote(tenant core.TenantID, since int64, writes ...Write) {
 		}
 		o := &Op{Kind: Move, Call: since, Return: until, run: -1, name: w.Run, status: w.Status}
 		for _, f := range w.Files {
-			o.moves = append(o.moves, move{f.Index, f.Status})
+			o.moves = append(o.moves, move{f.Index, f.Status, f.Failure.Code})
 		}
 		if len(o.moves) > 0 || o.status.Closed() {
 			t.ops = append(t.ops, o)
@@ -242,16 +244,4 @@ func (r *Recorder) Priced(tenant core.TenantID, id core.TemplateID, price core.C
 		versions[n-1].until = until
 	}
 	t.templates[id] = append(versions, version{price, since, never})
-}
-
-// given is the model's run for a row.
-func given(row *core.Run, files []core.File) run {
-	r := run{
-		exists: true, status: row.Status, attempt: row.Attempt, retries: row.MaxRetryCount,
-		credits: core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}, undo: undo{by: -1},
-	}
-	for i := range files {
-		r.files = append(r.files, file{files[i].Status, files[i].RetryAttempt - files[i].FreeRetries})
-	}
-	return r
 }

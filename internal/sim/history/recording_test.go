@@ -5,6 +5,7 @@ import (
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/sim/history"
+	"github.com/redrive/redrive/internal/testkit/storetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -16,64 +17,23 @@ type recording struct {
 
 func (s recording) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 	since := s.recorder.Before()
-	var writes []history.Write
+	w := &storetest.Written{}
 	err := s.Store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		writes = writes[:0]
-		return fn(recordingTx{tx, &writes})
+		*w = storetest.Written{}
+		return fn(w.By(tx))
 	})
-	if err == nil {
-		s.recorder.Wrote(tenant, since, writes...)
-	}
-	return err
-}
-
-type recordingTx struct {
-	ports.Tx
-	writes *[]history.Write
-}
-
-func (t recordingTx) of(run core.RunID) *history.Write {
-	for i := range *t.writes {
-		if (*t.writes)[i].Run == run {
-			return &(*t.writes)[i]
-		}
-	}
-	*t.writes = append(*t.writes, history.Write{Run: run})
-	return &(*t.writes)[len(*t.writes)-1]
-}
-
-func (t recordingTx) Runs() ports.Runs     { return recordingRuns{t.Tx.Runs(), t} }
-func (t recordingTx) Ledger() ports.Ledger { return recordingLedger{t.Tx.Ledger(), t} }
-
-type recordingRuns struct {
-	ports.Runs
-	t recordingTx
-}
-
-func (r recordingRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
-	err := r.Runs.Save(ctx, rows...)
 	if err != nil {
 		return err
 	}
-	for i := range rows {
-		w := r.t.of(rows[i].Run.ID)
-		if !rows[i].FilesOnly {
-			w.Status = rows[i].Run.Status
+	writes := []history.Write{{Entries: w.Entries}}
+	for i := range w.Rows {
+		rows := &w.Rows[i]
+		write := history.Write{Run: rows.Run.ID, Files: rows.Files}
+		if !rows.FilesOnly {
+			write.Status = rows.Run.Status
 		}
-		w.Files = append(w.Files, rows[i].Files...)
+		writes = append(writes, write)
 	}
+	s.recorder.Wrote(tenant, since, writes...)
 	return nil
-}
-
-type recordingLedger struct {
-	ports.Ledger
-	t recordingTx
-}
-
-func (l recordingLedger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
-	posted, err := l.Ledger.Post(ctx, e)
-	if err == nil {
-		*l.t.writes = append(*l.t.writes, history.Write{Entries: []core.Entry{posted}})
-	}
-	return posted, err
 }

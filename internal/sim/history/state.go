@@ -5,59 +5,29 @@ import (
 	"strconv"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
 
 // state is what the model has of one tenant. It is never changed once it is made.
 type state struct {
-	purchased core.Credits
-	months    []month
-	runs      []run
-	answers   []answer
-	bought    []bought
-	halves    []half
-	text      string // all of it, to compare
+	account model.Account // entries are not kept
+	runs    []run
+	answers model.Answers
+	bought  []bought
+	halves  []half
+	text    string // all of it, to compare
+	broken  bool   // by a step that the model does not allow
 }
 
-type month struct {
-	period core.Period
-	left   core.Credits
-}
-
+// run is a run, whose epochs are the model's own, with the request that began its
+// latest attempt.
 type run struct {
-	exists  bool
-	status  core.RunStatus
-	attempt core.AttemptNumber
-	retries int // maxRetryCount
-	credits core.Split
-	files   []file
-	undo    undo
+	model.Run
+	by  int // the operation; -1 once the attempt cannot be undone any more
+	key core.Key
 }
 
-type file struct {
-	status  core.FileStatus
-	charged int // Continues that found it failed
-}
-
-// undo is what it takes to undo the latest attempt.
-type undo struct {
-	by      int // the operation that made it
-	claimed bool
-	period  core.Period
-	charge  core.Split
-	status  core.RunStatus // before it; empty for the initiation
-	files   []file
-	key     core.Key
-}
-
-// answer is what is remembered under an idempotency key.
-type answer struct {
-	key     core.Key
-	kind    Kind
-	run     int
-	code    core.Code
-	attempt core.AttemptNumber
-	credits core.Split
-}
+func (r *run) exists() bool { return r.Status != "" }
 
 // half is a request whose enqueueing failed and whose second half is still to come.
 type half struct {
@@ -70,42 +40,23 @@ type bought struct {
 	amount core.Credits
 }
 
-// change copies the state so that it can be changed. Files are copied by who
-// changes them.
+// change copies the state so that it can be changed.
 func (s *state) change() *state {
-	return &state{
-		purchased: s.purchased, months: slices.Clone(s.months), runs: slices.Clone(s.runs),
-		answers: slices.Clone(s.answers), bought: slices.Clone(s.bought), halves: slices.Clone(s.halves),
-	}
+	n := *s
+	n.account.Months = slices.Clone(s.account.Months)
+	n.runs, n.answers = slices.Clone(s.runs), slices.Clone(s.answers)
+	n.bought, n.halves = slices.Clone(s.bought), slices.Clone(s.halves)
+	return &n
 }
 
-func (s *state) left(p core.Period) core.Credits {
-	for _, m := range s.months {
-		if m.period == p {
-			return m.left
-		}
-	}
-	return 0
+// own gives a run of a changed state so that it can be changed, too.
+func (s *state) own(at int) *run {
+	s.runs[at].Run = s.runs[at].Clone()
+	return &s.runs[at]
 }
 
-// add changes what is left of a month; months are kept in order, so that equal
-// states are written equally.
-func (s *state) add(p core.Period, c core.Credits) {
-	at, found := slices.BinarySearchFunc(s.months, p, func(m month, p core.Period) int {
-		switch {
-		case m.period == p:
-			return 0
-		case m.period.Before(p):
-			return -1
-		default:
-			return 1
-		}
-	})
-	if !found {
-		s.months = slices.Insert(s.months, at, month{period: p})
-	}
-	s.months[at].left += c
-}
+// judge makes the state impossible.
+func (s *state) judge(model.Rule, string, ...any) { s.broken = true }
 
 // begun keeps that the second half of a request is to come; sorted, as months are.
 func (s *state) begun(h half) {
@@ -116,82 +67,64 @@ func (s *state) begun(h half) {
 	s.halves = slices.Insert(s.halves, at, h)
 }
 
-func (s *state) answer(key core.Key) *answer {
-	for i := range s.answers {
-		if s.answers[i].key == key {
-			return &s.answers[i]
-		}
+// done ends a change; it gives none if a step of it was not allowed.
+func (s *state) done() []*state {
+	if s.broken {
+		return nil
 	}
-	return nil
-}
-
-// remember keeps an answer, if there is a key; sorted, as months are.
-func (s *state) remember(a answer) {
-	if a.key == "" {
-		return
-	}
-	if known := s.answer(a.key); known != nil {
-		*known = a
-		return
-	}
-	at := 0
-	for at < len(s.answers) && s.answers[at].key < a.key {
-		at++
-	}
-	s.answers = slices.Insert(s.answers, at, a)
-}
-
-// done ends a change.
-func (s *state) done() *state {
 	b := make([]byte, 0, 256)
 	number := func(n int64) { b = append(strconv.AppendInt(b, n, 36), ' ') }
 	word := func(w string) { b = append(append(b, w...), ' ') }
 	split := func(c core.Split) { number(int64(c.Monthly)); number(int64(c.Purchased)) }
-	files := func(fs []file) {
-		for _, f := range fs {
-			word(string(f.status))
-			number(int64(f.charged))
+	files := func(fs []model.File) {
+		for i := range fs {
+			f := &fs[i]
+			word(string(f.Status))
+			number(int64(f.Retries - f.Free))
+			if f.Status == core.FilePending {
+				word(f.Failure)
+			}
 		}
 		word(";")
 	}
-	number(int64(s.purchased))
-	for _, m := range s.months {
-		if m.left != 0 {
-			number(int64(m.period.Year)*12 + int64(m.period.Month))
-			number(int64(m.left))
+	number(int64(s.account.Purchased))
+	for _, m := range s.account.Months {
+		if m.Left != 0 {
+			number(int64(m.Period.Year)*12 + int64(m.Period.Month))
+			number(int64(m.Left))
 		}
 	}
 	for i := range s.runs {
 		r := &s.runs[i]
 		word("|")
-		if !r.exists {
+		if !r.exists() {
 			continue
 		}
-		word(string(r.status))
-		number(int64(r.attempt))
-		number(int64(r.retries))
-		split(r.credits)
-		files(r.files)
-		if r.status == core.RunRunning { // else nobody can undo it
-			u := &r.undo
-			number(int64(u.by))
-			number(int64(u.period.Year)*12 + int64(u.period.Month))
-			split(u.charge)
-			word(string(u.status))
-			files(u.files)
-			if u.claimed {
+		word(string(r.Status))
+		number(int64(r.Number()))
+		number(int64(r.MaxRetries))
+		split(r.Credits)
+		files(r.Files)
+		if r.Status == core.RunRunning { // else it cannot be undone
+			a := r.Latest()
+			number(int64(r.by))
+			number(int64(a.Period.Year)*12 + int64(a.Period.Month))
+			split(a.Charge)
+			word(string(a.Before.Status))
+			files(a.Before.Files)
+			if a.Claimed {
 				word("claimed")
 			}
 		}
 	}
 	word("|")
 	for _, a := range s.answers {
-		word(string(a.key))
-		number(int64(a.kind))
-		number(int64(a.run))
-		word(string(a.code))
-		number(int64(a.attempt))
-		split(a.credits)
+		word(string(a.Key))
+		number(int64(a.Kind))
+		word(string(a.Run))
+		word(string(a.Code))
+		number(int64(a.Attempt))
+		split(a.Credits)
 	}
 	word("|")
 	for _, e := range s.bought {
@@ -206,5 +139,5 @@ func (s *state) done() *state {
 		}
 	}
 	s.text = string(b)
-	return s
+	return []*state{s}
 }

@@ -18,47 +18,29 @@ func (s *state) undone(o *Op) []*state {
 		repeated := s.halves[at].repeated
 		s = s.change()
 		s.halves = slices.Delete(s.halves, at, at+1)
-		s.done()
+		s = s.done()[0]
 		if repeated {
 			return []*state{s}
 		}
 	}
 	r := &s.runs[o.run]
-	mine := r.exists && r.undo.by == o.of.id
 	unsure := o.Open || o.status == core.RunRunning
 	var states []*state
-	if unsure || o.credits == r.credits {
+	if unsure || o.credits == r.Credits {
 		states = append(states, s)
 	}
-	if !mine || r.status != core.RunRunning || r.undo.claimed {
+	if r.Status != core.RunRunning || r.by != o.of.id || r.Latest().Claimed {
 		return states
 	}
 	n := s.change()
-	next, u := &n.runs[o.run], &r.undo
-	n.purchased += u.charge.Purchased
-	n.add(u.period, u.charge.Monthly)
-	next.credits.Monthly -= u.charge.Monthly
-	next.credits.Purchased -= u.charge.Purchased
-	next.files = slices.Clone(r.files)
-	next.status = u.status
-	if u.status == "" {
-		next.status = core.RunFailed
-	}
-	for i := range next.files {
-		f := &next.files[i]
-		switch {
-		case u.status == "":
-			*f = file{status: core.FileFailed}
-		case f.status == core.FilePending:
-			*f = u.files[i]
-		}
-	}
-	next.undo = undo{by: -1}
-	if !unsure && (o.credits != next.credits || o.status != next.status) {
+	next := n.own(o.run)
+	n.account.Add(next.Undo(n.judge, r.Epoch+1))
+	next.by = -1
+	if !unsure && (o.credits != next.Credits || o.status != next.Status) {
 		return states
 	}
-	if a := n.answer(u.key); a != nil {
-		a.code, a.attempt, a.credits = core.CodeEnqueueFailed, next.attempt, next.credits
+	if a := n.answers.Get(r.key); a != nil {
+		a.Code, a.Attempt, a.Credits = core.CodeEnqueueFailed, next.Number(), next.Credits
 	}
-	return distinct(append(states, n.done()))
+	return distinct(append(states, n.done()...))
 }

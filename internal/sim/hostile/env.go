@@ -2,6 +2,7 @@ package hostile
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -28,7 +29,7 @@ type Env struct {
 	Unlucky core.TenantID
 
 	actors [sched.MaxActors]actorState
-	hung   sched.Set // actors that execute until somebody else gets their file
+	hung   sched.Set // actors that execute until another worker gets their file
 	txs    []*tx     // of this world and of earlier ones, to be used again
 	spare  []*tx     // of them, those that are free
 }
@@ -45,6 +46,8 @@ type actorState struct {
 	ids       int
 	failed    bool // something that it called was made to fail
 	erred     bool // the store gave it an error
+	executes  core.Job
+	fresh     bool // its step has begun with nothing done yet
 }
 
 // Reset begins a new world.
@@ -61,6 +64,10 @@ func (e *Env) Enter(use oracle.Use) {
 	}
 }
 
+// Fresh says that the running actor was chosen to begin with what it calls next, so that
+// the call is no step of its own.
+func (e *Env) Fresh() { e.actor().fresh = true }
+
 // EnqueueFailed reports whether the queue did not take everything that the use case
 // of an actor enqueued.
 func (e *Env) EnqueueFailed(id sched.ActorID) bool { return e.actors[id].undone }
@@ -75,11 +82,23 @@ func (e *Env) Died(id sched.ActorID) (inTx, committed bool) {
 	return inTx, committed
 }
 
-// Taken lets an actor go on that has executed until somebody else got its file:
-// both then do their next steps side by side.
-func (e *Env) Taken(holder uint8) {
-	if e.hung.Has(sched.ActorID(holder)) {
-		e.Sched.Wake(sched.ActorID(holder))
+// hang lets the running actor execute a job until another worker has a file of it.
+func (e *Env) hang(job core.Job, most time.Time) {
+	me := e.Sched.Current()
+	e.actors[me].executes = job
+	e.hung |= 1 << me
+	e.Sched.Sleep(most)
+	e.hung &^= 1 << me
+}
+
+// Taken lets actors go on that have executed until another worker got their file: all
+// then do their next steps side by side.
+func (e *Env) Taken(run core.RunID, file int) {
+	for rest := e.hung; rest != 0; rest &= rest - 1 {
+		id := rest.At(0)
+		if job := &e.actors[id].executes; job.Run == run && slices.Contains(job.Files, file) {
+			e.Sched.Wake(id)
+		}
 	}
 }
 
@@ -101,7 +120,11 @@ func (e *Env) step(op trace.Op, tenant core.TenantID, run core.RunID) {
 	if a.atomic > 0 {
 		return
 	}
-	e.Sched.Yield()
+	if a.fresh {
+		a.fresh = false
+	} else {
+		e.Sched.Yield()
+	}
 	e.event(trace.Call, op, tenant, run, 0)
 }
 
@@ -207,7 +230,7 @@ func (e *Env) Seen() (least, most time.Time) {
 // recovery will ever close.
 func onlyRecoveryHeals(k sched.Kind, v int) bool {
 	switch k {
-	case sched.Next, OrderChoice, AckFault, NackFault, ClockFault, ReadFault, FilesFault, ExecuteFault:
+	case sched.Next, OrderChoice, AckFault, NackFault, ReleaseFault, ClockFault, ReadFault, FilesFault, ExecuteFault:
 		return false
 	case MessageFault:
 		return v == MessageLost

@@ -59,10 +59,7 @@ func (x *Executor) Execute(ctx context.Context, task ports.Task) ([]core.FileRes
 	case ExecuteSlow:
 		e.Sched.Sleep(e.Sched.Now.Add(e.Lease / 2))
 	case ExecuteFenced:
-		me := e.Sched.Current()
-		e.hung |= 1 << me
-		e.Sched.Sleep(e.Sched.Now.Add(3 * e.Lease))
-		e.hung &^= 1 << me
+		e.hang(task.Job, e.Sched.Now.Add(3*e.Lease))
 	}
 	results := make([]core.FileResult, 0, len(task.Files))
 	answered := func(r *core.FileResult) {

@@ -14,6 +14,8 @@ const (
 	OrderChoice                          // another message than the first
 	AckFault                             // see the Ack… alternatives
 	NackFault                            // a nack is lost
+	ReleaseFault                         // see the Release… alternatives
+	ActionFault                          // see the Action… alternatives
 	ExecuteFault                         // see the Execute… alternatives
 	FilesFault                           // a file cannot be kept or read
 	CrashFault                           // the process of the actor dies
@@ -55,6 +57,21 @@ const (
 	ackFaults
 )
 
+// What can happen when jobs of a message are passed on.
+const (
+	ReleaseRefused    = 1 + iota // they stay in the message
+	ReleaseUnanswered            // they got out, the answer is an error
+	releaseFaults
+)
+
+// What can happen to an action of a worker, beside what its ports do.
+const (
+	ActionBegins   = 1 + iota // it begins half a lease late
+	ActionAnswered            // its answer comes half a lease late
+	ActionOutlives            // its answer comes after the lease
+	actionFaults
+)
+
 // What can happen to an execution.
 const (
 	ExecuteError = 1 + iota
@@ -81,13 +98,14 @@ const (
 var Alternatives = [sched.MaxKinds]int{
 	BeginFault: 2, CommitFault: commitFaults, LockFault: 2, ReadFault: 2, RefundFault: 2,
 	EnqueueFault: enqueueFaults, MessageFault: messageFaults, AckFault: ackFaults, NackFault: 2,
+	ReleaseFault: releaseFaults, ActionFault: actionFaults,
 	ExecuteFault: executeFaults, FilesFault: 2, CrashFault: 2, ClockFault: clockFaults,
 }
 
 var kindNames = [sched.MaxKinds]string{
 	sched.Next: "next", BeginFault: "begin", CommitFault: "commit", LockFault: "lock", ReadFault: "read",
 	RefundFault: "refund", EnqueueFault: "enqueue", MessageFault: "message", OrderChoice: "order",
-	AckFault: "ack", NackFault: "nack", ExecuteFault: "execute", FilesFault: "files", CrashFault: "crash", ClockFault: "clock",
+	AckFault: "ack", NackFault: "nack", ReleaseFault: "release", ActionFault: "action", ExecuteFault: "execute", FilesFault: "files", CrashFault: "crash", ClockFault: "clock",
 }
 
 // KindName names a kind of choice, for options and reports.
@@ -122,6 +140,8 @@ var faultWords = [sched.MaxKinds][]string{
 	MessageFault: {"", "message lost", "message duplicated", "message delayed"},
 	AckFault:     {"", "ack lost", "acked, answer lost"},
 	NackFault:    {"", "nack lost"},
+	ReleaseFault: {"", "not passed on", "passed on, answer lost"},
+	ActionFault:  {"", "begins half a lease late", "its answer comes half a lease late", "its answer comes after the lease"},
 	ExecuteFault: {"", "executor error", "executor panic", "executor hangs past the lease", "executor without results", "executor slow", "executor hangs until another worker has its file", "executor panic when half is done"},
 	FilesFault:   {"", "file not available"},
 	CrashFault:   {"", "process dies"},

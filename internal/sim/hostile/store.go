@@ -186,6 +186,15 @@ func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duratio
 	return s.Inner.DueRuns(ctx, now, horizon, limit)
 }
 
+// Ungranted implements ports.Store.
+func (s *Store) Ungranted(ctx context.Context, key core.Key, after core.TenantID, limit int) ([]core.Tenant, error) {
+	s.Env.step(trace.Ungranted, "", "")
+	if s.Env.fault(ReadFault, "") != 0 {
+		return nil, s.Env.erred(errNetwork)
+	}
+	return s.Inner.Ungranted(ctx, key, after, limit)
+}
+
 // AllTenants implements ports.Store.
 func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
 	s.Env.step(trace.AllTenants, "", "")

@@ -102,8 +102,8 @@ var interruptionBugs = []Bug{
 		Name: "interrupted-keeps-run-open", What: "recovery never gives up on a run that has interrupted files besides those that it has given up on",
 		Edits: []Edit{{
 			File: "core/recover.go",
-			Old:  "given+waiting == ",
-			As:   "planted.If({on}, given, given+waiting) == ",
+			Old:  "givenUp+interrupted == ",
+			As:   "planted.If({on}, givenUp, givenUp+interrupted) == ",
 		}},
 	},
 	{

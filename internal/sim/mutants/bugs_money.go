@@ -140,8 +140,8 @@ var moneyBugs = []Bug{
 		Name: "credits-not-taken-off", What: "a compensation refunds the charge and leaves it in the run's credit fields",
 		Edits: []Edit{{
 			File: "core/compensate.go",
-			Old:  "run.takeOffCharge(a.Charge.Amount)",
-			As:   "run.takeOffCharge(planted.If({on}, Split{}, a.Charge.Amount))",
+			Old:  "run.subtractCharge(a.Charge.Amount)",
+			As:   "run.subtractCharge(planted.If({on}, Split{}, a.Charge.Amount))",
 		}},
 	},
 	{

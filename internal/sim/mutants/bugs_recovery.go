@@ -65,7 +65,7 @@ var recoveryBugs = []Bug{
 		Mirrors: "river 1258",
 		Edits: []Edit{{
 			File: "core/recover.go",
-			Old:  "given+waiting == p.Run.Tally.Unfinished",
+			Old:  "givenUp+interrupted == p.Run.Tally.Unfinished",
 			As:   "{old} && !{on}",
 		}},
 	},
@@ -73,8 +73,8 @@ var recoveryBugs = []Bug{
 		Name: "gives-up-too-soon", What: "recovery closes a run when it has given up on any file, also while others are under way",
 		Edits: []Edit{{
 			File: "core/recover.go",
-			Old:  "given+waiting == p.Run.Tally.Unfinished",
-			As:   "({on} && given > 0 || {old})",
+			Old:  "givenUp+interrupted == p.Run.Tally.Unfinished",
+			As:   "({on} && givenUp > 0 || {old})",
 		}},
 	},
 	{

@@ -7,8 +7,8 @@ var storeBugs = []Bug{
 		Mirrors: "bullmq 1337, bull 1828",
 		Edits: []Edit{{
 			File: "adapters/memory/queue.go",
-			Old:  "messageKey{job.Tenant, job.ID, job.Epoch}",
-			As:   "messageKey{job.Tenant, job.ID, planted.If({on}, 0, job.Epoch)}",
+			Old:  "messageKey{first.Tenant, first.Run, first.Template, first.Epoch, names.String()}",
+			As:   "messageKey{first.Tenant, first.Run, first.Template, planted.If({on}, 0, first.Epoch), names.String()}",
 		}},
 	},
 	{
@@ -17,12 +17,12 @@ var storeBugs = []Bug{
 		Edits: []Edit{
 			{
 				File: "adapters/memory/queue.go",
-				Old:  "\t\tkey := messageKey{job.Tenant, job.ID, job.Epoch}\n",
-				As:   "{old}\t\tif {on} {\n\t\t\tkey.epoch = 0\n\t\t}\n",
+				Old:  "\tkey := keyOf(jobs)\n",
+				As:   "{old}\tif {on} {\n\t\tkey.epoch = 0\n\t}\n",
 			},
 			{
 				File: "adapters/memory/queue.go",
-				Old:  "\t\tdelete(d.queue.outstanding, d.key)\n",
+				Old:  "\t\tdelete(q.outstanding, m.key)\n",
 				As:   "\t\tif !{on} {\n{old}\t\t}\n",
 			},
 		},

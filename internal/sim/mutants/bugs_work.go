@@ -138,7 +138,7 @@ var workBugs = []Bug{
 		Name: "ack-before-claim", What: "a delivery is acked before it is claimed",
 		Edits: []Edit{{
 			File: "core/app/work.go",
-			Old:  "\tclaimed, _, err := s.Claim(ctx, []core.Job{d.Job()}, WaitForLock)\n",
+			Old:  "\tclaimed, _, err := s.Claim(ctx, jobs[:1], WaitForLock)\n",
 			As:   "\tif {on} {\n\t\t_ = d.Ack(ctx)\n\t}\n{old}",
 		}},
 	},

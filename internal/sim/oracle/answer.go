@@ -5,30 +5,8 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
-
-// given is the first definite answer under an idempotency key.
-type given struct {
-	code    core.Code // empty: success
-	run     core.RunID
-	attempt core.AttemptNumber
-}
-
-// remembered is what was given under a key.
-type remembered struct {
-	key   core.Key
-	first given
-}
-
-// given finds the first definite answer under a key, or nil.
-func (t *tenant) given(key core.Key) *given {
-	for i := range t.answers {
-		if t.answers[i].key == key {
-			return &t.answers[i].first
-		}
-	}
-	return nil
-}
 
 // Answer is what a user got for one request.
 type Answer struct {
@@ -88,14 +66,14 @@ func (o *Oracle) answeredContinue(a Answer, code core.Code) {
 	switch code {
 	case "":
 		r := o.run(a.Run.ID)
-		if r == nil || int(a.Run.Attempt) >= len(r.attempts) {
+		if r == nil || int(a.Run.Attempt) >= len(r.known) {
 			o.fail(I9, "a Continue succeeded with attempt %d of run %s, which there is not", a.Run.Attempt, a.Run.ID)
 			return
 		}
 		if a.Key != "" {
 			return
 		}
-		if at := &r.attempts[a.Run.Attempt]; at.won {
+		if at := &r.known[a.Run.Attempt]; at.won {
 			o.fail(I9, "two Continues succeeded with attempt %d of run %s", a.Run.Attempt, a.Run.ID)
 		} else {
 			at.won = true
@@ -110,30 +88,24 @@ func (o *Oracle) answeredContinue(a Answer, code core.Code) {
 	}
 }
 
-// repeated compares with the first definite answer under the key. A success may
-// be followed by enqueue_failed and the other way round: a repeat can come before
-// the dispatch is known to have failed.
+// repeated compares with the first definite answer under the key.
 func (o *Oracle) repeated(a Answer, code core.Code) {
 	t := o.tenant(a.Tenant)
 	if t == nil {
 		return
 	}
-	now := given{code: code, run: a.Run.ID, attempt: a.Run.Attempt}
-	first := t.given(a.Key)
-	if first == nil {
-		t.answers = append(t.answers, remembered{a.Key, now})
+	now := model.Answer{Key: a.Key, Code: code, Run: a.Run.ID, Attempt: a.Run.Attempt}
+	first := t.answers.Get(a.Key)
+	switch {
+	case first == nil:
+		t.answers.Put(now)
 		return
-	}
-	dispatched := func(c core.Code) bool { return c == "" || c == core.CodeEnqueueFailed }
-	if dispatched(first.code) && dispatched(code) {
+	case first.Code == "" || first.Code == core.CodeEnqueueFailed:
 		o.met(ReplayedSuccess)
-		if first.code == "" && code == "" && (first.run != now.run || first.attempt != now.attempt) {
-			o.fail(Idempotency, "key %s gave attempt %d of run %s and then attempt %d of run %s", a.Key, first.attempt, first.run, now.attempt, now.run)
-		}
-		return
+	default:
+		o.met(ReplayedRefusal)
 	}
-	o.met(ReplayedRefusal)
-	if first.code != code {
-		o.fail(Idempotency, "key %s was answered %q and then %q", a.Key, first.code, code)
+	if !first.Repeats(&now) {
+		o.fail(Idempotency, "key %s gave %q, attempt %d of run %s, and then %q, attempt %d of run %s", a.Key, first.Code, first.Attempt, first.Run, now.Code, now.Attempt, now.Run)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -14,32 +15,54 @@ type Store interface {
 	Look(tenant core.TenantID, look func(run *core.Run, files []core.File))
 }
 
-// Final compares what a store has in the end with what was committed, row by row.
+// Final compares what a store has in the end with what was committed, row by row, and
+// with what the model makes of its attempts and entries alone.
 func (o *Oracle) Final(ctx context.Context, store Store) {
 	for _, t := range o.tenants {
 		if err := store.View(ctx, t.id, func(tx ports.Tx) error { return o.finalBalances(ctx, tx, t) }); err != nil {
 			o.fail(Refinement, "tenant %s cannot be read in the end: %v", t.id, err)
 		}
 		runs := 0
+		o.rows.Runs = o.rows.Runs[:0]
 		store.Look(t.id, func(run *core.Run, files []core.File) {
 			runs++
 			o.finalRun(t, run, files)
+			o.rows.Runs = append(o.rows.Runs, model.RunRows{Run: run, Files: files})
 		})
+		if err := store.View(ctx, t.id, o.readRows); err != nil {
+			o.fail(Refinement, "tenant %s cannot be read in the end: %v", t.id, err)
+		}
+		o.rows.Check(o.judge)
 		if want := o.runsOf(t); runs != want {
 			o.fail(Refinement, "tenant %s ends with %d runs, %d were committed", t.id, runs, want)
 		}
 	}
 }
 
+// readRows reads what Final's look does not show.
+func (o *Oracle) readRows(tx ports.Tx) (err error) {
+	ctx := context.Background()
+	for i := range o.rows.Runs {
+		if o.rows.Runs[i].Attempts, err = tx.Attempts().List(ctx, o.rows.Runs[i].Run.ID); err != nil {
+			return err
+		}
+	}
+	if o.rows.Entries, err = tx.Ledger().Entries(ctx, 0, 1<<20); err != nil {
+		return err
+	}
+	o.rows.Balances, err = tx.Ledger().Balances(ctx)
+	return err
+}
+
 func (o *Oracle) finalBalances(ctx context.Context, tx ports.Tx, t *tenant) error {
-	for i := range t.monthly {
-		m := &t.monthly[i]
-		b, err := tx.Ledger().Balance(ctx, m.period)
+	for i := range t.account.Months {
+		m := &t.account.Months[i]
+		b, err := tx.Ledger().Balance(ctx, m.Period)
 		if err != nil {
 			return err
 		}
-		if b.Monthly != m.left || b.Purchased != t.purchased {
-			o.fail(I1, "tenant %s ends with %d monthly of %s and %d purchased, its entries add up to %d and %d", t.id, b.Monthly, m.period, b.Purchased, m.left, t.purchased)
+		if b.Monthly != m.Left || b.Purchased != t.account.Purchased {
+			o.fail(I1, "tenant %s ends with %d monthly of %s and %d purchased, its entries add up to %d and %d", t.id, b.Monthly, m.Period, b.Purchased, m.Left, t.account.Purchased)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
 
 // maxActors bounds who can ask for something: numbers from 0.
@@ -22,18 +23,20 @@ type Oracle struct {
 	effects   [256]int // commits of each actor that had an effect
 	requests  [maxActors]request
 	violation *Violation
+	judge     model.Judge // fails the model's rules
+	rows      model.Rows  // of Final
 	met_      [SituationCount]bool
 
 	// MaxRedeliveries is the recovery policy's.
 	MaxRedeliveries int
 	// Step is the world's step, for the violation.
 	Step int
-	// Closed is called when a run has closed; nil for nobody.
+	// Closed is called when a run has closed; nil for none.
 	Closed func(core.RunID)
-	// Watch is told of every commit after the oracle; nil for nobody.
+	// Watch is told of every commit after the oracle; nil for none.
 	Watch func(*Commit)
-	// Taken is called with who held a file before when somebody else has claimed it; nil for nobody.
-	Taken func(holder uint8)
+	// Taken is called with a file that had been claimed before when it is claimed again; nil for none.
+	Taken func(run core.RunID, file int)
 	// SameProcess reports whether two actors are in one process; nil: none are.
 	SameProcess func(a, b uint8) bool
 	// Horizon is the recovery policy's.
@@ -43,7 +46,11 @@ type Oracle struct {
 }
 
 // New makes an Oracle.
-func New() *Oracle { return &Oracle{} }
+func New() *Oracle {
+	o := &Oracle{}
+	o.judge = func(r model.Rule, format string, args ...any) { o.fail(Rule(r), format, args...) }
+	return o
+}
 
 // Reset forgets everything.
 func (o *Oracle) Reset() {
@@ -61,7 +68,7 @@ func (o *Oracle) Begin() { o.met_ = [SituationCount]bool{} }
 // Violation is the first rule that did not hold, or nil.
 func (o *Oracle) Violation() *Violation { return o.violation }
 
-// Fail records a violation that somebody else found.
+// Fail records a violation that was found elsewhere.
 func (o *Oracle) Fail(r Rule, format string, args ...any) { o.fail(r, format, args...) }
 
 func (o *Oracle) fail(r Rule, format string, args ...any) {
@@ -70,7 +77,7 @@ func (o *Oracle) fail(r Rule, format string, args ...any) {
 	}
 }
 
-// Met records a situation that somebody else saw.
+// Met records a situation that was seen elsewhere.
 func (o *Oracle) Met(s Situation) { o.met_[s] = true }
 
 func (o *Oracle) met(s Situation) { o.met_[s] = true }
@@ -259,8 +266,8 @@ func (o *Oracle) Delivered(job core.Job) {
 		o.met(DuplicateDelivery)
 	case f.Epoch != job.Epoch:
 		o.met(StaleDelivery)
-		for n := range r.attempts {
-			if a := &r.attempts[n]; a.epoch == job.Epoch && a.compensated {
+		for n := range r.model.Attempts {
+			if a := &r.model.Attempts[n]; a.Epoch == job.Epoch && a.Compensated {
 				o.met(LateDeliveryOfCompensated)
 			}
 		}
@@ -268,7 +275,7 @@ func (o *Oracle) Delivered(job core.Job) {
 }
 
 // Acking is told that a worker tells the queue to forget a job. That must not
-// happen while the job could still be claimed: if the worker dies, nobody has it.
+// happen while the job could still be claimed: if the worker dies, it is lost.
 func (o *Oracle) Acking(job core.Job) {
 	r := o.run(job.Run)
 	if r == nil || r.row.Status.Closed() {

@@ -2,19 +2,20 @@ package oracle
 
 import (
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
 
 // granted checks that the refill grants a month once.
-func (o *Oracle) granted(t *tenant, c *Commit, m *month, e *core.Entry) {
+func (o *Oracle) granted(t *tenant, c *Commit, m *model.Month, e *core.Entry) {
 	if c.Use != UseRefill && c.Use != UseSetUp && c.Use != UseTenant {
 		return
 	}
-	if m.granted {
-		o.fail(GrantOnce, "tenant %s was granted %s twice", t.id, m.period)
+	if m.Granted {
+		o.fail(GrantOnce, "tenant %s was granted %s twice", t.id, m.Period)
 	}
-	m.granted = true
+	m.Granted = true
 	if e.Amount.Monthly != t.allowance {
-		o.fail(GrantOnce, "tenant %s was granted %d for %s, its allowance is %d", t.id, e.Amount.Monthly, m.period, t.allowance)
+		o.fail(GrantOnce, "tenant %s was granted %d for %s, its allowance is %d", t.id, e.Amount.Monthly, m.Period, t.allowance)
 	}
 }
 
@@ -24,7 +25,7 @@ func (o *Oracle) enrolled(t *tenant, c *Commit) {
 		return
 	}
 	o.met(Enrolled)
-	if p := core.PeriodOf(c.Tenants[0].CreatedAt); t.allowance > 0 && !t.month(p).granted {
+	if p := core.PeriodOf(c.Tenants[0].CreatedAt); t.allowance > 0 && !t.account.Month(p).Granted {
 		o.fail(Refilled, "tenant %s was created without its allowance of %s", t.id, p)
 	}
 }
@@ -37,7 +38,7 @@ func (o *Oracle) Refilled(began int, p core.Period, unlucky core.TenantID) {
 		if t.since > began {
 			continue
 		}
-		switch granted := t.allowance == 0 || t.month(p).granted; {
+		switch granted := t.allowance == 0 || t.account.Month(p).Granted; {
 		case granted && unlucky != "" && t.id != unlucky:
 			o.met(RefilledBeside)
 		case !granted && t.id != unlucky:

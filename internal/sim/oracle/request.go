@@ -65,10 +65,10 @@ func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 		o.fail(Idempotency, "run %s was to be continued, and run %q was answered", q.Run, a.Run.ID)
 	case (q.Use == UseContinue || q.Use == UseInitiate) && code == "":
 		r := o.run(a.Run.ID)
-		if r == nil || int(a.Run.Attempt) >= len(r.attempts) {
+		if r == nil || int(a.Run.Attempt) >= len(r.known) {
 			return // answeredContinue says so
 		}
-		if at := &r.attempts[a.Run.Attempt]; at.compensated && at.undone <= q.commits {
+		if n := a.Run.Attempt; r.model.Attempts[n].Compensated && r.known[n].undone <= q.commits {
 			o.fail(Idempotency, "a repeat was answered with the success of attempt %d of run %s, which had been undone", a.Run.Attempt, a.Run.ID)
 		}
 	case q.Use == UseInitiate && a.Key == "" && code == core.CodePriceChanged:
@@ -84,7 +84,7 @@ func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	switch code {
 	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodePriceChanged, core.CodeInsufficientCredits:
 	case core.CodeWrongTenant:
-		return // whoever asks in another's name is checked for it
+		return // that the request is in another's name is known
 	default:
 		o.fail(Explained, "a Continue of run %s was refused with %s, which chapter 3 does not have", q.Run, code)
 		return
@@ -94,46 +94,11 @@ func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	if r == nil || t == nil || r.changed > q.commits || t.changed > q.commits || period != core.PeriodOf(a.SeenMax) {
 		return // a clock that jumped over the end of a month decides for either
 	}
-	want, price := o.refusal(r, t, period, q.MaxPrice)
-	if code == core.CodePriceChanged && a.Price != price {
-		o.fail(Explained, "a Continue of run %s was refused because it costs %d, by the model it costs %d", q.Run, a.Price, price)
+	quote := r.model.Quote(t.template(r.row.Template).price())
+	if code == core.CodePriceChanged && a.Price != quote.Total {
+		o.fail(Explained, "a Continue of run %s was refused because it costs %d, by the model it costs %d", q.Run, a.Price, quote.Total)
 	}
-	if want != code {
+	if want := r.model.Refusal(&quote, t.account.Available(period), q.MaxPrice); want != code {
 		o.fail(Explained, "a Continue of run %s was refused with %s, by the model it is %q", q.Run, code, want)
 	}
-}
-
-// refusal is what a Continue would be refused with now, by the rules of chapter 3
-// in their order; empty if it would not be.
-func (o *Oracle) refusal(r *run, t *tenant, p core.Period, most *core.Credits) (code core.Code, price core.Credits) {
-	failed, retriable, maxed := 0, 0, 0
-	for i := range r.model.files {
-		f := &r.model.files[i]
-		if f.status != core.FileFailed && f.status != core.FilePending {
-			continue
-		}
-		retriable++
-		if f.status == core.FileFailed {
-			failed++
-		}
-		if f.status == core.FileFailed && f.retries-f.free >= r.model.maxRetries {
-			maxed++
-		}
-	}
-	price = t.template(r.row.Template).price() * core.Credits(failed)
-	switch {
-	case r.model.status == core.RunRunning:
-		return core.CodeRunAlreadyRunning, price
-	case r.model.status == core.RunCompleted:
-		return core.CodeNoErrorsToRetry, price
-	case retriable == 0:
-		return core.CodeNothingToRetry, price
-	case maxed > 0:
-		return core.CodeMaxRetryCountExceeded, price
-	case most != nil && price > *most:
-		return core.CodePriceChanged, price
-	case price > t.month(p).left+t.purchased:
-		return core.CodeInsufficientCredits, price
-	}
-	return "", price
 }

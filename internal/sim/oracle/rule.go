@@ -1,27 +1,35 @@
 package oracle
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/redrive/redrive/internal/testkit/model"
+)
 
 // Rule is what must hold.
 type Rule uint8
 
-// The invariants of the specification by their numbers, and what else must hold.
+// The rules of the model by its numbers, and what else must hold.
 const (
-	None Rule = iota
-	I1
-	I2
-	I3
-	I4
-	I5
-	I6
-	I7
-	I8
-	I9
-	I10
-	I11
-	I12
-	Refinement
-	Refusal
+	None       = Rule(model.None)
+	I1         = Rule(model.I1)
+	I2         = Rule(model.I2)
+	I3         = Rule(model.I3)
+	I4         = Rule(model.I4)
+	I5         = Rule(model.I5)
+	I6         = Rule(model.I6)
+	I7         = Rule(model.I7)
+	I8         = Rule(model.I8)
+	I9         = Rule(model.I9)
+	I10        = Rule(model.I10)
+	I11        = Rule(model.I11)
+	I12        = Rule(model.I12)
+	Refinement = Rule(model.Refinement)
+)
+
+// What else must hold.
+const (
+	Refusal Rule = iota + Refinement + 1
 	Idempotency
 	AckAfterClaim
 	EnqueueAfterCommit
@@ -40,6 +48,10 @@ const (
 	Version
 	Accepted
 	Refilled
+	Leaked
+	Drained
+	Places
+	Fair
 	ruleCount
 )
 
@@ -47,20 +59,6 @@ const (
 const RuleCount = int(ruleCount)
 
 var rules = [...]struct{ name, words string }{
-	None:               {"none", "nothing is wrong"},
-	I1:                 {"I1", "balances are what the ledger's entries add up to, and never negative"},
-	I2:                 {"I2", "a run's creditsConsumed is its two parts together, and its charges less its refunds"},
-	I3:                 {"I3", "at most one charge per attempt, of exactly its failed files × price, monthly allowance first"},
-	I4:                 {"I4", "at most one refund per charge, equal to its split, to its period"},
-	I5:                 {"I5", "the charge that covers a pending or processing file stands"},
-	I6:                 {"I6", "0 ≤ freeRetries ≤ retryAttempt, and retryAttempt - freeRetries ≤ maxRetryCount"},
-	I7:                 {"I7", "a run closes exactly once per attempt, and completedJobs + failedJobs ≤ attemptJobs ≤ totalJobs"},
-	I8:                 {"I8", "a result is recorded at most once per (file, epoch), by whoever executed it; completed and error are final"},
-	I9:                 {"I9", "of concurrent Continues on one closed run at most one succeeds"},
-	I10:                {"I10", "no operation of one tenant reads or changes anything of another"},
-	I11:                {"I11", "when faults stop, every run closes, and what was lost is made good"},
-	I12:                {"I12", "no credits vanish: a charge's work was executed, is pending, or was refunded"},
-	Refinement:         {"refinement", "every commit is one step of the sequential model"},
 	Refusal:            {"refusal", "a refusal has no effect"},
 	Idempotency:        {"idempotency", "a repeat under the same key gets the first answer"},
 	AckAfterClaim:      {"ack-after-claim", "a delivery is acked only when its claim is durable or it has no effect"},
@@ -69,8 +67,8 @@ var rules = [...]struct{ name, words string }{
 	LockOrder:          {"lock-order", "the run's lock is taken first and the tenant's second"},
 	TxLifetime:         {"tx-lifetime", "a transaction is not used after it ended"},
 	Panicked:           {"panic", "nothing panics"},
-	Stuck:              {"stuck", "somebody can always go on"},
-	Fenced:             {"fenced", "a file that is being processed is touched by whoever claimed it, or taken away under a new epoch"},
+	Stuck:              {"stuck", "some actor can always go on"},
+	Fenced:             {"fenced", "a file that is being processed is touched by the worker that claimed it, or taken away under a new epoch"},
 	ExecuteOnce:        {"execute-once", "a claim is executed by its worker alone, and no file again that has ended"},
 	Dispatched:         {"dispatched", "an attempt is recorded as dispatched only when the queue has its jobs or one was claimed"},
 	GrantOnce:          {"grant-once", "a month's allowance is granted once, and a purchase once for each key"},
@@ -80,13 +78,27 @@ var rules = [...]struct{ name, words string }{
 	Version:            {"version", "every attempt works with the instructions of the run's initiation"},
 	Accepted:           {"accepted", "nothing is charged above the price that the caller accepts"},
 	Refilled:           {"refilled", "every tenant has the allowance of the month, also when another one's refill fails"},
+	Leaked:             {"leaked", "when all is done, a worker has no place, limit, message or timer left in use"},
+	Drained:            {"drained", "a worker that stops receives and claims nothing more"},
+	Places:             {"places", "a worker has no more jobs in hand than places and limits allow, and lets go of what is done"},
+	Fair:               {"fair", "no tenant waits while another has more than its share"},
 }
 
 // String is the rule's name.
-func (r Rule) String() string { return rules[r].name }
+func (r Rule) String() string {
+	if r <= Refinement {
+		return model.Rule(r).String()
+	}
+	return rules[r].name
+}
 
 // Words says the rule in a sentence.
-func (r Rule) Words() string { return rules[r].words }
+func (r Rule) Words() string {
+	if r <= Refinement {
+		return model.Rule(r).Words()
+	}
+	return rules[r].words
+}
 
 // Violation is a rule that did not hold.
 type Violation struct {

@@ -2,19 +2,28 @@ package oracle
 
 import (
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
 
-// run is one run: what is committed of it, and what the model says.
+// run is one run: what is committed of it, what the model says, and what the oracle
+// was told of it besides.
 type run struct {
-	row      core.Run
-	files    []core.File
-	attempts []attempt
-	charged  core.Split // charges less refunds, by the ledger
-	execs    [][]execution
-	claims   [][]claim
-	changed  int // the commit that wrote it last
+	row     core.Run
+	files   []core.File
+	model   model.Run
+	known   []known    // of each attempt
+	charged core.Split // charges less refunds, by the ledger
+	execs   [][]execution
+	claims  [][]claim
+	changed int // the commit that wrote it last
+}
 
-	model model
+// known is what the oracle was told of an attempt.
+type known struct {
+	enqueued bool // the queue confirmed all of it to the actor that began it
+	taken    bool // the queue confirmed what some actor sent of it
+	undone   int  // the commit that compensated it
+	won      bool // a Continue was told that it is its own
 }
 
 // execution is what an executor answered for a file under an epoch.
@@ -31,52 +40,12 @@ type claim struct {
 	actor uint8
 }
 
-// model is the run by the model's own rules.
-type model struct {
-	status                        core.RunStatus
-	reason                        core.CloseReason
-	fault                         string // code of the first interruption of the attempt
-	version                       int    // of the template
-	jobs, completed, failed, size int
-	maxRetries                    int
-	credits                       core.Split
-	files                         []file
-}
-
-// file is one file by the model's own rules.
-type file struct {
-	status   core.FileStatus
-	retries  int
-	free     int    // of the retries, those that found it pending
-	failure  string // its code; a pending file that has one waits for a Continue
-	epoch    core.Epoch
-	paidBy   core.AttemptNumber
-	owed     bool       // charged for, and no result recorded since
-	unpaid   bool       // its charge was refunded
-	recorded core.Epoch // of the last result
-	holder   uint8      // the actor that claimed it last
-	expired  int        // leases that ran out in this attempt
-}
-
-// attempt is what the model remembers of a dispatch.
-type attempt struct {
-	epoch       core.Epoch
-	price       core.Credits
-	charge      core.Split
-	claimed     bool // a job of it got to a worker
-	enqueued    bool // the queue confirmed all of it to whoever began it
-	taken       bool // the queue confirmed what somebody sent of it
-	compensated bool
-	undone      int // the commit that compensated it
-	closes      int
-	won         bool // a Continue was told that it is its own
-	before      model
-}
-
-func (m *model) copyTo(to *model) {
-	files := append(to.files[:0], m.files...)
-	*to = *m
-	to.files = files
+// holder is the actor that claimed a file last.
+func (r *run) holder(index int) uint8 {
+	if claims := r.claims[index]; len(claims) > 0 {
+		return claims[len(claims)-1].actor
+	}
+	return 0
 }
 
 // newRun takes a spare run, or makes one.
@@ -89,60 +58,15 @@ func (o *Oracle) newRun(row core.Run, files []core.File) *run {
 	}
 	r.row, r.charged = row, core.Split{}
 	r.files = append(r.files[:0], files...)
-	r.attempts = r.attempts[:0]
+	r.known = r.known[:0]
 	for len(r.execs) < len(files) {
 		r.execs, r.claims = append(r.execs, nil), append(r.claims, nil)
 	}
 	for i := range r.execs {
 		r.execs[i], r.claims[i] = r.execs[i][:0], r.claims[i][:0]
 	}
-	r.model.files = r.model.files[:0]
+	r.model.Reset(row.ID, row.Mode == core.ModeBatch)
 	return r
-}
-
-func (r *run) begin(a attempt) *attempt {
-	n := len(r.attempts)
-	if n < cap(r.attempts) {
-		r.attempts = r.attempts[:n+1]
-		before := r.attempts[n].before.files
-		r.attempts[n] = a
-		r.attempts[n].before.files = before
-	} else {
-		r.attempts = append(r.attempts, a)
-	}
-	return &r.attempts[n]
-}
-
-func (r *run) batch() bool { return r.row.Mode == core.ModeBatch }
-
-// jobsOf is how many jobs process that many files.
-func (r *run) jobsOf(files int) int {
-	if r.batch() {
-		return min(files, 1)
-	}
-	return files
-}
-
-// closing is the status of a run whose attempt is complete.
-func (m *model) closing() core.RunStatus {
-	completed := 0
-	for i := range m.files {
-		switch m.files[i].status {
-		case core.FileCompleted:
-			completed++
-		case core.FilePending, core.FileProcessing:
-			return core.RunInterrupted
-		case core.FileFailed, core.FileError:
-		}
-	}
-	switch completed {
-	case len(m.files):
-		return core.RunCompleted
-	case 0:
-		return core.RunFailed
-	default:
-		return core.RunCompletedWithErrors
-	}
 }
 
 // initiated is an initiation: all files pending and charged for.
@@ -156,10 +80,16 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 		return
 	}
 	r := o.newRun(*row, n.Files)
-	r.model.maxRetries, r.changed = row.MaxRetryCount, o.commits
+	r.changed = o.commits
 	o.runs = append(o.runs, r)
 	if c.Use == UseSetUp {
-		o.given(c, r)
+		for i := range c.Attempts {
+			if a := &c.Attempts[i]; a.Run == row.ID {
+				r.model.TakeAttempt(a)
+				r.known = append(r.known, known{enqueued: true})
+			}
+		}
+		r.model.Take(row, n.Files)
 		return
 	}
 	template := t.template(row.Template)
@@ -170,41 +100,10 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	a := &c.Attempts[0]
 	o.priced(template, c, a)
 	o.initiatedWith(template, c, row)
-	m := &r.model
-	m.status, m.size = core.RunRunning, r.jobsOf(len(n.Files))
-	m.reason, m.fault, m.version = core.ReasonNone, "", row.TemplateVersion
-	m.jobs, m.completed, m.failed = m.size, 0, 0
-	m.credits = core.Split{}
-	for range n.Files {
-		m.files = append(m.files, file{status: core.FilePending, epoch: row.Epoch, owed: a.Price > 0})
-	}
-	mine := r.begin(attempt{epoch: row.Epoch, price: a.Price})
-	mine.charge = o.chargeOf(c, r, 0, a.Price*core.Credits(len(n.Files)))
-	m.credits = mine.charge
-	o.accepted(c, row.ID, mine.charge)
-}
-
-// given is a run that a world begins with: what it has gone through is taken as it is.
-func (o *Oracle) given(c *Commit, r *run) {
-	row, m := &r.row, &r.model
-	m.status, m.size, m.jobs, m.completed, m.failed = row.Status, row.TotalJobs, row.AttemptJobs, row.CompletedJobs, row.FailedJobs
-	m.credits = core.Split{Monthly: row.CreditsFromMonthly, Purchased: row.CreditsFromPurchased}
-	m.reason, m.fault, m.version = row.Reason, row.Failure.Code, row.TemplateVersion
-	for i := range c.Attempts {
-		if a := &c.Attempts[i]; a.Run == row.ID {
-			r.begin(attempt{epoch: a.Epoch, price: a.Price, charge: a.Charge.Amount, claimed: true, enqueued: true, closes: 1})
-		}
-	}
-	for i := range r.files {
-		f := &r.files[i]
-		now := file{status: f.Status, retries: f.RetryAttempt, free: f.FreeRetries, failure: f.Failure.Code, epoch: f.Epoch, paidBy: f.PaidBy, expired: f.Redeliveries}
-		if f.Status == core.FilePending {
-			now.owed = r.attempts[f.PaidBy].price > 0
-		} else {
-			now.recorded = f.Epoch
-		}
-		m.files = append(m.files, now)
-	}
+	charge := chargeOf(c, r, 0)
+	r.model.Initiate(o.judge, len(n.Files), row.MaxRetryCount, row.TemplateVersion, model.Start{Price: a.Price, Charge: charge, Epoch: row.Epoch})
+	r.known = append(r.known, known{})
+	o.accepted(c, row.ID, charge)
 }
 
 // priced checks that an attempt's price is one that the template had meanwhile.
@@ -214,28 +113,14 @@ func (o *Oracle) priced(t *template, c *Commit, a *core.Attempt) {
 	}
 }
 
-// chargeOf finds the charge of an attempt among what is committed with it, which
-// must be of exactly this price, or none if it is 0.
-func (o *Oracle) chargeOf(c *Commit, r *run, n core.AttemptNumber, total core.Credits) core.Split {
-	var split core.Split
-	found := 0
+// chargeOf finds the charge of an attempt among what is committed with it.
+func chargeOf(c *Commit, r *run, n core.AttemptNumber) core.Split {
 	for i := range c.Entries {
-		if e := &c.Entries[i]; e.Kind == core.EntryCharge && e.Run == r.row.ID {
-			if e.Attempt != n {
-				o.fail(I3, "attempt %d of run %s was committed with a charge of attempt %d", n, r.row.ID, e.Attempt)
-			}
-			found++
-			split = e.Amount
+		if e := &c.Entries[i]; e.Kind == core.EntryCharge && e.Run == r.row.ID && e.Attempt == n {
+			return e.Amount
 		}
 	}
-	want := 1
-	if total == 0 {
-		want = 0
-	}
-	if got := split.Monthly + split.Purchased; found != want || got != total {
-		o.fail(I3, "attempt %d of run %s costs %d, but was committed with %d charges of %d", n, r.row.ID, total, found, got)
-	}
-	return split
+	return core.Split{}
 }
 
 // changed takes what a transaction wrote of a run that was there before through
@@ -260,6 +145,7 @@ func (o *Oracle) changed(t *tenant, c *Commit, r *run) {
 	if next != &r.row {
 		r.row = *next
 	}
+	r.model.Epoch = r.row.Epoch
 	r.changed = o.commits
 	for i := range c.Files {
 		if w := &c.Files[i]; w.Run == r.row.ID && w.File.Index < len(r.files) {
@@ -287,71 +173,36 @@ func (o *Oracle) recordsOf(c *Commit, r *run) (added *core.Attempt, marked *Mark
 
 // continued is a Continue: failed files are charged for, pending ones are free.
 func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *core.Run) {
-	m := &r.model
-	n := core.AttemptNumber(len(r.attempts))
+	n := r.model.Number() + 1
 	if a.Number != n {
 		o.fail(Refinement, "run %s: attempt %d was begun, it is number %d", r.row.ID, a.Number, n)
 	}
-	if !m.status.Closed() || m.status == core.RunCompleted {
-		o.fail(I9, "run %s was continued while %s", r.row.ID, m.status)
-	}
-	mine := r.begin(attempt{epoch: next.Epoch, price: a.Price})
-	m.copyTo(&mine.before)
-	failed, pending, interrupted := 0, 0, false
-	for i := range m.files {
-		f := &m.files[i]
-		switch f.status {
-		case core.FileFailed:
-			failed++
-			f.paidBy, f.owed, f.unpaid = n, a.Price > 0, false
-			if f.retries-f.free >= r.row.MaxRetryCount {
-				o.fail(I6, "run %s was continued, but file %d has used its %d retries", r.row.ID, i, f.retries-f.free)
-			}
-		case core.FilePending:
-			pending++
-			f.free++
-			interrupted = interrupted || f.failure != ""
-		case core.FileProcessing:
-			o.fail(Refinement, "run %s was continued while file %d was being processed", r.row.ID, i)
-		case core.FileCompleted, core.FileError:
-			continue
-		}
-		f.status, f.epoch, f.retries, f.expired, f.failure = core.FilePending, next.Epoch, f.retries+1, 0, ""
-	}
-	if failed+pending == 0 {
-		o.fail(Refinement, "run %s was continued with nothing to retry", r.row.ID)
-	}
 	template := t.template(r.row.Template)
 	o.priced(template, c, a)
-	mine.charge = o.chargeOf(c, r, n, a.Price*core.Credits(failed))
-	m.credits.Monthly += mine.charge.Monthly
-	m.credits.Purchased += mine.charge.Purchased
-	o.accepted(c, r.row.ID, mine.charge)
-	m.status, m.jobs, m.completed, m.failed = core.RunRunning, r.jobsOf(failed+pending), 0, 0
-	m.reason, m.fault = core.ReasonNone, ""
-	if next.Epoch <= r.row.Epoch {
-		o.fail(I8, "run %s was continued under epoch %d, which was given out before", r.row.ID, next.Epoch)
-	}
-	o.metContinue(r, template, failed, pending, a.Price)
-	if interrupted {
-		o.met(ContinueInterrupted)
-	}
+	charge := chargeOf(c, r, n)
+	q := r.model.Continue(o.judge, model.Start{Price: a.Price, Charge: charge, Epoch: next.Epoch})
+	r.known = append(r.known, known{})
+	o.accepted(c, r.row.ID, charge)
+	o.metContinue(r, template, &q, a.Price)
 }
 
-func (o *Oracle) metContinue(r *run, t *template, failed, pending int, price core.Credits) {
+func (o *Oracle) metContinue(r *run, t *template, q *model.Quote, price core.Credits) {
 	switch {
-	case failed == 0:
+	case q.Failed == 0:
 		o.met(ContinueFree)
-	case pending > 0:
+	case q.Pending > 0:
 		o.met(ContinueMixed)
 	}
-	if r.batch() {
+	if r.model.Batch {
 		o.met(ContinueBatch)
 	}
 	if t.deleted {
 		o.met(ContinueAfterDelete)
 	}
-	if price != r.attempts[0].price {
+	if price != r.model.Attempts[0].Price {
 		o.met(ContinueAfterReprice)
+	}
+	if q.Interrupted {
+		o.met(ContinueInterrupted)
 	}
 }

@@ -78,7 +78,7 @@ var situationNames = [...]string{
 	ChargeSplitOverBoth:       "charge split over allowance and purchased credits",
 	LateDeliveryOfCompensated: "late delivery of a compensated attempt",
 	DuplicateDelivery:         "second delivery of a job that is being processed or done",
-	StaleDelivery:             "delivery of a job whose files were dispatched anew",
+	StaleDelivery:             "delivery of a job whose files were dispatched again",
 	RecoveryTookLease:         "recovery took the lease of a worker",
 	LateResultDropped:         "late result of a fenced worker",
 	CompensationRefused:       "enqueueing failed after a job was claimed: no refund",

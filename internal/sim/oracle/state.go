@@ -11,9 +11,9 @@ import (
 func (o *Oracle) State() *trace.State {
 	s := &trace.State{}
 	for _, t := range o.tenants {
-		ts := trace.TenantState{Tenant: t.id, Purchased: t.purchased, Monthly: map[string]core.Credits{}}
-		for _, m := range t.monthly {
-			ts.Monthly[m.period.String()] = m.left
+		ts := trace.TenantState{Tenant: t.id, Purchased: t.account.Purchased, Monthly: map[string]core.Credits{}}
+		for _, m := range t.account.Months {
+			ts.Monthly[m.Period.String()] = m.Left
 		}
 		s.Tenants = append(s.Tenants, ts)
 	}
@@ -26,14 +26,14 @@ func (o *Oracle) State() *trace.State {
 				CompletedJobs: r.row.CompletedJobs, FailedJobs: r.row.FailedJobs, Credits: r.row.CreditsConsumed,
 			},
 			Model: trace.RunFacts{
-				Status: m.status, Attempt: len(r.attempts) - 1, AttemptJobs: m.jobs,
-				CompletedJobs: m.completed, FailedJobs: m.failed, Credits: m.credits.Monthly + m.credits.Purchased,
+				Status: m.Status, Attempt: int(m.Number()), AttemptJobs: m.Jobs,
+				CompletedJobs: m.Completed, FailedJobs: m.Failed, Credits: m.Credits.Monthly + m.Credits.Purchased,
 			},
 		}
 		for i := range r.files {
-			f, mf := &r.files[i], &m.files[i]
+			f, mf := &r.files[i], &m.Files[i]
 			rs.Actual.Files = append(rs.Actual.Files, fmt.Sprintf("%s %d/%d", f.Status, f.RetryAttempt, f.Epoch))
-			rs.Model.Files = append(rs.Model.Files, fmt.Sprintf("%s %d/%d", mf.status, mf.retries, mf.epoch))
+			rs.Model.Files = append(rs.Model.Files, fmt.Sprintf("%s %d/%d", mf.Status, mf.Retries, mf.Epoch))
 		}
 		s.Runs = append(s.Runs, rs)
 	}

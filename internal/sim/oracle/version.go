@@ -50,7 +50,7 @@ func (o *Oracle) Instructed(job core.Job, given *core.Template) {
 	}
 	for i := range t.versions {
 		v := &t.versions[i]
-		if v.number != r.model.version {
+		if v.number != r.model.Version {
 			continue
 		}
 		if given.Instructions != v.instructions || given.Version != v.number {

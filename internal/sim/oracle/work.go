@@ -9,14 +9,14 @@ func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
 		if r == nil {
 			continue
 		}
-		for n := range r.attempts {
-			a := &r.attempts[n]
-			if a.epoch == jobs[i].Epoch && (use == UseInitiate || use == UseContinue) {
-				a.enqueued = true
+		attempts := r.model.Attempts
+		for n := range attempts {
+			if attempts[n].Epoch == jobs[i].Epoch && (use == UseInitiate || use == UseContinue) {
+				r.known[n].enqueued = true
 			}
 			// What recovery sends may be under an epoch that came later.
-			if a.epoch <= jobs[i].Epoch && (n+1 == len(r.attempts) || r.attempts[n+1].epoch > jobs[i].Epoch) {
-				a.taken = true
+			if attempts[n].Epoch <= jobs[i].Epoch && (n+1 == len(attempts) || attempts[n+1].Epoch > jobs[i].Epoch) {
+				r.known[n].taken = true
 			}
 		}
 	}
@@ -24,15 +24,14 @@ func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
 
 // dispatched checks that an attempt is recorded as dispatched only when it is.
 func (o *Oracle) dispatched(r *run, next *core.Run) {
-	n := len(r.attempts) - 1
-	a := &r.attempts[n]
-	if r.row.Dispatch == core.DispatchUnconfirmed && next.Dispatch == core.DispatchConfirmed && !a.claimed && !a.taken {
+	n := r.model.Number()
+	if r.row.Dispatch == core.DispatchUnconfirmed && next.Dispatch == core.DispatchConfirmed && !r.model.Latest().Claimed && !r.known[n].taken {
 		o.fail(Dispatched, "attempt %d of run %s is recorded as dispatched, but no queue has confirmed its jobs and none was claimed", n, r.row.ID)
 	}
 }
 
-// Executed is told what an executor answered for a file of a job: whoever executes
-// has claimed the file under the job's epoch, does it once a try, and not again
+// Executed is told what an executor answered for a file of a job: the worker that
+// executes has claimed the file under the job's epoch, does it once a try, and not again
 // once the file has ended.
 func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome core.Outcome, code string) {
 	r := o.run(job.Run)
@@ -42,7 +41,7 @@ func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome cor
 	}
 	claimed := false
 	for _, c := range r.claims[index] {
-		claimed = claimed || c == claim{job.Epoch, actor}
+		claimed = claimed || c.epoch == job.Epoch && o.sameProcess(c.actor, actor)
 	}
 	if !claimed {
 		o.fail(ExecuteOnce, "file %d of run %s was executed under epoch %d by a worker that did not claim it so", index, job.Run, job.Epoch)
@@ -64,18 +63,13 @@ func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome cor
 
 // held checks that who touches a file that is being processed is the process that
 // claimed it.
-func (o *Oracle) held(c *Commit, r *run, f *file, now *core.File, what string) {
-	if f.holder != c.Actor && (o.SameProcess == nil || !o.SameProcess(f.holder, c.Actor)) {
+func (o *Oracle) held(c *Commit, r *run, now *core.File, what string) {
+	if !o.sameProcess(r.holder(now.Index), c.Actor) {
 		o.fail(Fenced, "%s file %d of run %s by another process than the one that holds it", what, now.Index, r.row.ID)
 	}
 }
 
-// processing reports whether a file of the run is.
-func (o *Oracle) processing(r *run) bool {
-	for i := range r.files {
-		if r.files[i].Status == core.FileProcessing {
-			return true
-		}
-	}
-	return false
+// sameProcess reports whether what one actor claimed is in the hands of another one.
+func (o *Oracle) sameProcess(a, b uint8) bool {
+	return a == b || o.SameProcess != nil && o.SameProcess(a, b)
 }

@@ -110,7 +110,7 @@ func fixture() *report.Case {
 			Templates: []world.Template{{ID: "t1", Price: 10, Mode: core.ModePerFile}},
 			Runs:      []world.Run{{Files: 2, MaxRetryCount: 2}, {Files: 1}},
 			Users:     [][]world.Op{{{Kind: world.Initiate}, {Kind: world.Continue, Key: "k", Early: true}, {Kind: world.Cancel, Run: 1, Dropped: true}}},
-			Processes: 2, Workers: []world.Worker{{}}, Recoverers: 1,
+			Servers:   []world.Server{{}, {Dropped: true}}, Recoverers: 1,
 		},
 	}
 }

@@ -137,24 +137,17 @@ func past(r world.Run) string {
 }
 
 func servers(s *world.Scenario) string {
-	workers := 0
-	for i := range s.Workers {
-		if !s.Workers[i].Dropped {
-			workers++
-		}
-	}
 	late := ""
 	if s.RecoverLate {
 		late = ", beginning when faults stop,"
 	}
-	and := ""
-	if s.Renewals {
-		and = ", which renew leases"
-	}
-	text := fmt.Sprintf("%s with %s, %s%s and %s.", count(s.Processes, "process"), count(workers, "worker")+and,
+	text := fmt.Sprintf("%s, %s%s and %s.", count(len(s.Servers), "server"),
 		count(s.Recoverers, "recovery loop"), late, count(s.Refillers, "refill"))
+	for n := range s.Servers {
+		text += " " + server(n, &s.Servers[n])
+	}
 	if s.Ahead > 0 {
-		text += fmt.Sprintf(" The clock of process %d is hours ahead until faults stop.", s.Ahead-1)
+		text += fmt.Sprintf(" The clock of server %d is hours ahead until faults stop.", s.Ahead-1)
 	}
 	if s.Unlucky > 0 && s.Refillers > 0 {
 		text += fmt.Sprintf(" The refill cannot read tenant %s.", s.Tenants[s.Unlucky-1].ID)
@@ -162,13 +155,33 @@ func servers(s *world.Scenario) string {
 	if s.Early {
 		text += " Results of batch jobs are recorded as they come."
 	}
-	if s.KeepsBack {
+	if s.Breaker {
 		text += " Workers keep jobs back while a fault of the operator's lasts."
 	}
 	if s.Unmended {
 		text += " It is never mended."
 	}
 	return text
+}
+
+// server says how one server works.
+func server(n int, s *world.Server) string {
+	switch {
+	case s.Dropped:
+		return fmt.Sprintf("Server %d works on no jobs.", n)
+	case s.Old:
+		return fmt.Sprintf("Server %d is of the release before until it ends.", n)
+	case s.Simple:
+		return fmt.Sprintf("Server %d works without a scheduler, one job after the other.", n)
+	}
+	text := fmt.Sprintf("Server %d executes %s at once", n, count(s.Concurrency, "job"))
+	if s.TenantLimit > 0 {
+		text += fmt.Sprintf(", %d of a tenant", s.TenantLimit)
+	}
+	if s.TemplateLimit > 0 {
+		text += fmt.Sprintf(", %d of a template", s.TemplateLimit)
+	}
+	return text + "."
 }
 
 func operation(s *world.Scenario, op *world.Op) string {
@@ -191,7 +204,7 @@ func operation(s *world.Scenario, op *world.Op) string {
 	case world.Purchase:
 		text += fmt.Sprintf(" %d for %s", op.Amount, s.Tenants[op.Tenant].ID)
 	case world.Stop:
-		text = "stop a process"
+		text = fmt.Sprintf("stop server %d", op.Server)
 	case world.Audit:
 		text += fmt.Sprintf(" %s", s.Tenants[op.Tenant].ID)
 	}

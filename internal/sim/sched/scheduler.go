@@ -216,6 +216,9 @@ func (s *Scheduler) Alive() {
 	}
 }
 
+// Dead reports whether the running actor was killed: for those who return by themselves.
+func (s *Scheduler) Dead() bool { return s.current.dead }
+
 // LockWait makes a wait for a lock: its shape is that of memory.NewWait. When the
 // actor is killed, wait fails instead of panicking, so that the store can take it
 // out of its line. An actor waits for one lock at a time, and a store wakes nobody

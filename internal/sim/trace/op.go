@@ -11,6 +11,7 @@ const (
 	View
 	TenantOf
 	DueRuns
+	Ungranted
 	AllTenants
 	RunGet
 	RunLock
@@ -43,6 +44,7 @@ const (
 	Receive
 	Ack
 	Nack
+	Release
 	Execute
 	FilePut
 	FileOpen
@@ -57,14 +59,14 @@ const (
 )
 
 var opNames = [...]string{
-	"", "begin", "commit", "view", "tenant of run", "due runs", "all tenants",
+	"", "begin", "commit", "view", "tenant of run", "due runs", "tenants without a grant", "all tenants",
 	"read run", "lock run", "insert run", "save run", "list runs", "read files", "lock free runs",
 	"insert attempt", "read attempt", "mark compensated", "insert amendment", "list amendments",
 	"insert tenant", "read tenant", "save tenant",
 	"insert template", "read template", "lock template", "save template", "list templates",
 	"read balance", "lock credits", "post entry", "read ledger",
 	"read answer", "insert answer", "save answer",
-	"enqueue", "receive", "ack", "nack", "execute", "put file", "open file", "sleep", "start", "wait for run",
+	"enqueue", "receive", "ack", "nack", "release", "execute", "put file", "open file", "sleep", "start", "wait for run",
 	"begin upload", "commit upload", "keep upload", "remove upload", "list uploads",
 }
 

@@ -2,9 +2,11 @@ package world
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app/worker/scheduler"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 )
@@ -13,11 +15,11 @@ type actorKind uint8
 
 const (
 	user actorKind = iota
-	worker
+	simpleWorker
 	recoverer
 	refiller
-	renewer
-	interrupter
+	timer
+	carrier
 )
 
 // actor is what the world knows of an actor; it outlives the actor's process.
@@ -29,16 +31,15 @@ type actor struct {
 	busy    bool
 	again   bool // its process died and came back
 
+	action  scheduler.Action // that a carrier carries out
 	script  []Op
 	at      int  // the operation that is next or under way
 	parked  bool // it waits with its fillers
 	unknown bool // the process died during it
 	lost    bool // the commit's answer was, under a key
 	tries   int
-	claims  int          // of a worker
 	most    core.Credits // the price that a user accepts
 	fills   bool         // a refiller has looked at all tenants since faults stopped
-	hand    hand
 }
 
 // died is called when the actor's process has died.
@@ -50,9 +51,12 @@ func (a *actor) died() {
 }
 
 var actorNames = func() (names [6][sched.MaxActors]string) {
-	for kind, word := range [...]string{"user", "worker", "recovery", "refill", "renewal", "breaker"} {
+	for kind, word := range [...]string{"user", "simple-worker", "recovery", "refill", "timer", "worker"} {
 		for n := range names[kind] {
 			names[kind][n] = word + "-" + strconv.Itoa(n)
+			if kind == int(carrier) {
+				names[kind][n] = fmt.Sprintf("%s-%d.%d", word, n/carriers, n%carriers)
+			}
 		}
 	}
 	return names
@@ -66,31 +70,21 @@ func (w *World) addActors() {
 		if kind == refiller {
 			w.refillers |= 1 << id
 		}
-		if kind != worker || !w.sc.Workers[nth].Dropped {
+		if kind != carrier {
 			w.start(id, false)
 		}
 	}
 	for n, script := range w.sc.Users {
 		add(user, n, -1, script)
 	}
-	for n := range w.sc.Workers {
-		add(worker, n, n%w.sc.Processes, nil)
-	}
 	for n := range w.sc.Recoverers {
-		add(recoverer, n, n%w.sc.Processes, nil)
+		add(recoverer, n, n%len(w.sc.Servers), nil)
 	}
 	for n := range w.sc.Refillers {
-		add(refiller, n, n%w.sc.Processes, nil)
+		add(refiller, n, n%len(w.sc.Servers), nil)
 	}
-	if w.sc.Renewals {
-		for n := range w.sc.Processes {
-			add(renewer, n, n, nil)
-		}
-	}
-	if w.sc.KeepsBack {
-		for n := range w.sc.Processes {
-			add(interrupter, n, n, nil)
-		}
+	for n := range w.sc.Servers {
+		w.addWorker(n, add)
 	}
 }
 
@@ -102,7 +96,6 @@ func (w *World) addActor(a actor) {
 		return
 	}
 	w.actors = w.actors[:n+1]
-	a.hand.jobs = w.actors[n].hand.jobs[:0]
 	w.actors[n] = a
 }
 
@@ -127,22 +120,22 @@ func (w *World) act(id sched.ActorID) {
 	switch a.kind {
 	case user:
 		w.use(ctx, id)
-	case worker:
-		w.work(ctx, a, w.sc.Workers[a.nth])
+	case simpleWorker:
+		w.workSimply(ctx, a)
 	case recoverer:
 		w.recover(ctx, a)
 	case refiller:
 		w.refill(ctx, a)
-	case renewer:
-		w.renew(ctx, id)
-	case interrupter:
-		w.interrupt(ctx, a)
+	case timer:
+		w.keepTime(a)
+	case carrier:
+		w.carry(ctx, a)
 	}
 }
 
 // recover is the loop of recovery.
 func (w *World) recover(ctx context.Context, a *actor) {
-	svc := w.processes[a.process].svc
+	svc := w.servers[a.process].svc
 	for !w.env.Over {
 		if w.paused || w.sc.RecoverLate && !w.healing {
 			w.sched.Block()
@@ -164,7 +157,7 @@ func (w *World) recover(ctx context.Context, a *actor) {
 
 // refill is the loop of the monthly refill.
 func (w *World) refill(ctx context.Context, a *actor) {
-	svc := w.processes[a.process].svc
+	svc := w.servers[a.process].svc
 	for !w.env.Over {
 		w.env.Enter(oracle.UseRefill)
 		healing, began, period := w.healing, w.oracle.Commits(), core.PeriodOf(w.sched.Now)

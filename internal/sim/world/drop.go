@@ -5,14 +5,14 @@ import (
 	"slices"
 )
 
-// Parts of a scenario can be left out: users' operations, workers, and files of
+// Parts of a scenario can be left out: users' operations, the work of servers, and files of
 // runs. What is left keeps its place, so that the deviations of a token still mean
 // what they meant. Parts are numbered over the whole scenario, as it was made.
 
-// Parts is how many parts can be left out. The first worker cannot: without any,
+// Parts is how many parts can be left out. The first server's work cannot: without any,
 // no run would ever close, whatever the code does.
 func (s *Scenario) Parts() int {
-	n := s.ops() + max(len(s.Workers)-1, 0)
+	n := s.ops() + max(len(s.Servers)-1, 0)
 	for i := range s.Runs {
 		n += s.Runs[i].Files - 1
 	}
@@ -56,8 +56,8 @@ func (s *Scenario) Drop(parts []int) error {
 			at++
 		}
 	}
-	for i := 1; i < len(s.Workers); i++ {
-		s.Workers[i].Dropped = slices.Contains(parts, at)
+	for i := 1; i < len(s.Servers); i++ {
+		s.Servers[i].Dropped = slices.Contains(parts, at)
 		at++
 	}
 	for i := range s.Runs {

@@ -16,7 +16,7 @@ const (
 	Delete
 	Purchase
 	Audit
-	Stop   // a process stops and hands back what its workers execute
+	Stop   // a server stops, hands back what it executes, and is started again
 	Edit   // of a template's instructions
 	Enroll // a new tenant
 	Break  // from now on the executor fails a template's files by a fault of the operator's
@@ -34,6 +34,7 @@ type Op struct {
 	Run      int // slot, for what is about a run
 	Template int
 	Tenant   int
+	Server   int      // that is stopped
 	Key      core.Key // idempotency key; empty for none
 	Amount   core.Credits
 	Foreign  bool // asked by another tenant's admin, who must be refused
@@ -44,10 +45,10 @@ type Op struct {
 	Dropped  bool // not asked at all
 	// Accepts is the highest price that the user accepts, of an Initiate or Continue.
 	Accepts Accepts
-	// Together waits, before it is asked, for the other users' operations that are
+	// Barrier waits, before it is asked, for the other users' operations that are
 	// marked so. Until then there are neither faults nor choices: what comes before
 	// only leads up to the moment that is to be searched.
-	Together bool
+	Barrier bool
 }
 
 // Accepts is which price a user accepts at most.

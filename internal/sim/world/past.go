@@ -1,10 +1,12 @@
 package world
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 )
 
 // Past is what happened to a run before the world began: how its files ended in
@@ -49,6 +51,8 @@ func (s *Scenario) cost(tenant int) (total core.Credits) {
 
 // story is what a past has left behind. Its memory is used again.
 type story struct {
+	model    model.Run
+	account  model.Account
 	run      core.Run
 	files    []core.File
 	attempts []core.Attempt
@@ -69,174 +73,132 @@ var pastCharges = func() (keys [len(pastIDs)][4]core.Key) {
 	return keys
 }()
 
-// tell writes a past by rules of its own: those of core are to be judged, and a
-// world that begins with their mistakes would show them in the wrong place.
+// tell writes a past by the model: the rules of core are to be judged, and a world that
+// begins with their mistakes would show them in the wrong place.
 func (w *World) tell(slot int, balance core.Balance) *story {
 	spec, now := &w.sc.Runs[slot], w.sc.Start
 	template := w.template(spec.Template)
 	s := &w.stories[slot]
-	*s = story{files: s.files[:0], attempts: s.attempts[:0], records: s.records[:0], entries: s.entries[:0], run: core.Run{
-		ID: pastIDs[slot], Tenant: template.Tenant, Template: template.ID, TemplateVersion: template.Version, Mode: template.Mode,
-		CreatedBy: admin(template.Tenant), CreatedAt: now, MaxRetryCount: spec.MaxRetryCount, TotalJobs: spec.Files,
-	}}
-	if template.Mode == core.ModeBatch {
-		s.run.TotalJobs = 1
+	s.files, s.attempts, s.records, s.entries = s.files[:0], s.attempts[:0], s.records[:0], s.entries[:0]
+	s.account.Reset()
+	s.account.Add(balance.Split, balance.Period)
+	m := &s.model
+	m.Reset(pastIDs[slot], template.Mode == core.ModeBatch)
+	for n, ends := range spec.Past {
+		q := model.Quote{Failed: spec.Files}
+		if n > 0 {
+			q = m.Quote(template.CreditsPerRun)
+		}
+		if q.Failed+q.Pending == 0 {
+			break
+		}
+		charge := s.account.Split(template.CreditsPerRun*core.Credits(q.Failed), balance.Period)
+		s.account.Add(core.Split{Monthly: -charge.Monthly, Purchased: -charge.Purchased}, balance.Period)
+		start := model.Start{Price: template.CreditsPerRun, Charge: charge, Period: balance.Period, Epoch: m.Epoch + 1}
+		if n == 0 {
+			m.Initiate(illegal, spec.Files, spec.MaxRetryCount, template.Version, start)
+		} else {
+			m.Continue(illegal, start)
+		}
+		end(m, ends)
+	}
+	s.run = core.Run{
+		ID: m.ID, Tenant: template.Tenant, Template: template.ID, Mode: template.Mode, CreatedBy: admin(template.Tenant),
+		CreatedAt: now, ClosedAt: now, Dispatch: core.DispatchUnconfirmed, DispatchedAt: now,
 	}
 	for i, f := range newFiles[:spec.Files] {
 		s.files = append(s.files, core.File{Index: i, Name: f.Name, Ref: f.Ref, Size: f.Size})
 	}
-	for n, ends := range spec.Past {
-		if !s.begin(core.AttemptNumber(n), template.CreditsPerRun, &balance, pastCharges[slot][n], now) {
-			break
+	m.Write(&s.run, s.files)
+	if m.Latest().Claimed {
+		s.run.Dispatch = core.DispatchConfirmed
+	}
+	if m.Number() > 0 {
+		s.run.LastRetriedAt = now
+	}
+	s.run.Failure.Message = pastMessage(s.run.Failure.Code)
+	for i := range s.files {
+		f := &s.files[i]
+		f.Failure.Message = pastMessage(f.Failure.Code)
+		if f.Status == core.FileCompleted {
+			f.Output = "done"
 		}
-		s.end(ends, now)
+	}
+	for n := range m.Attempts {
+		s.attempt(slot, core.AttemptNumber(n), now)
 	}
 	return s
 }
 
-// begin is an initiation, or a Continue; false if there is nothing to retry.
-func (s *story) begin(n core.AttemptNumber, price core.Credits, balance *core.Balance, charge core.Key, now time.Time) bool {
-	a := core.Attempt{
-		Tenant: s.run.Tenant, Run: s.run.ID, Number: n, Price: price,
-		RequestedBy: s.run.CreatedBy, RequestedAt: now,
+// attempt writes an attempt and its charge.
+func (s *story) attempt(slot int, n core.AttemptNumber, now time.Time) {
+	a := core.Attempt{Tenant: s.run.Tenant, RequestedBy: s.run.CreatedBy, RequestedAt: now}
+	s.records = s.model.WriteAttempt(n, &a, s.records)
+	for i := range a.Files {
+		a.Files[i].Before.Failure.Message = pastMessage(a.Files[i].Before.Failure.Code)
 	}
-	r := &s.run
+	a.Before.Failure.Message = pastMessage(a.Before.Failure.Code)
 	if n > 0 {
-		a.Before = core.RunBefore{
-			Status: r.Status, Reason: r.Reason, Failure: r.Failure, ClosedAt: r.ClosedAt, LastRetriedAt: r.LastRetriedAt,
-			AttemptJobs: r.AttemptJobs, CompletedJobs: r.CompletedJobs, FailedJobs: r.FailedJobs,
-		}
+		a.Before.ClosedAt = now
 	}
-	var total core.Credits
-	before := len(s.records)
-	for i := range s.files {
-		f := &s.files[i]
-		if f.Status == core.FileCompleted || f.Status == core.FileError {
-			continue
-		}
-		if f.Status != core.FilePending { // failed, or new
-			total += price
-			f.PaidBy = n
-		}
-		record := core.AttemptFile{Index: i, Charged: f.Status != core.FilePending && price > 0}
-		if n > 0 {
-			record.Before = core.FileBefore{Status: f.Status, RetryAttempt: f.RetryAttempt, FreeRetries: f.FreeRetries, PaidBy: f.PaidBy, Failure: f.Failure}
-			f.RetryAttempt++
-			if f.Status == core.FilePending {
-				f.FreeRetries++
-			}
-		}
-		f.Status, f.Epoch, f.Failure = core.FilePending, r.Epoch+1, core.Failure{}
-		s.records = append(s.records, record)
+	if n > 1 {
+		a.Before.LastRetriedAt = now
 	}
-	a.Files = s.records[before:]
-	if len(a.Files) == 0 {
-		return false
-	}
-	r.Epoch++
-	a.Epoch, a.Jobs = r.Epoch, len(a.Files)
-	if r.Mode == core.ModeBatch {
-		a.Jobs = 1
-	}
-	if total > 0 {
-		s.charge(&a, charge, total, balance, now)
-	}
-	r.Attempt, r.AttemptJobs, r.CompletedJobs, r.FailedJobs = n, a.Jobs, 0, 0
-	r.Failure = core.Failure{}
-	r.Dispatch, r.DispatchedAt = core.DispatchUnconfirmed, now
-	if n > 0 {
-		r.LastRetriedAt = now
+	if a.Charge.Amount == (core.Split{}) {
+		a.Charge = core.Charge{}
+	} else {
+		a.Charge.Key = pastCharges[slot][n]
+		s.entries = append(s.entries, core.Entry{
+			Tenant: s.run.Tenant, Key: a.Charge.Key, Kind: core.EntryCharge, Period: a.Charge.Period, Amount: a.Charge.Amount,
+			Run: s.run.ID, Attempt: n, Actor: s.run.CreatedBy, At: now,
+		})
 	}
 	s.attempts = append(s.attempts, a)
-	return true
-}
-
-func (s *story) charge(a *core.Attempt, key core.Key, total core.Credits, balance *core.Balance, now time.Time) {
-	monthly := min(total, balance.Monthly)
-	split := core.Split{Monthly: monthly, Purchased: total - monthly}
-	a.Charge = core.Charge{Key: key, Period: balance.Period, Amount: split}
-	s.entries = append(s.entries, core.Entry{
-		Tenant: s.run.Tenant, Key: a.Charge.Key, Kind: core.EntryCharge, Period: balance.Period, Amount: split,
-		Run: s.run.ID, Attempt: a.Number, Actor: s.run.CreatedBy, At: now,
-	})
-	balance.Monthly -= split.Monthly
-	balance.Purchased -= split.Purchased
-	s.run.CreditsFromMonthly += split.Monthly
-	s.run.CreditsFromPurchased += split.Purchased
-	s.run.CreditsConsumed += total
 }
 
 // end lets the files of the attempt end; if a job was never claimed, the run is
 // cancelled. A batch job is claimed with all its files or not at all.
-func (s *story) end(ends []core.FileStatus, now time.Time) {
-	r := &s.run
-	files := s.attempts[len(s.attempts)-1].Files
-	for at := 0; at < len(files); {
-		job := files[at : at+len(files)/r.AttemptJobs]
-		at += len(job)
-		claimed, completed := true, true
-		for _, f := range job {
-			claimed = claimed && ends[f.Index] != core.FilePending
-			completed = completed && ends[f.Index] == core.FileCompleted
-		}
-		if !claimed {
+func end(m *model.Run, ends []core.FileStatus) {
+	unclaimed := false
+	for i := range m.Files {
+		unclaimed = unclaimed || m.Files[i].Status == core.FilePending && ends[i] == core.FilePending
+	}
+	epoch := m.Epoch
+	for i := range m.Files {
+		if f := &m.Files[i]; f.Status != core.FilePending || ends[i] == core.FilePending || m.Batch && unclaimed {
 			continue
 		}
-		r.Dispatch = core.DispatchConfirmed
-		for _, f := range job {
-			s.ended(&s.files[f.Index], ends[f.Index])
-		}
-		if completed {
-			r.CompletedJobs++
-		} else {
-			r.FailedJobs++
-		}
-	}
-	r.Tally, r.Reason, r.ClosedAt = tallyOf(s.files), core.ReasonNone, now
-	switch {
-	case r.Tally.Unfinished > 0 && r.CompletedJobs+r.FailedJobs == r.AttemptJobs:
-		r.Status, r.Reason, r.Failure = core.RunInterrupted, core.ReasonServiceFault, pastFault
-	case r.Tally.Unfinished > 0:
-		r.Status, r.Reason = core.RunInterrupted, core.ReasonCancelled
-		r.Epoch++
-	case r.Tally.Completed == len(s.files):
-		r.Status = core.RunCompleted
-	case r.Tally.Completed > 0:
-		r.Status = core.RunCompletedWithErrors
-	default:
-		r.Status = core.RunFailed
-	}
-}
-
-// pastFault is what interrupted files.
-var pastFault = core.Failure{Code: core.FailureUnauthorized, Message: "it was so in the past"}
-
-func (s *story) ended(f *core.File, status core.FileStatus) {
-	if status == Interrupted {
-		s.run.Epoch++
-		f.Status, f.Epoch, f.Failure = core.FilePending, s.run.Epoch, pastFault
-		return
-	}
-	f.Status = status
-	if status == core.FileCompleted {
-		f.Output = "done"
-		return
-	}
-	f.Failure = core.Failure{Code: "simulated", Message: "it was so in the past"}
-}
-
-func tallyOf(files []core.File) (t core.Tally) {
-	for i := range files {
-		switch files[i].Status {
-		case core.FilePending, core.FileProcessing:
-			t.Unfinished++
+		m.Claim(illegal, i, epoch)
+		switch ends[i] {
+		case Interrupted:
+			m.Interrupt(illegal, i, m.Epoch+1, core.FailureUnauthorized)
+			m.Epoch++
 		case core.FileCompleted:
-			t.Completed++
-		case core.FileFailed:
-			t.Failed++
-		case core.FileError:
-			t.Error++
+			m.Record(illegal, i, ends[i], epoch, "")
+		default:
+			m.Record(illegal, i, ends[i], epoch, "simulated")
 		}
 	}
-	return t
+	if unclaimed {
+		m.Break(illegal, core.ReasonCancelled, "")
+		m.Epoch++
+		return
+	}
+	if m.Batch {
+		m.CountBatch(illegal, epoch, true)
+	}
+	m.Close(illegal)
+}
+
+// pastMessage says why something failed.
+func pastMessage(code string) string {
+	if code == "" {
+		return ""
+	}
+	return "it was so in the past"
+}
+
+// illegal is what the model says of a past that could not have been.
+func illegal(rule model.Rule, format string, args ...any) {
+	panic(fmt.Sprintf("a past that could not have been: %s: ", rule) + fmt.Sprintf(format, args...))
 }

@@ -24,8 +24,12 @@ func (w *World) play() {
 		if w.turn.over {
 			break
 		}
-		if w.turn.dies {
-			w.crash(w.actors[w.turn.actor].process)
+		if w.turn.ends {
+			if w.turn.dies {
+				w.die(w.turn.process)
+			} else {
+				w.restartWorker(w.turn.process)
+			}
 			continue
 		}
 		w.step(w.turn.actor)
@@ -34,11 +38,12 @@ func (w *World) play() {
 	w.end()
 }
 
-// turn is what comes next: the step of an actor, the death of its process, or
+// turn is what comes next: the step of an actor, the end of a process or of its worker, or
 // nothing.
 type turn struct {
-	actor      sched.ActorID
-	dies, over bool
+	actor            sched.ActorID
+	process          int
+	ends, dies, over bool
 }
 
 // goesOn decides what comes next after an actor's step, and reports whether that is
@@ -63,10 +68,14 @@ func (w *World) decide() {
 			break
 		}
 		if w.healing && w.sched.Now.After(w.healBy) {
-			if _, open := w.oracle.Open(); open {
-				w.notHealed("in %d minutes", int(w.patience().Minutes()))
+			if _, open := w.oracle.Open(); open || w.leaked() != "" {
+				w.notHealed("in %d minutes", int(w.healTimeout().Minutes()))
 				break
 			}
+		}
+		if p := w.stopped(); p >= 0 {
+			w.turn = turn{process: p, ends: true}
+			return
 		}
 		if w.idle() {
 			switch {
@@ -87,10 +96,16 @@ func (w *World) decide() {
 }
 
 // idle reports whether nobody can go on, now or later, but those who look after
-// the month: they would wake for ever.
+// the month, and the time of workers that have nothing in hand: they would wake for ever.
 // Once faults have stopped, they are waited for until they have looked once.
 func (w *World) idle() bool {
-	return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 && (!w.healing || w.filled())
+	active := (w.sched.Ready() | w.sched.Asleep()) &^ w.refillers
+	for n := 0; n < len(w.servers) && active != 0; n++ {
+		if w.atRest(n) {
+			active &^= 1 << w.servers[n].timer
+		}
+	}
+	return active == 0 && (!w.healing || w.filled())
 }
 
 // filled reports whether all refills have been tried since faults stopped.
@@ -109,7 +124,9 @@ func (w *World) take(id sched.ActorID) turn {
 	w.oracle.Step = w.sched.Steps
 	if w.actors[id].process >= 0 && w.env.Choose(hostile.CrashFault) != 0 {
 		w.env.Chosen(hostile.CrashFault, 1)
-		return turn{actor: id, dies: true}
+		p := w.actors[id].process
+		w.env.Event(trace.Crash, trace.NoActor, "", "", int64(p), "")
+		return turn{process: p, ends: true, dies: true}
 	}
 	if v := w.env.Choose(hostile.ClockFault); v != 0 {
 		w.env.Chosen(hostile.ClockFault, v)
@@ -152,45 +169,20 @@ func (w *World) jump(how int) {
 	w.env.Event(trace.Time, trace.NoActor, "", "", int64(how), text)
 }
 
-// crash kills a process: its memory is gone, what it had received comes again,
-// and it is started anew.
-func (w *World) crash(p int) {
-	w.env.Event(trace.Crash, trace.NoActor, "", "", int64(p), "")
-	for id := range w.actors {
-		a := &w.actors[id]
-		if a.process != p || w.sched.Idle(sched.ActorID(id)) {
-			continue
-		}
-		inTx, committed := w.env.Died(sched.ActorID(id))
-		w.sched.Kill(sched.ActorID(id))
-		if inTx {
-			w.oracle.Met(oracle.CrashInTransaction)
-		}
-		if committed && a.kind == user {
-			w.oracle.Met(oracle.CrashAfterCommit)
-		}
-		a.died()
-		w.start(sched.ActorID(id), true)
-	}
-	w.processes[p].held, w.processes[p].idle = w.processes[p].held[:0], false
-	w.queue.Died(p)
-	w.env.Event(trace.Restart, trace.NoActor, "", "", int64(p), "")
-}
-
 // heal stops the faults.
 func (w *World) heal() {
 	w.healing, w.env.Faults = true, false
 	w.sched.SetChooser(sched.Default{})
 	w.env.Event(trace.Phase, trace.NoActor, "", "", 0, "faults stop")
-	for i := range w.processes {
-		if p := &w.processes[i]; *p.ahead != 0 {
+	for i := range w.servers {
+		if p := &w.servers[i]; *p.ahead != 0 {
 			*p.ahead, w.oracle.NeedsRecovery = 0, true // only recovery looks at what was written to be due much later
 		}
 	}
 	if !w.sc.Unmended {
 		w.mendAll()
 	}
-	w.healBy = w.sched.Now.Add(w.patience())
+	w.healBy = w.sched.Now.Add(w.healTimeout())
 	for rest := w.refillers; rest != 0; rest &= rest - 1 {
 		w.sched.Wake(rest.At(0))
 	}
@@ -203,7 +195,7 @@ func (w *World) heal() {
 	for i := range w.slots {
 		w.wakeWaiters(&w.slots[i])
 	}
-	w.disperse()
+	w.removeBarrier()
 }
 
 // withRecovery ends the attempt to do without recovery.
@@ -234,7 +226,7 @@ func (w *World) healed() bool {
 			return false
 		}
 	}
-	if !w.filled() {
+	if !w.filled() || w.leaked() != "" {
 		return false
 	}
 	for id := range w.actors {
@@ -275,7 +267,11 @@ func (w *World) usersDone() bool {
 func (w *World) notHealed(format string, n int) {
 	run, open := w.oracle.Open()
 	if !open {
-		w.oracle.Fail(oracle.Stuck, "the world does not come to its end "+format, n)
+		if leak := w.leaked(); leak != "" {
+			w.oracle.Fail(oracle.Leaked, leak+", and nothing is done about it "+format, n)
+		} else {
+			w.oracle.Fail(oracle.Stuck, "the world does not come to its end "+format, n)
+		}
 		return
 	}
 	row := w.oracle.Row(run)
@@ -290,7 +286,7 @@ func (w *World) end() {
 		return
 	}
 	w.env.Over = true
-	w.queue.Stop()
+	w.queue.Wake()
 	w.sched.WakeAll()
 	for steps := 0; ; steps++ {
 		id, ok := w.sched.Choose()
@@ -311,6 +307,9 @@ func (w *World) end() {
 		}
 	}
 	w.oracle.Step = w.sched.Steps
+	for n := range w.servers {
+		w.checkPlaces(&w.servers[n])
+	}
 	w.oracle.Final(context.Background(), w.memory)
 	if w.sc.Seed%auditEvery == 0 {
 		w.audit(context.Background())

@@ -18,27 +18,24 @@ type Scenario struct {
 	Templates  []Template
 	Runs       []Run
 	Users      [][]Op // what each user does, one after the other
-	Processes  int
-	Workers    []Worker
+	Servers    []Server
 	Recoverers int
 	Refillers  int
-	// Renewals lets each process renew the leases of what its workers execute.
-	Renewals bool
-	// Sluggish lets a process renew too late, as one does that got no processor for a while.
+	// Sluggish lets servers renew too late, as one does that got no processor for a while.
 	Sluggish bool
 	// Reads lets users upload files, and executors read them.
 	Reads bool
 	// Unfilled leaves it to the refillers to grant the first month.
 	Unfilled bool
-	// Impatient lets recovery give up on a file at the first lease that runs out.
-	Impatient bool
+	// NoRedelivery lets recovery give up on a file at the first lease that runs out.
+	NoRedelivery bool
 	// Early lets executors report the results of batch jobs one by one.
 	Early bool
-	// Looks lets processes look, between renewals, whether what they execute is lost.
+	// Looks lets servers look, between renewals, whether what they execute is lost.
 	Looks bool
-	// KeepsBack lets workers keep a template's jobs back while a fault of the
-	// operator's lasts, and its runs be interrupted.
-	KeepsBack bool
+	// Breaker lets workers keep a template's jobs back while a fault of the operator's
+	// lasts, and interrupt its runs.
+	Breaker bool
 	// Unmended lets such a fault last to the end of the world.
 	Unmended bool
 	// Ahead is the process whose clock is hours ahead until faults stop, from 1; 0 for none.
@@ -78,14 +75,20 @@ type Run struct {
 	Past          Past
 }
 
-// Worker is a loop that works on jobs.
-type Worker struct {
-	How      How
-	Limit    int  // jobs received at a time
-	HandBack int  // the nth claimed job is handed back, and if Late what took as long as a lease; 0 for none
-	Renews   bool // renews leases before it executes
-	Late     bool // hands back when it has executed, and renews then too
-	Dropped  bool // it does not come at all
+// Server is one process: it answers users and works on jobs.
+type Server struct {
+	Concurrency   int // jobs executed at once
+	Transactions  int // groups of jobs that are written to the store at once
+	TenantLimit   int // jobs of one tenant executed at once; 0 for no limit of its own
+	TemplateLimit int // and of one template
+	// Lingers lets the first result of several, and the first free place, wait for others.
+	Lingers bool
+	// Simple makes it work without a scheduler, with Service.Work.
+	Simple bool
+	// Old makes it one of the release before until it is stopped or dies: it works with
+	// Service.Work, and sends and reads one job a message.
+	Old     bool
+	Dropped bool // it works on no jobs
 }
 
 // The default world.
@@ -95,6 +98,7 @@ const (
 	pastRuns = 3 // of them, closed before the world begins
 	maxFiles = 3 // of a run
 	users    = 4
+	servers  = 2
 	firstDay = 28
 )
 
@@ -106,8 +110,7 @@ var (
 )
 
 // Default makes the default world of a seed: 3 tenants, 5 runs, 4 users who
-// continue them together, an operator, workers, recovery loops and a refill, in
-// 2 processes.
+// continue them together, an operator, recovery loops and a refill, in 2 servers.
 func Default(seed uint64) *Scenario {
 	s := &Scenario{}
 	s.Reset(seed)
@@ -119,8 +122,7 @@ func (s *Scenario) Reset(seed uint64) {
 	r := sched.NewRand(sched.Mix(seed) ^ 0x5ce9a210)
 	*s = Scenario{
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
-		Users: s.Users[:0], Workers: s.Workers[:0],
-		Processes: 2, Recoverers: 2, FaultSteps: 100, MinSteps: 147,
+		Users: s.Users[:0], Servers: s.Servers[:0], Recoverers: 2, FaultSteps: 100, MinSteps: 147,
 		pastRoom: s.pastRoom,
 	}
 	// Half of the worlds begin shortly before a month ends.
@@ -128,7 +130,7 @@ func (s *Scenario) Reset(seed uint64) {
 	if r.IntN(2) == 0 {
 		s.Start = time.Date(2026, time.November, 30, 23, 59, 50, 0, time.UTC)
 	}
-	s.RecoverLate, s.Impatient = r.IntN(4) == 0, r.IntN(3) == 0
+	s.RecoverLate, s.NoRedelivery = r.IntN(4) == 0, r.IntN(3) == 0
 	for i := range tenants {
 		s.Tenants = append(s.Tenants, Tenant{
 			ID: tenantIDs[i], Allowance: core.Credits(r.IntN(60)), Purchased: core.Credits(r.IntN(60)),
@@ -155,19 +157,17 @@ func (s *Scenario) Reset(seed uint64) {
 		}
 		s.Runs = append(s.Runs, run)
 	}
-	s.Renewals, s.Sluggish, s.Reads = r.IntN(3) == 0, r.IntN(3) == 0, r.IntN(6) == 0
+	s.Sluggish, s.Looks, s.Reads = r.IntN(6) == 0, r.IntN(3) > 0, r.IntN(6) == 0
 	s.Early = r.IntN(4) > 0
 	s.script(&r)
-	for i := range 2 + r.IntN(2) {
-		w := Worker{Limit: 1 + r.IntN(3), Renews: r.IntN(2) == 0}
-		if i != 1 {
-			w.How = How(1 + r.IntN(2))
-		}
-		if r.IntN(4) == 0 {
-			w.HandBack = 1 + r.IntN(3)
-		}
-		w.Late = r.IntN(2) == 0
-		s.Workers = append(s.Workers, w)
+	for range servers {
+		s.Servers = append(s.Servers, anyServer(&r))
+	}
+	switch r.IntN(8) {
+	case 0:
+		s.Servers[1].Old = true
+	case 1:
+		s.Servers[1].Simple = true
 	}
 	switch r.IntN(4) {
 	case 0:
@@ -178,10 +178,20 @@ func (s *Scenario) Reset(seed uint64) {
 	if s.Refillers > 0 && r.IntN(3) == 0 {
 		s.Unlucky = 1 + r.IntN(len(s.Tenants))
 	}
-	s.Looks = s.Renewals && r.IntN(3) > 0
 	if s.Start.Day() == firstDay && r.IntN(6) == 0 {
-		s.Ahead = 1 + r.IntN(s.Processes)
+		s.Ahead = 1 + r.IntN(len(s.Servers))
 	}
+}
+
+func anyServer(r *sched.Rand) Server {
+	s := Server{Concurrency: 1 + r.IntN(4), Transactions: 1 + r.IntN(2), Lingers: r.IntN(2) == 0}
+	switch r.IntN(4) {
+	case 0:
+		s.TenantLimit = 1 + r.IntN(2)
+	case 1:
+		s.TemplateLimit = 1 + r.IntN(2)
+	}
+	return s
 }
 
 // pastRoom is the memory of a past.
@@ -234,7 +244,7 @@ func (s *Scenario) user(n int) *[]Op {
 }
 
 // script writes what users do: all continue the first run together, the others
-// are initiated, or continued by one or two, and an operator meddles.
+// are initiated, or continued by one or two, and an operator interferes.
 func (s *Scenario) script(r *sched.Rand) {
 	add := func(user int, op Op) {
 		u := s.user(user)
@@ -278,10 +288,10 @@ func (s *Scenario) script(r *sched.Rand) {
 	}
 	const operator = users
 	for range 1 + r.IntN(3) {
-		add(operator, s.meddle(r))
+		add(operator, s.operation(r))
 	}
 	if r.IntN(4) == 0 {
-		s.KeepsBack, s.Unmended = r.IntN(3) > 0, r.IntN(3) == 0
+		s.Breaker, s.Unmended = r.IntN(3) > 0, r.IntN(3) == 0
 		op := Op{Kind: Break, Template: s.Runs[0].Template, Amount: core.Credits(r.IntN(4))}
 		if r.IntN(2) == 0 {
 			op.Template = s.Runs[r.IntN(len(s.Runs))].Template
@@ -291,8 +301,8 @@ func (s *Scenario) script(r *sched.Rand) {
 		op.Kind = Mend
 		add(operator, op)
 	}
-	if s.Renewals && r.IntN(4) > 0 {
-		add(operator, Op{Kind: Stop})
+	if r.IntN(3) == 0 {
+		add(operator, Op{Kind: Stop, Server: r.IntN(servers)})
 	}
 	for u := range users {
 		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})
@@ -323,8 +333,8 @@ func anyAccepts(r *sched.Rand) Accepts {
 	return AnyPrice
 }
 
-// meddle is something that an operator does at a bad moment.
-func (s *Scenario) meddle(r *sched.Rand) Op {
+// operation is something that an operator does at a bad moment.
+func (s *Scenario) operation(r *sched.Rand) Op {
 	op := Op{Run: r.IntN(len(s.Runs)), Template: r.IntN(len(s.Templates)), Tenant: r.IntN(len(s.Tenants)), Amount: core.Credits(1 + r.IntN(20))}
 	switch r.IntN(11) {
 	case 0, 1:

@@ -37,7 +37,7 @@ var small = []struct {
 	{"enqueue-claim", func(s *Scenario) {
 		s.first(2, Op{Kind: Continue})
 		s.stay()
-		s.Workers = append(s.Workers, Worker{Limit: 1})
+		s.Servers = append(s.Servers, s.Servers[0])
 	}},
 	{"last-credits", func(s *Scenario) {
 		s.Tenants[0].Allowance, s.Tenants[0].Purchased = 1, 2 // enough for one of them
@@ -47,7 +47,7 @@ var small = []struct {
 	}},
 	{"initiate-recovery", func(s *Scenario) {
 		s.Runs = []Run{{Files: 2, MaxRetryCount: 2}}
-		s.Users = [][]Op{{{Kind: Initiate, Together: true}}}
+		s.Users = [][]Op{{{Kind: Initiate, Barrier: true}}}
 		s.stay()
 		s.RecoverLate = false
 	}},
@@ -57,11 +57,11 @@ var small = []struct {
 		s.other(Op{Kind: Continue, Accepts: FirstPrice})
 	}},
 	{"fault-cancel", func(s *Scenario) {
-		s.first(2, Op{Kind: Continue})
+		s.first(1, Op{Kind: Continue})
 		s.other(Op{Kind: Cancel})
 		s.Users = append(s.Users, []Op{{Kind: Break}})
 		s.stay()
-		s.KeepsBack, s.Unmended = true, true
+		s.Breaker, s.Unmended = true, true
 	}},
 	{"early-results", func(s *Scenario) {
 		s.Templates[0].Mode = core.ModeBatch
@@ -69,6 +69,29 @@ var small = []struct {
 		s.other(Op{Kind: Cancel})
 		s.stay()
 		s.Early, s.RecoverLate = true, false
+	}},
+	{"shared-message", func(s *Scenario) {
+		s.first(3, Op{Kind: Continue})
+		s.stay()
+		s.Servers = append(s.Servers, s.Servers[0])
+	}},
+	{"tenant-limit", func(s *Scenario) {
+		s.first(2, Op{Kind: Continue})
+		s.Runs = append(s.Runs, s.Runs[0])
+		s.other(Op{Kind: Continue, Run: 1})
+		s.stay()
+		s.Servers[0] = Server{Concurrency: 3, Transactions: 2, TenantLimit: 1}
+	}},
+	{"stop-at-work", func(s *Scenario) {
+		s.first(2, Op{Kind: Continue})
+		s.other(Op{Kind: Stop})
+		s.stay()
+	}},
+	{"rolling-upgrade", func(s *Scenario) {
+		s.first(2, Op{Kind: Continue})
+		s.other(Op{Kind: Stop, Server: 1})
+		s.stay()
+		s.Servers = append(s.Servers, Server{Concurrency: 1, Transactions: 1, Old: true})
 	}},
 }
 
@@ -91,7 +114,7 @@ func Named(name string) (*Scenario, error) {
 			Name: name, Seed: 1, Start: time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC),
 			Tenants:   []Tenant{{ID: tenantIDs[0], Allowance: 10, Purchased: 10}},
 			Templates: []Template{{ID: templateIDs[0], Price: 2, Mode: core.ModePerFile}},
-			Processes: 1, Workers: []Worker{{Limit: 1}}, Recoverers: 1, RecoverLate: true, FaultSteps: 500,
+			Servers:   []Server{{Concurrency: 1, Transactions: 1}}, Recoverers: 1, RecoverLate: true, FaultSteps: 500,
 		}
 		small[i].make(s)
 		return s, nil
@@ -112,7 +135,7 @@ func (s *Scenario) first(files int, op Op) {
 
 // other adds a user who asks op together with the others.
 func (s *Scenario) other(op Op) {
-	op.Together = true
+	op.Barrier = true
 	s.Users = append(s.Users, []Op{op})
 }
 

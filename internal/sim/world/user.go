@@ -46,12 +46,12 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 			w.next(a)
 			continue
 		}
-		w.meet(id, op)
-		if w.meddles(op) {
+		w.passBarrier(id, op)
+		if w.operate(op) {
 			w.next(a)
 			continue
 		}
-		a.process = (a.nth + a.at + a.tries) % w.sc.Processes
+		a.process = (a.nth + a.at + a.tries) % len(w.sc.Servers)
 		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind)<<8|int64(a.process), op.Kind.String())
 		if o := w.options.Observer; o != nil {
 			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.accepts(a, op), w.sched.Now)
@@ -154,7 +154,7 @@ func (w *World) tenantOf(op *Op) core.TenantID {
 
 // ask sends one request.
 func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (err error) {
-	svc := w.processes[a.process].svc
+	svc := w.servers[a.process].svc
 	tenant := w.tenantOf(op)
 	who := admin(tenant)
 	if op.Foreign {
@@ -220,14 +220,11 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseTenant)
 		answer.Use = oracle.UseTenant
 		_, err = svc.CreateTenant(ctx, core.System, newTenant, string(newTenant), op.Amount-1)
-	case Break, Mend: // outside all servers
+	case Break, Mend, Stop: // outside all servers
 	case Purchase:
 		w.env.Enter(oracle.UseGrant)
 		answer.Use = oracle.UseGrant
 		_, err = svc.PurchaseCredits(ctx, core.System, tenant, op.Key, op.Amount)
-	case Stop:
-		w.env.Enter(oracle.UseWork)
-		err = w.handBack(ctx, &w.processes[a.process])
 	case Audit:
 		w.env.Enter(oracle.UseOther)
 		_, err = svc.CheckLedger(ctx, core.System, tenant)
@@ -310,7 +307,7 @@ func (w *World) metAnswer(id sched.ActorID, op *Op, err error, code core.Code, d
 	if dispatches && err == nil && w.env.EnqueueFailed(id) {
 		w.oracle.Met(oracle.CompensationRefused)
 	}
-	if p := &w.processes[a.process]; code == core.CodeEnqueueFailed {
+	if p := &w.servers[a.process]; code == core.CodeEnqueueFailed {
 		if n := p.svc.Stats().CompensationFailures; n > p.failures {
 			p.failures = n
 			w.oracle.Met(oracle.CompensationFailed)

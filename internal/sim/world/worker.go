@@ -2,348 +2,287 @@ package world
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/core/app/worker/scheduler"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/ports"
 )
 
-// How is the way in which a worker works. Real processes mix them.
-type How uint8
+// worker is what a server's worker has in memory: it is gone when the process dies. The
+// scheduler decides; the rest is what package core/app/worker keeps for it.
+type worker struct {
+	scheduler *scheduler.Scheduler // nil while none works
+	now       time.Time            // the latest: the scheduler's clock does not go back
+	wakeAt    time.Time            // when the scheduler wants to be asked again; zero: not
+	stopping  bool
+	stopped   bool               // the drain is over: the process ends
+	queued    []scheduler.Action // for a carrier
+	messages  []ports.Delivery   // by MessageID
+	receiving context.Context    //nolint:containedctx // of the receive that is under way; nil: none is
+	cancel    context.CancelFunc
+	asks      int        // how many jobs that asks for
+	skip      ports.Skip // and what it leaves in the queue
+	places    int        // how many a worker asked for that had just started
+}
 
-// The ways.
+// held is what a worker keeps with a job that it has claimed.
+type held struct {
+	claimed  app.Claimed
+	results  []core.FileResult // not recorded, the oldest first
+	forfeits []core.FileResult // in place of those that the store can never hold
+	reported int               // results that wait to be taken in
+	ctx      context.Context   //nolint:containedctx // of the execution
+	cancel   context.CancelFunc
+	carrier  sched.ActorID // that executes it
+	over     bool          // it is recorded or handed back
+}
+
+func heldOf(j *scheduler.Job) *held { return j.Work.(*held) }
+
 const (
-	Singly How = iota // Service.Work, one delivery after the other
-	ByRun             // jobs of one run share transactions
-	Freely            // jobs of one tenant do, and held runs are passed over
+	// drainFor is how long a worker that stops lets jobs go on.
+	drainFor = 20 * time.Second
+	// carriers is how many actions of a worker are carried out at once; more wait.
+	carriers = 10
 )
 
-// work is the loop of a worker.
-func (w *World) work(ctx context.Context, a *actor, how Worker) {
-	p := &w.processes[a.process]
-	for !w.env.Over {
-		a.busy = false
-		w.env.Enter(oracle.UseWork)
-		deliveries, err := p.feed.Receive(ctx, how.Limit, ports.Skip{})
-		if errors.Is(err, ports.ErrClosed) {
-			return
-		}
-		a.busy = true
-		if w.tolerate(err) {
-			continue
-		}
-		if how.How == Singly {
-			for _, d := range deliveries {
-				w.tolerate(p.svc.Work(ctx, d))
-			}
-			continue
-		}
-		a.hand.take(deliveries)
-		w.workTogether(ctx, a, how, &a.hand)
-	}
-}
-
-// hand is what a worker has received and not acked or nacked.
-type hand struct {
-	jobs       []core.Job
-	deliveries []ports.Delivery // nil once the queue was told
-}
-
-func (h *hand) take(deliveries []ports.Delivery) {
-	h.jobs, h.deliveries = h.jobs[:0], deliveries
-	for _, d := range deliveries {
-		h.jobs = append(h.jobs, d.Job())
-	}
-}
-
-// told tells the queue what became of jobs. One may have been delivered twice at once.
-func (w *World) told(ctx context.Context, h *hand, jobs []core.Job, failed bool) {
-	tell := ports.Delivery.Ack
-	if failed {
-		tell = ports.Delivery.Nack
-	}
-	for _, job := range jobs {
-		for i, d := range h.deliveries {
-			if d != nil && keyOf(h.jobs[i]) == keyOf(job) {
-				h.deliveries[i] = nil
-				w.tolerate(tell(d, ctx))
-			}
-		}
-	}
-}
-
-// jobKey tells claims apart.
-type jobKey struct {
-	run   core.RunID
-	job   core.JobID
-	epoch core.Epoch
-}
-
-func keyOf(j core.Job) jobKey { return jobKey{j.Run, j.ID, j.Epoch} }
-
-// workTogether does what core/app/worker does, one thing after the other: claims
-// share a transaction, so do renewals and results.
-func (w *World) workTogether(ctx context.Context, a *actor, how Worker, h *hand) {
-	svc := w.processes[a.process].svc
-	byRun := h.jobs
-	if how.How == Freely {
-		byRun = nil
-		for _, group := range app.ByTenant(h.jobs) {
-			claimed, held, err := svc.Claim(ctx, group, app.SkipLocked)
-			if w.tolerate(err) {
-				w.told(ctx, h, group, true)
-				w.pause(ctx, svc)
-				continue
-			}
-			byRun = append(byRun, held...)
-			w.told(ctx, h, without(group, held), false)
-			w.execute(ctx, a, how, claimed)
-		}
-	}
-	for _, group := range app.ByRun(byRun) {
-		claimed, _, err := svc.Claim(ctx, group, app.WaitForLock)
-		failed := w.tolerate(err)
-		w.told(ctx, h, group, failed)
-		if failed {
-			w.pause(ctx, svc)
-			continue
-		}
-		w.execute(ctx, a, how, claimed)
-	}
-}
-
-// without gives the jobs that are not among others.
-func without(jobs, others []core.Job) []core.Job {
-	if len(others) == 0 {
-		return jobs
-	}
-	return slices.DeleteFunc(slices.Clone(jobs), func(j core.Job) bool {
-		return slices.ContainsFunc(others, func(o core.Job) bool { return keyOf(o) == keyOf(j) })
-	})
-}
-
-func (w *World) pause(ctx context.Context, svc *app.Service) {
-	_ = svc.Clock().Sleep(ctx, faultPause) // ends early only when the world does
-}
-
-// execute works on claimed jobs and settles them together.
-func (w *World) execute(ctx context.Context, a *actor, how Worker, claimed []app.Claimed) {
-	svc := w.processes[a.process].svc
-	settlements := make([]core.Settlement, 0, len(claimed))
-	for _, c := range claimed {
-		began := w.sched.Now
-		a.claims++
-		givesBack := a.claims == how.HandBack
-		if givesBack && !how.Late {
-			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
-			continue
-		}
-		if how.Renews {
-			if lost, _, err := svc.Renew(ctx, []core.Job{c.Job}, app.WaitForLock); !w.tolerate(err) && len(lost) > 0 {
-				continue
-			}
-		}
-		results, err := w.hold(ctx, a, how, c)
-		if givesBack || how.Late && how.HandBack > 0 && w.sched.Now.Sub(began) >= w.recovery.Lease {
-			w.tolerate(svc.HandBack(ctx, []core.Job{c.Job}))
-			continue
-		}
-		if w.tolerate(err) {
-			continue
-		}
-		if how.Renews && how.Late {
-			if lost, _, err := svc.Renew(ctx, []core.Job{c.Job}, app.WaitForLock); !w.tolerate(err) && len(lost) > 0 {
-				continue
-			}
-		}
-		settlements = append(settlements, core.Settlement{Job: c.Job, Results: results})
-	}
-	for try := 1; len(settlements) > 0 && try <= 3 && !w.env.Over; try++ {
-		if settlements = w.settle(ctx, svc, how, settlements); len(settlements) > 0 {
-			w.pause(ctx, svc)
-		}
-	}
-}
-
-// settle records results, which are of one tenant, and gives those that are left.
-func (w *World) settle(ctx context.Context, svc *app.Service, how Worker, all []core.Settlement) (left []core.Settlement) {
-	if how.How == Freely {
-		held, err := svc.Settle(ctx, all, app.SkipLocked)
-		if w.tolerate(err) {
-			return all
-		}
-		all = held
-	}
-	for len(all) > 0 {
-		var group, rest []core.Settlement
-		for _, s := range all {
-			if s.Job.Run == all[0].Job.Run {
-				group = append(group, s)
-			} else {
-				rest = append(rest, s)
-			}
-		}
-		if _, err := svc.Settle(ctx, group, app.WaitForLock); w.tolerate(err) {
-			left = append(left, group...)
-		}
-		all = rest
-	}
-	return left
-}
-
-// heldJob is a job that a worker executes while its process renews the lease.
-type heldJob struct {
-	job    core.Job
-	cancel context.CancelFunc
-}
-
-// hold executes a job, seen by the rest of its process.
-func (w *World) hold(ctx context.Context, a *actor, how Worker, c app.Claimed) ([]core.FileResult, error) {
-	p := &w.processes[a.process]
-	record := w.recording(p.svc, how, c.Job)
-	if !w.sc.Renewals {
-		return p.svc.Execute(ctx, c, record)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	h := &heldJob{c.Job, cancel}
-	p.held = append(p.held, h)
-	if p.idle {
-		w.sched.Wake(p.renewer)
-	}
-	defer func() {
-		cancel()
-		p.held = slices.DeleteFunc(p.held, func(o *heldJob) bool { return o == h })
-	}()
-	results, err := p.svc.Execute(ctx, c, record)
-	if err != nil && ctx.Err() != nil {
-		w.oracle.Met(oracle.ExecutionCancelled)
-	}
-	return results, err
-}
-
-// recording settles results of a batch job as they come, while it goes on.
-func (w *World) recording(svc *app.Service, how Worker, job core.Job) func(context.Context, core.FileResult) error {
-	if len(job.Files) < 2 || !w.sc.Early {
-		return nil
-	}
-	return func(ctx context.Context, r core.FileResult) error {
-		left := w.settle(ctx, svc, how, []core.Settlement{{Job: job, Results: []core.FileResult{r}, Partial: true}})
-		if len(left) > 0 {
-			return errNotRecorded
-		}
-		return nil
-	}
-}
-
-// errNotRecorded says that a result could not be recorded early.
-var errNotRecorded = errors.New("the store did not take a result")
-
-func (p *process) heldJobs() []core.Job {
-	jobs := make([]core.Job, len(p.held))
-	for i, h := range p.held {
-		jobs[i] = h.job
-	}
-	return jobs
-}
-
-// renew is the loop that renews the leases of what the process executes.
-func (w *World) renew(ctx context.Context, id sched.ActorID) {
-	p := &w.processes[w.actors[id].process]
-	p.renewer = id
-	every := w.recovery.Lease / 3
-	if w.sc.Sluggish {
-		every = w.recovery.Lease * 5 / 4
-	}
-	for !w.env.Over {
-		if len(p.held) == 0 {
-			p.idle = true
-			w.sched.Block()
-			p.idle = false
-			continue
-		}
-		if w.sc.Looks {
-			if !w.env.Rest(every / 2) {
-				return
-			}
-			w.look(ctx, p)
-			if len(p.held) == 0 {
-				continue
-			}
-		}
-		if !w.env.Rest(every) {
-			return
-		}
-		w.env.Enter(oracle.UseWork)
-		for _, group := range app.ByTenant(p.heldJobs()) {
-			lost, byRun, err := p.svc.Renew(ctx, group, app.SkipLocked)
-			w.renewed(p, len(group)-len(byRun), lost, err)
-			for _, group := range app.ByRun(byRun) {
-				lost, _, err := p.svc.Renew(ctx, group, app.WaitForLock)
-				w.renewed(p, len(group), lost, err)
-			}
-		}
-	}
-}
-
-// look finds out whether what the process executes is lost, without renewing it.
-func (w *World) look(ctx context.Context, p *process) {
-	w.env.Enter(oracle.UseWork)
-	for _, group := range app.ByTenant(p.heldJobs()) {
-		lost, err := p.svc.Lost(ctx, group)
-		if w.tolerate(err) {
-			continue
-		}
-		w.oracle.Looked(group, lost)
-		for _, job := range lost {
-			for _, h := range p.held {
-				if keyOf(h.job) == keyOf(job) {
-					h.cancel()
-				}
-			}
-		}
-	}
-}
-
-// renewed stops the execution of what is lost.
-func (w *World) renewed(p *process, asked int, lost []core.Job, err error) {
-	if w.tolerate(err) {
+// addWorker adds the actors of a server's worker.
+func (w *World) addWorker(n int, add func(kind actorKind, nth, process int, script []Op)) {
+	p := &w.servers[n]
+	if p.spec.Dropped {
 		return
 	}
-	if len(lost) < asked {
-		w.oracle.Met(oracle.RenewedBesideExecution)
+	p.timer = sched.ActorID(len(w.actors))
+	add(timer, n, n, nil)
+	p.carriers = sched.ActorID(len(w.actors))
+	for i := range carriers {
+		add(carrier, n*carriers+i, n, nil)
 	}
-	for _, job := range lost {
-		for _, h := range p.held {
-			if keyOf(h.job) == keyOf(job) {
-				w.oracle.Met(oracle.LeaseLostAlive)
-				h.cancel()
+	if p.simple() {
+		p.simpleWorker = sched.ActorID(len(w.actors))
+		add(simpleWorker, n, n, nil)
+	}
+}
+
+// startWorker lets a server work on jobs.
+func (w *World) startWorker(p *server) {
+	k := &p.worker
+	k.now = w.sched.Now
+	k.scheduler = scheduler.New(w.config(p))
+	w.post(p, scheduler.Tick{})
+	k.places = k.asks
+}
+
+func (w *World) config(p *server) scheduler.Config {
+	c := scheduler.Config{
+		Concurrency: p.spec.Concurrency, Parked: 2, Transactions: p.spec.Transactions,
+		TenantConcurrency: p.spec.TenantLimit, TemplateConcurrency: p.spec.TemplateLimit,
+		Lease: w.recovery.Lease, DrainTimeout: drainFor,
+		Breaker: scheduler.Breaker{
+			Failures: -1, OpenFor: 10 * time.Second, MaxOutage: 2 * time.Minute, InterruptAfter: 15 * time.Second,
+			Endpoint: func(t ports.TemplateKey) string { return string(t.Tenant) },
+		},
+	}
+	if limit := p.spec.TenantLimit; limit > 0 {
+		c.TenantLimit = func(core.TenantID) int { return limit }
+	}
+	if limit := p.spec.TemplateLimit; limit > 0 {
+		c.TemplateLimit = func(ports.TemplateKey) int { return limit }
+	}
+	if p.spec.Lingers {
+		c.Linger = time.Second
+	}
+	if w.sc.Breaker {
+		c.Breaker.Failures = 3
+	}
+	if w.sc.Looks {
+		c.CancelEvery = w.recovery.Lease / 6
+	}
+	return c
+}
+
+// post tells a worker's scheduler what has happened, and has done what it wants.
+func (w *World) post(p *server, e scheduler.Event) {
+	w.sched.Alive()
+	k := &p.worker
+	if w.env.Over || k.scheduler == nil {
+		return
+	}
+	if w.sched.Now.After(k.now) {
+		k.now = w.sched.Now
+	}
+	actions := k.scheduler.Handle(k.now, e)
+	if received, is := e.(scheduler.Received); is {
+		w.judgeReceived(p, &received, actions)
+	}
+	for _, a := range actions {
+		w.judge(p, a)
+		w.begin(p, a)
+	}
+}
+
+// begin does at once what a worker does without asking others, and has the rest carried
+// out.
+func (w *World) begin(p *server, action scheduler.Action) {
+	k := &p.worker
+	switch a := action.(type) {
+	case scheduler.CancelReceive:
+		k.cancel()
+		w.queue.Wake()
+	case scheduler.Cancel:
+		for _, j := range a.Jobs {
+			w.cancelExecution(heldOf(j))
+		}
+	case scheduler.Accept:
+		h := heldOf(a.Job)
+		h.reported = max(h.reported-a.N, 0)
+		if h.ctx.Err() == nil {
+			w.sched.Wake(h.carrier)
+		}
+	case scheduler.Forfeit:
+		h := heldOf(a.Job)
+		h.forfeits = append(h.forfeits, scheduler.NotRecorded(h.results[0].Index))
+		h.results = slices.Delete(h.results, 0, 1)
+	case scheduler.SetTimer:
+		k.wakeAt = a.At
+		w.sched.Wake(p.timer)
+	case scheduler.Notify:
+	case scheduler.Stopped:
+		k.stopped = true
+		if w.busyCarrier(p, true) {
+			w.oracle.NeedsRecovery = true // it gave up waiting for an answer
+		}
+	case scheduler.Execute:
+		for _, j := range a.Jobs {
+			h := heldOf(j)
+			if h.ctx != nil {
+				w.oracle.Fail(oracle.ExecuteOnce, "job %s of epoch %d is executed twice by one worker", j.ID, j.Epoch)
 			}
+			h.ctx, h.cancel = context.WithCancel(context.Background())
+			w.dispatch(p, scheduler.Execute{Jobs: []*scheduler.Job{j}})
 		}
+	case scheduler.Receive:
+		k.receiving, k.cancel = context.WithCancel(context.Background())
+		k.asks, k.skip = a.Limit, a.Skip
+		w.dispatch(p, a)
+	default:
+		w.dispatch(p, a)
 	}
 }
 
-// handBack is what a process does that stops while its workers execute.
-func (w *World) handBack(ctx context.Context, p *process) error {
-	var errs []error
-	for _, group := range app.ByRun(p.heldJobs()) {
-		err := p.svc.HandBack(ctx, group)
-		if err == nil {
-			w.oracle.Met(oracle.HandedBackBesideExecution)
-		}
-		errs = append(errs, err)
+// cancelExecution tells an executor to return. Some do not hear it.
+func (w *World) cancelExecution(h *held) {
+	h.cancel()
+	if h.reported > 0 {
+		w.sched.Wake(h.carrier)
 	}
-	return errors.Join(errs...)
 }
 
-// tolerate reports whether there was an error. Faults are what a world is made of,
-// and who lost a lease is told to stop; but what failed without either fails by itself.
-func (w *World) tolerate(err error) bool {
-	if err != nil && !w.env.Over && !w.env.Failed() && !errors.Is(err, context.Canceled) {
-		w.oracle.Fail(oracle.Explained, "an error, although nothing was made to fail: %v", err)
+// dispatch gives an action to a carrier, or keeps it for the next that is free.
+func (w *World) dispatch(p *server, a scheduler.Action) {
+	for i := range carriers {
+		if id := p.carriers + sched.ActorID(i); w.sched.Idle(id) {
+			w.actors[id].action = a
+			w.start(id, false)
+			return
+		}
 	}
-	return err != nil
+	p.worker.queued = append(p.worker.queued, a)
 }
+
+// stop lets a server's worker come to its end, as a deployment does. One without a
+// scheduler is killed.
+func (w *World) stop(n int) {
+	p := &w.servers[n]
+	switch {
+	case p.spec.Dropped:
+	case p.simple():
+		p.worker.stopped, w.oracle.NeedsRecovery = true, true
+	default:
+		p.worker.stopping = p.worker.scheduler != nil
+		w.post(p, scheduler.Stop{})
+	}
+}
+
+// stopped finds a server whose worker has stopped and that answers no user; -1 for none.
+func (w *World) stopped() int {
+	for n := range w.servers {
+		if w.servers[n].worker.stopped && !slices.ContainsFunc(w.actors, func(a actor) bool { return a.kind == user && a.process == n }) {
+			return n
+		}
+	}
+	return -1
+}
+
+// atRest reports whether a worker does nothing and keeps nothing back: only a message
+// could make it do something.
+func (w *World) atRest(n int) bool {
+	k := &w.servers[n].worker
+	return k.scheduler != nil && w.leakedBy(n) == "" && len(k.skip.Tenants)+len(k.skip.Templates) == 0
+}
+
+// leaked says what a worker has in hand or keeps back although all runs are closed; empty
+// for nothing.
+func (w *World) leaked() string {
+	for n := range w.servers {
+		if leak := w.leakedBy(n); leak != "" {
+			return leak
+		}
+	}
+	return ""
+}
+
+func (w *World) leakedBy(n int) string {
+	p := &w.servers[n]
+	if p.spec.Dropped || p.simple() {
+		return ""
+	}
+	k := &p.worker
+	switch {
+	case k.scheduler == nil:
+		return "a worker has not started"
+	case k.stopping:
+		return "a worker is stopping"
+	case k.receiving == nil:
+		return "a worker receives nothing"
+	case w.queue.Held(n):
+		return "a message that a worker has received is not answered"
+	}
+	if w.busyCarrier(p, false) {
+		return "a worker is at work"
+	}
+	if s := k.scheduler.Stats(k.now); s.Running+s.Unsaved+s.Waiting+s.Parked > 0 {
+		return fmt.Sprintf("a worker has jobs in hand: %d to claim, %d to execute, %d to record, %d parked", s.Waiting, s.Running, s.Unsaved, s.Parked)
+	}
+	return ""
+}
+
+// busyCarrier reports whether an action is under way, besides the receive, the one whose
+// answer is being handled, and executions if they do not count.
+func (w *World) busyCarrier(p *server, butExecutions bool) bool {
+	for i := range carriers {
+		id := p.carriers + sched.ActorID(i)
+		if w.sched.Idle(id) || w.sched.Running() && id == w.sched.Current() {
+			continue
+		}
+		switch w.actors[id].action.(type) {
+		case scheduler.Receive:
+		case scheduler.Execute:
+			if !butExecutions {
+				return true
+			}
+		default:
+			return true
+		}
+	}
+	return len(p.worker.queued) > 0
+}
+
+// reset forgets what a worker had in memory.
+func (k *worker) reset() { *k = worker{queued: k.queued[:0], messages: k.messages[:0]} }

@@ -60,8 +60,8 @@ type World struct {
 
 	sc        *Scenario
 	options   Options
-	servers   [2][]process // by how often recovery redelivers a file before it gives up
-	processes []process    // of them, those of the scenario
+	made      [2][]server // by how often recovery redelivers a file before it gives up
+	servers   []server    // of them, those of the scenario
 	actors    []actor
 	bodies    [sched.MaxActors]func()
 	slots     []slot
@@ -75,25 +75,12 @@ type World struct {
 	filling   bool // all is healed too early, so users go on with their fillers
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
-	outages   []outage            // by template
-	skip      []ports.TemplateKey // what workers keep back
-	healBy    time.Time           // when all must be healed
-	asked     oracle.Answer       // the answer that a user just got
-	preview   app.Preview         // and, if it asked for one, the preview
-	chooser   sched.Chooser       // for when everybody has come together
-	together  sched.Set           // who is still to come
-}
-
-// process is one server: a Service, and the actors that run in it.
-type process struct {
-	svc  *app.Service
-	feed hostile.Feed
-
-	held     []*heldJob // what its workers execute, if leases are renewed beside
-	renewer  sched.ActorID
-	idle     bool  // the renewer waits for something to be held
-	failures int64 // compensations that failed, of all worlds so far
-	ahead    *time.Duration
+	outages   []outage      // by template
+	healBy    time.Time     // when all must be healed
+	asked     oracle.Answer // the answer that a user just got
+	preview   app.Preview   // and, if it asked for one, the preview
+	chooser   sched.Chooser // for when all have come to the barrier
+	barrier   sched.Set     // users who are still to come to it
 }
 
 // slot is a run of the scenario, once it is initiated.
@@ -115,12 +102,10 @@ var recovery = core.RecoveryPolicy{
 const (
 	recoverEvery = time.Minute
 	refillEvery  = 6 * time.Hour
-	restartAfter = 3 * time.Second
-	faultPause   = time.Second
 )
 
-// processes is the most that a scenario can have.
-const maxProcesses = 4
+// maxServers is the most that a scenario can have.
+const maxServers = 4
 
 // New makes a World; Close ends it.
 func New() (*World, error) { return NewWith(Wrap{}) }
@@ -141,23 +126,23 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.oracle.Taken = w.env.Taken
 	w.oracle.Horizon = w.recovery.Horizon()
 	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome, Broken: w.broken, Reported: w.reported}
-	for patience := range w.servers {
-		if err := w.addServers(patience, wrap, options); err != nil {
+	for n := range w.made {
+		if err := w.makeServers(n, wrap, options); err != nil {
 			return nil, err
 		}
 	}
 	return w, nil
 }
 
-// addServers makes the processes of one way to set recovery up.
-func (w *World) addServers(patience int, wrap Wrap, options app.Options) error {
-	if patience == 0 {
+// makeServers makes the processes of one number of redeliveries.
+func (w *World) makeServers(redeliveries int, wrap Wrap, options app.Options) error {
+	if redeliveries == 0 {
 		options.Recovery.MaxRedeliveries = 0
 	}
-	for n := range maxProcesses {
-		ahead := new(time.Duration)
+	for n := range maxServers {
+		ahead, old := new(time.Duration), new(bool)
 		svc, err := app.New(app.Deps{
-			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(w.queue)),
+			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(hostile.Outlet{Queue: w.queue, Old: old})),
 			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env, Ahead: ahead}, IDs: hostile.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler),
@@ -165,7 +150,9 @@ func (w *World) addServers(patience int, wrap Wrap, options app.Options) error {
 		if err != nil {
 			return err
 		}
-		w.servers[patience] = append(w.servers[patience], process{svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n, Back: &w.skip}, ahead: ahead})
+		w.made[redeliveries] = append(w.made[redeliveries], server{
+			svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n, Old: old}, ahead: ahead, old: old,
+		})
 	}
 	return nil
 }
@@ -211,8 +198,8 @@ func (w *World) cast(r *Result) {
 }
 
 func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
-	if sc.Processes < 1 || sc.Processes > maxProcesses {
-		return fmt.Errorf("world: %d processes, must be 1 to %d", sc.Processes, maxProcesses)
+	if len(sc.Servers) < 1 || len(sc.Servers) > maxServers {
+		return fmt.Errorf("world: %d servers, must be 1 to %d", len(sc.Servers), maxServers)
 	}
 	if o.MaxSteps == 0 {
 		o.MaxSteps = maxSteps
@@ -230,7 +217,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	w.memory.Reset()
 	w.queue.Reset(memory.NewQueue())
 	w.executor.Reads, w.executor.Early = sc.Reads, sc.Early
-	w.outages, w.skip = append(w.outages[:0], make([]outage, len(sc.Templates))...), w.skip[:0]
+	w.outages = append(w.outages[:0], make([]outage, len(sc.Templates))...)
 	w.env.Unlucky = ""
 	if sc.Unlucky > 0 {
 		w.env.Unlucky = sc.Tenants[sc.Unlucky-1].ID
@@ -238,17 +225,18 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	if w.files.Used {
 		w.files.Inner, w.files.Used = newLibrary(), false
 	}
-	w.processes, w.oracle.MaxRedeliveries = w.servers[1], w.recovery.MaxRedeliveries
-	if sc.Impatient {
-		w.processes, w.oracle.MaxRedeliveries = w.servers[0], 0
+	w.servers, w.oracle.MaxRedeliveries = w.made[1][:len(sc.Servers)], w.recovery.MaxRedeliveries
+	if sc.NoRedelivery {
+		w.servers, w.oracle.MaxRedeliveries = w.made[0][:len(sc.Servers)], 0
 	}
-	for i := range w.processes {
-		p := &w.processes[i]
-		p.held, p.idle, p.failures = p.held[:0], false, p.svc.Stats().CompensationFailures
-		*p.ahead = 0
+	for i := range w.servers {
+		p := &w.servers[i]
+		p.spec, p.failures = &sc.Servers[i], p.svc.Stats().CompensationFailures
+		*p.ahead, *p.old = 0, p.spec.Old
 		if sc.Ahead == i+1 {
-			*p.ahead = aheadBy * w.patience()
+			*p.ahead = aheadBy * w.healTimeout()
 		}
+		p.worker.reset()
 	}
 	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
 	if err := w.setUp(); err != nil {
@@ -256,15 +244,15 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	}
 	w.addActors()
 	w.env.Faults = true
-	w.calm()
+	w.setBarrier()
 	return nil
 }
 
 // aheadBy is how far a clock is ahead, as a multiple of the time in which all heals.
 const aheadBy = 4
 
-// patience is how long healing may take: several times what recovery can need.
-func (w *World) patience() time.Duration {
+// healTimeout is how long healing may take: several times what recovery can need.
+func (w *World) healTimeout() time.Duration {
 	return 10 * (w.recovery.MaxRedispatchAfter + 3*w.recovery.Lease)
 }
 

@@ -20,7 +20,7 @@ import (
 
 const module = "github.com/redrive/redrive"
 
-// pkg is what go list says of a package.
+// pkg is the part of go list's output for a package.
 type pkg struct {
 	ImportPath string
 	Standard   bool
@@ -28,7 +28,7 @@ type pkg struct {
 	Deps       []string
 }
 
-// list asks go list about packages of this module, or of their dependencies.
+// list runs go list for packages of this module, or for their dependencies.
 func list(t *testing.T, args ...string) []pkg {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Standard,Imports,Deps"}, args...)...)
@@ -53,46 +53,73 @@ func list(t *testing.T, args ...string) []pkg {
 
 func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
-// The core decides from values: no clock, no randomness, no I/O, and nothing
-// but the standard library.
-func TestCoreIsPure(t *testing.T) {
+// pure are the packages that decide from values, and what they may import of this module.
+var pure = map[string][]string{
+	"core":                      nil,
+	"core/app/worker/scheduler": {"core", "ports"},
+}
+
+// Pure packages read no clock, make no random numbers and do no I/O. Apart from the
+// packages above they import only parts of the standard library that cannot. They use
+// ports, which imports context, for its plain values.
+func TestPurePackages(t *testing.T) {
 	t.Parallel()
 	forbidden := []string{
 		"context", "os", "io", "io/fs", "net", "database/sql", "log", "log/slog",
 		"math/rand", "math/rand/v2", "crypto/rand", "sync", "sync/atomic", "syscall", "runtime", "unsafe", "testing",
 	}
-	core := list(t, module+"/core")
-	require.Len(t, core, 1)
-	require.NotEmpty(t, core[0].Imports)
 	standard := map[string]bool{}
 	for _, p := range list(t, "std") {
 		standard[p.ImportPath] = true
 	}
-	for _, path := range core[0].Imports {
-		require.True(t, standard[path], "core imports %s, which is not of the standard library", path)
-		require.False(t, slices.ContainsFunc(forbidden, func(f string) bool { return within(path, f) }), "core imports %s", path)
+	for dir, own := range pure {
+		packages := list(t, module+"/"+dir)
+		require.Len(t, packages, 1)
+		require.NotEmpty(t, packages[0].Imports)
+		for _, path := range packages[0].Imports {
+			if inner, ours := strings.CutPrefix(path, module+"/"); ours {
+				require.Contains(t, own, inner, "%s imports %s", dir, path)
+				continue
+			}
+			require.True(t, standard[path], "%s imports %s, which is not of the standard library", dir, path)
+			require.False(t, slices.ContainsFunc(forbidden, func(f string) bool { return within(path, f) }), "%s imports %s", dir, path)
+		}
 	}
 }
 
-// Reading the clock needs no forbidden import, so it is looked for by name.
-func TestCoreReadsNoClock(t *testing.T) {
+// Reading the clock needs no forbidden import, so the test looks for it by name.
+func TestPurePackagesReadNoClock(t *testing.T) {
 	t.Parallel()
 	clocks := []string{"Now", "Since", "Until", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer", "Sleep", "Local"}
-	inspect(t, "core", func(n ast.Node) (wrong bool) {
-		call, ok := n.(*ast.SelectorExpr)
-		if !ok {
-			return false
+	for dir := range pure {
+		inspect(t, dir, func(n ast.Node) (wrong bool) {
+			call, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return false
+			}
+			from, ok := call.X.(*ast.Ident)
+			return ok && from.Name == "time" && slices.Contains(clocks, call.Sel.Name)
+		})
+	}
+}
+
+// The scheduler handles one event after the other: it has no goroutine and no channel.
+func TestSchedulerHasNoChannel(t *testing.T) {
+	t.Parallel()
+	inspect(t, "core/app/worker/scheduler", func(n ast.Node) (wrong bool) {
+		switch n.(type) {
+		case *ast.GoStmt, *ast.ChanType, *ast.SelectStmt, *ast.SendStmt:
+			return true
 		}
-		from, ok := call.X.(*ast.Ident)
-		return ok && from.Name == "time" && slices.Contains(clocks, call.Sel.Name)
+		return false
 	})
 }
 
-// The rules and the use cases start no goroutine, so that a deterministic
-// scheduler can own every choice; those of a live process are in core/app/worker.
+// The rules and the use cases start no goroutine, so that a deterministic scheduler can
+// control every interleaving; the goroutines of a process are in core/app/worker.
 func TestUseCasesStartNoGoroutine(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{"core", "core/app"} {
+	for _, dir := range []string{"core", "core/app", "core/app/worker/scheduler"} {
 		inspect(t, dir, func(n ast.Node) (wrong bool) {
 			switch n := n.(type) {
 			case *ast.GoStmt:
@@ -106,8 +133,7 @@ func TestUseCasesStartNoGoroutine(t *testing.T) {
 	}
 }
 
-// inspect fails the test at every node of a package's own files, without its
-// tests, that is wrong.
+// inspect fails the test for every wrong node of a package's files, without its tests.
 func inspect(t *testing.T, dir string, wrong func(ast.Node) bool) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("../../..", dir, "*.go"))
@@ -138,14 +164,15 @@ func TestImportsFlowOneWay(t *testing.T) {
 		dir     string
 		imports []string // of this module
 	}{
-		// The one way into the simulator for others: nothing of Redrive's own imports it.
+		// The simulator's entry for embedders: no other package of Redrive imports it.
 		{"core/app/simulate", []string{"core", "ports", "core/app", "internal/sim"}},
-		{"core/app/worker", []string{"core", "ports", "core/app"}},
+		{"core/app/worker/scheduler", []string{"core", "ports"}},
+		{"core/app/worker", []string{"core", "ports", "core/app", "core/app/worker/scheduler"}},
 		{"core/app", []string{"core", "ports"}},
 		{"core", nil},
 		{"ports", []string{"core"}},
 		{"adapters", []string{"core", "ports", "core/app"}},
-		{"internal/sim", []string{"core", "ports", "core/app", "adapters/memory", "internal/sim"}},
+		{"internal/sim", []string{"core", "ports", "core/app", "core/app/worker/scheduler", "adapters/memory", "internal/sim", "internal/testkit/model"}},
 		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
 		{"cmd", []string{"core", "ports", "core/app", "core/app/worker", "adapters", "internal"}},
 	}
@@ -177,7 +204,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 	}
 }
 
-// Adapters do not know each other: any one can be replaced or left out.
+// Adapters do not import each other: any one can be replaced or left out.
 func TestAdaptersDoNotImportEachOther(t *testing.T) {
 	t.Parallel()
 	adapters := list(t, module+"/adapters/...")

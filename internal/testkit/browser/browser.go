@@ -12,10 +12,10 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// patience is how long a test may take with its browser.
-const patience = 2 * time.Minute
+// timeout bounds a test with a browser.
+const timeout = 2 * time.Minute
 
-// Find looks for Chromium, where install.sh looks too.
+// Find looks for Chromium in the same places as install.sh.
 func Find() (string, error) {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -25,8 +25,8 @@ func Find() (string, error) {
 	return "", fmt.Errorf("no Chromium was found; `make test` installs it, or run internal/testkit/browser/install.sh")
 }
 
-// Open starts a headless browser with an empty profile and no network of its own
-// making. The test fails if a script of a page throws.
+// Open starts a headless browser with an empty profile that makes no requests by itself.
+// The test fails if a script of a page throws.
 func Open(t testing.TB, width, height int) context.Context {
 	t.Helper()
 	path, err := Find()
@@ -38,7 +38,7 @@ func Open(t testing.TB, width, height int) context.Context {
 		chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 	)
-	ctx, stop := context.WithTimeout(context.Background(), patience)
+	ctx, stop := context.WithTimeout(context.Background(), timeout)
 	t.Cleanup(stop)
 	ctx, stop = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(stop)

@@ -19,7 +19,7 @@ type Tab struct {
 	Base string // the server's address, without a slash at its end
 }
 
-// watch notes in window.violations what a page's own policy forbade it.
+// watch collects violations of a page's content policy in window.violations.
 const watch = `window.violations = [];
 addEventListener("securitypolicyviolation", (e) => violations.push(e.violatedDirective + " " + e.blockedURI));`
 
@@ -91,7 +91,7 @@ func (b *Tab) Until(script string) {
 	}
 }
 
-// Click clicks with the mouse where an element is, whatever may be in front of it.
+// Click clicks with the mouse at the position of an element, also if another one covers it.
 func (b *Tab) Click(selector string) {
 	b.T.Helper()
 	b.Until(fmt.Sprintf(`document.querySelector(%q)`, selector))
@@ -104,13 +104,13 @@ func (b *Tab) Click(selector string) {
 	b.Do(chromedp.MouseClickXY(at[0], at[1]))
 }
 
-// Text is what people see of an element; empty if there is none.
+// Text is the visible text of an element; empty if there is none.
 func (b *Tab) Text(selector string) string {
 	b.T.Helper()
 	return Eval[string](b, fmt.Sprintf(`document.querySelector(%q)?.innerText ?? ""`, selector))
 }
 
-// Drop drops text files with these names on an element, as a hand with a mouse does.
+// Drop drops text files with these names on an element, as a user does with a mouse.
 func (b *Tab) Drop(selector string, names ...string) {
 	b.T.Helper()
 	Eval[bool](b, fmt.Sprintf(`(() => {

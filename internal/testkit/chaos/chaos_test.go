@@ -37,18 +37,17 @@ var (
 	variables = flag.String("server-env", "", "further variables of the servers' environment, the same way")
 )
 
-// recovery is what the servers are given so that a test need not wait for what an
-// operator can wait for.
+// recovery has shorter intervals than the defaults, so that the test need not wait long.
 var recovery = []string{
 	"--lease=2s", "--recover-every=500ms", "--dispatch-grace=2s", "--redispatch-after=2s", "--redeliveries=3", "--db-max-conns=10",
 	"--breaker-open-for=1s",
 }
 
-// forTheBooks is what is kept of -within for looking at the books.
-const forTheBooks = 30 * time.Second
+// auditTime is the part of -within that is reserved for checking the database.
+const auditTime = 30 * time.Second
 
-// lookEvery is how often the invariants are looked at while there are faults.
-const lookEvery = 5 * time.Second
+// checkEvery is how often the invariants are checked while there are faults.
+const checkEvery = 5 * time.Second
 
 func TestChaos(t *testing.T) {
 	if *seed == 0 {
@@ -88,8 +87,8 @@ func TestChaos(t *testing.T) {
 	running := newCluster(t, *servers, program, append(arguments, strings.Fields(fill.Replace(*flags))...))
 	require.NoError(t, running.ready(t.Context()))
 
-	// A machine that took long to build the server has less time for faults.
-	faulty := min(*faults, *within-forTheBooks-*settle-time.Since(began))
+	// If building the server took long, there is less time for faults.
+	faulty := min(*faults, *within-auditTime-*settle-time.Since(began))
 	require.Positive(t, faulty, "no time is left for faults after %v", time.Since(began))
 	ctx, cancel := context.WithTimeout(t.Context(), faulty+*settle)
 	defer cancel()
@@ -127,7 +126,7 @@ func TestChaos(t *testing.T) {
 	require.Empty(t, len(wrong)-min(most, len(wrong)), "and more")
 	require.Zero(t, stillRunning, "I11: runs that did not close within %v after the faults stopped", *settle)
 	require.Equal(t, *runs, len(people.runs), "not all users got a run")
-	require.Positive(t, happened.kills, "nobody was killed: this showed nothing")
+	require.Positive(t, happened.kills, "no server was killed, so the test showed nothing")
 }
 
 // events are what happened.
@@ -139,8 +138,8 @@ type events struct {
 	settled time.Duration // how long it then took to close everything
 }
 
-// play lets users and faults go on until few users have anything left to do or
-// the time of faults is over, with a look at the invariants now and then.
+// play lets users and faults go on until few users have work left or the time of faults is
+// over. It checks the invariants now and then.
 func play(ctx context.Context, faulty time.Duration, t *testing.T, running cluster, people *users, store *postgres.Store) (e events, wrong []string) {
 	t.Helper()
 	began := time.Now()
@@ -155,7 +154,7 @@ func play(ctx context.Context, faulty time.Duration, t *testing.T, running clust
 	}()
 	looked := make(chan error, 1)
 	go func() {
-		for sleep(busy, lookEvery) == nil {
+		for sleep(busy, checkEvery) == nil {
 			found, err := storetest.Violations(ctx, store, tenants...)
 			if err != nil {
 				looked <- err
@@ -178,8 +177,8 @@ func play(ctx context.Context, faulty time.Duration, t *testing.T, running clust
 	return e, wrong
 }
 
-// awaitClosed waits until no run is running, and says how many still are when
-// ctx ends.
+// awaitClosed waits until no run is running, and gives the number of running ones when ctx
+// ends.
 func awaitClosed(ctx context.Context, t *testing.T, pool *pgxpool.Pool) (left int) {
 	t.Helper()
 	for {

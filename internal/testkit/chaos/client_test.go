@@ -13,21 +13,20 @@ import (
 	"time"
 )
 
-// requestTimeout is when a user gives one server up and asks another. Some are
-// impatient (in hundredths of the requests with a key): they ask again while the
-// first server may still be at it.
+// requestTimeout is after what time a client gives up on a server and tries another. For
+// some requests with a key (in hundredths) it is shortTimeout: they are repeated while the
+// first server may still be working on them.
 const (
 	requestTimeout = 10 * time.Second
 	impatient      = 30
-	patienceOfSome = 25 * time.Millisecond
+	shortTimeout   = 25 * time.Millisecond
 	again          = 20 // in hundredths: answered requests that are sent again
 )
 
-// errNonsense is an answer that arrived whole and is none.
+// errNonsense is a complete answer that is not a valid one.
 var errNonsense = errors.New("not an answer")
 
-// client is a user's program: it repeats a request, to whichever server, until
-// one answers it.
+// client is a user's program: it repeats a request, to any server, until one answers it.
 type client struct {
 	cluster cluster
 	http    *http.Client
@@ -42,21 +41,21 @@ type counts struct {
 	cancelled, unavailable, outcomeUnknown atomic.Int64
 }
 
-// answer is what a server said: a run or a problem.
+// answer is a server's answer: a run or a problem.
 type answer struct {
 	status int // of HTTP
 	run
 	problem
 }
 
-// problem is what a client sees of a refusal.
+// problem is the part of a refusal that the client reads.
 type problem struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 	Run    string `json:"run"`
 }
 
-// run is what a client sees of a run.
+// run is the part of a run that the client reads.
 type run struct {
 	ID         string `json:"id"`
 	Status     string `json:"status"`
@@ -72,8 +71,7 @@ type run struct {
 
 func (r run) closed() bool { return r.Status != "RUNNING" }
 
-// doTwice is do, and for some requests the same again, which must be answered
-// in the same way.
+// doTwice is do, and repeats some requests; the repeat must get the same answer.
 func (c *client) doTwice(ctx context.Context, r *rand.Rand, method, path, key string, body any) (answer, error) {
 	first, err := c.do(ctx, r, method, path, key, body)
 	if err != nil || r.IntN(100) >= again {
@@ -88,8 +86,8 @@ func (c *client) doTwice(ctx context.Context, r *rand.Rand, method, path, key st
 	return first, err
 }
 
-// do asks until there is an answer that is one: not a broken connection, and not
-// a server's "try again". Only ctx ends it otherwise.
+// do repeats a request until there is a definite answer: not a broken connection, and not
+// a server's "try again". Otherwise it ends only with ctx.
 func (c *client) do(ctx context.Context, r *rand.Rand, method, path, key string, body any) (answer, error) {
 	encoded := []byte(nil)
 	if body != nil {
@@ -101,7 +99,7 @@ func (c *client) do(ctx context.Context, r *rand.Rand, method, path, key string,
 	for try := 0; ; try++ {
 		timeout := requestTimeout
 		if key != "" && try < 3 && r.IntN(100) < impatient {
-			timeout = time.Duration(r.Int64N(int64(patienceOfSome)))
+			timeout = time.Duration(r.Int64N(int64(shortTimeout)))
 		}
 		a, err := c.once(ctx, timeout, r, method, path, key, encoded)
 		if try > 0 {
@@ -110,7 +108,7 @@ func (c *client) do(ctx context.Context, r *rand.Rand, method, path, key string,
 		switch {
 		case errors.Is(err, errNonsense):
 			return answer{}, err
-		case err != nil: // a server that is gone; never known whether it did it
+		case err != nil: // the server is gone, and the outcome unknown
 		case a.Code == "unavailable":
 			c.counts.unavailable.Add(1)
 		case a.Code == "outcome_unknown":
@@ -123,7 +121,7 @@ func (c *client) do(ctx context.Context, r *rand.Rand, method, path, key string,
 		if ctx.Err() != nil {
 			return answer{}, fmt.Errorf("%s %s was not answered: %w", method, path, ctx.Err())
 		}
-		_ = sleep(ctx, time.Duration(20+r.IntN(100))*time.Millisecond) // ctx is asked above
+		_ = sleep(ctx, time.Duration(20+r.IntN(100))*time.Millisecond) // ctx is checked above
 	}
 }
 

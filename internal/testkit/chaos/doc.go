@@ -1,5 +1,4 @@
-// Package chaos kills servers while users work, and looks at the books when it
-// is over.
+// Package chaos kills servers while users work, and checks the database afterwards.
 //
 //	make chaos                                # 200 runs × 50 files, at most 5 minutes
 //	make chaos CHAOS="-seed 7 -kill-every 300ms"
@@ -11,15 +10,15 @@
 // provider (internal/testkit/fakellm, in the test's own process, so that it
 // survives) fails one file in five.
 //
-// Then the faults stop, and within a bound every run must close. After that the
-// ledger check of the server must agree, the invariants of spec 10 must hold,
-// what the users were told must be what is recorded, and a log of every change
-// of a file, written by a trigger that only this test installs, must show that
-// no result was recorded twice per file and epoch.
+// Then the faults stop, and within a bound every run must close. After that the server's
+// ledger check must find no difference, the invariants of spec 10 must hold, and the
+// answers that users got must agree with the database. A log of every change of a file,
+// written by a trigger that only this test installs, must show that no result was
+// recorded twice per file and epoch.
 //
-// A seed decides what the provider and the users do and which server is killed.
-// It cannot decide how processes interleave, so a failure repeats often with its
-// seed, not always.
+// A seed decides what the provider and the users do and which server is killed. It does
+// not decide how processes interleave, so the same seed often repeats a failure, but not
+// always.
 //
 // Everything is in the tests; a short version runs with all other tests.
 package chaos

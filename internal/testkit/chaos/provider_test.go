@@ -12,15 +12,15 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-// Of what the provider is asked for, in hundredths.
+// Shares of the provider's requests, in hundredths.
 const (
-	failingFiles    = 20 // of the times that a file is dispatched: every try fails
+	failingFiles    = 20 // of the dispatches of a file: every try fails
 	failingRequests = 10 // of the other requests: the next try may succeed
 	refusedFiles    = 1  // of the files, always
 )
 
-// provider decides what happens to each request, and counts them. Requests of one
-// dispatch of a file have one idempotency key, which is how they are known.
+// provider decides what happens to each request, and counts them. The requests of one
+// dispatch of a file have the same idempotency key.
 type provider struct {
 	seed uint64
 
@@ -29,7 +29,7 @@ type provider struct {
 	calls map[string]*calls   // by key
 }
 
-// calls are what was asked for under one key.
+// calls counts the requests under one key.
 type calls struct {
 	file      string
 	requests  int
@@ -40,8 +40,8 @@ func newProvider(seed uint64) *provider {
 	return &provider{seed: seed, files: map[string][]string{}, calls: map[string]*calls{}}
 }
 
-// decide is the script. It depends on the file, on the how manieth dispatch and
-// request this is, and on the seed.
+// decide is the script. It depends on the file, on the number of this dispatch and of this
+// request, and on the seed.
 func (p *provider) decide(in fakellm.Request) fakellm.Action {
 	key := in.Header.Get("Idempotency-Key")
 	p.mu.Lock()

@@ -23,15 +23,15 @@ import (
 // startTime bounds the start of a server on a machine that is busy.
 const startTime = 30 * time.Second
 
-// binary is the server's, and what every process of it is given.
+// binary is the built server, and the environment of every process of it.
 type binary struct {
 	path string
 	env  []string
 	logs string // folder
 }
 
-// build makes the server as it would be deployed. It is built and not imported:
-// what is killed must be a process.
+// build builds the server as it is deployed. It is not imported, because the test has to
+// kill processes.
 func build(t *testing.T, folder string) string {
 	t.Helper()
 	path := filepath.Join(folder, "server")
@@ -40,7 +40,7 @@ func build(t *testing.T, folder string) string {
 	return path
 }
 
-// environment is this process's without what would configure a server.
+// environment is this process's environment without variables that configure a server.
 func environment(more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		for _, prefix := range []string{"DATABASE_URL=", "QUEUE_URL=", "REDRIVE_", "LLM_"} {
@@ -53,7 +53,7 @@ func environment(more ...string) []string {
 	return append(env, more...)
 }
 
-// server is one place in the cluster: a process, and after a kill the next.
+// server is one member of the cluster: a process, and after a kill the next one.
 type server struct {
 	name   string
 	binary binary
@@ -69,7 +69,7 @@ type server struct {
 
 var address = regexp.MustCompile(`msg=listening url=(\S+)\n`)
 
-// listening finds the address in what a process logs, and writes all of it to a file.
+// listening finds the address in a process's log, and writes the log to a file.
 type listening struct {
 	file  *os.File
 	mu    sync.Mutex
@@ -105,7 +105,7 @@ func (s *server) start() error {
 	ended := make(chan struct{})
 	cmd.Stderr = &listening{file: log, found: func(url string) {
 		select {
-		case <-ended: // killed before it said so
+		case <-ended: // killed before it logged its address
 		default:
 			s.url.Store(&url)
 		}
@@ -119,7 +119,7 @@ func (s *server) start() error {
 		_ = log.Close() // it is for people; nothing depends on it
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.cmd == cmd { // nobody killed it
+		if s.cmd == cmd { // it was not killed
 			s.url.Store(nil)
 			s.broken = fmt.Errorf("%s ended by itself (%s); see %s", s.name, cmd.ProcessState, log.Name())
 		}
@@ -142,7 +142,7 @@ func (s *server) kill() error {
 		return err
 	}
 	<-ended
-	s.url.Store(nil) // it may have said where it listens in its last moment
+	s.url.Store(nil) // it may have logged its address just before it was killed
 	return nil
 }
 
@@ -183,7 +183,7 @@ func (c cluster) ready(ctx context.Context) error {
 	return nil
 }
 
-// any gives the address of some server that is up, or nothing.
+// any gives the address of a server that is up; empty if there is none.
 func (c cluster) any(r *rand.Rand) string {
 	for _, i := range r.Perm(len(c)) {
 		if url := c[i].url.Load(); url != nil {
@@ -193,8 +193,8 @@ func (c cluster) any(r *rand.Rand) string {
 	return ""
 }
 
-// torment kills a random server again and again until ctx ends. Then it kills
-// all of them at the same moment, and leaves them running.
+// torment kills random servers until ctx ends. Then it kills all of them at the same
+// moment, and starts them again.
 func (c cluster) torment(ctx context.Context, every time.Duration, r *rand.Rand) (kills int, err error) {
 	for sleep(ctx, every) == nil {
 		if err := c.killThese(c[r.IntN(len(c))]); err != nil {

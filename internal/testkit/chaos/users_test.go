@@ -27,12 +27,12 @@ const (
 	price     = 3
 	allowance = 1000 // of the month; what it does not cover was purchased
 
-	// atOnce is how many runs have a user at the same time.
+	// atOnce is how many journeys are played at the same time.
 	atOnce = 40
 	// batchRuns is one in how many runs is of one job with all files.
 	batchRuns = 10
-	// cancels and doubles are in hundredths: of the looks at a running run that
-	// end in a cancel, and of the Continues that two users send at the same moment.
+	// cancels and doubles are in hundredths: of the reads of a running run after which the
+	// user cancels it, and of the Continues that two users send at the same moment.
 	cancels = 3
 	doubles = 25
 )
@@ -67,7 +67,7 @@ func setUp(t *testing.T, store ports.Store, runs, files int) {
 	require.NoError(t, svc.Refill(ctx))
 }
 
-// users are those who use the servers, and what they were told.
+// users are the users of the servers, and the answers that they got.
 type users struct {
 	cluster cluster
 	clients map[core.TenantID]*client
@@ -76,13 +76,13 @@ type users struct {
 	counts  *counts
 
 	mu    sync.Mutex
-	runs  map[string]int // the run that each ID is of
+	runs  map[string]int // the number of the journey of each run ID
 	won   map[attempt]string
 	undon int      // Continues that were answered with enqueue_failed
-	wrong []string // what no server may say
+	wrong []string // wrong answers
 }
 
-// attempt is a Continue that was accepted; two must never be told the same.
+// attempt is a Continue that was accepted; two requests must never get the same one.
 type attempt struct {
 	run    string
 	number int
@@ -112,9 +112,9 @@ func (u *users) complain(format string, args ...any) {
 	u.wrong = append(u.wrong, fmt.Sprintf("users: "+format, args...))
 }
 
-// work plays all journeys, some at once. Users start nothing new once busy is
-// over, and it is over when few are left (the faults are to stop in the middle
-// of something); ctx ends everything.
+// work plays all journeys, several at once. Users start nothing new once busy is done. It
+// is done when few journeys are left, so that the faults stop in the middle of work. ctx
+// ends everything.
 func (u *users) work(busy, ctx context.Context, calm context.CancelFunc, runs int) {
 	var wait sync.WaitGroup
 	var over atomic.Int64
@@ -138,7 +138,7 @@ func (u *users) work(busy, ctx context.Context, calm context.CancelFunc, runs in
 func fileName(n, i int) string { return fmt.Sprintf("run-%d-file-%d.txt", n, i) }
 func fileText(n, i int) string { return fmt.Sprintf("This is file %d of run %d.\n", i, n) }
 
-// outputOf is what the provider makes of a file.
+// outputOf is the provider's output for a file.
 func outputOf(n, i int) string { return fakellm.Summary(fileName(n, i), fileText(n, i)) }
 
 // journey is one run from its start until there is nothing to continue.
@@ -152,7 +152,7 @@ func (u *users) journey(busy, ctx context.Context, n int) error {
 	for continues, completed := 0, 0; ; {
 		_ = sleep(busy, time.Duration(30+r.IntN(300))*time.Millisecond)
 		if busy.Err() != nil {
-			return nil //nolint:nilerr // that they have stopped is no failure: what is left is for the servers alone
+			return nil //nolint:nilerr // busy is done, which is no failure: the servers finish the rest
 		}
 		a, err := c.do(ctx, r, http.MethodGet, "/workflow-runs/"+id, "", nil)
 		switch {
@@ -169,7 +169,7 @@ func (u *users) journey(busy, ctx context.Context, n int) error {
 			if err := u.cancel(ctx, c, r, id); err != nil {
 				return err
 			}
-			if r.IntN(2) == 0 { // while jobs of before still wait in the queue
+			if r.IntN(2) == 0 { // while old jobs still wait in the queue
 				continues++
 				if err := u.retryFailed(ctx, c, r, id, fmt.Sprintf("continue-%d-%d", n, continues)); err != nil {
 					return err
@@ -229,7 +229,7 @@ func (u *users) initiate(ctx context.Context, c *client, r *rand.Rand, n int) (i
 	return id, nil
 }
 
-// cancel has no idempotency key: repeated, it is refused because it was done.
+// cancel has no idempotency key: a repeat is refused because the run is closed.
 func (u *users) cancel(ctx context.Context, c *client, r *rand.Rand, id string) error {
 	a, err := c.do(ctx, r, http.MethodPost, "/workflow-runs/"+id+"/cancel", "", nil)
 	switch {
@@ -283,7 +283,7 @@ func (u *users) retryOnce(ctx context.Context, c *client, r *rand.Rand, id, key 
 	u.counts.continued.Add(1)
 	won := attempt{id, a.Attempt}
 	if other, twice := u.won[won]; twice {
-		return fmt.Errorf("I9: %s and %s were both told that they made attempt %d", other, key, a.Attempt)
+		return fmt.Errorf("I9: %s and %s both got the answer that they made attempt %d", other, key, a.Attempt)
 	}
 	u.won[won] = key
 	return nil

@@ -73,8 +73,8 @@ func Unauthorized() Action {
 	}}
 }
 
-// Respond gives exactly this answer. Without a Content-Type of its own it is
-// application/json; one without values sends none.
+// Respond gives exactly this answer. The default Content-Type is application/json; a
+// Content-Type without values sends none.
 func Respond(status int, header http.Header, body string) Action {
 	return Action{"Respond " + strconv.Itoa(status), func(x exchange) {
 		for name, values := range header {
@@ -95,7 +95,7 @@ func Malformed() Action {
 	}}
 }
 
-// Truncated promises a whole answer, sends half of it and drops the connection.
+// Truncated announces a complete answer, sends half of it and drops the connection.
 func Truncated() Action {
 	return Action{"Truncated", func(x exchange) {
 		text := Summary(x.in.File, x.in.Text)
@@ -104,7 +104,7 @@ func Truncated() Action {
 		x.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		x.send(http.StatusOK, string(body[:len(body)/2]))
 		if err := http.NewResponseController(x.w).Flush(); err != nil {
-			return // the client is gone, which is what this is about
+			return // the client disconnected, as intended
 		}
 		drop()
 	}}
@@ -123,7 +123,7 @@ func Length() Action {
 	}}
 }
 
-// Refuse is a completion in which the model declines, with its words.
+// Refuse is a completion in which the model declines with a sentence.
 func Refuse(reason string) Action {
 	return Action{"Refuse", func(x exchange) { x.complete(message{Refusal: &reason}, "stop") }}
 }
@@ -248,11 +248,11 @@ func (x exchange) fail(status int, kind, code, text string) {
 func (x exchange) send(status int, body string) {
 	x.w.WriteHeader(status)
 	if _, err := x.w.Write([]byte(body)); err != nil {
-		drop() // the client is gone
+		drop() // the client has disconnected
 	}
 }
 
-// encode cannot fail: only strings, numbers and structs of this package come here.
+// encode cannot fail: its values are strings, numbers and structs of this package.
 func encode(v any) []byte {
 	b, err := json.Marshal(v)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What a file's name has to contain, in any case, for the demo script to fail
-// it. Other files succeed at once.
+// Parts of a file's name, in upper or lower case, with which the demo script fails the
+// file. Other files succeed at once.
 const (
 	DemoRateLimit = "rate-limit" // 429 with Retry-After, then success
 	DemoTimeout   = "timeout"    // no answer in time, then success
@@ -22,17 +22,16 @@ type DemoOptions struct {
 	// To have the first dispatch of a run end in failed files, give it the
 	// number of tries of a job (core.RetryPolicy.MaxTries). Default 3.
 	Failures int
-	// RetryAfter is what a rate limit asks for. Default 200 ms.
+	// RetryAfter is the wait that a rate limit asks for. Default 200 ms.
 	RetryAfter time.Duration
-	// Hold is how long a request for a timeout file is kept waiting before it is
-	// answered with a 504. The client times out if its own limit is lower. 0
-	// answers at once.
+	// Hold is how long a request for a timeout file waits before it is answered with a
+	// 504. The client times out first if its own timeout is shorter. 0 answers at once.
 	Hold time.Duration
 }
 
-// Demo is the script of `make run`. What happens to a file depends on its name
-// and on how often it was asked for: so many failures, a success, and then over
-// again, so that the demo can be repeated against a running server.
+// Demo is the script of `make run`. The answer for a file depends on its name and on the
+// number of its requests so far: some failures, then a success, then the same again, so
+// that the demo can be repeated against a running server.
 func Demo(o DemoOptions) Script {
 	if o.Failures <= 0 {
 		o.Failures = 3

@@ -1,12 +1,12 @@
-// Package fakellm is a real HTTP server that speaks the chat-completions
-// protocol (POST /v1/chat/completions, GET /v1/models) and fails as a script
-// tells it to: rate limits with Retry-After, timeouts, 5xx, malformed and
-// truncated bodies, refusals, dropped connections. Tests and the demo of
-// cmd/server use it in place of a provider, so it imports nothing of testing.
+// Package fakellm is a real HTTP server with the chat-completions protocol
+// (POST /v1/chat/completions, GET /v1/models) that fails by a script: rate limits with
+// Retry-After, timeouts, 5xx, malformed and truncated bodies, refusals, dropped
+// connections. Tests and the demo of cmd/server use it in place of a provider, so it does
+// not import testing.
 //
-// Without a script, or where the script has nothing to say, a request is
-// answered with a short summary of the file, the same for the same file always.
+// Without a script, or for requests that the script does not cover, the answer is a short
+// summary of the file, always the same for the same file.
 //
-// A file is known by the convention of adapters/llm: the last user message
+// The server finds the file by the convention of adapters/llm: the last user message
 // begins with a line "File: <name>", then an empty line, then the text.
 package fakellm

@@ -12,9 +12,9 @@ type Request struct {
 	File         string      // name of the file; empty if the message does not name one
 	Text         string      // the file's text
 	Instructions string      // the system message; empty if there is none
-	Model        string      // as asked for
+	Model        string      // the requested model
 	Header       http.Header // as received; not to be changed
-	Seen         int         // how often this file (name and text) was asked for, this time included
+	Seen         int         // number of requests for this file (name and text), including this one
 }
 
 // chatRequest is the part of the wire format that matters here.
@@ -29,8 +29,8 @@ type chatMessage struct {
 	Content json.RawMessage `json:"content"`
 }
 
-// parseRequest checks a body as a provider would and takes out what scripts
-// look at. Its errors are for the client.
+// parseRequest checks a body as a provider would and gives the parts that scripts need.
+// Its errors are for the client.
 func parseRequest(body []byte, header http.Header) (Request, error) {
 	var wire chatRequest
 	if err := json.Unmarshal(body, &wire); err != nil {
@@ -90,7 +90,7 @@ func (m chatMessage) text() (string, error) {
 	return b.String(), nil
 }
 
-// splitFile takes a user message apart by the convention of the package comment.
+// splitFile splits a user message by the convention of the package comment.
 func splitFile(message string) (name, text string) {
 	rest, ok := strings.CutPrefix(message, "File: ")
 	if !ok {
@@ -103,8 +103,8 @@ func splitFile(message string) (name, text string) {
 	return name, text
 }
 
-// Summary is what the server answers for a file that does not fail: its first
-// line with words and the number of its lines, words and characters.
+// Summary is the answer for a file that does not fail: its first line with words and the
+// numbers of its lines, words and characters.
 func Summary(file, text string) string {
 	if file == "" {
 		file = "text"

@@ -2,19 +2,19 @@ package fakellm
 
 import "strings"
 
-// Script says how each request is answered. It is called by many goroutines at
-// once. A nil Script answers everything with Summary.
+// Script gives the answer of each request. Many goroutines may call it at once. A nil
+// Script answers every request with Summary.
 type Script func(Request) Action
 
 // Always answers every request in the same way.
 func Always(a Action) Script { return func(Request) Action { return a } }
 
-// Rule says what happens to some requests. An empty condition holds for all.
+// Rule is the answer for some requests. An empty condition holds for all.
 type Rule struct {
 	File     string // the whole name of the file
 	Contains string // a part of the file's text
-	From     int    // the first time that the file is seen to which this applies; 0: the first
-	To       int    // the last time; 0: for ever
+	From     int    // it applies from this request for the file on; 0: from the first
+	To       int    // up to this request; 0: no end
 	Do       Action
 }
 
@@ -24,7 +24,7 @@ func (r Rule) matches(in Request) bool {
 		in.Seen >= r.From && (r.To == 0 || in.Seen <= r.To)
 }
 
-// Rules does what the first rule that matches says, else answers with Summary.
+// Rules answers by the first rule that matches, else with Summary.
 func Rules(rules ...Rule) Script {
 	return func(in Request) Action {
 		for _, r := range rules {

@@ -20,11 +20,11 @@ const (
 	closeTimeout = 5 * time.Second
 )
 
-// Server is the fake provider. It is an http.Handler; Listen makes it a server
-// of its own. All its methods may be called by many goroutines at once.
+// Server is the fake provider. It is an http.Handler; with Listen it serves by itself. Its
+// methods may be called by many goroutines at once.
 type Server struct {
 	script Script
-	done   chan struct{} // closed by Close; ends whatever waits
+	done   chan struct{} // closed by Close; ends every wait
 
 	mu        sync.Mutex
 	changed   chan struct{} // closed and replaced whenever a number below changes
@@ -78,8 +78,8 @@ func (s *Server) Listen(addr string) (baseURL string, err error) {
 	return "http://" + l.Addr().String() + "/v1", nil
 }
 
-// Close ends every request that waits, stops listening and returns when no
-// request is being answered any more. A repeat gives the same answer.
+// Close ends every waiting request, stops listening and returns when no request is being
+// answered any more. A second call gives the same error.
 func (s *Server) Close() error {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
@@ -101,7 +101,7 @@ func (h *listening) close() error {
 	defer cancel()
 	err := h.server.Shutdown(ctx)
 	if err != nil {
-		// A client that neither sends nor goes away must not keep us.
+		// A client that neither sends nor disconnects must not delay Close.
 		err = h.server.Close()
 	}
 	if ended := <-h.ended; !errors.Is(ended, http.ErrServerClosed) {
@@ -138,8 +138,8 @@ func (x exchange) method(want string) bool {
 }
 
 func (s *Server) chat(x exchange) {
-	// The whole body is read before anything else: net/http notices that a
-	// client went away only then, and Hang depends on it.
+	// The body is read completely first: only then does net/http notice that a client
+	// disconnects, and Hang depends on that.
 	body, err := io.ReadAll(http.MaxBytesReader(x.w, x.r.Body, maxBody))
 	if err != nil {
 		x.fail(http.StatusBadRequest, "invalid_request_error", "unreadable_body", "the body could not be read")
@@ -153,11 +153,11 @@ func (s *Server) chat(x exchange) {
 	if x.in, err = s.begin(in); err != nil {
 		drop()
 	}
-	defer s.end() // also when an action drops the connection, which is a panic
+	defer s.end() // also if an action drops the connection, which is a panic
 	s.script(x.in).do(x)
 }
 
-// begin counts and records a request and says how often its file was seen.
+// begin counts and records a request, and gives the number of requests for its file.
 func (s *Server) begin(in Request) (Request, error) {
 	key := sha256.Sum256([]byte(in.File + "\x00" + in.Text))
 	s.mu.Lock()
@@ -188,7 +188,7 @@ func (s *Server) end() {
 	s.signal()
 }
 
-// signal wakes those who await; the caller holds mu.
+// signal wakes the goroutines in await; the caller holds mu.
 func (s *Server) signal() {
 	close(s.changed)
 	s.changed = make(chan struct{})

@@ -16,7 +16,7 @@ import (
 	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
-// client asks one server, over connections of its own.
+// client sends requests to one server, over its own connections.
 type client struct {
 	t    *testing.T
 	fake *fakellm.Server
@@ -37,7 +37,7 @@ func start(t *testing.T, script fakellm.Script) client {
 	return client{t, fake, url, &http.Client{Transport: transport}}
 }
 
-// answer is a response with its body; bodyErr is what reading it ended with.
+// answer is a response with its body; bodyErr is the error of reading it.
 type answer struct {
 	status  int
 	header  http.Header
@@ -277,7 +277,7 @@ func TestServerClose(t *testing.T) {
 	})
 }
 
-// discard is a ResponseWriter that keeps nothing.
+// discard is a ResponseWriter that drops everything.
 type discard struct{}
 
 func (discard) Header() http.Header         { return http.Header{} }

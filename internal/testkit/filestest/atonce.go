@@ -33,8 +33,8 @@ func together(n int, f func(i int) error) []error {
 	return errs
 }
 
-// testAtOnceUploads: uploads of several tenants side by side, some of the same
-// contents; each is kept or removed by itself.
+// testAtOnceUploads: concurrent uploads of several tenants, some with the same contents;
+// each is kept or removed independently.
 func testAtOnceUploads(t *testing.T, s *subject) {
 	const n, each = 24, 3
 	tenantOf := func(i int) core.TenantID { return core.TenantID(fmt.Sprint("tenant-", i%5)) }
@@ -79,8 +79,8 @@ func testAtOnceUploads(t *testing.T, s *subject) {
 	s.requireLeftovers(t, begun.Add(time.Hour))
 }
 
-// testAtOnceNeverInPart: while a content is being stored, a reader finds
-// nothing or all of it, and all of it once its Add has returned.
+// testAtOnceNeverInPart: while a content is being stored, a reader finds nothing or all of
+// it; once its Add has returned, it finds all of it.
 func testAtOnceNeverInPart(t *testing.T, s, twin *subject) {
 	const rounds, readers = 5, 4
 	for round := range rounds {
@@ -118,7 +118,7 @@ func testAtOnceNeverInPart(t *testing.T, s, twin *subject) {
 func (s *subject) expect(ctx context.Context, tenant core.TenantID, ref core.FileRef, want []byte) error {
 	got, err := s.get(ctx, tenant, ref)
 	if err == nil && !bytes.Equal(want, got) {
-		err = errors.New("what was read is not what was stored")
+		err = errors.New("the content that was read differs from the stored one")
 	}
 	return err
 }

@@ -43,8 +43,8 @@ func testRoundTrip(t *testing.T, s *subject) {
 	}
 }
 
-// testNotAliased: neither what was given to Put nor what was read from Open is
-// the stored content itself.
+// testNotAliased: the stored content shares no memory with the slices of the writer and of
+// the reader.
 func testNotAliased(t *testing.T, s *subject) {
 	given := []byte("as it was stored")
 	want := bytes.Clone(given)
@@ -58,7 +58,7 @@ func testNotAliased(t *testing.T, s *subject) {
 	s.requireKept(t, tenant, stored.Ref, want)
 }
 
-// testLarge: a content that nobody would want in memory, in pieces of odd sizes.
+// testLarge: a content too large to hold in memory, in pieces of odd sizes.
 func testLarge(t *testing.T, s *subject) {
 	const size = 24<<20 + 7
 	given := sha256.New()
@@ -76,7 +76,7 @@ func testLarge(t *testing.T, s *subject) {
 	require.Equal(t, given.Sum(nil), got.Sum(nil))
 }
 
-// testSameContent: however it arrives, it is the same content.
+// testSameContent: the content is the same for every way in which it arrives.
 func testSameContent(t *testing.T, s *subject) {
 	content := random(1, 5000)
 	first := s.put(t, tenant, content)

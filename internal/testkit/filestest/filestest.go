@@ -30,14 +30,14 @@ import (
 // Subject is an adapter under test.
 type Subject struct {
 	Files ports.Files
-	// Count says how many contents are kept, of all tenants together. Whatever a
-	// failed Add leaves behind counts too; the marks of uploads do not.
+	// Count gives the number of stored contents of all tenants. Remains of a failed Add
+	// count too; the marks of uploads do not.
 	Count func(t *testing.T) int
 }
 
-// Factory gives new Files without any content, in which the same content of the
-// same upload has the same reference as in the others that it gives. It registers
-// with t whatever has to be closed or removed afterwards. Subtests call it in parallel.
+// Factory gives new Files without any content. The same content of the same upload must
+// have the same reference in all of them. It registers clean-ups with t. Subtests call it
+// in parallel.
 type Factory func(t *testing.T) Subject
 
 // Run runs the whole suite.
@@ -89,7 +89,7 @@ const (
 	other  = core.TenantID("tenant-b")
 )
 
-// errBroken is what reading fails with.
+// errBroken is the error of the readers of this package.
 var errBroken = errors.New("the connection broke")
 
 // begun is when uploads are begun, unless a test says otherwise.
@@ -102,7 +102,7 @@ type subject struct {
 
 func newSubject(t *testing.T, newFiles Factory) *subject { return &subject{Subject: newFiles(t)} }
 
-// begin begins an upload of a name that no other has.
+// begin begins an upload with a unique name.
 func (s *subject) begin(ctx context.Context, tenant core.TenantID) (core.RunID, ports.Upload, error) {
 	id := core.RunID(fmt.Sprintf("upload-%d", s.uploads.Add(1)))
 	u, err := s.Files.Begin(ctx, tenant, id, begun)
@@ -118,7 +118,7 @@ func (s *subject) add(ctx context.Context, tenant core.TenantID, content io.Read
 	return u.Add(ctx, content)
 }
 
-// store is a whole upload of some contents, which is kept.
+// store makes an upload of some contents and keeps it.
 func (s *subject) store(ctx context.Context, tenant core.TenantID, contents ...[]byte) ([]ports.Stored, error) {
 	id, u, err := s.begin(ctx, tenant)
 	if err != nil {
@@ -179,8 +179,8 @@ func (s *subject) requireCount(t *testing.T, want int) {
 	require.Equal(t, want, s.Count(t), "number of contents that are kept")
 }
 
-// requireNothing checks after a failed Add that nothing is kept, and that it
-// does not stand in the way of the same content.
+// requireNothing checks that a failed Add left nothing, and that the same content can be
+// added afterwards.
 func (s *subject) requireNothing(t *testing.T, contents ...[]byte) {
 	t.Helper()
 	s.requireCount(t, 0)

@@ -25,7 +25,8 @@ func testReadingFails(t *testing.T, s *subject) {
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
 	s.requireNothing(t, content[:32*1024], content)
 
-	// What the upload has already stays when the next content breaks off, and it goes on.
+	// After a content broke off, the earlier contents of the upload are kept, and it can
+	// go on.
 	_, u, err := s.begin(t.Context(), tenant)
 	require.NoError(t, err)
 	first, err := u.Add(t.Context(), bytes.NewReader(content))
@@ -40,8 +41,8 @@ func testReadingFails(t *testing.T, s *subject) {
 	s.requireCount(t, 4)
 }
 
-// testReaderPanics: a server recovers from the panic of one request and must not
-// be left with half of its file.
+// testReaderPanics: a server recovers from the panic of one request, and must not keep a
+// part of its file.
 func testReaderPanics(t *testing.T, s *subject) {
 	content := random(1, 100_000)
 	require.PanicsWithValue(t, errBroken, func() {
@@ -72,7 +73,7 @@ func testContextEnded(t *testing.T, s *subject) {
 	s.requireKept(t, tenant, ref, content)
 }
 
-// testContextEndsWhileReading: the reader knows nothing of ctx and goes on.
+// testContextEndsWhileReading: the reader does not check ctx and goes on.
 func testContextEndsWhileReading(t *testing.T, s *subject) {
 	content := random(1, 300_000)
 	for _, read := range []int{0, 1, 100_000, 300_000} {

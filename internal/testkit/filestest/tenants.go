@@ -19,8 +19,8 @@ func testTenantsKeptApart(t *testing.T, s *subject) {
 	s.requireUnknown(t, "nobody", refA)
 }
 
-// testTenantsSameContent: what one tenant stored gives nothing to another, not
-// even to who knows the content, until it stores it too.
+// testTenantsSameContent: a tenant cannot open another tenant's content, even if it knows
+// the content, until it has stored the content itself.
 func testTenantsSameContent(t *testing.T, s *subject) {
 	content := []byte("known to both")
 	refA := s.put(t, tenant, content).Ref
@@ -31,8 +31,8 @@ func testTenantsSameContent(t *testing.T, s *subject) {
 	s.requireCount(t, 2)
 }
 
-// testTenantsAwkwardNames: every ID that a tenant may have is a tenant of its
-// own, whatever a path or a file system makes of it.
+// testTenantsAwkwardNames: all valid IDs are different tenants, also IDs with a meaning in
+// paths or that a file system takes for equal.
 func testTenantsAwkwardNames(t *testing.T, s *subject) {
 	tenants := []core.TenantID{
 		".", "..", "...", ".hidden", "-", "--", "_", "__0x2f__", "a.", "a..", "a",
@@ -71,12 +71,12 @@ func testUnknownReference(t *testing.T, s *subject) {
 		core.FileRef("sha256:" + strings.Repeat("z", 64)),
 		core.FileRef("sha256:" + strings.Repeat("../", 21) + "x"),
 		core.FileRef(strings.Repeat("f", 1<<16)),
-		// Nearly a reference that the tenant has.
+		// Almost a reference of the tenant.
 		own + "/", own + " ", own + "\n", own + "\x00", own + ".attrs", own + "/.", own + "0",
 		" " + own, "/" + own, "./" + own, own[1:], own[:len(own)-1], "sha256:" + own,
 		core.FileRef(strings.ToUpper(string(own))),
 		core.FileRef("sha256:" + strings.ToUpper(strings.TrimPrefix(string(own), "sha256:"))),
-		// The file of another, by ways round.
+		// Paths to another tenant's file.
 		theirs,
 		core.FileRef("../" + string(other) + "/" + string(theirs)),
 		core.FileRef(string(other) + "/" + string(theirs)),

@@ -14,7 +14,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// requireLeftovers looks at the marks of uploads that were begun before a time.
+// requireLeftovers checks the marks of uploads that were begun before a time.
 func (s *subject) requireLeftovers(t *testing.T, before time.Time, want ...ports.Leftover) {
 	t.Helper()
 	var got []ports.Leftover
@@ -26,8 +26,8 @@ func (s *subject) requireLeftovers(t *testing.T, before time.Time, want ...ports
 	require.ElementsMatch(t, want, got)
 }
 
-// testUploadsAwkwardNames: every ID that a run may have is an upload of its own, and
-// so is the same ID of another tenant.
+// testUploadsAwkwardNames: all valid IDs of runs are different uploads, and so is the same
+// ID of another tenant.
 func testUploadsAwkwardNames(t *testing.T, s *subject) {
 	ids := []core.RunID{
 		".", "..", "...", ".hidden", "-", "_", "a.", "a", "A", "run", "Run", "RUN", "x.61", "x.41", "x.", "run.tmp", "run.attrs",
@@ -58,7 +58,7 @@ func testUploadsAwkwardNames(t *testing.T, s *subject) {
 			s.requireKept(t, tenant, refs[tenant][i], content(tenant, id))
 		}
 	}
-	// Each goes by itself.
+	// Each is removed independently.
 	for n, left := range all {
 		s.requireCount(t, len(all)-n)
 		require.NoError(t, s.Files.Remove(t.Context(), left.Tenant, left.Upload))
@@ -67,8 +67,8 @@ func testUploadsAwkwardNames(t *testing.T, s *subject) {
 	s.requireLeftovers(t, begun.Add(1))
 }
 
-// testSideBySide: two uploads of one tenant with the same contents. Removing one
-// takes nothing from the other.
+// testSideBySide: two uploads of one tenant with the same contents. Removing one does not
+// affect the other.
 func testSideBySide(t *testing.T, s *subject) {
 	a, b := random(1, 1000), random(2, 2000)
 	idOne, one, err := s.begin(t.Context(), tenant)
@@ -95,7 +95,8 @@ func testSideBySide(t *testing.T, s *subject) {
 	s.requireKept(t, tenant, refs[1], a)
 }
 
-// testLeftovers: what was begun before then, and was neither kept nor removed.
+// testLeftovers: Leftovers gives uploads that were begun before a time and neither kept nor
+// removed.
 func testLeftovers(t *testing.T, s *subject) {
 	var all []ports.Leftover
 	for i := range 30 {
@@ -125,8 +126,8 @@ func testLeftovers(t *testing.T, s *subject) {
 	}
 }
 
-// testLeftoversWhileSettling: a sweep settles them while it lists them, and stops
-// when it has enough.
+// testLeftoversWhileSettling: a sweep settles leftovers while it lists them, and may stop
+// early.
 func testLeftoversWhileSettling(t *testing.T, s *subject) {
 	const n = 25
 	for i := range n {
@@ -181,7 +182,8 @@ func testRemoved(t *testing.T, s *subject) {
 	s.requireLeftovers(t, begun.Add(1))
 }
 
-// testRemovedBeforeCommit: a run must not be made of an upload that was swept.
+// testRemovedBeforeCommit: Commit fails for an upload that was swept, so that no run is
+// made of it.
 func testRemovedBeforeCommit(t *testing.T, s *subject) {
 	id, u, err := s.begin(t.Context(), tenant)
 	require.NoError(t, err)
@@ -192,7 +194,7 @@ func testRemovedBeforeCommit(t *testing.T, s *subject) {
 	s.requireCount(t, 0)
 }
 
-// testKept: what a run is made of is never removed, not even by a mistake.
+// testKept: an upload of a run is never removed, not even by a mistaken call.
 func testKept(t *testing.T, s *subject) {
 	content := random(1, 1000)
 	id, u, err := s.begin(t.Context(), tenant)
@@ -228,7 +230,7 @@ func testBegunTwice(t *testing.T, s *subject) {
 	require.NoError(t, err)
 }
 
-// testSettlingContextEnded: what was asked for too late has no effect.
+// testSettlingContextEnded: a call whose context has ended has no effect.
 func testSettlingContextEnded(t *testing.T, s *subject) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -17,29 +17,29 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 )
 
-// Names of databases. Those of tests carry the time at which they were made, so
-// that what a killed test left on a shared server can be removed later.
+// Names of databases. Those of tests contain the time at which they were made, so that
+// databases of killed tests on a shared server can be removed later.
 const (
 	testPrefix     = "redrive_test_"
 	templatePrefix = "redrive_template_"
 	testLifetime   = 2 * time.Hour
 )
 
-// patience bounds every statement of this package.
-const patience = time.Minute
+// timeout bounds the statements on one admin connection.
+const timeout = time.Minute
 
 // adminLock is an advisory lock: one test binary at a time makes the template.
 const adminLock = 7_373_011_509
 
-// Database is a database of one test's own.
+// Database is the database of one test.
 type Database struct {
 	Name string
 	URL  string
 }
 
-// New gives a fresh database with the current schema, on the server that all
-// tests of this binary share. It is dropped when the test ends, whatever is still
-// connected to it. Safe in parallel tests.
+// New gives a fresh database with the current schema, on the server that all tests of this
+// binary share. It is dropped when the test ends, also if clients are still connected. Safe
+// in parallel tests.
 func New(t testing.TB) Database {
 	t.Helper()
 	return sharedServer(t).New(t)
@@ -106,8 +106,9 @@ func drop(ctx context.Context, conn *pgx.Conn, name string) error {
 	return err
 }
 
-// template makes sure of the template database, once per binary, and names it.
-// Its name is made of the migrations' text, so a changed schema is another one.
+// template makes the template database if it does not exist, once per binary, and gives
+// its name. The name is a hash of the migrations' text, so a changed schema has another
+// template.
 func (s *Server) template() (string, error) {
 	name := templatePrefix + schemaHash()
 	s.prepare.Do(func() {
@@ -122,7 +123,7 @@ func (s *Server) template() (string, error) {
 			if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).Scan(&exists); err != nil || exists {
 				return err
 			}
-			// Under another name until it is complete.
+			// It has another name until it is complete.
 			building := name + "_new"
 			if err := errors.Join(drop(ctx, conn, building), s.copy(ctx, conn, building, "template0")); err != nil {
 				return err
@@ -178,7 +179,7 @@ func schemaHash() string {
 
 // admins runs fn on a connection to a database that always exists.
 func (s *Server) admins(fn func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, s.admin)
 	if err != nil {

@@ -5,10 +5,10 @@
 //	pool, err := postgres.Connect(t.Context(), postgres.Config{URL: db.URL})
 //
 // One server is started per test binary, when the first test asks for a
-// database. It listens on a Unix socket in its own temporary folder and nowhere
-// else, so nothing can collide and nobody else can connect. A test's database is a
-// copy of a migrated template, which takes some 10 ms in memory (/dev/shm, if there
-// is room) and 20 ms and more on a disk.
+// database. It listens only on a Unix socket in its own temporary folder, so nothing can
+// collide and no other user can connect. A test's database is a copy of a migrated
+// template, which takes some 10 ms in memory (/dev/shm, if it is large enough) and 20 ms
+// and more on a disk.
 //
 // If REDRIVE_TEST_DATABASE_URL is set, databases are made on that server instead;
 // its user must be allowed to create databases. If it is not set and no Postgres
@@ -16,10 +16,9 @@
 //
 // # What is left behind
 //
-// Nothing. A small shell supervises the server: it holds one end of a pipe whose
-// other end is the test binary's. When the binary ends, however it ends (SIGKILL
-// included), the pipe closes, and the shell stops the server and removes the
-// folder. What even that shell left behind, because it was killed too, is found
-// and removed by the next start: every folder has a lock file that is locked as
+// Nothing. A small shell supervises the server: it holds one end of a pipe whose other
+// end the test binary holds. When the binary ends in any way, also by SIGKILL, the pipe
+// closes, and the shell stops the server and removes the folder. If the shell was killed
+// too, the next start removes the folder: every folder has a lock file that is locked as
 // long as the binary or the shell lives.
 package pgtest

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// errNoPostgres is what a test fails with where there is none.
+// errNoPostgres is the error of a test if Postgres is not installed.
 var errNoPostgres = errors.New("pgtest: no PostgreSQL was found, and these tests need one. Install it:\n\n" +
 	"\tapt-get install -y postgresql\n\n" +
 	"(no server has to run), or set REDRIVE_TEST_DATABASE_URL to a server on which databases may be created")
@@ -35,7 +35,7 @@ func findBinaries() (string, error) {
 	return firstComplete(folders)
 }
 
-// firstComplete skips what has clients only, as pg_config's folder often does.
+// firstComplete skips folders that have only clients, as pg_config's folder often does.
 func firstComplete(folders []string) (string, error) {
 	for _, dir := range folders {
 		complete := true
@@ -65,9 +65,9 @@ const (
 	unborn = time.Minute
 )
 
-// lockFolder locks a new folder. The lock is on the open file, which the
-// supervisor inherits: it ends when both are gone, however they went. The file
-// gets its name once it is locked, so that nobody takes the folder for stale.
+// lockFolder locks a new folder. The lock is on the open file, which the supervisor
+// inherits: it ends when both processes have ended in any way. The file gets its name once
+// it is locked, so that no other process takes the folder for stale.
 func lockFolder(dir string) (*os.File, error) {
 	name := filepath.Join(dir, lockName)
 	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
@@ -84,15 +84,15 @@ func lockFolder(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// A database is some 300 small files. Where there is a file system in memory,
-// copying them takes 10 ms, however busy the disk is.
+// A database has some 300 small files. In a file system in memory, copying them takes
+// 10 ms, also while the disk is busy.
 const (
 	memoryFolder = "/dev/shm"
 	memoryNeeded = 4 << 30 // bytes; containers often have 64 MB only
 )
 
-// hasRoom reports whether a server's folder can be in another one: there is space,
-// and whoever runs the server, who may not be who runs the test, can remove it.
+// hasRoom reports whether a server's folder can be in another folder: there is enough
+// space, and the server's user, who may differ from the test's, can remove it.
 func hasRoom(parent string, needed uint64) bool {
 	info, err := os.Stat(parent)
 	if err != nil || info.Mode()&0o002 == 0 {

@@ -14,7 +14,7 @@ func TestHasRoom(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o755))
-	require.False(t, hasRoom(dir, 1), "nobody else can write there")
+	require.False(t, hasRoom(dir, 1), "other users cannot write there")
 	require.NoError(t, os.Chmod(dir, 0o777))
 	require.True(t, hasRoom(dir, 1))
 	require.False(t, hasRoom(dir, math.MaxUint64), "no such space")

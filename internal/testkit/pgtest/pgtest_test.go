@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// helperVariable makes this binary a process to be killed: it starts a server,
-// says where and waits.
+// helperVariable makes this binary a process to be killed: it starts a server, prints its
+// address and waits.
 const helperVariable = "REDRIVE_PGTEST_HELPER"
 
 func TestMain(m *testing.M) {
@@ -165,7 +165,7 @@ func TestKilled(t *testing.T) {
 		require.NoError(t, process.Kill())
 		_, err := process.Wait()
 		require.NoError(t, err)
-		require.True(t, alive(postmaster), "nobody is left to stop it")
+		require.True(t, alive(postmaster), "no supervisor is left to stop it")
 
 		bin, err := findBinaries()
 		require.NoError(t, err)

@@ -29,10 +29,10 @@ var superviseScript string
 // in a folder that only its owner (and root) may enter.
 const role = "redrive"
 
-// Options change a server that a test starts for itself.
+// Options are the options of NewServer.
 type Options struct {
-	// Durable keeps fsync and synchronous commits on, as in production. For
-	// benchmarks; tests have no use for what survives a power failure.
+	// Durable keeps fsync and synchronous commits on, as in production, for benchmarks.
+	// Other tests need not survive a power failure.
 	Durable bool
 	// Settings are further server settings, name=value.
 	Settings []string
@@ -42,7 +42,7 @@ type Options struct {
 // REDRIVE_TEST_DATABASE_URL names.
 type Server struct {
 	admin    string // connection string of a database that always exists
-	fileCopy bool   // CREATE DATABASE can be told to copy files, which is faster without fsync
+	fileCopy bool   // CREATE DATABASE has the option to copy files, which is faster without fsync
 	cluster  *cluster
 
 	prepare sync.Once // the template
@@ -61,9 +61,8 @@ type cluster struct {
 	answers  *bufio.Reader
 }
 
-// NewServer starts a server of the test's own, for tests that stop it and for
-// benchmarks. It is removed when the test ends. Options.Durable or not, it never
-// is the server of REDRIVE_TEST_DATABASE_URL.
+// NewServer starts a server for one test, for tests that stop it and for benchmarks. It is
+// removed when the test ends. It never is the server of REDRIVE_TEST_DATABASE_URL.
 func NewServer(t testing.TB, o Options) *Server {
 	t.Helper()
 	s, err := start(o)
@@ -125,8 +124,7 @@ func start(o Options) (*Server, error) {
 	}, nil
 }
 
-// Restart stops the server, as an administrator would with open connections, and
-// starts it again.
+// Restart stops the server without waiting for open connections, and starts it again.
 func (s *Server) Restart(t testing.TB) {
 	t.Helper()
 	s.Stop(t)
@@ -187,7 +185,7 @@ func supervise(bin, parent string) (*cluster, error) {
 	c.shell.SysProcAttr = attr
 	c.shell.Dir = dir
 	c.shell.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
-	c.shell.ExtraFiles = []*os.File{c.lock} // locked as long as either of us lives
+	c.shell.ExtraFiles = []*os.File{c.lock} // locked as long as this process or the shell lives
 	if c.commands, err = c.shell.StdinPipe(); err != nil {
 		return fail(err)
 	}
@@ -209,9 +207,9 @@ func supervise(bin, parent string) (*cluster, error) {
 	return c, nil
 }
 
-// attributes gives the shell a session of its own, so that an interrupt from the
-// terminal does not reach it, and lets it run as an ordinary user where we are
-// root, which Postgres refuses to run as.
+// attributes gives the shell a session of its own, so that an interrupt from the terminal
+// does not reach it. If this process is root, as which Postgres refuses to run, the shell
+// runs as an ordinary user.
 func attributes(dir string) (*syscall.SysProcAttr, error) {
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if os.Geteuid() != 0 {
@@ -236,7 +234,7 @@ func attributes(dir string) (*syscall.SysProcAttr, error) {
 	return attr, nil
 }
 
-// do has the shell carry out a command and waits for it.
+// do lets the shell execute a command and waits for it.
 func (c *cluster) do(command string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -261,7 +259,7 @@ func (c *cluster) configure(settings []string) error {
 	return errors.Join(err, f.Close())
 }
 
-// major is the server's major version; 0 if it cannot be told.
+// major is the server's major version; 0 if it is not known.
 func (c *cluster) major() int {
 	version, err := os.ReadFile(filepath.Join(c.dir, "data", "PG_VERSION"))
 	if err != nil {

@@ -104,7 +104,7 @@ func testAck(t *testing.T, s *subject) {
 	s.ack(t, both[0])
 	s.ack(t, both[0], both[0]) // a repeat has no effect, on the other either
 	require.NoError(t, both[1].Nack(s.ctx))
-	require.Equal(t, []core.Job{both[1].Job()}, s.ack(t, s.receiveOne(t)))
+	require.Equal(t, []core.Job{both[1].Jobs()[0]}, s.ack(t, s.receiveOne(t)))
 	s.quiet(t)
 
 	// What was acked is over: acking it once more does not touch the same job
@@ -112,10 +112,10 @@ func testAck(t *testing.T, s *subject) {
 	if s.RemembersAcked {
 		return
 	}
-	s.enqueue(t, both[0].Job())
+	s.enqueue(t, both[0].Jobs()[0])
 	s.ack(t, both[0])
-	s.enqueue(t, both[0].Job())
-	require.Equal(t, []core.Job{both[0].Job()}, s.ack(t, s.receiveOne(t)))
+	s.enqueue(t, both[0].Jobs()[0])
+	require.Equal(t, []core.Job{both[0].Jobs()[0]}, s.ack(t, s.receiveOne(t)))
 	s.quiet(t)
 }
 

@@ -58,9 +58,9 @@ func testNotAliased(t *testing.T, s *subject) {
 	s.enqueue(t, given)
 	given.Files[0] = 99
 	d := s.receiveOne(t)
-	require.Equal(t, job(7, 1), d.Job())
+	require.Equal(t, job(7, 1), d.Jobs()[0])
 	require.NoError(t, d.Nack(s.ctx))
-	d.Job().Files[0] = 99
+	d.Jobs()[0].Files[0] = 99
 	require.Equal(t, []core.Job{job(7, 1)}, s.ack(t, s.receiveOne(t)))
 }
 
@@ -201,7 +201,7 @@ func testCancelledReceiveLosesNothing(t *testing.T, s *subject) {
 						return
 					}
 					mu.Lock()
-					if seen[identityOf(d.Job())]++; len(seen) == n && seen[identityOf(d.Job())] == 1 {
+					if seen[identityOf(d.Jobs()[0])]++; len(seen) == n && seen[identityOf(d.Jobs()[0])] == 1 {
 						close(all)
 					}
 					mu.Unlock()
@@ -329,7 +329,7 @@ func (s *subject) consume(t *testing.T, consumers, n int, produce func()) {
 						return
 					}
 					mu.Lock()
-					seen[identityOf(d.Job())]++
+					seen[identityOf(d.Jobs()[0])]++
 					if len(seen) == n {
 						cancel()
 					}

@@ -49,7 +49,7 @@ func testRedelivery(t *testing.T, s *subject) {
 		got, err := s.Feed.Receive(s.ctx, 40, ports.Skip{})
 		require.NoError(t, err, "%d of %d", len(acked), n)
 		for i, d := range got {
-			id := identityOf(d.Job())
+			id := identityOf(d.Jobs()[0])
 			if tries[id]++; tries[id] < 3 && i%2 == 0 {
 				require.NoError(t, d.Nack(s.ctx))
 				continue

@@ -34,8 +34,11 @@ type Subject struct {
 	// same job under a new epoch must be delivered all the same.
 	RemembersAcked bool
 	// MayRepeat says that a job may be delivered again although it was acked or
-	// is still in somebody's hands, without any fault.
+	// is still in a worker's hands, without any fault.
 	MayRepeat bool
+	// ComesWhole says that a message of which a part was released, and which is then
+	// not answered, comes again with that part: a broker's cannot be changed.
+	ComesWhole bool
 	// Skips says that Receive looks past what it is told to skip.
 	Skips bool
 	// Fair says that tenants are served in turn, also when their jobs wait.
@@ -51,10 +54,17 @@ type Subject struct {
 // stopped or removed afterwards. Subtests call it in parallel.
 type Factory func(t *testing.T) Subject
 
-// patience bounds what must happen; only a queue that hangs uses it up.
-const patience = 60 * time.Second
+// timeout bounds what must happen; only a queue that hangs uses it up.
+const timeout = 60 * time.Second
 
-// Run runs the whole suite.
+// RunLease is the test for queues that deliver again what was not answered. They do it
+// in here within seconds, which is too short a lease for the other tests.
+func RunLease(t *testing.T, newQueue Factory) {
+	t.Helper()
+	testLease(t, newSubject(t, newQueue))
+}
+
+// Run runs the suite.
 func Run(t *testing.T, newQueue Factory) {
 	t.Helper()
 	for _, test := range []struct {
@@ -85,6 +95,19 @@ func Run(t *testing.T, newQueue Factory) {
 		{"Nack", testNack},
 		{"AckAndNack", testAckAndNack},
 		{"Redelivery", testRedelivery},
+		{"Message/Travels", testMessageTravels},
+		{"Message/OfOneKind", testMessageIsOfOneKind},
+		{"Message/Repeats", testMessageRepeats},
+		{"Message/Overlap", testMessagesOverlap},
+		{"Release/AtOnce", testReleaseAtOnce},
+		{"Release/ThenAck", testReleaseThenAck},
+		{"Release/ThenNack", testReleaseThenNack},
+		{"Release/All", testReleaseAll},
+		{"Release/Refused", testReleaseRefused},
+		{"Release/AgainAndAgain", testReleaseAgainAndAgain},
+		{"Release/Shares", testReleaseShares},
+		{"Fair/LargeMessages", testFairWithLargeMessages},
+		{"ManyTogether", testManyTogether},
 		{"Fair", testFair},
 		{"Consumers", testConsumers},
 		{"EnqueueAtOnce", testEnqueueAtOnce},

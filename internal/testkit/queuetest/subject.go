@@ -14,8 +14,9 @@ import (
 
 // subject is a Subject with what the tests do to it.
 type subject struct {
-	Subject
-	ctx context.Context // ends with patience
+	Subject             // whose Queue makes each job a message of its own
+	many    ports.Queue // as it is
+	ctx     context.Context
 }
 
 func newSubject(t *testing.T, newQueue Factory) *subject {
@@ -30,9 +31,11 @@ func newSubject(t *testing.T, newQueue Factory) *subject {
 	if s.Many == 0 {
 		s.Many = 10_000
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	many := s.Queue
+	s.Queue = Singly{many}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	t.Cleanup(cancel)
-	return &subject{s, ctx}
+	return &subject{s, many, ctx}
 }
 
 // identity is what a queue tells jobs apart by.
@@ -90,7 +93,7 @@ func (s *subject) ack(t *testing.T, list ...ports.Delivery) []core.Job {
 	done := make([]core.Job, len(list))
 	for i, d := range list {
 		require.NoError(t, d.Ack(s.ctx))
-		done[i] = d.Job()
+		done[i] = d.Jobs()[0]
 	}
 	return done
 }
@@ -105,7 +108,7 @@ func (s *subject) quiet(t *testing.T) {
 	defer cancel()
 	more, err := s.Feed.Receive(ctx, 10, ports.Skip{})
 	for _, d := range more {
-		require.Fail(t, "a delivery too many", "%+v", d.Job())
+		require.Fail(t, "a delivery too many", "%+v", d.Jobs()[0])
 	}
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
@@ -130,8 +133,8 @@ func await(t *testing.T, what string, done <-chan receiving) receiving {
 	select {
 	case r := <-done:
 		return r
-	case <-time.After(patience):
-		require.FailNow(t, "hangs", "%s did not end within %v", what, patience)
+	case <-time.After(timeout):
+		require.FailNow(t, "hangs", "%s did not end within %v", what, timeout)
 		return receiving{}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -143,7 +144,7 @@ func testProcessDies(t *testing.T, newStore Factory) {
 			s, run := failedRun(t, newStore)
 			ctx := bounded(t)
 			s.fail(func(n int) int {
-				if _, err := s.queue.Queue.Enqueue(ctx, s.jobsOf(t, run.ID)[:out]); err != nil {
+				if _, err := (queuetest.Singly{Queue: s.queue.Queue}).Enqueue(ctx, s.jobsOf(t, run.ID)[:out]); err != nil {
 					return 0
 				}
 				panic("dies")

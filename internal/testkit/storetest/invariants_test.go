@@ -34,7 +34,7 @@ func eventful(t *testing.T) (*service, core.RunID) {
 	got, err := s.queue.Receive(ctx, 2, ports.Skip{})
 	require.NoError(t, err)
 	for i, d := range got {
-		claimed, _, err := s.servers[0].Claim(ctx, []core.Job{d.Job()}, app.WaitForLock)
+		claimed, _, err := s.servers[0].Claim(ctx, d.Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		if i == 0 {
 			settlements, err := executeAll(ctx, s.servers[0], claimed)
@@ -91,7 +91,7 @@ func TestViolations(t *testing.T) {
 		"too many jobs done":       {"I7", func(c *Contents) { c.Runs[0].CompletedJobs = 2 }},
 		"more jobs than there are": {"I7", func(c *Contents) { c.Runs[0].AttemptJobs = 5 }},
 		"negative jobs":            {"I7", func(c *Contents) { c.Runs[0].FailedJobs = -1 }},
-		"tally":                    {"I7", func(c *Contents) { c.Runs[0].Tally.Failed++ }},
+		"tally":                    {"refinement", func(c *Contents) { c.Runs[0].Tally.Failed++ }},
 		"closed without a time":    {"I7", func(c *Contents) { c.Runs[0].Status = core.RunInterrupted }},
 		"completed":                {"I7", func(c *Contents) { c.Runs[0].Status, c.Runs[0].ClosedAt = core.RunCompleted, at(1) }},
 		"failed":                   {"I7", func(c *Contents) { c.Runs[0].Status, c.Runs[0].ClosedAt = core.RunFailed, at(1) }},

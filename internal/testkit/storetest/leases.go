@@ -153,7 +153,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		s.recover(t)
 		require.Equal(t, 1, s.queue.Len())
 		s.settle(t, s.claim(t, 1))
-		claimed, _, err := s.servers[0].Claim(ctx, []core.Job{got[0].Job()}, app.WaitForLock)
+		claimed, _, err := s.servers[0].Claim(ctx, got[0].Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		require.Empty(t, claimed)
 		closed, _, _ := s.read(t, run.ID)
@@ -182,7 +182,7 @@ func (s *service) claim(t *testing.T, n int) []core.Settlement {
 	}
 	var all []app.Claimed
 	for _, d := range deliveries {
-		claimed, _, err := s.servers[0].Claim(ctx, []core.Job{d.Job()}, app.WaitForLock)
+		claimed, _, err := s.servers[0].Claim(ctx, d.Jobs(), app.WaitForLock)
 		require.NoError(t, err)
 		require.NoError(t, d.Ack(ctx))
 		all = append(all, claimed...)

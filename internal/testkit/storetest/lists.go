@@ -21,6 +21,7 @@ var mixedIDs = []string{"B", "a", "A", "b", "_x", "a-b", "a.b", "ab", "a_b", "Z9
 func testLists(t *testing.T, newStore Factory, _ Options) {
 	t.Run("Runs", func(t *testing.T) { testRunList(t, newStore) })
 	t.Run("DueRuns", func(t *testing.T) { testDueRuns(t, newStore) })
+	t.Run("Ungranted", func(t *testing.T) { testUngranted(t, newStore) })
 	t.Run("AllTenants", func(t *testing.T) { testAllTenants(t, newStore) })
 	t.Run("TemplateVersions", func(t *testing.T) { testTemplateVersions(t, newStore) })
 	t.Run("Templates", func(t *testing.T) {
@@ -208,6 +209,58 @@ func testDueRuns(t *testing.T, newStore Factory) {
 		return errRollback
 	}), errRollback)
 	same(t, append(slices.Clone(want[1:]), want[0]))(s.DueRuns(ctx, now, horizon, 10))
+}
+
+// testUngranted: those with an allowance and without the grant, whatever else they have
+// and however they are asked for.
+func testUngranted(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	ctx := bounded(t)
+	period := core.PeriodOf(at(0))
+	key := core.AllowanceKey(period)
+	empty(t)(s.Ungranted(ctx, key, "", 10))
+
+	grant := func(id core.TenantID, p core.Period, rollback error) {
+		entry, err := core.NewAllowance(id, core.AllowanceKey(p), p, 5, core.System, at(0))
+		require.NoError(t, err)
+		err = s.InTx(ctx, id, func(tx ports.Tx) error {
+			if _, err := tx.Ledger().BalanceForUpdate(ctx, p); err != nil {
+				return err
+			}
+			if _, err := tx.Ledger().Post(ctx, entry); err != nil {
+				return err
+			}
+			return rollback
+		})
+		require.Equal(t, rollback, err)
+	}
+	var lacking []core.Tenant
+	for i, id := range mixedIDs {
+		tenant := newWorld(core.TenantID(id)).tenant
+		tenant.MonthlyAllowance = core.Credits(i % 5 * 100) // each fifth has none
+		commit(t, s, tenant.ID, func(ctx context.Context, tx ports.Tx) error { return tx.Tenants().Insert(ctx, tenant) })
+		switch {
+		case tenant.MonthlyAllowance == 0:
+		case i%4 == 1:
+			grant(tenant.ID, period, nil)
+		case i%4 == 2:
+			grant(tenant.ID, period.Next(), nil) // another month's is no grant of this one
+			lacking = append(lacking, tenant)
+		default:
+			grant(tenant.ID, period, errRollback)
+			lacking = append(lacking, tenant)
+		}
+	}
+	slices.SortFunc(lacking, func(a, b core.Tenant) int { return cmp.Compare(a.ID, b.ID) })
+	require.Greater(t, len(lacking), 4)
+	same(t, lacking)(s.Ungranted(ctx, key, "", 100))
+	same(t, lacking[1:3])(s.Ungranted(ctx, key, lacking[0].ID, 2))
+	same(t, lacking[:1])(s.Ungranted(ctx, key, "!", 1)) // a place, not a tenant
+	for _, tenant := range lacking {
+		grant(tenant.ID, period, nil)
+	}
+	empty(t)(s.Ungranted(ctx, key, "", 100))
 }
 
 func testAllTenants(t *testing.T, newStore Factory) {

@@ -254,9 +254,9 @@ func (r *races) workSome(ctx context.Context, server *app.Service, d *dice) erro
 	if err != nil {
 		return ctx.Err() // others were faster
 	}
-	jobs := make([]core.Job, len(deliveries))
-	for i, delivery := range deliveries {
-		jobs[i] = delivery.Job()
+	var jobs []core.Job
+	for _, delivery := range deliveries {
+		jobs = append(jobs, delivery.Jobs()...)
 	}
 	r.mu.Lock()
 	r.seen = append(r.seen, jobs...)

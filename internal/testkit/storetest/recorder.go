@@ -1,14 +1,17 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/model"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -21,132 +24,45 @@ type Recorder struct {
 	Pause func()
 
 	mu       sync.Mutex
-	results  map[resultKey]int            // recorded per file and epoch
-	final    map[fileKey]core.Epoch       // of completed and error files, when they became so
-	latest   map[fileKey]core.Epoch       // the highest epoch that was ever written of a file
-	closings map[ports.RunKey]map[int]int // per attempt
+	changes  []model.Change
+	closings map[closing]int
 }
 
-type fileKey struct {
-	run   ports.RunKey
-	index int
-}
-
-type resultKey struct {
-	fileKey
-	epoch core.Epoch
+type closing struct {
+	ports.RunKey
+	attempt core.AttemptNumber
 }
 
 // NewRecorder makes a Recorder of a store.
 func NewRecorder(s ports.Store) *Recorder {
-	return &Recorder{
-		Store: s, results: map[resultKey]int{}, final: map[fileKey]core.Epoch{}, latest: map[fileKey]core.Epoch{},
-		closings: map[ports.RunKey]map[int]int{},
-	}
+	return &Recorder{Store: s, closings: map[closing]int{}}
 }
 
 // InTx implements ports.Store. What fn wrote is remembered once it is committed;
 // a run of fn that the store repeats is forgotten.
 func (r *Recorder) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
-	var w *recordedTx
+	w := &Written{}
 	err := r.Store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		w = &recordedTx{Tx: tx, tenant: tenant, pause: r.Pause}
+		*w = Written{pause: r.Pause}
 		w.wait() // also before the first statement
-		return fn(w)
+		return fn(w.By(tx))
 	})
-	if err == nil && w != nil {
-		r.remember(w)
+	if err == nil {
+		r.remember(tenant, w)
 	}
 	return err
 }
 
-type recordedTx struct {
-	ports.Tx
-	tenant core.TenantID
-	pause  func()
-	runs   []core.Run
-	files  []writtenFile
-}
-
-func (w *recordedTx) wait() {
-	if w.pause != nil {
-		w.pause()
-	}
-}
-
-type writtenFile struct {
-	run  core.RunID
-	file core.File
-}
-
-func (w *recordedTx) wroteRun(run core.Run) { w.runs = append(w.runs, run) }
-
-func (w *recordedTx) wroteFiles(run core.RunID, files []core.File) {
-	for _, file := range files {
-		w.files = append(w.files, writtenFile{run, file})
-	}
-}
-
-// Runs implements ports.Tx.
-func (w *recordedTx) Runs() ports.Runs { w.wait(); return recordedRuns{w.Tx.Runs(), w} }
-
-// Files implements ports.Tx.
-func (w *recordedTx) Files() ports.RunFiles { w.wait(); return w.Tx.Files() }
-
-// Attempts implements ports.Tx.
-func (w *recordedTx) Attempts() ports.Attempts { w.wait(); return w.Tx.Attempts() }
-
-// Ledger implements ports.Tx.
-func (w *recordedTx) Ledger() ports.Ledger { w.wait(); return w.Tx.Ledger() }
-
-// Answers implements ports.Tx.
-func (w *recordedTx) Answers() ports.Answers { w.wait(); return w.Tx.Answers() }
-
-type recordedRuns struct {
-	ports.Runs
-	w *recordedTx
-}
-
-// Save implements ports.Runs.
-func (r recordedRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
-	err := r.Runs.Save(ctx, rows...)
-	if err != nil {
-		return err
-	}
-	for i := range rows {
-		if !rows[i].FilesOnly {
-			r.w.wroteRun(rows[i].Run)
-		}
-		r.w.wroteFiles(rows[i].Run.ID, rows[i].Files)
-	}
-	return nil
-}
-
-// remember does not depend on the order in which transactions get here, which
-// need not be that of their commits: it counts, and keeps what is highest.
-func (r *Recorder) remember(w *recordedTx) {
+func (r *Recorder) remember(tenant core.TenantID, w *Written) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, run := range w.runs {
-		if run.Status == core.RunRunning {
-			continue
+	for _, rows := range w.Rows {
+		if !rows.FilesOnly && rows.Run.Status != core.RunRunning {
+			r.closings[closing{ports.RunKey{Tenant: tenant, Run: rows.Run.ID}, rows.Run.Attempt}]++
 		}
-		key := ports.RunKey{Tenant: w.tenant, Run: run.ID}
-		if r.closings[key] == nil {
-			r.closings[key] = map[int]int{}
-		}
-		r.closings[key][int(run.Attempt)]++
-	}
-	for _, f := range w.files {
-		key := fileKey{ports.RunKey{Tenant: w.tenant, Run: f.run}, f.file.Index}
-		r.latest[key] = max(r.latest[key], f.file.Epoch)
-		switch f.file.Status {
-		case core.FileCompleted, core.FileError:
-			r.final[key] = f.file.Epoch
-			r.results[resultKey{key, f.file.Epoch}]++
-		case core.FileFailed:
-			r.results[resultKey{key, f.file.Epoch}]++
-		case core.FilePending, core.FileProcessing:
+		for i := range rows.Files {
+			f := &rows.Files[i]
+			r.changes = append(r.changes, model.Change{Tenant: tenant, Run: rows.Run.ID, Index: f.Index, Became: f.Status, NewEpoch: f.Epoch})
 		}
 	}
 }
@@ -163,22 +79,40 @@ func (r *Recorder) violations() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var broken []string
-	for key, n := range r.results {
+	judge := func(rule model.Rule, format string, args ...any) {
+		broken = append(broken, fmt.Sprintf("%s: ", rule)+fmt.Sprintf(format, args...))
+	}
+	inOrder(r.changes)
+	var log model.Log
+	for _, c := range r.changes {
+		c.Was, c.Epoch = core.FilePending, 1 // as every file begins
+		if last := log.File(c.Tenant, c.Run, c.Index); last != nil {
+			c.Was, c.Epoch = last.Status, last.Epoch
+		}
+		log.Add(judge, c)
+	}
+	for of, n := range r.closings {
 		if n > 1 {
-			broken = append(broken, fmt.Sprintf("I8: run %s, file %d: %d results under epoch %d", key.run.Run, key.index, n, key.epoch))
-		}
-	}
-	for key, epoch := range r.final {
-		if r.latest[key] > epoch {
-			broken = append(broken, fmt.Sprintf("I8: run %s, file %d was final under epoch %d and was written under epoch %d", key.run.Run, key.index, epoch, r.latest[key]))
-		}
-	}
-	for key, attempts := range r.closings {
-		for attempt, n := range attempts {
-			if n > 1 {
-				broken = append(broken, fmt.Sprintf("I7: run %s: attempt %d closed it %d times", key.Run, attempt, n))
-			}
+			judge(model.I7, "run %s: attempt %d closed it %d times", of.Run, of.attempt, n)
 		}
 	}
 	return broken
+}
+
+// inOrder sorts each file's changes by what a file goes through: the order in which
+// transactions were remembered need not be that of their commits.
+func inOrder(changes []model.Change) {
+	stage := func(s core.FileStatus) int {
+		switch s {
+		case core.FilePending:
+			return 0
+		case core.FileProcessing:
+			return 1
+		case core.FileCompleted, core.FileFailed, core.FileError:
+		}
+		return 2
+	}
+	slices.SortStableFunc(changes, func(a, b model.Change) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Run, b.Run), cmp.Compare(a.Index, b.Index), cmp.Compare(a.NewEpoch, b.NewEpoch), cmp.Compare(stage(a.Became), stage(b.Became)))
+	})
 }

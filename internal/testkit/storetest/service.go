@@ -16,6 +16,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -55,7 +56,7 @@ var errBroker = errors.New("the broker is away")
 func (q *faultyQueue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	if out := q.out.Load(); out != nil {
 		if n := (*out)(len(jobs)); n >= 0 {
-			if _, err := q.Queue.Enqueue(ctx, jobs[:n]); err != nil {
+			if _, err := (queuetest.Singly{Queue: q.Queue}).Enqueue(ctx, jobs[:n]); err != nil {
 				return 0, err
 			}
 			if lag := q.lag.Load(); lag != nil && n > 0 {
@@ -67,7 +68,7 @@ func (q *faultyQueue) Enqueue(ctx context.Context, jobs []core.Job) (int, error)
 			return n, errBroker
 		}
 	}
-	return q.Queue.Enqueue(ctx, jobs)
+	return queuetest.Singly{Queue: q.Queue}.Enqueue(ctx, jobs)
 }
 
 // newService makes tenants with a published template "t" and plenty of credits,
@@ -178,9 +179,9 @@ func (s *service) work(ctx context.Context, server *app.Service) error {
 			}
 			continue
 		}
-		jobs := make([]core.Job, len(deliveries))
-		for i, d := range deliveries {
-			jobs[i] = d.Job()
+		var jobs []core.Job
+		for _, d := range deliveries {
+			jobs = append(jobs, d.Jobs()...)
 		}
 		for _, group := range app.ByRun(jobs) {
 			claimed, _, err := server.Claim(ctx, group, app.WaitForLock)

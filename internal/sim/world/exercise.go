@@ -1,0 +1,123 @@
+package world
+
+import (
+	"slices"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app/worker/scheduler"
+	"github.com/redrive/redrive/internal/sim/oracle"
+)
+
+// checkPlaces looks at a worker that has come to rest: it has to ask for as many jobs as
+// when it had just started, and to leave none in the queue. What a breaker keeps back has
+// to be let in once jobs show that all is well.
+func (w *World) checkPlaces(p *server) {
+	k := &p.worker
+	if k.scheduler == nil || k.stopped {
+		return
+	}
+	x := exercise{scheduler: k.scheduler, now: k.now, messages: scheduler.MessageID(len(k.messages))}
+	x.handle(scheduler.Received{})
+	rounds := 3
+	if x.asks(k.places) {
+		if w.sc.Seed%exerciseEvery > 0 {
+			return
+		}
+		rounds = 1
+	}
+	for range rounds {
+		for n := range w.sc.Templates {
+			x.play(core.Job{
+				Tenant: w.sc.Tenants[w.sc.Templates[n].Tenant].ID, Template: w.sc.Templates[n].ID,
+				Run: core.RunID(w.sc.Templates[n].ID), Epoch: core.Epoch(x.messages + 1), Files: []int{0},
+			}, k.places)
+		}
+	}
+	x.handle(scheduler.Received{})
+	if s := k.scheduler.Stats(x.now); !x.asks(k.places) || s.Running+s.Waiting+s.Unsaved+s.Parked > 0 {
+		w.oracle.Fail(oracle.Leaked, "a worker had %d places when it started; when all is done it asks for %d jobs and leaves %v in the queue",
+			k.places, x.receive.Limit, x.receive.Skip)
+	}
+}
+
+// exerciseEvery is in how many worlds one is exercised that shows nothing by itself.
+const exerciseEvery = 4
+
+// exercise gives a scheduler jobs that all go well, and carries out at once what it wants.
+type exercise struct {
+	scheduler *scheduler.Scheduler
+	now       time.Time
+	messages  scheduler.MessageID
+	receive   scheduler.Receive // that is under way
+	receives  bool
+	events    []scheduler.Event // answers that are still to be given
+}
+
+func (x *exercise) asks(places int) bool {
+	return x.receives && x.receive.Limit >= places && len(x.receive.Skip.Tenants)+len(x.receive.Skip.Templates) == 0
+}
+
+// play gives jobs like one to the scheduler, after a time in which every pause is over.
+func (x *exercise) play(job core.Job, n int) {
+	x.now = x.now.Add(time.Minute)
+	x.handle(scheduler.Tick{})
+	if !x.receives || x.receive.Skip.Skips(job) {
+		return
+	}
+	x.messages++
+	m := scheduler.Message{ID: x.messages}
+	for i := range n {
+		job.ID, job.Files = jobIDs[i], []int{i}
+		m.Jobs = append(m.Jobs, job)
+	}
+	x.handle(scheduler.Received{Messages: []scheduler.Message{m}})
+	x.now = x.now.Add(time.Minute)
+	x.handle(scheduler.Tick{})
+}
+
+var jobIDs = [...]core.JobID{"0", "1", "2", "3", "4", "5", "6", "7"}
+
+func (x *exercise) handle(e scheduler.Event) {
+	for x.events = append(x.events, e); len(x.events) > 0; {
+		e, x.events = x.events[0], x.events[1:]
+		if _, is := e.(scheduler.Received); is {
+			x.receives = false
+		}
+		for _, a := range slices.Clone(x.scheduler.Handle(x.now, e)) {
+			x.carryOut(a)
+		}
+	}
+}
+
+func (x *exercise) carryOut(action scheduler.Action) {
+	switch a := action.(type) {
+	case scheduler.Receive:
+		x.receive, x.receives = a, true
+	case scheduler.CancelReceive:
+		x.events = append(x.events, scheduler.Received{})
+	case scheduler.Claim:
+		outcomes := make([]scheduler.Outcome, len(a.Jobs))
+		for i := range outcomes {
+			outcomes[i] = scheduler.OutcomeClaimed
+		}
+		x.events = append(x.events, scheduler.ClaimAnswered{Group: a.Group, Outcomes: outcomes})
+	case scheduler.Execute:
+		for _, j := range a.Jobs {
+			well := scheduler.Judge([]core.FileResult{{Outcome: core.OutcomeCompleted}})
+			x.events = append(x.events, scheduler.Executed{Job: j, Verdict: well, Rest: 1})
+		}
+	case scheduler.Settle:
+		x.events = append(x.events, scheduler.SettleAnswered{Group: a.Group})
+	case scheduler.HandBack:
+		x.events = append(x.events, scheduler.HandedBack{Group: a.Group})
+	case scheduler.Renew:
+		x.events = append(x.events, scheduler.Renewed{Group: a.Group})
+	case scheduler.Look:
+		x.events = append(x.events, scheduler.Looked{Group: a.Group})
+	case scheduler.Answer:
+		x.events = append(x.events, scheduler.Answered{Message: a.Message})
+	case scheduler.Interrupt:
+		x.events = append(x.events, scheduler.Interrupted{Interruption: a.Interruption})
+	}
+}
