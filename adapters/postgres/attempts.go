@@ -40,7 +40,7 @@ WITH attempt AS (` + insertAttempt + ` RETURNING tenant_id, run_id, attempt
 SELECT FROM attempt`
 
 // Insert takes one statement. What can be told from the attempt's row has no rows of
-// its own: an initiation of 10,000 files would spend a fifth of its time on them.
+// its own, which an initiation would write as many of as it has files.
 func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
 	if ofAllFiles(&attempt) {
 		all := pgtype.Int4{Int32: int32(len(attempt.Files)), Valid: true}
