@@ -45,7 +45,7 @@ func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
 }
 
 // insertingAttempt takes one statement. What can be told from the attempt's row has no
-// rows of its own: an initiation of 10,000 files would spend a fifth of its time on them.
+// rows of its own, which an initiation would write as many of as it has files.
 func insertingAttempt(tenant core.TenantID, attempt *core.Attempt) (sql string, args []any) {
 	args = attemptArgs(tenant, *attempt)
 	if ofAllFiles(attempt) {
