@@ -100,9 +100,9 @@ func TestExhaustFindsARace(t *testing.T) {
 func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
-		"two-continues": 1154, "three-continues": 2893, "same-key": 1508, "continue-cancel": 566,
-		"continue-recovery": 1043, "enqueue-claim": 3573, "last-credits": 1312, "initiate-recovery": 973,
-		"interrupted-continues": 1154, "fault-cancel": 3224, "early-results": 982,
+		"two-continues": 1190, "three-continues": 2829, "same-key": 1508, "continue-cancel": 578,
+		"continue-recovery": 1043, "enqueue-claim": 3573, "last-credits": 1322, "initiate-recovery": 973,
+		"interrupted-continues": 1190, "fault-cancel": 3244, "hot-tenant": 3344, "early-results": 994,
 		"shared-message": 5536, "tenant-limit": 9484, "stop-at-work": 444, "rolling-upgrade": 888,
 	}
 	got := map[string]uint64{}
