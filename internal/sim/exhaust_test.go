@@ -100,10 +100,10 @@ func TestExhaustFindsARace(t *testing.T) {
 func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
-		"two-continues": 1188, "three-continues": 2979, "same-key": 1549, "continue-cancel": 569,
-		"continue-recovery": 1061, "enqueue-claim": 3824, "last-credits": 1339, "initiate-recovery": 998,
-		"interrupted-continues": 1188, "fault-cancel": 2365, "early-results": 997,
-		"shared-message": 6016, "tenant-limit": 9585, "stop-at-work": 453, "rolling-upgrade": 903,
+		"two-continues": 1190, "three-continues": 2829, "same-key": 1508, "continue-cancel": 578,
+		"continue-recovery": 1043, "enqueue-claim": 3573, "last-credits": 1322, "initiate-recovery": 973,
+		"interrupted-continues": 1190, "fault-cancel": 3244, "hot-tenant": 3344, "early-results": 994,
+		"shared-message": 5536, "tenant-limit": 9484, "stop-at-work": 444, "rolling-upgrade": 888,
 	}
 	got := map[string]uint64{}
 	for _, name := range world.Small() {
