@@ -67,6 +67,7 @@ const (
 	RefillFailed
 	RefilledBeside
 	DueBeyondHorizon
+	ResultRefused
 	situationCount
 )
 
@@ -135,6 +136,7 @@ var situationNames = [...]string{
 	RefillFailed:              "refill failed for one tenant, again and again",
 	RefilledBeside:            "month granted although another tenant's refill failed",
 	DueBeyondHorizon:          "recovery of a run whose due time a clock that was ahead had written",
+	ResultRefused:             "result that the store can never hold",
 }
 
 // String names the situation.
