@@ -9,9 +9,8 @@ import (
 )
 
 // loop owns the scheduler: it takes in what has happened, all that is there at a time,
-// and has what follows carried out, until the scheduler has stopped. receivingEnds is
-// called when nothing more is to be received.
-func (w *Worker) loop(receivingEnds func()) {
+// and has what follows carried out, until the scheduler has stopped.
+func (w *Worker) loop() {
 	defer w.alarm.stop()
 	events := []scheduler.Event{scheduler.Tick{}}
 	for {
@@ -23,7 +22,7 @@ func (w *Worker) loop(receivingEnds func()) {
 				w.mu.Unlock()
 				return
 			}
-			w.carryOut(a, receivingEnds)
+			w.carryOut(a)
 		}
 		w.alarm.arm(now)
 		w.mu.Unlock()
@@ -36,7 +35,7 @@ func (w *Worker) loop(receivingEnds func()) {
 
 // carryOut begins an action. What takes long is done by a goroutine of its own, which
 // gives the answer as an event.
-func (w *Worker) carryOut(action scheduler.Action, receivingEnds func()) {
+func (w *Worker) carryOut(action scheduler.Action) {
 	switch a := action.(type) {
 	case scheduler.Receive:
 		var ctx context.Context

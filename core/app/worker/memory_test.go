@@ -47,7 +47,8 @@ func (f *endlessFeed) Receive(ctx context.Context, limit int, _ ports.Skip) ([]p
 func (d madeUp) Jobs() []core.Job                          { return []core.Job{d.job} }
 func (d madeUp) Release(context.Context, []core.Job) error { return nil }
 func (d madeUp) Ack(context.Context) error                 { d.feed.outstanding.Add(-1); return nil }
-func (d madeUp) Nack(context.Context) error                { d.feed.outstanding.Add(-1); return nil }
+
+func (d madeUp) Nack(context.Context) error { d.feed.outstanding.Add(-1); return nil }
 
 func heap() int64 {
 	runtime.GC()

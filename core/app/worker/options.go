@@ -18,7 +18,8 @@ type Options struct {
 
 	// Ahead is how many more may be claimed while jobs take so little time that executors
 	// would wait for the next; default 4 times Concurrency and at most 1000, negative for
-	// none. Jobs that take longer than some milliseconds are never claimed ahead.
+	// none. With some jobs of a message up to 250 others of it may come. Jobs that take
+	// longer than some milliseconds are never claimed ahead.
 	Ahead int
 
 	// TenantConcurrency and TemplateConcurrency are how many of them may be of one
@@ -162,7 +163,7 @@ func (o Options) config(lease time.Duration) scheduler.Config {
 		Parked: max(o.Parked, 0), Breaker: o.Breaker,
 		Transactions: o.Transactions, Linger: max(o.Linger, 0),
 		Lease: lease, CancelEvery: max(o.CancelEvery, 0), DrainTimeout: max(o.DrainTimeout, 0),
-		Seed: rand.Uint64(),
+		Seed: rand.Uint64(), //nolint:gosec // pauses of workers are to differ, and no secret
 	}
 }
 

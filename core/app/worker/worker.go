@@ -73,7 +73,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.every(w.receiving, w.opts.RefillEvery, "refill", w.svc.Refill) })
 	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of uploads", w.svc.Sweep) })
 
-	w.loop(stopReceiving)
+	w.loop()
 	stopReceiving()
 	loops.Wait()
 	if w.closed && ctx.Err() == nil {

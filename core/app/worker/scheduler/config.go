@@ -12,7 +12,7 @@ type Config struct {
 	Concurrency int // jobs executed at once, at least 1
 
 	// Ahead is how many jobs more may be claimed while jobs are so short that executors
-	// would wait for the next; 0 for none.
+	// would wait for the next, and up to 250 more that came in the same message; 0 for none.
 	Ahead int
 
 	// TenantConcurrency and TemplateConcurrency are the limits of those that have none of
@@ -65,6 +65,9 @@ type Breaker struct {
 }
 
 const (
+	// mostKept is how many jobs may be kept beyond Ahead with others of their message: as
+	// many as a message has.
+	mostKept = 250
 	// abandonAfter bounds the wait for claims and executions that do not end when the
 	// drain's time is over.
 	abandonAfter = 2 * time.Second

@@ -305,3 +305,60 @@ func TestRenewalsTakeTurns(t *testing.T) {
 	h.do(SettleAnswered{Group: settle.Group})
 	require.Equal(t, b[1:], one[Renew](h).Jobs)
 }
+
+// Messages that go back are ours until the queue has taken them: no more come meanwhile
+// than there are places and room to park.
+func TestMessagesThatGoBackCount(t *testing.T) {
+	t.Parallel()
+	h := play1(t, func(c *Config) { c.Concurrency, c.TenantLimit = 2, func(core.TenantID) int { return 1 } })
+	h.message(acme("r", 1)...)
+	h.message(acme("s", 1)...)
+	h.at(time.Second)
+	none[Receive](h)
+	h.do(Answered{Message: 2})
+	require.Equal(t, 1, one[Receive](h).Limit)
+}
+
+// A wait for a locked run that fails is over: its results are tried again by themselves.
+func TestAFaultWhileResultsWait(t *testing.T) {
+	t.Parallel()
+	h := play1(t, nil)
+	jobs := h.works(acme("r", 2)...)
+	h.do(executedWell(jobs...)...)
+	h.do(SettleAnswered{Group: one[Settle](h).Group, Held: []bool{true, true}})
+	h.do(SettleAnswered{Group: one[Settle](h).Group, Fault: FaultOfStore})
+	none[Settle](h)
+	require.Empty(t, h.s.held)
+	h.at(firstPause * 3 / 2)
+	require.Len(t, one[Settle](h).Settlements, 2)
+}
+
+// What is refused alone is settled in other words with the rest of its job, and costs that.
+func TestAForfeitedResultIsSettledWithTheRest(t *testing.T) {
+	t.Parallel()
+	h := play1(t, nil)
+	j := h.works(batchOf("r", 3))[0]
+	h.do(Reported{Job: j, Cost: 40})
+	h.do(SettleAnswered{Group: one[Settle](h).Group, Fault: FaultRefused})
+	require.Equal(t, Forfeit{Job: j}, one[Forfeit](h))
+	h.do(Executed{Job: j, Verdict: answered, Rest: 2})
+	require.Equal(t, []Settlement{{Job: j}}, one[Settle](h).Settlements)
+	require.Equal(t, []int{1}, j.early)
+	require.Equal(t, 3+1, j.cost)
+	require.Equal(t, j.cost, h.s.unsaved)
+}
+
+// A run that went back while it was locked is claimed like any other when it comes again.
+func TestARunThatWasLockedComesAgain(t *testing.T) {
+	t.Parallel()
+	h := play1(t, nil)
+	h.message(acme("r", 8)...)
+	h.do(ClaimAnswered{Group: one[Claim](h).Group, Outcomes: outcomes(8, OutcomeHeld)})
+	wait := one[Claim](h)
+	h.at(stuckAfter).do(Answered{Message: 1})
+	h.claimed(wait).do(Received{})
+	h.messages(acme("r", 8)[2:4], acme("s", 1), acme("u", 1))
+	require.Equal(t, []core.JobID{"r:file:2", "r:file:3", "s:file:0", "u:file:0"}, names(one[Claim](h).Jobs))
+	lane := h.s.runs[ports.RunKey{Tenant: "acme", Run: "r"}].tenant.lanes[claims]
+	require.Empty(t, lane.runs)
+}

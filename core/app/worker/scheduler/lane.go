@@ -182,6 +182,7 @@ func (s *Scheduler) issue(g *group) {
 		s.do(Renew{Group: g.id, Jobs: g.jobs, Wait: g.wait, Within: g.within})
 	case looks:
 		s.do(Look{Group: g.id, Jobs: g.jobs})
+	case kinds: // how many take turns, and none of them
 	}
 }
 

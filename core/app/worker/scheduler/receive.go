@@ -73,6 +73,7 @@ func (s *Scheduler) share(messages []Message) []int {
 	free := max(s.free(), 0)
 	if len(messages) == 1 {
 		shares[0] = min(free, len(messages[0].Jobs))
+		s.keepWhole(messages, shares)
 		return shares
 	}
 	quota := map[core.TenantID]int{}
@@ -98,7 +99,23 @@ func (s *Scheduler) share(messages []Message) []int {
 		shares[i] += n
 		free -= n
 	}
+	s.keepWhole(messages, shares)
 	return shares
+}
+
+// keepWhole lets messages of which some jobs have a place keep the others, up to a bound,
+// while jobs are claimed ahead: they are done sooner than they are passed on.
+func (s *Scheduler) keepWhole(messages []Message, shares []int) {
+	if s.ahead() == 0 {
+		return
+	}
+	for i, more := 0, mostKept; i < len(messages); i++ {
+		if shares[i] > 0 {
+			n := min(len(messages[i].Jobs)-shares[i], more)
+			shares[i] += n
+			more -= n
+		}
+	}
 }
 
 // admit takes in a message: as many of its jobs as there are places for, and some that

@@ -530,9 +530,13 @@ func TestPace(t *testing.T) {
 	}
 	h.do(Received{})
 	require.Equal(t, 24, one[Receive](h).Limit)
-	h.message(acme("s", 30)...)
-	claim := one[Claim](h)
-	require.Len(t, claim.Jobs, 24)
+	h.messages(acme("s", 30), globex("u", 300))
+	list := all[Claim](h)
+	require.Len(t, list, 2)
+	claim := list[0]
+	require.Len(t, claim.Jobs, 30, "the rest of its message with those that have a place")
+	require.Len(t, list[1].Jobs, 12+mostKept-18, "up to a bound")
+	require.Equal(t, Release, one[Answer](h).Reply)
 	h.claimed(claim)
 	require.Len(t, one[Execute](h).Jobs, 8, "no more at once")
 	h.do(executedWell(claim.Jobs[0])...)

@@ -77,9 +77,7 @@ type run2 struct {
 	reported  int
 	accepted  int
 	early     int // results that can be recorded before the job is counted
-	rest      int
 	cancelled bool
-	over      bool
 }
 
 func newWorld(t failer, c Config) *world {
@@ -392,7 +390,7 @@ func (w *world) check() {
 	if placed != s.taken {
 		w.fail("%d jobs have places, and %d are taken", placed, s.taken)
 	}
-	if placed > w.cfg.Concurrency+w.cfg.Ahead {
+	if placed > w.cfg.Concurrency+w.cfg.Ahead+mostKept {
 		w.fail("%d jobs have places", placed)
 	}
 	if waiting != len(s.parked) || waiting > w.cfg.Parked {
