@@ -24,11 +24,16 @@ type Executor struct {
 	// Broken is what all files of a template fail with, by a fault of the operator's;
 	// empty if it works.
 	Broken func(core.TemplateID) string
+	// Unstorable says whether the store can never hold the output of a file.
+	Unstorable func(core.RunID, int) bool
 	// Reported is told that a result was recorded while its job goes on.
 	Reported func(core.RunID)
 }
 
 var _ ports.Executor = (*Executor)(nil)
+
+// unstorable is an output that the store can never hold.
+const unstorable = "\x00"
 
 var errExecutor = errors.New("upstream answered 503")
 
@@ -106,6 +111,9 @@ func (x *Executor) result(ctx context.Context, task ports.Task, f ports.TaskFile
 	}
 	if r.Outcome == core.OutcomeCompleted {
 		r.Output = "done"
+		if x.Unstorable(task.Job.Run, f.Index) {
+			r.Output = unstorable
+		}
 		return r
 	}
 	r.Failure = core.Failure{Code: fault, Message: "the scenario says so"}

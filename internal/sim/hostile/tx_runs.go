@@ -53,6 +53,9 @@ func (t txRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 	if err := t.under(locked, trace.RunSave, first); err != nil {
 		return err
 	}
+	if t.refuses(rows) {
+		return t.broken
+	}
 	err := t.inner.Runs().Save(ctx, rows...)
 	t.locked(err)
 	if err != nil {
@@ -70,4 +73,19 @@ func (t txRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 		}
 	}
 	return nil
+}
+
+// refuses reports whether the store can never hold one of the rows. Then only a rollback is
+// left, as after every statement that fails.
+func (t txRuns) refuses(rows []ports.RunRows) bool {
+	for i := range rows {
+		for j := range rows[i].Files {
+			if f := &rows[i].Files[j]; f.Output == unstorable {
+				t.env.Oracle.Refused(rows[i].Run.ID, f.Index, f.Epoch)
+				t.env.actor().failed = true
+				t.broken = ports.ErrRefused
+			}
+		}
+	}
+	return t.broken != nil
 }

@@ -256,6 +256,22 @@ var schedulerBugs = []Bug{
 		}},
 	},
 	{
+		Name: "refused-is-tried-for-ever", What: "a result that the store can never hold is tried again and again",
+		Edits: []Edit{{
+			File: schedSettle,
+			Old:  "\tif fault == FaultRefused {\n",
+			As:   "\tif fault == FaultRefused && !{on} {\n",
+		}},
+	},
+	{
+		Name: "refused-piece-forgotten", What: "a result that the store can never hold is dropped, as if its file had none",
+		Edits: []Edit{{
+			File: schedPieces,
+			Old:  "\t\ts.do(Forfeit{Job: j})\n",
+			As:   "\t\tif !{on} {\n\t\t\ts.do(Forfeit{Job: j})\n\t\t}\n",
+		}},
+	},
+	{
 		Name: "accept-forgotten", What: "an executor that reports a result waits for ever until it may go on",
 		Edits: []Edit{{
 			File: schedPieces,

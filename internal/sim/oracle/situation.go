@@ -70,6 +70,7 @@ const (
 	WaitedForTurn
 	DecidedTogether
 	DecidedApart
+	ResultRefused
 	situationCount
 )
 
@@ -141,6 +142,7 @@ var situationNames = [...]string{
 	WaitedForTurn:             "a request waited for its turn at its tenant's credits",
 	DecidedTogether:           "several requests were decided in one transaction",
 	DecidedApart:              "requests that were decided together failed, and went each alone",
+	ResultRefused:             "result that the store can never hold",
 }
 
 // String names the situation.

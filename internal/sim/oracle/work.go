@@ -61,6 +61,15 @@ func (o *Oracle) Executed(actor uint8, job core.Job, index, try int, outcome cor
 	}
 }
 
+// Refused is told that the store can never hold a file's result: that is what may be recorded
+// in its place.
+func (o *Oracle) Refused(id core.RunID, index int, epoch core.Epoch) {
+	o.met(ResultRefused)
+	if r := o.run(id); r != nil && index < len(r.execs) {
+		r.execs[index] = append(r.execs[index], execution{epoch, core.OutcomeInterrupted, core.FailureNotRecorded, 0})
+	}
+}
+
 // held checks that who touches a file that is being processed is the process that
 // claimed it.
 func (o *Oracle) held(c *Commit, r *run, now *core.File, what string) {

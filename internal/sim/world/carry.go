@@ -229,7 +229,7 @@ func (w *World) settle(ctx context.Context, p *server, a scheduler.Settle) sched
 			continue
 		}
 		if h := heldOf(s.Job); s.Piece > 0 {
-			h.results = h.results[s.Piece:]
+			h.results = h.results[len(settlements[i].Results):]
 		} else {
 			h.results = nil
 		}
@@ -241,7 +241,7 @@ func (w *World) settle(ctx context.Context, p *server, a scheduler.Settle) sched
 func settlementOf(s *scheduler.Settlement) core.Settlement {
 	h := heldOf(s.Job)
 	if s.Piece > 0 {
-		return core.Settlement{Job: s.Job.Job, Results: h.results[:s.Piece], Partial: true}
+		return core.Settlement{Job: s.Job.Job, Results: h.results[:min(s.Piece, len(h.results))], Partial: true}
 	}
 	results := slices.Concat(h.results, h.forfeits)
 	if s.NotKept {

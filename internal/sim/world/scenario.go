@@ -317,7 +317,7 @@ func (s *Scenario) script(r *sched.Rand) {
 		op.Kind = Mend
 		add(operator, op)
 	}
-	if r.IntN(2) == 0 {
+	for range r.IntN(3) {
 		script := s.user(operator)
 		*script = slices.Insert(*script, r.IntN(len(*script)+1), Op{Kind: Stop, Server: r.IntN(servers)})
 	}

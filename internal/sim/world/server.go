@@ -76,7 +76,9 @@ func (w *World) workSimply(ctx context.Context, a *actor) {
 			continue
 		}
 		for _, d := range deliveries {
-			w.tolerate(p.svc.Work(ctx, d))
+			err := p.svc.Work(ctx, d)
+			w.oracle.NeedsRecovery = w.oracle.NeedsRecovery || errors.Is(err, ports.ErrRefused)
+			w.tolerate(err)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (w *World) config(p *server) scheduler.Config {
 		TenantConcurrency: p.spec.TenantLimit, TemplateConcurrency: p.spec.TemplateLimit,
 		Lease: w.recovery.Lease,
 		Breaker: scheduler.Breaker{
-			Failures: -1, OpenFor: 10 * time.Second, MaxOutage: 2 * time.Minute, InterruptAfter: 5 * time.Second,
+			Failures: -1, OpenFor: 10 * time.Second, MaxOutage: 2 * time.Minute, InterruptAfter: time.Second,
 			Endpoint: func(t ports.TemplateKey) string { return string(t.Tenant) },
 		},
 	}

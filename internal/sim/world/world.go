@@ -125,7 +125,7 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
 	w.oracle.Taken = w.env.Taken
 	w.oracle.Horizon = w.recovery.Horizon()
-	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome, Broken: w.broken, Reported: w.reported}
+	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome, Broken: w.broken, Unstorable: w.unstorable, Reported: w.reported}
 	for n := range w.made {
 		if err := w.makeServers(n, wrap, options); err != nil {
 			return nil, err
@@ -288,6 +288,14 @@ func (w *World) outcome(job core.Job, index int, epoch core.Epoch, try int) core
 	default:
 		return core.OutcomePermanent
 	}
+}
+
+// unstorable says which outputs the store can never hold: in some worlds one file in three.
+func (w *World) unstorable(run core.RunID, index int) bool {
+	if w.sc.Name != "" || sched.Mix(w.sc.Seed^0xb1b)%8 > 0 {
+		return false
+	}
+	return sched.Mix(w.sc.Seed^uint64(index)^uint64(len(run))<<8)%3 == 0
 }
 
 // runClosed lets users go on who waited for a run to close.

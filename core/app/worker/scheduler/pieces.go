@@ -12,8 +12,6 @@ type pieces struct {
 	any     bool  // a result was taken in
 	dropped bool  // one was given up: the job cannot be settled any more
 	singly  bool  // a piece has one result: the store refused a larger one
-	// left are those that are to be settled with the rest of the job.
-	left []int
 }
 
 // busy reports whether something is on its way to the store.
@@ -161,7 +159,6 @@ func (s *Scheduler) dropPieces(j *Job) {
 func (s *Scheduler) pieceRefused(j *Job) {
 	p := j.pieces
 	if p.flying == 1 {
-		p.left = append(p.left, 1)
 		s.do(Forfeit{Job: j})
 		s.pieceOver(j, true)
 		return

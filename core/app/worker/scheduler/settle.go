@@ -35,9 +35,6 @@ func (s *Scheduler) settleWhole(j *Job) {
 	for _, c := range j.early {
 		j.cost += c - 1
 	}
-	if j.pieces != nil {
-		j.early = append(j.early, j.pieces.left...)
-	}
 	j.executed = true
 	s.vacate(j)
 	s.enqueue(results, item{job: j, cost: j.cost})
