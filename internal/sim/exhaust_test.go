@@ -100,10 +100,10 @@ func TestExhaustFindsARace(t *testing.T) {
 func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
-		"two-continues": 1190, "three-continues": 2829, "same-key": 1508, "continue-cancel": 578,
-		"continue-recovery": 1043, "enqueue-claim": 3573, "last-credits": 1322, "initiate-recovery": 973,
-		"interrupted-continues": 1190, "fault-cancel": 3244, "hot-tenant": 3344, "early-results": 994,
-		"shared-message": 5536, "tenant-limit": 9484, "stop-at-work": 444, "rolling-upgrade": 888,
+		"two-continues": 1230, "three-continues": 2923, "same-key": 1555, "continue-cancel": 581,
+		"continue-recovery": 1061, "enqueue-claim": 3824, "last-credits": 1364, "initiate-recovery": 998,
+		"interrupted-continues": 1230, "fault-cancel": 2396, "hot-tenant": 3463, "early-results": 1009,
+		"shared-message": 6016, "tenant-limit": 9775, "stop-at-work": 453, "rolling-upgrade": 903,
 	}
 	got := map[string]uint64{}
 	for _, name := range world.Small() {
