@@ -28,31 +28,18 @@ WITH owner AS (
 ), rows AS (
     INSERT INTO files (tenant_id, run_id, max_retry_count, index, name, ref, size, status, retry_attempt, free_retries, epoch, lease_until, redeliveries, paid_by,
         output, failure_code, failure_message)
-    SELECT 'bench-0', owner.run_id, 3, v.* FROM owner,
-        unnest('{0,1,2,3,4,5,6,7,8,9}'::int[], '{file-0,file-1,file-2,file-3,file-4,file-5,file-6,file-7,file-8,file-9}'::text[],
-            '{ref-0,ref-1,ref-2,ref-3,ref-4,ref-5,ref-6,ref-7,ref-8,ref-9}'::text[], '{1000,1000,1000,1000,1000,1000,1000,1000,1000,1000}'::bigint[],
-            '{pending,pending,pending,pending,pending,pending,pending,pending,pending,pending}'::text[], '{0,0,0,0,0,0,0,0,0,0}'::int[],
-            '{0,0,0,0,0,0,0,0,0,0}'::int[], '{1,1,1,1,1,1,1,1,1,1}'::bigint[], '{NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL}'::timestamptz[],
-            '{0,0,0,0,0,0,0,0,0,0}'::int[], '{0,0,0,0,0,0,0,0,0,0}'::int[], '{"","","","","","","","","",""}'::text[],
-            '{"","","","","","","","","",""}'::text[], '{"","","","","","","","","",""}'::text[]) AS v
+    SELECT 'bench-0', owner.run_id, 3, v.place - 1, v.name, v.ref, v.size, 'pending', 0, 0, 1, NULL, 0, 0, '', '', ''
+      FROM owner, unnest('{file-0,file-1,file-2,file-3,file-4,file-5,file-6,file-7,file-8,file-9}'::text[],
+            '{ref-0,ref-1,ref-2,ref-3,ref-4,ref-5,ref-6,ref-7,ref-8,ref-9}'::text[],
+            '{1000,1000,1000,1000,1000,1000,1000,1000,1000,1000}'::bigint[]) WITH ORDINALITY AS v (name, ref, size, place)
 )
 SELECT FROM owner;
-WITH attempt AS (
-    INSERT INTO attempts (tenant_id, run_id, attempt, epoch, jobs, requested_by_subject, requested_by_tenant, requested_by_role, requested_at,
-        price, charge_key, charge_period, charge_monthly, charge_purchased, before_status, before_reason, before_closed_at,
-        before_last_retried_at, before_attempt_jobs, before_completed_jobs, before_failed_jobs, compensated_at)
-    VALUES ('bench-0', 'hot-' || :client_id || '-' || :n, 0, 1, 10, 'bench', '', 'bubble_admin', now(), 1,
-        'charge/hot-' || :client_id || '-' || :n || '/0', '2026-11', 0, 10, NULL, '', NULL, NULL, 0, 0, 0, NULL)
-    ON CONFLICT DO NOTHING RETURNING tenant_id, run_id, attempt
-), rows AS (
-    INSERT INTO attempt_files (tenant_id, run_id, attempt, index, charged, before_status, before_retry_attempt, before_redeliveries,
-        before_paid_by, before_failure_code, before_failure_message, before_free_retries)
-    SELECT attempt.*, v.*
-      FROM attempt, unnest('{0,1,2,3,4,5,6,7,8,9}'::int[], '{t,t,t,t,t,t,t,t,t,t}'::boolean[], '{NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL}'::text[],
-        '{0,0,0,0,0,0,0,0,0,0}'::int[], '{0,0,0,0,0,0,0,0,0,0}'::int[], '{0,0,0,0,0,0,0,0,0,0}'::int[],
-        '{"","","","","","","","","",""}'::text[], '{"","","","","","","","","",""}'::text[], '{0,0,0,0,0,0,0,0,0,0}'::int[]) AS v
-)
-SELECT FROM attempt;
+INSERT INTO attempts (tenant_id, run_id, attempt, epoch, jobs, requested_by_subject, requested_by_tenant, requested_by_role, requested_at,
+    price, charge_key, charge_period, charge_monthly, charge_purchased, before_status, before_reason, before_closed_at,
+    before_last_retried_at, before_attempt_jobs, before_completed_jobs, before_failed_jobs, compensated_at, all_files)
+VALUES ('bench-0', 'hot-' || :client_id || '-' || :n, 0, 1, 10, 'bench', '', 'bubble_admin', now(), 1,
+    'charge/hot-' || :client_id || '-' || :n || '/0', '2026-11', 0, 10, NULL, '', NULL, NULL, 0, 0, 0, NULL, 10)
+ON CONFLICT DO NOTHING;
 WITH entry AS (
     INSERT INTO ledger (tenant_id, seq, key, kind, period, monthly, purchased, run_id, attempt, charge_key, actor_subject, actor_tenant, actor_role, at)
     SELECT 'bench-0', last_seq + 1, 'charge/hot-' || :client_id || '-' || :n || '/0', 'charge', '2026-11', 0, 10,
