@@ -200,14 +200,6 @@ var schedulerBugs = []Bug{
 		}},
 	},
 	{
-		Name: "split-part-not-counted", What: "the parts of a group that was split are not counted with their run, and not looked for when it is free",
-		Edits: []Edit{{
-			File: schedHeld,
-			Old:  "\t\tp.runs[0].parts++\n",
-			As:   "\t\tif !{on} {\n\t\t{old}\t\t}\n",
-		}},
-	},
-	{
 		Name: "hand-back-keeps-its-run", What: "a run of which jobs were handed back stays in use",
 		Edits: []Edit{{
 			File: schedHandBack,
