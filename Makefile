@@ -88,6 +88,10 @@ bench-sim: ## Measure how many simulated worlds are played a second, with all ch
 bench-postgres: postgres ## Compare Continue on Postgres with pgbench, and 10,000 files with 1,000,000 (fsync on)
 	$(GO) test -run '^$$' -bench '^Benchmark(Continue|Scale)' -benchtime 1x -timeout 20m ./adapters/postgres
 
+.PHONY: bench-hot
+bench-hot: postgres ## Compare 64 clients of one tenant who initiate, or continue, with pgbench sending the same (fsync on)
+	$(GO) test -run '^$$' -bench '^BenchmarkHot' -benchtime 1x -timeout 20m ./adapters/postgres
+
 .PHONY: bench-river
 bench-river: postgres ## Measure Redrive beside River, in turns on one Postgres (BENCH="-queue memory -rounds 5" for other settings)
 	cd internal/bench && $(GO) test -run '^$$' -bench BesideRiver -benchtime 1x -timeout 60m $(BENCH_FLAGS) . -args $(BENCH)

@@ -100,8 +100,7 @@ func unfit(run Run, job Job) DropReason {
 }
 
 // matchPending finds the files of a job if all of them are pending under the job's
-// epoch and the run is running; else it says why the job has no effect. They are
-// good until the next job is asked for.
+// epoch and the run is running; else it says why the job has no effect.
 func matchPending(run Run, job Job, rows *fileRows) ([]*File, DropReason) {
 	if reason := unfit(run, job); reason != "" {
 		return nil, reason
@@ -129,7 +128,7 @@ type held struct {
 
 // matchHeld finds the files of a job that are processing under its epoch; the others
 // must have been recorded under it by partial settlements. Else it says why the job
-// is not held any more. They are good until the next job is asked for.
+// is not held any more.
 func matchHeld(run Run, job Job, rows *fileRows) (held, DropReason) {
 	if reason := unfit(run, job); reason != "" {
 		return held{}, reason

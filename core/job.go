@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // JobID names a job. The same file has the same job ID in every attempt, so a
@@ -74,18 +73,7 @@ func (j Job) fits(r Run) bool {
 	if r.Mode == ModeBatch {
 		return j.ID == BatchJobID(r.ID)
 	}
-	return len(j.Files) == 1 && j.ofFile(r.ID, j.Files[0])
-}
-
-// ofFile reports whether the job's ID is FileJobID(run, index), without making that.
-func (j Job) ofFile(run RunID, index int) bool {
-	id, ok := strings.CutPrefix(string(j.ID), string(run))
-	if !ok {
-		return false
-	}
-	id, ok = strings.CutPrefix(id, fileJob)
-	var digits [20]byte
-	return ok && id == string(strconv.AppendInt(digits[:0], int64(index), 10))
+	return len(j.Files) == 1 && j.ID == FileJobID(r.ID, j.Files[0])
 }
 
 // FileIndexes lists the files of all these jobs.
@@ -101,9 +89,7 @@ func FileIndexes(jobs []Job) []int {
 // one is missing, or if the indexes do not ascend: a job that names a file twice
 // was not made here.
 func (r *fileRows) filesOf(j Job) (files []*File, ok bool) {
-	if files = r.room[:0]; len(j.Files) > len(r.room) {
-		files = make([]*File, 0, len(j.Files))
-	}
+	files = make([]*File, 0, len(j.Files))
 	for n, i := range j.Files {
 		f := r.at(i)
 		if f == nil || n > 0 && i <= j.Files[n-1] {
@@ -133,7 +119,6 @@ const fewFiles = 8
 type fileRows struct {
 	own   []File
 	place map[int]int // nil if there are few
-	room  [1]*File    // for the files of most jobs
 }
 
 // at gives a file's row, or nil.

@@ -16,7 +16,7 @@ const MessageJobs = 250
 // that of a run.
 //
 // The cuts are at fixed indexes of files. So what recovery sends of a large run, which
-// is what nobody has worked on yet, is for the most part exactly what is outstanding,
+// is what was not worked on yet, is for the most part exactly what is outstanding,
 // and is not carried twice.
 func Messages(jobs []core.Job) [][]core.Job {
 	type key struct {

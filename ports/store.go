@@ -110,6 +110,7 @@ type RunTx interface {
 	Runs() Runs
 	Files() RunFiles
 	FileViews() FileViews
+	Starts() Starts
 	Attempts() Attempts
 	Amendments() Amendments
 }

@@ -4,21 +4,6 @@ package memory
 
 import "github.com/redrive/redrive/core"
 
-// Look shows a tenant's committed runs, oldest first, without copying them: what
-// it is shown must not be changed or kept. Commits wait until it has returned.
-func (s *Store) Look(tenant core.TenantID, look func(run *core.Run, files []core.File)) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	st := s.tenants[tenant]
-	if st == nil {
-		return
-	}
-	for _, cursor := range st.order {
-		r := st.runs[cursor.ID]
-		look(&r.run, r.files)
-	}
-}
-
 // Contents is what a tenant begins with, as use cases would have written it.
 type Contents struct {
 	Tenant    core.Tenant

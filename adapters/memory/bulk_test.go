@@ -50,16 +50,7 @@ func TestLoad(t *testing.T) {
 			require.ErrorIs(t, err, ports.ErrExists, "its key is used")
 			return nil
 		}))
-		seen := 0
-		s.Look("acme", func(row *core.Run, rows []core.File) {
-			seen++
-			require.Equal(t, run, *row)
-			require.Equal(t, files, rows)
-		})
-		require.Equal(t, 1, seen)
-		s.Look("nobody", func(*core.Run, []core.File) { t.Error("nobody has a run") })
 		s.Reset()
-		s.Look("acme", func(*core.Run, []core.File) { t.Error("a run outlived Reset") })
 		_, err := s.TenantOf(ctx, "r")
 		require.ErrorIs(t, err, ports.ErrNotFound)
 	}

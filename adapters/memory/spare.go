@@ -13,7 +13,9 @@ const (
 	maxSpareRows = 64 // of each kind, in each run
 )
 
-// spare is the memory of transactions that have ended.
+// spare is the memory of transactions that have ended. Without it, and with maps in
+// the place of few locks and few written runs, an embedder's file takes 1.4 times the
+// CPU (make bench, 10,000 files, in turns: 1.1 s and 1.6 s of five runs).
 type spare struct {
 	mu     sync.Mutex
 	serial uint64 // of the latest transaction

@@ -39,6 +39,7 @@ type txState struct {
 func (t *tx) Runs() ports.Runs                         { return runs{t} }
 func (t *tx) Files() ports.RunFiles                    { return runFiles{t} }
 func (t *tx) FileViews() ports.FileViews               { return fileViews{t} }
+func (t *tx) Starts() ports.Starts                     { return starts{t} }
 func (t *tx) Attempts() ports.Attempts                 { return attempts{t} }
 func (t *tx) Amendments() ports.Amendments             { return amendments{t} }
 func (t *tx) Tenants() ports.Tenants                   { return tenants{t} }

@@ -39,15 +39,19 @@ WITH attempt AS (` + insertAttempt + ` RETURNING tenant_id, run_id, attempt
 )
 SELECT FROM attempt`
 
-// Insert takes one statement. What can be told from the attempt's row has no rows of
-// its own: an initiation of 10,000 files would spend a fifth of its time on them.
 func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
-	if ofAllFiles(&attempt) {
-		all := pgtype.Int4{Int32: int32(len(attempt.Files)), Valid: true}
-		return a.t.insert(ctx, insertAttempt, append(attemptArgs(a.t.tenant, attempt), all)...)
+	sql, args := insertingAttempt(a.t.tenant, &attempt)
+	return a.t.insert(ctx, sql, args...)
+}
+
+// insertingAttempt takes one statement. What can be told from the attempt's row has no
+// rows of its own, which an initiation would write as many of as it has files.
+func insertingAttempt(tenant core.TenantID, attempt *core.Attempt) (sql string, args []any) {
+	args = attemptArgs(tenant, *attempt)
+	if ofAllFiles(attempt) {
+		return insertAttempt, append(args, pgtype.Int4{Int32: int32(len(attempt.Files)), Valid: true})
 	}
-	args := append(attemptArgs(a.t.tenant, attempt), pgtype.Int4{})
-	return a.t.insert(ctx, insertAttemptFiles, append(args, attemptFileArgs(attempt.Files)...)...)
+	return insertAttemptFiles, append(append(args, pgtype.Int4{}), attemptFileArgs(attempt.Files)...)
 }
 
 // ofAllFiles reports whether allFiles gives the attempt's files.

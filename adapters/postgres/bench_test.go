@@ -164,8 +164,18 @@ var tps = regexp.MustCompile(`tps = ([0-9.]+)`)
 
 func (x *bench) pgbench(b *testing.B, server *pgtest.Server, clients, first, each int) (perSecond float64) {
 	b.Helper()
-	out, err := exec.Command(server.Binaries()+"/pgbench", "-n", "-M", "prepared", "-f", "testdata/continue.sql",
-		"-D", "i=0", "-D", "first="+strconv.Itoa(first), "-c", strconv.Itoa(clients), "-j", "2", "-t", strconv.Itoa(each), x.url).CombinedOutput()
+	return x.runScript(b, server, "testdata/continue.sql", clients, each, "first="+strconv.Itoa(first))
+}
+
+// runScript runs a script of pgbench's for each client that many times, and gives the
+// rate. i counts a client's runs of it.
+func (x *bench) runScript(b *testing.B, server *pgtest.Server, script string, clients, each int, variables ...string) (perSecond float64) {
+	b.Helper()
+	args := []string{"-n", "-M", "prepared", "-f", script, "-D", "i=0", "-c", strconv.Itoa(clients), "-j", "2", "-t", strconv.Itoa(each)}
+	for _, v := range variables {
+		args = append(args, "-D", v)
+	}
+	out, err := exec.Command(server.Binaries()+"/pgbench", append(args, x.url)...).CombinedOutput()
 	require.NoError(b, err, "%s", out)
 	found := tps.FindSubmatch(out)
 	require.NotNil(b, found, "%s", out)

@@ -46,15 +46,20 @@ WITH owner AS (
 SELECT FROM owner`
 )
 
-// Insert writes the directory's row, the run and its files with one statement.
-// If the run's ID is taken, by whatever tenant, none of them is written.
 func (r runs) Insert(ctx context.Context, run core.Run, list []core.File) error {
-	args := append(runArgs(r.t.tenant, run), run.Tally.Total())
+	sql, args := insertingRun(r.t.tenant, run, list)
+	return r.t.insert(ctx, sql, args...)
+}
+
+// insertingRun writes the directory's row, the run and its files with one statement.
+// If the run's ID is taken, by whatever tenant, none of them is written.
+func insertingRun(tenant core.TenantID, run core.Run, list []core.File) (sql string, args []any) {
+	args = append(runArgs(tenant, run), run.Tally.Total())
 	if areNew(list) {
 		name, ref, size := fileInputArgs(list)
-		return r.t.insert(ctx, insertRun+newFiles+insertedRun, append(args, name, ref, size, list[0].Epoch)...)
+		return insertRun + newFiles + insertedRun, append(args, name, ref, size, list[0].Epoch)
 	}
-	return r.t.insert(ctx, insertRun+anyFiles+insertedRun, append(args, fileArgs(list)...)...)
+	return insertRun + anyFiles + insertedRun, append(args, fileArgs(list)...)
 }
 
 // areNew reports whether newFiles writes these files.

@@ -41,18 +41,19 @@ type answers struct{ t *tx }
 
 const answerColumns = `tenant_id, key, operation, fingerprint, run, refusal, at`
 
+const insertAnswer = `INSERT INTO answers (` + answerColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
+
 func (r answers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
 	const sql = `SELECT ` + answerColumns + ` FROM answers WHERE tenant_id = $1 AND key = $2`
 	return one(ctx, r.t, scanAnswer, sql, r.t.tenant, findable(key))
 }
 
 func (r answers) Insert(ctx context.Context, row core.Answer) error {
-	const sql = `INSERT INTO answers (` + answerColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
 	args, err := answerArgs(r.t.tenant, row)
 	if err != nil {
 		return err
 	}
-	return r.t.insert(ctx, sql, args...)
+	return r.t.insert(ctx, insertAnswer, args...)
 }
 
 func (r answers) Save(ctx context.Context, row core.Answer) error {

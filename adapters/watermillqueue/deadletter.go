@@ -12,7 +12,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// DeadLetter is a message that nobody could read.
+// DeadLetter is a message that no server could read.
 type DeadLetter struct {
 	ID        string // names it among the dead letters
 	MessageID string
@@ -55,12 +55,6 @@ func (m *memoryDead) add(l DeadLetter) {
 	if over := len(m.letters) - m.limit; over > 0 {
 		m.letters = slices.Delete(m.letters, 0, over)
 	}
-}
-
-func (m *memoryDead) len() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.letters)
 }
 
 func (m *memoryDead) List(ctx context.Context, limit int) ([]DeadLetter, error) {

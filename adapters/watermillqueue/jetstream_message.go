@@ -21,7 +21,7 @@ const (
 // (v2.1.3) waits for the answer to a message before it looks at the next one of its
 // subscription. With 16 subscriptions of a lane, 24 of 100 messages were delivered, and
 // the others lay behind those that were in hand until leases ran out. So Watermill's
-// message is told of no reply subject, and its acks go nowhere.
+// message has no reply subject, and its acks go nowhere.
 type natsUnmarshaler struct{}
 
 func (natsUnmarshaler) Unmarshal(m *nats.Msg) (*message.Message, error) {

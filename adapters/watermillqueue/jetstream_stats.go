@@ -11,7 +11,7 @@ import (
 )
 
 // stats asks for the streams and the consumers. A consumer knows what it has not
-// delivered yet, and what it has delivered and not been told of. The stream, from which
+// delivered yet, and what it has delivered and was not answered. The stream, from which
 // what is acked is gone, knows the time of its first message.
 func (b *jetStream) stats(ctx context.Context) (ports.QueueDepth, error) {
 	var depth ports.QueueDepth

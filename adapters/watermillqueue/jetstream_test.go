@@ -132,7 +132,7 @@ func TestJetStreamCloseLosesNothing(t *testing.T) {
 		depth, err := second.Stats(t.Context())
 		require.NoError(t, err)
 		return depth == ports.QueueDepth{}
-	}, patience, 5*time.Millisecond)
+	}, timeout, 5*time.Millisecond)
 }
 
 // A server stops while messages arrive. Watermill's subscriber closes the channel to
@@ -168,7 +168,7 @@ func TestJetStreamCluster(t *testing.T) {
 		var err error
 		q, err = watermillqueue.Open(t.Context(), urls, quiet(watermillqueue.Options{Replicas: 3, Lanes: 2}))
 		return err == nil
-	}, patience, 100*time.Millisecond)
+	}, timeout, 100*time.Millisecond)
 	t.Cleanup(func() { require.NoError(t, q.Close()) })
 
 	const n = 600

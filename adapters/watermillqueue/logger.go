@@ -8,7 +8,7 @@ import (
 )
 
 // logger is Watermill's log in ours. What Watermill calls information is of use
-// to whoever debugs it, so it is debug here; and nothing is built for a level that
+// in debugging, so it is debug here; and nothing is built for a level that
 // is off, since some of it is said for every message.
 type logger struct {
 	log *slog.Logger

@@ -110,8 +110,8 @@ func seal(ctx context.Context, jobs []core.Job, correlation string) (*message.Me
 	return msg, nil
 }
 
-// messageID names a message by its jobs: the same ones are the same message, whoever
-// sends them and however often, and any others are another one.
+// messageID names a message by its jobs: the same ones are the same message, from
+// whichever server and however often, and any others are another one.
 func messageID(jobs []core.Job) uuid.UUID { return wireOf(jobs).id() }
 
 func wireOf(jobs []core.Job) wireMessage {

@@ -25,8 +25,6 @@ func fileJobs(files ...int) []core.Job {
 	return list
 }
 
-func aJob() core.Job { return fileJobs(7)[0] }
-
 func sealed(t require.TestingT, jobs []core.Job) []byte {
 	msg, err := seal(context.Background(), jobs, "cor")
 	require.NoError(t, err)

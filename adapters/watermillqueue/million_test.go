@@ -26,7 +26,7 @@ func fill(t testing.TB, pool *pgxpool.Pool, tenant string, n int) {
 }
 
 // The three jobs of one tenant are not behind the hundred thousand of another.
-func TestPostgresALargeRunIsInNobodysWay(t *testing.T) {
+func TestPostgresALargeRunIsInNoOthersWay(t *testing.T) {
 	t.Parallel()
 	pool := newPool(t, pgtest.New(t).URL)
 	fill(t, pool, "large", 100_000)

@@ -10,7 +10,7 @@ import (
 )
 
 // Open makes the queue that a URL names: empty or memory: in this process,
-// postgres: or nats:. Whoever opens a queue closes it.
+// postgres: or nats:. The caller closes the queue.
 func Open(ctx context.Context, queueURL string, o Options) (*Queue, error) {
 	scheme := "memory"
 	if queueURL != "" {

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// DefaultPollInterval is how often an idle server sends a statement.
+const DefaultPollInterval = time.Second
+
 // Options are the numbers that an operator may set. Zero means the default.
 type Options struct {
 	Log *slog.Logger // nil: slog.Default()
@@ -14,10 +17,10 @@ type Options struct {
 	// MaxBatch bounds the jobs that are taken from Postgres at once; default 500.
 	MaxBatch int
 	// Lease is how long a delivery may stay unanswered before the job is delivered
-	// again, to anybody; default 30 s.
+	// again, to any server; default 30 s.
 	Lease time.Duration
 	// PollInterval is how often an idle feed on Postgres looks by itself, in case a
-	// notification was missed; default 1 s.
+	// notification was missed; default DefaultPollInterval.
 	PollInterval time.Duration
 	// NackDelay is the wait before a job that was nacked is delivered again;
 	// where the backend counts, it doubles each time up to 5 s. Default 50 ms.
@@ -61,7 +64,7 @@ func (o Options) withDefaults() (Options, error) {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&o.Lease, 30 * time.Second}, {&o.PollInterval, time.Second}, {&o.NackDelay, 50 * time.Millisecond}} {
+	}{{&o.Lease, 30 * time.Second}, {&o.PollInterval, DefaultPollInterval}, {&o.NackDelay, 50 * time.Millisecond}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

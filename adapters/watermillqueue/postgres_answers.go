@@ -104,6 +104,7 @@ func (a *pgAnswers) split(ctx context.Context, s *split) error {
 	a.splits = append(a.splits, s)
 	a.mu.Unlock()
 	token(a.more)
+	token(a.hurry) // until then the jobs are missing in their tenant's turn
 	select {
 	case err := <-s.done:
 		return err
@@ -172,7 +173,7 @@ func (a *pgAnswers) wait(d time.Duration) bool {
 }
 
 // flush sends Postgres everything that waits. What it could not send still waits, but
-// for splits, whose callers are told.
+// for splits, whose callers get the error.
 func (a *pgAnswers) flush(ctx context.Context) error {
 	for {
 		a.mu.Lock()

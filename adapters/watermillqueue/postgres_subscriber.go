@@ -41,8 +41,10 @@ type pgSubscriber struct {
 	mu     sync.Mutex
 	turns  *turns            // who may have messages
 	unseen bool              // others may have sent some since the last look
+	doubt  bool              // there was nothing of those that are known
 	looked time.Time         // when turns were looked up
 	cursor ports.TemplateKey // where looking goes on
+	ticks  int               // counts takes and looks: what is learned during one is not known to it
 
 	// Of the subscriber's goroutine alone.
 	failures int
@@ -52,12 +54,11 @@ type pgSubscriber struct {
 var _ message.Subscriber = (*pgSubscriber)(nil)
 
 const (
-	flowsPage  = 1000                   // how many flows are looked up at a time
-	lookEvery  = 100 * time.Millisecond // how often a busy subscriber looks for new flows
-	mostFlows  = 100                    // of one take
-	movedPage  = 1000                   // rows of before that are moved at a time
-	moveEvery  = time.Minute            // how often the table of before is looked at once it was empty
-	mostMisses = 2                      // after so many takes that found nothing a flow is over
+	flowsPage = 1000                   // how many flows are looked up at a time
+	lookEvery = 100 * time.Millisecond // how often a busy subscriber looks for new flows
+	mostFlows = 100                    // of one take
+	movedPage = 1000                   // rows of before that are moved at a time
+	moveEvery = time.Minute            // how often the table of before is looked at once it was empty
 )
 
 func newPgSubscriber(pool *pgxpool.Pool, box *inbox, o Options) *pgSubscriber {
@@ -122,9 +123,11 @@ func (s *pgSubscriber) handOver(out chan<- *message.Message, messages []*message
 	}
 }
 
-// next takes what is wanted; nothing if nothing is or there is none.
+// next takes what is wanted; nothing if nothing is or there is none. It tries three
+// times, since of what was known all may be gone, and of what is found another server may
+// be taking everything.
 func (s *pgSubscriber) next() ([]*message.Message, error) {
-	for s.ctx.Err() == nil {
+	for try := 0; try < 3 && s.ctx.Err() == nil; try++ {
 		want := s.inbox.demand()
 		if want.limit == 0 {
 			return nil, nil
@@ -142,55 +145,6 @@ func (s *pgSubscriber) next() ([]*message.Message, error) {
 	return nil, nil
 }
 
-// share is how many jobs of a flow may be taken now.
-type share struct {
-	flow        *flow
-	jobs, limit int // limit: rows to look at
-}
-
-// plan says what to take. Whose messages there are is looked up only when it is not
-// known: when none of those who are known has any, when others may have sent some, and
-// now and then, because a notification can get lost and what a dead server had in hand
-// becomes free without one.
-func (s *pgSubscriber) plan(want demand) ([]share, error) {
-	s.mu.Lock()
-	plan := s.shares(want)
-	age := time.Since(s.looked)
-	look := age >= s.opts.PollInterval || s.unseen && (len(plan) == 0 || age >= lookEvery)
-	if !look {
-		s.mu.Unlock()
-		return plan, nil
-	}
-	s.unseen = false
-	from := s.cursor
-	s.mu.Unlock()
-	if err := s.lookUp(from); err != nil {
-		return nil, err
-	}
-	if len(plan) > 0 {
-		return plan, nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.shares(want), nil
-}
-
-// shares divides what is wanted among those whose turn it is. The caller holds mu.
-func (s *pgSubscriber) shares(want demand) (plan []share) {
-	skipped := newSkipSet(want.skip)
-	part := s.turns.share(want.limit)
-	for planned := 0; planned < want.limit && len(plan) < mostFlows; {
-		f := s.turns.pick(skipped)
-		if f == nil || slices.ContainsFunc(plan, func(p share) bool { return p.flow == f }) {
-			break
-		}
-		jobs := min(part, want.limit)
-		plan = append(plan, share{f, jobs, (jobs + max(f.size, 1) - 1) / max(f.size, 1)})
-		planned += max(jobs, f.size)
-	}
-	return plan
-}
-
 // rowKey finds a message's row in its context.
 type rowKey struct{}
 
@@ -204,6 +158,10 @@ func (s *pgSubscriber) take(plan []share, limit int) ([]*message.Message, error)
 		tenants[i], templates[i] = string(p.flow.key.Tenant), string(p.flow.key.Template)
 		jobs[i], rows[i] = int32(p.jobs), int32(p.limit)
 	}
+	s.mu.Lock()
+	s.ticks++
+	tick := s.ticks
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), statementTimeout)
 	defer cancel()
 	var taken []*message.Message
@@ -216,7 +174,7 @@ func (s *pgSubscriber) take(plan []share, limit int) ([]*message.Message, error)
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, err
 	}
-	s.took(plan, limit, taken)
+	s.took(plan, limit, taken, tick)
 	return taken, nil
 }
 
@@ -237,7 +195,7 @@ func messageOf(row pgx.CollectableRow) (*message.Message, error) {
 
 // took notes what a take says about its flows, and puts the messages in the order of
 // the plan.
-func (s *pgSubscriber) took(plan []share, limit int, taken []*message.Message) {
+func (s *pgSubscriber) took(plan []share, limit int, taken []*message.Message, tick int) {
 	type found struct{ place, messages, jobs int }
 	of := make(map[ports.TemplateKey]*found, len(plan))
 	for i, p := range plan {
@@ -265,115 +223,19 @@ func (s *pgSubscriber) took(plan []share, limit int, taken []*message.Message) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.doubt = all == 0 // another server may have had all of them locked for a moment
 	for _, p := range plan {
 		switch f := of[p.flow.key]; {
 		case f.messages > 0:
-			p.flow.size, p.flow.misses = f.jobs/f.messages, 0
-		case all < limit: // or others were first
-			// Another server may have had them locked for a moment, so look twice.
-			if p.flow.misses++; p.flow.misses >= mostMisses {
-				s.turns.remove(p.flow)
-			}
+			p.flow.size = f.jobs / f.messages
+		case all < limit && p.flow.learned < tick: // or it was not looked at
+			s.turns.remove(p.flow)
 		}
 	}
 }
 
 func (r pgRow) key() ports.TemplateKey {
 	return ports.TemplateKey{Tenant: core.TenantID(r.tenant), Template: core.TemplateID(r.template)}
-}
-
-// lookUp finds out who has messages, or takes over those of servers of before: one
-// statement but for the first time, so that an idle server sends no more than one every
-// PollInterval.
-func (s *pgSubscriber) lookUp(from ports.TemplateKey) error {
-	ctx, cancel := context.WithTimeout(s.ctx, statementTimeout)
-	defer cancel()
-	s.mu.Lock()
-	s.looked = time.Now()
-	s.mu.Unlock()
-	if first := s.moved.IsZero(); first || time.Since(s.moved) >= moveEvery {
-		if err := s.move(ctx); err != nil || !first {
-			return err
-		}
-	}
-	// The plan is made anew each time, so it goes by how much there is now.
-	rows, err := s.pool.Query(ctx, flowsSQL, pgx.QueryExecModeExec, string(from.Tenant), string(from.Template), flowsPage)
-	if err != nil {
-		return err
-	}
-	type found struct {
-		key  ports.TemplateKey
-		free bool
-	}
-	flows, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f found, err error) {
-		return f, row.Scan(&f.key.Tenant, &f.key.Template, &f.free)
-	})
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cursor = ports.TemplateKey{}
-	if len(flows) == flowsPage {
-		s.cursor, s.unseen = flows[flowsPage-1].key, true
-	}
-	for _, f := range flows {
-		if f.free {
-			s.turns.add(f.key).misses = 0
-		}
-	}
-	return nil
-}
-
-// move takes over messages of servers of before.
-func (s *pgSubscriber) move(ctx context.Context) error {
-	rows, err := s.pool.Query(ctx, moveSQL, pgx.QueryExecModeExec, movedPage)
-	if err != nil {
-		return err
-	}
-	moved := 0
-	flows := map[ports.TemplateKey]bool{}
-	_, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (n int, err error) {
-		var key ports.TemplateKey
-		err = row.Scan(&key.Tenant, &key.Template, &n)
-		flows[key] = true
-		moved += n
-		return n, err
-	})
-	if err != nil {
-		return err
-	}
-	if moved == 0 {
-		s.moved = time.Now()
-		return nil
-	}
-	s.learn(flows)
-	return nil
-}
-
-// learn notes who has messages now; nil if this is not known.
-func (s *pgSubscriber) learn(flows map[ports.TemplateKey]bool) {
-	s.mu.Lock()
-	if len(flows) == 0 {
-		s.unseen = true
-	}
-	for key := range flows {
-		s.turns.add(key).misses = 0
-	}
-	s.mu.Unlock()
-	token(s.woken)
-}
-
-// later looks at what was given back once it is free again.
-func (s *pgSubscriber) later(given givenBack) {
-	for key, delay := range given {
-		flows := map[ports.TemplateKey]bool{key: true}
-		if delay == 0 {
-			s.learn(flows)
-			continue
-		}
-		s.delayed.after(delay, func() { s.learn(flows) })
-	}
 }
 
 // pauseAfter waits after a fault, longer each time.
@@ -390,7 +252,7 @@ func (s *pgSubscriber) pauseAfter(err error) {
 	s.sleep(delay, false)
 }
 
-// sleep waits, if it is told to only until there may be something new.
+// sleep waits; if it is wakeful, only until there may be something new.
 func (s *pgSubscriber) sleep(d time.Duration, wakeful bool) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -109,7 +109,7 @@ func TestPostgresHoldsNothingForDeliveries(t *testing.T) {
 		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`).Scan(&open))
 		return open == 0 && pool.Stat().AcquiredConns() == 0
-	}, patience, time.Millisecond)
+	}, timeout, time.Millisecond)
 }
 
 // A delivery that is never answered comes again when its lease has run out, and
@@ -127,7 +127,7 @@ func TestPostgresLease(t *testing.T) {
 	for _, d := range again {
 		require.NoError(t, d.Ack(t.Context()))
 	}
-	require.Eventually(t, func() bool { return rowsOf(t, pool) == 0 }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return rowsOf(t, pool) == 0 }, timeout, time.Millisecond)
 }
 
 func TestPostgresWakesOtherServers(t *testing.T) {
@@ -156,7 +156,7 @@ func TestPostgresWakesOtherServers(t *testing.T) {
 	}
 }
 
-// A restart of Postgres ends every connection; whoever waits goes on waiting and
+// A restart of Postgres ends every connection; a caller that waits goes on waiting and
 // then gets its jobs.
 func TestPostgresSurvivesARestart(t *testing.T) {
 	t.Parallel()
@@ -167,7 +167,7 @@ func TestPostgresSurvivesARestart(t *testing.T) {
 	held := receive(t, q, 1, ports.Skip{})
 	got := make(chan []ports.Delivery)
 	s.Stop(t)
-	require.NoError(t, held[0].Ack(t.Context()), "it is told when Postgres is back")
+	require.NoError(t, held[0].Ack(t.Context()), "the answer is sent when Postgres is back")
 	go func() { got <- receive(t, q, 3, ports.Skip{}) }()
 	_, err := q.Enqueue(bounded(t), jobsOf("acme", "run", 9, 10))
 	require.Error(t, err)
@@ -175,12 +175,12 @@ func TestPostgresSurvivesARestart(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := q.Enqueue(bounded(t), jobsOf("acme", "run", 3, 4))
 		return err == nil
-	}, patience, 20*time.Millisecond)
+	}, timeout, 20*time.Millisecond)
 	for _, d := range <-got {
 		require.NotEqual(t, held[0].Jobs()[0], d.Jobs()[0])
 		require.NoError(t, d.Ack(t.Context()))
 	}
-	require.Eventually(t, func() bool { return rowsOf(t, pool) == 0 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return rowsOf(t, pool) == 0 }, timeout, 5*time.Millisecond)
 }
 
 // Far more than a statement's 65,535 parameters, twice, and each job is there once.

@@ -111,7 +111,7 @@ type brokerMessage struct {
 
 var _ holder = (*brokerMessage)(nil)
 
-// broker is told of the end of a message. An ack that comes too late is errLapsed.
+// broker ends a message. An ack that comes too late is errLapsed.
 type broker interface {
 	ack() error
 	// nack lets it be delivered again, as the answer says.

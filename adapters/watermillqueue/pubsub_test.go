@@ -17,12 +17,12 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// patience bounds what must happen; only a hang uses it up.
-const patience = time.Minute
+// timeout bounds what must happen; only a hang uses it up.
+const timeout = time.Minute
 
 func bounded(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -133,7 +133,7 @@ func deadLetters(t *testing.T, q queueOn) {
 	q.put(fmt.Sprintf(`{"v":99,"at":%d,"job":{"of":"the future"}}`, time.Now().Add(-time.Hour).Unix()))
 	enqueue(t, q.Queue, good[1:])
 
-	// They are in nobody's way.
+	// They are in no other's way.
 	var got []core.Job
 	for _, d := range receive(t, q.Queue, 3, ports.Skip{}) {
 		require.NoError(t, d.Ack(t.Context()))
@@ -142,14 +142,14 @@ func deadLetters(t *testing.T, q queueOn) {
 	}
 	require.ElementsMatch(t, good, got)
 	ctx := bounded(t)
-	go func() { // somebody has to want jobs
+	go func() { // a caller has to want jobs
 		for ctx.Err() == nil {
 			if got, err := q.Receive(ctx, 1, ports.Skip{}); err == nil {
 				t.Errorf("delivered: %v", got[0].Jobs()[0])
 			}
 		}
 	}()
-	require.Eventually(t, func() bool { return len(list()) == 3 }, patience, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(list()) == 3 }, timeout, 5*time.Millisecond)
 	byReason := map[string]int{}
 	ids := map[string]bool{}
 	for _, l := range list() {
@@ -158,7 +158,7 @@ func deadLetters(t *testing.T, q queueOn) {
 		require.NotEmpty(t, l.Payload)
 		require.NotEmpty(t, l.Origin)
 		require.NotEmpty(t, l.Detail)
-		require.WithinDuration(t, time.Now(), l.At, patience)
+		require.WithinDuration(t, time.Now(), l.At, timeout)
 	}
 	require.Equal(t, map[string]int{watermillqueue.ReasonUndecodable: 2, watermillqueue.ReasonVersion: 1}, byReason)
 	require.Len(t, ids, 3)
@@ -177,7 +177,7 @@ func deadLetters(t *testing.T, q queueOn) {
 	require.Eventually(t, func() bool {
 		now := list()
 		return len(now) == 3 && !ids[now[0].ID] && !ids[now[1].ID] && !ids[now[2].ID]
-	}, patience, 5*time.Millisecond)
+	}, timeout, 5*time.Millisecond)
 }
 
 // leftForANewerServer is what becomes of a message of the next version.
@@ -189,7 +189,7 @@ func leftForANewerServer(t *testing.T, q queueOn) {
 	letters, err := q.DeadLetters().List(bounded(t), 10)
 	require.NoError(t, err)
 	require.Empty(t, letters, "a newer server may be about to start")
-	// It is in nobody's way.
+	// It is in no other's way.
 	enqueue(t, q.Queue, jobsOf("acme", "run", 0, 1))
 	for _, d := range receive(t, q.Queue, 1, ports.Skip{}) {
 		require.NoError(t, d.Ack(t.Context()))
@@ -218,6 +218,6 @@ func TestDeadLetters(t *testing.T) {
 			letters, err := q.DeadLetters().List(t.Context(), 100)
 			require.NoError(t, err)
 			return len(letters) == 3
-		}, patience, time.Millisecond)
+		}, timeout, time.Millisecond)
 	})
 }

@@ -36,7 +36,7 @@ func awaitStats(t *testing.T, q ports.QueueStats, waiting, taken, dead int) (dep
 		last = depth
 		last.Oldest = time.Time{}
 		return last == want
-	}, patience, 5*time.Millisecond, "%+v instead of %+v", &last, want)
+	}, timeout, 5*time.Millisecond, "%+v instead of %+v", &last, want)
 	return depth
 }
 
@@ -136,7 +136,7 @@ func TestStatsOfDeadLetters(t *testing.T) {
 			again, err := letters.List(bounded(t), 10)
 			require.NoError(t, err)
 			return len(again) == 1 && again[0].ID != list[0].ID
-		}, patience, 5*time.Millisecond)
+		}, timeout, 5*time.Millisecond)
 		require.NoError(t, done())
 	})
 }
@@ -166,7 +166,7 @@ func TestStatsOfALargeBacklog(t *testing.T) {
 		depth, err = q.Stats(bounded(t))
 		require.NoError(t, err)
 		return depth.Taken == ports.Count{N: 7}
-	}, patience, 5*time.Millisecond)
+	}, timeout, 5*time.Millisecond)
 	require.Equal(t, ports.Count{N: 10_000, More: true}, depth.Waiting)
 	require.WithinDuration(t, time.Now().Add(-3*time.Hour), depth.Oldest, time.Minute)
 }

@@ -29,9 +29,9 @@ type flow struct {
 	key     ports.TemplateKey
 	waiting []*delivery // of the inbox, next first
 
-	// Of Postgres: jobs a message as last seen, 0 if not known, and how often in a row
-	// nothing was found.
-	size, misses int
+	// Of Postgres: jobs a message as last seen, 0 if not known, and when it was last
+	// learned that there are some, see pgSubscriber.
+	size, learned int
 }
 
 func newTurns() *turns { return &turns{byID: map[core.TenantID]*tenantTurn{}} }
@@ -52,6 +52,14 @@ func (t *turns) add(key ports.TemplateKey) *flow {
 	added := &flow{key: key}
 	tenant.flows = append(tenant.flows, added)
 	return added
+}
+
+// all lists the flows.
+func (t *turns) all() (list []*flow) {
+	for _, tenant := range t.tenants {
+		list = append(list, tenant.flows...)
+	}
+	return list
 }
 
 // remove takes out a flow that has no jobs any more.

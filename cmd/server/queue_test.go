@@ -46,8 +46,8 @@ func TestNextServerTakesOver(t *testing.T) {
 	require.Zero(t, second.stop(t))
 }
 
-// A message that no server can read is put aside with its reason, keeps nobody
-// from their work, and can be sent again.
+// A message that no server can read is put aside with its reason, is in no
+// other's way, and can be sent again.
 func TestQueueDead(t *testing.T) {
 	t.Parallel()
 	db := pgtest.NewEmpty(t)

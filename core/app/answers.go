@@ -40,11 +40,11 @@ type answerMemo struct {
 }
 
 // replay finds an earlier answer.
-func (m answerMemo) replay(ctx context.Context, tx ports.Tx) (decision, error) {
+func (m answerMemo) replay(ctx context.Context, in inputs) (decision, error) {
 	if m.key == "" {
 		return decision{}, nil
 	}
-	answer, err := tx.Answers().Get(ctx, m.key)
+	answer, err := in.answer(ctx, m.key)
 	if errors.Is(err, ports.ErrNotFound) {
 		return decision{}, nil
 	}
@@ -62,37 +62,26 @@ func (m answerMemo) replay(ctx context.Context, tx ports.Tx) (decision, error) {
 // refuse stores a refusal. With a key the transaction commits with the stored refusal as
 // its only effect. Without a key the refusal is returned as the error that rolls the
 // transaction back. Faults are returned as they are.
-func (m answerMemo) refuse(ctx context.Context, tx ports.Tx, err error) (decision, error) {
+func (m answerMemo) refuse(err error) (verdict, error) {
 	refusal, ok := asRefusal(err)
 	if !ok || m.key == "" {
-		return decision{}, err
+		return verdict{}, err
 	}
 	answer := m.answer()
 	answer.Refusal = refusal
-	if err := m.insert(ctx, tx, answer); err != nil {
-		return decision{}, err
-	}
-	return decision{done: true, refusal: refusal}, nil
+	return verdict{decision: decision{done: true, refusal: refusal}, remember: &answer}, nil
 }
 
 // accept stores a success.
-func (m answerMemo) accept(ctx context.Context, tx ports.Tx, run core.Run) error {
+func (m answerMemo) accept(begin ports.Start, jobs []core.Job) verdict {
+	v := verdict{begin: begin, jobs: jobs}
 	if m.key == "" {
-		return nil
+		return v
 	}
 	answer := m.answer()
-	answer.Run = run
-	return m.insert(ctx, tx, answer)
-}
-
-// insert writes the answer. If the key was used meanwhile, another request used it (see
-// answerMemo): the error rolls this one back.
-func (m answerMemo) insert(ctx context.Context, tx ports.Tx, answer core.Answer) error {
-	err := tx.Answers().Insert(ctx, answer)
-	if errors.Is(err, ports.ErrExists) {
-		return core.KeyReused()
-	}
-	return err
+	answer.Run = begin.Run
+	v.remember = &answer
+	return v
 }
 
 func (m answerMemo) answer() core.Answer {

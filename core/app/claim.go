@@ -40,11 +40,7 @@ func (s *Service) Claim(ctx context.Context, jobs []core.Job, wait Wait) (claime
 	s.logDrops(ctx, "delivery", dropUnknown(unknown))
 	for _, c := range plans {
 		s.logDrops(ctx, "delivery", c.dropped)
-		if claimed == nil {
-			claimed = c.claimed
-		} else {
-			claimed = append(claimed, c.claimed...)
-		}
+		claimed = append(claimed, c.claimed...)
 	}
 	return claimed, held, nil
 }

@@ -103,52 +103,32 @@ func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID,
 			before = uploadFingerprint(req.Tenant, req.Template, req.MaxPrice)
 		}
 	}
-	var plan *core.RunPlan
-	var decided decision
-	err := s.store.InTx(ctx, req.Tenant, func(tx ports.Tx) error {
-		decided = decision{}
-		balance, now, err := s.lockBalance(ctx, tx, req.Tenant)
+	decide := func(ctx context.Context, in inputs) (verdict, error) {
+		balance, now, err := in.credits(ctx)
 		if err != nil {
-			return err
+			return verdict{}, err
 		}
 		memo := answerMemo{
 			key: req.IdempotencyKey, tenant: req.Tenant, op: core.OperationInitiate,
 			fingerprint: fingerprint, before: before, now: now,
 		}
-		if decided, err = memo.replay(ctx, tx); err != nil || decided.done {
-			return err
+		if replay, err := memo.replay(ctx, in); err != nil || replay.done {
+			return verdict{decision: replay}, err
 		}
 		if err := req.Upload.kept(); err != nil {
-			return err
+			return verdict{}, err
 		}
-		template, err := tx.Templates().Get(ctx, req.Template)
+		template, err := in.template(ctx, req.Template)
 		if err != nil {
-			decided, err = memo.refuse(ctx, tx, notFound(err, templateNotFound(req.Template)))
-			return err
+			return memo.refuse(notFound(err, templateNotFound(req.Template)))
 		}
-		planned, err := core.PlanRun(wanted, template, balance, now)
+		plan, err := core.PlanRun(wanted, template, balance, now)
 		if err != nil {
-			decided, err = memo.refuse(ctx, tx, err)
-			return err
+			return memo.refuse(err)
 		}
-		plan = &planned
-		if err := tx.Runs().Insert(ctx, plan.Run, plan.Files); err != nil {
-			return err
-		}
-		if err := saveAttempt(ctx, tx, plan.Attempt, plan.Charge); err != nil {
-			return err
-		}
-		return memo.accept(ctx, tx, plan.Run)
-	})
-	if err != nil {
-		return core.Run{}, err
+		return memo.accept(ports.Start{New: true, Run: plan.Run, Files: plan.Files, Attempt: plan.Attempt, Charge: plan.Charge}, plan.Jobs), nil
 	}
-	if decided.done {
-		return decided.answer()
-	}
-	return s.dispatch(ctx, dispatch{
-		run: plan.Run, attempt: plan.Attempt.Number, jobs: plan.Jobs, key: req.IdempotencyKey,
-	})
+	return s.start(ctx, req.Tenant, &start{template: req.Template, files: len(req.Files), key: req.IdempotencyKey, decide: decide})
 }
 
 // saveAttempt writes an attempt and posts its charge. The caller holds the

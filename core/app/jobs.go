@@ -36,8 +36,8 @@ func groupBy[T any, K comparable](list []T, keyOf func(T) K) [][]T {
 	return groups
 }
 
-// oneKey reports whether there is one group, which is what small workers have and
-// needs no map.
+// oneKey reports whether there is one group, which needs no map: an embedder that works
+// job by job would spend a tenth of its time on them.
 func oneKey[T any, K comparable](list []T, keyOf func(T) K) bool {
 	for i := 1; i < len(list); i++ {
 		if keyOf(list[i]) != keyOf(list[0]) {
@@ -91,21 +91,10 @@ type decisions[P any] struct {
 	want  []ports.FilesOf
 	plans []P
 	left  []core.Job
-
-	// Room for jobs of one run, which is what most are.
-	jobsRoom [1][]core.Job
-	wantRoom [1]ports.FilesOf
-	planRoom [1]P
 }
 
 func newDecisions[P any](jobs []core.Job) *decisions[P] {
-	d := &decisions[P]{}
-	if oneKey(jobs, func(j core.Job) core.RunID { return j.Run }) {
-		d.byRun = append(d.jobsRoom[:0], jobs)
-	} else {
-		d.byRun = ByRun(jobs)
-	}
-	d.want = d.wantRoom[:0]
+	d := &decisions[P]{byRun: ByRun(jobs)}
 	for _, group := range d.byRun {
 		d.want = append(d.want, ports.FilesOf{Run: group[0].Run, Indexes: core.FileIndexes(group)})
 	}
@@ -115,7 +104,7 @@ func newDecisions[P any](jobs []core.Job) *decisions[P] {
 // decide plans what becomes of the jobs whose runs are locked, and gives what is to
 // be written, in the place of what was read. The others are left.
 func (d *decisions[P]) decide(tx ports.Tx, locked []ports.RunRows, plan planner[P]) (changed []ports.RunRows, err error) {
-	d.plans, d.left = d.planRoom[:0], nil
+	d.plans, d.left = nil, nil
 	changed = locked[:0]
 	for _, group := range d.byRun {
 		if len(locked) == 0 || locked[0].Run.ID != group[0].Run {

@@ -47,72 +47,53 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 		return core.Run{}, err
 	}
 
-	var plan *core.RetryPlan
-	var decided decision
-	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		decided = decision{}
-		run, err := ports.LockRun(ctx, tx, id)
+	terms := core.RetryTerms{By: actor, Attempt: req.Attempt, MaxPrice: req.MaxPrice}
+	decide := func(ctx context.Context, in inputs) (verdict, error) {
+		run, err := in.run(ctx, id)
 		if err != nil {
-			return notFound(err, runNotFound(id))
+			return verdict{}, notFound(err, runNotFound(id))
 		}
 		memo := answerMemo{
 			key: req.IdempotencyKey, tenant: tenant, op: core.OperationContinue,
 			fingerprint: req.fingerprint(id), now: s.clock.Now(),
 		}
-		if decided, err = memo.replay(ctx, tx); err != nil || decided.done {
-			return err
+		if replay, err := memo.replay(ctx, in); err != nil || replay.done {
+			return verdict{decision: replay}, err
 		}
-		if plan, err = s.planRetry(ctx, tx, run, core.RetryTerms{By: actor, Attempt: req.Attempt, MaxPrice: req.MaxPrice}); err != nil {
-			decided, err = memo.refuse(ctx, tx, err)
-			return err
+		plan, err := planRetry(ctx, in, run, terms)
+		if err != nil {
+			return memo.refuse(err)
 		}
-		if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
-			return err
-		}
-		if err := saveAttempt(ctx, tx, plan.Attempt, plan.Charge); err != nil {
-			return err
-		}
-		return memo.accept(ctx, tx, plan.Run)
-	})
-	if err != nil {
-		return core.Run{}, err
+		return memo.accept(ports.Start{Run: plan.Run, Files: plan.Files, Attempt: plan.Attempt, Charge: plan.Charge}, plan.Jobs), nil
 	}
-	if decided.done {
-		return decided.answer()
-	}
-	return s.dispatch(ctx, dispatch{run: plan.Run, attempt: plan.Attempt.Number, jobs: plan.Jobs, key: req.IdempotencyKey})
+	return s.start(ctx, tenant, &start{run: id, terms: terms, key: req.IdempotencyKey, decide: decide})
 }
 
 // planRetry reads what a Continue is decided on, the tenant's credits last and
 // under their lock. The caller holds the run's lock.
-func (s *Service) planRetry(ctx context.Context, tx ports.Tx, run core.Run, terms core.RetryTerms) (*core.RetryPlan, error) {
+func planRetry(ctx context.Context, in inputs, run core.Run, terms core.RetryTerms) (core.RetryPlan, error) {
 	// The losers of a race are told so without reading files or waiting for credits.
 	if err := terms.Status(run); err != nil {
-		return nil, err
+		return core.RetryPlan{}, err
 	}
-	files, template, err := s.retryInputs(ctx, tx, run)
+	files, template, err := retryInputs(ctx, in, run)
 	if err != nil {
-		return nil, err
+		return core.RetryPlan{}, err
 	}
-	balance, now, err := s.lockBalance(ctx, tx, run.Tenant)
+	balance, now, err := in.credits(ctx)
 	if err != nil {
-		return nil, err
+		return core.RetryPlan{}, err
 	}
-	plan, err := core.PlanRetry(run, files, balance, template, terms, now)
-	if err != nil {
-		return nil, err
-	}
-	planned := plan
-	return &planned, nil
+	return core.PlanRetry(run, files, balance, template, terms, now)
 }
 
 // retryInputs reads the files to retry and the template, soft-deleted or not.
-func (s *Service) retryInputs(ctx context.Context, tx ports.Tx, run core.Run) ([]core.File, core.Template, error) {
-	files, err := tx.Files().InStatus(ctx, run.ID, core.FileFailed, core.FilePending)
+func retryInputs(ctx context.Context, in inputs, run core.Run) ([]core.File, core.Template, error) {
+	files, err := in.retriable(ctx, run.ID)
 	if err != nil {
 		return nil, core.Template{}, err
 	}
-	template, err := tx.Templates().Get(ctx, run.Template)
+	template, err := in.template(ctx, run.Template)
 	if err != nil {
 		return nil, core.Template{}, notFound(err, templateNotFound(run.Template))
 	}
@@ -145,7 +126,7 @@ func (s *Service) PreviewRetry(ctx context.Context, actor core.Actor, id core.Ru
 		if p.Balance, err = tx.Ledger().Balance(ctx, core.PeriodOf(now)); err != nil {
 			return notFound(err, tenantNotFound(tenant))
 		}
-		files, template, err := s.retryInputs(ctx, tx, run)
+		files, template, err := retryInputs(ctx, ownInputs{s: s, tx: tx, tenant: tenant}, run)
 		if err != nil {
 			return err
 		}

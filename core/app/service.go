@@ -13,7 +13,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Deps are the ports that the use cases drive. All but Log are required.
+// Deps are the ports that the use cases drive. All but Log and NewWait are required.
 type Deps struct {
 	Store    ports.Store
 	Queue    ports.Queue
@@ -22,6 +22,9 @@ type Deps struct {
 	Clock    ports.Clock
 	IDs      ports.IDs
 	Log      *slog.Logger // nil: slog.Default()
+	// NewWait makes the waits of requests for their turn at their tenant's credits; nil:
+	// channels.
+	NewWait NewWait
 }
 
 // Options are the numbers that an operator may set. A zero value means the
@@ -125,7 +128,7 @@ func (o Options) withDefaults() Options {
 }
 
 // Service has the use cases. It keeps no state of its own besides counters and what
-// uploads and trials under way hold, so any number of them may work on the same store and queue. Its methods may be
+// uploads, trials and decisions under way hold, so any number of them may work on the same store and queue. Its methods may be
 // called by many goroutines at once; it starts none.
 type Service struct {
 	store    ports.Store
@@ -138,6 +141,7 @@ type Service struct {
 	opts     Options
 	stats    counters
 	uploads  uploadsUnderWay
+	waiting  combiner       // of initiations and Continues
 	trials   chan struct{}  // one for each that is under way
 	acceptor ports.Acceptor // the executor, if it says what it takes; else nil
 }
@@ -172,10 +176,13 @@ func New(d Deps, o Options) (*Service, error) {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
+	if d.NewWait == nil {
+		d.NewWait = channelWaits
+	}
 	return &Service{
 		store: d.Store, queue: d.Queue, executor: d.Executor, files: d.Files,
 		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o, acceptor: acceptor,
-		trials: make(chan struct{}, o.MaxTrials),
+		trials: make(chan struct{}, o.MaxTrials), waiting: combiner{newWait: d.NewWait, lines: map[core.TenantID]*line{}},
 	}, nil
 }
 

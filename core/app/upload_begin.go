@@ -92,8 +92,12 @@ func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.
 			return err
 		}
 		if err := decideUpload(ctx, tx, req, wanted, balance); err != nil {
-			decided, err = memo.refuse(ctx, tx, err)
-			return err
+			refused, err := memo.refuse(err)
+			if err != nil {
+				return err
+			}
+			decided = refused.decision
+			return write(ctx, tx, &refused)
 		}
 		return nil // the reason for the refusal is gone
 	})

@@ -50,6 +50,8 @@ type world struct {
 
 	stored int // requests whose files the caller has stored
 
+	arrived chan struct{} // gets one for each request that begins to wait for its turn
+
 	faultyQueue *faultyQueue
 	faultyStore *faultyStore
 	script      *script
@@ -84,6 +86,7 @@ func newWorld(t tester, opts ...worldOption) *world {
 	w := &world{
 		t: t, ctx: context.Background(), store: memory.NewStore(), queue: memory.NewQueue(),
 		clock: memory.NewManualClock(began), script: &script{}, files: memory.NewFiles(),
+		arrived: make(chan struct{}, 100),
 	}
 	w.faultyQueue = &faultyQueue{Queue: w.queue}
 	w.faultyStore = &faultyStore{Store: w.store}
@@ -97,7 +100,7 @@ func newWorld(t tester, opts ...worldOption) *world {
 	var err error
 	w.svc, err = app.New(app.Deps{
 		Store: w.faultyStore, Queue: w.faultyQueue, Executor: w.script, Files: w.files,
-		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
+		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler), NewWait: w.newWait,
 	}, options)
 	require.NoError(t, err)
 
@@ -112,6 +115,20 @@ func newWorld(t tester, opts ...worldOption) *world {
 	w.grant(100)
 	w.purchase(50)
 	return w
+}
+
+// newWait is as the default one, and reports each request that begins to wait.
+func (w *world) newWait() (wait func(context.Context) error, wake func()) {
+	woken := make(chan struct{})
+	w.arrived <- struct{}{}
+	return func(ctx context.Context) error {
+		select {
+		case <-woken:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}, func() { close(woken) }
 }
 
 func (w *world) grant(c core.Credits) {

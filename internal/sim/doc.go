@@ -11,8 +11,8 @@
 //	sim/sched      actors as coroutines; choices, their default, deviations from
 //	               it; the choosers: random walk, PCT, sparse, replay, explorer
 //	sim/hostile    every port wrapped: yields, fails, and tells the oracle
-//	sim/oracle     the invariants of the specification, and a sequential model of
-//	               credits and runs that every commit must be one step of
+//	sim/oracle     the invariants of the specification; every commit must be one
+//	               step of the sequential model (internal/testkit/model)
 //	sim/world      scenarios: tenants, users, recovery loops, and servers, each with a
 //	               scheduler of jobs whose actions actors carry out;
 //	               faults on, then faults off until everything has healed

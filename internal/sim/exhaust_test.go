@@ -100,9 +100,9 @@ func TestExhaustFindsARace(t *testing.T) {
 func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
-		"two-continues": 1188, "three-continues": 2979, "same-key": 1549, "continue-cancel": 569,
-		"continue-recovery": 1061, "enqueue-claim": 3824, "last-credits": 1339, "initiate-recovery": 998,
-		"interrupted-continues": 1188, "fault-cancel": 2376, "early-results": 997,
+		"two-continues": 1230, "three-continues": 2923, "same-key": 1555, "continue-cancel": 581,
+		"continue-recovery": 1061, "enqueue-claim": 3824, "last-credits": 1364, "initiate-recovery": 998,
+		"interrupted-continues": 1230, "fault-cancel": 2396, "hot-tenant": 3463, "early-results": 1009,
 		"shared-message": 6016, "tenant-limit": 1281, "stop-at-work": 453, "rolling-upgrade": 903,
 	}
 	got := map[string]uint64{}

@@ -119,12 +119,12 @@ func (r *Recorder) history(id core.TenantID, t *recorded) *History {
 	runs := map[core.RunID]int{}
 	initiated := map[core.Key]core.RunID{}
 	for _, o := range t.ops {
-		if (o.Kind == Initiate || o.Kind == Given) && !o.Open && o.name != "" {
-			if _, known := runs[o.name]; !known {
-				runs[o.name] = len(runs)
+		if (o.Kind == Initiate || o.Kind == Given) && !o.Open && o.Run != "" {
+			if _, known := runs[o.Run]; !known {
+				runs[o.Run] = len(runs)
 			}
-			if o.Kind == Initiate && o.key != "" {
-				initiated[o.key] = o.name
+			if o.Kind == Initiate && o.Key != "" {
+				initiated[o.Key] = o.Run
 			}
 		}
 	}
@@ -133,25 +133,25 @@ func (r *Recorder) history(id core.TenantID, t *recorded) *History {
 		if o.Open && (o.Kind == Balance || o.Kind == Preview) {
 			continue
 		}
-		if o.Kind == Initiate && o.name == "" {
-			o.name = initiated[o.key]
-			if o.key == "" || o.name == "" { // its run will never be known
-				o.run = h.runs
+		if o.Kind == Initiate && o.Run == "" {
+			o.Run = initiated[o.Key]
+			if o.Key == "" || o.Run == "" { // its run will never be known
+				o.place = h.runs
 				h.runs++
 			}
 		}
-		if o.run < 0 && o.name != "" {
-			place, known := runs[o.name]
+		if o.place < 0 && o.Run != "" {
+			place, known := runs[o.Run]
 			if !known {
 				continue // what is written of a run that no client knows
 			}
-			o.run = place
+			o.place = place
 		}
 		r.complete(t, o)
 		h.Ops = append(h.Ops, o)
 		if (o.Kind == Initiate || o.Kind == Continue) && (o.Open || o.code == core.CodeEnqueueFailed) {
 			u := &Op{
-				Client: o.Client, Kind: Undo, Call: o.Call, Return: o.Return, Open: o.Open, run: o.run, name: o.name,
+				Request: Request{Client: o.Client, Kind: Undo, Run: o.Run}, Call: o.Call, Return: o.Return, Open: o.Open, place: o.place,
 				code: o.code, status: o.status, attempt: o.attempt, credits: o.credits, of: o,
 			}
 			if o.status == core.RunRunning && !r.Prompt {
@@ -174,7 +174,7 @@ func (r *Recorder) complete(t *recorded, o *Op) {
 	case Undo, Cancel, Raise, Purchase, Balance, Grant, Move, Given:
 		return
 	}
-	for _, v := range t.templates[o.template] {
+	for _, v := range t.templates[o.Template] {
 		if v.since <= o.Return && v.until >= o.Call && !slices.Contains(o.prices, v.price) {
 			o.prices = append(o.prices, v.price)
 		}

@@ -37,24 +37,13 @@ const never = math.MaxInt64
 
 // Op is one operation with its answer.
 type Op struct {
+	Request
 	id     int
-	Client int
-	Kind   Kind
 	Call   int64 // when, in ticks of the recorder
 	Return int64
 	Open   bool // whether it happened is not known
 
-	run  int // place in the history's runs; -1 for none
-	name core.RunID
-	key  core.Key
-
-	template core.TemplateID // of the run
-
-	files   int // Initiate
-	retries int // Initiate: maxRetryCount; Raise: the new one
-	amount  core.Credits
-	capped  bool // most is the highest price that is accepted
-	most    core.Credits
+	place   int            // of its run in the history's runs; -1 for none
 	prices  []core.Credits // that a file may cost
 	periods []core.Period  // that it may be in
 
@@ -83,21 +72,21 @@ type move struct {
 func (o *Op) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s", o.Kind)
-	if o.name != "" {
-		fmt.Fprintf(&b, " %s", o.name)
+	if o.Run != "" {
+		fmt.Fprintf(&b, " %s", o.Run)
 	}
-	if o.key != "" {
-		fmt.Fprintf(&b, " key %s", o.key)
+	if o.Key != "" {
+		fmt.Fprintf(&b, " key %s", o.Key)
 	}
 	switch o.Kind {
 	case Initiate:
-		fmt.Fprintf(&b, " with %d files at %v", o.files, o.prices)
+		fmt.Fprintf(&b, " with %d files at %v", o.Files, o.prices)
 	case Continue:
 		fmt.Fprintf(&b, " at %v", o.prices)
 	case Raise:
-		fmt.Fprintf(&b, " to %d", o.retries)
+		fmt.Fprintf(&b, " to %d", o.MaxRetryCount)
 	case Purchase:
-		fmt.Fprintf(&b, " of %d", o.amount)
+		fmt.Fprintf(&b, " of %d", o.Amount)
 	case Grant:
 		fmt.Fprintf(&b, " of %d+%d for %s", o.grant.Monthly, o.grant.Purchased, o.periods[0])
 	case Move:

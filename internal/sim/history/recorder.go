@@ -58,8 +58,8 @@ type Request struct {
 	MaxRetryCount int             // Initiate, Raise
 	Key           core.Key
 	Amount        core.Credits // Purchase
-	Capped        bool         // Initiate, Continue: MaxPrice is the highest price that is accepted
-	MaxPrice      core.Credits
+	// MaxPrice is the highest price that an Initiate or Continue accepts; nil for any.
+	MaxPrice *core.Credits
 }
 
 // Answer is what a client is answered.
@@ -113,11 +113,7 @@ func (r *Recorder) Saw(at time.Time) {
 func (r *Recorder) Ask(q Request, at time.Time) *Asked {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	o := &Op{
-		Client: q.Client, Kind: q.Kind, Call: r.now(), Return: never, Open: true, run: -1, name: q.Run, key: q.Key,
-		template: q.Template, files: q.Files, retries: q.MaxRetryCount, amount: q.Amount,
-		capped: q.Capped, most: q.MaxPrice,
-	}
+	o := &Op{Request: q, Call: r.now(), Return: never, Open: true, place: -1}
 	r.saw(at)
 	t := r.tenant(q.Tenant)
 	t.ops = append(t.ops, o)
@@ -156,8 +152,8 @@ func (r *Recorder) Answered(q *Asked, a Answer, at time.Time) {
 	if o.Kind == Preview && a.Refusal != nil {
 		o.code = a.Refusal.Code
 	}
-	if a.Run.ID != "" && o.name == "" {
-		o.name = a.Run.ID
+	if a.Run.ID != "" && o.Run == "" {
+		o.Run = a.Run.ID
 	}
 }
 
@@ -210,10 +206,10 @@ func (r *Recorder) Wrote(tenant core.TenantID, since int64, writes ...Write) {
 			if e.Kind == core.EntryCharge {
 				grant = core.Split{Monthly: -grant.Monthly, Purchased: -grant.Purchased}
 			}
-			t.ops = append(t.ops, &Op{Kind: Grant, Call: since, Return: until, run: -1, periods: []core.Period{e.Period}, grant: grant})
+			t.ops = append(t.ops, &Op{Request: Request{Kind: Grant}, Call: since, Return: until, place: -1, periods: []core.Period{e.Period}, grant: grant})
 		}
 		if w.Given != nil {
-			o := &Op{Kind: Given, Call: since, Return: until, run: -1, name: w.Given.ID}
+			o := &Op{Request: Request{Kind: Given, Run: w.Given.ID}, Call: since, Return: until, place: -1}
 			o.given.Take(w.Given, w.Files)
 			t.ops = append(t.ops, o)
 			continue
@@ -221,7 +217,7 @@ func (r *Recorder) Wrote(tenant core.TenantID, since int64, writes ...Write) {
 		if w.Run == "" {
 			continue
 		}
-		o := &Op{Kind: Move, Call: since, Return: until, run: -1, name: w.Run, status: w.Status}
+		o := &Op{Request: Request{Kind: Move, Run: w.Run}, Call: since, Return: until, place: -1, status: w.Status}
 		for _, f := range w.Files {
 			o.moves = append(o.moves, move{f.Index, f.Status, f.Failure.Code})
 		}

@@ -33,7 +33,7 @@ func step(s *state, o *Op) []*state {
 		return s.moved(o)
 	case Given:
 		n := s.change()
-		n.runs[o.run] = run{Run: o.given.Clone(), by: -1}
+		n.runs[o.place] = run{Run: o.given.Clone(), by: -1}
 		return n.done()
 	}
 	return nil
@@ -48,8 +48,8 @@ type outcome struct {
 
 // begin is an initiation or a Continue.
 func (s *state) begin(o *Op, plan func(*Op, core.Credits, core.Period) outcome) []*state {
-	if o.key != "" {
-		if first := s.answers.Get(o.key); first != nil {
+	if o.Key != "" {
+		if first := s.answers.Get(o.Key); first != nil {
 			return s.repeated(o, first)
 		}
 	}
@@ -84,7 +84,7 @@ func (s *state) accept(o *Op, out outcome) []*state {
 		}
 		return nil
 	}
-	r := &out.next.runs[o.run]
+	r := &out.next.runs[o.place]
 	switch {
 	case o.Open:
 	case o.code == core.CodeEnqueueFailed:
@@ -92,30 +92,30 @@ func (s *state) accept(o *Op, out outcome) []*state {
 	case o.code != "" || o.attempt != r.Number() || o.credits != r.Credits:
 		return nil
 	}
-	out.next.answers.Put(model.Answer{Key: o.key, Kind: uint8(o.Kind), Run: o.name, Attempt: r.Number(), Credits: r.Credits})
+	out.next.answers.Put(model.Answer{Key: o.Key, Kind: uint8(o.Kind), Run: o.Run, Attempt: r.Number(), Credits: r.Credits})
 	return out.next.done()
 }
 
 // refused is the state after a refusal: a key remembers it.
 func (s *state) refused(o *Op, code core.Code) []*state {
-	if o.key == "" {
+	if o.Key == "" {
 		return []*state{s}
 	}
 	n := s.change()
-	n.answers.Put(model.Answer{Key: o.key, Kind: uint8(o.Kind), Run: o.name, Code: code})
+	n.answers.Put(model.Answer{Key: o.Key, Kind: uint8(o.Kind), Run: o.Run, Code: code})
 	return n.done()
 }
 
 // repeated is a request under a key that was used before.
 func (s *state) repeated(o *Op, first *model.Answer) []*state {
-	same := first.Kind == uint8(o.Kind) && (o.Kind != Continue || first.Run == o.name)
+	same := first.Kind == uint8(o.Kind) && (o.Kind != Continue || first.Run == o.Run)
 	refusal := o.code != "" && o.code != core.CodeEnqueueFailed
 	right := o.Open
 	switch {
 	case o.code == core.CodeIdempotencyKeyReused:
 		right = true // whether two initiations ask for the same is not modelled
 	case same && first.Code == o.code: // the model knows whether a dispatch has failed by now
-		right = right || refusal || first.Run == o.name && first.Attempt == o.attempt && first.Credits == o.credits
+		right = right || refusal || first.Run == o.Run && first.Attempt == o.attempt && first.Credits == o.credits
 	}
 	if !right {
 		return nil
@@ -126,14 +126,6 @@ func (s *state) repeated(o *Op, first *model.Answer) []*state {
 		return n.done()
 	}
 	return []*state{s}
-}
-
-// accepted is the highest price that a request accepts; nil for any.
-func (o *Op) accepted() *core.Credits {
-	if o.capped {
-		return &o.most
-	}
-	return nil
 }
 
 // refusal is an outcome without effect.
@@ -153,35 +145,35 @@ func (s *state) start(price, total core.Credits, p core.Period, epoch core.Epoch
 }
 
 func (s *state) initiated(o *Op, price core.Credits, p core.Period) outcome {
-	total := price * core.Credits(o.files)
-	if code := model.Affordable(total, s.account.Available(p), o.accepted()); code != "" {
+	total := price * core.Credits(o.Files)
+	if code := model.Affordable(total, s.account.Available(p), o.MaxPrice); code != "" {
 		return s.refusal(code, total, p)
 	}
 	n := s.change()
-	r := run{by: o.id, key: o.key}
-	r.Initiate(n.judge, o.files, o.retries, 0, n.start(price, total, p, 1))
-	n.runs[o.run] = r
+	r := run{by: o.id, key: o.Key}
+	r.Initiate(n.judge, o.Files, o.MaxRetryCount, 0, n.start(price, total, p, 1))
+	n.runs[o.place] = r
 	return outcome{next: n}
 }
 
 func (s *state) continued(o *Op, price core.Credits, p core.Period) outcome {
-	r := &s.runs[o.run]
+	r := &s.runs[o.place]
 	if !r.exists() {
 		return outcome{code: core.CodeRunNotFound}
 	}
 	q := r.Quote(price)
-	if code := r.Refusal(&q, s.account.Available(p), o.accepted()); code != "" {
+	if code := r.Refusal(&q, s.account.Available(p), o.MaxPrice); code != "" {
 		return s.refusal(code, q.Total, p)
 	}
 	n := s.change()
-	next := n.own(o.run)
-	next.by, next.key = o.id, o.key
+	next := n.own(o.place)
+	next.by, next.key = o.id, o.Key
 	next.Continue(n.judge, n.start(price, q.Total, p, r.Epoch+1))
 	return outcome{next: n}
 }
 
 func (s *state) cancelled(o *Op) []*state {
-	r := &s.runs[o.run]
+	r := &s.runs[o.place]
 	var states []*state
 	if o.Open {
 		states = append(states, s)
@@ -196,7 +188,7 @@ func (s *state) cancelled(o *Op) []*state {
 		return states
 	}
 	n := s.change()
-	next := n.own(o.run)
+	next := n.own(o.place)
 	for i := range next.Files {
 		if next.Files[i].Status == core.FileProcessing {
 			next.Requeue(n.judge, i, r.Epoch+1, false)
@@ -208,7 +200,7 @@ func (s *state) cancelled(o *Op) []*state {
 }
 
 func (s *state) raised(o *Op) []*state {
-	r := &s.runs[o.run]
+	r := &s.runs[o.place]
 	var states []*state
 	if o.Open {
 		states = append(states, s)
@@ -217,7 +209,7 @@ func (s *state) raised(o *Op) []*state {
 	switch {
 	case r.Status == core.RunRunning:
 		code = core.CodeRunAlreadyRunning
-	case o.retries <= r.MaxRetries:
+	case o.MaxRetryCount <= r.MaxRetries:
 		code = core.CodeInvalidRequest
 	}
 	switch {
@@ -227,7 +219,7 @@ func (s *state) raised(o *Op) []*state {
 		return append(states, s)
 	}
 	n := s.change()
-	n.runs[o.run].MaxRetries = o.retries
+	n.runs[o.place].MaxRetries = o.MaxRetryCount
 	return append(states, n.done()...)
 }
 
@@ -237,10 +229,10 @@ func (s *state) purchase(o *Op) []*state {
 		states = append(states, s)
 	}
 	for _, b := range s.bought {
-		if b.key != o.key {
+		if b.key != o.Key {
 			continue
 		}
-		if same := b.amount == o.amount; same && o.code == "" || !same && o.code == core.CodeIdempotencyKeyReused {
+		if same := b.amount == o.Amount; same && o.code == "" || !same && o.code == core.CodeIdempotencyKeyReused {
 			states = append(states, s)
 		}
 		return distinct(states)
@@ -249,12 +241,12 @@ func (s *state) purchase(o *Op) []*state {
 		return states
 	}
 	n := s.change()
-	n.account.Purchased += o.amount
+	n.account.Purchased += o.Amount
 	at := 0
-	for at < len(n.bought) && n.bought[at].key < o.key {
+	for at < len(n.bought) && n.bought[at].key < o.Key {
 		at++
 	}
-	n.bought = slices.Insert(n.bought, at, bought{o.key, o.amount})
+	n.bought = slices.Insert(n.bought, at, bought{o.Key, o.Amount})
 	return append(states, n.done()...)
 }
 
@@ -276,11 +268,11 @@ func (s *state) read(o *Op) []*state {
 // moved is what workers and recovery wrote: files that are not done go on, and the
 // run closes with the status that all its files give.
 func (s *state) moved(o *Op) []*state {
-	if s.runs[o.run].Status != core.RunRunning {
+	if s.runs[o.place].Status != core.RunRunning {
 		return nil
 	}
 	n := s.change()
-	r := n.own(o.run)
+	r := n.own(o.place)
 	for _, m := range o.moves {
 		switch f := &r.Files[m.index]; f.StepTo(m.status, f.Epoch, m.failure) {
 		case model.Stays:

@@ -23,7 +23,7 @@ func (s *state) undone(o *Op) []*state {
 			return []*state{s}
 		}
 	}
-	r := &s.runs[o.run]
+	r := &s.runs[o.place]
 	unsure := o.Open || o.status == core.RunRunning
 	var states []*state
 	if unsure || o.credits == r.Credits {
@@ -33,7 +33,7 @@ func (s *state) undone(o *Op) []*state {
 		return states
 	}
 	n := s.change()
-	next := n.own(o.run)
+	next := n.own(o.place)
 	n.account.Add(next.Undo(n.judge, r.Epoch+1))
 	next.by = -1
 	if !unsure && (o.credits != next.Credits || o.status != next.Status) {

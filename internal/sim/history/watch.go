@@ -62,7 +62,8 @@ func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core
 	}
 	q := Request{Client: int(user), Tenant: tenant, Run: run, Key: op.Key, Amount: op.Amount}
 	if most != nil {
-		q.Capped, q.MaxPrice = true, *most
+		accepted := *most // the user's own may be another one's by the time of the check
+		q.MaxPrice = &accepted
 	}
 	spec := &w.scenario.Runs[op.Run]
 	q.Template = w.scenario.Templates[spec.Template].ID
@@ -109,6 +110,11 @@ func (w *Watcher) Committed(c *oracle.Commit) {
 	w.recorder.Saw(c.SeenMin)
 	w.recorder.Saw(c.SeenMax)
 	w.wrote[c.Actor] = true
+	for user := range uint8(sched.MaxActors) { // and so may those have that were decided with it
+		if c.Together&(1<<user) != 0 {
+			w.wrote[user] = true
+		}
+	}
 	for i := range c.Templates {
 		w.recorder.Priced(c.Tenant, c.Templates[i].ID, c.Templates[i].CreditsPerRun, 0)
 	}

@@ -29,6 +29,7 @@ type Env struct {
 	Unlucky core.TenantID
 
 	actors [sched.MaxActors]actorState
+	turns  sched.Set // actors that wait for their turn, see Turn
 	hung   sched.Set // actors that execute until another worker gets their file
 	txs    []*tx     // of this world and of earlier ones, to be used again
 	spare  []*tx     // of them, those that are free
@@ -52,7 +53,7 @@ type actorState struct {
 
 // Reset begins a new world.
 func (e *Env) Reset() {
-	e.Faults, e.Over, e.hung = false, false, 0
+	e.Faults, e.Over, e.hung, e.turns = false, false, 0, 0
 	e.actors = [sched.MaxActors]actorState{}
 	e.spare = append(e.spare[:0], e.txs...) // also of actors that died within one
 }
@@ -77,7 +78,7 @@ func (e *Env) EnqueueFailed(id sched.ActorID) bool { return e.actors[id].undone 
 func (e *Env) Died(id sched.ActorID) (inTx, committed bool) {
 	a := &e.actors[id]
 	inTx, committed = a.inTx, a.committed
-	e.hung &^= 1 << id
+	e.hung, e.turns = e.hung&^(1<<id), e.turns&^(1<<id)
 	a.use, a.inTx, a.committed, a.undone, a.atomic = oracle.UseOther, false, false, false, 0
 	return inTx, committed
 }
@@ -174,6 +175,9 @@ func (e *Env) fault(k sched.Kind, run core.RunID) int {
 	if v != 0 {
 		e.faulted(k, v, run)
 		e.actor().failed = true
+		for rest := e.together(); rest != 0; rest &= rest - 1 {
+			e.actors[rest.At(0)].failed = true
+		}
 	}
 	return v
 }
@@ -261,14 +265,22 @@ func (e *Env) outsideTx(op trace.Op) {
 func (e *Env) now(ahead time.Duration) time.Time {
 	t := e.Sched.Now.Add(ahead)
 	if a := e.actor(); a != nil {
-		if a.seenMin.IsZero() || t.Before(a.seenMin) {
-			a.seenMin = t
-		}
-		if t.After(a.seenMax) {
-			a.seenMax = t
+		a.saw(t)
+		for rest := e.together(); rest != 0; rest &= rest - 1 {
+			e.actors[rest.At(0)].saw(t)
 		}
 	}
 	return t
+}
+
+// saw takes down what a clock said.
+func (a *actorState) saw(t time.Time) {
+	if a.seenMin.IsZero() || t.Before(a.seenMin) {
+		a.seenMin = t
+	}
+	if t.After(a.seenMax) {
+		a.seenMax = t
+	}
 }
 
 // names are the IDs that an actor gives: they do not depend on what others did.

@@ -115,11 +115,12 @@ func (t *tx) run(inner ports.Tx) error {
 
 func (s *Store) committed(t *tx, a *actorState) {
 	c := &t.commit
-	c.Tenant, c.Actor = t.tenant, trace.NoActor
+	c.Tenant, c.Actor, c.Together = t.tenant, trace.NoActor, 0
 	c.Use, c.SeenMin, c.SeenMax = oracle.UseOther, s.Env.Sched.Now, s.Env.Sched.Now
 	if a != nil {
 		a.committed = true
 		c.Actor, c.Use = uint8(s.Env.Sched.Current()), a.use
+		c.Together = oracle.Actors(s.Env.together() | 1<<s.Env.Sched.Current())
 		if !a.seenMin.IsZero() {
 			c.SeenMin, c.SeenMax = a.seenMin, a.seenMax
 		}

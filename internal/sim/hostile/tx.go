@@ -123,6 +123,7 @@ func (t *tx) about(run core.RunID) {
 func (t *tx) Runs() ports.Runs                         { return txRuns{t} }
 func (t *tx) Files() ports.RunFiles                    { return txFiles{t} }
 func (t *tx) FileViews() ports.FileViews               { return txFileViews{t} }
+func (t *tx) Starts() ports.Starts                     { return txStarts{t} }
 func (t *tx) Attempts() ports.Attempts                 { return txAttempts{t} }
 func (t *tx) Amendments() ports.Amendments             { return txAmendments{t} }
 func (t *tx) Tenants() ports.Tenants                   { return txTenants{t} }

@@ -6,10 +6,10 @@ var dispatchBugs = []Bug{
 		Name: "tenant-lock-first", What: "Continue locks the tenant's credits before the run, the other way round than everybody else",
 		Edits: []Edit{{
 			File: "core/app/retry.go",
-			Old:  "\t\tdecided = decision{}\n\t\trun, err := ports.LockRun(ctx, tx, id)\n",
+			Old:  "\t\trun, err := in.run(ctx, id)\n",
 			As: `		if {on} {
-			if _, _, err := s.lockBalance(ctx, tx, tenant); err != nil {
-				return err
+			if _, _, err := in.credits(ctx); err != nil {
+				return verdict{}, err
 			}
 		}
 {old}`,
@@ -19,15 +19,16 @@ var dispatchBugs = []Bug{
 		Name: "read-before-lock", What: "Continue locks the run, but decides on what it read before it had the lock",
 		Edits: []Edit{{
 			File: "core/app/retry.go",
-			Old:  "\t\tdecided = decision{}\n\t\trun, err := ports.LockRun(ctx, tx, id)\n",
+			Old:  "\t\trun, err := in.run(ctx, id)\n",
 			As: `		before := core.Run{}
-		if {on} {
+		own, alone := in.(ownInputs)
+		if alone && {on} {
 			var err error
-			if before, err = tx.Runs().Get(ctx, id); err != nil {
-				return notFound(err, runNotFound(id))
+			if before, err = own.tx.Runs().Get(ctx, id); err != nil {
+				return verdict{}, notFound(err, runNotFound(id))
 			}
 		}
-{old}		if {on} {
+{old}		if alone && err == nil && {on} {
 			run = before
 		}
 `,
@@ -36,24 +37,18 @@ var dispatchBugs = []Bug{
 	{
 		Name: "no-run-lock", What: "Continue reads the run without locking it",
 		Edits: []Edit{{
-			File: "core/app/retry.go",
-			Old:  "\t\tdecided = decision{}\n\t\trun, err := ports.LockRun(ctx, tx, id)\n",
-			As: `		decided = decision{}
-		read := ports.LockRun
-		if {on} {
-			read = func(ctx context.Context, tx ports.RunTx, id core.RunID) (core.Run, error) { return tx.Runs().Get(ctx, id) }
-		}
-		run, err := read(ctx, tx, id)
-`,
+			File: "core/app/start.go",
+			Old:  "\tif !in.skip {\n",
+			As:   "\tif {on} {\n\t\treturn in.tx.Runs().Get(ctx, id)\n\t}\n{old}",
 		}},
 	},
 	{
 		Name: "enqueue-before-commit", What: "Continue enqueues its jobs inside the transaction",
 		Edits: []Edit{{
-			File: "core/app/retry.go",
-			Old:  "\t\treturn memo.accept(ctx, tx, plan.Run)\n",
-			As: `		if {on} {
-			if err := s.enqueue(ctx, plan.Jobs); err != nil {
+			File: "core/app/start.go",
+			Old:  "\t\treturn write(ctx, tx, &v)\n",
+			As: `		if {on} && st.run != "" {
+			if err := s.enqueue(ctx, v.jobs); err != nil {
 				return err
 			}
 		}
@@ -64,15 +59,15 @@ var dispatchBugs = []Bug{
 		Name: "charge-outside-transaction", What: "Continue posts its charge in a transaction of its own, after the one that opens the run again",
 		Edits: []Edit{
 			{
-				File: "core/app/retry.go",
-				Old:  "saveAttempt(ctx, tx, plan.Attempt, plan.Charge)",
-				As:   "saveAttempt(ctx, tx, plan.Attempt, planted.If({on}, nil, plan.Charge))",
+				File: "core/app/start.go",
+				Old:  "saveAttempt(ctx, tx, b.Attempt, b.Charge)",
+				As:   "saveAttempt(ctx, tx, b.Attempt, planted.If({on} && !b.New, nil, b.Charge))",
 			},
 			{
-				File: "core/app/retry.go",
-				Old:  "\treturn s.dispatch(ctx, dispatch{run: plan.Run,",
-				As: `	if {on} {
-		if err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error { return post(ctx, tx, plan.Charge) }); err != nil {
+				File: "core/app/start.go",
+				Old:  "\treturn s.dispatch(ctx, dispatch{run: v.begin.Run,",
+				As: `	if {on} && !v.begin.New {
+		if err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error { return post(ctx, tx, v.begin.Charge) }); err != nil {
 			return core.Run{}, err
 		}
 	}
@@ -83,14 +78,14 @@ var dispatchBugs = []Bug{
 	{
 		Name: "attempt-outside-transaction", What: "Continue writes its attempt and charge first, in a transaction of their own, and opens the run in another one",
 		Edits: []Edit{{
-			File: "core/app/retry.go",
-			Old:  "\t\tif err := saveAttempt(ctx, tx, plan.Attempt, plan.Charge); err != nil {\n\t\t\treturn err\n\t\t}\n",
-			As:   "\t\tif !{on} {\n{old}\t\t}\n",
+			File: "core/app/start.go",
+			Old:  "\treturn saveAttempt(ctx, tx, b.Attempt, b.Charge)\n",
+			As:   "\tif {on} && !b.New {\n\t\treturn nil\n\t}\n{old}",
 		}, {
-			File: "core/app/retry.go",
-			Old:  "\treturn s.dispatch(ctx, dispatch{run: plan.Run,",
-			As: `	if {on} {
-		err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error { return saveAttempt(ctx, tx, plan.Attempt, plan.Charge) })
+			File: "core/app/start.go",
+			Old:  "\treturn s.dispatch(ctx, dispatch{run: v.begin.Run,",
+			As: `	if {on} && !v.begin.New {
+		err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error { return saveAttempt(ctx, tx, v.begin.Attempt, v.begin.Charge) })
 		if err != nil {
 			return core.Run{}, err
 		}
@@ -101,9 +96,9 @@ var dispatchBugs = []Bug{
 	{
 		Name: "unknown-commit-is-new-continue", What: "a Continue whose commit got no answer is asked again from the start",
 		Edits: []Edit{{
-			File: "core/app/retry.go", Import: "errors",
-			Old: "\t\treturn memo.accept(ctx, tx, plan.Run)\n\t})\n",
-			As:  "{old}\tif {on} && errors.Is(err, ports.ErrCommitUnknown) {\n\t\treturn s.RetryFailed(ctx, actor, id, req)\n\t}\n",
+			File: "core/app/start.go",
+			Old:  "\tif err := s.decide(ctx, tenant, st); err != nil {\n",
+			As:   "\terr := s.decide(ctx, tenant, st)\n\tif {on} && st.run != \"\" && errors.Is(err, ports.ErrCommitUnknown) {\n\t\treturn s.start(ctx, tenant, st)\n\t}\n\tif err != nil {\n",
 		}},
 	},
 	{
@@ -122,7 +117,7 @@ var dispatchBugs = []Bug{
 			Old:  "\tenqueueErr := s.enqueue(ctx, d.jobs)\n",
 			As: `	if {on} {
 		if err := s.confirm(ctx, d.run, d.attempt); err != nil {
-			log().Warn("dispatch not confirmed", "error", err)
+			log.Warn("dispatch not confirmed", "error", err)
 		}
 	}
 {old}`,

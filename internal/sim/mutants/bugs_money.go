@@ -24,8 +24,8 @@ var moneyBugs = []Bug{
 		Edits: []Edit{{
 			File: "core/app/retry.go",
 			Old:  "\treturn files, template, nil\n",
-			As: `	if {on} {
-		first, err := tx.Attempts().Get(ctx, run.ID, 0)
+			As: `	if own, alone := in.(ownInputs); alone && {on} {
+		first, err := own.tx.Attempts().Get(ctx, run.ID, 0)
 		if err != nil {
 			return nil, core.Template{}, err
 		}

@@ -30,15 +30,18 @@ var priceBugs = []Bug{
 		Name: "price-compared-after-charging", What: "a Continue above the accepted price is charged, and refused afterwards",
 		Edits: []Edit{{
 			File: "core/app/retry.go",
-			Old:  "MaxPrice: req.MaxPrice});",
-			As:   "MaxPrice: planted.If({on}, nil, req.MaxPrice)});",
+			Old:  "MaxPrice: req.MaxPrice}\n",
+			As:   "MaxPrice: planted.If({on}, nil, req.MaxPrice)}\n",
 		}, {
 			File: "core/app/retry.go",
-			Old:  "\treturn s.dispatch(ctx, dispatch{run: plan.Run,",
-			As: `	if {on} && req.MaxPrice != nil && plan.Price() > *req.MaxPrice {
-		return core.Run{}, &core.Error{Code: core.CodePriceChanged, Price: plan.Price(), Message: "the price is higher now"}
+			Old:  "\treturn s.start(ctx, tenant, &start{run: id, terms: terms, key: req.IdempotencyKey, decide: decide})\n",
+			As: `	st := &start{run: id, terms: terms, key: req.IdempotencyKey, decide: decide}
+	run, err := s.start(ctx, tenant, st)
+	if price := st.verdict.begin.Attempt.Charge.Amount.Total(); {on} && err == nil && req.MaxPrice != nil && price > *req.MaxPrice {
+		return core.Run{}, &core.Error{Code: core.CodePriceChanged, Price: price, Message: "the price is higher now"}
 	}
-{old}`,
+	return run, err
+`,
 		}},
 	},
 	{

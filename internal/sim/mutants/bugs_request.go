@@ -16,8 +16,8 @@ var requestBugs = []Bug{
 		Mirrors: "blnk 374",
 		Edits: []Edit{{
 			File: "core/app/answers.go",
-			Old:  "\tanswer := m.answer()\n\tanswer.Run = run\n",
-			As:   "\tif {on} {\n\t\treturn nil\n\t}\n{old}",
+			Old:  "\tanswer := m.answer()\n\tanswer.Run = begin.Run\n",
+			As:   "\tif {on} {\n\t\treturn v\n\t}\n{old}",
 		}},
 	},
 	{
@@ -40,8 +40,13 @@ var requestBugs = []Bug{
 		Name: "unknown-commit-is-new-run", What: "an initiation whose commit got no answer is done again as a new one",
 		Edits: []Edit{{
 			File: "core/app/initiate.go",
-			Old:  "\t\treturn memo.accept(ctx, tx, plan.Run)\n\t})\n",
-			As:   "{old}\tif {on} && errors.Is(err, ports.ErrCommitUnknown) {\n\t\treturn s.Initiate(ctx, actor, req)\n\t}\n",
+			Old:  "\treturn s.start(ctx, req.Tenant, &start{template: req.Template, files: len(req.Files), key: req.IdempotencyKey, decide: decide})\n",
+			As: `	run, err := s.start(ctx, req.Tenant, &start{template: req.Template, files: len(req.Files), key: req.IdempotencyKey, decide: decide})
+	if {on} && errors.Is(err, ports.ErrCommitUnknown) {
+		return s.Initiate(ctx, actor, req)
+	}
+	return run, err
+`,
 		}},
 	},
 	{

@@ -6,14 +6,9 @@ var retryBugs = []Bug{
 		Name: "pending-skipped", What: "Continue runs the failed files only, and interrupted ones are left behind",
 		Mirrors: "dagster 19490",
 		Edits: []Edit{{
-			File: "core/app/retry.go",
-			Old:  "\tfiles, err := tx.Files().InStatus(ctx, run.ID, core.FileFailed, core.FilePending)\n",
-			As: `	statuses := []core.FileStatus{core.FileFailed, core.FilePending}
-	if {on} {
-		statuses = statuses[:1]
-	}
-	files, err := tx.Files().InStatus(ctx, run.ID, statuses...)
-`,
+			File: "core/app/start.go",
+			Old:  "\treturn in.tx.Files().InStatus(ctx, run, core.FileFailed, core.FilePending)\n",
+			New:  "\treturn in.tx.Files().InStatus(ctx, run, core.FileFailed)\n",
 		}},
 	},
 	{
@@ -22,9 +17,9 @@ var retryBugs = []Bug{
 		Edits: []Edit{
 			{
 				File: "core/app/retry.go",
-				Old:  "\ttemplate, err := tx.Templates().Get(ctx, run.Template)\n",
-				As: `	if {on} {
-		completed, err := tx.Files().InStatus(ctx, run.ID, core.FileCompleted)
+				Old:  "\ttemplate, err := in.template(ctx, run.Template)\n",
+				As: `	if own, alone := in.(ownInputs); alone && {on} {
+		completed, err := own.tx.Files().InStatus(ctx, run.ID, core.FileCompleted)
 		if err != nil {
 			return nil, core.Template{}, err
 		}
@@ -49,9 +44,9 @@ var retryBugs = []Bug{
 		Edits: []Edit{
 			{
 				File: "core/app/retry.go",
-				Old:  "\ttemplate, err := tx.Templates().Get(ctx, run.Template)\n",
-				As: `	if {on} {
-		permanent, err := tx.Files().InStatus(ctx, run.ID, core.FileError)
+				Old:  "\ttemplate, err := in.template(ctx, run.Template)\n",
+				As: `	if own, alone := in.(ownInputs); alone && {on} {
+		permanent, err := own.tx.Files().InStatus(ctx, run.ID, core.FileError)
 		if err != nil {
 			return nil, core.Template{}, err
 		}

@@ -200,6 +200,14 @@ var schedulerBugs = []Bug{
 		}},
 	},
 	{
+		Name: "split-keeps-its-run", What: "a run whose group was split stays in use, so that its parts are never tried",
+		Edits: []Edit{{
+			File: schedHeld,
+			Old:  "\ts.releaseRuns(g)\n",
+			As:   "\tif !{on} {\n\t{old}\t}\n",
+		}},
+	},
+	{
 		Name: "hand-back-keeps-its-run", What: "a run of which jobs were handed back stays in use",
 		Edits: []Edit{{
 			File: schedHandBack,

@@ -130,7 +130,7 @@ var workBugs = []Bug{
 		Name: "claimed-after-rerun", What: "a claim whose transaction the store runs again is in the worker's hands twice",
 		Edits: []Edit{{
 			File: "core/app/jobs.go",
-			Old:  "\td.plans, d.left = d.planRoom[:0], nil\n",
+			Old:  "\td.plans, d.left = nil, nil\n",
 			As:   "\tif !{on} {\n\t{old}\t}\n",
 		}},
 	},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/model"
+	"github.com/redrive/redrive/ports"
 )
 
 // Answer is what a user got for one request.
@@ -26,6 +27,7 @@ type Answer struct {
 // Answered is told of every answer that a user gets. It gives the refusal's code,
 // empty for a success; definite is false if the answer leaves open what happened.
 func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
+	o.requests[a.Actor].open = false
 	refusal, refused := errors.AsType[*core.Error](a.Err)
 	if a.Err != nil && !refused {
 		if !a.Failed {
@@ -34,6 +36,10 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 		if q := &o.requests[a.Actor]; q.notEnqueued && (a.Use == UseInitiate || a.Use == UseContinue) {
 			o.fail(Explained, "the queue failed, and another error was answered: %v", a.Err)
 		}
+		if !errors.Is(a.Err, ports.ErrCommitUnknown) {
+			o.failed(&a)
+		}
+		o.forgotten(a.Actor)
 		return "", false // a fault
 	}
 	if refusal != nil {
@@ -42,6 +48,14 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 	}
 	if refusal != nil && code != core.CodeEnqueueFailed && o.effects[a.Actor] != a.Effects {
 		o.fail(Refusal, "%s was answered, but something was changed", code)
+	}
+	switch {
+	case code != "" && code != core.CodeEnqueueFailed:
+		o.refused(a.Actor, code)
+	case code == core.CodeEnqueueFailed: // with the run as it is by then
+		o.forgotten(a.Actor)
+	case a.Use == UseInitiate || a.Use == UseContinue:
+		o.owned(&a)
 	}
 	if a.Key != "" && code != core.CodeIdempotencyKeyReused && code != core.CodeWrongTenant {
 		o.repeated(a, code)

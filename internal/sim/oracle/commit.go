@@ -29,12 +29,15 @@ const (
 // Commit is everything that one transaction wrote. It is reused: the oracle keeps
 // copies.
 type Commit struct {
-	Tenant  core.TenantID
-	Actor   uint8
-	Use     Use
-	Began   int       // how many commits there had been when it began
-	SeenMin time.Time // what the actor's clock said meanwhile
-	SeenMax time.Time
+	Tenant core.TenantID
+	Actor  uint8
+	Use    Use
+	// Together are the actors whose requests an initiation or a Continue can have been
+	// decided with, Actor among them; 0: not known.
+	Together Actors
+	Began    int       // how many commits there had been when it began
+	SeenMin  time.Time // what the actor's clock said meanwhile
+	SeenMax  time.Time
 
 	Tenants    []core.Tenant
 	Templates  []core.Template

@@ -100,8 +100,11 @@ func (o *Oracle) Effects(actor uint8) int { return o.effects[actor] }
 // Committed is told of every commit, at once.
 func (o *Oracle) Committed(c *Commit) {
 	o.commits++
-	if c.effects() {
+	if c.effects() && (c.Together == 0 || len(c.Attempts) == 0) {
 		o.effects[c.Actor]++
+	}
+	if len(c.Attempts) > 1 && c.Use != UseSetUp {
+		o.met(DecidedTogether)
 	}
 	o.begun(c)
 	t := o.tenant(c.Tenant)

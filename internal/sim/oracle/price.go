@@ -5,12 +5,26 @@ import (
 )
 
 // accepted checks that an attempt charges no more than its caller accepts.
-func (o *Oracle) accepted(c *Commit, run core.RunID, charge core.Split) {
+func (o *Oracle) accepted(c *Commit, r *run, charge core.Split) {
 	if c.Use != UseInitiate && c.Use != UseContinue {
 		return
 	}
-	if q := &o.requests[c.Actor]; q.MaxPrice != nil && charge.Monthly+charge.Purchased > *q.MaxPrice {
-		o.fail(Accepted, "run %s was charged %d, and at most %d were accepted", run, charge.Monthly+charge.Purchased, *q.MaxPrice)
+	by, most := r.known[len(r.known)-1].by, core.Credits(0)
+	if by == 0 {
+		by = 1 << c.Actor
+	}
+	for actor := range uint8(maxActors) {
+		if !by.has(actor) {
+			continue
+		}
+		q := &o.requests[actor]
+		if q.MaxPrice == nil {
+			return
+		}
+		most = max(most, *q.MaxPrice)
+	}
+	if price := charge.Monthly + charge.Purchased; price > most {
+		o.fail(Accepted, "run %s was charged %d, and at most %d were accepted", r.row.ID, price, most)
 	}
 }
 

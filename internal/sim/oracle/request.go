@@ -23,12 +23,14 @@ type request struct {
 	Request
 	commits     int  // that there were when it was asked
 	begun       int  // attempts that it began
+	open        bool // it was not answered yet
 	notEnqueued bool // the queue failed it
 }
 
 // Asked is told of every request, before it is made.
 func (o *Oracle) Asked(actor uint8, q Request) {
-	o.requests[actor] = request{Request: q, commits: o.commits}
+	o.forgotten(actor)
+	o.requests[actor] = request{Request: q, commits: o.commits, open: true}
 }
 
 // NotEnqueued is told that the queue failed an actor, or took less than it was given.
@@ -36,7 +38,7 @@ func (o *Oracle) NotEnqueued(actor uint8) { o.requests[actor].notEnqueued = true
 
 // begun counts the attempts that a request began.
 func (o *Oracle) begun(c *Commit) {
-	if len(c.Attempts) == 0 || c.Use != UseInitiate && c.Use != UseContinue {
+	if len(c.Attempts) == 0 || c.Together != 0 || c.Use != UseInitiate && c.Use != UseContinue {
 		return
 	}
 	q := &o.requests[c.Actor]

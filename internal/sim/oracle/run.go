@@ -20,10 +20,11 @@ type run struct {
 
 // known is what the oracle was told of an attempt.
 type known struct {
-	enqueued bool // the queue confirmed all of it to the actor that began it
-	taken    bool // the queue confirmed what some actor sent of it
-	undone   int  // the commit that compensated it
-	won      bool // a Continue was told that it is its own
+	enqueued bool   // the queue confirmed all of it to the actor that began it
+	taken    bool   // the queue confirmed what some actor sent of it
+	undone   int    // the commit that compensated it
+	won      bool   // a Continue was told that it is its own
+	by       Actors // whose it can be, until one is answered with it
 }
 
 // execution is what an executor answered for a file under an epoch.
@@ -93,17 +94,17 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 		return
 	}
 	template := t.template(row.Template)
-	if template == nil || len(c.Attempts) != 1 {
-		o.fail(Refinement, "run %s was initiated with %d attempts on template %q", row.ID, len(c.Attempts), row.Template)
+	a, _ := o.recordsOf(c, r)
+	if template == nil || a == nil {
+		o.fail(Refinement, "run %s was initiated without an attempt, or on template %q", row.ID, row.Template)
 		return
 	}
-	a := &c.Attempts[0]
 	o.priced(template, c, a)
 	o.initiatedWith(template, c, row)
 	charge := chargeOf(c, r, 0)
 	r.model.Initiate(o.judge, len(n.Files), row.MaxRetryCount, row.TemplateVersion, model.Start{Price: a.Price, Charge: charge, Epoch: row.Epoch})
-	r.known = append(r.known, known{})
-	o.accepted(c, row.ID, charge)
+	r.known = append(r.known, known{by: o.attributed(c, r, true)})
+	o.accepted(c, r, charge)
 }
 
 // priced checks that an attempt's price is one that the template had meanwhile.
@@ -181,8 +182,8 @@ func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *
 	o.priced(template, c, a)
 	charge := chargeOf(c, r, n)
 	q := r.model.Continue(o.judge, model.Start{Price: a.Price, Charge: charge, Epoch: next.Epoch})
-	r.known = append(r.known, known{})
-	o.accepted(c, r.row.ID, charge)
+	r.known = append(r.known, known{by: o.attributed(c, r, false)})
+	o.accepted(c, r, charge)
 	o.metContinue(r, template, &q, a.Price)
 }
 

@@ -67,6 +67,9 @@ const (
 	RefillFailed
 	RefilledBeside
 	DueBeyondHorizon
+	WaitedForTurn
+	DecidedTogether
+	DecidedApart
 	ResultRefused
 	situationCount
 )
@@ -136,6 +139,9 @@ var situationNames = [...]string{
 	RefillFailed:              "refill failed for one tenant, again and again",
 	RefilledBeside:            "month granted although another tenant's refill failed",
 	DueBeyondHorizon:          "recovery of a run whose due time a clock that was ahead had written",
+	WaitedForTurn:             "a request waited for its turn at its tenant's credits",
+	DecidedTogether:           "several requests were decided in one transaction",
+	DecidedApart:              "requests that were decided together failed, and went each alone",
 	ResultRefused:             "result that the store can never hold",
 }
 

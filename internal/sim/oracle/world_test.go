@@ -30,6 +30,7 @@ type world struct {
 	balance  core.Balance
 	template core.Template
 	seq      int64
+	together oracle.Actors // of the commits
 }
 
 // newWorld has a tenant with 10 monthly and 100 purchased credits and a template
@@ -68,7 +69,7 @@ func (w *world) entries(list ...core.Entry) []core.Entry {
 }
 
 func (w *world) commit(use oracle.Use, fill func(c *oracle.Commit)) {
-	c := &oracle.Commit{Tenant: "acme", Use: use, Began: w.Commits(), SeenMin: now, SeenMax: now}
+	c := &oracle.Commit{Tenant: "acme", Use: use, Began: w.Commits(), SeenMin: now, SeenMax: now, Together: w.together}
 	fill(c)
 	w.Committed(c)
 }

@@ -56,6 +56,7 @@ const (
 	UploadKeep
 	UploadRemove
 	UploadList
+	StartsWrite
 )
 
 var opNames = [...]string{
@@ -67,7 +68,7 @@ var opNames = [...]string{
 	"read balance", "lock credits", "post entry", "read ledger",
 	"read answer", "insert answer", "save answer",
 	"enqueue", "receive", "ack", "nack", "release", "execute", "put file", "open file", "sleep", "start", "wait for run",
-	"begin upload", "commit upload", "keep upload", "remove upload", "list uploads",
+	"begin upload", "commit upload", "keep upload", "remove upload", "list uploads", "write starts",
 }
 
 // String names the call.

@@ -42,6 +42,8 @@ type Scenario struct {
 	Ahead int
 	// Unlucky is the tenant whose refills fail, from 1; 0 for none.
 	Unlucky int
+	// Crowded lets users ask everything of the first server.
+	Crowded bool
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
@@ -183,6 +185,18 @@ func (s *Scenario) Reset(seed uint64) {
 	if s.Start.Day() == firstDay && r.IntN(6) == 0 {
 		s.Ahead = 1 + r.IntN(len(s.Servers))
 	}
+	if r.IntN(6) == 0 {
+		s.crowd()
+	}
+}
+
+// crowd makes everything one tenant's, and has all of it asked of one server, so that
+// many wait for the same credits.
+func (s *Scenario) crowd() {
+	for i := range s.Templates {
+		s.Templates[i].Tenant = 0
+	}
+	s.Crowded = true
 }
 
 func anyServer(r *sched.Rand) Server {

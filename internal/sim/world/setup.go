@@ -72,6 +72,7 @@ func (w *World) setUpEntry(e core.Entry, err error) error {
 func (w *World) setUpCommitted() {
 	from, c := &w.contents, &w.commit
 	c.Reset()
+	c.Together = 0
 	c.Tenant, c.Actor, c.Use, c.Began = from.Tenant.ID, trace.NoActor, oracle.UseSetUp, w.oracle.Commits()
 	c.SeenMin, c.SeenMax = w.sc.Start, w.sc.Start
 	c.Tenants = append(c.Tenants, from.Tenant)

@@ -63,6 +63,13 @@ var small = []struct {
 		s.stay()
 		s.Breaker, s.Unmended = true, true
 	}},
+	{"hot-tenant", func(s *Scenario) {
+		s.Tenants[0].Allowance, s.Tenants[0].Purchased = 1, 3 // enough for two of the three
+		s.first(1, Op{Kind: Continue})
+		s.Runs = append(s.Runs, s.Runs[0], Run{Files: 1, MaxRetryCount: 2})
+		s.other(Op{Kind: Continue, Run: 1})
+		s.other(Op{Kind: Initiate, Run: 2})
+	}},
 	{"early-results", func(s *Scenario) {
 		s.Templates[0].Mode = core.ModeBatch
 		s.first(2, Op{Kind: Continue})

@@ -145,7 +145,7 @@ func (w *World) makeServers(redeliveries int, wrap Wrap, options app.Options) er
 			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(hostile.Outlet{Queue: w.queue, Old: old})),
 			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: hostile.Clock{Env: w.env, Ahead: ahead}, IDs: hostile.IDs{Env: w.env},
-			Log: slog.New(slog.DiscardHandler),
+			Log: slog.New(slog.DiscardHandler), NewWait: w.env.Turn,
 		}, options)
 		if err != nil {
 			return err

@@ -37,7 +37,7 @@ func TestAuditNotices(t *testing.T) {
 		"EpochWentBack":           {[]string{claim, failed, change(core.FileFailed, core.FilePending, 1, 0)}, "I8: file 0 of run r went from failed (epoch 1) to pending (epoch 0)"},
 		"LeaseEndedUnfenced":      {[]string{claim, change(core.FileProcessing, core.FilePending, 1, 1)}, "I8: file 0 of run r waits again under epoch 1, which was given out before"},
 		"AttemptNeverClosed":      {[]string{`INSERT INTO attempts SELECT 'acme', 'r', 0, 1, 1, 'x', '', 'customer_admin', now(), 1, NULL, NULL, 0, 0, NULL, '', NULL, NULL, 0, 0, 0, NULL`}, "I7: an attempt did not close exactly once: run r, attempt 0 closed 0 times"},
-		"FileBehindItsOwnChanges": {[]string{`INSERT INTO files SELECT 'acme', 'r', 0, 'a', 'ref', 1, 'failed', 0, 3, 1, NULL, 0, 0, '', 'x', 'y'`}, "refinement: file 0 of run r is failed in epoch 1, and nothing changed it"},
+		"FileBehindItsOwnChanges": {[]string{"ALTER TABLE files DISABLE TRIGGER ALL", `INSERT INTO files SELECT 'acme', 'r', 0, 'a', 'ref', 1, 'failed', 0, 3, 1, NULL, 0, 0, '', 'x', 'y'`}, "refinement: file 0 of run r is failed in epoch 1, and nothing changed it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

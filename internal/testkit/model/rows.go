@@ -176,8 +176,8 @@ func (r *RunRows) now(j Judge, m *Run, i int) {
 
 // become is the work that brings a file to a status. If the file's last epoch is not
 // known, it is 0.
-func (m *Run) become(j Judge, i int, status core.FileStatus, failure string, epoch core.Epoch) {
-	f := &m.Files[i]
+func (r *Run) become(j Judge, i int, status core.FileStatus, failure string, epoch core.Epoch) {
+	f := &r.Files[i]
 	if status == f.Status && failure == f.Failure {
 		return
 	}
@@ -190,35 +190,35 @@ func (m *Run) become(j Judge, i int, status core.FileStatus, failure string, epo
 		case status == core.FilePending || status == core.FileProcessing: // no charge covers it
 			rule = I5
 		}
-		j(rule, "file %d of run %s went from %s %q to %s %q", i, m.ID, f.Status, f.Failure, status, failure)
+		j(rule, "file %d of run %s went from %s %q to %s %q", i, r.ID, f.Status, f.Failure, status, failure)
 		return
 	}
 	f.Epoch = max(f.Epoch, epoch)
-	m.Claim(j, i, f.Epoch)
-	switch {
-	case status == core.FileProcessing:
-	case status == core.FilePending:
-		m.Interrupt(j, i, max(m.Epoch, f.Epoch)+1, failure)
-	default:
-		m.Record(j, i, status, f.Epoch, failure)
+	r.Claim(j, i, f.Epoch)
+	switch status {
+	case core.FileProcessing:
+	case core.FilePending:
+		r.Interrupt(j, i, max(r.Epoch, f.Epoch)+1, failure)
+	case core.FileCompleted, core.FileFailed, core.FileError:
+		r.Record(j, i, status, f.Epoch, failure)
 	}
 }
 
 // stands ends an attempt, or leaves it under way, as the records say.
-func (m *Run) stands(j Judge, status core.RunStatus, reason core.CloseReason, fault string, completed, failed int) {
-	if m.Batch { // whether its only job was settled does not show in the files
-		m.Completed, m.Failed = completed, failed
+func (r *Run) stands(j Judge, status core.RunStatus, reason core.CloseReason, fault string, completed, failed int) {
+	if r.Batch { // whether its only job was settled does not show in the files
+		r.Completed, r.Failed = completed, failed
 	}
-	complete := m.Completed+m.Failed >= m.Jobs
+	complete := r.Completed+r.Failed >= r.Jobs
 	switch {
-	case status == core.RunRunning && (complete || m.tally().Unfinished == 0):
-		j(I7, "run %s is running with nothing under way: %d + %d of %d jobs are settled", m.ID, m.Completed, m.Failed, m.Jobs)
+	case status == core.RunRunning && (complete || r.tally().Unfinished == 0):
+		j(I7, "run %s is running with nothing under way: %d + %d of %d jobs are settled", r.ID, r.Completed, r.Failed, r.Jobs)
 	case status == core.RunRunning:
-		m.Fault = fault
-	case status != m.Closing():
-		j(I7, "attempt %d of run %s was closed %s, its files give %s", m.Number(), m.ID, status, m.Closing())
+		r.Fault = fault
+	case status != r.Closing():
+		j(I7, "attempt %d of run %s was closed %s, its files give %s", r.Number(), r.ID, status, r.Closing())
 	default:
-		m.end(j, status, reason, fault)
+		r.end(j, status, reason, fault)
 	}
 }
 

@@ -298,7 +298,8 @@ func testEnqueueAtOnce(t *testing.T, s *subject) {
 }
 
 func testMany(t *testing.T, s *subject) {
-	s.consume(t, 2, s.Many, func() { s.enqueue(t, jobs(s.Many, 1)...) })
+	n := s.manySingly()
+	s.consume(t, 2, n, func() { s.enqueue(t, jobs(n, 1)...) })
 }
 
 // consume lets consumers receive and ack until all n jobs have arrived. Each

@@ -38,6 +38,10 @@ func newSubject(t *testing.T, newQueue Factory) *subject {
 	return &subject{s, many, ctx}
 }
 
+// manySingly is how many messages of one job the large tests make: on Postgres each is a
+// statement.
+func (s *subject) manySingly() int { return min(s.Many, 2_000) }
+
 // identity is what a queue tells jobs apart by.
 type identity struct {
 	tenant core.TenantID

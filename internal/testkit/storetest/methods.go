@@ -55,6 +55,12 @@ var readings = []reading{
 	{name: "Runs.Lock", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: w.running.ID, Indexes: []int{0, 1}}, ports.FilesOf{Run: w.closed.ID, Indexes: []int{0}})
 	}},
+	{name: "Starts.Retriable", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Starts().Retriable(ctx, []core.RunID{w.running.ID, w.closed.ID})
+	}},
+	{name: "Starts.Answers", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Starts().Answers(ctx, []core.Key{w.answer.Key, "never used"})
+	}},
 	{name: "Attempts.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Attempts().Get(ctx, w.running.ID, 1)
 	}},
@@ -108,6 +114,8 @@ type writing struct {
 	child bool
 	// insert says that the method adds a row, else it changes one.
 	insert bool
+	// breaks says that the transaction can only be rolled back after ErrExists.
+	breaks bool
 	call   func(ctx context.Context, tx ports.Tx, w *world) error
 }
 
@@ -122,6 +130,12 @@ var writings = []writing{
 		run.Redispatches += 3
 		file.Redeliveries += 5
 		return tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: []core.File{file}})
+	}},
+	{name: "Starts.Write", insert: true, breaks: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		run, answer := w.newRun("started"), w.answer
+		answer.Key = "started"
+		_, err := tx.Starts().Write(ctx, []ports.Start{{New: true, Run: run, Files: w.files, Attempt: w.nextAttempt(run)}}, []core.Answer{answer})
+		return err
 	}},
 	{name: "Attempts.Insert", insert: true, child: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		return tx.Attempts().Insert(ctx, w.nextAttempt(w.running))
@@ -171,7 +185,9 @@ var writings = []writing{
 }
 
 // keys are the answers' keys that the world and the writings use.
-func (w *world) keys() []core.Key { return []core.Key{w.answer.Key, w.refusal.Key, "another"} }
+func (w *world) keys() []core.Key {
+	return []core.Key{w.answer.Key, w.refusal.Key, "another", "started"}
+}
 
 // nextAttempt describes a free attempt of a run that the world does not have yet.
 func (w *world) nextAttempt(run core.Run) core.Attempt {

@@ -122,6 +122,10 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 			if !write.insert || write.name == "Amendments.Insert" { // amendments have no identity
 				continue
 			}
+			if write.breaks {
+				requireBreaks(t, s, w, write)
+				continue
+			}
 			commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 				require.NoError(t, write.call(ctx, tx, w), write.name)
 				require.ErrorIs(t, write.call(ctx, tx, w), ports.ErrExists, write.name)
@@ -159,6 +163,20 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 		want.Tenant.Name = "renamed"
 		equal(t, want, MustRead(t, s, "acme", w.keys()...))
 	})
+}
+
+// requireBreaks: after ErrExists nothing of the transaction stays, whatever the caller
+// makes of it.
+func requireBreaks(t *testing.T, s ports.Store, w *world, write writing) {
+	t.Helper()
+	before, ctx := MustRead(t, s, "acme", w.keys()...), bounded(t)
+	err := s.InTx(ctx, "acme", func(tx ports.Tx) error {
+		require.NoError(t, write.call(ctx, tx, w), write.name)
+		require.ErrorIs(t, write.call(ctx, tx, w), ports.ErrExists, write.name)
+		return nil
+	})
+	require.ErrorIs(t, err, ports.ErrExists, write.name)
+	equal(t, before, MustRead(t, s, "acme", w.keys()...), write.name)
 }
 
 // empty checks that a list or a finding is empty, and no error.

@@ -85,6 +85,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Runs", testRuns},
 		{"Files", testFiles},
 		{"LockRows", testLockRows},
+		{"Starts", testStarts},
 		{"Lists", testLists},
 		{"Find", testFind},
 		{"Sessions", testSessions},
@@ -101,6 +102,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Idempotency", testIdempotency},
 		{"Dispatch", testDispatch},
 		{"Leases", testLeases},
+		{"HotTenant", testHotTenant},
 		{"Races", testRaces},
 		{"LargeRun", testLargeRun},
 	} {

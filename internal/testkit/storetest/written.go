@@ -35,6 +35,9 @@ func (t writtenTx) Runs() ports.Runs { t.w.wait(); return writtenRuns{t.Tx.Runs(
 // Files implements ports.Tx.
 func (t writtenTx) Files() ports.RunFiles { t.w.wait(); return t.Tx.Files() }
 
+// Starts implements ports.Tx.
+func (t writtenTx) Starts() ports.Starts { t.w.wait(); return writtenStarts{t.Tx.Starts(), t.w} }
+
 // Attempts implements ports.Tx.
 func (t writtenTx) Attempts() ports.Attempts { t.w.wait(); return t.Tx.Attempts() }
 
@@ -56,13 +59,37 @@ func (r writtenRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 		return err
 	}
 	for i := range rows {
-		to := r.w.rows(rows[i].Run.ID)
-		if !rows[i].FilesOnly {
-			to.Run, to.FilesOnly = rows[i].Run, false
-		}
-		to.Files = append(to.Files, rows[i].Files...)
+		r.w.wrote(&rows[i])
 	}
 	return nil
+}
+
+func (w *Written) wrote(rows *ports.RunRows) {
+	to := w.rows(rows.Run.ID)
+	if !rows.FilesOnly {
+		to.Run, to.FilesOnly = rows.Run, false
+	}
+	to.Files = append(to.Files, rows.Files...)
+}
+
+type writtenStarts struct {
+	ports.Starts
+	w *Written
+}
+
+// Write implements ports.Starts.
+func (s writtenStarts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
+	posted, err := s.Starts.Write(ctx, starts, answers)
+	if err != nil {
+		return posted, err
+	}
+	for i := range starts {
+		if b := &starts[i]; !b.New {
+			s.w.wrote(&ports.RunRows{Run: b.Run, Files: b.Files})
+		}
+	}
+	s.w.Entries = append(s.w.Entries, posted...)
+	return posted, nil
 }
 
 func (w *Written) rows(run core.RunID) *ports.RunRows {

@@ -1,0 +1,85 @@
+package memory
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+type starts struct{ t *tx }
+
+func (s starts) Retriable(ctx context.Context, ids []core.RunID) (map[core.RunID][]core.File, error) {
+	found := make(map[core.RunID][]core.File, len(ids))
+	for _, id := range ids {
+		files, err := runFiles(s).InStatus(ctx, id, core.FileFailed, core.FilePending)
+		if err != nil {
+			return nil, err
+		}
+		if len(files) > 0 {
+			found[id] = files
+		}
+	}
+	return found, nil
+}
+
+func (s starts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
+	found := make([]core.Answer, 0, len(keys))
+	for _, key := range keys {
+		answer, err := answers(s).Get(ctx, key)
+		switch {
+		case errors.Is(err, ports.ErrNotFound):
+		case err != nil:
+			return nil, err
+		default:
+			found = append(found, answer)
+		}
+	}
+	return found, nil
+}
+
+// Write is all or nothing: after a failure the transaction is broken.
+func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answer) ([]core.Entry, error) {
+	posted, err := s.write(ctx, list, given)
+	if err != nil && s.t.broken == nil && !errors.Is(err, errOver) && !errors.Is(err, ports.ErrReadOnly) {
+		s.t.broken = err
+	}
+	return posted, err
+}
+
+func (s starts) write(ctx context.Context, list []ports.Start, given []core.Answer) ([]core.Entry, error) {
+	var posted []core.Entry
+	for i := range list {
+		if err := s.begin(ctx, &list[i]); err != nil {
+			return nil, err
+		}
+		for _, e := range list[i].Charge {
+			e, err := ledger(s).Post(ctx, e)
+			if err != nil {
+				return nil, err
+			}
+			posted = append(posted, e)
+		}
+	}
+	for i := range given {
+		if err := answers(s).Insert(ctx, given[i]); err != nil {
+			return nil, err
+		}
+	}
+	return posted, nil
+}
+
+// begin writes one start but for its charge.
+func (s starts) begin(ctx context.Context, b *ports.Start) error {
+	if b.New {
+		if err := runs(s).Insert(ctx, b.Run, b.Files); err != nil {
+			return err
+		}
+	} else {
+		if err := runs(s).Save(ctx, ports.RunRows{Run: b.Run, Files: b.Files}); err != nil {
+			return err
+		}
+	}
+	return attempts(s).Insert(ctx, b.Attempt)
+}

@@ -1,0 +1,116 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/pgtest"
+)
+
+// hotClients ask at once, all for the same tenant's credits.
+const hotClients = 64
+
+// BenchmarkHot has many clients of one tenant initiate, or continue, runs of ten files,
+// in turns with pgbench, which sends the same statements, a transaction for each. What
+// each of them waits for is the tenant's credits. The figure to look at is go/pgbench,
+// the ratio of the median rates.
+func BenchmarkHot(b *testing.B) {
+	const rounds, each, files = 3, 20, 10
+	server := pgtest.NewServer(b, pgtest.Options{Durable: true, Settings: []string{"shared_buffers=512MB", "max_wal_size=8GB"}})
+	for _, op := range []struct {
+		name   string
+		script func(b *testing.B) string
+		do     func(ctx context.Context, x *bench, client, n int) error
+	}{
+		{"initiate", func(*testing.B) string { return "testdata/initiate.sql" }, func(ctx context.Context, x *bench, _, _ int) error {
+			_, err := x.svc.Initiate(ctx, operator, app.InitiateRequest{Tenant: benchTenant(0), Template: "bench", Files: hotFiles(files)})
+			return err
+		}},
+		{"continue", hotContinue, func(ctx context.Context, x *bench, client, n int) error {
+			_, err := x.svc.RetryFailed(ctx, operator, benchRun(0, n+client*each), app.RetryRequest{})
+			return err
+		}},
+	} {
+		b.Run(op.name, func(b *testing.B) {
+			x := newBench(b, server)
+			turns := 2 * rounds * b.N
+			x.seed(b, 0, turns*hotClients*each, files)
+			_, err := x.svc.PublishTemplate(b.Context(), operator, benchTenant(0), "bench")
+			require.NoError(b, err)
+			_, err = x.svc.PurchaseCredits(b.Context(), operator, benchTenant(0), "more", core.Credits(turns*hotClients*each*files))
+			require.NoError(b, err)
+			x.settleDown(b)
+			script := op.script(b)
+			var byGo, byPgbench []float64
+			first := 0
+			b.ResetTimer()
+			for range b.N {
+				for range rounds {
+					byGo = append(byGo, hotRate(b, func(client, n int) error { return op.do(b.Context(), x, client, first+n) }, each))
+					first += hotClients * each
+					byPgbench = append(byPgbench, x.runScript(b, server, script, hotClients, each, "first="+strconv.Itoa(first), "each="+strconv.Itoa(each)))
+					first += hotClients * each
+				}
+			}
+			b.StopTimer()
+			b.ReportMetric(median(byGo), "go/s")
+			b.ReportMetric(median(byPgbench), "pgbench/s")
+			b.ReportMetric(median(byGo)/median(byPgbench), "go/pgbench")
+			differences, err := x.svc.CheckLedger(b.Context(), operator, benchTenant(0))
+			require.NoError(b, err)
+			require.Empty(b, differences)
+		})
+	}
+}
+
+// hotRate lets all clients do their turns at once, and gives the rate.
+func hotRate(b *testing.B, do func(client, n int) error, each int) (perSecond float64) {
+	b.Helper()
+	var clients sync.WaitGroup
+	began := time.Now()
+	for client := range hotClients {
+		clients.Go(func() {
+			for n := 1; n <= each; n++ {
+				if err := do(client, n); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	clients.Wait()
+	return float64(hotClients*each) / time.Since(began).Seconds()
+}
+
+// hotContinue is continue.sql with all runs of one tenant.
+func hotContinue(b *testing.B) string {
+	b.Helper()
+	script, err := os.ReadFile("testdata/continue.sql")
+	require.NoError(b, err)
+	hot := strings.NewReplacer(
+		`'bench-' || :client_id`, `'bench-0'`, `'run-' || :client_id || '-' || :n`, `'run-0-' || :n`,
+		`\set n :first + :i`, `\set n :first + :client_id * :each + :i`, `lock_timeout = 5000`, `lock_timeout = 60000`, `statement_timeout = 30000`, `statement_timeout = 60000`,
+	).Replace(string(script))
+	path := filepath.Join(b.TempDir(), "continue.sql")
+	require.NoError(b, os.WriteFile(path, []byte(hot), 0o600))
+	return path
+}
+
+func hotFiles(n int) []core.NewFile {
+	files := make([]core.NewFile, n)
+	for i := range files {
+		files[i] = core.NewFile{Name: fmt.Sprintf("file-%d", i), Ref: core.FileRef(fmt.Sprintf("ref-%d", i)), Size: 1000}
+	}
+	return files
+}

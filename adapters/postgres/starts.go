@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+type starts struct{ t *tx }
+
+func (s starts) Retriable(ctx context.Context, ids []core.RunID) (map[core.RunID][]core.File, error) {
+	const sql = `
+SELECT f.run_id, ` + readFile + `
+  FROM (SELECT $1::text AS tenant_id, u.* FROM unnest($2::text[]) AS u (run_id) OFFSET 0) wanted
+  JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id
+ WHERE f.status = ANY('{failed,pending}'::text[])
+ ORDER BY f.run_id, f.index`
+	asked := make([]string, len(ids))
+	for i, id := range ids {
+		asked[i] = string(findable(id))
+	}
+	found := make(map[core.RunID][]core.File, len(ids))
+	_, err := all(ctx, s.t, func(row pgx.CollectableRow) (none struct{}, err error) {
+		var run core.RunID
+		var file fileRow
+		err = row.Scan(append([]any{&run}, file.targets()...)...)
+		found[run] = append(found[run], file.file())
+		return none, err
+	}, sql, s.t.tenant, asked)
+	return found, err
+}
+
+func (s starts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
+	const sql = `SELECT ` + answerColumns + ` FROM answers WHERE tenant_id = $1 AND key = ANY($2::text[])`
+	asked := make([]string, len(keys))
+	for i, key := range keys {
+		asked[i] = string(findable(key))
+	}
+	return all(ctx, s.t, scanAnswer, sql, s.t.tenant, asked)
+}
+
+// Write takes one round trip for the runs that are there and one for all else; another
+// one if a charge is of a period that was not read under the lock. Statements are sent
+// together, so what is in the way of one is found out after others were written.
+func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answer) ([]core.Entry, error) {
+	if err := s.t.writable(); err != nil {
+		return nil, err
+	}
+	posted, err := s.post(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.overwrite(ctx, list); err != nil {
+		return nil, err
+	}
+	w := writeBatch{tenant: s.t.tenant}
+	if err := w.queue(list, posted, s.t.account, given); err != nil {
+		return nil, err
+	}
+	if w.batch.Len() == 0 {
+		return nil, nil
+	}
+	if err := s.t.batch(ctx, &w.batch); err != nil {
+		s.t.account = nil
+		return nil, err
+	}
+	if w.missing != nil {
+		s.t.failed, s.t.account = w.missing, nil
+		return nil, w.missing
+	}
+	return posted, nil
+}
+
+// post decides by the rule of core what the charges leave, one after the other, and
+// writes nothing.
+func (s starts) post(ctx context.Context, list []ports.Start) ([]core.Entry, error) {
+	var posted []core.Entry
+	for i := range list {
+		for _, e := range list[i].Charge {
+			a, err := ledger(s).lock(ctx, e.Period)
+			if err != nil {
+				return nil, err
+			}
+			after, err := a.balance(e.Period).Apply(e)
+			if err != nil {
+				s.t.failed = err
+				return nil, err
+			}
+			a.lastSeq++
+			e.Tenant, e.Seq = s.t.tenant, a.lastSeq
+			a.purchased, a.monthly[e.Period] = after.Purchased, after.Monthly
+			posted = append(posted, e)
+		}
+	}
+	return posted, nil
+}
+
+// overwrite saves the runs that are there.
+func (s starts) overwrite(ctx context.Context, list []ports.Start) error {
+	var rows []ports.RunRows
+	for i := range list {
+		if b := &list[i]; !b.New {
+			rows = append(rows, ports.RunRows{Run: b.Run, Files: b.Files})
+		}
+	}
+	return runs(s).Save(ctx, rows...)
+}
+
+// writeBatch queues what starts write. Each statement must write a row of its table;
+// why one did not is in missing.
+type writeBatch struct {
+	tenant  core.TenantID
+	batch   pgx.Batch
+	missing error
+}
+
+func (w *writeBatch) write(otherwise error, what, sql string, args ...any) {
+	w.batch.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() == 0 && w.missing == nil {
+			w.missing = fmt.Errorf("%w: %s", otherwise, what)
+		}
+		return nil
+	})
+}
+
+func (w *writeBatch) queue(list []ports.Start, posted []core.Entry, a *account, given []core.Answer) error {
+	for i := range list {
+		b := &list[i]
+		if b.New {
+			sql, args := insertingRun(w.tenant, b.Run, b.Files)
+			w.write(ports.ErrExists, "run", sql, args...)
+		}
+		sql, args := insertingAttempt(w.tenant, &b.Attempt)
+		w.write(ports.ErrExists, "attempt", sql, args...)
+	}
+	w.charge(posted, a)
+	for i := range given {
+		args, err := answerArgs(w.tenant, given[i])
+		if err != nil {
+			return err
+		}
+		w.write(ports.ErrExists, "answer", insertAnswer, args...)
+	}
+	return nil
+}
+
+// charge writes the entries, and the balances once, as the last entry leaves them.
+func (w *writeBatch) charge(posted []core.Entry, a *account) {
+	if len(posted) == 0 {
+		return
+	}
+	months := map[core.Period]bool{}
+	for i := range posted {
+		w.write(ports.ErrExists, "ledger entry",
+			`INSERT INTO ledger (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+			entryArgs(posted[i])...)
+		months[posted[i].Period] = true
+	}
+	w.write(ports.ErrNotFound, "credits", `UPDATE credits SET purchased = $2, last_seq = $3 WHERE tenant_id = $1`, w.tenant, a.purchased, a.lastSeq)
+	for p := range months {
+		w.write(ports.ErrNotFound, "allowance", `
+INSERT INTO allowances (tenant_id, period, monthly_left) VALUES ($1, $2, $3)
+ON CONFLICT (tenant_id, period) DO UPDATE SET monthly_left = excluded.monthly_left`, w.tenant, p.String(), a.monthly[p])
+	}
+}

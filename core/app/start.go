@@ -1,0 +1,182 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// start is a request that may begin an attempt: an initiation or a Continue. It is
+// decided by the same rules whether it has a transaction of its own or shares one.
+type start struct {
+	run      core.RunID      // that is continued; empty for an initiation
+	terms    core.RetryTerms // of a Continue
+	template core.TemplateID // of an initiation
+	files    int             // of an initiation
+	key      core.Key        // the caller's idempotency key; empty for none
+	// decide decides on what it is given, and writes nothing. A refusal that is not to
+	// be remembered is an error, as faults are.
+	decide func(ctx context.Context, in inputs) (verdict, error)
+	// verdict is what was decided last, if that was no error: a transaction may be run
+	// again.
+	verdict verdict
+}
+
+// inputs is what a start is decided on. ErrNotFound for what there is not.
+type inputs interface {
+	// run gives a run under its lock.
+	run(ctx context.Context, id core.RunID) (core.Run, error)
+	retriable(ctx context.Context, run core.RunID) ([]core.File, error)
+	template(ctx context.Context, id core.TemplateID) (core.Template, error)
+	answer(ctx context.Context, key core.Key) (core.Answer, error)
+	// credits gives what the tenant can spend, under its lock, and the time since it is
+	// held. The run's lock is taken before.
+	credits(ctx context.Context) (core.Balance, time.Time, error)
+}
+
+// verdict is what was decided of a start: a replay or a refusal, or else an attempt.
+type verdict struct {
+	decision
+
+	begin ports.Start
+	jobs  []core.Job
+	// remember is what is remembered under the caller's key; nil for nothing.
+	remember *core.Answer
+}
+
+// errRunHeld says that another transaction has the lock of the run. No effect.
+var errRunHeld = errors.New("another transaction has the run")
+
+// start decides a start, with others that wait for the same tenant's credits if there
+// are any, and dispatches what it began.
+func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (core.Run, error) {
+	if err := s.decide(ctx, tenant, st); err != nil {
+		return core.Run{}, err
+	}
+	v := &st.verdict
+	if v.done {
+		return v.answer()
+	}
+	return s.dispatch(ctx, dispatch{run: v.begin.Run, attempt: v.begin.Attempt.Number, jobs: v.jobs, key: st.key})
+}
+
+func (s *Service) decide(ctx context.Context, tenant core.TenantID, st *start) error {
+	t := &turn{ctx: ctx, start: st}
+	leads, err := s.waiting.enter(tenant, t)
+	if err != nil {
+		return err
+	}
+	if leads {
+		s.lead(tenant, t)
+	}
+	if t.alone {
+		return s.decideAlone(ctx, tenant, st, false)
+	}
+	return t.err
+}
+
+// lead decides a group. Each of it that is not decided with the others has alone set,
+// also after a panic.
+func (s *Service) lead(tenant core.TenantID, leader *turn) {
+	group := s.waiting.take(tenant, leader)
+	var next []*turn
+	defer func() { s.waiting.pass(tenant, group, next) }()
+	for _, t := range group {
+		t.alone, t.err = true, nil
+	}
+	if len(group) > 1 {
+		next = s.decideTogether(tenant, group)
+		return
+	}
+	// Those who come meanwhile wait for this transaction, so it must not wait for one
+	// that has only to do with its own run.
+	if err := s.decideAlone(leader.ctx, tenant, leader.start, true); !errors.Is(err, errRunHeld) {
+		leader.alone, leader.err = false, err
+	}
+}
+
+// decideAlone decides a start in a transaction of its own. With skip it fails with
+// errRunHeld instead of waiting for its run.
+func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *start, skip bool) error {
+	return s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		v, err := st.decide(ctx, ownInputs{s: s, tx: tx, tenant: tenant, skip: skip})
+		if err != nil {
+			return err
+		}
+		st.verdict = v
+		return write(ctx, tx, &v)
+	})
+}
+
+// write writes what was decided of one start.
+func write(ctx context.Context, tx ports.Tx, v *verdict) error {
+	if !v.done {
+		if err := writeStart(ctx, tx, &v.begin); err != nil {
+			return err
+		}
+	}
+	if v.remember == nil {
+		return nil
+	}
+	err := tx.Answers().Insert(ctx, *v.remember)
+	if errors.Is(err, ports.ErrExists) {
+		// The key was used meanwhile, for another request (see answerMemo): the error
+		// rolls this one back.
+		return core.KeyReused()
+	}
+	return err
+}
+
+func writeStart(ctx context.Context, tx ports.Tx, b *ports.Start) error {
+	if b.New {
+		if err := tx.Runs().Insert(ctx, b.Run, b.Files); err != nil {
+			return err
+		}
+	} else {
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: b.Run, Files: b.Files}); err != nil {
+			return err
+		}
+	}
+	return saveAttempt(ctx, tx, b.Attempt, b.Charge)
+}
+
+// ownInputs reads what a start is decided on as it is asked for, in its transaction.
+type ownInputs struct {
+	s      *Service
+	tx     ports.Tx
+	tenant core.TenantID
+	skip   bool // errRunHeld instead of waiting for a run
+}
+
+func (in ownInputs) run(ctx context.Context, id core.RunID) (core.Run, error) {
+	if !in.skip {
+		return ports.LockRun(ctx, in.tx, id)
+	}
+	free, err := in.tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: id})
+	switch {
+	case err != nil:
+		return core.Run{}, err
+	case len(free) == 0: // or there is no such run, which who waits finds out
+		return core.Run{}, errRunHeld
+	}
+	return free[0].Run, nil
+}
+
+func (in ownInputs) retriable(ctx context.Context, run core.RunID) ([]core.File, error) {
+	return in.tx.Files().InStatus(ctx, run, core.FileFailed, core.FilePending)
+}
+
+func (in ownInputs) template(ctx context.Context, id core.TemplateID) (core.Template, error) {
+	return in.tx.Templates().Get(ctx, id)
+}
+
+func (in ownInputs) answer(ctx context.Context, key core.Key) (core.Answer, error) {
+	return in.tx.Answers().Get(ctx, key)
+}
+
+func (in ownInputs) credits(ctx context.Context) (core.Balance, time.Time, error) {
+	return in.s.lockBalance(ctx, in.tx, in.tenant)
+}

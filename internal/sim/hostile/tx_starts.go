@@ -1,0 +1,69 @@
+package hostile
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/sim/oracle"
+	"github.com/redrive/redrive/internal/sim/trace"
+	"github.com/redrive/redrive/ports"
+)
+
+type txStarts struct{ *tx }
+
+var _ ports.Starts = txStarts{}
+
+func (t txStarts) Retriable(ctx context.Context, runs []core.RunID) (map[core.RunID][]core.File, error) {
+	if err := t.before(trace.FilesRead, runs[0]); err != nil {
+		return nil, err
+	}
+	return t.inner.Starts().Retriable(ctx, runs)
+}
+
+func (t txStarts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
+	if err := t.before(trace.AnswerGet, t.first); err != nil {
+		return nil, err
+	}
+	found, err := t.inner.Starts().Answers(ctx, keys)
+	for i := range found {
+		t.ofTenant(found[i].Tenant, "remembered answer")
+	}
+	return found, err
+}
+
+// Write may wait for a key, and is a step for that; the rest is written under locks.
+func (t txStarts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
+	about := t.first
+	if about == "" && len(starts) > 0 {
+		about = starts[0].Run.ID
+	}
+	if err := t.lock(trace.StartsWrite, about); err != nil {
+		t.env.Oracle.Met(oracle.DecidedApart)
+		return nil, err
+	}
+	posted, err := t.inner.Starts().Write(ctx, starts, answers)
+	t.locked(err)
+	if err != nil {
+		return posted, err
+	}
+	for i := range starts {
+		b := &starts[i]
+		if b.New {
+			t.lockedNew(b.Run.ID)
+			t.commit.Inserted = append(t.commit.Inserted, oracle.NewRun{Run: b.Run, Files: b.Files})
+		} else {
+			t.lockedRun(b.Run.ID)
+			t.commit.Runs = append(t.commit.Runs, b.Run)
+			for j := range b.Files {
+				t.commit.Files = append(t.commit.Files, oracle.FileWrite{Run: b.Run.ID, File: b.Files[j]})
+			}
+		}
+		t.commit.Attempts = append(t.commit.Attempts, b.Attempt)
+	}
+	if len(posted) > 0 {
+		t.credits = true
+	}
+	t.commit.Entries = append(t.commit.Entries, posted...)
+	t.commit.Answers = append(t.commit.Answers, answers...)
+	return posted, nil
+}

@@ -1,0 +1,37 @@
+package ports
+
+import (
+	"context"
+
+	"github.com/redrive/redrive/core"
+)
+
+// Starts is for initiations and Continues of one tenant that are decided in one
+// transaction: what they read and write takes as many round trips for all of them as
+// for one.
+type Starts interface {
+	// Retriable reads the files of these runs that are failed or pending, without their
+	// outputs, ascending by index. Runs that have none, or do not exist, are left out.
+	Retriable(ctx context.Context, runs []core.RunID) (map[core.RunID][]core.File, error)
+	// Answers reads the answers that there are under these keys, in any order.
+	Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error)
+	// Write writes what was decided, and gives the charges as they were posted, each
+	// with its Seq, in the order of starts. The caller holds the tenant's lock and that
+	// of every run which is not new; no run may be in starts twice, and no key in
+	// answers. It may wait for another transaction that inserts one of the keys.
+	//
+	// ErrExists if an attempt, the key of a charge or of an answer, or the ID of a new
+	// run is there already, ErrNotFound if a row to be overwritten is not, and
+	// CodeCreditsOutOfRange as Ledger.Post. The transaction can then only be rolled
+	// back, since others may be written.
+	Write(ctx context.Context, starts []Start, answers []core.Answer) ([]core.Entry, error)
+}
+
+// Start is what an initiation or a Continue writes when it is accepted.
+type Start struct {
+	New     bool // the run is inserted, with all its files
+	Run     core.Run
+	Files   []core.File // of a run that is not new: those that change
+	Attempt core.Attempt
+	Charge  []core.Entry // one, or none if the price is 0
+}
