@@ -200,11 +200,11 @@ var schedulerBugs = []Bug{
 		}},
 	},
 	{
-		Name: "split-part-not-counted", What: "the parts of a group that was split are not counted with their run, and not looked for when it is free",
+		Name: "split-keeps-its-run", What: "a run whose group was split stays in use, so that its parts are never tried",
 		Edits: []Edit{{
 			File: schedHeld,
-			Old:  "\t\tp.runs[0].parts++\n",
-			As:   "\t\tif !{on} {\n\t\t{old}\t\t}\n",
+			Old:  "\ts.releaseRuns(g)\n",
+			As:   "\tif !{on} {\n\t{old}\t}\n",
 		}},
 	},
 	{

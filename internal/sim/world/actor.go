@@ -63,12 +63,16 @@ var actorNames = func() (names [6][sched.MaxActors]string) {
 }()
 
 func (w *World) addActors() {
-	w.actors, w.refillers = w.actors[:0], 0
+	w.actors, w.refillers, w.timers = w.actors[:0], 0, 0
 	add := func(kind actorKind, nth, process int, script []Op) {
 		id := w.sched.Add()
 		w.addActor(actor{name: actorNames[kind][nth], kind: kind, nth: nth, process: process, script: script})
-		if kind == refiller {
+		switch kind {
+		case refiller:
 			w.refillers |= 1 << id
+		case timer:
+			w.timers |= 1 << id
+		case user, simpleWorker, recoverer, carrier:
 		}
 		if kind != carrier {
 			w.start(id, false)

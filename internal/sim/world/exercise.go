@@ -47,7 +47,7 @@ func down(s scheduler.Stats) bool {
 }
 
 // exerciseEvery is in how many worlds one is exercised that shows nothing by itself.
-const exerciseEvery = 4
+const exerciseEvery = 16
 
 // exercise gives a scheduler jobs that all go well, and carries out at once what it wants.
 type exercise struct {

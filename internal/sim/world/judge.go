@@ -106,8 +106,12 @@ func (w *World) judgeReceived(p *server, e *scheduler.Received, actions []schedu
 	if len(e.Messages) == 0 {
 		return
 	}
-	if s := p.worker.scheduler.Stats(p.worker.now); s.Waiting+s.Running > p.spec.Concurrency {
+	s := p.worker.scheduler.Stats(p.worker.now)
+	if s.Waiting+s.Running > p.spec.Concurrency {
 		w.oracle.Fail(oracle.Places, "a worker of %d places has %d jobs to claim and %d to execute", p.spec.Concurrency, s.Waiting, s.Running)
+	}
+	if s.Waiting+s.Running < p.spec.Concurrency {
+		return // what it passes on it does not pass on for want of places
 	}
 	if len(e.Messages) == 1 || p.spec.TenantLimit+p.spec.TemplateLimit > 0 || w.sc.Breaker || p.worker.stopping {
 		return

@@ -100,6 +100,9 @@ func (w *World) decide() {
 // Once faults have stopped, they are waited for until they have looked once.
 func (w *World) idle() bool {
 	active := (w.sched.Ready() | w.sched.Asleep()) &^ w.refillers
+	if active&^w.timers != 0 {
+		return false
+	}
 	for n := 0; n < len(w.servers) && active != 0; n++ {
 		if w.atRest(n) {
 			active &^= 1 << w.servers[n].timer

@@ -84,10 +84,8 @@ var small = []struct {
 	}},
 	{"tenant-limit", func(s *Scenario) {
 		s.first(2, Op{Kind: Continue})
-		s.Runs = append(s.Runs, s.Runs[0])
-		s.other(Op{Kind: Continue, Run: 1})
 		s.stay()
-		s.Servers[0] = Server{Concurrency: 3, Transactions: 2, TenantLimit: 1}
+		s.Servers[0] = Server{Concurrency: 2, Transactions: 2, TenantLimit: 1}
 	}},
 	{"stop-at-work", func(s *Scenario) {
 		s.first(2, Op{Kind: Continue})

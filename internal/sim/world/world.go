@@ -69,8 +69,9 @@ type World struct {
 	contents  memory.Contents // of the tenant that is set up
 	commit    oracle.Commit   // by which it is
 	refillers sched.Set
-	turn      turn // what comes next
-	decided   bool // turn is, and has not come yet
+	timers    sched.Set // of workers
+	turn      turn      // what comes next
+	decided   bool      // turn is, and has not come yet
 	healing   bool
 	filling   bool // all is healed too early, so users go on with their fillers
 	paused    bool // recovery is, while it is tried to do without it
