@@ -44,7 +44,7 @@ func TestLinearizeFindsPlanted(t *testing.T) {
 			continue
 		}
 		c := sim.LinearizeConfig{Config: sim.DefaultConfig()}
-		c.Seeds, c.Wrap, c.Limit = 300, p.wrap(), time.Second
+		c.Seeds, c.Wrap, c.Limit = 1500, p.wrap(), time.Second
 		r, err := sim.Linearize(t.Context(), c)
 		require.NoError(t, err)
 		require.NotZero(t, r.Illegal, p.name)

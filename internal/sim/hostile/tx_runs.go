@@ -50,6 +50,9 @@ func (t txRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 		locked = locked && t.holds(rows[i].Run.ID)
 		first = rows[0].Run.ID
 	}
+	if a := t.env.actor(); !locked && a != nil && a.use == oracle.UseInterrupt {
+		t.env.Oracle.Fail(oracle.LockOrder, "run %s is interrupted without its lock, over what others write to it", first)
+	}
 	if err := t.under(locked, trace.RunSave, first); err != nil {
 		return err
 	}

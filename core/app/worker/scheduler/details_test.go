@@ -343,9 +343,11 @@ func TestAForfeitedResultIsSettledWithTheRest(t *testing.T) {
 	require.Equal(t, Forfeit{Job: j}, one[Forfeit](h))
 	h.do(Executed{Job: j, Verdict: answered, Rest: 2})
 	require.Equal(t, []Settlement{{Job: j}}, one[Settle](h).Settlements)
-	require.Equal(t, []int{1}, j.early)
 	require.Equal(t, 3+1, j.cost)
 	require.Equal(t, j.cost, h.s.unsaved)
+	// What was forfeited is no result that could be recorded early once more.
+	h.do(SettleAnswered{Group: one[Settle](h).Group, Fault: FaultRefused})
+	require.Equal(t, []Settlement{{Job: j, NotKept: true}}, one[Settle](h).Settlements)
 }
 
 // A run that went back while it was locked is claimed like any other when it comes again.
