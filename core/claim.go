@@ -9,7 +9,7 @@ type DropReason string
 const (
 	DropRunUnknown DropReason = "run_unknown" // no such run of this tenant, or a job that it does not have
 	DropRunClosed  DropReason = "run_closed"  // the run is not RUNNING
-	DropStaleEpoch DropReason = "stale_epoch" // the files have been dispatched anew, or were compensated
+	DropStaleEpoch DropReason = "stale_epoch" // the files have been dispatched again, or were compensated
 	DropNotPending DropReason = "not_pending" // claimed before: a second delivery
 	DropLeaseLost  DropReason = "lease_lost"  // not being processed any more: settled, cancelled or recovered
 )

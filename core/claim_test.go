@@ -37,7 +37,7 @@ func drops(want core.FileStatus) []struct {
 		{"closed before stale", func(r *core.Run, _ []core.File, j *core.Job) { r.Status, j.Epoch = core.RunFailed, 0 }, core.DropRunClosed},
 		{"older epoch", func(_ *core.Run, _ []core.File, j *core.Job) { j.Epoch = 0 }, core.DropStaleEpoch},
 		{"newer epoch", func(_ *core.Run, _ []core.File, j *core.Job) { j.Epoch = 2 }, core.DropStaleEpoch},
-		{"second file dispatched anew", func(_ *core.Run, f []core.File, _ *core.Job) { f[1].Epoch = 2 }, core.DropStaleEpoch},
+		{"second file dispatched again", func(_ *core.Run, f []core.File, _ *core.Job) { f[1].Epoch = 2 }, core.DropStaleEpoch},
 		{"stale before status", func(_ *core.Run, f []core.File, j *core.Job) { f[0].Status, j.Epoch = other, 0 }, core.DropStaleEpoch},
 		{"in the other status", func(_ *core.Run, f []core.File, _ *core.Job) { f[0].Status = other }, reason},
 		{"second file in the other status", func(_ *core.Run, f []core.File, _ *core.Job) { f[1].Status = other }, reason},

@@ -168,7 +168,7 @@ func TestSettleCloses(t *testing.T) {
 				})
 			}
 			run := runningOver(files, core.ModePerFile)
-			// Spec 3: a Continue starts the counters anew and leaves totalJobs.
+			// Spec 3: a Continue restarts the counters and leaves totalJobs.
 			run.AttemptJobs, run.CompletedJobs, run.FailedJobs = len(tc.now), 0, 0
 			for i := range settlements[:len(settlements)-1] {
 				plan, err := core.Settle(run, files, settlements[i:i+1], t0)

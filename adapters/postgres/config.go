@@ -32,7 +32,7 @@ type Config struct {
 	// CommitTimeout bounds a COMMIT, which the caller's context does not;
 	// default 10 s. After it the outcome is unknown.
 	CommitTimeout time.Duration
-	// MaxTries is how often in all a transaction is run that has to give way to
+	// MaxTries is how often in all a transaction is run that is aborted in favour of
 	// others; default 8.
 	MaxTries int
 	// Tracer sees every statement, for tracing and for tests; nil for none.

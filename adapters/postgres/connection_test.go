@@ -185,7 +185,7 @@ func TestConnectionLost(t *testing.T) {
 			// A process that hangs: Postgres ends the transaction, and its locks with it.
 			require.Eventually(t, func() bool {
 				return len(names(t, pool, `SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`)) == 0
-			}, patience, 5*time.Millisecond)
+			}, testTimeout, 5*time.Millisecond)
 			_, err := tx.Tenants().Get(ctx)
 			return err
 		})
@@ -290,7 +290,7 @@ func TestSilentNetwork(t *testing.T) {
 			select {
 			case err := <-done:
 				require.ErrorIs(t, err, ports.ErrUnavailable)
-			case <-time.After(patience):
+			case <-time.After(testTimeout):
 				cancel()
 				t.Fatal("InTx waits for an answer that does not come")
 			}

@@ -7,7 +7,7 @@
 // # Transactions
 //
 // InTx is READ COMMITTED: what it relies on it locks, a run's row first and the
-// tenant's credits second. A transaction that Postgres chose to give way (a
+// tenant's credits second. A transaction that Postgres chose as the victim (a
 // deadlock or a serialization failure) is run again, a bounded number of times
 // and after a random wait. Waiting for a lock and every statement are bounded by
 // timeouts that travel with the BEGIN, so they cost no round trip and hold

@@ -164,7 +164,7 @@ func translateCommit(err error) error {
 	return fmt.Errorf("%w: %w", ports.ErrCommitUnknown, err)
 }
 
-// mustGiveWay reports whether the transaction had no effect and may be run again.
-func mustGiveWay(err error) bool {
+// retryable reports whether the transaction had no effect and may be run again.
+func retryable(err error) bool {
 	return errors.Is(err, ports.ErrDeadlock) || errors.Is(err, ports.ErrSerialization)
 }

@@ -150,6 +150,6 @@ func TestReadOnlyDatabase(t *testing.T) {
 	}), ports.ErrNotFound, "reading goes on")
 
 	alter("off")
-	require.Eventually(t, func() bool { return store.Ping(ctx) == nil }, patience, time.Millisecond)
+	require.Eventually(t, func() bool { return store.Ping(ctx) == nil }, testTimeout, time.Millisecond)
 	require.NoError(t, insertTenant(t, store, "Acme"))
 }

@@ -21,8 +21,8 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// patience bounds what must happen; only a hang uses it up.
-const patience = time.Minute
+// testTimeout bounds what must happen; only a hang uses it up.
+const testTimeout = time.Minute
 
 // newStore gives a store and its pool, for statements that no port has. An empty
 // URL means a database of the test's own.
@@ -246,7 +246,7 @@ func together(n int, fn func(i int) error) []error {
 // bounded ends when a hang is certain.
 func bounded(t testing.TB) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -88,7 +88,7 @@ func TestLockOrder(t *testing.T) {
 			require.NoError(t, other.Rollback(ctx))
 			opErr := <-done
 			if c.deadlocks {
-				require.True(t, deadlock || errors.Is(opErr, ports.ErrDeadlock), "one of the two has to give way: %v, %v", err, opErr)
+				require.True(t, deadlock || errors.Is(opErr, ports.ErrDeadlock), "one of the two is chosen as the victim: %v, %v", err, opErr)
 				return
 			}
 			require.NoError(t, err, "whoever keeps to the order gets the tenant's lock at once")
@@ -105,7 +105,7 @@ func waitUntilBlockedBy(t *testing.T, pool *pgxpool.Pool, pid uint32) {
 		var blocked bool
 		err := pool.QueryRow(context.Background(), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid)))`, int(pid)).Scan(&blocked)
 		return err == nil && blocked
-	}, patience, 2*time.Millisecond)
+	}, testTimeout, 2*time.Millisecond)
 }
 
 // holding begins a transaction that holds a lock until the returned function ends it.
@@ -237,7 +237,7 @@ func TestDeadlockIsRunAgain(t *testing.T) {
 	require.Equal(t, 2, w.read(t, a.ID).Redispatches+w.read(t, b.ID).Redispatches)
 }
 
-// A transaction that always has to give way is given up after MaxTries, or when
+// A transaction that is a victim each time is given up after MaxTries, or when
 // ctx ends.
 func TestGivingWayIsBounded(t *testing.T) {
 	t.Parallel()

@@ -134,7 +134,7 @@ func TestMixedRace(t *testing.T) {
 		w.clock.Advance(20 * time.Minute)
 		_, err := w.Recover(ctx, 100)
 		return err == nil && w.number(t, `SELECT count(*) FROM runs WHERE status = 'RUNNING'`) == 0
-	}, patience, 5*time.Millisecond, "a run stays RUNNING")
+	}, testTimeout, 5*time.Millisecond, "a run stays RUNNING")
 	stopWorkers()
 	working.Wait()
 	require.Equal(t, make([]error, workers), workerErrs)

@@ -28,7 +28,7 @@ type Store struct {
 	write pgx.TxOptions
 	relax pgx.TxOptions // for ports.Relaxed
 	read  pgx.TxOptions
-	again core.RetryPolicy // of transactions that gave way
+	again core.RetryPolicy // of retryable transactions
 	roll  func() float64   // jitter
 }
 
@@ -92,7 +92,7 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	began := time.Now()
 	for try := 1; ; try++ {
 		err := s.transact(ctx, tenant, fn)
-		if !mustGiveWay(err) {
+		if !retryable(err) {
 			return err
 		}
 		wait, again := s.again.Delay(try, time.Since(began), 0, s.roll())
@@ -117,7 +117,7 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	if err != nil {
 		return err
 	}
-	t := &tx{pg: pg, tenant: findable(tenant), patience: s.patience()}
+	t := &tx{pg: pg, tenant: findable(tenant), timeout: s.timeout()}
 	committing := false
 	defer func() {
 		if !committing { // fn failed, or panicked, or ended its goroutine
@@ -133,7 +133,7 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	}()
 	err = fn(t)
 	switch {
-	case mustGiveWay(t.failed):
+	case retryable(t.failed):
 		return t.failed // whatever fn made of it
 	case err != nil:
 		return err
@@ -158,19 +158,19 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 		return err
 	}
 	defer s.rollback(ctx, pg) // there is nothing to commit
-	return fn(&tx{pg: pg, tenant: findable(tenant), patience: s.patience(), readOnly: true})
+	return fn(&tx{pg: pg, tenant: findable(tenant), timeout: s.timeout(), readOnly: true})
 }
 
 // begin begins a transaction. Connections that are found dead are dropped from
 // the pool, at most all of them: fn has not run, so nothing is done twice.
 func (s *Store) begin(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error) {
-	return answered(ctx, s.patience(), func(ctx context.Context) (pgx.Tx, error) {
+	return answered(ctx, s.timeout(), func(ctx context.Context) (pgx.Tx, error) {
 		return query(ctx, s, func(ctx context.Context) (pgx.Tx, error) { return s.pool.BeginTx(ctx, o) })
 	})
 }
 
-// patience is somewhat longer than Postgres takes to time a statement out itself.
-func (s *Store) patience() time.Duration { return s.cfg.StatementTimeout + 2*time.Second }
+// timeout is somewhat longer than Postgres takes to time a statement out itself.
+func (s *Store) timeout() time.Duration { return s.cfg.StatementTimeout + 2*time.Second }
 
 func (s *Store) rollback(ctx context.Context, pg pgx.Tx) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)

@@ -19,7 +19,7 @@ type tx struct {
 	tenant   core.TenantID              // stands in every WHERE
 	readOnly bool                       // a View
 	failed   error                      // the first failure: Postgres accepts nothing after it
-	patience time.Duration              // how long an answer may take
+	timeout time.Duration              // how long an answer may take
 	locked   map[core.RunID]*lockedRows // what Lock read, and Save has not written since
 	account  *account                   // what is known under the lock of the tenant's credits; nil without it
 }
@@ -67,7 +67,7 @@ func (t *tx) exec(ctx context.Context, sql string, args ...any) (int64, error) {
 	if err := t.writable(); err != nil {
 		return 0, err
 	}
-	tag, err := answered(ctx, t.patience, func(ctx context.Context) (pgconn.CommandTag, error) {
+	tag, err := answered(ctx, t.timeout, func(ctx context.Context) (pgconn.CommandTag, error) {
 		return t.pg.Exec(ctx, sql, args...)
 	})
 	return tag.RowsAffected(), t.fail(err)
@@ -94,7 +94,7 @@ func (t *tx) insert(ctx context.Context, sql string, args ...any) error {
 
 // one reads one row. ports.ErrNotFound if there is none.
 func one[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
-	row, err := answered(ctx, t.patience, func(ctx context.Context) (T, error) {
+	row, err := answered(ctx, t.timeout, func(ctx context.Context) (T, error) {
 		rows, err := t.pg.Query(ctx, sql, args...)
 		if err != nil {
 			var none T
@@ -116,7 +116,7 @@ func oneLocked[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql str
 
 // all reads every row.
 func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	list, err := answered(ctx, t.patience, func(ctx context.Context) ([]T, error) {
+	list, err := answered(ctx, t.timeout, func(ctx context.Context) ([]T, error) {
 		rows, err := t.pg.Query(ctx, sql, args...)
 		if err != nil {
 			return nil, err
@@ -128,7 +128,7 @@ func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, a
 
 // batch runs queued queries in one round trip.
 func (t *tx) batch(ctx context.Context, b *pgx.Batch) error {
-	_, err := answered(ctx, t.patience, func(ctx context.Context) (struct{}, error) {
+	_, err := answered(ctx, t.timeout, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, t.pg.SendBatch(ctx, b).Close()
 	})
 	return t.fail(err)
@@ -137,12 +137,12 @@ func (t *tx) batch(ctx context.Context, b *pgx.Batch) error {
 // answered bounds the wait for an answer, which is Postgres's to give in time: a
 // network that has gone silent tells nobody, and would otherwise hold whoever
 // waits for as long as TCP hopes. The caller's own end is told as it is.
-func answered[T any](ctx context.Context, patience time.Duration, ask func(context.Context) (T, error)) (T, error) {
-	bounded, cancel := context.WithTimeout(ctx, patience)
+func answered[T any](ctx context.Context, timeout time.Duration, ask func(context.Context) (T, error)) (T, error) {
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	answer, err := ask(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return answer, fmt.Errorf("%w: no answer within %s", ports.ErrUnavailable, patience)
+		return answer, fmt.Errorf("%w: no answer within %s", ports.ErrUnavailable, timeout)
 	}
 	return answer, err
 }

@@ -72,8 +72,8 @@ func TestExecutorsHoldNoTransaction(t *testing.T) {
 
 	pool, stop := w.runWorker(t, worker.Options{Concurrency: jobs, RecoverEvery: 24 * time.Hour})
 	defer letGo() // before the pool is waited for
-	require.Eventually(t, func() bool { return executing.Load() == jobs }, patience, time.Millisecond)
-	require.Eventually(t, noTransaction, patience, time.Millisecond, "all jobs hang in the executor")
+	require.Eventually(t, func() bool { return executing.Load() == jobs }, testTimeout, time.Millisecond)
+	require.Eventually(t, noTransaction, testTimeout, time.Millisecond, "all jobs hang in the executor")
 
 	lease := w.Options().Recovery.Lease
 	for round := range 10 { // three leases
@@ -82,8 +82,8 @@ func TestExecutorsHoldNoTransaction(t *testing.T) {
 			return count(`xact_start IS NOT NULL`) > 6 || // Transactions, and half as many
 				w.number(t, `SELECT count(*) FROM files WHERE status = 'processing' AND lease_until < $1`, w.clock.Now().Add(lease)) > 0
 		}
-		require.Eventually(t, func() bool { return !behind() }, patience, time.Millisecond, "every lease is renewed, round %d", round)
-		require.Eventually(t, noTransaction, patience, time.Millisecond)
+		require.Eventually(t, func() bool { return !behind() }, testTimeout, time.Millisecond, "every lease is renewed, round %d", round)
+		require.Eventually(t, noTransaction, testTimeout, time.Millisecond)
 		require.LessOrEqual(t, count(`true`), connections)
 	}
 	require.GreaterOrEqual(t, pool.Stats().RenewGroups, int64(20))
@@ -95,7 +95,7 @@ func TestExecutorsHoldNoTransaction(t *testing.T) {
 	letGo()
 	require.Eventually(t, func() bool {
 		return w.number(t, `SELECT count(*) FROM runs WHERE status = 'COMPLETED'`) == 3
-	}, patience, time.Millisecond)
+	}, testTimeout, time.Millisecond)
 	stop()
 	require.EqualValues(t, jobs, executing.Load(), "nothing was executed twice")
 	w.requireInvariants(t)

@@ -21,8 +21,8 @@ type holder interface {
 	// release lets a message of some jobs be delivered, and keeps the others, of which
 	// there is at least one.
 	release(ctx context.Context, kept, released []core.Job) error
-	// bury makes a dead letter of it.
-	bury(ctx context.Context, l DeadLetter) error
+	// toDeadLetter makes a dead letter of it.
+	toDeadLetter(ctx context.Context, l DeadLetter) error
 }
 
 // answer is what becomes of a message that was delivered.
@@ -34,7 +34,7 @@ const (
 	nacked            // deliver it again, after a moment
 	released          // deliver it again, at once, and do not count the delivery
 	unwanted          // no worker has looked at it, or the queue was closed; as released, but there is no hurry
-	lapsed            // not answered in time; it is delivered again by itself
+	expired            // not answered in time; it is delivered again by itself
 )
 
 // delivery is a message on its way to a worker or in its hands.
@@ -116,7 +116,7 @@ func (d *delivery) late() error {
 	switch d.state {
 	case unwanted:
 		return ports.ErrClosed
-	case lapsed:
+	case expired:
 		return errLapsed
 	case unanswered, acked, nacked, released:
 	}
@@ -141,7 +141,7 @@ func (d *delivery) lapse() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.state == unanswered {
-		d.state = lapsed
+		d.state = expired
 		d.inbox.forget(d)
 	}
 }

@@ -132,7 +132,7 @@ func (b *inbox) take(want demand) []ports.Delivery {
 	return got
 }
 
-// forget drops a delivery that was answered, or that lapsed.
+// forget drops a delivery that was answered, or that expired.
 func (b *inbox) forget(d *delivery) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -211,9 +211,9 @@ func (b *inbox) stale(then time.Time) []*delivery {
 	return old
 }
 
-// lapsed forgets what arrived before then and was not answered. Its backend
+// expired forgets what arrived before then and was not answered. Its backend
 // delivers it again by itself.
-func (b *inbox) lapsed(then time.Time) {
+func (b *inbox) expired(then time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for d := range b.held {

@@ -105,7 +105,7 @@ func (m *inProcessMessage) settle(jobs []core.Job, a answer) error {
 		})
 	case released:
 		return m.deliver(jobs, true)
-	case unanswered, unwanted, lapsed:
+	case unanswered, unwanted, expired:
 	}
 	return nil
 }
@@ -120,8 +120,8 @@ func (m *inProcessMessage) release(_ context.Context, kept, out []core.Job) erro
 	return part.send(out, true)
 }
 
-// bury is for messages that cannot be read; there are none here.
-func (m *inProcessMessage) bury(_ context.Context, l DeadLetter) error {
+// toDeadLetter is for messages that cannot be read; there are none here.
+func (m *inProcessMessage) toDeadLetter(_ context.Context, l DeadLetter) error {
 	m.buried.add(l)
 	m.forget()
 	return nil

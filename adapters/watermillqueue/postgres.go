@@ -146,7 +146,7 @@ func (h *pgHolder) release(ctx context.Context, kept, out []core.Job) error {
 	return err
 }
 
-func (h *pgHolder) bury(ctx context.Context, l DeadLetter) error {
+func (h *pgHolder) toDeadLetter(ctx context.Context, l DeadLetter) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statementTimeout)
 	defer cancel()
 	_, err := h.pool.Exec(ctx, burySQL, h.row.tenant, h.row.id, h.row.seq, l.Origin, l.Reason, l.Detail, l.At)

@@ -162,7 +162,7 @@ func (m *brokerMessage) send(ctx context.Context, jobs []core.Job) error {
 	return m.publisher.Publish(m.laneOf(jobs[0].Tenant), msg)
 }
 
-func (m *brokerMessage) bury(ctx context.Context, l DeadLetter) error {
+func (m *brokerMessage) toDeadLetter(ctx context.Context, l DeadLetter) error {
 	if err := m.deadLetter(ctx, l); err != nil {
 		return err
 	}

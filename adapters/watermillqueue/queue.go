@@ -258,7 +258,7 @@ func (q *Queue) putAside(r route, msg *message.Message, h holder, err error) err
 		MessageID: msg.UUID, Tenant: core.TenantID(msg.Metadata.Get(tenantKey)), Origin: r.topic,
 		Reason: cause.reason, Detail: cause.Error(), At: time.Now().UTC(), Metadata: msg.Metadata, Payload: msg.Payload,
 	}
-	if err := h.bury(msg.Context(), letter); err != nil {
+	if err := h.toDeadLetter(msg.Context(), letter); err != nil {
 		log.Error("the dead letter was not kept; the message comes again", "error", err)
 		return h.settle(nil, nacked)
 	}
@@ -281,7 +281,7 @@ func (q *Queue) tidy() {
 					q.log.Warn("jobs were not given back; they come again by themselves", "error", err)
 				}
 			}
-			q.inbox.lapsed(now.Add(-q.opts.Lease))
+			q.inbox.expired(now.Add(-q.opts.Lease))
 		}
 	}
 }

@@ -75,19 +75,19 @@ func (t *turns) remove(gone *flow) {
 	}
 }
 
-// without takes one out of a ring whose turn is at next.
-func without[T comparable](ring []T, gone T, next int) ([]T, int) {
-	at := slices.Index(ring, gone)
+// without takes one out of a list whose turn is at next.
+func without[T comparable](list []T, gone T, next int) ([]T, int) {
+	at := slices.Index(list, gone)
 	if at < 0 {
-		return ring, next
+		return list, next
 	}
 	if next > at {
 		next--
 	}
-	if ring = slices.Delete(ring, at, at+1); next >= len(ring) {
+	if list = slices.Delete(list, at, at+1); next >= len(list) {
 		next = 0
 	}
-	return ring, next
+	return list, next
 }
 
 // pick gives the flow whose turn it is among those that are not skipped, and passes

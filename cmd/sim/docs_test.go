@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/internal/sim"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/world"
 )
@@ -47,10 +47,10 @@ func faultTable() string {
 	rates := sim.DefaultRates()
 	for _, k := range faultKinds() {
 		var words []string
-		for v := 1; v < max(2, hostile.Alternatives[k]); v++ {
-			words = append(words, hostile.Words(k, v))
+		for v := 1; v < max(2, faults.Alternatives[k]); v++ {
+			words = append(words, faults.Words(k, v))
 		}
-		fmt.Fprintf(&b, "| `%s` | %g | %s |\n", hostile.KindName(k), rates[k], strings.Join(words, "; "))
+		fmt.Fprintf(&b, "| `%s` | %g | %s |\n", faults.KindName(k), rates[k], strings.Join(words, "; "))
 	}
 	return b.String()
 }

@@ -8,7 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/redrive/redrive/internal/sim"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/report"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/world"
@@ -43,7 +43,7 @@ func (c *exhaustCmd) bounds() (sim.Bounds, error) {
 		return b, ends(exitUsage, "--preempt, --faults and --workers must not be negative")
 	}
 	for _, name := range c.Kinds {
-		k, known := hostile.KindNamed(name)
+		k, known := faults.KindNamed(name)
 		if !known || k == sched.Next {
 			return b, ends(exitUsage, "fault %q is not known; take some of %s", name, strings.Join(faultNames()[1:], ", "))
 		}

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/redrive/redrive/internal/sim"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/sched"
 )
 
@@ -29,7 +29,7 @@ func parseFaults(list []string) (sched.Rates, error) {
 			}
 			continue
 		}
-		kind, known := hostile.KindNamed(name)
+		kind, known := faults.KindNamed(name)
 		if !known {
 			return rates, fmt.Errorf("fault %q is not known; take all, none, or one of %s", name, strings.Join(faultNames(), ", "))
 		}
@@ -48,7 +48,7 @@ func parseFaults(list []string) (sched.Rates, error) {
 // faultKinds are the kinds of choices that are faults: all but who goes on.
 func faultKinds() []sched.Kind {
 	var kinds []sched.Kind
-	for _, k := range hostile.Kinds() {
+	for _, k := range faults.Kinds() {
 		if k != sched.Next {
 			kinds = append(kinds, k)
 		}
@@ -59,8 +59,8 @@ func faultKinds() []sched.Kind {
 // faultNames are the names that --faults knows.
 func faultNames() []string {
 	var names []string
-	for _, k := range hostile.Kinds() {
-		names = append(names, hostile.KindName(k))
+	for _, k := range faults.Kinds() {
+		names = append(names, faults.KindName(k))
 	}
 	return names
 }

@@ -73,7 +73,7 @@ func ends(code int, format string, args ...any) error {
 type streams struct {
 	out io.Writer
 	err io.Writer
-	// wrap is put between the use cases and the hostile ports: nothing but in tests,
+	// wrap is put between the use cases and the ports that fail: nothing but in tests,
 	// which need something to find.
 	wrap world.Wrap
 }

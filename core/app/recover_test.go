@@ -261,7 +261,7 @@ func TestRecoverPassesOverWhatIsHeld(t *testing.T) {
 	require.Equal(t, "p", w.statuses(held.ID))
 }
 
-// What recovery dispatched anew is not waited for as long as what had been sent
+// What recovery dispatched again is not waited for as long as what had been sent
 // again and again before: the process may have died before it enqueued.
 func TestRecoverAfterDyingBeforeItEnqueued(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ type Config struct {
 	Strategy Strategy
 	Rates    sched.Rates
 	Workers  int // goroutines; 0: one per core
-	// Wrap is put between the use cases and the hostile ports.
+	// Wrap is put between the use cases and the ports that fail.
 	Wrap world.Wrap
 	// Continue goes on after a violation instead of ending at the first.
 	Continue bool

@@ -10,7 +10,7 @@
 //	sim/history    what users asked and were answered, checked with porcupine
 //	sim/sched      actors as coroutines; choices, their default, deviations from
 //	               it; the choosers: random walk, PCT, sparse, replay, explorer
-//	sim/hostile    every port wrapped: yields, fails, and tells the oracle
+//	sim/faults    every port wrapped: yields, fails, and tells the oracle
 //	sim/oracle     the invariants of the specification; every commit must be one
 //	               step of the sequential model (internal/testkit/model)
 //	sim/world      scenarios: tenants, users, recovery loops, and servers, each with a
@@ -19,7 +19,7 @@
 //	sim/mutants    mistakes that are planted to see how soon they are found
 //	sim/trace      what happened, as events; its hash is always kept
 //
-// Imports go downwards: sim → history → world → hostile → oracle → trace, sched.
+// Imports go downwards: sim → history → world → faults → oracle → trace, sched.
 //
 // # One simulation
 //
@@ -57,7 +57,7 @@
 //
 // # Wrapped ports
 //
-// world.Wrap puts decorators between the use cases and the hostile ports: those of
+// world.Wrap puts decorators between the use cases and the ports that fail: those of
 // an embedder, or mistakes that are to be found. Config, ShrinkOptions and
 // ExhaustOptions take it; ReplayWith replays a token that was found with it.
 package sim

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/world"
 )
@@ -78,7 +78,7 @@ func Exhaust(ctx context.Context, sc *world.Scenario, b Bounds, o ExhaustOptions
 	if b.Faults > 0 {
 		kinds := b.Kinds
 		if kinds == nil {
-			kinds = hostile.Kinds()
+			kinds = faults.Kinds()
 		}
 		for _, k := range kinds {
 			x.kinds[k] = true

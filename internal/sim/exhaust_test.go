@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/internal/sim"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/world"
 )
@@ -35,7 +35,7 @@ func TestSmallScenariosAreSearched(t *testing.T) {
 // The counts are the same on any number of cores, and from one time to the next.
 func TestExhaustIsDeterministic(t *testing.T) {
 	t.Parallel()
-	bounds := sim.Bounds{Preemptions: 1, Faults: 1, Kinds: []sched.Kind{hostile.CommitFault, hostile.EnqueueFault}}
+	bounds := sim.Bounds{Preemptions: 1, Faults: 1, Kinds: []sched.Kind{faults.CommitFault, faults.EnqueueFault}}
 	var first sim.Counts
 	for i, workers := range []int{1, 2, 3, 1} {
 		counts, found, err := sim.Exhaust(t.Context(), small(t, "two-continues"), bounds, sim.ExhaustOptions{Workers: workers})
@@ -62,7 +62,7 @@ func TestExhaustFindsARace(t *testing.T) {
 	}{
 		{"continue-cancel", sim.Bounds{Preemptions: 2}, 2},
 		{"last-credits", sim.Bounds{Preemptions: 3}, 3},
-		{"initiate-recovery", sim.Bounds{Preemptions: 1, Faults: 1, Kinds: []sched.Kind{hostile.EnqueueFault}}, 2},
+		{"initiate-recovery", sim.Bounds{Preemptions: 1, Faults: 1, Kinds: []sched.Kind{faults.EnqueueFault}}, 2},
 	} {
 		scenario := small(t, c.scenario)
 		clean, found, err := sim.Exhaust(t.Context(), scenario, c.bounds, sim.ExhaustOptions{})

@@ -3,7 +3,7 @@ package sim
 import (
 	"fmt"
 
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/sched"
 )
 
@@ -82,7 +82,7 @@ func (c *choosers) chooser(s Strategy, seed uint64, rates *sched.Rates) sched.Ch
 // found sooner so than with all of them everywhere.
 func swarm(seed uint64, rates *sched.Rates) sched.Rates {
 	own, r := *rates, sched.NewRand(seed)
-	for k := hostile.BeginFault; int(k) < len(own); k++ {
+	for k := faults.BeginFault; int(k) < len(own); k++ {
 		switch r.IntN(4) {
 		case 0:
 			own[k] = 0
@@ -97,21 +97,21 @@ func swarm(seed uint64, rates *sched.Rates) sched.Rates {
 func DefaultRates() sched.Rates {
 	var r sched.Rates
 	r[sched.Next] = 0.05
-	r[hostile.BeginFault] = 0.01
-	r[hostile.CommitFault] = 0.06
-	r[hostile.LockFault] = 0.01
-	r[hostile.ReadFault] = 0.005
-	r[hostile.RefundFault] = 0.1
-	r[hostile.EnqueueFault] = 0.25
-	r[hostile.MessageFault] = 0.08
-	r[hostile.OrderChoice] = 0.2
-	r[hostile.AckFault] = 0.03
-	r[hostile.NackFault] = 0.1
-	r[hostile.ReleaseFault] = 0.1
-	r[hostile.ActionFault] = 0.02
-	r[hostile.ExecuteFault] = 0.13
-	r[hostile.FilesFault] = 0.02
-	r[hostile.CrashFault] = 0.007
-	r[hostile.ClockFault] = 0.015
+	r[faults.BeginFault] = 0.01
+	r[faults.CommitFault] = 0.06
+	r[faults.LockFault] = 0.01
+	r[faults.ReadFault] = 0.005
+	r[faults.RefundFault] = 0.1
+	r[faults.EnqueueFault] = 0.25
+	r[faults.MessageFault] = 0.08
+	r[faults.OrderChoice] = 0.2
+	r[faults.AckFault] = 0.03
+	r[faults.NackFault] = 0.1
+	r[faults.ReleaseFault] = 0.1
+	r[faults.ActionFault] = 0.02
+	r[faults.ExecuteFault] = 0.13
+	r[faults.FilesFault] = 0.02
+	r[faults.CrashFault] = 0.007
+	r[faults.ClockFault] = 0.015
 	return r
 }

@@ -1,6 +1,6 @@
 // Package simulate searches your own set-up of Redrive for interleavings that
 // would lose work or money: your options, and your wrappers around the store, the
-// queue and the executor, under crashes, lost answers, a hostile queue, ended
+// queue and the executor, under crashes, lost answers, a faulty queue, ended
 // months and everything else that can happen at a bad moment. Every choice is the
 // simulator's, so what it finds can be played again, step by step.
 //

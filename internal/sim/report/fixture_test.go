@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/report"
 	"github.com/redrive/redrive/internal/sim/sched"
@@ -63,11 +63,11 @@ func fixture() *report.Case {
 		Actors:    []string{"user-0", "worker-0", "recovery-0"},
 		Processes: []int{-1, 0, 1},
 		Deviations: []sched.Deviation{
-			{Point: sched.Point{Actor: ada, Kind: hostile.EnqueueFault}, Value: hostile.EnqueueUnanswered},
+			{Point: sched.Point{Actor: ada, Kind: faults.EnqueueFault}, Value: faults.EnqueueUnanswered},
 			{Point: sched.Point{Actor: idle, Kind: sched.Next}, Value: worker},
-			{Point: sched.Point{Actor: worker, Kind: hostile.OrderChoice}, Value: 1},
-			{Point: sched.Point{Actor: ada, Kind: hostile.CrashFault}, Value: 1},
-			{Point: sched.Point{Actor: ada, Kind: hostile.ClockFault}, Value: hostile.ClockMonth},
+			{Point: sched.Point{Actor: worker, Kind: faults.OrderChoice}, Value: 1},
+			{Point: sched.Point{Actor: ada, Kind: faults.CrashFault}, Value: 1},
+			{Point: sched.Point{Actor: ada, Kind: faults.ClockFault}, Value: faults.ClockMonth},
 		},
 		DeviatedAt: []int{5, 7, 7, 9, 9},
 		Events: []trace.Event{
@@ -79,21 +79,21 @@ func fixture() *report.Case {
 			{Fact: trace.Fact{Step: 4, At: began, Actor: ada, Kind: trace.Call, Op: trace.CommitTx, Tenant: "acme", Run: "r1"}},
 			{Fact: trace.Fact{Step: 4, At: began, Actor: ada, Kind: trace.Commit, Tenant: "acme", Run: "r1"}, Text: "run r1 with 1 files", State: state(10, 10, 10, "pending 0/1")},
 			{Fact: trace.Fact{Step: 5, At: began, Actor: ada, Kind: trace.Call, Op: trace.Enqueue, Run: "r1"}},
-			{Fact: trace.Fact{Step: 5, At: began, Actor: ada, Kind: trace.Fault, Run: "r1", N: fault(hostile.EnqueueFault, hostile.EnqueueUnanswered)}, Text: "enqueued, answer lost"},
+			{Fact: trace.Fact{Step: 5, At: began, Actor: ada, Kind: trace.Fault, Run: "r1", N: fault(faults.EnqueueFault, faults.EnqueueUnanswered)}, Text: "enqueued, answer lost"},
 			{Fact: trace.Fact{Step: 5, At: began, Actor: ada, Kind: trace.Send, Tenant: "acme", Run: "r1"}, Text: "r1:file:0", Job: "r1:file:0@1"},
 			{Fact: trace.Fact{Step: 5, At: began, Actor: ada, Kind: trace.Send, Tenant: "acme", Run: "r1"}, Text: "r1:file:1", Job: "r1:file:1@1"},
 			{Fact: trace.Fact{Step: 6, At: began, Actor: ada, Kind: trace.Rollback, Tenant: "acme"}, Text: "lock timeout"},
 			{Fact: trace.Fact{Step: 6, At: began, Actor: ada, Kind: trace.Answer, Tenant: "acme", Run: "r1", N: 14}, Text: "enqueue_failed"},
 			{Fact: trace.Fact{Step: 7, At: began, Actor: worker, Kind: trace.Call, Op: trace.Receive}},
-			{Fact: trace.Fact{Step: 7, At: began, Actor: worker, Kind: trace.Fault, N: fault(hostile.OrderChoice, 1)}, Text: "a later message first"},
-			{Fact: trace.Fact{Step: 7, At: began, Actor: worker, Kind: trace.Fault, Run: "r1", N: fault(hostile.MessageFault, hostile.MessageLost)}, Text: "message lost", Job: "r1:file:1@1"},
+			{Fact: trace.Fact{Step: 7, At: began, Actor: worker, Kind: trace.Fault, N: fault(faults.OrderChoice, 1)}, Text: "a later message first"},
+			{Fact: trace.Fact{Step: 7, At: began, Actor: worker, Kind: trace.Fault, Run: "r1", N: fault(faults.MessageFault, faults.MessageLost)}, Text: "message lost", Job: "r1:file:1@1"},
 			{Fact: trace.Fact{Step: 7, At: began, Actor: worker, Kind: trace.Deliver, Tenant: "acme", Run: "r1", N: 1}, Text: "r1:file:0", Job: "r1:file:0@1"},
 			{Fact: trace.Fact{Step: 8, At: began, Actor: ada, Kind: trace.Ask, Tenant: "acme", Run: "r1", N: 1 << 8}, Text: "continue"},
-			{Fact: trace.Fact{Step: 9, At: began, Actor: nobody, Kind: trace.Fault, N: fault(hostile.CrashFault, 1)}, Text: "process dies"},
+			{Fact: trace.Fact{Step: 9, At: began, Actor: nobody, Kind: trace.Fault, N: fault(faults.CrashFault, 1)}, Text: "process dies"},
 			{Fact: trace.Fact{Step: 9, At: began, Actor: nobody, Kind: trace.Crash, N: 0}},
 			{Fact: trace.Fact{Step: 9, At: began, Actor: nobody, Kind: trace.Restart, N: 0}},
-			{Fact: trace.Fact{Step: 9, At: began, Actor: nobody, Kind: trace.Fault, N: fault(hostile.ClockFault, hostile.ClockMonth)}, Text: "clock jumps past the end of the month"},
-			{Fact: trace.Fact{Step: 9, At: jumped, Actor: nobody, Kind: trace.Time, N: hostile.ClockMonth}, Text: "2026-12-01 00:00:05"},
+			{Fact: trace.Fact{Step: 9, At: began, Actor: nobody, Kind: trace.Fault, N: fault(faults.ClockFault, faults.ClockMonth)}, Text: "clock jumps past the end of the month"},
+			{Fact: trace.Fact{Step: 9, At: jumped, Actor: nobody, Kind: trace.Time, N: faults.ClockMonth}, Text: "2026-12-01 00:00:05"},
 			{Fact: trace.Fact{Step: 10, At: jumped, Actor: worker, Kind: trace.Call, Op: trace.Sleep, N: int64(3 * time.Second)}},
 			{Fact: trace.Fact{Step: 10, At: jumped, Actor: worker, Kind: trace.Deliver, Tenant: "acme", Run: "r1", N: 2}, Text: "r1:file:0", Job: "r1:file:0@1"},
 			{Fact: trace.Fact{Step: 11, At: jumped, Actor: nobody, Kind: trace.Phase}, Text: "faults stop"},

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/report"
 	"github.com/redrive/redrive/internal/sim/sched"
@@ -165,11 +165,11 @@ func TestStory(t *testing.T) {
 func TestEveryDeviationHasWords(t *testing.T) {
 	t.Parallel()
 	r := world.Result{Actors: []string{"user-0", "user-1"}}
-	for _, k := range hostile.Kinds() {
-		for v := 1; v < max(2, hostile.Alternatives[k]); v++ {
+	for _, k := range faults.Kinds() {
+		for v := 1; v < max(2, faults.Alternatives[k]); v++ {
 			r.Deviations = []sched.Deviation{{Point: sched.Point{Kind: k}, Value: uint8(v)}}
 			text := report.Deviations(&r)[0].Text
-			require.NotRegexp(t, `: $|^$`, text, "%s %d", hostile.KindName(k), v)
+			require.NotRegexp(t, `: $|^$`, text, "%s %d", faults.KindName(k), v)
 		}
 	}
 }

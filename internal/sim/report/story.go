@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/trace"
@@ -141,9 +141,9 @@ func (t *teller) tell(e *trace.Event) {
 		row.Kind, row.Text = Rollback, "rolled back: "+e.Text
 	case trace.Fault:
 		switch sched.Kind(e.N >> 8) {
-		case hostile.CrashFault:
+		case faults.CrashFault:
 			return // the crash that follows says so
-		case hostile.ClockFault:
+		case faults.ClockFault:
 			t.jump = e.Text // and so does the time
 			return
 		default:
@@ -184,7 +184,7 @@ func (t *teller) tell(e *trace.Event) {
 		row.Kind, row.Text = Broken, oracle.Rule(e.N).String()+": "+e.Text
 	}
 	t.add(row)
-	if k := sched.Kind(e.N >> 8); e.Kind == trace.Fault && k == hostile.MessageFault && e.N&0xff == hostile.MessageLost {
+	if k := sched.Kind(e.N >> 8); e.Kind == trace.Fault && k == faults.MessageFault && e.N&0xff == faults.MessageLost {
 		if s := t.sent[e.Job]; s != nil {
 			s.lost = true
 			t.story.Links = append(t.story.Links, Link{From: s.row, To: len(t.story.Rows) - 1, Job: e.Job, Lost: true})

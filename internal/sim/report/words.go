@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/world"
 )
@@ -37,14 +37,14 @@ func deviation(r *world.Result, d sched.Deviation) string {
 	switch d.Kind {
 	case sched.Next:
 		return fmt.Sprintf("%s goes on, not %s", actorName(r, int(d.Value)), who)
-	case hostile.OrderChoice:
+	case faults.OrderChoice:
 		return fmt.Sprintf("%s gets message %d of those that wait, not the first", who, d.Value+1)
-	case hostile.CrashFault:
+	case faults.CrashFault:
 		return fmt.Sprintf("the process of %s dies before it goes on", who)
-	case hostile.ClockFault:
-		return fmt.Sprintf("before %s goes on: %s", who, hostile.Words(d.Kind, int(d.Value)))
+	case faults.ClockFault:
+		return fmt.Sprintf("before %s goes on: %s", who, faults.Words(d.Kind, int(d.Value)))
 	default:
-		return fmt.Sprintf("%s: %s", who, hostile.Words(d.Kind, int(d.Value)))
+		return fmt.Sprintf("%s: %s", who, faults.Words(d.Kind, int(d.Value)))
 	}
 }
 
@@ -73,7 +73,7 @@ func Scene(s *world.Scenario) []string {
 	}
 	for n, r := range s.Runs {
 		if used.runs[n] {
-			add("Run %d applies %s to %s, maxRetryCount %d%s.", n, s.Templates[r.Template].ID, count(r.Files, "file"), r.MaxRetryCount, past(r))
+			add("Run %d applies %s to %s, maxRetryCount %d%s.", n, s.Templates[r.Template].ID, count(r.Files, "file"), r.MaxRetryCount, history(r))
 		}
 	}
 	for n, script := range s.Users {
@@ -121,9 +121,9 @@ func usedBy(s *world.Scenario) parts {
 }
 
 // past says how a run's files ended before the world begins.
-func past(r world.Run) string {
+func history(r world.Run) string {
 	var attempts []string
-	for _, ends := range r.Past {
+	for _, ends := range r.History {
 		var files []string
 		for _, status := range ends[:min(len(ends), r.Files)] {
 			files = append(files, string(status))

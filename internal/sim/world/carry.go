@@ -9,7 +9,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker/scheduler"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/ports"
 )
@@ -21,15 +21,15 @@ func (w *World) carry(ctx context.Context, a *actor) {
 	for {
 		w.env.Enter(oracle.UseWork)
 		w.env.Fresh()
-		late := w.env.Choose(hostile.ActionFault)
+		late := w.env.Choose(faults.ActionFault)
 		if late != 0 {
-			w.env.Chosen(hostile.ActionFault, late)
+			w.env.Chosen(faults.ActionFault, late)
 		}
-		if late == hostile.ActionBegins && !w.env.Rest(w.recovery.Lease/2) {
+		if late == faults.ActionBegins && !w.env.Rest(w.recovery.Lease/2) {
 			return
 		}
 		answer := w.carryOut(ctx, p, a)
-		if late == hostile.ActionAnswered && !w.env.Rest(w.recovery.Lease/2) || late == hostile.ActionOutlives && !w.env.Rest(w.recovery.Lease+time.Second) {
+		if late == faults.ActionAnswered && !w.env.Rest(w.recovery.Lease/2) || late == faults.ActionOutlives && !w.env.Rest(w.recovery.Lease+time.Second) {
 			return
 		}
 		if w.sched.Dead() {

@@ -16,8 +16,8 @@ type outage struct {
 	code string // of the failures; empty: it works
 }
 
-// faults are the codes of outages.
-var faults = [...]string{core.FailureUnauthorized, core.FailureQuota, core.FailureMisconfigured, core.FailureRequestRefused}
+// outageCodes are the failures of outages.
+var outageCodes = [...]string{core.FailureUnauthorized, core.FailureQuota, core.FailureMisconfigured, core.FailureRequestRefused}
 
 // outageLasts is for how long an outage lasts at least.
 const outageLasts = 45 * time.Second
@@ -27,7 +27,7 @@ const outageLasts = 45 * time.Second
 func (w *World) operate(op *Op) bool {
 	switch op.Kind {
 	case Break:
-		w.outages[op.Template].code = faults[int(op.Amount)%len(faults)]
+		w.outages[op.Template].code = outageCodes[int(op.Amount)%len(outageCodes)]
 		w.announce(op.Template, w.outages[op.Template].code+" from now on")
 	case Mend:
 		if !w.healing {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/trace"
@@ -125,14 +125,14 @@ func (w *World) filled() bool {
 func (w *World) take(id sched.ActorID) turn {
 	w.sched.Begin(id)
 	w.oracle.Step = w.sched.Steps
-	if w.actors[id].process >= 0 && w.env.Choose(hostile.CrashFault) != 0 {
-		w.env.Chosen(hostile.CrashFault, 1)
+	if w.actors[id].process >= 0 && w.env.Choose(faults.CrashFault) != 0 {
+		w.env.Chosen(faults.CrashFault, 1)
 		p := w.actors[id].process
 		w.env.Event(trace.Crash, trace.NoActor, "", "", int64(p), "")
 		return turn{process: p, ends: true, dies: true}
 	}
-	if v := w.env.Choose(hostile.ClockFault); v != 0 {
-		w.env.Chosen(hostile.ClockFault, v)
+	if v := w.env.Choose(faults.ClockFault); v != 0 {
+		w.env.Chosen(faults.ClockFault, v)
 		w.jump(v)
 	}
 	return turn{actor: id}
@@ -151,15 +151,15 @@ func (w *World) step(id sched.ActorID) {
 func (w *World) jump(how int) {
 	now := w.sched.Now
 	switch how {
-	case hostile.ClockEarliest:
+	case faults.ClockEarliest:
 		w.sched.WakeEarliest()
-	case hostile.ClockLease:
+	case faults.ClockLease:
 		w.sched.PassTo(now.Add(w.recovery.Lease + time.Second))
-	case hostile.ClockMonth:
+	case faults.ClockMonth:
 		w.sched.PassTo(core.PeriodOf(now).End().Add(time.Second))
-	case hostile.ClockBack:
+	case faults.ClockBack:
 		w.sched.PassTo(now.Add(-5 * time.Second))
-	case hostile.ClockResend:
+	case faults.ClockResend:
 		w.sched.PassTo(now.Add(w.recovery.MaxRedispatchAfter + time.Second))
 	}
 	if core.PeriodOf(w.sched.Now) != core.PeriodOf(now) {

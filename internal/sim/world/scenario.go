@@ -51,7 +51,7 @@ type Scenario struct {
 	// MinSteps is until when users go on with their fillers.
 	MinSteps int
 
-	pastRoom [pastRuns]pastRoom // for the default world
+	historyRoom [pastRuns]historyRoom // for the default world
 }
 
 // Tenant is one tenant with its credits.
@@ -74,7 +74,7 @@ type Run struct {
 	Template      int
 	Files         int
 	MaxRetryCount int
-	Past          Past
+	History       History
 }
 
 // Server is one process: it answers users and works on jobs.
@@ -127,7 +127,7 @@ func (s *Scenario) Reset(seed uint64) {
 	*s = Scenario{
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
 		Users: s.Users[:0], Servers: s.Servers[:0], Recoverers: 2, FaultSteps: 100, MinSteps: 147,
-		pastRoom: s.pastRoom,
+		historyRoom: s.historyRoom,
 	}
 	// Half of the worlds begin shortly before a month ends.
 	s.Start = time.Date(2026, time.November, firstDay, 12, 0, 0, 0, time.UTC)
@@ -157,7 +157,7 @@ func (s *Scenario) Reset(seed uint64) {
 			run.Files = max(run.Files, 2)
 		}
 		if slot < pastRuns {
-			run.Past = s.pastRoom[slot].anyPast(&r, run.Files)
+			run.History = s.historyRoom[slot].anyHistory(&r, run.Files)
 		}
 		s.Runs = append(s.Runs, run)
 	}
@@ -210,24 +210,24 @@ func anyServer(r *sched.Rand) Server {
 	return s
 }
 
-// pastRoom is the memory of a past.
-type pastRoom struct {
-	past [2][]core.FileStatus
-	ends [2][maxFiles]core.FileStatus
+// historyRoom is the memory of a past.
+type historyRoom struct {
+	history [2][]core.FileStatus
+	ends    [2][maxFiles]core.FileStatus
 }
 
-// anyPast is what a run went through before: one attempt or two, after which
+// anyHistory is what a run went through before: one attempt or two, after which
 // there is something to retry, most of the time.
-func (p *pastRoom) anyPast(r *sched.Rand, files int) Past {
-	past := append(Past(p.past[:0]), p.anyEnds(0, r, files))
-	past[0][0] = core.FileFailed
+func (p *historyRoom) anyHistory(r *sched.Rand, files int) History {
+	history := append(History(p.history[:0]), p.anyEnds(0, r, files))
+	history[0][0] = core.FileFailed
 	if r.IntN(4) == 0 {
-		past = append(past, p.anyEnds(1, r, files))
+		history = append(history, p.anyEnds(1, r, files))
 	}
-	return past
+	return history
 }
 
-func (p *pastRoom) anyEnds(n int, r *sched.Rand, files int) []core.FileStatus {
+func (p *historyRoom) anyEnds(n int, r *sched.Rand, files int) []core.FileStatus {
 	ends := p.ends[n][:files]
 	for i := range ends {
 		switch v := r.IntN(16); {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker/scheduler"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/trace"
@@ -20,7 +20,7 @@ import (
 // to it: others go on meanwhile, it takes long, the process dies in its midst.
 type server struct {
 	svc      *app.Service
-	feed     hostile.Feed
+	feed     faults.Feed
 	ahead    *time.Duration
 	old      *bool // it is of the release before
 	failures int64 // compensations that failed, of all worlds so far

@@ -46,7 +46,7 @@ func (w *World) setUpTenant(n int) error {
 			return err
 		}
 	}
-	if err := w.past(n); err != nil {
+	if err := w.history(n); err != nil {
 		return err
 	}
 	w.memory.Load(c)

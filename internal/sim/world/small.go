@@ -53,7 +53,7 @@ var small = []struct {
 	}},
 	{"interrupted-continues", func(s *Scenario) {
 		s.first(1, Op{Kind: Continue})
-		s.Runs[0].Past = Past{{Interrupted}}
+		s.Runs[0].History = History{{Interrupted}}
 		s.other(Op{Kind: Continue, Accepts: FirstPrice})
 	}},
 	{"fault-cancel", func(s *Scenario) {
@@ -134,7 +134,7 @@ func (s *Scenario) first(files int, op Op) {
 	for i := range ends {
 		ends[i] = core.FileFailed
 	}
-	s.Runs = append(s.Runs, Run{Files: files, MaxRetryCount: 2, Past: Past{ends}})
+	s.Runs = append(s.Runs, Run{Files: files, MaxRetryCount: 2, History: History{ends}})
 	s.other(op)
 }
 

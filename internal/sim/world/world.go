@@ -9,7 +9,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
-	"github.com/redrive/redrive/internal/sim/hostile"
+	"github.com/redrive/redrive/internal/sim/faults"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/sched"
 	"github.com/redrive/redrive/internal/sim/trace"
@@ -47,13 +47,13 @@ type World struct {
 	sched  *sched.Scheduler
 	tape   trace.Tape
 	oracle *oracle.Oracle
-	env    *hostile.Env
+	env    *faults.Env
 	memory *memory.Store
-	store  *hostile.Store
-	queue  *hostile.Queue
-	files  *hostile.Files
+	store  *faults.Store
+	queue  *faults.Queue
+	files  *faults.Files
 
-	executor *hostile.Executor
+	executor *faults.Executor
 
 	recovery     core.RecoveryPolicy
 	recoverEvery time.Duration
@@ -65,7 +65,7 @@ type World struct {
 	actors    []actor
 	bodies    [sched.MaxActors]func()
 	slots     []slot
-	stories   [len(pastIDs)]story
+	stories   [len(historyIDs)]story
 	contents  memory.Contents // of the tenant that is set up
 	commit    oracle.Commit   // by which it is
 	refillers sched.Set
@@ -117,16 +117,16 @@ func NewWith(wrap Wrap) (*World, error) {
 	options := wrap.options()
 	w.recovery = options.Recovery
 	w.recoverEvery = max(recoverEvery, w.recovery.MaxRedispatchAfter/6)
-	w.env = &hostile.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: w.recovery.Lease}
+	w.env = &faults.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: w.recovery.Lease}
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
-	w.store = &hostile.Store{Env: w.env, Inner: w.memory}
-	w.queue = &hostile.Queue{Env: w.env}
-	w.files = &hostile.Files{Env: w.env, Inner: newLibrary()}
+	w.store = &faults.Store{Env: w.env, Inner: w.memory}
+	w.queue = &faults.Queue{Env: w.env}
+	w.files = &faults.Files{Env: w.env, Inner: newLibrary()}
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
 	w.oracle.Taken = w.env.Taken
 	w.oracle.Horizon = w.recovery.Horizon()
-	w.executor = &hostile.Executor{Env: w.env, Outcome: w.outcome, Broken: w.broken, Unstorable: w.unstorable, Reported: w.reported}
+	w.executor = &faults.Executor{Env: w.env, Outcome: w.outcome, Broken: w.broken, Unstorable: w.unstorable, Reported: w.reported}
 	for n := range w.made {
 		if err := w.makeServers(n, wrap, options); err != nil {
 			return nil, err
@@ -143,16 +143,16 @@ func (w *World) makeServers(redeliveries int, wrap Wrap, options app.Options) er
 	for n := range maxServers {
 		ahead, old := new(time.Duration), new(bool)
 		svc, err := app.New(app.Deps{
-			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(hostile.Outlet{Queue: w.queue, Old: old})),
+			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(faults.Outlet{Queue: w.queue, Old: old})),
 			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
-			Clock: hostile.Clock{Env: w.env, Ahead: ahead}, IDs: hostile.IDs{Env: w.env},
+			Clock: faults.Clock{Env: w.env, Ahead: ahead}, IDs: faults.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler), NewWait: w.env.Turn,
 		}, options)
 		if err != nil {
 			return err
 		}
 		w.made[redeliveries] = append(w.made[redeliveries], server{
-			svc: svc, feed: hostile.Feed{Queue: w.queue, Process: n, Old: old}, ahead: ahead, old: old,
+			svc: svc, feed: faults.Feed{Queue: w.queue, Process: n, Old: old}, ahead: ahead, old: old,
 		})
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Wrap puts something between the use cases and the hostile ports: an embedder's
+// Wrap puts something between the use cases and the ports that fail: an embedder's
 // own decorators, or a mistake that is to be found. What it calls still yields,
 // fails and is judged. A nil leaves a port as it is.
 type Wrap struct {

@@ -1,4 +1,4 @@
-package hostile
+package faults
 
 import (
 	"context"
@@ -150,5 +150,5 @@ func (f Feed) nth(n int, skip ports.Skip) int {
 		}
 		n--
 	}
-	panic("hostile: no such message")
+	panic("faults: no such message")
 }

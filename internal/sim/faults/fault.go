@@ -1,4 +1,4 @@
-package hostile
+package faults
 
 import "github.com/redrive/redrive/internal/sim/sched"
 

@@ -1,4 +1,4 @@
-package hostile
+package faults
 
 import (
 	"context"
@@ -22,7 +22,7 @@ var _ ports.Store = (*Store)(nil)
 
 // errRerun makes the wrapper run a transaction again, as stores do after a
 // serialization failure.
-var errRerun = errors.New("hostile: run again")
+var errRerun = errors.New("faults: run again")
 
 var errNetwork = fmt.Errorf("connection reset: %w", ports.ErrUnavailable)
 

@@ -1,4 +1,4 @@
-package hostile
+package faults
 
 import (
 	"errors"
@@ -303,7 +303,7 @@ type IDs struct{ Env *Env }
 func (i IDs) NewID() string {
 	a := i.Env.actor()
 	if a == nil {
-		panic("hostile: an ID was asked for outside any actor")
+		panic("faults: an ID was asked for outside any actor")
 	}
 	n := a.ids
 	a.ids++

@@ -9,22 +9,22 @@ import (
 	"github.com/redrive/redrive/internal/testkit/model"
 )
 
-// Past is what happened to a run before the world began: how its files ended in
+// History is what happened to a run before the world began: how its files ended in
 // each attempt, the initiation first. A file that is pending was cancelled. Empty:
 // the run is yet to be initiated.
 //
 // A file that is Interrupted was worked on, and a fault of the service's ended that.
-type Past [][]core.FileStatus
+type History [][]core.FileStatus
 
-// Interrupted is how a file of a Past can end besides the statuses of files.
+// Interrupted is how a file of a History can end besides the statuses of files.
 const Interrupted core.FileStatus = "interrupted"
 
 // past adds the runs of a tenant that were closed before the world began. What they
 // cost is on top of the tenant's credits.
-func (w *World) past(tenant int) error {
+func (w *World) history(tenant int) error {
 	for slot := range w.sc.Runs {
 		spec := &w.sc.Runs[slot]
-		if len(spec.Past) == 0 || w.sc.Templates[spec.Template].Tenant != tenant {
+		if len(spec.History) == 0 || w.sc.Templates[spec.Template].Tenant != tenant {
 			continue
 		}
 		story := w.tell(slot, w.contents.Balance)
@@ -43,7 +43,7 @@ func (w *World) past(tenant int) error {
 func (s *Scenario) cost(tenant int) (total core.Credits) {
 	for i := range s.Runs {
 		if t := &s.Templates[s.Runs[i].Template]; t.Tenant == tenant {
-			total += t.Price * core.Credits(s.Runs[i].Files*len(s.Runs[i].Past))
+			total += t.Price * core.Credits(s.Runs[i].Files*len(s.Runs[i].History))
 		}
 	}
 	return total
@@ -60,12 +60,12 @@ type story struct {
 	entries  []core.Entry
 }
 
-// pastIDs are the IDs of runs that were closed before the world began.
-var pastIDs = [...]core.RunID{"past-0", "past-1", "past-2", "past-3", "past-4", "past-5", "past-6", "past-7"}
+// historyIDs are the IDs of runs that were closed before the world began.
+var historyIDs = [...]core.RunID{"past-0", "past-1", "past-2", "past-3", "past-4", "past-5", "past-6", "past-7"}
 
 // pastCharges are the keys of what they cost, by the number of the attempt.
-var pastCharges = func() (keys [len(pastIDs)][4]core.Key) {
-	for slot, id := range pastIDs {
+var pastCharges = func() (keys [len(historyIDs)][4]core.Key) {
+	for slot, id := range historyIDs {
 		for n := range keys[slot] {
 			keys[slot][n] = core.ChargeKey(id, core.AttemptNumber(n))
 		}
@@ -83,8 +83,8 @@ func (w *World) tell(slot int, balance core.Balance) *story {
 	s.account.Reset()
 	s.account.Add(balance.Split, balance.Period)
 	m := &s.model
-	m.Reset(pastIDs[slot], template.Mode == core.ModeBatch)
-	for n, ends := range spec.Past {
+	m.Reset(historyIDs[slot], template.Mode == core.ModeBatch)
+	for n, ends := range spec.History {
 		q := model.Quote{Failed: spec.Files}
 		if n > 0 {
 			q = m.Quote(template.CreditsPerRun)
@@ -195,10 +195,10 @@ func pastMessage(code string) string {
 	if code == "" {
 		return ""
 	}
-	return "it was so in the past"
+	return "it was so in its history"
 }
 
-// illegal is what the model says of a past that could not have been.
+// illegal is what the model says of a history that could not have been.
 func illegal(rule model.Rule, format string, args ...any) {
-	panic(fmt.Sprintf("a past that could not have been: %s: ", rule) + fmt.Sprintf(format, args...))
+	panic(fmt.Sprintf("a history that could not have been: %s: ", rule) + fmt.Sprintf(format, args...))
 }
