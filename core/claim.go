@@ -32,7 +32,7 @@ type ClaimPlan struct {
 // Claim takes jobs of one run for a worker: each file pending under the job's
 // own epoch becomes processing with a lease. A job is claimed with all its files
 // or dropped. The first claim of an attempt proves that its dispatch reached
-// somebody, which ends the time in which it could be compensated; that is why
+// a worker, which ends the time in which it could be compensated; that is why
 // the caller holds the run's lock.
 //
 // files are the rows of these jobs' files as they are now.

@@ -1,4 +1,4 @@
-// What is done to a whole store at once, for whoever plays many short lives of one.
+// What is done to a whole store at once, for simulations, which play many short lives of one.
 
 package memory
 
@@ -44,7 +44,7 @@ func (s *Store) Load(c *Contents) {
 }
 
 // Reset empties the store and keeps its memory for what comes next, which is what
-// makes many short lives of one store cheap. Nobody may use it meanwhile.
+// makes many short lives of one store cheap. It must not be in use meanwhile.
 func (s *Store) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

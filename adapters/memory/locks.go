@@ -55,7 +55,7 @@ type locks struct {
 	mu    sync.Mutex
 	few   []*rowLock           // up to fewLocks, which are faster looked through than looked up
 	many  map[lockKey]*rowLock // those that came when few was full
-	spare []*rowLock           // held by nobody, to be used again
+	spare []*rowLock           // free, to be used again
 }
 
 const (
@@ -64,7 +64,7 @@ const (
 	maxSpareLocks = 64
 )
 
-// find gives the lock that somebody holds, or nil. The caller holds mu.
+// find gives a lock that is held, or nil. The caller holds mu.
 func (l *locks) find(key lockKey) *rowLock {
 	for _, row := range l.few {
 		if k := &row.key; k.kind == key.kind && k.id == key.id && k.tenant == key.tenant {
@@ -77,7 +77,7 @@ func (l *locks) find(key lockKey) *rowLock {
 	return l.many[key]
 }
 
-// take gives a lock that nobody holds to a transaction. The caller holds mu.
+// take gives a free lock to a transaction. The caller holds mu.
 func (l *locks) take(t *txState, key lockKey) {
 	row := (*rowLock)(nil)
 	if n := len(l.spare); n > 0 {
@@ -94,7 +94,7 @@ func (l *locks) take(t *txState, key lockKey) {
 	t.held = append(t.held, row)
 }
 
-// free forgets a lock for which nobody waits. The caller holds mu.
+// free forgets a lock that no transaction waits for. The caller holds mu.
 func (l *locks) free(row *rowLock) {
 	if at := slices.Index(l.few, row); at >= 0 {
 		last := len(l.few) - 1
@@ -128,7 +128,7 @@ type waiter struct {
 	wake func()
 }
 
-// tryAcquire takes a lock if nobody else holds it.
+// tryAcquire takes a lock if no other transaction holds it.
 func (l *locks) tryAcquire(t *txState, key lockKey) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -189,7 +189,7 @@ func (l *locks) giveUp(t *txState, row *rowLock) {
 	row.queue = slices.DeleteFunc(row.queue, func(w waiter) bool { return w.tx == t })
 }
 
-// release hands every lock of the transaction to whoever waited longest.
+// release hands every lock of the transaction to the transaction that waited longest.
 func (l *locks) release(t *txState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

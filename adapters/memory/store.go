@@ -237,7 +237,7 @@ func (s *Store) commitRun(st *tenantState, key ports.RunKey, w *runWrites) {
 	if r == nil {
 		r = s.newRun()
 		if len(w.newFiles) > cap(r.files) {
-			r.files, w.newFiles = w.newFiles, nil // nobody else has it
+			r.files, w.newFiles = w.newFiles, nil // no other reference to it is left
 		} else {
 			r.files = append(r.files, w.newFiles...)
 		}

@@ -12,7 +12,7 @@ import (
 var errOver = errors.New("memory: transaction is over")
 
 // tx is one transaction: what it holds and what it wrote. What it wrote is seen
-// by nobody else before the commit. Its state is that of another transaction once it
+// by no other transaction before the commit. Its state is that of another transaction once it
 // has ended, which is found out by the serial.
 type tx struct {
 	*txState
@@ -31,7 +31,7 @@ type txState struct {
 	state    *tenantState // what is committed of the tenant, once it was found
 	run      *runState    // the one that was found last
 	runID    core.RunID
-	wrote    *writes // to be read; whoever writes asks writes() first
+	wrote    *writes // to be read; a write asks writes() first
 
 	heldRoom [4]*rowLock // for what a usual transaction locks
 }

@@ -83,7 +83,7 @@ func (c Config) begin(mode string) string {
 
 // Connect makes a pool of connections. It fails if the URL cannot be understood;
 // it does not connect, so a server can start while its database is away.
-// Whoever connects closes the pool.
+// The caller closes the pool.
 func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	if c.URL == "" {
 		return nil, errors.New("postgres: no URL")

@@ -18,7 +18,7 @@
 // # Lost connections
 //
 // Before the COMMIT is sent, a lost connection means that nothing happened:
-// ports.ErrUnavailable. If it is lost after that, nobody knows:
+// ports.ErrUnavailable. If it is lost after that, the outcome is unknown:
 // ports.ErrCommitUnknown, and nothing is run again. The caller's cancellation
 // does not reach a COMMIT, so that a client which goes away does not make its
 // outcome unknown. A connection that turns out to be dead at the BEGIN, as all of

@@ -13,7 +13,7 @@ import (
 type ledger struct{ t *tx }
 
 // account is what a transaction knows of its tenant's credits from the moment
-// that it has their lock. Nobody else can change them until it ends.
+// that it has their lock. No other transaction can change them until it ends.
 type account struct {
 	purchased core.Credits
 	lastSeq   int64

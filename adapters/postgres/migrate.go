@@ -37,7 +37,7 @@ type Migration struct {
 // Migrate brings the schema up to date and gives the steps that this call
 // applied. Each step is a transaction. Any number of servers may call it at
 // once: they take turns under an advisory lock of the session, which Postgres
-// frees when its holder dies, and whoever finds nothing to do needs no turn.
+// frees when its holder dies, and a server that finds nothing to do needs no turn.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) (applied []Migration, err error) {
 	steps, err := MigrationStatus(ctx, pool)
 	if err != nil {

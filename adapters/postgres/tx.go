@@ -135,8 +135,8 @@ func (t *tx) batch(ctx context.Context, b *pgx.Batch) error {
 }
 
 // answered bounds the wait for an answer, which is Postgres's to give in time: a
-// network that has gone silent tells nobody, and would otherwise hold whoever
-// waits for as long as TCP hopes. The caller's own end is told as it is.
+// silent network reports no error, and would otherwise hold the caller
+// for as long as TCP hopes. The caller's own end is told as it is.
 func answered[T any](ctx context.Context, timeout time.Duration, ask func(context.Context) (T, error)) (T, error) {
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

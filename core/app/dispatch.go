@@ -109,7 +109,7 @@ func (s *Service) confirm(ctx context.Context, run core.Run, n core.AttemptNumbe
 // and run is the run as it is.
 //
 // Nothing is written to by the same attempt twice: once it is undone, the run's
-// attempt is over and Compensable says no, whoever asks.
+// attempt is over and Compensable says no to every later call.
 func (s *Service) compensate(ctx context.Context, d dispatch) (undone bool, run core.Run, err error) {
 	ctx, cancel := s.bounded(ctx)
 	defer cancel()

@@ -13,11 +13,11 @@ import (
 // (spec 6): expired leases, unconfirmed dispatches and lost messages are
 // dispatched again, and a run on which redelivery was tried often enough is
 // closed INTERRUPTED. It may run on every instance at once: each run is decided
-// under its lock, and a run that somebody holds is passed over, so the instances
+// under its lock, and a run that another transaction holds is passed over, so the instances
 // share the work. It gives the number of runs it acted on. However many runs fail
 // or are held, the others get their turn: those stay due, for the next call.
 func (s *Service) Recover(ctx context.Context, page int) (visited int, err error) {
-	passed := map[ports.RunKey]bool{} // they failed, or somebody holds them
+	passed := map[ports.RunKey]bool{} // they failed, or are locked
 	failed := 0
 	var errs []error
 	for {

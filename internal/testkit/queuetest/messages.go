@@ -147,7 +147,7 @@ func testReleaseAtOnce(t *testing.T, s *subject) {
 	require.Equal(t, jobs(10, 1)[3:], s.receiveJobs(t, 7)[0].Jobs())
 }
 
-// testReleaseThenAck: an ack concerns what is kept, whoever is first.
+// testReleaseThenAck: an ack concerns what is kept, whichever comes first.
 func testReleaseThenAck(t *testing.T, s *subject) {
 	s.enqueueMany(t, jobs(10, 1)...)
 	first := s.receiveJobs(t, 10)[0]

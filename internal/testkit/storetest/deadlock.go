@@ -90,7 +90,7 @@ func testCycle(t *testing.T, newStore Factory, cycle []lockable, byLocks bool) {
 		}
 		return nil
 	})
-	// Nobody has left a lock behind.
+	// No transaction has left a lock behind.
 	commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 		for _, l := range cycle {
 			if _, err := l.lock(ctx, tx, w); err != nil {

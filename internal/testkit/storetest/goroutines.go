@@ -71,7 +71,7 @@ func together(t *testing.T, n int, fn func(i int) error) []error {
 	return errs
 }
 
-// rendezvous lets parties meet once; whoever comes back later (because its
+// rendezvous lets parties meet once; a party that comes back later (because its
 // transaction is run again) passes at once.
 type rendezvous struct {
 	mu      sync.Mutex

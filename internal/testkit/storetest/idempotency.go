@@ -15,7 +15,7 @@ import (
 )
 
 // testIdempotency: whatever is asked for under one key, however often and at
-// whatever moment, happens once, and everybody gets the same answer.
+// whatever moment, happens once, and every caller gets the same answer.
 func testIdempotency(t *testing.T, newStore Factory, o Options) {
 	t.Run("Initiate", func(t *testing.T) {
 		t.Parallel()
@@ -31,7 +31,7 @@ func testIdempotency(t *testing.T, newStore Factory, o Options) {
 				return err
 			}) {
 				require.NoError(t, err, "goroutine %d", i)
-				require.Equal(t, answers[i%2], answers[i], "everybody gets the first answer")
+				require.Equal(t, answers[i%2], answers[i], "every caller gets the first answer")
 			}
 			require.NotEqual(t, answers[0].ID, answers[1].ID, "another tenant's is another")
 		}

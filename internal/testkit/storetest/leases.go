@@ -25,7 +25,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		equal(t, before, MustRead(t, s.store, "acme"))
 		second := s.claim(t, 2)
 		before = MustRead(t, s.store, "acme")
-		s.settle(t, late) // in somebody else's hands
+		s.settle(t, late) // claimed by another worker
 		equal(t, before, MustRead(t, s.store, "acme"))
 		s.settle(t, second)
 		before = MustRead(t, s.store, "acme")
@@ -87,7 +87,7 @@ func testLeases(t *testing.T, newStore Factory, _ Options) {
 		s.settle(t, again)
 		closed, files, _ := s.read(t, run.ID)
 		require.Equal(t, core.RunCompleted, closed.Status)
-		require.Zero(t, files[0].Redeliveries, "nobody died")
+		require.Zero(t, files[0].Redeliveries, "no worker died")
 		s.check(t)
 	})
 

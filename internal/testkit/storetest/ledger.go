@@ -247,7 +247,7 @@ func testLedger(t *testing.T, newStore Factory, _ Options) {
 
 // testSeq: 20 post at once, some of them change their mind after it; the
 // numbers of those that stay have no gaps and no doubles, in the order in which
-// the lock was had.
+// the lock was acquired.
 func testSeq(t *testing.T, newStore Factory) {
 	t.Parallel()
 	s := newStore(t)

@@ -18,7 +18,7 @@ import (
 // locked, with a number in it that the tests count with.
 type lockable struct {
 	name string
-	// lock takes the lock and gives the number as it is once the lock is had.
+	// lock takes the lock and gives the number as it is once the lock is acquired.
 	lock func(ctx context.Context, tx ports.Tx, w *world) (int, error)
 	// peek gives the number without a lock.
 	peek func(ctx context.Context, tx ports.Tx, w *world) (int, error)
@@ -174,7 +174,7 @@ func testWaits(t *testing.T, newStore Factory, l lockable, hold func(context.Con
 					var err error
 					seen, err = l.lock(ctx, tx, w)
 					if !released.Load() {
-						return errors.New("the lock was had while another transaction held it")
+						return errors.New("the lock was acquired while another transaction held it")
 					}
 					return err
 				})
@@ -195,7 +195,7 @@ func testWaits(t *testing.T, newStore Factory, l lockable, hold func(context.Con
 			require.NoError(t, err)
 		}
 		require.NoError(t, await(t, "the waiter", waiter))
-		equal(t, want, seen, "what is read once the lock is had (rolled back: %v)", rollback)
+		equal(t, want, seen, "what is read once the lock is acquired (rolled back: %v)", rollback)
 	}
 }
 

@@ -71,7 +71,7 @@ func testReadCommitted(t *testing.T, newStore Factory, _ Options) {
 		equal(t, 50, redispatches(t, s, w.running.ID), "a commit does not write what the transaction only read")
 	})
 
-	// A plain read takes no lock: whoever forgets …ForUpdate loses an update here
+	// A plain read takes no lock: a caller that forgets …ForUpdate loses an update here
 	// as on Postgres, and finds out by a test. A store that hid it would let
 	// the mistake through to one that does not.
 	t.Run("PlainReadDoesNotProtect", func(t *testing.T) {
@@ -97,7 +97,7 @@ func testReadCommitted(t *testing.T, newStore Factory, _ Options) {
 		equal(t, w.running.Redispatches+1, redispatches(t, s, w.running.ID), "of two increments one is lost")
 	})
 
-	// Plain reads wait for nobody.
+	// Plain reads wait for no lock.
 	t.Run("PlainReadsDoNotWait", func(t *testing.T) {
 		t.Parallel()
 		s := newStore(t)

@@ -77,7 +77,7 @@ func newService(t *testing.T, newStore Factory, tenants ...core.TenantID) *servi
 	t.Helper()
 	s := &service{
 		store: NewRecorder(newStore(t)), queue: &faultyQueue{Queue: memory.NewQueue()},
-		// The month ends soon: whoever runs for a while gets over it.
+		// The month ends soon: a test that runs for a while gets over it.
 		clock:   memory.NewManualClock(time.Date(2026, time.March, 31, 23, 50, 0, 0, time.UTC)),
 		tenants: tenants,
 	}
@@ -98,7 +98,7 @@ func newService(t *testing.T, newStore Factory, tenants ...core.TenantID) *servi
 				DispatchGrace: 30 * time.Second, RedispatchAfter: 2 * time.Minute, MaxRedispatchAfter: 10 * time.Minute,
 				Lease: lease, MaxRedeliveries: 2,
 			},
-			Retry:           core.RetryPolicy{MaxTries: 1}, // the clock stands still: nobody may wait on it
+			Retry:           core.RetryPolicy{MaxTries: 1}, // the clock stands still: nothing may wait on it
 			DispatchTimeout: patience,
 		})
 		require.NoError(t, err)

@@ -120,7 +120,7 @@ func testView(t *testing.T, newStore Factory, _ Options) {
 		}
 	})
 
-	// Credits are moved back and forth between balance and runs; whoever looks
+	// Credits are moved back and forth between balance and runs; a reader that looks
 	// sees them add up at every moment.
 	t.Run("NeverSeesHalfACommit", func(t *testing.T) {
 		t.Parallel()
