@@ -19,7 +19,7 @@ type tx struct {
 	tenant   core.TenantID              // stands in every WHERE
 	readOnly bool                       // a View
 	failed   error                      // the first failure: Postgres accepts nothing after it
-	timeout time.Duration              // how long an answer may take
+	timeout  time.Duration              // how long an answer may take
 	locked   map[core.RunID]*lockedRows // what Lock read, and Save has not written since
 	account  *account                   // what is known under the lock of the tenant's credits; nil without it
 }

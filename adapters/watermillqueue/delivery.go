@@ -34,7 +34,7 @@ const (
 	nacked            // deliver it again, after a moment
 	released          // deliver it again, at once, and do not count the delivery
 	unwanted          // no worker has looked at it, or the queue was closed; as released, but there is no hurry
-	expired            // not answered in time; it is delivered again by itself
+	expired           // not answered in time; it is delivered again by itself
 )
 
 // delivery is a message on its way to a worker or in its hands.

@@ -18,7 +18,7 @@ type silent struct{}
 
 func (silent) settle([]core.Job, answer) error                       { return nil }
 func (silent) release(context.Context, []core.Job, []core.Job) error { return nil }
-func (silent) toDeadLetter(context.Context, DeadLetter) error                { return nil }
+func (silent) toDeadLetter(context.Context, DeadLetter) error        { return nil }
 
 // arrive puts n messages of so many jobs each into the inbox.
 func arrive(b *inbox, tenant core.TenantID, template core.TemplateID, n, jobs int) {
