@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// DefaultPollInterval is how often an idle server sends a statement.
-const DefaultPollInterval = time.Second
+// DefaultPollInterval is how often an idle feed sends a statement: with recovery and the
+// rest that a server does while idle it sends less than one a second.
+const DefaultPollInterval = 2 * time.Second
 
 // Options are the numbers that an operator may set. Zero means the default.
 type Options struct {
