@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -14,7 +15,14 @@ import (
 // first has its locks, so the files are as the last holder of the lock left them.
 func (r runs) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) ([]ports.RunRows, error) {
 	const (
-		lockRuns  = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = ANY($2::text[]) ORDER BY run_id FOR UPDATE`
+		lockRun = `SELECT ` + runColumns + ` FROM runs WHERE tenant_id = $1 AND run_id = $2 FOR UPDATE`
+		// In the order of the list, and each by its whole key: with ORDER BY run_id Postgres
+		// reads all runs of the tenant by the primary key's order and filters them.
+		lockRuns = `
+SELECT ` + runColumns + `
+  FROM (SELECT $1::text AS of_tenant, u.of_run FROM unnest($2::text[]) AS u (of_run) OFFSET 0) wanted
+  JOIN runs r ON r.tenant_id = wanted.of_tenant AND r.run_id = wanted.of_run
+   FOR UPDATE OF r`
 		readFiles = `
 SELECT wanted.place, ` + readFile + `
   FROM (SELECT $1::text AS tenant_id, u.* FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS u (run_id, index, place) OFFSET 0) wanted
@@ -23,16 +31,23 @@ SELECT wanted.place, ` + readFile + `
 	if err := r.t.writable(); err != nil {
 		return nil, err
 	}
+	if len(want) == 0 {
+		return nil, nil
+	}
 	ids, fileRuns, indexes := wanted(want)
 	var locked []core.Run
 	files := make([]core.File, len(indexes))
 	found := make([]bool, len(indexes))
 	batch := &pgx.Batch{}
-	lock := lockRuns
+	lock, which := lockRun, any(ids[0])
+	if len(ids) > 1 {
+		slices.Sort(ids)
+		lock, which = lockRuns, ids
+	}
 	if wait == ports.SkipLocked {
 		lock += ` SKIP LOCKED`
 	}
-	batch.Queue(lock, r.t.tenant, ids).Query(collect(&locked, scanRun))
+	batch.Queue(lock, r.t.tenant, which).Query(collect(&locked, scanRun))
 	if len(indexes) > 0 {
 		batch.Queue(readFiles, r.t.tenant, fileRuns, int32s(indexes)).Query(func(rows pgx.Rows) error {
 			return scanPlaced(rows, files, found)
