@@ -24,6 +24,8 @@ func (w *Worker) tellOperator(n scheduler.Note) {
 		}
 	case scheduler.NoteRunLocked:
 		w.log.Warn("a run has been locked for long; others are worked on meanwhile", "tenant", n.Run.Tenant, "run", n.Run.Run)
+	case scheduler.NoteHandingBack:
+		w.log.Warn("stopping: handing back unfinished jobs", "jobs", n.Jobs)
 	case scheduler.NoteNotEnded:
 		w.log.Error("stopping: executors did not return when told to; their jobs are handed back", "jobs", n.Jobs)
 	case scheduler.NoteNotAnswered:

@@ -76,6 +76,7 @@ func (s *Scheduler) cancelRest() {
 		j = next
 	}
 	if len(jobs) > 0 {
+		s.do(Notify{Note{Kind: NoteHandingBack, Jobs: len(jobs)}})
 		s.do(Cancel{Jobs: jobs})
 	}
 	s.timers.set(s.now.Add(abandonAfter), s.handBackRest)

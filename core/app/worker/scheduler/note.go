@@ -19,6 +19,9 @@ const (
 	NoteUp
 	// NoteRunLocked: a run has been locked for long; its jobs go back to the queue.
 	NoteRunLocked
+	// NoteHandingBack: the stop's time is over, and what is under way is told to end and is
+	// handed back, for another worker to do.
+	NoteHandingBack
 	// NoteNotEnded: executions did not end when the stop told them to.
 	NoteNotEnded
 	// NoteNotAnswered: claims were not answered when the stop's time was over. If they were
@@ -41,7 +44,7 @@ type Note struct {
 	Probes    int // that failed
 
 	Run  ports.RunKey // of NoteRunLocked
-	Jobs int          // of NoteNotEnded and NoteNotAnswered
+	Jobs int          // of NoteHandingBack, NoteNotEnded and NoteNotAnswered
 }
 
 // notify tells the operator what the breaker has to say.
