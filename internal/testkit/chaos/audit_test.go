@@ -51,6 +51,33 @@ func installAudit(t *testing.T, pool *pgxpool.Pool) {
 	require.NoError(t, err)
 }
 
+// refuseEnqueues makes the queue refuse one in so many statements that send jobs:
+// dispatches are undone and refunded, or finished by recovery. The count is a sequence,
+// which goes on although the refused statement is rolled back.
+func refuseEnqueues(t *testing.T, pool *pgxpool.Pool, every int) {
+	t.Helper()
+	_, err := pool.Exec(t.Context(), fmt.Sprintf(`
+CREATE SEQUENCE chaos_enqueues;
+CREATE FUNCTION chaos_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('chaos_enqueues') %% %d = 0 THEN
+        RAISE EXCEPTION 'the queue takes no jobs now' USING ERRCODE = 'insufficient_resources';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER chaos_refuse BEFORE INSERT ON queue_messages FOR EACH STATEMENT EXECUTE FUNCTION chaos_refuse()`, every))
+	require.NoError(t, err)
+}
+
+// acceptEnqueues ends that, and says how many were refused.
+func acceptEnqueues(t *testing.T, pool *pgxpool.Pool) (refused int) {
+	t.Helper()
+	_, err := pool.Exec(t.Context(), `DROP TRIGGER chaos_refuse ON queue_messages`)
+	require.NoError(t, err)
+	require.NoError(t, pool.QueryRow(t.Context(), `SELECT last_value FROM chaos_enqueues`).Scan(&refused))
+	return refused / *refuseEvery
+}
+
 // isResult is the recording of a result.
 const isResult = `was = 'processing' AND became IN ('completed', 'failed', 'error')`
 

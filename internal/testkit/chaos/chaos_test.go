@@ -24,17 +24,18 @@ import (
 
 // With go test -args. The defaults are the short version.
 var (
-	seed      = flag.Uint64("seed", 0, "what the users and the provider do and who is killed; 0: one is made up")
-	runs      = flag.Int("runs", 16, "runs that users start")
-	files     = flag.Int("files", 8, "files of each")
-	servers   = flag.Int("servers", 3, "server processes")
-	killEvery = flag.Duration("kill-every", 500*time.Millisecond, "how often one of them is killed")
-	faults    = flag.Duration("faults", 6*time.Second, "how long there are faults and users, at most")
-	settle    = flag.Duration("settle", 40*time.Second, "how long everything may take to close when the faults have stopped")
-	within    = flag.Duration("within", 5*time.Minute, "bound of everything; the time of faults is cut short for it")
-	workers   = flag.Int("workers", 4, "jobs that a server executes at once")
-	flags     = flag.String("server-flags", "", "further flags of the servers, separated by spaces; {database} is the database's URL")
-	variables = flag.String("server-env", "", "further variables of the servers' environment, the same way")
+	seed        = flag.Uint64("seed", 0, "what the users and the provider do and who is killed; 0: one is made up")
+	runs        = flag.Int("runs", 16, "runs that users start")
+	files       = flag.Int("files", 8, "files of each")
+	servers     = flag.Int("servers", 3, "server processes")
+	killEvery   = flag.Duration("kill-every", 500*time.Millisecond, "how often one of them is killed")
+	refuseEvery = flag.Int("refuse-every", 10, "of how many enqueues one is refused while there are faults")
+	faults      = flag.Duration("faults", 6*time.Second, "how long there are faults and users, at most")
+	settle      = flag.Duration("settle", 40*time.Second, "how long everything may take to close when the faults have stopped")
+	within      = flag.Duration("within", 5*time.Minute, "bound of everything; the time of faults is cut short for it")
+	workers     = flag.Int("workers", 4, "jobs that a server executes at once")
+	flags       = flag.String("server-flags", "", "further flags of the servers, separated by spaces; {database} is the database's URL")
+	variables   = flag.String("server-env", "", "further variables of the servers' environment, the same way")
 )
 
 // recovery has shorter intervals than the defaults, so that the test need not wait long.
@@ -71,6 +72,7 @@ func TestChaos(t *testing.T) {
 	require.NoError(t, err)
 	setUp(t, store, *runs, *files)
 	installAudit(t, pool)
+	refuseEnqueues(t, pool, *refuseEvery)
 
 	asked := newProvider(*seed)
 	llm := fakellm.New(asked.decide)
@@ -93,7 +95,7 @@ func TestChaos(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), faulty+*settle)
 	defer cancel()
 	people := newUsers(t, running, *seed, *files)
-	happened, wrong := play(ctx, faulty, t, running, people, store)
+	happened, wrong := play(ctx, faulty, t, running, people, store, pool)
 
 	stillRunning := awaitClosed(ctx, t, pool)
 	happened.settled = time.Since(happened.stopped)
@@ -127,11 +129,15 @@ func TestChaos(t *testing.T) {
 	require.Zero(t, stillRunning, "I11: runs that did not close within %v after the faults stopped", *settle)
 	require.Equal(t, *runs, len(people.runs), "not all users got a run")
 	require.Positive(t, happened.kills, "no server was killed, so the test showed nothing")
+	if *flags == "" && *variables == "" { // else the queue may be another
+		require.Positive(t, happened.refused, "no enqueue was refused, so the test showed nothing of them")
+	}
 }
 
 // events are what happened.
 type events struct {
 	kills   int
+	refused int // enqueues
 	looks   int
 	faulty  time.Duration // how long there were faults
 	stopped time.Time     // when the last of them was over
@@ -140,7 +146,7 @@ type events struct {
 
 // play lets users and faults go on until few users have work left or the time of faults is
 // over. It checks the invariants now and then.
-func play(ctx context.Context, faulty time.Duration, t *testing.T, running cluster, people *users, store *postgres.Store) (e events, wrong []string) {
+func play(ctx context.Context, faulty time.Duration, t *testing.T, running cluster, people *users, store *postgres.Store, pool *pgxpool.Pool) (e events, wrong []string) {
 	t.Helper()
 	began := time.Now()
 	busy, calm := context.WithTimeout(ctx, faulty)
@@ -169,6 +175,7 @@ func play(ctx context.Context, faulty time.Duration, t *testing.T, running clust
 	}()
 	people.work(busy, ctx, calm, *runs)
 	calm()
+	e.refused = acceptEnqueues(t, pool)
 	require.NoError(t, <-killed)
 	require.NoError(t, <-looked)
 	e.faulty = e.stopped.Sub(began)
@@ -206,14 +213,14 @@ SELECT format('credits: %s charged, %s refunded; attempts: %s, of them undone: %
 	require.NoError(t, err)
 	c := people.counts
 	t.Logf(`seed %d: %d runs × %d files, %d servers, a kill every %v
-faults: %d kills in %v; then everything closed in %v; invariants looked at %d times meanwhile
+faults: %d kills and %d refused enqueues in %v; then everything closed in %v; invariants looked at %d times meanwhile
 users: %d requests, of them %d repeats for want of an answer and %d after one; %d runs started, %d Continues accepted, %d lost to another, %d refused, %d cancels; %d unavailable, %d unknown outcomes
 %s
 provider: %d requests for %d (file, epoch), %d of them asked for more than once; %d results given, %d of them for nothing, %d given twice
 ledger check:
 %s`,
 		*seed, *runs, *files, len(people.cluster), *killEvery,
-		e.kills, e.faulty.Round(time.Millisecond), e.settled.Round(time.Millisecond), e.looks,
+		e.kills, e.refused, e.faulty.Round(time.Millisecond), e.settled.Round(time.Millisecond), e.looks,
 		c.requests.Load(), c.repeats.Load(), c.again.Load(), c.initiated.Load(), c.continued.Load(), c.lost.Load(), c.refused.Load(), c.cancelled.Load(), c.unavailable.Load(), c.outcomeUnknown.Load(),
 		strings.Join(lines, "\n"),
 		x.requests, x.epochs, x.repeated, x.completed, x.thrown, x.twice, books)

@@ -8,7 +8,8 @@
 // Meanwhile users start runs, continue and cancel them over HTTP, repeating a
 // request under its Idempotency-Key until some server answers it, and the
 // provider (internal/testkit/fakellm, in the test's own process, so that it
-// survives) fails one file in five.
+// survives) fails one file in five. The queue's table refuses one enqueue in ten, so that
+// dispatches are undone and refunded meanwhile.
 //
 // Then the faults stop, and within a bound every run must close. After that the server's
 // ledger check must find no difference, the invariants of spec 10 must hold, and the
