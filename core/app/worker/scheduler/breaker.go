@@ -241,9 +241,7 @@ func (b *breaker) look(o *outlook, now time.Time) {
 				}
 				o.before(r.prefers(&b.settings), now)
 			default:
-				if len(o.skip.Templates) < maxSkip {
-					o.skip.Templates = append(o.skip.Templates, key)
-				}
+				o.skip.Templates = append(o.skip.Templates, key)
 				if !r.probing {
 					o.before(r.probeAt, now)
 				}
