@@ -5,32 +5,34 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
 )
 
-// A claim whose turn it is and that the stop takes back lets the results go that have
-// waited for it, and what is to be tried again of them.
+// A claim whose turn it is and that the stop takes back lets the results of its run go,
+// and what is to be tried again of them.
 func TestAStopLetsTheResultsOfARunGo(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]Fault{"TheNext": FaultNone, "PartsOfThoseThatFailed": FaultOfOne} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := play1(t, nil)
-			jobs := h.works(acme("r", 3)...)
-			h.do(executedWell(jobs[:2]...)...)
+			r, s := h.works(acme("r", 2)...), h.works(acme("s", 2)...)
+			h.do(executedWell(r[0], s[0])...)
 			settle := one[Settle](h)
-			h.message(acme("r", 4)[3:]...) // wants the run next
+			// Claims want both runs next, and have no room for them in one group.
+			h.messages([]core.Job{batchOf("s", groupCost)}, acme("r", 3)[2:])
 			none[Claim](h)
-			h.message(acme("s", 1)...) // and its tenant's claims are busy with another
-			one[Claim](h)
-			last := jobs[0]
+			first := r[0]
 			if fault == FaultNone {
-				last = jobs[2]
-				h.do(executedWell(last)...)
+				first = r[1]
+				h.do(executedWell(r[1], s[1])...)
 			}
 			h.do(SettleAnswered{Group: settle.Group, Fault: fault})
+			require.Equal(t, []core.JobID{"s"}, names(one[Claim](h).Jobs))
 			none[Settle](h)
 			h.do(Stop{})
-			require.Equal(t, last, one[Settle](h).Settlements[0].Job)
+			require.Equal(t, []Settlement{{Job: first}}, one[Settle](h).Settlements)
 		})
 	}
 }
