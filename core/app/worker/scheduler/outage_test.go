@@ -153,6 +153,111 @@ func TestOutages(t *testing.T) {
 			require.True(p.t, p.b.isOver(of(mostOver)))
 			require.LessOrEqual(p.t, len(p.b.over), mostOver)
 		},
+		"OfTheEndpointStopTemplatesThatAreNew": func(p *play) {
+			p.goes("acme/t/0", wrongKey)
+			require.False(p.t, p.b.stops(job("initech/t/0"), p.now))
+			p.goes("globex/t/0", wrongKey)
+			require.True(p.t, p.b.stops(job("initech/t/0"), p.now))
+		},
+		// More than one of its jobs is there, and only one may come as a probe. One that is not
+		// known to fail is preferred for a while.
+		"LetOneComeForTheirProbe": func(p *play) {
+			p.goes("acme/t/0", wrongKey)
+			p.after(time.Second)
+			o := outlook{room: 16}
+			p.b.look(&o, p.now)
+			require.Equal(p.t, outlook{room: 16, till: p.start.Add(2 * time.Second)}, o)
+			p.kept("acme/t/0")
+			p.b.look(&o, p.now)
+			require.Equal(p.t, 1, o.room)
+		},
+		"OfTheEndpointAreToldOf": func(p *play) {
+			require.True(p.t, p.enters("acme/v/0"))
+			for i := range 3 {
+				p.goes(fmt.Sprint("acme/t/", i), timeout)
+				p.goes(fmt.Sprint("globex/t/", i), timeout)
+			}
+			p.after(time.Second)
+			notes := p.leaves("acme/v/0", wrongKey).notes
+			require.Len(p.t, notes, 1)
+			require.Equal(p.t, noteGoesOn, notes[0].kind)
+			require.Zero(p.t, notes[0].template)
+			p.after(2 * time.Second)
+			require.Empty(p.t, p.goes("initech/t/0", wrongKey).notes, "told once")
+			p.after(4 * time.Second)
+			notes = p.goes("initech/t/1", answered).notes
+			require.Len(p.t, notes, 1)
+			require.Equal(p.t, noteOver, notes[0].kind)
+			require.Zero(p.t, notes[0].template)
+			require.Equal(p.t, 1, notes[0].outage.probes)
+		},
+		"OfTheEndpointThatBeginAreNotToldTwice": func(p *play) {
+			p.goes("acme/t/0", wrongKey)
+			p.goes("globex/t/0", wrongKey)
+			p.after(time.Second)
+			require.Empty(p.t, p.goes("initech/t/0", wrongKey).notes)
+		},
+		// What began before an outage of all and ends after it says nothing about now.
+		"OfTheEndpointThatAreOverAreNotOpenedByWhatIsLate": func(p *play) {
+			require.True(p.t, p.enters("initech/t/0"))
+			p.goes("acme/t/0", wrongKey)
+			p.goes("globex/t/0", wrongKey)
+			p.after(time.Second)
+			p.goes("acme/t/1", answered)
+			require.True(p.t, p.leaves("initech/t/0", wrongKey).handBack)
+			p.goes("initech/t/1", answered)
+		},
+		"ThatAFileHasFailedInBeforeAreItsOwnFault": func(p *play) {
+			p.goes("acme/t/0", wrongKey)
+			p.after(time.Second)
+			p.goes("acme/t/1", answered)
+			require.True(p.t, p.enters("acme/t/0"))
+			p.goes("acme/t/2", wrongKey)
+			p.after(2 * time.Second)
+			p.goes("acme/t/3", answered)
+			require.False(p.t, p.leaves("acme/t/0", wrongKey).handBack, "late")
+			require.Len(p.t, p.b.suspects.jobs, 1, "the other")
+		},
+		"AreForgottenOfAFileThatIsRecorded": func(p *play) {
+			p.goes("acme/t/0", shape)
+			p.after(time.Second)
+			p.goes("acme/t/1", answered)
+			require.Len(p.t, p.b.suspects.jobs, 1)
+			require.False(p.t, p.goes("acme/t/0", shape).handBack)
+			require.Empty(p.t, p.b.suspects.jobs)
+		},
+		"AreForgottenOfAFileThatFailsWithoutOne": func(p *play) {
+			p.goes("acme/t/0", wrongKey)
+			p.after(time.Second)
+			p.goes("acme/t/1", answered)
+			require.False(p.t, p.goes("acme/t/0", timeout).handBack)
+			require.Empty(p.t, p.b.suspects.jobs)
+		},
+		// What waited has no effect any more, so nothing is known of it.
+		"ThatInterruptForgetWhatWaited": func(p *play) {
+			p.goes("acme/t/0", wrongKey)
+			p.goes("globex/t/0", wrongKey)
+			p.kept("initech/t/0")
+			p.after(30 * time.Second)
+			p.b.interrupted(p.goes("acme/t/1", wrongKey).interrupt, p.now)
+			require.NotContains(p.t, p.b.endpoints["llm"].circuits, ports.TemplateKey{Tenant: "initech", Template: "t"})
+		},
+		"AreShownByNameAndState": func(p *play) {
+			p.goes("acme/u/0", wrongKey)
+			p.goes("acme/t/0", shape)
+			require.True(p.t, p.enters("acme/v/0"))
+			p.after(500 * time.Millisecond)
+			s := p.b.stats(p.now)[0]
+			require.False(p.t, s.Whole)
+			require.Equal(p.t, "open", s.State)
+			require.Equal(p.t, []core.TemplateID{"t", "u"}, []core.TemplateID{s.Circuits[0].Template.Template, s.Circuits[1].Template.Template})
+			p.after(time.Second)
+			require.True(p.t, p.enters("acme/u/1"))
+			s = p.b.stats(p.now)[0]
+			require.Equal(p.t, "half-open", s.State)
+			require.Equal(p.t, 1, s.Circuits[1].Running)
+			require.Equal(p.t, 2, s.Running)
+		},
 		"AreShownWithAllThatIsUnderWay": func(p *play) {
 			require.True(p.t, p.enters("acme/t/0") && p.enters("acme/t/1") && p.enters("acme/u/0"))
 			require.Equal(p.t, 3, p.b.stats(p.now)[0].Running)
@@ -228,4 +333,30 @@ func TestAReceiveBeginsAgainAfterAnInterruption(t *testing.T) {
 	of := Interruption{endpoint: "llm", number: 1, Templates: []ports.TemplateKey{{Tenant: "acme", Template: "t"}}}
 	h.do(Interrupted{Interruption: of, Closed: 1}, Executed{Job: jobs[1], Verdict: wrongKey, Rest: 1})
 	one[CancelReceive](h)
+}
+
+// A Receive goes by the outage of its time: one that is over ends no later one.
+func TestAnOutageThatIsOverEndsNoReceive(t *testing.T) {
+	t.Parallel()
+	h := play1(t, func(c *Config) { c.Breaker = quick })
+	jobs := h.works(acme("r", 2)...)
+	h.do(Executed{Job: jobs[0], Verdict: wrongKey, Rest: 1}, Received{})
+	require.Len(t, one[Receive](h).Skip.Templates, 1)
+	h.do(executedWell(jobs[1])...)
+	one[CancelReceive](h)
+	h.do(Received{})
+	require.Empty(t, one[Receive](h).Skip.Templates)
+	h.at(2 * time.Second)
+	none[CancelReceive](h)
+}
+
+// What is let go without a word has left the breaker too.
+func TestAJobThatIsDroppedLeavesTheBreaker(t *testing.T) {
+	t.Parallel()
+	h := play1(t, func(c *Config) { c.Breaker = quick })
+	h.message(acme("r", 1)...)
+	require.Equal(t, 1, h.s.Stats(h.now).Breakers[0].Running)
+	h.do(ClaimAnswered{Group: one[Claim](h).Group, Outcomes: outcomes(1, OutcomeDropped)})
+	h.do(Answered{Message: 1})
+	require.Empty(t, h.s.Stats(h.now).Breakers)
 }

@@ -164,3 +164,33 @@ func TestAPieceThatIsRefused(t *testing.T) {
 		h.over()
 	})
 }
+
+// What could not be recorded while the worker stops is handed back at once, and a job of
+// which a piece was not is not settled.
+func TestResultsThatFailAtTheEndOfAStop(t *testing.T) {
+	t.Parallel()
+	for name, piece := range map[string]bool{"APiece": true, "AllOfAJob": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := play1(t, nil)
+			j := h.works(batchOf("r", 3))[0]
+			end := Executed{Job: j, Verdict: answered, Rest: 1}
+			if piece {
+				h.do(Reported{Job: j, Cost: 1})
+			} else {
+				h.do(end)
+			}
+			settle := one[Settle](h)
+			h.do(Stop{}, Received{})
+			h.at(h.s.cfg.DrainTimeout)
+			if piece {
+				h.do(end)
+			}
+			h.do(SettleAnswered{Group: settle.Group, Fault: FaultOfStore})
+			none[Settle](h)
+			h.do(HandedBack{Group: one[HandBack](h).Group})
+			one[Stopped](h)
+			h.over()
+		})
+	}
+}

@@ -40,6 +40,15 @@ func TestPlacesAreSharedOut(t *testing.T) {
 
 	// A message keeps the jobs that have no place with those that have one; a message of
 	// which none has goes on to others.
+	t.Run("ToAWholeMessageWhileMoreIsClaimedAhead", func(t *testing.T) {
+		t.Parallel()
+		h := play1(t, func(c *Config) { c.Ahead = 16 })
+		h.s.pace.mean = 0
+		h.message(acme("r", 30)...)
+		require.Equal(t, map[core.RunID]int{"r": 30}, sizes(h))
+		none[Answer](h)
+	})
+
 	t.Run("ToWholeMessagesWhileMoreIsClaimedAhead", func(t *testing.T) {
 		t.Parallel()
 		h := play1(t, func(c *Config) { c.Ahead = 16 })
@@ -147,4 +156,42 @@ func TestPaceGoesOverManyJobs(t *testing.T) {
 	p.add(0)
 	require.LessOrEqual(t, p.mean, shortJob)
 	require.Greater(t, p.mean, shortJob*31/32)
+}
+
+// What is parked has waited for longer than what comes.
+func TestTheParkedEnterBeforeWhatComes(t *testing.T) {
+	t.Parallel()
+	limit := 1
+	h := play1(t, func(c *Config) {
+		c.Concurrency, c.Parked, c.TenantLimit = 2, 2, func(core.TenantID) int { return limit }
+	})
+	h.message(acme("r", 2)...)
+	h.claimed(one[Claim](h))
+	limit = 2
+	h.message(globex("s", 1)...)
+	require.Equal(t, core.RunID("r"), one[Claim](h).Jobs[0].Run)
+	require.Contains(t, all[Answer](h), Answer{Message: 2, Reply: Release, Jobs: globex("s", 1)})
+}
+
+// A fault says nothing about what the queue has: the pauses for want of something that can
+// be used begin with the first again.
+func TestAFaultEndsTheCrowd(t *testing.T) {
+	t.Parallel()
+	h := play1(t, func(c *Config) { c.TenantLimit = func(core.TenantID) int { return 1 } })
+	h.works(acme("r", 1)...)
+	h.message(acme("s", 2)...)
+	require.NotZero(t, h.s.receive.crowded.step)
+	h.at(time.Second)
+	h.do(Received{Failed: true})
+	require.Zero(t, h.s.receive.crowded.step)
+}
+
+// A message with a job that was claimed before has done some good: what can not be used of
+// it goes to others at once, and not after a back-off.
+func TestAMessageWithAJobThatIsClaimedIsKept(t *testing.T) {
+	t.Parallel()
+	h := play1(t, func(c *Config) { c.TenantLimit = func(core.TenantID) int { return 1 } })
+	h.works(acme("r", 1)...)
+	h.message(acme("r", 2)...)
+	require.Equal(t, Answer{Message: 2, Reply: Release, Jobs: acme("r", 2)[1:]}, one[Answer](h))
 }

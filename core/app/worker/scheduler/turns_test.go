@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -120,4 +121,48 @@ func TestAGroupOfRenewalsIsFilled(t *testing.T) {
 	require.Len(t, list, 2)
 	require.Len(t, list[0].Jobs, 2)
 	require.Len(t, list[1].Jobs, 1)
+}
+
+// After any other transaction renewals go first again.
+func TestRenewalsGoFirstAfterAnother(t *testing.T) {
+	t.Parallel()
+	h := play1(t, func(c *Config) { leases(c); c.Transactions = 1 })
+	jobs := h.works(acme("r", 1)...)
+	h.at(10 * time.Second)
+	h.do(Renewed{Group: one[Renew](h).Group})
+	h.works(globex("s", 1)...)
+	h.now = h.start.Add(20 * time.Second)
+	h.do(executedWell(jobs...)...)
+	none[Settle](h)
+	one[Renew](h)
+}
+
+// A run that was found locked and is claimed in time goes on like any other.
+func TestALockedRunThatIsClaimedInTime(t *testing.T) {
+	t.Parallel()
+	h := play1(t, nil)
+	h.message(acme("r", 1)...)
+	h.do(ClaimAnswered{Group: one[Claim](h).Group, Outcomes: outcomes(1, OutcomeHeld)})
+	h.at(stuckAfter - 1)
+	h.claimed(Claim{Group: 2, Jobs: make([]*Job, 1)})
+	one[Execute](h)
+	h.at(2 * stuckAfter)
+	none[Notify](h)
+	h.message(acme("r", 2)[1:]...)
+	one[Claim](h)
+}
+
+// What was recorded while its renewal waited for a locked run is not renewed again.
+func TestALockedRenewalIsForWhatIsStillClaimed(t *testing.T) {
+	t.Parallel()
+	h := play1(t, leases)
+	jobs := h.works(acme("r", 2)...)
+	h.at(10 * time.Second)
+	h.do(Renewed{Group: one[Renew](h).Group, Held: slices.Clone(jobs)})
+	wait := one[Renew](h)
+	require.True(t, wait.Wait)
+	h.do(executedWell(jobs[0])...)
+	h.do(SettleAnswered{Group: one[Settle](h).Group})
+	h.do(Renewed{Group: wait.Group, Held: slices.Clone(jobs)})
+	require.Equal(t, jobs[1:], one[Renew](h).Jobs)
 }
