@@ -258,9 +258,23 @@ func TestOutages(t *testing.T) {
 			require.Equal(p.t, 1, s.Circuits[1].Running)
 			require.Equal(p.t, 2, s.Running)
 		},
+		"OfTheEndpointAreShownAsItsOwn": func(p *play) {
+			p.goes("acme/t/0", wrongKey)
+			p.after(500 * time.Millisecond)
+			p.goes("globex/t/0", wrongKey)
+			p.after(time.Second)
+			s := p.b.stats(p.now)[0]
+			require.True(p.t, s.Whole)
+			require.Equal(p.t, "open", s.State)
+			require.Equal(p.t, p.start.Add(500*time.Millisecond), s.DownSince)
+			require.Equal(p.t, "half-open", s.Circuits[0].State)
+		},
 		"AreShownWithAllThatIsUnderWay": func(p *play) {
 			require.True(p.t, p.enters("acme/t/0") && p.enters("acme/t/1") && p.enters("acme/u/0"))
-			require.Equal(p.t, 3, p.b.stats(p.now)[0].Running)
+			s := p.b.stats(p.now)
+			require.Len(p.t, s, 1)
+			require.Equal(p.t, 3, s[0].Running)
+			require.Equal(p.t, "closed", s[0].State)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -288,6 +302,11 @@ func TestSkipsOfOutagesAreBounded(t *testing.T) {
 	require.Len(t, skip, maxSkip)
 	for i := range skip {
 		require.Equal(t, core.TenantID(fmt.Sprintf("%04d", i)), skip[i].Tenant)
+	}
+	shown := g.breaker.stats(now)
+	require.Len(t, shown, maxSkip+1)
+	for i := range shown {
+		require.Equal(t, fmt.Sprintf("%04d", i), shown[i].Endpoint)
 	}
 }
 

@@ -124,6 +124,19 @@ func TestGatheringPlaces(t *testing.T) {
 		require.Equal(t, 1, one[Receive](h).Limit)
 	})
 
+	// Without another event it goes on.
+	t.Run("HasItsTimer", func(t *testing.T) {
+		t.Parallel()
+		h, jobs := full(t)
+		h.do(Executed{Job: jobs[0], GaveUp: true})
+		none[Receive](h)
+		require.Equal(t, h.start.Add(2*time.Millisecond), one[SetTimer](h).At)
+		h.do(Tick{})
+		none[SetTimer](h)
+		h.at(2 * time.Millisecond)
+		one[Receive](h)
+	})
+
 	t.Run("EndsWithHalfOfThem", func(t *testing.T) {
 		t.Parallel()
 		h, jobs := full(t)

@@ -152,6 +152,17 @@ func TestALockedRunThatIsClaimedInTime(t *testing.T) {
 	one[Claim](h)
 }
 
+// Of a locked run only what is still locked is waited for.
+func TestALockedRenewalIsForWhatIsStillLocked(t *testing.T) {
+	t.Parallel()
+	h := play1(t, leases)
+	jobs := h.works(acme("r", 2)...)
+	h.at(10 * time.Second)
+	h.do(Renewed{Group: one[Renew](h).Group, Held: slices.Clone(jobs)})
+	h.do(Renewed{Group: one[Renew](h).Group, Held: slices.Clone(jobs[1:])})
+	require.Equal(t, jobs[1:], one[Renew](h).Jobs)
+}
+
 // What was recorded while its renewal waited for a locked run is not renewed again.
 func TestALockedRenewalIsForWhatIsStillClaimed(t *testing.T) {
 	t.Parallel()
