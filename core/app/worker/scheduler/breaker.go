@@ -106,7 +106,7 @@ func (b *breaker) find(j core.Job) (*endpoint, *circuit) {
 
 // stops reports whether a job like this may not enter now, whatever job it is.
 func (b *breaker) stops(j core.Job, now time.Time) bool {
-	if b.settings.Failures < 0 || len(b.endpoints) == 0 || j.Template == "" {
+	if len(b.endpoints) == 0 || j.Template == "" {
 		return false
 	}
 	key := templateOf(j)
@@ -241,9 +241,7 @@ func (b *breaker) look(o *outlook, now time.Time) {
 				}
 				o.before(r.prefers(&b.settings), now)
 			default:
-				if len(o.skip.Templates) < maxSkip {
-					o.skip.Templates = append(o.skip.Templates, key)
-				}
+				o.skip.Templates = append(o.skip.Templates, key)
 				if !r.probing {
 					o.before(r.probeAt, now)
 				}

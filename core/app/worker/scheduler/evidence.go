@@ -67,9 +67,7 @@ func (b *breaker) answered(e *endpoint, c *circuit, now time.Time) (d decision) 
 			} else {
 				other.stopped = false
 			}
-			if other != c {
-				b.tidy(e, other)
-			}
+			b.tidy(e, other)
 		}
 	}
 	if c.open() {

@@ -103,9 +103,7 @@ func (g *gate) look(now time.Time) outlook {
 		return left > 0
 	}
 	if g.cfg.TenantLimit != nil {
-		if limit := g.cfg.TenantConcurrency; limit > 0 {
-			consider(limit)
-		}
+		consider(g.cfg.TenantConcurrency)
 		for tenant, n := range g.tenants {
 			if limit := g.cfg.TenantLimit(tenant); limit > 0 && !consider(limit-n) {
 				o.skip.Tenants = append(o.skip.Tenants, tenant)
@@ -113,9 +111,7 @@ func (g *gate) look(now time.Time) outlook {
 		}
 	}
 	if g.cfg.TemplateLimit != nil {
-		if limit := g.cfg.TemplateConcurrency; limit > 0 {
-			consider(limit)
-		}
+		consider(g.cfg.TemplateConcurrency)
 		for template, n := range g.templates {
 			if limit := g.cfg.TemplateLimit(template); limit > 0 && !consider(limit-n) {
 				o.skip.Templates = append(o.skip.Templates, template)

@@ -42,6 +42,7 @@ func play1(t *testing.T, change func(*Config)) *hand {
 // do gives events and keeps what is asked for.
 func (h *hand) do(events ...Event) *hand {
 	h.got = append([]Action(nil), h.s.Handle(h.now, events...)...)
+	require.NotContains(h.t, h.got, nil)
 	return h
 }
 

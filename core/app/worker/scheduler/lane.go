@@ -240,9 +240,7 @@ func (s *Scheduler) writeLanes() {
 		}
 		g := &group{kind: l.kind, part: p, wait: l.kind == handBacks && s.waitingTx < s.mostWaiting()}
 		if l.kind == handBacks {
-			if len(l.runs) > 0 { // the other runs need not wait for this one
-				s.examine(l)
-			}
+			s.examine(l) // the other runs need not wait for this one
 		} else {
 			g.lane, l.busy = l, true
 		}

@@ -98,10 +98,10 @@ func (r *run) available(k kind) bool {
 	return free
 }
 
+// use takes a run that is available to a kind.
 func (r *run) use(k kind) {
 	r.users++
 	r.last = k
-	r.wanted[k] = false
 }
 
 // release ends a transaction's use of a run.

@@ -7,7 +7,7 @@ func (s *Scheduler) record(j *Job) {
 	for _, c := range j.early {
 		cost += c
 	}
-	if len(j.Files) > 1 && len(j.early) > 0 && (cost > pieceCost || j.pieces.one()) {
+	if len(j.early) > 0 && (cost > pieceCost || j.pieces.one()) {
 		early := j.early
 		if j.rest == 0 { // the settlement that counts the job needs a file
 			last := len(early) - 1
@@ -126,7 +126,7 @@ func (s *Scheduler) refused(it item) {
 	switch {
 	case it.piece > 0:
 		s.pieceRefused(j)
-	case len(j.early) > 0 && len(j.Files) > 1 && !j.pieces.one():
+	case len(j.early) > 0 && !j.pieces.one():
 		s.piecesOf(j).singly = true
 		s.lighten(j.unsaved) // its pieces are counted
 		j.unsaved = 0

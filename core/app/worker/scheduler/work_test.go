@@ -670,6 +670,7 @@ func TestStop(t *testing.T) {
 		require.Equal(t, claim.Jobs[3:9], one[HandBack](h).Jobs)
 		h.do(HandedBack{Group: one[HandBack](h).Group})
 		one[Stopped](h)
+		h.over()
 	})
 
 	t.Run("DoesNotWaitForClaimsForEver", func(t *testing.T) {
