@@ -94,8 +94,9 @@ func (a attempts) List(ctx context.Context, run core.RunID) ([]core.Attempt, err
 		return nil, ignoreNotFound(err)
 	}
 	defer a.t.done()
-	var list []core.Attempt
-	for _, some := range lists(s, w) {
+	both := lists(s, w)
+	list := make([]core.Attempt, 0, len(both[0])+len(both[1]))
+	for _, some := range both {
 		for _, x := range some {
 			x.Files = slices.Clone(x.Files)
 			list = append(list, w.compensation(x))

@@ -129,12 +129,14 @@ func (l ledger) Entries(ctx context.Context, after int64, limit int) ([]core.Ent
 		return nil, err
 	}
 	defer l.t.done()
-	var committed, list []core.Entry
+	var committed []core.Entry
 	if st != nil {
 		committed = st.entries
 	}
 	own := l.t.wrote.posted.entries
-	for i := max(after, 0); i < int64(len(committed)+len(own)) && len(list) < limit; i++ {
+	first := max(after, 0)
+	list := make([]core.Entry, 0, min(max(int64(len(committed)+len(own))-first, 0), int64(max(limit, 0))))
+	for i := first; len(list) < cap(list); i++ {
 		if i < int64(len(committed)) {
 			list = append(list, committed[i])
 		} else {

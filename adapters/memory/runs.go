@@ -142,8 +142,9 @@ func (r runs) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, err
 		return nil, err
 	}
 	defer r.t.done()
-	var list []core.Run
-	for _, cursor := range slices.Backward(r.order(st)) {
+	order := r.order(st)
+	list := make([]core.Run, 0, min(max(filter.Limit, 0), len(order)))
+	for _, cursor := range slices.Backward(order) {
 		if !inPlace(cursor, &filter) {
 			continue
 		}

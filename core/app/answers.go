@@ -62,19 +62,19 @@ func (m answerMemo) replay(ctx context.Context, in inputs) (decision, error) {
 // refuse stores a refusal. With a key the transaction commits with the stored refusal as
 // its only effect. Without a key the refusal is returned as the error that rolls the
 // transaction back. Faults are returned as they are.
-func (m answerMemo) refuse(err error) (verdict, error) {
+func (m answerMemo) refuse(err error) (*verdict, error) {
 	refusal, ok := asRefusal(err)
 	if !ok || m.key == "" {
-		return verdict{}, err
+		return nil, err
 	}
 	answer := m.answer()
 	answer.Refusal = refusal
-	return verdict{decision: decision{done: true, refusal: refusal}, remember: &answer}, nil
+	return &verdict{decision: decision{done: true, refusal: refusal}, remember: &answer}, nil
 }
 
 // accept stores a success.
-func (m answerMemo) accept(begin ports.Start, jobs []core.Job) verdict {
-	v := verdict{begin: begin, jobs: jobs}
+func (m answerMemo) accept(begin ports.Start, jobs []core.Job) *verdict {
+	v := &verdict{begin: begin, jobs: jobs}
 	if m.key == "" {
 		return v
 	}

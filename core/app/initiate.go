@@ -103,20 +103,20 @@ func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID,
 			before = uploadFingerprint(req.Tenant, req.Template, req.MaxPrice)
 		}
 	}
-	decide := func(ctx context.Context, in inputs) (verdict, error) {
+	decide := func(ctx context.Context, in inputs) (*verdict, error) {
 		balance, now, err := in.credits(ctx)
 		if err != nil {
-			return verdict{}, err
+			return nil, err
 		}
 		memo := answerMemo{
 			key: req.IdempotencyKey, tenant: req.Tenant, op: core.OperationInitiate,
 			fingerprint: fingerprint, before: before, now: now,
 		}
 		if replay, err := memo.replay(ctx, in); err != nil || replay.done {
-			return verdict{decision: replay}, err
+			return &verdict{decision: replay}, err
 		}
 		if err := req.Upload.kept(); err != nil {
-			return verdict{}, err
+			return nil, err
 		}
 		template, err := in.template(ctx, req.Template)
 		if err != nil {

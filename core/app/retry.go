@@ -48,17 +48,17 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 	}
 
 	terms := core.RetryTerms{By: actor, Attempt: req.Attempt, MaxPrice: req.MaxPrice}
-	decide := func(ctx context.Context, in inputs) (verdict, error) {
+	decide := func(ctx context.Context, in inputs) (*verdict, error) {
 		run, err := in.run(ctx, id)
 		if err != nil {
-			return verdict{}, notFound(err, runNotFound(id))
+			return nil, notFound(err, runNotFound(id))
 		}
 		memo := answerMemo{
 			key: req.IdempotencyKey, tenant: tenant, op: core.OperationContinue,
 			fingerprint: req.fingerprint(id), now: s.clock.Now(),
 		}
 		if replay, err := memo.replay(ctx, in); err != nil || replay.done {
-			return verdict{decision: replay}, err
+			return &verdict{decision: replay}, err
 		}
 		plan, err := planRetry(ctx, in, run, terms)
 		if err != nil {

@@ -18,11 +18,11 @@ type start struct {
 	files    int             // of an initiation
 	key      core.Key        // the caller's idempotency key; empty for none
 	// decide decides on what it is given, and writes nothing. A refusal that is not to
-	// be remembered is an error, as faults are.
-	decide func(ctx context.Context, in inputs) (verdict, error)
+	// be remembered is an error, as faults are: there is no verdict then.
+	decide func(ctx context.Context, in inputs) (*verdict, error)
 	// verdict is what was decided last, if that was no error: a transaction may be run
 	// again.
-	verdict verdict
+	verdict *verdict
 }
 
 // inputs is what a start is decided on. ErrNotFound for what there is not.
@@ -56,7 +56,7 @@ func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (c
 	if err := s.decide(ctx, tenant, st); err != nil {
 		return core.Run{}, err
 	}
-	v := &st.verdict
+	v := st.verdict
 	if v.done {
 		return v.answer()
 	}
@@ -107,7 +107,7 @@ func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *sta
 			return err
 		}
 		st.verdict = v
-		return write(ctx, tx, &v)
+		return write(ctx, tx, v)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -34,7 +35,9 @@ func (s *Service) decideTogether(tenant core.TenantID, group []*turn) (next []*t
 	var g *groupInputs
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("deciding requests together panicked; each is decided alone", "tenant", tenant, "requests", len(group), "panic", p, "stack", string(debug.Stack()))
+			if s.log.Enabled(ctx, slog.LevelError) {
+				s.log.Error("deciding requests together panicked; each is decided alone", "tenant", tenant, "requests", len(group), "panic", p, "stack", string(debug.Stack()))
+			}
 		}
 	}()
 	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {

@@ -97,7 +97,7 @@ func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.
 				return err
 			}
 			decided = refused.decision
-			return write(ctx, tx, &refused)
+			return write(ctx, tx, refused)
 		}
 		return nil // the reason for the refusal is gone
 	})

@@ -9,7 +9,7 @@ var dispatchBugs = []Bug{
 			Old:  "\t\trun, err := in.run(ctx, id)\n",
 			As: `		if {on} {
 			if _, _, err := in.credits(ctx); err != nil {
-				return verdict{}, err
+				return nil, err
 			}
 		}
 {old}`,
@@ -25,7 +25,7 @@ var dispatchBugs = []Bug{
 		if alone && {on} {
 			var err error
 			if before, err = own.tx.Runs().Get(ctx, id); err != nil {
-				return verdict{}, notFound(err, runNotFound(id))
+				return nil, notFound(err, runNotFound(id))
 			}
 		}
 {old}		if alone && err == nil && {on} {
@@ -46,7 +46,7 @@ var dispatchBugs = []Bug{
 		Name: "enqueue-before-commit", What: "Continue enqueues its jobs inside the transaction",
 		Edits: []Edit{{
 			File: "core/app/start.go",
-			Old:  "\t\treturn write(ctx, tx, &v)\n",
+			Old:  "\t\treturn write(ctx, tx, v)\n",
 			As: `		if {on} && st.run != "" {
 			if err := s.enqueue(ctx, v.jobs); err != nil {
 				return err
@@ -117,7 +117,7 @@ var dispatchBugs = []Bug{
 			Old:  "\tenqueueErr := s.enqueue(ctx, d.jobs)\n",
 			As: `	if {on} {
 		if err := s.confirm(ctx, d.run, d.attempt); err != nil {
-			log.Warn("dispatch not confirmed", "error", err)
+			log().Warn("dispatch not confirmed", "error", err)
 		}
 	}
 {old}`,

@@ -37,8 +37,10 @@ var priceBugs = []Bug{
 			Old:  "\treturn s.start(ctx, tenant, &start{run: id, terms: terms, key: req.IdempotencyKey, decide: decide})\n",
 			As: `	st := &start{run: id, terms: terms, key: req.IdempotencyKey, decide: decide}
 	run, err := s.start(ctx, tenant, st)
-	if price := st.verdict.begin.Attempt.Charge.Amount.Total(); {on} && err == nil && req.MaxPrice != nil && price > *req.MaxPrice {
-		return core.Run{}, &core.Error{Code: core.CodePriceChanged, Price: price, Message: "the price is higher now"}
+	if {on} && err == nil && req.MaxPrice != nil {
+		if price := st.verdict.begin.Attempt.Charge.Amount.Total(); price > *req.MaxPrice {
+			return core.Run{}, &core.Error{Code: core.CodePriceChanged, Price: price, Message: "the price is higher now"}
+		}
 	}
 	return run, err
 `,

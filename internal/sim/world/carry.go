@@ -112,11 +112,11 @@ func (w *World) receive(p *server, a scheduler.Receive) scheduler.Event {
 	k := &p.worker
 	deliveries, err := p.feed.Receive(k.receiving, a.Limit, a.Skip)
 	e := scheduler.Received{Failed: err != nil && k.receiving.Err() == nil}
-	k.cancel()
 	k.receiving = nil
 	if len(deliveries) > 0 {
 		w.sched.Yield() // what comes between finds them neither in the queue nor in the scheduler
 	}
+	e.Messages = make([]scheduler.Message, 0, len(deliveries))
 	for _, d := range deliveries {
 		e.Messages = append(e.Messages, scheduler.Message{ID: scheduler.MessageID(len(k.messages)), Jobs: d.Jobs()})
 		k.messages = append(k.messages, d)
@@ -162,9 +162,9 @@ func (w *World) claim(ctx context.Context, p *server, a scheduler.Claim) schedul
 func (w *World) execute(p *server, j *scheduler.Job) scheduler.Event {
 	h := heldOf(j)
 	h.carrier = w.sched.Current()
-	results, err := p.svc.Execute(h.ctx, h.claimed, w.reporting(p, j))
+	results, err := p.svc.Execute(&h.ctx, h.claimed, w.reporting(p, j))
 	cancelled := h.ctx.Err() != nil
-	h.cancel()
+	h.ctx.end()
 	if err != nil {
 		if cancelled {
 			w.oracle.Met(oracle.ExecutionCancelled)
@@ -180,7 +180,11 @@ func (w *World) execute(p *server, j *scheduler.Job) scheduler.Event {
 			answer.Rest += cost
 		}
 	}
-	h.results = append(h.results, results...)
+	if len(h.results) == 0 {
+		h.results = results
+	} else {
+		h.results = append(h.results, results...)
+	}
 	return answer
 }
 
@@ -267,7 +271,7 @@ func (w *World) renew(ctx context.Context, p *server, a scheduler.Renew) schedul
 		w.oracle.Met(oracle.RenewedBesideExecution)
 	}
 	for _, j := range answer.Lost {
-		if h := heldOf(j); h.ctx != nil && h.ctx.Err() == nil {
+		if h := heldOf(j); h.begun && h.ctx.Err() == nil {
 			w.oracle.Met(oracle.LeaseLostAlive)
 		}
 	}

@@ -17,7 +17,8 @@ func (w *World) checkPlaces(p *server) {
 	if k.scheduler == nil || k.stopped {
 		return
 	}
-	x := exercise{scheduler: k.scheduler, now: k.now, messages: scheduler.MessageID(len(k.messages))}
+	x := &w.exercise
+	*x = exercise{scheduler: k.scheduler, now: k.now, messages: scheduler.MessageID(len(k.messages)), events: x.events}
 	x.handle(scheduler.Received{})
 	rounds := 3
 	if x.asks(k.places) && !down(k.scheduler.Stats(x.now)) {
@@ -56,7 +57,7 @@ type exercise struct {
 	messages  scheduler.MessageID
 	receive   scheduler.Receive // that is under way
 	receives  bool
-	events    []scheduler.Event // answers that are still to be given
+	events    []scheduler.Event // answers that are still to be given, the oldest first
 }
 
 func (x *exercise) asks(places int) bool {
@@ -71,7 +72,7 @@ func (x *exercise) play(job core.Job, n int) {
 		return
 	}
 	x.messages++
-	m := scheduler.Message{ID: x.messages}
+	m := scheduler.Message{ID: x.messages, Jobs: make([]core.Job, 0, n)}
 	for i := range n {
 		job.ID, job.Files = jobIDs[i], []int{i}
 		m.Jobs = append(m.Jobs, job)
@@ -84,12 +85,13 @@ func (x *exercise) play(job core.Job, n int) {
 var jobIDs = [...]core.JobID{"0", "1", "2", "3", "4", "5", "6", "7"}
 
 func (x *exercise) handle(e scheduler.Event) {
-	for x.events = append(x.events, e); len(x.events) > 0; {
-		e, x.events = x.events[0], x.events[1:]
+	x.events = append(x.events[:0], e)
+	for i := 0; i < len(x.events); i++ { // it grows meanwhile
+		e := x.events[i]
 		if _, is := e.(scheduler.Received); is {
 			x.receives = false
 		}
-		for _, a := range slices.Clone(x.scheduler.Handle(x.now, e)) {
+		for _, a := range x.scheduler.Handle(x.now, e) {
 			x.carryOut(a)
 		}
 	}

@@ -25,11 +25,10 @@ type worker struct {
 	queued    []scheduler.Action // for a carrier
 	claimed   []*scheduler.Job   // since it started
 	messages  []ports.Delivery   // by MessageID
-	receiving context.Context    //nolint:containedctx // of the receive that is under way; nil: none is
-	cancel    context.CancelFunc
-	asks      int        // how many jobs that asks for
-	skip      ports.Skip // and what it leaves in the queue
-	places    int        // how many a worker asked for that had just started
+	receiving *ending            // of the receive that is under way; nil: none is
+	asks      int                // how many jobs that asks for
+	skip      ports.Skip         // and what it leaves in the queue
+	places    int                // how many a worker asked for that had just started
 }
 
 // held is what a worker keeps with a job that it has claimed.
@@ -38,13 +37,32 @@ type held struct {
 	results  []core.FileResult // not recorded, the oldest first
 	forfeits []core.FileResult // in place of those that the store can never hold
 	reported int               // results that wait to be taken in
-	ctx      context.Context   //nolint:containedctx // of the execution
-	cancel   context.CancelFunc
-	carrier  sched.ActorID // that executes it
-	offered  bool          // it was asked to be recorded as a whole, or handed back
-	over     bool          // that was done
-	lost     bool          // its lease is
+	begun    bool              // its execution was asked for
+	ctx      ending            // of the execution
+	carrier  sched.ActorID     // that executes it
+	offered  bool              // it was asked to be recorded as a whole, or handed back
+	over     bool              // that was done
+	lost     bool              // its lease is
 }
+
+// ending is the context of something that a worker can end. What is carried out looks at
+// it as it goes on: to wait for it would be to wait for what no scheduler gives.
+type ending struct{ over bool }
+
+var _ context.Context = (*ending)(nil)
+
+func (e *ending) end() { e.over = true }
+
+func (e *ending) Err() error {
+	if e.over {
+		return context.Canceled
+	}
+	return nil
+}
+
+func (*ending) Done() <-chan struct{}               { panic("world: an end is waited for beside the scheduler") }
+func (*ending) Deadline() (at time.Time, some bool) { return time.Time{}, false }
+func (*ending) Value(any) any                       { return nil }
 
 func heldOf(j *scheduler.Job) *held { return j.Work.(*held) }
 
@@ -139,7 +157,9 @@ func (w *World) begin(p *server, action scheduler.Action) {
 	k := &p.worker
 	switch a := action.(type) {
 	case scheduler.CancelReceive:
-		k.cancel()
+		if k.receiving != nil { // else it is over, and on its way to the scheduler
+			k.receiving.end()
+		}
 		w.queue.Wake()
 	case scheduler.Cancel:
 		for _, j := range a.Jobs {
@@ -167,24 +187,27 @@ func (w *World) begin(p *server, action scheduler.Action) {
 	case scheduler.Execute:
 		for _, j := range a.Jobs {
 			h := heldOf(j)
-			if h.ctx != nil {
+			if h.begun {
 				w.oracle.Fail(oracle.ExecuteOnce, "job %s of epoch %d is executed twice by one worker", j.ID, j.Epoch)
 			}
-			h.ctx, h.cancel = context.WithCancel(context.Background())
-			w.dispatch(p, scheduler.Execute{Jobs: []*scheduler.Job{j}})
+			h.begun = true
+			if len(a.Jobs) > 1 { // each is executed by itself
+				action = scheduler.Execute{Jobs: []*scheduler.Job{j}}
+			}
+			w.dispatch(p, action)
 		}
 	case scheduler.Receive:
-		k.receiving, k.cancel = context.WithCancel(context.Background())
+		k.receiving = &ending{}
 		k.asks, k.skip = a.Limit, a.Skip
-		w.dispatch(p, a)
+		w.dispatch(p, action)
 	default:
-		w.dispatch(p, a)
+		w.dispatch(p, action)
 	}
 }
 
 // cancelExecution tells an executor to return. Some do not hear it.
 func (w *World) cancelExecution(h *held) {
-	h.cancel()
+	h.ctx.end()
 	if h.reported > 0 {
 		w.sched.Wake(h.carrier)
 	}

@@ -82,6 +82,7 @@ type World struct {
 	preview   app.Preview   // and, if it asked for one, the preview
 	chooser   sched.Chooser // for when all have come to the barrier
 	barrier   sched.Set     // users who are still to come to it
+	exercise  exercise      // of the worker that is looked at in the end
 }
 
 // slot is a run of the scenario, once it is initiated.

@@ -1,5 +1,7 @@
 package scheduler
 
+import "slices"
+
 // claimAnswered starts what was claimed, waits for what is held, and forgets what had no
 // effect.
 func (s *Scheduler) claimAnswered(e ClaimAnswered) {
@@ -119,8 +121,7 @@ func (s *Scheduler) execute() {
 		s.running++
 		jobs = append(jobs, j)
 	}
-	clear(s.ready[:n])
-	s.ready = s.ready[n:]
+	s.ready = slices.Delete(s.ready, 0, n)
 	if len(jobs) > 0 {
 		s.do(Execute{Jobs: jobs})
 	}

@@ -40,7 +40,7 @@ func (s *Scheduler) stop() {
 				continue
 			}
 			s.withdrawn(j.run, claims)
-			l := j.run.tenant.lanes[claims]
+			l := &j.run.tenant.lanes[claims]
 			parts := l.parts
 			l.parts = nil
 			for _, p := range parts {

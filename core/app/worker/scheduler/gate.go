@@ -20,10 +20,14 @@ type gate struct {
 }
 
 func newGate(c Config) gate {
-	return gate{
-		cfg: c, breaker: newBreaker(c.Breaker),
-		tenants: map[core.TenantID]int{}, templates: map[ports.TemplateKey]int{},
+	g := gate{cfg: c, breaker: newBreaker(c.Breaker)}
+	if c.TenantLimit != nil {
+		g.tenants = map[core.TenantID]int{}
 	}
+	if c.TemplateLimit != nil {
+		g.templates = map[ports.TemplateKey]int{}
+	}
+	return g
 }
 
 // full reports whether a job's tenant or template is at its limit.

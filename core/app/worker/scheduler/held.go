@@ -116,7 +116,7 @@ func (s *Scheduler) split(g *group) {
 		runs := parts[0].runs
 		parts = []part{{g.part.items[:half:half], runs}, {g.part.items[half:], runs}}
 	}
-	l := g.part.items[0].job.run.tenant.lanes[g.kind]
+	l := &g.part.items[0].job.run.tenant.lanes[g.kind]
 	for _, p := range parts {
 		p.runs[0].parts++
 	}

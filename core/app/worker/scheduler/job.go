@@ -18,9 +18,10 @@ type Job struct {
 
 	run      *run
 	state    state
-	messages []*message // that it came in and that are not answered; most often one
-	answered bool       // its claim is: another delivery of it has no effect
-	placed   bool       // it has a place and pass
+	messages []*message  // that it came in and that are not answered
+	first    [1]*message // holds them while there is one, as there most often is
+	answered bool        // its claim is: another delivery of it has no effect
+	placed   bool        // it has a place and pass
 	pass     pass
 
 	parkedTill time.Time

@@ -27,7 +27,7 @@ type part struct {
 // enqueue puts something in its lane; it is written soon.
 func (s *Scheduler) enqueue(k kind, it item) {
 	r := it.job.run
-	l := r.tenant.lanes[k]
+	l := &r.tenant.lanes[k]
 	empty := len(l.runs) == 0 && len(l.parts) == 0
 	r.waiting[k] = append(r.waiting[k], it)
 	if !r.listed[k] {
@@ -79,7 +79,6 @@ func (s *Scheduler) take(l *lane) (p part) {
 			left = append(left, r)
 			continue
 		}
-		p.items = append(p.items, waiting[:n]...)
 		p.runs = append(p.runs, r)
 		r.use(k)
 		if n < len(waiting) {
@@ -87,8 +86,13 @@ func (s *Scheduler) take(l *lane) (p part) {
 			r.waiting[k] = append([]item(nil), waiting[n:]...)
 			left = append(left, r)
 		} else {
-			r.waiting[k] = waiting[:0]
+			r.waiting[k] = nil
 			r.listed[k] = false
+		}
+		if len(p.items) == 0 {
+			p.items = waiting[:n:n] // the run has let go of it
+		} else {
+			p.items = append(p.items, waiting[:n]...)
 		}
 		if k == handBacks { // one run at a time: they wait for it
 			full = true

@@ -173,7 +173,8 @@ func (s *Scheduler) admit(msg Message, places int) {
 
 // add puts a job in that came in a message.
 func (s *Scheduler) add(r *run, m *message, job core.Job) *Job {
-	j := &Job{Job: job, run: r, state: claiming, messages: []*message{m}}
+	j := &Job{Job: job, run: r, state: claiming, first: [1]*message{m}}
+	j.messages = j.first[:]
 	r.jobs[keyOf(job)] = j
 	m.jobs = append(m.jobs, j)
 	m.open++

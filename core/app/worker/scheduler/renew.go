@@ -14,7 +14,6 @@ func (s *Scheduler) renewEvery() time.Duration { return max(s.cfg.Lease/3, time.
 // locked, are renewed side by side: one that waits must not cost others their leases.
 func (s *Scheduler) renew() {
 	every := s.renewEvery()
-	s.timers.set(s.now.Add(every), s.renew)
 	for _, jobs := range s.chunks(func(j *Job) bool { return !j.renewing && !j.lost }) {
 		for _, j := range jobs {
 			j.renewing = true
@@ -99,7 +98,6 @@ func jobsByRun(jobs []*Job) (groups [][]*Job) {
 // asked for, ends it soon and not only when its lease would be renewed. While nothing is
 // executed nothing is asked.
 func (s *Scheduler) look() {
-	s.timers.set(s.now.Add(s.cfg.CancelEvery), s.look)
 	if s.looks > 0 || s.drain >= cancelling {
 		return
 	}

@@ -46,7 +46,7 @@ type run struct {
 type tenant struct {
 	id    core.TenantID
 	runs  int
-	lanes [kinds]*lane
+	lanes [kinds]lane
 }
 
 // runOf finds a run, making it if need be.
@@ -59,7 +59,7 @@ func (s *Scheduler) runOf(key ports.RunKey) *run {
 	if t == nil {
 		t = &tenant{id: key.Tenant}
 		for k := range kinds {
-			t.lanes[k] = &lane{kind: k}
+			t.lanes[k].kind = k
 		}
 		s.tenants[key.Tenant] = t
 	}
@@ -112,7 +112,7 @@ func (s *Scheduler) release(r *run) {
 	}
 	for k := range kinds {
 		if len(r.waiting[k]) > 0 || r.parts > 0 {
-			s.examine(r.tenant.lanes[k])
+			s.examine(&r.tenant.lanes[k])
 		}
 	}
 	s.tidy(r)
@@ -124,12 +124,12 @@ func (s *Scheduler) withdrawn(r *run, k kind) []item {
 	r.waiting[k], r.wanted[k] = nil, false
 	if r.listed[k] {
 		r.listed[k] = false
-		l := r.tenant.lanes[k]
+		l := &r.tenant.lanes[k]
 		l.runs = slices.DeleteFunc(l.runs, func(other *run) bool { return other == r })
 	}
 	for other := range kinds {
 		if len(r.waiting[other]) > 0 || r.parts > 0 {
-			s.examine(r.tenant.lanes[other])
+			s.examine(&r.tenant.lanes[other])
 		}
 	}
 	return items

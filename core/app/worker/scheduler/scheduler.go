@@ -89,9 +89,9 @@ func (s *Scheduler) Handle(now time.Time, events ...Event) []Action {
 
 func (s *Scheduler) begin(now time.Time) {
 	s.now = now
-	s.timers.set(now.Add(s.renewEvery()), s.renew)
+	s.timers.repeat(now, s.renewEvery(), s.renew)
 	if s.cfg.CancelEvery > 0 {
-		s.timers.set(now.Add(s.cfg.CancelEvery), s.look)
+		s.timers.repeat(now, s.cfg.CancelEvery, s.look)
 	}
 }
 

@@ -10,6 +10,8 @@ type timer struct {
 	at   time.Time
 	seq  uint64 // of two at the same time the one that was set first comes first
 	fire func() // nil once it has fired or was stopped
+	// every is after what time it fires again; 0: it fires once.
+	every time.Duration
 }
 
 // stop is of no effect for one that is nil, has fired or was stopped.
@@ -26,20 +28,36 @@ type timers struct {
 }
 
 func (t *timers) set(at time.Time, fire func()) *timer {
-	t.seq++
-	one := &timer{at: at, seq: t.seq, fire: fire}
-	heap.Push(&t.heap, one)
+	one := &timer{fire: fire}
+	t.push(one, at)
 	return one
+}
+
+// repeat fires again and again, first after that time.
+func (t *timers) repeat(now time.Time, every time.Duration, fire func()) {
+	t.push(&timer{fire: fire, every: every}, now.Add(every))
+}
+
+func (t *timers) push(one *timer, at time.Time) {
+	t.seq++
+	one.at, one.seq = at, t.seq
+	heap.Push(&t.heap, one)
 }
 
 // run fires what is due.
 func (t *timers) run(now time.Time) {
 	for len(t.heap) > 0 && (t.heap[0].fire == nil || !now.Before(t.heap[0].at)) {
 		one := heap.Pop(&t.heap).(*timer)
-		if fire := one.fire; fire != nil {
+		fire := one.fire
+		switch {
+		case fire == nil:
+			continue
+		case one.every > 0:
+			t.push(one, now.Add(one.every))
+		default:
 			one.fire = nil
-			fire()
 		}
+		fire()
 	}
 }
 
