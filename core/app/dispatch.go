@@ -23,16 +23,14 @@ type dispatch struct {
 // cancellation must not decide between work and refund.
 func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
 	ctx = detached(ctx)
-	log := func() *slog.Logger { // made only if there is something to log
-		return s.log.With("tenant", d.run.Tenant, "run", d.run.ID, "attempt", d.attempt)
-	}
+	log := s.log.With("tenant", d.run.Tenant, "run", d.run.ID, "attempt", d.attempt)
 
 	enqueueErr := s.enqueue(ctx, d.jobs)
 	if enqueueErr == nil {
 		if err := s.confirm(ctx, d.run, d.attempt); err != nil {
 			// The jobs are out. Recovery will send them again, to no effect.
 			s.stats.unconfirmed.Add(1)
-			log().Warn("dispatch not confirmed, recovery will repeat it", "error", err)
+			log.Warn("dispatch not confirmed, recovery will repeat it", "error", err)
 		}
 		return d.run, nil
 	}
@@ -44,17 +42,17 @@ func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
 		// dispatches it: the tenant gets the work. The caller is told what went
 		// wrong first.
 		s.stats.compensationFailures.Add(1)
-		log().Error("enqueueing failed and so did the compensation; recovery will dispatch", "enqueue_error", enqueueErr, "error", err)
+		log.Error("enqueueing failed and so did the compensation; recovery will dispatch", "enqueue_error", enqueueErr, "error", err)
 		return d.run, enqueueFailed(d.run.ID, enqueueErr)
 	case !undone && run.Attempt == d.attempt && run.Dispatch == core.DispatchConfirmed:
-		log().Warn("enqueueing failed, but the attempt is under way; recovery sends what is missing", "enqueue_error", enqueueErr)
+		log.Warn("enqueueing failed, but the attempt is under way; recovery sends what is missing", "enqueue_error", enqueueErr)
 		return run, nil
 	case !undone: // cancelled meanwhile: what is paid for is pending and free to continue
-		log().Warn("enqueueing failed, and the run was closed meanwhile", "enqueue_error", enqueueErr)
+		log.Warn("enqueueing failed, and the run was closed meanwhile", "enqueue_error", enqueueErr)
 		return run, enqueueFailed(d.run.ID, enqueueErr)
 	default:
 		s.stats.compensated.Add(1)
-		log().Warn("enqueueing failed; the attempt was undone and refunded", "enqueue_error", enqueueErr)
+		log.Warn("enqueueing failed; the attempt was undone and refunded", "enqueue_error", enqueueErr)
 		return run, enqueueFailed(d.run.ID, enqueueErr)
 	}
 }

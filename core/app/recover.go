@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -90,22 +89,18 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 
 	// What is committed is followed up, also while the process stops.
 	ctx = detached(ctx)
-	log := func() *slog.Logger { // made only if there is something to log
-		return s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
-	}
+	log := s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
 	s.stats.expiredLeases.Add(int64(plan.Expired))
 	if plan.Closed {
 		s.stats.givenUp.Add(1)
-		log().Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
+		log.Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
 		return true, nil
 	}
 	if len(plan.Jobs) == 0 {
 		return true, nil
 	}
 	s.stats.redispatched.Add(int64(len(plan.Jobs)))
-	if s.log.Enabled(ctx, slog.LevelInfo) {
-		log().Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
-	}
+	log.Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
 	if err := s.enqueueAgain(ctx, plan.Run, plan.Jobs); err != nil {
 		return true, err
 	}
