@@ -117,7 +117,7 @@ var dispatchBugs = []Bug{
 			Old:  "\tenqueueErr := s.enqueue(ctx, d.jobs)\n",
 			As: `	if {on} {
 		if err := s.confirm(ctx, d.run, d.attempt); err != nil {
-			log().Warn("dispatch not confirmed", "error", err)
+			log.Warn("dispatch not confirmed", "error", err)
 		}
 	}
 {old}`,
