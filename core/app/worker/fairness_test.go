@@ -62,7 +62,10 @@ func TestASmallRunIsNotStarved(t *testing.T) {
 
 			ended := 0 // jobs of the large run that end before the small one is under way
 			for ; g.running("globex") < smallRun; ended++ {
-				require.Less(t, ended, 3*smallRun, "a place that freed went to the large run too often")
+				// In turn it would be one each. What a server releases is on its way back for
+				// a moment, in which a busy machine gives the large run some places more; a
+				// queue without turns would give it all of them.
+				require.Less(t, ended, 8*smallRun, "a place that freed went to the large run too often")
 				before, _ := g.executions()
 				require.True(t, g.letOne(large.ID))
 				b.eventually("the place has its next job", func() bool { now, _ := g.executions(); return now == before+1 })
