@@ -36,6 +36,10 @@ func (w *World) judge(p *server, action scheduler.Action) {
 		if w.busyCarrier(p, true) {
 			return // it gave up waiting for an answer, and what needs that
 		}
+		if k := &p.worker; !k.now.Before(k.givesUpAt) {
+			w.oracle.NeedsRecovery = true
+			return // the answer that the rest waited for came when its time was over
+		}
 		for _, j := range p.worker.claimed {
 			if h := heldOf(j); !h.offered && !h.lost {
 				w.oracle.Fail(oracle.Drained, "a worker has stopped without recording job %s of epoch %d or handing it back", j.ID, j.Epoch)

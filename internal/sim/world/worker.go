@@ -21,6 +21,7 @@ type worker struct {
 	now       time.Time            // the latest: the scheduler's clock does not go back
 	wakeAt    time.Time            // when the scheduler wants to be asked again; zero: not
 	stopping  bool
+	givesUpAt time.Time          // of a stop: from then on it need not wait for the store
 	stopped   bool               // the drain is over: the process ends
 	queued    []scheduler.Action // for a carrier
 	claimed   []*scheduler.Job   // since it started
@@ -69,6 +70,8 @@ func heldOf(j *scheduler.Job) *held { return j.Work.(*held) }
 const (
 	// drainFor is how long a worker that stops lets jobs go on.
 	drainFor = 20 * time.Second
+	// cancelFor is how long it then waits for executions that were told to end.
+	cancelFor = 2 * time.Second
 	// carriers is how many actions of a worker are carried out at once; more wait.
 	carriers = 10
 )
@@ -235,6 +238,9 @@ func (w *World) stop(n int) {
 		p.worker.stopped, w.oracle.NeedsRecovery = true, true
 	default:
 		p.worker.stopping = p.worker.scheduler != nil
+		if k := &p.worker; k.givesUpAt.IsZero() {
+			k.givesUpAt = w.sched.Now.Add(drainFor + cancelFor + scheduler.HandBackTimeout)
+		}
 		w.post(p, scheduler.Stop{})
 	}
 }
