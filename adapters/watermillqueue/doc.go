@@ -56,7 +56,7 @@
 // Messages of version 1 were one job each. Servers that know only those do not see
 // those of version 2, which on Postgres have a table of their own (queue_messages) and
 // on JetStream subjects of their own. Servers of now read both: they move what is in
-// queue_jobs when they start and once a minute, and listen to the subjects of before
+// queue_jobs when they start and once a minute, and listen to the earlier subjects
 // while there is something or a server that listens to them. So nothing has to be done
 // in an upgrade, and nothing in going back either: what is left in the new table or
 // subjects is sent again by recovery. Over New both travel on one topic. There the old

@@ -42,7 +42,7 @@ type jetStream struct {
 	js      nats.JetStreamContext
 	buried  *streamDead
 	// lanes1 are those of servers that send messages of version 1, as far as there are
-	// any. Servers of before do not look at ours.
+	// any. Servers of an earlier release do not look at ours.
 	lanes1 []string
 }
 

@@ -17,9 +17,9 @@ import (
 )
 
 // wireVersion is the version of the messages that this program writes. It reads those
-// of before, too: a message of version 1 is one job.
+// of an earlier release, too: a message of version 1 is one job.
 //
-// A field that is added leaves it as it is: servers of before ignore the field,
+// A field that is added leaves it as it is: servers of an earlier release ignore the field,
 // and read the message without it. It grows only when they would misread a
 // message. Then it travels where they do not look: version 2 has a table and subjects
 // of its own. Should messages of an unknown version turn up all the same, they are left

@@ -59,7 +59,7 @@ func (s *pgSubscriber) shares(want demand) (plan []share) {
 	return plan
 }
 
-// lookUp finds out who has messages, or takes over those of servers of before: one
+// lookUp finds out who has messages, or takes over those of servers of an earlier release: one
 // statement but for the first time, so that an idle server sends no more than one every
 // PollInterval.
 func (s *pgSubscriber) lookUp(from ports.TemplateKey, tick int) error {
@@ -110,7 +110,7 @@ func (s *pgSubscriber) lookUp(from ports.TemplateKey, tick int) error {
 	return nil
 }
 
-// move takes over messages of servers of before.
+// move takes over messages of servers of an earlier release.
 func (s *pgSubscriber) move(ctx context.Context) error {
 	rows, err := s.pool.Query(ctx, moveSQL, pgx.QueryExecModeExec, movedPage)
 	if err != nil {

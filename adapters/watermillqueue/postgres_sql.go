@@ -108,7 +108,7 @@ SELECT f.tenant_id, f.template_id,
        EXISTS (SELECT FROM queue_messages q WHERE q.tenant_id = f.tenant_id AND q.template_id = f.template_id AND q.free_at <= now())
   FROM f ORDER BY f.n`
 
-// moveSQL takes over what servers of before have sent, one job a message.
+// moveSQL takes over what servers of an earlier release have sent, one job a message.
 const moveSQL = `
 WITH gone AS (
   DELETE FROM queue_jobs

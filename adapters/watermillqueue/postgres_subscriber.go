@@ -48,7 +48,7 @@ type pgSubscriber struct {
 
 	// Of the subscriber's goroutine alone.
 	failures int
-	moved    time.Time // when the table of before was found empty; zero while it was not
+	moved    time.Time // when queue_jobs was found empty; zero while it was not
 }
 
 var _ message.Subscriber = (*pgSubscriber)(nil)
@@ -57,8 +57,8 @@ const (
 	flowsPage = 1000                   // how many flows are looked up at a time
 	lookEvery = 100 * time.Millisecond // how often a busy subscriber looks for new flows
 	mostFlows = 100                    // of one take
-	movedPage = 1000                   // rows of before that are moved at a time
-	moveEvery = time.Minute            // how often the table of before is looked at once it was empty
+	movedPage = 1000                   // rows of queue_jobs that are moved at a time
+	moveEvery = time.Minute            // how often queue_jobs is looked at once it was empty
 )
 
 func newPgSubscriber(pool *pgxpool.Pool, box *inbox, o Options) *pgSubscriber {

@@ -14,7 +14,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// version1 is a message of a server of before.
+// version1 is a message of a server of an earlier release.
 func version1(file int) string {
 	return fmt.Sprintf(`{"v":1,"at":%d,"tenant":"acme","run":"run","epoch":1,"job":"run:file:%d","template":"summarise","files":[%d]}`,
 		time.Now().Unix(), file, file)
@@ -60,7 +60,7 @@ func TestPostgresTakesOverMessagesOfBefore(t *testing.T) {
 	require.Eventually(t, func() bool { return count("queue_messages") == 1 }, timeout, time.Millisecond, "the others are acked")
 }
 
-// Servers of before listen to their own subjects, and a new one to those as well while
+// Servers of an earlier release listen to their own subjects, and a new one to those as well while
 // there is something or a server that listens.
 func TestJetStreamTakesOverMessagesOfBefore(t *testing.T) {
 	t.Parallel()
