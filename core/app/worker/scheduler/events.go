@@ -4,7 +4,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// Event is something that has happened.
+// Event is something that has happened. Its slices are the scheduler's from then on.
 type Event interface{ event() }
 
 // MessageID names a message of the queue in this process. The caller numbers the messages
