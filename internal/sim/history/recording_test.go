@@ -3,9 +3,9 @@ package history_test
 import (
 	"context"
 
+	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/sim/history"
-	"github.com/redrive/redrive/internal/testkit/storetest"
 	"github.com/redrive/redrive/ports"
 )
 
