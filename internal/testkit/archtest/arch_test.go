@@ -173,7 +173,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 		{"ports", []string{"core"}},
 		// The suites that every adapter passes, for embedders too: a store is driven with
 		// a queue and files in memory, and judged by the model.
-		{"adapters/adaptertest", []string{"core", "ports", "core/app", "adapters/memory", "adapters/adaptertest", "internal/testkit/model"}},
+		{"adapters/adaptertest", []string{"core", "ports", "core/app", "adapters/memory", "adapters/adaptertest", "internal/testkit/model", "internal/testkit/written"}},
 		{"adapters", []string{"core", "ports", "core/app"}},
 		{"internal/sim", []string{"core", "ports", "core/app", "core/app/worker/scheduler", "adapters/memory", "internal/sim", "internal/testkit/model"}},
 		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
