@@ -26,6 +26,9 @@ type Options struct {
 	// Seed makes the mixed races repeat a seed that was logged; default: a new
 	// one each time. Goroutines still interleave as they like.
 	Seed uint64
+	// NoSessions says that the store is no ports.SessionStore. It serves everything but
+	// the page, whose sign-in needs one.
+	NoSessions bool
 }
 
 func (o Options) withDefaults() Options {
