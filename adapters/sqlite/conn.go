@@ -75,7 +75,11 @@ func source(path string, kind kindOfConn, o *options) string {
 }
 
 func open(path string, kind kindOfConn, o *options) (*conn, error) {
-	c, err := library.Open(source(path, kind, o))
+	var d driver.Driver = library
+	if o != nil && o.driver != nil {
+		d = o.driver
+	}
+	c, err := d.Open(source(path, kind, o))
 	if err != nil {
 		return nil, translate(err)
 	}
