@@ -46,7 +46,7 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 	w := &world{store: store, pool: pool, queue: &flakyQueue{Queue: memory.NewQueue()}, clock: memory.NewManualClock(benchNow)}
 	w.Service, err = app.New(app.Deps{
 		Store: store, Queue: w.queue, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: w.clock, IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(t, err)
 	w.addTenant(t, "acme")
