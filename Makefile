@@ -70,6 +70,7 @@ lint: ## Run go vet and the linters
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) run
 	cd internal/bench && $(GO) vet ./...
+	cd internal/embedder && $(GO) vet ./... && $(GOLANGCI_LINT) run
 
 .PHONY: cover
 cover: ## Show how much of core its own tests cover
@@ -95,6 +96,12 @@ bench-hot: postgres ## Compare 64 clients of one tenant who initiate, or continu
 .PHONY: bench-river
 bench-river: postgres ## Measure Redrive beside River, in turns on one Postgres (BENCH="-queue memory -rounds 5" for other settings)
 	cd internal/bench && $(GO) test -run '^$$' -bench BesideRiver -benchtime 1x -timeout 60m $(BENCH_FLAGS) . -args $(BENCH)
+
+.PHONY: tidy
+tidy: ## Bring go.mod and go.sum of every module in the repository up to date
+	$(GO) mod tidy
+	cd internal/bench && $(GO) mod tidy
+	cd internal/embedder && $(GO) mod tidy
 
 .PHONY: fmt
 fmt: ## Format the code

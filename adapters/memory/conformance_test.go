@@ -4,9 +4,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
+	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/memory"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
-	"github.com/redrive/redrive/internal/testkit/storetest"
 	"github.com/redrive/redrive/ports"
 )
 

@@ -1,17 +1,3 @@
-// Package queuetest is the conformance suite of ports.Queue and ports.Feed.
-// Every adapter runs it from a test of its own:
-//
-//	func TestQueue(t *testing.T) {
-//		queuetest.Run(t, func(t *testing.T) queuetest.Subject {
-//			q := newQueue(t)
-//			return queuetest.Subject{Queue: q, Feed: q, Close: q.Close}
-//		})
-//	}
-//
-// The contract lets a queue lose, repeat, reorder and delay jobs, and nothing
-// in Redrive depends on better. A queue that did so without any fault would be
-// of no use, though, so the suite holds it to more: while nothing breaks, what
-// was enqueued is delivered, once, until it is acked.
 package queuetest
 
 import (

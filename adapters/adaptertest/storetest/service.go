@@ -13,10 +13,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -28,7 +28,7 @@ const (
 // service is a small installation on the store under test: several servers that
 // share store, queue, files and clock.
 type service struct {
-	store   *Recorder
+	store   *recorder
 	queue   *faultyQueue
 	clock   *memory.ManualClock
 	servers []*app.Service
@@ -76,12 +76,12 @@ func (q *faultyQueue) Enqueue(ctx context.Context, jobs []core.Job) (int, error)
 func newService(t *testing.T, newStore Factory, tenants ...core.TenantID) *service {
 	t.Helper()
 	s := &service{
-		store: NewRecorder(newStore(t)), queue: &faultyQueue{Queue: memory.NewQueue()},
+		store: newRecorder(newStore(t)), queue: &faultyQueue{Queue: memory.NewQueue()},
 		// The month ends soon: a test that runs for a while gets over it.
 		clock:   memory.NewManualClock(time.Date(2026, time.March, 31, 23, 50, 0, 0, time.UTC)),
 		tenants: tenants,
 	}
-	s.store.Pause = func() {
+	s.store.pause = func() {
 		if rand.IntN(8) == 0 {
 			time.Sleep(time.Duration(rand.IntN(50)) * time.Microsecond)
 		}
@@ -247,7 +247,7 @@ func (s *service) settleDown(t *testing.T) {
 func (s *service) check(t *testing.T) {
 	t.Helper()
 	CheckInvariants(t, s.store, s.tenants...)
-	s.store.Check(t)
+	s.store.check(t)
 	for _, id := range s.tenants {
 		found, err := s.servers[0].CheckLedger(bounded(t), core.System, id)
 		require.NoError(t, err)

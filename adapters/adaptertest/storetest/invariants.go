@@ -12,11 +12,11 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// CheckInvariants recomputes I1 to I8 and I12 of spec 10 for these tenants from
-// what the store holds, as far as one look at it can tell, and fails the test
-// with everything that does not hold. It may be called at any moment. What only
-// a history can tell (that results are recorded once, that completed files never
-// change) is checked by a Recorder.
+// CheckInvariants recomputes I1 to I8 and I12 (listed in package core) for these
+// tenants from what the store holds, as far as one look at it can tell, and fails the
+// test with everything that does not hold. It may be called at any moment. What only a
+// history can tell (that results are recorded once, that completed files never change)
+// it cannot see.
 func CheckInvariants(t *testing.T, s ports.Store, tenants ...core.TenantID) {
 	t.Helper()
 	broken, err := Violations(bounded(t), s, tenants...)

@@ -12,16 +12,17 @@ import (
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/model"
+	"github.com/redrive/redrive/internal/testkit/written"
 	"github.com/redrive/redrive/ports"
 )
 
-// Recorder is a ports.Store that remembers what was committed through it of
+// recorder is a ports.Store that remembers what was committed through it of
 // runs and files, for what only a history can tell of I7 and I8.
-type Recorder struct {
+type recorder struct {
 	ports.Store
-	// Pause, if set, is called before each statement of a transaction. A store
+	// pause, if set, is called before each statement of a transaction. A store
 	// in memory is so fast that transactions hardly ever meet otherwise.
-	Pause func()
+	pause func()
 
 	mu       sync.Mutex
 	changes  []model.Change
@@ -33,18 +34,18 @@ type closing struct {
 	attempt core.AttemptNumber
 }
 
-// NewRecorder makes a Recorder of a store.
-func NewRecorder(s ports.Store) *Recorder {
-	return &Recorder{Store: s, closings: map[closing]int{}}
+// newRecorder makes a recorder of a store.
+func newRecorder(s ports.Store) *recorder {
+	return &recorder{Store: s, closings: map[closing]int{}}
 }
 
 // InTx implements ports.Store. What fn wrote is remembered once it is committed;
 // a run of fn that the store repeats is forgotten.
-func (r *Recorder) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
-	w := &Written{}
+func (r *recorder) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	w := &written.Log{}
 	err := r.Store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		*w = Written{pause: r.Pause}
-		w.wait() // also before the first statement
+		*w = written.Log{Pause: r.pause}
+		w.Wait() // also before the first statement
 		return fn(w.By(tx))
 	})
 	if err == nil {
@@ -53,7 +54,7 @@ func (r *Recorder) InTx(ctx context.Context, tenant core.TenantID, fn func(ports
 	return err
 }
 
-func (r *Recorder) remember(tenant core.TenantID, w *Written) {
+func (r *recorder) remember(tenant core.TenantID, w *written.Log) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, rows := range w.Rows {
@@ -67,15 +68,15 @@ func (r *Recorder) remember(tenant core.TenantID, w *Written) {
 	}
 }
 
-// Check fails the test if a result was recorded twice for one file and epoch, a
+// check fails the test if a result was recorded twice for one file and epoch, a
 // completed or error file was written again, or an attempt closed its run twice.
 // A change of a closed run by RaiseMaxRetryCount counts as closing it.
-func (r *Recorder) Check(t *testing.T) {
+func (r *recorder) check(t *testing.T) {
 	t.Helper()
 	require.Empty(t, r.violations())
 }
 
-func (r *Recorder) violations() []string {
+func (r *recorder) violations() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var broken []string

@@ -133,7 +133,7 @@ func TestViolations(t *testing.T) {
 func TestRecorder(t *testing.T) {
 	t.Parallel()
 	s, id := eventful(t)
-	s.store.Check(t)
+	s.store.check(t)
 	run, files, _ := s.read(t, id)
 	save := func(run core.Run, file core.File) []string {
 		commit(t, s.store, "acme", saving(run, file))
@@ -161,7 +161,7 @@ func TestRecorder(t *testing.T) {
 		require.NoError(t, saving(run, files[2])(ctx, tx))
 		return errRollback
 	}), errRollback)
-	s.store.Check(t) // what was rolled back does not count
+	s.store.check(t) // what was rolled back does not count
 }
 
 func hasPrefix(list []string, prefix string) bool {

@@ -1,15 +1,3 @@
-// Package storetest is the conformance suite of ports.Store. Every adapter runs
-// it from a test of its own:
-//
-//	func TestStore(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T) ports.Store { return newEmptyStore(t) })
-//	}
-//
-// It has two halves. The first holds each sentence of the contract in
-// ports/store.go to the store itself: round trips, rollback, isolation, locks,
-// deadlocks, tenants, keys. The second drives the use cases of core/app on the
-// store with a queue, files and a clock in memory, many at once, and afterwards
-// recomputes the invariants of spec 10 from what the store holds.
 package storetest
 
 import (
@@ -38,6 +26,9 @@ type Options struct {
 	// Seed makes the mixed races repeat a seed that was logged; default: a new
 	// one each time. Goroutines still interleave as they like.
 	Seed uint64
+	// NoSessions says that the store is no ports.SessionStore. It serves everything but
+	// the page, whose sign-in needs one.
+	NoSessions bool
 }
 
 func (o Options) withDefaults() Options {

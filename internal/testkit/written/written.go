@@ -1,4 +1,6 @@
-package storetest
+// Package written takes down what a transaction writes, for those who follow the history
+// of a store: the store suite and the search for linearizations.
+package written
 
 import (
 	"context"
@@ -7,53 +9,54 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Written is what a transaction wrote of runs that were there before, and of credits.
-type Written struct {
+// Log is what a transaction wrote of runs that were there before, and of credits.
+type Log struct {
 	Rows    []ports.RunRows // of each run once, its files in the order of the calls
 	Entries []core.Entry    // as they were posted
 
-	pause func() // before each statement; nil for none
+	Pause func() // called before each statement; nil: none
 }
 
 // By takes down what is written through a transaction.
-func (w *Written) By(tx ports.Tx) ports.Tx { return writtenTx{tx, w} }
+func (w *Log) By(of ports.Tx) ports.Tx { return tx{of, w} }
 
-func (w *Written) wait() {
-	if w.pause != nil {
-		w.pause()
+// Wait pauses as before a statement.
+func (w *Log) Wait() {
+	if w.Pause != nil {
+		w.Pause()
 	}
 }
 
-type writtenTx struct {
+type tx struct {
 	ports.Tx
-	w *Written
+	w *Log
 }
 
 // Runs implements ports.Tx.
-func (t writtenTx) Runs() ports.Runs { t.w.wait(); return writtenRuns{t.Tx.Runs(), t.w} }
+func (t tx) Runs() ports.Runs { t.w.Wait(); return runs{t.Tx.Runs(), t.w} }
 
 // Files implements ports.Tx.
-func (t writtenTx) Files() ports.RunFiles { t.w.wait(); return t.Tx.Files() }
+func (t tx) Files() ports.RunFiles { t.w.Wait(); return t.Tx.Files() }
 
 // Starts implements ports.Tx.
-func (t writtenTx) Starts() ports.Starts { t.w.wait(); return writtenStarts{t.Tx.Starts(), t.w} }
+func (t tx) Starts() ports.Starts { t.w.Wait(); return starts{t.Tx.Starts(), t.w} }
 
 // Attempts implements ports.Tx.
-func (t writtenTx) Attempts() ports.Attempts { t.w.wait(); return t.Tx.Attempts() }
+func (t tx) Attempts() ports.Attempts { t.w.Wait(); return t.Tx.Attempts() }
 
 // Ledger implements ports.Tx.
-func (t writtenTx) Ledger() ports.Ledger { t.w.wait(); return writtenLedger{t.Tx.Ledger(), t.w} }
+func (t tx) Ledger() ports.Ledger { t.w.Wait(); return ledger{t.Tx.Ledger(), t.w} }
 
 // Answers implements ports.Tx.
-func (t writtenTx) Answers() ports.Answers { t.w.wait(); return t.Tx.Answers() }
+func (t tx) Answers() ports.Answers { t.w.Wait(); return t.Tx.Answers() }
 
-type writtenRuns struct {
+type runs struct {
 	ports.Runs
-	w *Written
+	w *Log
 }
 
 // Save implements ports.Runs.
-func (r writtenRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
+func (r runs) Save(ctx context.Context, rows ...ports.RunRows) error {
 	err := r.Runs.Save(ctx, rows...)
 	if err != nil {
 		return err
@@ -64,7 +67,7 @@ func (r writtenRuns) Save(ctx context.Context, rows ...ports.RunRows) error {
 	return nil
 }
 
-func (w *Written) wrote(rows *ports.RunRows) {
+func (w *Log) wrote(rows *ports.RunRows) {
 	to := w.rows(rows.Run.ID)
 	if !rows.FilesOnly {
 		to.Run, to.FilesOnly = rows.Run, false
@@ -72,13 +75,13 @@ func (w *Written) wrote(rows *ports.RunRows) {
 	to.Files = append(to.Files, rows.Files...)
 }
 
-type writtenStarts struct {
+type starts struct {
 	ports.Starts
-	w *Written
+	w *Log
 }
 
 // Write implements ports.Starts.
-func (s writtenStarts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
+func (s starts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
 	posted, err := s.Starts.Write(ctx, starts, answers)
 	if err != nil {
 		return posted, err
@@ -92,7 +95,7 @@ func (s writtenStarts) Write(ctx context.Context, starts []ports.Start, answers 
 	return posted, nil
 }
 
-func (w *Written) rows(run core.RunID) *ports.RunRows {
+func (w *Log) rows(run core.RunID) *ports.RunRows {
 	for i := range w.Rows {
 		if w.Rows[i].Run.ID == run {
 			return &w.Rows[i]
@@ -102,13 +105,13 @@ func (w *Written) rows(run core.RunID) *ports.RunRows {
 	return &w.Rows[len(w.Rows)-1]
 }
 
-type writtenLedger struct {
+type ledger struct {
 	ports.Ledger
-	w *Written
+	w *Log
 }
 
 // Post implements ports.Ledger.
-func (l writtenLedger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
+func (l ledger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
 	posted, err := l.Ledger.Post(ctx, e)
 	if err == nil {
 		l.w.Entries = append(l.w.Entries, posted)

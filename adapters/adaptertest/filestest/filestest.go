@@ -1,12 +1,3 @@
-// Package filestest is the conformance suite of ports.Files. Every adapter runs
-// it from a test of its own:
-//
-//	func TestFiles(t *testing.T) {
-//		filestest.Run(t, func(t *testing.T) filestest.Subject {
-//			f := newFiles(t)
-//			return filestest.Subject{Files: f, Count: f.count}
-//		})
-//	}
 package filestest
 
 import (
