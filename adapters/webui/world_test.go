@@ -22,10 +22,10 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/adapters/webui"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
