@@ -48,7 +48,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (e
 	}
 	defer closing(log, "the queue", queue.Close)
 	svc, err := app.New(app.Deps{
-		Store: kept.store, Queue: queue, Executor: executor, Files: kept.files,
+		Store: c.withOutbox(kept.store, queue), Queue: queue, Executor: executor, Files: kept.files,
 		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: log,
 	}, c.options())
 	if err != nil {

@@ -43,6 +43,8 @@ type verdict struct {
 
 	begin ports.Start
 	jobs  []core.Job
+	// sent says that the jobs are sent by the transaction that begins the attempt.
+	sent bool
 	// remember is what is remembered under the caller's key; nil for nothing.
 	remember *core.Answer
 }
@@ -57,8 +59,11 @@ func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (c
 		return core.Run{}, err
 	}
 	v := st.verdict
-	if v.done {
+	switch {
+	case v.done:
 		return v.answer()
+	case v.sent:
+		return v.begin.Run, nil
 	}
 	return s.dispatch(ctx, dispatch{run: v.begin.Run, attempt: v.begin.Attempt.Number, jobs: v.jobs, key: st.key})
 }
@@ -106,9 +111,25 @@ func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *sta
 		if err != nil {
 			return err
 		}
+		v.sendBy(ports.OutboxOf(tx))
 		st.verdict = v
 		return write(ctx, tx, v)
 	})
+}
+
+// sendBy lets the transaction that writes the verdict send the attempt's jobs as well, if
+// it can. The attempt is dispatched from the outset then: there is nothing to confirm,
+// and nothing to undo if it fails.
+func (v *verdict) sendBy(outbox ports.Outbox) {
+	v.sent = outbox != nil && !v.done
+	if !v.sent {
+		return
+	}
+	v.begin.Run, _ = core.ConfirmDispatch(v.begin.Run, v.begin.Attempt.Number)
+	v.begin.Jobs = v.jobs
+	if v.remember != nil {
+		v.remember.Run = v.begin.Run
+	}
 }
 
 // write writes what was decided of one start.
@@ -140,7 +161,18 @@ func writeStart(ctx context.Context, tx ports.Tx, b *ports.Start) error {
 			return err
 		}
 	}
-	return saveAttempt(ctx, tx, b.Attempt, b.Charge)
+	if err := saveAttempt(ctx, tx, b.Attempt, b.Charge); err != nil {
+		return err
+	}
+	return send(ctx, tx, b.Jobs)
+}
+
+// send sends jobs with the transaction, which has an outbox if there are any.
+func send(ctx context.Context, tx ports.Tx, jobs []core.Job) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	return ports.OutboxOf(tx).Send(ctx, jobs)
 }
 
 // ownInputs reads what a start is decided on as it is asked for, in its transaction.
