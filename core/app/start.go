@@ -134,37 +134,24 @@ func (v *verdict) sendBy(outbox ports.Outbox) {
 
 // write writes what was decided of one start.
 func write(ctx context.Context, tx ports.Tx, v *verdict) error {
+	var starts []ports.Start
 	if !v.done {
-		if err := writeStart(ctx, tx, &v.begin); err != nil {
-			return err
-		}
+		starts = []ports.Start{v.begin}
 	}
-	if v.remember == nil {
+	var answers []core.Answer
+	if v.remember != nil {
+		answers = []core.Answer{*v.remember}
+	}
+	if len(starts)+len(answers) == 0 {
 		return nil
 	}
-	err := tx.Answers().Insert(ctx, *v.remember)
-	if errors.Is(err, ports.ErrExists) {
+	_, err := tx.Starts().Write(ctx, starts, answers)
+	if len(answers) > 0 && errors.Is(err, ports.ErrExists) {
 		// The key was used meanwhile, for another request (see answerMemo): the error
-		// rolls this one back.
+		// rolls this one back. All else that is written is under locks, or new.
 		return core.KeyReused()
 	}
 	return err
-}
-
-func writeStart(ctx context.Context, tx ports.Tx, b *ports.Start) error {
-	if b.New {
-		if err := tx.Runs().Insert(ctx, b.Run, b.Files); err != nil {
-			return err
-		}
-	} else {
-		if err := tx.Runs().Save(ctx, ports.RunRows{Run: b.Run, Files: b.Files}); err != nil {
-			return err
-		}
-	}
-	if err := saveAttempt(ctx, tx, b.Attempt, b.Charge); err != nil {
-		return err
-	}
-	return send(ctx, tx, b.Jobs)
 }
 
 // send sends jobs with the transaction, which has an outbox if there are any.
