@@ -53,7 +53,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	}
 	defer closing(log, "the queue", queue.Close)
 	svc, err := app.New(app.Deps{
-		Store: kept.store, Queue: queue, Executor: executor, Files: kept.files,
+		Store: c.withOutbox(kept.store, queue), Queue: queue, Executor: executor, Files: kept.files,
 		Log: log,
 	}, c.options())
 	if err != nil {
