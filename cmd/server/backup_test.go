@@ -24,9 +24,6 @@ import (
 func TestBackup(t *testing.T) {
 	t.Parallel()
 	postgres := pgtest.NewServer(t, pgtest.Options{})
-	if postgres.Binaries() == "" {
-		t.Fatal("the server's own pg_dump is needed")
-	}
 	var healthy atomic.Bool
 	held := make(chan struct{})
 	provider := fakellm.New(func(r fakellm.Request) fakellm.Action {
