@@ -81,6 +81,12 @@ func (c Config) begin(mode string) string {
 		mode, c.LockTimeout.Milliseconds(), c.StatementTimeout.Milliseconds(), c.IdleTimeout.Milliseconds())
 }
 
+// byIndex has every row looked up by its key. Postgres plans a statement anew when its
+// statistics change, and else keeps the plan for as long as the connection lasts: one that
+// was made while a table was small reads all of it for each list of keys, however large it
+// has become, until it is analyzed. Transactions that write look nothing up otherwise.
+const byIndex = "; set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off"
+
 // Connect makes a pool of connections. It fails if the URL cannot be understood;
 // it does not connect, so a server can start while its database is away.
 // The caller closes the pool.

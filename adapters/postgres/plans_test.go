@@ -18,14 +18,16 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// What is said about a list of files costs no more than the list, also right
-// after the first large run, when Postgres's statistics still say that there are
-// hardly any files. With a join filter it compared every file of the run with
-// every one of the list: 4 ms a file at 10,000 files, and growing.
-func TestPlansWithStaleStatistics(t *testing.T) {
-	t.Parallel()
-	var mu sync.Mutex
-	var plans []string
+// planned is a world whose statements' plans are seen.
+type planned struct {
+	*world
+	mu    sync.Mutex
+	plans []string
+}
+
+func newPlanned(t *testing.T, conns int32) *planned {
+	t.Helper()
+	p := &planned{}
 	pc, err := pgxpool.ParseConfig(pgtest.New(t).URL)
 	require.NoError(t, err)
 	for name, value := range map[string]string{
@@ -34,9 +36,12 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 		pc.ConnConfig.RuntimeParams[name] = value
 	}
 	pc.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-		mu.Lock()
-		defer mu.Unlock()
-		plans = append(plans, n.Message)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.plans = append(p.plans, n.Message)
+	}
+	if conns > 0 {
+		pc.MaxConns = conns
 	}
 	pool, err := pgxpool.NewWithConfig(t.Context(), pc)
 	require.NoError(t, err)
@@ -50,24 +55,74 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 	}, app.Options{})
 	require.NoError(t, err)
 	w.addTenant(t, "acme")
+	p.world = w
+	return p
+}
 
+// seen gives the plans since it was called last.
+func (p *planned) seen() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	plans := p.plans
+	p.plans = nil
+	return plans
+}
+
+// What was planned while there were a few runs is done with hundreds: it reads those that
+// are asked for all the same.
+func TestPlansOfAnEmptyDatabase(t *testing.T) {
+	t.Parallel()
+	w := newPlanned(t, 1) // a plan is a connection's
 	ctx := t.Context()
-	_, err = w.initiate(ctx, "acme", 1)
+	for round := range 20 {
+		w.seen()
+		for range 6 {
+			_, err := w.initiate(ctx, "acme", 2)
+			require.NoError(t, err)
+		}
+		jobs := w.queue.drain(t)
+		claimed, _, err := w.Claim(ctx, jobs, app.SkipLocked)
+		require.NoError(t, err)
+		require.Len(t, claimed, 12)
+		_, err = w.Settle(ctx, settlements(jobs), app.SkipLocked)
+		require.NoError(t, err)
+		looked := 0
+		for _, plan := range w.seen() {
+			if strings.Contains(plan, "unnest") && (strings.Contains(plan, "runs r") || strings.Contains(plan, "files f")) {
+				looked++
+				require.NotContains(t, plan, "Seq Scan on", "round %d", round)
+				require.NotContains(t, plan, "Hash Join", "round %d", round)
+			}
+		}
+		require.Greater(t, looked, 3, "plans were seen")
+	}
+}
+
+func settlements(jobs []core.Job) []core.Settlement {
+	list := make([]core.Settlement, len(jobs))
+	for i, job := range jobs {
+		list[i] = core.Settlement{Job: job, Results: []core.FileResult{resultOf(job.Files[0], core.OutcomeTransient)}}
+	}
+	return list
+}
+
+// What is said about a list of files costs no more than the list, also right
+// after the first large run, when Postgres's statistics still say that there are
+// hardly any files. With a join filter it compared every file of the run with
+// every one of the list: 4 ms a file at 10,000 files, and growing.
+func TestPlansWithStaleStatistics(t *testing.T) {
+	t.Parallel()
+	w := newPlanned(t, 0)
+	ctx := t.Context()
+	_, err := w.initiate(ctx, "acme", 1)
 	require.NoError(t, err)
-	_, err = pool.Exec(ctx, `ANALYZE`)
+	_, err = w.pool.Exec(ctx, `ANALYZE`)
 	require.NoError(t, err)
 	w.queue.drain(t)
 	run, err := w.initiate(ctx, "acme", 3000)
 	require.NoError(t, err)
 	jobs := w.queue.drain(t)
 	require.Len(t, jobs, 3000)
-	settlements := func(jobs []core.Job) []core.Settlement {
-		list := make([]core.Settlement, len(jobs))
-		for i, job := range jobs {
-			list[i] = core.Settlement{Job: job, Results: []core.FileResult{resultOf(job.Files[0], core.OutcomeTransient)}}
-		}
-		return list
-	}
 	for range 6 { // Postgres may change its mind about a prepared statement after the fifth time
 		group := jobs[:100]
 		jobs = jobs[100:]
@@ -85,10 +140,8 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 	_, err = w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{})
 	require.NoError(t, err)
 
-	mu.Lock()
-	defer mu.Unlock()
 	ofFiles, locks := 0, 0
-	for _, plan := range plans {
+	for _, plan := range w.seen() {
 		if strings.Contains(plan, "LockRows") && strings.Contains(plan, "runs") {
 			locks++
 			require.NotContains(t, plan, "Filter: (run_id", "all runs of the tenant are read for one")

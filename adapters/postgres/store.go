@@ -45,8 +45,8 @@ func New(pool *pgxpool.Pool, c Config) (*Store, error) {
 		pool:  pool,
 		conns: pool.Config().MaxConns,
 		cfg:   c,
-		write: pgx.TxOptions{BeginQuery: c.begin("isolation level read committed")},
-		relax: pgx.TxOptions{BeginQuery: c.begin("isolation level read committed") + "; set local synchronous_commit = off"},
+		write: pgx.TxOptions{BeginQuery: c.begin("isolation level read committed") + byIndex},
+		relax: pgx.TxOptions{BeginQuery: c.begin("isolation level read committed") + byIndex + "; set local synchronous_commit = off"},
 		read:  pgx.TxOptions{BeginQuery: c.begin("isolation level repeatable read read only")},
 		again: core.RetryPolicy{
 			MaxTries: c.MaxTries, BaseDelay: 5 * time.Millisecond, MaxDelay: 200 * time.Millisecond, Budget: time.Minute,

@@ -21,11 +21,17 @@ import (
 // Run serves until ctx ends, then stops gracefully: readiness fails, no more jobs are
 // claimed, requests under way are answered, running jobs finish or are released. A
 // graceful stop is no error.
-func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (err error) {
+func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.Context) (err error) {
+	if c.PrintConfig { // also one that is wrong: it is asked for to find out what is
+		return errors.Join(all.printConfig(to.out, parsed), c.check(flagNamer(parsed)))
+	}
+	log := c.logger(to)
+	for _, line := range misspelt(parsed.Kong) { // first: it may be the cause of what check finds
+		log.Warn("unknown environment variable", "variable", line)
+	}
 	if err := c.check(flagNamer(parsed)); err != nil {
 		return err
 	}
-	log := c.logger(to)
 	auth, err := c.auth()
 	if err != nil {
 		return err

@@ -174,7 +174,8 @@ func TestImportsFlowOneWay(t *testing.T) {
 		// The suites that every adapter passes, for embedders too: a store is driven with
 		// a queue and files in memory, and judged by the model.
 		{"adapters/adaptertest", []string{"core", "ports", "core/app", "adapters/memory", "adapters/adaptertest", "internal/testkit/model", "internal/testkit/written"}},
-		{"adapters", []string{"core", "ports", "core/app"}},
+		{"internal/locktable", []string{"core", "ports"}},
+		{"adapters", []string{"core", "ports", "core/app", "internal/locktable"}},
 		{"internal/sim", []string{"core", "ports", "core/app", "core/app/worker/scheduler", "adapters/memory", "internal/sim", "internal/testkit/model"}},
 		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
 		{"cmd/server/fakellm", nil},

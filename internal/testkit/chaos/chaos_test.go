@@ -113,7 +113,7 @@ func TestChaos(t *testing.T) {
 	check.Env = env
 	books, err := check.CombinedOutput()
 	if err != nil {
-		wrong = append(wrong, fmt.Sprintf("server ledger check: %v\n%s", err, books))
+		wrong = append(wrong, fmt.Sprintf("redrive ledger check: %v\n%s", err, books))
 	}
 	executed, found, err := asked.executions(t.Context(), pool)
 	require.NoError(t, err)
