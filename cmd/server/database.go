@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -162,10 +163,21 @@ func (f databaseFlags) openKept(ctx context.Context) (*database, error) {
 	return f.open(ctx, slog.New(slog.DiscardHandler))
 }
 
-// openMigrated is openKept for a command that reads the data, so that the schema has to be
+// openThere is openKept for a command that only reads. It makes no new file: a name that was
+// mistyped would look like a server without data.
+func (f databaseFlags) openThere(ctx context.Context) (*database, error) {
+	if kind, file, err := f.place(); err == nil && kind == inSQLite {
+		if _, err := os.Stat(file); err != nil {
+			return nil, fmt.Errorf("the database of --database-url (DATABASE_URL): %w", err)
+		}
+	}
+	return f.openKept(ctx)
+}
+
+// openMigrated is openThere for a command that reads the data, so that the schema has to be
 // up to date.
 func (f databaseFlags) openMigrated(ctx context.Context) (*database, error) {
-	db, err := f.openKept(ctx)
+	db, err := f.openThere(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,11 @@ type migrateCmd struct {
 
 // Run prints a line for each migration that it applied, or with --status for each one.
 func (c *migrateCmd) Run(ctx context.Context, to streams) (err error) {
-	db, err := c.openKept(ctx)
+	open := c.openKept
+	if c.Status {
+		open = c.openThere
+	}
+	db, err := open(ctx)
 	if err != nil {
 		return err
 	}

@@ -124,16 +124,23 @@ func TestRestartGoesOn(t *testing.T) {
 // The commands take a file as they take Postgres.
 func TestCommandsOnSQLite(t *testing.T) {
 	t.Parallel()
-	file := "--database-url=sqlite:" + filepath.Join(t.TempDir(), "deep", "er", "redrive.db")
-	code, out, logs := command("migrate", "--status", file)
-	require.Zero(t, code, logs)
-	require.Contains(t, out, "pending")
-	code, _, logs = command("serve", "--demo", "--listen=127.0.0.1:0", "--no-migrate", file)
+	path := filepath.Join(t.TempDir(), "deep", "er", "redrive.db")
+	file := "--database-url=sqlite:" + path
+	for _, args := range [][]string{{"migrate", "--status"}, {"ledger", "check"}, {"ledger", "export"}} {
+		code, _, logs := command(append(args, file)...)
+		require.Equal(t, 1, code, "%s made a database", args)
+		require.Contains(t, logs, "no such file")
+		require.NoFileExists(t, path)
+	}
+	code, _, logs := command("serve", "--demo", "--listen=127.0.0.1:0", "--no-migrate", file)
 	require.Equal(t, 1, code)
 	require.Contains(t, logs, "redrive migrate")
 	code, _, logs = command("ledger", "check", file)
 	require.Equal(t, 1, code)
 	require.Contains(t, logs, "redrive migrate")
+	code, out, logs := command("migrate", "--status", file)
+	require.Zero(t, code, logs)
+	require.Contains(t, out, "pending")
 	code, out, logs = command("migrate", file)
 	require.Zero(t, code, logs)
 	require.Contains(t, out, "applied")
