@@ -60,7 +60,7 @@ dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian package
 	  (set -x; $(PACK) archive --binary $(BINARIES)/$$os-$$arch/redrive$$exe --name $$name --out $(DIST)/$$name.$$pack); \
 	done
 	$(MAKE) pack-deb
-	$(GO) run $(CYCLONEDX) bin -json -noserial -version '$(VERSION)' -output $(DIST)/redrive-$(VERSION).cdx.json $(BINARIES)/linux-amd64/redrive
+	$(GO) run $(CYCLONEDX) bin -json -std -noserial -notimestamp -version '$(VERSION)' -output $(DIST)/redrive-$(VERSION).cdx.json $(BINARIES)/linux-amd64/redrive
 	$(PACK) sums $(DIST)
 
 .PHONY: deb

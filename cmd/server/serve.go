@@ -31,6 +31,9 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	for _, line := range misspelt(parsed.Kong) { // first: it may be the cause of what check finds
 		log.Warn("unknown environment variable", "variable", line)
 	}
+	if all.file != nil && all.file.leaks {
+		log.Warn("the configuration has secrets, and every user of this machine can read it; take that right away, for example with chmod o-r", "file", all.file.path)
+	}
 	if err := c.check(flagNamer(parsed)); err != nil {
 		return err
 	}
