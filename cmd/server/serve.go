@@ -12,7 +12,6 @@ import (
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/llm"
-	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
@@ -63,8 +62,8 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	}
 	defer closing(log, "the queue", queue.Close)
 	svc, err := app.New(app.Deps{
-		Store: kept.store, Queue: queue, Executor: executor, Files: kept.files,
-		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: log,
+		Store: c.withOutbox(kept.store, queue), Queue: queue, Executor: executor, Files: kept.files,
+		Log: log,
 	}, c.options())
 	if err != nil {
 		return err

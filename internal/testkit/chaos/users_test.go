@@ -47,7 +47,6 @@ func setUp(t *testing.T, store ports.Store, runs, files int) {
 	ctx := t.Context()
 	svc, err := app.New(app.Deps{
 		Store: store, Queue: memory.NewQueue(), Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: memory.SystemClock{}, IDs: memory.UUIDs{},
 	}, app.Options{})
 	require.NoError(t, err)
 	for _, id := range tenants {
