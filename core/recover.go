@@ -183,7 +183,7 @@ func (r *Run) resendAt(policy RecoveryPolicy) time.Time {
 	if r.Dispatch == DispatchUnconfirmed && r.Redispatches == 0 {
 		return r.DispatchedAt.Add(policy.DispatchGrace)
 	}
-	return r.DispatchedAt.Add(doubled(policy.RedispatchAfter, r.Redispatches, policy.MaxRedispatchAfter))
+	return r.DispatchedAt.Add(Backoff(policy.RedispatchAfter, policy.MaxRedispatchAfter, r.Redispatches))
 }
 
 func (r *Run) resendDue(now time.Time, policy RecoveryPolicy) bool {

@@ -81,7 +81,7 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/workflow-runs/"+string(run.ID))
+	w.Header().Set("Location", a.cfg.Prefix+"/workflow-runs/"+string(run.ID))
 	return writeJSON(w, http.StatusCreated, a.answeredRun(r, run))
 }
 
@@ -91,7 +91,7 @@ func (in *initiation) setTemplate(id string) error {
 	if in.hasTemplate {
 		return core.InvalidField("template", "is there twice; give it once")
 	}
-	if !validID(id) {
+	if !core.ValidID(id) {
 		return core.InvalidField("template", "is not the ID of a template")
 	}
 	in.template, in.hasTemplate = id, true

@@ -67,7 +67,7 @@ func serviceOn(b *testing.B, store ports.Store) *app.Service {
 	b.Helper()
 	svc, err := app.New(app.Deps{
 		Store: store, Queue: memory.NewQueue(), Executor: ports.ExecutorFunc(noExecution), Files: memory.NewFiles(),
-		Clock: memory.NewManualClock(time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)), IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: memory.NewManualClock(time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)), Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(b, err)
 	return svc

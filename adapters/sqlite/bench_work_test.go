@@ -63,7 +63,7 @@ func newSide(b *testing.B, name string, store ports.Store, tenants int) *side {
 	s := &side{name: name, queue: memory.NewQueue()}
 	var err error
 	s.svc, err = app.New(app.Deps{
-		Store: store, Queue: s.queue, Files: memory.NewFiles(), Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Store: store, Queue: s.queue, Files: memory.NewFiles(), Log: slog.New(slog.DiscardHandler),
 		Executor: ports.ExecutorFunc(func(_ context.Context, task ports.Task) ([]core.FileResult, error) {
 			return []core.FileResult{{Index: task.Files[0].Index, Outcome: core.OutcomeCompleted, Output: "ok"}}, nil
 		}),

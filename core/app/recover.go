@@ -102,6 +102,7 @@ const endOfTime = 100 * 365 * 24 * time.Hour
 // recoverRun looks at one run. alone says that no other process can be at work on it.
 func (s *Service) recoverRun(ctx context.Context, key ports.RunKey, alone bool) (acted bool, err error) {
 	var plan *core.RecoveryPlan
+	sent := false // by the transaction
 	err = s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
 		acted = false
 		free, err := tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: key.Run})
@@ -124,9 +125,15 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey, alone bool) 
 		if err != nil {
 			return err
 		}
+		if sent = ports.OutboxOf(tx) != nil && len(planned.Jobs) > 0; sent {
+			planned.Run, _ = core.ConfirmDispatch(planned.Run, planned.Run.Attempt)
+		}
 		plan, acted = &planned, true
 		free[0] = ports.RunRows{Run: plan.Run, Files: plan.Files} // in the place of what was read
-		return tx.Runs().Save(ctx, free...)
+		if err := tx.Runs().Save(ctx, free...); err != nil || !sent {
+			return err
+		}
+		return send(ctx, tx, planned.Jobs)
 	})
 	if err != nil || !acted {
 		return false, err
@@ -146,6 +153,9 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey, alone bool) 
 	}
 	s.stats.redispatched.Add(int64(len(plan.Jobs)))
 	log.Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
+	if sent {
+		return true, nil
+	}
 	if err := s.enqueueAgain(ctx, plan.Run, plan.Jobs); err != nil {
 		return true, err
 	}
