@@ -73,7 +73,7 @@ func worldOn(t testing.TB, store *sqlite.Store, execute ports.ExecutorFunc) *wor
 	var err error
 	w.Service, err = app.New(app.Deps{
 		Store: store, Queue: w.queue, Executor: execute, Files: memory.NewFiles(),
-		Clock: w.clock, IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
 	require.NoError(t, err)
 	return w
