@@ -48,7 +48,7 @@
 //
 // # What always holds
 //
-// The numbers are those of the specification.
+// The numbers are those of the specification, docs/spec.md (spec 10).
 //
 //	I1  balances are what the ledger's entries add up to, and never negative
 //	I2  a run's creditsConsumed is its two parts together, and its charges less its refunds

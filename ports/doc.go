@@ -3,6 +3,7 @@
 // small, and each method says its errors, its locks and what a repeat does.
 //
 // The repository (Store) is the truth and the queue a fast hint: no adapter of
-// Queue or Feed is trusted with correctness. Every adapter passes the same
-// conformance suite, internal/testkit/storetest or internal/testkit/queuetest.
+// Queue or Feed is trusted with correctness. Every adapter, an embedder's own as
+// well, passes the suite of its port: storetest, queuetest or filestest in
+// adapters/adaptertest.
 package ports

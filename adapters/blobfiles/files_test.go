@@ -20,9 +20,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/filestest"
 	"github.com/redrive/redrive/adapters/blobfiles"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/filestest"
 	"github.com/redrive/redrive/ports"
 )
 

@@ -69,7 +69,7 @@ func (s *Store) Reset() {
 	clear(s.owners)
 	clear(s.running)
 	s.sessions.reset()
-	s.locks.reset()
+	s.locks.Reset()
 }
 
 func (s *Store) newTenant() *tenantState {

@@ -6,10 +6,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
+	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
-	"github.com/redrive/redrive/internal/testkit/storetest"
 	"github.com/redrive/redrive/ports"
 )
 

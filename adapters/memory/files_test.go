@@ -3,7 +3,7 @@ package memory
 import (
 	"testing"
 
-	"github.com/redrive/redrive/internal/testkit/filestest"
+	"github.com/redrive/redrive/adapters/adaptertest/filestest"
 )
 
 // It stands in the package itself to count what is kept.

@@ -42,7 +42,6 @@ func (s *Store) begin(tenant core.TenantID, readOnly bool) *tx {
 	p.txs = p.txs[1:]
 	p.serial++
 	state.serial, state.tenant, state.readOnly, state.wrote = p.serial, tenant, readOnly, &nothing
-	state.held = state.heldRoom[:0]
 	t.txState, t.own = state, p.serial
 	return t
 }
@@ -51,7 +50,7 @@ func (s *Store) begin(tenant core.TenantID, readOnly bool) *tx {
 func (s *Store) end(t *tx) {
 	state := t.txState
 	if !state.readOnly {
-		s.locks.release(state)
+		s.locks.Release(&state.locks)
 	}
 	wrote := state.wrote
 	*state = txState{store: s}

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/locktable"
 	"github.com/redrive/redrive/ports"
 )
 
 // Store is a ports.Store in memory.
 type Store struct {
-	locks  locks
+	locks  *locktable.Table
 	spare  spare
 	outbox ports.Queue // nil: transactions send nothing
 
@@ -57,12 +58,17 @@ type Option func(*Store)
 
 // WithWaits makes transactions wait for locks in another way than by parking
 // their goroutine.
-func WithWaits(n NewWait) Option { return func(s *Store) { s.locks.newWait = n } }
+func WithWaits(n NewWait) Option { return func(s *Store) { s.locks = locktable.New(n) } }
+
+// NewWait makes one wait of one transaction for a lock. The store calls wait once,
+// holding nothing; it returns nil once wake was called, before or after wait began, or
+// with ctx's error. wake must not block.
+type NewWait = locktable.NewWait
 
 // NewStore makes an empty store.
 func NewStore(opts ...Option) *Store {
 	s := &Store{
-		locks:   locks{newWait: goroutineWaits, many: map[lockKey]*rowLock{}},
+		locks:   locktable.New(nil),
 		tenants: map[core.TenantID]*tenantState{},
 		owners:  map[core.RunID]core.TenantID{},
 		running: map[ports.RunKey]struct{}{},

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/locktable"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -26,14 +27,11 @@ type txState struct {
 	readOnly bool  // a View: the store's mutex is held
 	broken   error // a lock could not be had: it can only be rolled back, as in Postgres
 
-	held     []*rowLock   // guarded by locks.mu
-	waitsFor *rowLock     // guarded by locks.mu
-	state    *tenantState // what is committed of the tenant, once it was found
-	run      *runState    // the one that was found last
-	runID    core.RunID
-	wrote    *writes // to be read; a write asks writes() first
-
-	heldRoom [4]*rowLock // for what a usual transaction locks
+	locks locktable.Holder
+	state *tenantState // what is committed of the tenant, once it was found
+	run   *runState    // the one that was found last
+	runID core.RunID
+	wrote *writes // to be read; a write asks writes() first
 }
 
 func (t *tx) Runs() ports.Runs                         { return runs{t} }
@@ -70,17 +68,28 @@ func (t *tx) writable(ctx context.Context) error {
 	return nil
 }
 
+// What transactions lock here.
+const (
+	lockTenant   = locktable.Tenant
+	lockCredits  = locktable.Credits
+	lockTemplate = locktable.Template
+	lockAnswer   = locktable.Answer
+	lockRun      = locktable.Run
+	lockFiles    = locktable.Files
+	lockAttempts = locktable.Attempts
+)
+
 // tryLock takes a row's lock if no other transaction holds it.
-func (t *tx) tryLock(kind lockKind, id string) bool {
-	return t.store.locks.tryAcquire(t.txState, lockKey{t.tenant, kind, id})
+func (t *tx) tryLock(kind locktable.Kind, id string) bool {
+	return t.store.locks.TryAcquire(&t.txState.locks, locktable.Key{Tenant: t.tenant, Kind: kind, ID: id})
 }
 
 // lock waits for a row. A transaction that did not acquire it is broken.
-func (t *tx) lock(ctx context.Context, kind lockKind, id string) error {
+func (t *tx) lock(ctx context.Context, kind locktable.Kind, id string) error {
 	if err := t.writable(ctx); err != nil {
 		return err
 	}
-	if err := t.store.locks.acquire(ctx, t.txState, lockKey{t.tenant, kind, id}); err != nil {
+	if err := t.store.locks.Acquire(ctx, &t.txState.locks, locktable.Key{Tenant: t.tenant, Kind: kind, ID: id}); err != nil {
 		t.broken = err
 		return err
 	}

@@ -15,12 +15,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -49,7 +49,7 @@ func newBench(b *testing.B, server *pgtest.Server) *bench {
 	require.NoError(b, err)
 	x.svc, err = app.New(app.Deps{
 		Store: store, Queue: queuetest.Singly{Queue: x.queue}, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: memory.NewManualClock(benchNow), IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: memory.NewManualClock(benchNow), Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(b, err)
 	return x

@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/postgres"
-	"github.com/redrive/redrive/internal/testkit/storetest"
 	"github.com/redrive/redrive/ports"
 )
 

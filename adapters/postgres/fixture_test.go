@@ -12,12 +12,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -69,7 +69,7 @@ func newWorld(t testing.TB, c postgres.Config, execute ports.ExecutorFunc) *worl
 	var err error
 	w.Service, err = app.New(app.Deps{
 		Store: store, Queue: w.queue, Executor: execute, Files: memory.NewFiles(),
-		Clock: w.clock, IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
 	require.NoError(t, err)
 	w.addTenant(t, "acme")

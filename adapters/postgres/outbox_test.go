@@ -9,13 +9,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
-	"github.com/redrive/redrive/internal/testkit/storetest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -76,7 +76,7 @@ func TestOutboxFailureChangesNothing(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, queue.Close()) })
 	svc, err := app.New(app.Deps{
 		Store: w.store.WithOutbox(queue.Outbox()), Queue: queue, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: w.clock, IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(t, err)
 	run := w.settled(t, 3, allFail)

@@ -9,8 +9,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
 	"github.com/redrive/redrive/adapters/watermillqueue"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
 )
 
 // broker is a Publisher and Subscriber of Watermill that does what brokers do: it has

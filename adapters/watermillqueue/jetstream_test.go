@@ -11,9 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
 	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 

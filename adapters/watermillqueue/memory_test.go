@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
 	"github.com/redrive/redrive/adapters/watermillqueue"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
 )
 
 func quiet(o watermillqueue.Options) watermillqueue.Options {

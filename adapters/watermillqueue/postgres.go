@@ -178,7 +178,7 @@ SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',
 	defer conn.Release()
 	var readOnly, allowed bool
 	if err := conn.QueryRow(ctx, sql).Scan(&readOnly, &allowed); err != nil {
-		return fmt.Errorf("its tables cannot be used; run 'server migrate' on its database: %w", err)
+		return fmt.Errorf("its tables cannot be used; run 'redrive migrate' on its database: %w", err)
 	}
 	switch {
 	case readOnly:

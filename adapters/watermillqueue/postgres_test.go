@@ -7,10 +7,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/queuetest"
 	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
-	"github.com/redrive/redrive/internal/testkit/queuetest"
 	"github.com/redrive/redrive/ports"
 )
 

@@ -79,7 +79,7 @@ const (
 
 // nackDelay is the back-off after so many deliveries.
 func nackDelay(first time.Duration, deliveries int) time.Duration {
-	return min(first<<min(max(deliveries-1, 0), 10), maxNackDelay)
+	return core.Backoff(first, maxNackDelay, deliveries-1)
 }
 
 // start makes the queue of a backend and lets it run.

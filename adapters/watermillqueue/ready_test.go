@@ -47,7 +47,7 @@ func TestReady(t *testing.T) {
 
 		_, err = pool.Exec(bounded(t), `DROP TABLE queue_dead`)
 		require.NoError(t, err)
-		require.ErrorContains(t, q.Ready(bounded(t)), "server migrate")
+		require.ErrorContains(t, q.Ready(bounded(t)), "redrive migrate")
 		pool.Close()
 		require.Error(t, q.Ready(bounded(t)))
 	})
@@ -55,7 +55,7 @@ func TestReady(t *testing.T) {
 	t.Run("PostgresThatWasNeverMigrated", func(t *testing.T) {
 		t.Parallel()
 		q := newPostgres(t, newPool(t, pgtest.NewEmpty(t).URL), watermillqueue.Options{})
-		require.ErrorContains(t, q.Ready(bounded(t)), "server migrate")
+		require.ErrorContains(t, q.Ready(bounded(t)), "redrive migrate")
 	})
 
 	t.Run("JetStream", func(t *testing.T) {

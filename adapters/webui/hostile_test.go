@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 )
 
 // Text of tenants and models is displayed and never interpreted as HTML.
@@ -200,26 +200,6 @@ func TestGerman(t *testing.T) {
 	require.NoError(t, err)
 	req.Header.Set("Accept-Language", "de-AT,de;q=0.9,en;q=0.5")
 	require.Contains(t, w.visitor().do(req).text, "Anmelden")
-}
-
-// The first load is small and requests nothing from other hosts.
-func TestFirstLoadIsSmall(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	id := w.closed("a-timeout.txt", "b.txt")
-	b := w.browser(t)
-	b.signIn("admin")
-	b.Open("/ui/runs/" + string(id))
-	b.Until(`document.readyState === "complete" && performance.getEntriesByName("first-contentful-paint").length > 0`)
-	bytes := eval[float64](b, `performance.getEntriesByType("resource").filter((e) => !e.name.endsWith("/events")).reduce((n, e) => n + e.decodedBodySize, performance.getEntriesByType("navigation")[0].decodedBodySize)`)
-	require.Less(t, bytes, 100_000.0)
-	shift := eval[float64](b, `(() => {
-		const o = new PerformanceObserver(() => {});
-		o.observe({type: "layout-shift", buffered: true});
-		return o.takeRecords().reduce((n, e) => n + e.value, 0);
-	})()`)
-	require.Zero(t, shift, "something jumped when it loaded")
-	t.Logf("first load: %.0f bytes, first paint after %.0f ms", bytes, eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
 }
 
 func TestTemplates(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/webui"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -56,7 +56,7 @@ func TestOperationsSayWhatToDo(t *testing.T) {
 	require.Equal(t, http.StatusOK, page.status)
 	for _, says := range []string{
 		"<dt>Waiting jobs</dt><dd>more than 10,000</dd>", "<dt>Jobs in hand</dt><dd>64</dd>", "<dt>Oldest waiting since</dt><dd>10 Nov",
-		"<dt>Unreadable messages</dt><dd>1</dd>", "<code>server queue dead</code>", `<span class="id">17</span> undecodable`,
+		"<dt>Unreadable messages</dt><dd>1</dd>", "<code>redrive queue dead</code>", `<span class="id">17</span> undecodable`,
 		"This server&#39;s account with the provider is out of money.", "To do: pay the provider&#39;s account, or raise its limit.",
 		"&lt;b&gt;teapot&lt;/b&gt;", "Only for acme/summarise.", "Jobs wait and are tried again by themselves.",
 		"/ui/runs/" + string(id), "The provider refused this server&#39;s credential.",

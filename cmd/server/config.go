@@ -16,8 +16,8 @@ import (
 
 // secretFlag is the key that signs bearer tokens. It never appears in logs.
 type secretFlag struct {
-	JWTSecret   string `env:"REDRIVE_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs bearer tokens (HS256), 32 bytes or more."`
-	JWTAudience string `env:"REDRIVE_JWT_AUDIENCE" placeholder:"NAME" help:"Name of this service, which the aud claim of every token must have. Without it, tokens with an aud claim are refused."`
+	JWTSecret   string `group:"server" secret:"" env:"REDRIVE_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs bearer tokens (HS256), 32 bytes or more."`
+	JWTAudience string `group:"server" env:"REDRIVE_JWT_AUDIENCE" placeholder:"NAME" help:"Name of this service, which the aud claim of every token must have. Without it, tokens with an aud claim are refused."`
 }
 
 // auth checks the secret and gives the Auth that makes and reads tokens with it.
@@ -33,54 +33,54 @@ func (f secretFlag) auth() (*httpapi.Auth, error) {
 	return auth, nil
 }
 
-// serveCmd is the configuration of a server.
+// serveCmd is the configuration of a server. The order of groups is that of --help.
 type serveCmd struct {
-	secretFlag
+	PrintConfig bool `help:"Print the settings in force and where each comes from, without secrets, and exit."`
 
-	Listen string `env:"REDRIVE_LISTEN" default:"127.0.0.1:8080" help:"Address to listen on."`
-	Demo   bool   `env:"REDRIVE_DEMO" help:"Make a demo tenant and template, print credentials for them, and use a bundled fake LLM unless one is configured."`
+	Listen       string        `group:"server" env:"REDRIVE_LISTEN" default:"127.0.0.1:8080" help:"Address to listen on."`
+	Demo         bool          `group:"server" env:"REDRIVE_DEMO" help:"Make a demo tenant and template, print credentials for them, and use a bundled fake LLM unless one is configured."`
+	DrainTimeout time.Duration `group:"server" env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are released to other servers."`
+
+	secretFlag
+	databaseFlags
+
+	Files   string `group:"store" env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files; default data/files with a database, else in memory."`
+	Migrate bool   `group:"store" env:"REDRIVE_MIGRATE" default:"true" negatable:"" help:"Bring the database's schema up to date at start."`
+
+	queueFlags
+
+	Workers         int           `group:"queue" env:"REDRIVE_WORKERS" default:"16" help:"Most jobs executed at once. It may be more than --db-max-conns: a job holds no connection while it is executed."`
+	TenantWorkers   int           `group:"queue" env:"REDRIVE_TENANT_WORKERS" default:"0" help:"Most jobs of one tenant executed at once, in this server; 0 for no limit."`
+	TemplateWorkers int           `group:"queue" env:"REDRIVE_TEMPLATE_WORKERS" default:"0" help:"Most jobs of one template of a tenant executed at once, in this server; 0 for no limit."`
+	Lease           time.Duration `group:"queue" env:"REDRIVE_LEASE" default:"1m" help:"How long a worker that does not renew its lease keeps a job before another worker gets it."`
+	Redeliveries    int           `group:"queue" name:"max-redeliveries" aliases:"redeliveries" env:"REDRIVE_MAX_REDELIVERIES" default:"3" help:"How many leases of a file may run out before its run is interrupted."`
+	RecoverEvery    time.Duration `group:"queue" env:"REDRIVE_RECOVER_EVERY" default:"5s" help:"How often to look for work that a stopped server left."`
+	DispatchGrace   time.Duration `group:"queue" env:"REDRIVE_DISPATCH_GRACE" default:"30s" help:"How long a server may take to enqueue a run's jobs before another server does."`
+	RedispatchAfter time.Duration `group:"queue" env:"REDRIVE_REDISPATCH_AFTER" default:"30s" help:"How long jobs may wait unclaimed before they are sent again, in case the queue lost them; doubles up to ten times this."`
+
+	LLMBaseURL string        `group:"provider" name:"llm-base-url" env:"LLM_BASE_URL" placeholder:"URL" help:"OpenAI-compatible endpoint that does the work, such as https://api.openai.com/v1."`
+	LLMAPIKey  string        `group:"provider" secret:"" name:"llm-api-key" env:"LLM_API_KEY" placeholder:"KEY" help:"Key for that endpoint."`
+	LLMModel   string        `group:"provider" name:"llm-model" env:"LLM_MODEL" placeholder:"NAME" help:"Model to ask for."`
+	LLMTimeout time.Duration `group:"provider" name:"llm-timeout" env:"LLM_TIMEOUT" default:"1m" help:"Timeout of one request to the endpoint."`
+
+	BreakerFailures       int           `group:"provider" env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"After how many jobs of a template in a row that the provider failed no more of them are claimed until the provider is back. For a fault of the service's own, such as a wrong key, the first one is enough. 0 for no limit."`
+	BreakerOpenFor        time.Duration `group:"provider" env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time one job is tried to find out whether the provider is back. For a fault of the service's own it is tried sooner, and at least this often."`
+	BreakerMaxOutage      time.Duration `group:"provider" env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are executed and fail, so that runs close."`
+	BreakerInterruptAfter time.Duration `group:"provider" env:"REDRIVE_BREAKER_INTERRUPT_AFTER" default:"30s" help:"After what time with a fault of the service's own the runs that wait for its repair are closed as interrupted, free to continue."`
+
+	MaxFiles       int   `group:"limits" env:"REDRIVE_MAX_FILES" default:"10000" help:"Most files of a run."`
+	MaxFileBytes   int64 `group:"limits" env:"REDRIVE_MAX_FILE_BYTES" default:"1048576" help:"Most bytes of one file, for the upload and for the request to the LLM."`
+	MaxOutputBytes int   `group:"limits" env:"REDRIVE_MAX_OUTPUT_BYTES" default:"4194304" help:"Most bytes of one file's output; a longer one fails its file."`
+	MaxUploadBytes int64 `group:"limits" env:"REDRIVE_MAX_UPLOAD_BYTES" default:"1073741824" help:"Most bytes of one upload."`
+
+	MaxTenantUploadBytes int64         `group:"limits" env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes of one tenant's uploads that are not runs yet, in this server; 0 for no limit."`
+	MaxTenantUploads     int           `group:"limits" env:"REDRIVE_MAX_TENANT_UPLOADS" default:"64" help:"Most uploads of one tenant at once, in this server; 0 for no limit."`
+	UploadGrace          time.Duration `group:"limits" env:"REDRIVE_UPLOAD_GRACE" default:"24h" help:"After what time an upload that did not become a run is removed. No upload may take longer than half of it."`
 
 	listenFlags
 
-	LLMBaseURL string        `name:"llm-base-url" env:"LLM_BASE_URL" placeholder:"URL" help:"OpenAI-compatible endpoint that does the work, such as https://api.openai.com/v1."`
-	LLMAPIKey  string        `name:"llm-api-key" env:"LLM_API_KEY" placeholder:"KEY" help:"Key for that endpoint."`
-	LLMModel   string        `name:"llm-model" env:"LLM_MODEL" placeholder:"NAME" help:"Model to ask for."`
-	LLMTimeout time.Duration `name:"llm-timeout" env:"LLM_TIMEOUT" default:"1m" help:"Timeout of one request to the endpoint."`
-
-	databaseFlags
-	queueFlags
-
-	Files   string `env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files; default data/files with a database, else in memory."`
-	Migrate bool   `env:"REDRIVE_MIGRATE" default:"true" negatable:"" help:"Bring the database's schema up to date at start."`
-
-	Workers         int `env:"REDRIVE_WORKERS" default:"16" help:"Most jobs executed at once. It may be more than --db-max-conns: a job holds no connection while it is executed."`
-	TenantWorkers   int `env:"REDRIVE_TENANT_WORKERS" default:"0" help:"Most jobs of one tenant executed at once, in this server; 0 for no limit."`
-	TemplateWorkers int `env:"REDRIVE_TEMPLATE_WORKERS" default:"0" help:"Most jobs of one template of a tenant executed at once, in this server; 0 for no limit."`
-
-	BreakerFailures       int           `env:"REDRIVE_BREAKER_FAILURES" default:"10" help:"After how many jobs of a template in a row that the provider failed no more of them are claimed until the provider is back. For a fault of the service's own, such as a wrong key, the first one is enough. 0 for no limit."`
-	BreakerOpenFor        time.Duration `env:"REDRIVE_BREAKER_OPEN_FOR" default:"30s" help:"After what time one job is tried to find out whether the provider is back. For a fault of the service's own it is tried sooner, and at least this often."`
-	BreakerMaxOutage      time.Duration `env:"REDRIVE_BREAKER_MAX_OUTAGE" default:"1h" help:"After what time without the provider its jobs are executed and fail, so that runs close."`
-	BreakerInterruptAfter time.Duration `env:"REDRIVE_BREAKER_INTERRUPT_AFTER" default:"30s" help:"After what time with a fault of the service's own the runs that wait for its repair are closed as interrupted, free to continue."`
-
-	DrainTimeout time.Duration `env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are released to other servers."`
-	Lease        time.Duration `env:"REDRIVE_LEASE" default:"1m" help:"How long a worker that does not renew its lease keeps a job before another worker gets it."`
-	Redeliveries int           `name:"max-redeliveries" aliases:"redeliveries" env:"REDRIVE_MAX_REDELIVERIES" default:"3" help:"How many leases of a file may run out before its run is interrupted."`
-
-	RecoverEvery    time.Duration `env:"REDRIVE_RECOVER_EVERY" default:"5s" help:"How often to look for work that a stopped server left."`
-	DispatchGrace   time.Duration `env:"REDRIVE_DISPATCH_GRACE" default:"30s" help:"How long a server may take to enqueue a run's jobs before another server does."`
-	RedispatchAfter time.Duration `env:"REDRIVE_REDISPATCH_AFTER" default:"30s" help:"How long jobs may wait unclaimed before they are sent again, in case the queue lost them; doubles up to ten times this."`
-
-	MaxFiles       int   `env:"REDRIVE_MAX_FILES" default:"10000" help:"Most files of a run."`
-	MaxFileBytes   int64 `env:"REDRIVE_MAX_FILE_BYTES" default:"1048576" help:"Most bytes of one file, for the upload and for the request to the LLM."`
-	MaxOutputBytes int   `env:"REDRIVE_MAX_OUTPUT_BYTES" default:"4194304" help:"Most bytes of one file's output; a longer one fails its file."`
-	MaxUploadBytes int64 `env:"REDRIVE_MAX_UPLOAD_BYTES" default:"1073741824" help:"Most bytes of one upload."`
-
-	MaxTenantUploadBytes int64         `env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes of one tenant's uploads that are not runs yet, in this server; 0 for no limit."`
-	MaxTenantUploads     int           `env:"REDRIVE_MAX_TENANT_UPLOADS" default:"64" help:"Most uploads of one tenant at once, in this server; 0 for no limit."`
-	UploadGrace          time.Duration `env:"REDRIVE_UPLOAD_GRACE" default:"24h" help:"After what time an upload that did not become a run is removed. No upload may take longer than half of it."`
-
-	LogFormat string     `env:"REDRIVE_LOG_FORMAT" enum:"text,json" default:"text" help:"Log format, text or json; logs go to standard error."`
-	LogLevel  slog.Level `env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
+	LogFormat string     `group:"logging" env:"REDRIVE_LOG_FORMAT" enum:"text,json" default:"text" help:"Log format, text or json; logs go to standard error."`
+	LogLevel  slog.Level `group:"logging" env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 }
 
 // check refuses a configuration that cannot serve, and fills in the demo's own secret.

@@ -19,11 +19,11 @@ import (
 
 // databaseFlags select the database of a command.
 type databaseFlags struct {
-	DatabaseURL        string        `env:"DATABASE_URL" placeholder:"URL" help:"Postgres to keep everything in, such as postgres://user@host/db. Without it, data is kept in memory and is gone when the server stops."`
-	DBMaxConns         int32         `env:"REDRIVE_DB_MAX_CONNS" default:"10" help:"Most connections to the database."`
-	DBConnectTimeout   time.Duration `env:"REDRIVE_DB_CONNECT_TIMEOUT" default:"5s" help:"Timeout of making one connection."`
-	DBLockTimeout      time.Duration `env:"REDRIVE_DB_LOCK_TIMEOUT" default:"5s" help:"Timeout of waiting for one lock."`
-	DBStatementTimeout time.Duration `env:"REDRIVE_DB_STATEMENT_TIMEOUT" default:"30s" help:"Timeout of one statement."`
+	DatabaseURL        string        `group:"store" env:"DATABASE_URL" placeholder:"URL" help:"Postgres to keep everything in, such as postgres://user@host/db. Without it, data is kept in memory and is gone when the server stops."`
+	DBMaxConns         int32         `group:"store" env:"REDRIVE_DB_MAX_CONNS" default:"10" help:"Most connections to the database."`
+	DBConnectTimeout   time.Duration `group:"store" env:"REDRIVE_DB_CONNECT_TIMEOUT" default:"5s" help:"Timeout of making one connection."`
+	DBLockTimeout      time.Duration `group:"store" env:"REDRIVE_DB_LOCK_TIMEOUT" default:"5s" help:"Timeout of waiting for one lock."`
+	DBStatementTimeout time.Duration `group:"store" env:"REDRIVE_DB_STATEMENT_TIMEOUT" default:"30s" help:"Timeout of one statement."`
 }
 
 func (f databaseFlags) config() postgres.Config {
@@ -134,7 +134,7 @@ func prepareSchema(ctx context.Context, pool *pgxpool.Pool, migrate bool, log *s
 	}
 	for _, m := range steps {
 		if m.AppliedAt.IsZero() {
-			return fmt.Errorf("the database lacks migration %s; run 'server migrate'", m.Name)
+			return fmt.Errorf("the database lacks migration %s; run 'redrive migrate'", m.Name)
 		}
 	}
 	return nil

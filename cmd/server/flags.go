@@ -29,22 +29,26 @@ func nameOf(f *kong.Flag) string {
 	return fmt.Sprintf("--%s (%s)", f.Name, strings.Join(f.Envs, ", "))
 }
 
-// explain adds the environment variable to kong's error about a flag if it is missing:
-// the value may come from the environment, and the user has then typed no flag.
-func explain(model *kong.Application, err error) string {
+// explain adds to kong's error about a flag where its value comes from: the user may have
+// typed no flag.
+func (c *cli) explain(model *kong.Application, err error) string {
 	said := err.Error()
-	for _, leaf := range model.Leaves(false) {
-		for _, group := range leaf.AllFlags(false) {
-			for _, f := range group {
-				flag := "--" + f.Name
-				i := strings.Index(said, flag)
-				if i < 0 || len(f.Envs) == 0 || strings.Contains(said, f.Envs[0]) {
-					continue
-				}
-				if rest := said[i+len(flag):]; rest == "" || rest[0] != '-' { // and not the beginning of another's name
-					return said + " (in the environment: " + f.Envs[0] + ")"
-				}
+	for f := range flagsOf(model) {
+		flag := "--" + f.Name
+		i := strings.Index(said, flag)
+		if i < 0 || len(f.Envs) == 0 {
+			continue
+		}
+		if rest := said[i+len(flag):]; rest != "" && rest[0] == '-' { // the beginning of another's name
+			continue
+		}
+		if c.file != nil && envOf(f) == "" {
+			if _, there := c.file.values[f.Name]; there {
+				return said + " (in " + c.file.path + ")"
 			}
+		}
+		if !strings.Contains(said, f.Envs[0]) {
+			return said + " (in the environment: " + f.Envs[0] + ")"
 		}
 	}
 	return said

@@ -15,7 +15,7 @@ import (
 func parserOf(t *testing.T) (*kong.Kong, *cli) {
 	t.Helper()
 	var c cli
-	parser, err := kong.New(&c, kong.BindTo(t.Context(), (*context.Context)(nil)), kong.Bind(streams{}))
+	parser, err := kong.New(&c, kong.Name("redrive"), kong.ExplicitGroups(groups), kong.Vars{"version": ""}, kong.BindTo(t.Context(), (*context.Context)(nil)), kong.Bind(streams{}))
 	require.NoError(t, err)
 	return parser, &c
 }

@@ -1,4 +1,4 @@
-// Command server runs Redrive as an HTTP service with its workers in the same
+// Command server is the program redrive. It runs Redrive as an HTTP service with its workers in the same
 // process.
 package main
 
@@ -13,14 +13,41 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// cli is the command line. Every flag of serve has an environment variable.
+// cli is the command line. Every setting of serve has an environment variable and may stand
+// in a file; a flag wins over the environment, the environment over the file.
 type cli struct {
-	Serve   serveCmd   `cmd:"" default:"withargs" help:"Serve the HTTP API and work the queue (the default)."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to date, or list its migrations."`
-	Ledger  ledgerCmd  `cmd:"" help:"Check or export the ledger."`
-	Queue   queueCmd   `cmd:"" help:"List messages that no server could read, and send them again."`
-	Token   tokenCmd   `cmd:"" help:"Print a bearer token for the API."`
-	Demo    demoCmd    `cmd:"" help:"Start a demo server, play the journey from upload to Continue, and print what happens."`
+	Config  string           `env:"REDRIVE_CONFIG" placeholder:"FILE" help:"TOML file of settings, with the names of the flags: workers = 32. Flags and environment variables win over it."`
+	Version kong.VersionFlag `help:"Print the version, the commit and its date."`
+
+	Serve      serveCmd   `cmd:"" default:"withargs" help:"Serve the HTTP API and the page, and work the queue (the default)."`
+	Demo       demoCmd    `cmd:"" help:"Play the journey from upload to Continue against a server of its own, and print what happens."`
+	Token      tokenCmd   `cmd:"" help:"Print a bearer token for the API."`
+	Migrate    migrateCmd `cmd:"" help:"Bring the database's schema up to date, or list its migrations."`
+	Ledger     ledgerCmd  `cmd:"" help:"Check or export the ledger."`
+	Queue      queueCmd   `cmd:"" help:"List messages that no server could read, and send them again."`
+	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version, the commit and its date."`
+
+	file *configFile // nil if there is none
+}
+
+// BeforeResolve reads the file of settings, once the flags and the environment are known.
+func (c *cli) BeforeResolve(k *kong.Kong, parsing *kong.Context) error {
+	for _, f := range parsing.Flags() {
+		if f.Name != configFlag {
+			continue
+		}
+		path, _ := parsing.FlagValue(f).(string)
+		if path == "" {
+			return nil
+		}
+		file, err := readConfig(path, k)
+		if err != nil {
+			return err
+		}
+		c.file = file
+		parsing.AddResolver(file)
+	}
+	return nil
 }
 
 func main() {
@@ -35,29 +62,34 @@ func main() {
 // graceful stop, 1 for a failure, and 2 for a wrong command line.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	code := -1
-	parser, err := kong.New(&cli{},
-		kong.Name("server"),
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("redrive"),
 		kong.Description("Redrive runs workflows over batches of files and continues what failed, paying for nothing twice."),
 		kong.UsageOnError(),
+		kong.ExplicitGroups(groups),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, FlagsLast: true, WrapUpperBound: 100, ValueFormatter: func(v *kong.Value) string { return v.Help }}),
+		kong.Vars{"version": versionText()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { code = c }),
 		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(streams{stdout, stderr}),
+		kong.Bind(streams{stdout, stderr}, &c),
 	)
 	if err != nil {
-		fmt.Fprintln(stderr, "server:", err)
+		fmt.Fprintln(stderr, "redrive:", err)
 		return 2
 	}
+	prepare(parser.Model)
 	parsed, err := parser.Parse(args)
-	if code >= 0 { // --help has been answered
+	if code >= 0 { // --help or --version has been answered
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "server: %s\nRun 'server --help' for the flags.\n", explain(parser.Model, err))
+		fmt.Fprintf(stderr, "redrive: %s\nRun 'redrive --help' for the commands, 'redrive serve --help' for the settings.\n", c.explain(parser.Model, err))
 		return 2
 	}
 	if err := parsed.Run(); err != nil {
-		fmt.Fprintln(stderr, "server:", err)
+		fmt.Fprintln(stderr, "redrive:", err)
 		return 1
 	}
 	return 0

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/browser"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
@@ -55,7 +55,7 @@ func TestOperationsOnABadDay(t *testing.T) {
 	b.Until(`(f => f["Waiting jobs"] >= 2 && f["Jobs in hand"] === "0" && f["Unreadable messages"] === "1" &&
 		/\d\d:\d\d/.test(f["Oldest waiting since"]))(` + facts + `)`)
 	require.Contains(t, b.Text("#queue"), "undecodable")
-	require.Contains(t, b.Text("#queue"), "server queue dead")
+	require.Contains(t, b.Text("#queue"), "redrive queue dead")
 	require.Contains(t, b.Text("#providers"), "Not used: it is down")
 	require.Contains(t, b.Text("#providers"), "The provider refused this server's credential.")
 	require.Contains(t, b.Text("#providers"), "To do: give the server a credential that the provider accepts (LLM_API_KEY)")

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
@@ -65,7 +65,7 @@ func TestServerOnPostgres(t *testing.T) {
 	require.Contains(t, out, "pending")
 	code, _, logs := command("serve", "--demo", "--listen=127.0.0.1:0", "--no-migrate", flag, "--files="+t.TempDir())
 	require.Equal(t, 1, code)
-	require.Contains(t, logs, "server migrate")
+	require.Contains(t, logs, "redrive migrate")
 	code, out, _ = command("migrate", flag)
 	require.Zero(t, code)
 	require.Contains(t, out, "applied")

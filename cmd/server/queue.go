@@ -17,7 +17,7 @@ import (
 
 // queueFlags say what carries jobs to the workers.
 type queueFlags struct {
-	QueueURL string `env:"QUEUE_URL" placeholder:"URL" help:"What carries jobs to workers: memory: (this process), postgres://… or nats://…. Default: the database, if there is one, else this process."`
+	QueueURL string `group:"queue" env:"QUEUE_URL" placeholder:"URL" help:"What carries jobs to workers: memory: (this process), postgres://… or nats://…. Default: the database, if there is one, else this process."`
 }
 
 // mostQueueLease is the longest that a queue keeps a job from others for a server
@@ -110,7 +110,7 @@ func (c *queueDeadCmd) Run(ctx context.Context, to streams) error {
 type queueRequeueCmd struct {
 	deadLetterFlags
 
-	IDs []string `arg:"" name:"id" help:"IDs as 'server queue dead' lists them."`
+	IDs []string `arg:"" name:"id" help:"IDs as 'redrive queue dead' lists them."`
 }
 
 // Run sends each again and says how many there were. IDs that are not there are
@@ -120,7 +120,7 @@ func (c *queueRequeueCmd) Run(ctx context.Context, to streams) error {
 		sent, err := letters.Requeue(ctx, c.IDs...)
 		fmt.Fprintln(to.out, "sent again:", sent)
 		if err == nil && sent < len(c.IDs) {
-			err = fmt.Errorf("%d of %d are not among the dead letters; 'server queue dead' lists them", len(c.IDs)-sent, len(c.IDs))
+			err = fmt.Errorf("%d of %d are not among the dead letters; 'redrive queue dead' lists them", len(c.IDs)-sent, len(c.IDs))
 		}
 		return err
 	})

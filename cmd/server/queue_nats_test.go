@@ -63,6 +63,6 @@ func TestQueueDeadOnJetStream(t *testing.T) {
 	code, out, logs = command("queue", "requeue", queue, id)
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "sent again: 0")
-	require.True(t, strings.Contains(logs, "server queue dead"), logs)
+	require.True(t, strings.Contains(logs, "redrive queue dead"), logs)
 	require.Zero(t, p.stop(t))
 }

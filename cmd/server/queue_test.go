@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
@@ -89,7 +89,7 @@ func TestQueueDead(t *testing.T) {
 	code, out, logs = command("queue", "requeue", flag, id)
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "sent again: 0")
-	require.Contains(t, logs, "server queue dead")
+	require.Contains(t, logs, "redrive queue dead")
 	require.Zero(t, p.stop(t))
 }
 

@@ -12,21 +12,26 @@ import (
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/llm"
-	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/ports"
 )
 
 // Run serves until ctx ends, then stops gracefully: readiness fails, no more jobs are
 // claimed, requests under way are answered, running jobs finish or are released. A
 // graceful stop is no error.
-func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (err error) {
+func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.Context) (err error) {
+	if c.PrintConfig { // also one that is wrong: it is asked for to find out what is
+		return errors.Join(all.printConfig(to.out, parsed), c.check(flagNamer(parsed)))
+	}
+	log := c.logger(to)
+	for _, line := range misspelt(parsed.Kong) { // first: it may be the cause of what check finds
+		log.Warn("unknown environment variable", "variable", line)
+	}
 	if err := c.check(flagNamer(parsed)); err != nil {
 		return err
 	}
-	log := c.logger(to)
 	auth, err := c.auth()
 	if err != nil {
 		return err
@@ -49,7 +54,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, parsed *kong.Context) (e
 	defer closing(log, "the queue", queue.Close)
 	svc, err := app.New(app.Deps{
 		Store: c.withOutbox(kept.store, queue), Queue: queue, Executor: executor, Files: kept.files,
-		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: log,
+		Log: log,
 	}, c.options())
 	if err != nil {
 		return err

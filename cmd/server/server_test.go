@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/httpapi"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
 // asServer is the variable that makes the test binary behave as the server, so that tests
@@ -273,8 +273,8 @@ func TestCommandLine(t *testing.T) {
 		code int
 		says string
 	}{
-		"UnknownFlag":     {[]string{"--nonsense"}, 2, "server --help"},
-		"UnknownCommand":  {[]string{"fly"}, 2, "server --help"},
+		"UnknownFlag":     {[]string{"--nonsense"}, 2, "redrive --help"},
+		"UnknownCommand":  {[]string{"fly"}, 2, "redrive --help"},
 		"NoSecret":        {[]string{"serve"}, 1, "REDRIVE_JWT_SECRET"},
 		"NoLLM":           {[]string{"serve"}, 1, "LLM_BASE_URL"},
 		"NoModel":         {[]string{"serve", "--demo", "--llm-base-url=http://127.0.0.1:1"}, 1, "LLM_MODEL"},

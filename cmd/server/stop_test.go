@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 
@@ -125,7 +125,7 @@ func TestReadiness(t *testing.T) {
 	empty := pgtest.NewEmpty(t)
 	p := start(t, "--demo", "--queue-url="+empty.URL)
 	require.Equal(t, http.StatusServiceUnavailable, p.ready(t), "the queue's database was never migrated")
-	require.Eventually(t, func() bool { return strings.Contains(p.log.String(), "server migrate") }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(p.log.String(), "redrive migrate") }, time.Minute, 5*time.Millisecond)
 	code, _, logs := command("migrate", "--database-url="+empty.URL)
 	require.Zero(t, code, logs)
 	require.Eventually(t, func() bool { return p.ready(t) == http.StatusOK }, time.Minute, 20*time.Millisecond)

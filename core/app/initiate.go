@@ -78,7 +78,11 @@ func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRe
 	if req.Upload != nil {
 		return s.initiateUpload(ctx, actor, req)
 	}
-	return s.initiate(ctx, actor, core.RunID(s.ids.NewID()), req)
+	id, err := newID[core.RunID](s.ids)
+	if err != nil {
+		return core.Run{}, err
+	}
+	return s.initiate(ctx, actor, id, req)
 }
 
 func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID, req InitiateRequest) (core.Run, error) {

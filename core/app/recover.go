@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -34,7 +36,7 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 				return visited, errors.Join(append(errs, err)...)
 			}
 			looked = true
-			acted, err := s.recoverRun(ctx, key)
+			acted, err := s.recoverRun(ctx, key, false)
 			if err != nil {
 				if failed++; failed <= maxRecoveryErrors {
 					errs = append(errs, fmt.Errorf("recover run %s: %w", key.Run, err))
@@ -59,7 +61,46 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 // maxRecoveryErrors bounds what one pass of recovery reports.
 const maxRecoveryErrors = 10
 
-func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool, err error) {
+// Resume is Recover for the start of a process that is the only one on its store, and
+// whose queue was lost with the process of before: of every run that is under way, what was
+// claimed or waits is dispatched at once, without waiting for leases to run out. A store that
+// one process has at a time makes sure of it, such as adapters/sqlite. Call it before the
+// process accepts or claims anything: it would take the process's own leases for void. It
+// gives the number of runs it acted on. What it could not dispatch, Recover will.
+func (s *Service) Resume(ctx context.Context) (visited int, err error) {
+	// Every run that is RUNNING is due by then.
+	end := s.clock.Now().Add(endOfTime)
+	running, err := s.store.DueRuns(ctx, end, s.opts.Recovery.Horizon(), math.MaxInt32)
+	if err != nil {
+		return 0, err
+	}
+	failed := 0
+	var errs []error
+	for _, key := range running {
+		if err := ctx.Err(); err != nil {
+			return visited, errors.Join(append(errs, err)...)
+		}
+		acted, err := s.recoverRun(ctx, key, true)
+		if err != nil {
+			if failed++; failed <= maxRecoveryErrors {
+				errs = append(errs, fmt.Errorf("resume run %s: %w", key.Run, err))
+			}
+		}
+		if acted {
+			visited++
+		}
+	}
+	if failed > maxRecoveryErrors {
+		errs = append(errs, fmt.Errorf("and %d more runs", failed-maxRecoveryErrors))
+	}
+	return visited, errors.Join(errs...)
+}
+
+// endOfTime is further than any clock's mistake.
+const endOfTime = 100 * 365 * 24 * time.Hour
+
+// recoverRun looks at one run. alone says that no other process can be at work on it.
+func (s *Service) recoverRun(ctx context.Context, key ports.RunKey, alone bool) (acted bool, err error) {
 	var plan *core.RecoveryPlan
 	sent := false // by the transaction
 	err = s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
@@ -69,6 +110,10 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 			return err
 		}
 		run, now := free[0].Run, s.clock.Now()
+		planRecovery := core.PlanRecovery
+		if alone {
+			planRecovery, run.RecoverAt = core.PlanResume, now // due if it is running
+		}
 		if !core.RecoveryDue(run, now, s.opts.Recovery.Horizon()) {
 			return nil
 		}
@@ -76,7 +121,7 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 		if err != nil {
 			return err
 		}
-		planned, err := core.PlanRecovery(run, unfinished, now, s.opts.Recovery)
+		planned, err := planRecovery(run, unfinished, now, s.opts.Recovery)
 		if err != nil {
 			return err
 		}

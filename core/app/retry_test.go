@@ -13,7 +13,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// The unit tests that the mission names (spec 11), in its order.
+// The use-case tests of spec 11, in its order.
 func TestRetryFailed(t *testing.T) {
 	t.Parallel()
 

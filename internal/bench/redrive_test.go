@@ -61,7 +61,7 @@ func newRedrive(b *testing.B, server *pgtest.Server, workers int) *redriveSide {
 	}
 	r.svc, err = app.New(app.Deps{
 		Store: store, Queue: queue, Executor: ports.ExecutorFunc(r.execute), Files: memory.NewFiles(),
-		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: quiet,
+		Log: quiet,
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
 	require.NoError(b, err)
 

@@ -5,7 +5,7 @@ import (
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/sim/history"
-	"github.com/redrive/redrive/internal/testkit/storetest"
+	"github.com/redrive/redrive/internal/testkit/written"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -17,9 +17,9 @@ type recording struct {
 
 func (s recording) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 	since := s.recorder.Before()
-	w := &storetest.Written{}
+	w := &written.Log{}
 	err := s.Store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		*w = storetest.Written{}
+		*w = written.Log{}
 		return fn(w.By(tx))
 	})
 	if err != nil {

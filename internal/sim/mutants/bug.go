@@ -6,7 +6,7 @@ import "slices"
 type Bug struct {
 	Name    string
 	What    string // in a sentence
-	Mirrors string // the public bug of this kind, see chapter 12 of the specification; empty for none
+	Mirrors string // the public bug of this kind, see spec 12; empty for none
 	Edits   []Edit
 	// Equivalent is the reason why no rule can notice it: it is another way to be
 	// right, or something else stands in for what is missing. Empty for a bug

@@ -16,10 +16,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/postgres"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
-	"github.com/redrive/redrive/internal/testkit/storetest"
 )
 
 // With go test -args. The defaults are the short version.
@@ -113,7 +113,7 @@ func TestChaos(t *testing.T) {
 	check.Env = env
 	books, err := check.CombinedOutput()
 	if err != nil {
-		wrong = append(wrong, fmt.Sprintf("server ledger check: %v\n%s", err, books))
+		wrong = append(wrong, fmt.Sprintf("redrive ledger check: %v\n%s", err, books))
 	}
 	executed, found, err := asked.executions(t.Context(), pool)
 	require.NoError(t, err)
