@@ -42,8 +42,8 @@ var outboxBugs = []Bug{
 		Name: "outbox-unconfirmed", What: "an attempt that its transaction sends is committed as not dispatched, so that it can be refunded while it is worked on",
 		Edits: []Edit{{
 			File: "core/app/start.go",
-			Old:  "\tv.begin.Run, _ = core.ConfirmDispatch(v.begin.Run, v.begin.Attempt.Number)\n",
-			As:   "\tif !{on} {\n{old}\t}\n",
+			Old:  "\tv.begin.Run = core.Sent(v.begin.Run, policy)\n",
+			As:   "{old}\tif {on} {\n\t\tv.begin.Run.Dispatch = core.DispatchUnconfirmed\n\t}\n",
 		}},
 	},
 	{
