@@ -136,7 +136,8 @@ func (w *World) act(id sched.ActorID) {
 func (w *World) recover(ctx context.Context, a *actor) {
 	svc := w.servers[a.process].svc
 	for !w.env.Over {
-		if w.paused || w.sc.RecoverLate && !w.healing || w.healing && a.nth > 0 { // without faults one of them does as well
+		late, spare := w.sc.RecoverLate && !w.healing, w.healing && a.nth > 0 // without faults one does as well as two
+		if w.paused || late || spare {
 
 			w.sched.Block()
 			continue
