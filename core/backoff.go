@@ -31,21 +31,22 @@ func (p RetryPolicy) Delay(try int, spent, retryAfter time.Duration, roll float6
 	if try >= p.MaxTries {
 		return 0, false
 	}
-	bound := doubled(p.BaseDelay, try-1, p.MaxDelay)
+	bound := Backoff(p.BaseDelay, p.MaxDelay, try-1)
 	wait = max(time.Duration(roll*float64(bound)), retryAfter)
 	return wait, wait <= p.Budget-spent
 }
 
-// doubled is d × 2ⁿ, at most bound. It cannot overflow.
-func doubled(d time.Duration, n int, bound time.Duration) time.Duration {
-	if d <= 0 {
+// Backoff is first × 2ⁿ, at most most: exponential backoff without jitter. It cannot
+// overflow. A negative n counts as 0.
+func Backoff(first, most time.Duration, n int) time.Duration {
+	if first <= 0 {
 		return 0
 	}
-	for ; n > 0 && d < bound; n-- {
-		if d > bound/2 {
-			return bound
+	for ; n > 0 && first < most; n-- {
+		if first > most/2 {
+			return most
 		}
-		d *= 2
+		first *= 2
 	}
-	return min(d, bound)
+	return min(first, most)
 }

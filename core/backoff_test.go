@@ -102,3 +102,19 @@ func TestDelayHugeRetryAfterIsBeyondTheBudget(t *testing.T) {
 	_, again := p.Delay(1, time.Second, math.MaxInt64, 0.5)
 	require.False(t, again, "a wait of 292 years was begun")
 }
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		n    int
+		want time.Duration
+	}{
+		{-1, 100}, {0, 100}, {1, 200}, {2, 400}, {3, 700}, {62, 700}, {math.MaxInt, 700},
+	} {
+		require.Equal(t, c.want, core.Backoff(100, 700, c.n), "n = %d", c.n)
+	}
+	require.Equal(t, time.Duration(70), core.Backoff(100, 70, 0), "most bounds the first as well")
+	require.Zero(t, core.Backoff(0, 700, 5))
+	require.Zero(t, core.Backoff(-1, 700, 5))
+	require.Equal(t, time.Duration(math.MaxInt64), core.Backoff(1, math.MaxInt64, 1<<20))
+}

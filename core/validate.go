@@ -9,29 +9,10 @@ import (
 // Limits of the texts that callers send. They bound rows and logs, and are the same for
 // every store.
 const (
-	MaxIDLength           = 64
 	MaxNameLength         = 255
 	MaxInstructionsLength = 100_000
 	MaxKeyLength          = 255
 )
-
-// checkID accepts what can stand in a URL path and a message without quoting.
-func checkID(field, id string) []FieldError {
-	if id == "" || len(id) > MaxIDLength {
-		return []FieldError{{field, fmt.Sprintf("must have 1 to %d characters", MaxIDLength)}}
-	}
-	if id == "." || id == ".." {
-		return []FieldError{{field, "may not be '.' or '..', which stand for folders in a path"}}
-	}
-	for _, r := range id {
-		switch {
-		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-', r == '_', r == '.':
-		default:
-			return []FieldError{{field, "may have letters, digits, '-', '_' and '.' only"}}
-		}
-	}
-	return nil
-}
 
 func checkName(field, name string) []FieldError {
 	if strings.TrimSpace(name) == "" || utf8.RuneCountInString(name) > MaxNameLength {
@@ -42,7 +23,7 @@ func checkName(field, name string) []FieldError {
 
 // checkText refuses characters that not every text column and JSON library can hold.
 func checkText(field, text string) []FieldError {
-	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+	if !ValidText(text) {
 		return []FieldError{{field, "must be UTF-8 text without NUL"}}
 	}
 	return nil

@@ -73,7 +73,7 @@ type Clock interface {
 
 // IDs makes identifiers.
 type IDs interface {
-	// NewID gives an ID that was never given before: 1 to 64 characters, letters,
-	// digits and '-', preferably ascending by time.
+	// NewID gives an ID that was never given before and that core.ValidID accepts,
+	// preferably ascending by time.
 	NewID() string
 }

@@ -6,9 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/redrive/redrive/core"
 )
@@ -47,7 +45,7 @@ func (s Session) Validate() error {
 	switch {
 	case len(s.ID) < minSessionID || len(s.ID) > maxSessionID:
 		return fmt.Errorf("session: the ID has %d bytes and must be a hash of %d to %d", len(s.ID), minSessionID, maxSessionID)
-	case !storable(s.ID) || !storable(string(s.Actor.Tenant)) || !storable(s.Actor.Subject) || !storable(s.Via):
+	case !core.ValidText(s.ID) || !core.ValidText(s.Actor.Tenant) || !core.ValidText(s.Actor.Subject) || !core.ValidText(s.Via):
 		return errors.New("session: its words must be UTF-8 text without NUL")
 	case !s.Actor.Role.Valid():
 		return fmt.Errorf("session: %q is no role", s.Actor.Role)
@@ -62,8 +60,6 @@ func (s Session) Validate() error {
 	}
 	return nil
 }
-
-func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 // Sessions are the people who are signed in. They are no tenant's data: a session is
 // found by its ID alone, before it is known whose it is. Each method is a

@@ -136,7 +136,7 @@ func checkActor(actor core.Actor) error {
 		return errors.New("the subject needs 1 to 255 characters without control characters")
 	case actor.Tenant == "" && actor.Role == core.RolePlatformAdmin:
 		return nil
-	case !validID(string(actor.Tenant)):
+	case !core.ValidID(actor.Tenant):
 		return fmt.Errorf("role %q needs a tenant", actor.Role)
 	}
 	return nil

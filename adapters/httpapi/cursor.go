@@ -45,7 +45,7 @@ func parseRunCursor(cursor string) (ports.RunCursor, error) {
 	place, ok := decodeCursor(runCursorKind, cursor)
 	nanos, id, slash := strings.Cut(place, "/")
 	n, err := strconv.ParseInt(nanos, 10, 64)
-	if !ok || !slash || err != nil || !validID(id) {
+	if !ok || !slash || err != nil || !core.ValidID(id) {
 		return ports.RunCursor{}, badCursor()
 	}
 	return ports.RunCursor{CreatedAt: time.Unix(0, n).UTC(), ID: core.RunID(id)}, nil

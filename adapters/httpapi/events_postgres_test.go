@@ -36,7 +36,7 @@ func TestEventsOfSeveralServers(t *testing.T) {
 		require.NoError(t, err)
 		svc, err := app.New(app.Deps{
 			Store: store, Queue: queue, Executor: work, Files: memory.NewFiles(),
-			Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+			Log: slog.New(slog.DiscardHandler),
 		}, app.Options{Retry: core.RetryPolicy{MaxTries: 1, BaseDelay: time.Second, MaxDelay: time.Second, Budget: time.Minute}})
 		require.NoError(t, err)
 		streams := httpapi.NewStreams(svc, httpapi.StreamConfig{RunningEvery: 20 * time.Millisecond, ClosedEvery: 20 * time.Millisecond})

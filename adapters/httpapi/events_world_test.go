@@ -58,7 +58,7 @@ func newStreamWorld(t *testing.T) *streamWorld {
 	var err error
 	w.svc, err = app.New(app.Deps{
 		Store: w.store, Queue: w.queue, Executor: w.work, Files: memory.NewFiles(),
-		Clock: memory.SystemClock{}, IDs: memory.NewSequence("id"), Log: slog.New(slog.DiscardHandler),
+		IDs: memory.NewSequence("id"), Log: slog.New(slog.DiscardHandler),
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1, BaseDelay: time.Second, MaxDelay: time.Second, Budget: time.Minute}})
 	require.NoError(t, err)
 	w.auth, err = httpapi.NewAuth([]byte(testSecret))

@@ -136,7 +136,7 @@ func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 // if it is harmless in a log; else it makes one.
 func requestID(h http.Header) string {
 	id := h.Get("X-Request-Id")
-	if validID(id) {
+	if core.ValidID(id) {
 		return id
 	}
 	return rand.Text()

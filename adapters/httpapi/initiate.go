@@ -91,7 +91,7 @@ func (in *initiation) setTemplate(id string) error {
 	if in.hasTemplate {
 		return core.InvalidField("template", "is there twice; give it once")
 	}
-	if !validID(id) {
+	if !core.ValidID(id) {
 		return core.InvalidField("template", "is not the ID of a template")
 	}
 	in.template, in.hasTemplate = id, true

@@ -16,26 +16,9 @@ type request struct {
 	index string // the path's :index, likewise
 }
 
-// validID reports whether s can be an ID at all: 1 to 64 letters, digits, '-', '_' and
-// '.'. Any other ID is answered as not found, so that no store gets a key that it
-// cannot hold.
-func validID(s string) bool {
-	if s == "" || len(s) > core.MaxIDLength {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-		default:
-			return false
-		}
-	}
-	return true
-}
-
 // runID is the run that the path names.
 func (r *request) runID() (core.RunID, error) {
-	if !validID(r.id) {
+	if !core.ValidID(r.id) {
 		return "", refused(core.CodeRunNotFound, "there is no such run")
 	}
 	return core.RunID(r.id), nil
@@ -52,7 +35,7 @@ func (r *request) fileIndex() (int, error) {
 
 // templateID is the template that the path names.
 func (r *request) templateID() (core.TemplateID, error) {
-	if !validID(r.id) {
+	if !core.ValidID(r.id) {
 		return "", refused(core.CodeTemplateNotFound, "there is no such template")
 	}
 	return core.TemplateID(r.id), nil
@@ -81,7 +64,7 @@ func (r *request) queryTenant() (core.TenantID, error) {
 // own tenant only is refused with wrong_tenant, as for any other tenant.
 func (r *request) checkTenant(named string) (core.TenantID, error) {
 	tenant := core.TenantID(named)
-	if !validID(named) {
+	if !core.ValidID(named) {
 		if err := core.Authorize(r.actor, core.ActionRead, tenant); err != nil {
 			return "", err
 		}

@@ -32,7 +32,7 @@ func runFilter(r *request) (ports.RunFilter, error) {
 		}},
 		{"template", func(v string) string {
 			filter.Template = core.TemplateID(v)
-			return mistakeIf(!validID(v), "is no template's ID")
+			return mistakeIf(!core.ValidID(v), "is no template's ID")
 		}},
 		{"createdBy", func(v string) string {
 			filter.CreatedBy = v

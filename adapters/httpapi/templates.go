@@ -24,7 +24,7 @@ func (a *api) listTemplates(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if after != "" && !validID(after) {
+	if after != "" && !core.ValidID(after) {
 		return core.InvalidField("after", "is not the ID of a template")
 	}
 	limit, err := r.queryInt("limit", maxTemplatesPage, 1, maxTemplatesPage)

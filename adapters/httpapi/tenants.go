@@ -17,7 +17,7 @@ func (a *api) listTenants(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	if after != "" && !validID(after) {
+	if after != "" && !core.ValidID(after) {
 		return core.InvalidField("after", "is not the ID of a tenant")
 	}
 	limit, err := r.queryInt("limit", defaultTenantsPage, 1, maxTenantsPage)

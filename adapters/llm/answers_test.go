@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
 //go:embed testdata/answers

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/llm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
 // TestClassification sends every answer of a provider over real HTTP.

@@ -113,7 +113,7 @@ func classifyChoice(c wireChoice, wait func(fault) time.Duration) verdict {
 	case strings.TrimSpace(visible(output)) == "":
 		return malformed("the provider's answer had only the model's reasoning in it")
 	// No store can keep NUL.
-	case !utf8.ValidString(output) || strings.ContainsRune(output, 0):
+	case !core.ValidText(output):
 		return malformed("the provider's answer was not text")
 	}
 	return verdict{FileResult: core.FileResult{Outcome: core.OutcomeCompleted, Output: output}}

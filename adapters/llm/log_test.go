@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/llm"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 )
 
 func TestFailureLog(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/llm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/ports"
 )
 

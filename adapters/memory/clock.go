@@ -8,29 +8,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// SystemClock is the machine's clock. Times have microseconds, which is what
-// every store can keep.
-type SystemClock struct{}
-
-var (
-	_ ports.Clock = SystemClock{}
-	_ ports.Clock = (*ManualClock)(nil)
-)
-
-// Now implements ports.Clock.
-func (SystemClock) Now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
-
-// Sleep implements ports.Clock.
-func (SystemClock) Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+var _ ports.Clock = (*ManualClock)(nil)
 
 // ManualClock stands still until it is told to move. Sleepers wake when it has
 // moved past their time.

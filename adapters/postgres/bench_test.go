@@ -49,7 +49,7 @@ func newBench(b *testing.B, server *pgtest.Server) *bench {
 	require.NoError(b, err)
 	x.svc, err = app.New(app.Deps{
 		Store: store, Queue: queuetest.Singly{Queue: x.queue}, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: memory.NewManualClock(benchNow), IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: memory.NewManualClock(benchNow), Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(b, err)
 	return x

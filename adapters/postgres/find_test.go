@@ -47,7 +47,7 @@ func TestPlansOfSearches(t *testing.T) {
 	x := &bench{pool: pool}
 	x.svc, err = app.New(app.Deps{
 		Store: store, Queue: memory.NewQueue(), Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: memory.NewManualClock(benchNow), IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: memory.NewManualClock(benchNow), Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(t, err)
 	x.seed(t, 0, 1, 1)

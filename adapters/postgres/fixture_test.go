@@ -69,7 +69,7 @@ func newWorld(t testing.TB, c postgres.Config, execute ports.ExecutorFunc) *worl
 	var err error
 	w.Service, err = app.New(app.Deps{
 		Store: store, Queue: w.queue, Executor: execute, Files: memory.NewFiles(),
-		Clock: w.clock, IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
 	require.NoError(t, err)
 	w.addTenant(t, "acme")

@@ -15,13 +15,14 @@ import (
 // This file and mapping_answer.go are where rows become values of core and back.
 // Arguments and columns have the order of the …Columns constants.
 
-// findable makes an ID that Postgres cannot hold one that no row has. Callers
-// ask for what they like; what is not text was never stored.
-func findable[T ~string](id T) T {
-	if !utf8.ValidString(string(id)) || strings.ContainsRune(string(id), 0) {
+// findable makes an ID, a key or a name that Postgres cannot hold one that no row has.
+// Callers ask for what they like; what is not text was never stored. It is no rule for
+// IDs: that is core.ValidID.
+func findable[T ~string](asked T) T {
+	if !core.ValidText(asked) {
 		return ""
 	}
-	return id
+	return asked
 }
 
 // text makes anything storable. Outputs and failure messages come from other

@@ -51,7 +51,7 @@ func newPlanned(t *testing.T, conns int32) *planned {
 	w := &world{store: store, pool: pool, queue: &flakyQueue{Queue: memory.NewQueue()}, clock: memory.NewManualClock(benchNow)}
 	w.Service, err = app.New(app.Deps{
 		Store: store, Queue: w.queue, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: w.clock, IDs: memory.UUIDs{}, Log: slog.New(slog.DiscardHandler),
+		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
 	}, app.Options{})
 	require.NoError(t, err)
 	w.addTenant(t, "acme")

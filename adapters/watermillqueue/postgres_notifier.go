@@ -149,7 +149,7 @@ func (n *pgNotifier) listenLoop() {
 		if connected {
 			failures = 0
 		}
-		delay := min(50*time.Millisecond<<min(failures, 6), 2*time.Second)
+		delay := core.Backoff(50*time.Millisecond, 2*time.Second, failures)
 		n.log.Warn("not listening for new jobs, will try again", "error", err, "in", delay)
 		n.pause(delay)
 	}

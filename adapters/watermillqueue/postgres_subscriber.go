@@ -243,7 +243,7 @@ func (s *pgSubscriber) pauseAfter(err error) {
 	if s.ctx.Err() != nil {
 		return
 	}
-	delay := min(100*time.Millisecond<<min(s.failures, 6), 3*time.Second)
+	delay := core.Backoff(100*time.Millisecond, 3*time.Second, s.failures)
 	s.log.Warn("the queue cannot be read, will try again", "error", err, "in", delay)
 	s.failures++
 	s.mu.Lock()

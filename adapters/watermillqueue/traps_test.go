@@ -85,7 +85,7 @@ func newTrap(t *testing.T) *trap {
 	}
 	w.svc, err = app.New(app.Deps{
 		Store: trapStore{store, w}, Queue: trapQueue{w}, Executor: ports.ExecutorFunc(execute), Files: memory.NewFiles(),
-		Clock: w.clock, IDs: memory.UUIDs{}, Log: quiet,
+		Clock: w.clock, Log: quiet,
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
 	require.NoError(t, err)
 	_, err = w.svc.CreateTenant(ctx, trapAdmin, "acme", "Acme", 0)

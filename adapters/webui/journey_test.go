@@ -12,8 +12,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
 // drop drops files on the form of a new run.

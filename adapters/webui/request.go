@@ -76,7 +76,7 @@ func (r *request) redirect(w http.ResponseWriter, to string) error {
 // runID is the run that the path names.
 func (r *request) runID() (core.RunID, error) {
 	id := r.PathValue("id")
-	if !validID(id) {
+	if !core.ValidID(id) {
 		return "", core.ErrRunNotFound
 	}
 	return core.RunID(id), nil
@@ -92,7 +92,7 @@ func (r *request) tenant() (core.TenantID, error) {
 	if named == "" {
 		return "", errChooseTenant
 	}
-	if !validID(named) {
+	if !core.ValidID(named) {
 		return "", core.ErrTenantNotFound
 	}
 	return core.TenantID(named), nil
@@ -100,21 +100,6 @@ func (r *request) tenant() (core.TenantID, error) {
 
 // errChooseTenant: a platform admin has not named a tenant.
 var errChooseTenant = errors.New("no tenant chosen")
-
-// validID reports whether s can be an ID at all: 1 to 64 letters, digits, '-', '_' and
-// '.'. Any other ID is answered as not found.
-func validID(s string) bool {
-	if s == "" || len(s) > core.MaxIDLength || s == "." || s == ".." {
-		return false
-	}
-	return strings.IndexFunc(s, func(c rune) bool {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
-			return false
-		}
-		return true
-	}) < 0
-}
 
 // queryInt is a whole number of the query from low to high, or else the default.
 func (r *request) queryInt(name string, otherwise, low, high int) int {

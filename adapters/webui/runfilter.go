@@ -32,7 +32,7 @@ func (r *request) runFilter() runFilter {
 	if !core.RunStatus(f.Status).Valid() {
 		f.Status = ""
 	}
-	if !validID(f.Template) {
+	if !core.ValidID(f.Template) {
 		f.Template = ""
 	}
 	if day, err := time.ParseInLocation(time.DateOnly, q.Get("from"), r.Zone); err == nil {

@@ -132,7 +132,7 @@ func place(c ports.RunCursor) string {
 func parsePlace(s string) ports.RunCursor {
 	nanos, id, _ := strings.Cut(s, ".")
 	n, err := strconv.ParseInt(nanos, 10, 64)
-	if err != nil || !validID(id) {
+	if err != nil || !core.ValidID(id) {
 		return ports.RunCursor{}
 	}
 	return ports.RunCursor{CreatedAt: time.Unix(0, n).UTC(), ID: core.RunID(id)}

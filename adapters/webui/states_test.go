@@ -17,9 +17,9 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/browser"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
 var screenshots = flag.String("screenshots", "", "folder to write pictures of the pages to")

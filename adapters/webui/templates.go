@@ -175,7 +175,7 @@ func (u *ui) templateOf(r *request) (core.TenantID, core.Template, error) {
 		return "", core.Template{}, err
 	}
 	id := r.PathValue("id")
-	if !validID(id) {
+	if !core.ValidID(id) {
 		return "", core.Template{}, core.ErrTemplateNotFound
 	}
 	t, err := u.svc.Template(r.Context(), r.actor(), tenant, core.TemplateID(id))

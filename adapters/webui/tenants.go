@@ -30,7 +30,7 @@ func (u *ui) tenantsPage(w http.ResponseWriter, r *request) error {
 
 func (u *ui) showTenants(w http.ResponseWriter, r *request, status int, typed [3]string, wrong *core.Error) error {
 	after := r.URL.Query().Get("after")
-	if after != "" && !validID(after) {
+	if after != "" && !core.ValidID(after) {
 		after = ""
 	}
 	list, err := u.svc.Tenants(r.Context(), r.actor(), core.TenantID(after), tenantsPerPage+1)
@@ -118,7 +118,7 @@ func (u *ui) tenantPage(w http.ResponseWriter, r *request) error {
 
 func (u *ui) showTenant(w http.ResponseWriter, r *request, status int, typed map[string]string, wrong *core.Error) error {
 	id := core.TenantID(r.PathValue("id"))
-	if !validID(string(id)) {
+	if !core.ValidID(id) {
 		return core.ErrTenantNotFound
 	}
 	if err := core.Authorize(r.actor(), core.ActionManageCredits, id); err != nil {
@@ -171,7 +171,7 @@ func (u *ui) addCredits(w http.ResponseWriter, r *request, field string, add fun
 		return err
 	}
 	id := core.TenantID(r.PathValue("id"))
-	if !validID(string(id)) {
+	if !core.ValidID(id) {
 		return core.ErrTenantNotFound
 	}
 	n, err := wholeCredits(field, f.Get(field))

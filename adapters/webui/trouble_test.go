@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 )
 
 // restart stops the server and starts another on the same address, over the same store.

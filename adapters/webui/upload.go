@@ -115,7 +115,7 @@ func (u *ui) readPart(r *request, part *multipart.Part, in *newRunForm) error {
 	case name == "key":
 		in.key = text
 	case name == "template":
-		if text != "" && !validID(text) {
+		if text != "" && !core.ValidID(text) {
 			text = ""
 		}
 		in.template = text

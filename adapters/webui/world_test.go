@@ -22,10 +22,10 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/adapters/webui"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -61,7 +61,7 @@ type world struct {
 
 // shiftedClock is the machine's clock plus an offset that a test sets.
 type shiftedClock struct {
-	memory.SystemClock
+	app.SystemClock
 	mu    sync.Mutex
 	ahead time.Duration
 }
@@ -154,7 +154,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	w.store = o.store
 	w.svc, err = app.New(app.Deps{
 		Store: w.store, Queue: w.queue, Executor: executor, Files: o.files,
-		Clock: w.clock, IDs: memory.UUIDs{}, Log: log,
+		Clock: w.clock, Log: log,
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: time.Minute}})
 	require.NoError(t, err)
 	w.auth, err = httpapi.NewAuth([]byte(secret))

@@ -156,7 +156,7 @@ func TestWrongConfigFiles(t *testing.T) {
 		"Variable":   {`REDRIVE_MAX_FILES = 3`, `did you mean "max-files"?`},
 		"Underscore": {`llm_base_url = "x"`, `did you mean "llm-base-url"?`},
 		"Far":        {`colour = "blue"`, `unknown setting "colour"` + "\n"},
-		"Several":    {"worker = 3\nlog-levle = 'info'", `unknown setting "log-levle", did you mean "log-level"?`},
+		"Several":    {"worker = 3\nlog-leve = 'info'", `unknown setting "log-leve", did you mean "log-level"?`},
 		"NoSetting":  {`print-config = true`, `unknown setting "print-config"`},
 		"Itself":     {`config = "other.toml"`, `unknown setting "config"`},
 		"OtherFlag":  {`subject = "ada"`, `unknown setting "subject"`},

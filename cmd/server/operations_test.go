@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/browser"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 

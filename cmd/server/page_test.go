@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/browser"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 

@@ -10,7 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/adapters/watermillqueue"
+	"github.com/redrive/redrive/ports"
 )
 
 // queueFlags say what carries jobs to the workers.
@@ -37,6 +39,16 @@ func (f queueFlags) openQueue(ctx context.Context, database *pgxpool.Pool, lease
 		return nil, fmt.Errorf("cannot open the queue: %w; choose another with --queue-url", err)
 	}
 	return q, nil
+}
+
+// withOutbox lets the store's transactions send jobs themselves, where the queue is in its
+// database.
+func (f queueFlags) withOutbox(store ports.Store, queue *watermillqueue.Queue) ports.Store {
+	inPostgres, ok := store.(*postgres.Store)
+	if outbox := queue.Outbox(); ok && f.QueueURL == "" && outbox != nil {
+		return inPostgres.WithOutbox(outbox)
+	}
+	return store
 }
 
 // queueCmd is what an operator asks of the queue.

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 

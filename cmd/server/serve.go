@@ -12,10 +12,9 @@ import (
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/llm"
-	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -54,8 +53,8 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	}
 	defer closing(log, "the queue", queue.Close)
 	svc, err := app.New(app.Deps{
-		Store: kept.store, Queue: queue, Executor: executor, Files: kept.files,
-		Clock: memory.SystemClock{}, IDs: memory.UUIDs{}, Log: log,
+		Store: c.withOutbox(kept.store, queue), Queue: queue, Executor: executor, Files: kept.files,
+		Log: log,
 	}, c.options())
 	if err != nil {
 		return err

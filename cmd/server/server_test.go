@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/httpapi"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 )
 
 // asServer is the variable that makes the test binary behave as the server, so that tests

@@ -29,7 +29,7 @@ func executing(t *testing.T, executor ports.Executor) (*app.Service, app.Claimed
 	t.Helper()
 	svc, err := app.New(app.Deps{
 		Store: memory.NewStore(), Queue: memory.NewQueue(), Files: memory.NewFiles(), Executor: executor,
-		Clock: memory.SystemClock{}, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
+		IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
 	}, app.DefaultOptions())
 	require.NoError(t, err)
 	return svc, app.Claimed{

@@ -22,9 +22,8 @@ func Example() {
 	ctx, quiet := context.Background(), slog.New(slog.DiscardHandler)
 	queue := memory.NewQueue()
 	redrive, err := app.New(app.Deps{
-		Store: memory.NewStore(), Queue: queue, Files: memory.NewFiles(),
+		Store: memory.NewStore(), Queue: queue, Files: memory.NewFiles(), Log: quiet,
 		Executor: &flaky{}, // yours: it answers for each file; this one fails b.txt at first
-		Clock:    memory.SystemClock{}, IDs: memory.UUIDs{}, Log: quiet,
 	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
 	must(err)
 	ada := setUp(ctx, redrive) // a tenant with 100 credits, a template at 10 credits a file

@@ -78,7 +78,11 @@ func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRe
 	if req.Upload != nil {
 		return s.initiateUpload(ctx, actor, req)
 	}
-	return s.initiate(ctx, actor, core.RunID(s.ids.NewID()), req)
+	id, err := newID[core.RunID](s.ids)
+	if err != nil {
+		return core.Run{}, err
+	}
+	return s.initiate(ctx, actor, id, req)
 }
 
 func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID, req InitiateRequest) (core.Run, error) {
@@ -129,15 +133,6 @@ func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID,
 		return memo.accept(ports.Start{New: true, Run: plan.Run, Files: plan.Files, Attempt: plan.Attempt, Charge: plan.Charge}, plan.Jobs), nil
 	}
 	return s.start(ctx, req.Tenant, &start{template: req.Template, files: len(req.Files), key: req.IdempotencyKey, decide: decide})
-}
-
-// saveAttempt writes an attempt and posts its charge. The caller holds the
-// tenant's lock if there is a charge.
-func saveAttempt(ctx context.Context, tx ports.Tx, a core.Attempt, entries []core.Entry) error {
-	if err := tx.Attempts().Insert(ctx, a); err != nil {
-		return err
-	}
-	return post(ctx, tx, entries)
 }
 
 func post(ctx context.Context, tx ports.Tx, entries []core.Entry) error {

@@ -13,14 +13,14 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// Deps are the ports that the use cases drive. All but Log and NewWait are required.
+// Deps are the ports that the use cases drive. The first four are required.
 type Deps struct {
 	Store    ports.Store
 	Queue    ports.Queue
 	Executor ports.Executor
 	Files    ports.Files
-	Clock    ports.Clock
-	IDs      ports.IDs
+	Clock    ports.Clock  // nil: SystemClock
+	IDs      ports.IDs    // nil: UUIDs
 	Log      *slog.Logger // nil: slog.Default()
 	// NewWait makes the waits of requests for their turn at their tenant's credits; nil:
 	// channels.
@@ -149,8 +149,7 @@ type Service struct {
 // New checks its parts and gives a Service.
 func New(d Deps, o Options) (*Service, error) {
 	for name, missing := range map[string]bool{
-		"Store": d.Store == nil, "Queue": d.Queue == nil, "Executor": d.Executor == nil,
-		"Files": d.Files == nil, "Clock": d.Clock == nil, "IDs": d.IDs == nil,
+		"Store": d.Store == nil, "Queue": d.Queue == nil, "Executor": d.Executor == nil, "Files": d.Files == nil,
 	} {
 		if missing {
 			return nil, fmt.Errorf("app.New: Deps.%s is required", name)
@@ -172,6 +171,12 @@ func New(d Deps, o Options) (*Service, error) {
 	acceptor, ok := d.Executor.(ports.Acceptor)
 	if ok && acceptor.MaxFileBytes() < 1 {
 		return nil, errors.New("app.New: the executor's MaxFileBytes must be 1 or more")
+	}
+	if d.Clock == nil {
+		d.Clock = SystemClock{}
+	}
+	if d.IDs == nil {
+		d.IDs = UUIDs{}
 	}
 	if d.Log == nil {
 		d.Log = slog.Default()

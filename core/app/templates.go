@@ -16,7 +16,10 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 		return core.Template{}, err
 	}
 	if t.ID == "" {
-		t.ID = core.TemplateID(s.ids.NewID())
+		var err error
+		if t.ID, err = newID[core.TemplateID](s.ids); err != nil {
+			return core.Template{}, err
+		}
 	}
 	draft, err := core.NewTemplate(t, s.clock.Now())
 	if err != nil {

@@ -77,7 +77,10 @@ func (s *Service) triable(name string, content []byte) error {
 func (s *Service) trial(ctx context.Context, template core.Template, name string, content []byte) (core.FileResult, error) {
 	// The job belongs to no run. Its ID is new, so that a provider with idempotency keys
 	// does not answer one trial with the result of another.
-	run := core.RunID(s.ids.NewID())
+	run, err := newID[core.RunID](s.ids)
+	if err != nil {
+		return core.FileResult{}, err
+	}
 	task := ports.Task{
 		Job:      core.Job{Tenant: template.Tenant, Run: run, ID: core.FileJobID(run, 0), Epoch: 1, Files: []int{0}, Template: template.ID},
 		Template: template,

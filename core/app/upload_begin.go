@@ -48,6 +48,10 @@ func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadR
 	if err != nil {
 		return nil, err
 	}
+	id, err := newID[core.RunID](s.ids)
+	if err != nil {
+		return nil, err
+	}
 	if err := s.uploads.begin(req.Tenant, s.opts.MaxTenantUploads); err != nil {
 		return nil, err
 	}
@@ -56,7 +60,7 @@ func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadR
 		limit = s.acceptor.MaxFileBytes()
 	}
 	return &Upload{
-		svc: s, tenant: req.Tenant, id: core.RunID(s.ids.NewID()), begun: s.clock.Now(), limit: max(0, limit), replay: replay,
+		svc: s, tenant: req.Tenant, id: id, begun: s.clock.Now(), limit: max(0, limit), replay: replay,
 	}, nil
 }
 

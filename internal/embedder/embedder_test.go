@@ -74,7 +74,6 @@ func TestTogether(t *testing.T) {
 	fails := true // read and written by one job at a time
 	svc, err := app.New(app.Deps{
 		Store: store, Queue: queue, Files: embedder.NewFiles(&embedder.Bucket{}), Log: log,
-		Clock: memory.SystemClock{}, IDs: memory.UUIDs{},
 		Executor: ports.ExecutorFunc(func(_ context.Context, task ports.Task) ([]core.FileResult, error) {
 			f := task.Files[0]
 			if f.Index == 1 && fails {

@@ -102,7 +102,7 @@ func TestExhaustCounts(t *testing.T) {
 	want := map[string]uint64{
 		"two-continues": 1210, "three-continues": 2877, "same-key": 1532, "continue-cancel": 580,
 		"continue-recovery": 1042, "enqueue-claim": 3745, "last-credits": 1348, "initiate-recovery": 979,
-		"interrupted-continues": 1210, "fault-cancel": 1718, "hot-tenant": 3423, "early-results": 1007,
+		"interrupted-continues": 1210, "fault-cancel": 1718, "hot-tenant": 3407, "outbox": 933, "outbox-initiate": 514, "early-results": 1007,
 		"shared-message": 5912, "tenant-limit": 992, "stop-at-work": 447, "rolling-upgrade": 900,
 	}
 	got := map[string]uint64{}

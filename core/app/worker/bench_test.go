@@ -75,7 +75,7 @@ type benchOption func(*app.Deps, *app.Options)
 
 // withSystemClock is for tests in a bubble of testing/synctest, where the machine's
 // clock is the test's own.
-func withSystemClock(d *app.Deps, _ *app.Options) { d.Clock = memory.SystemClock{} }
+func withSystemClock(d *app.Deps, _ *app.Options) { d.Clock = app.SystemClock{} }
 
 func newBench(t testing.TB, executor ports.Executor, with ...benchOption) *bench {
 	t.Helper()

@@ -94,7 +94,7 @@ func newInstallation(t *testing.T) *installation {
 	in := &installation{t: t, recorder: history.NewRecorder(), queue: memory.NewQueue(), rand: &lockedRand{r: rand.New(rand.NewPCG(1, 2))}}
 	service := func(s ports.Store, q ports.Queue) *app.Service {
 		svc, err := app.New(app.Deps{
-			Store: s, Queue: q, Executor: in, Files: memory.NewFiles(), Clock: memory.SystemClock{}, IDs: memory.UUIDs{},
+			Store: s, Queue: q, Executor: in, Files: memory.NewFiles(),
 			Log: slog.New(slog.DiscardHandler),
 		}, app.Options{
 			Recovery: core.RecoveryPolicy{
@@ -242,7 +242,7 @@ func (in *installation) work(ctx context.Context) {
 }
 
 func (in *installation) recover(ctx context.Context) {
-	for (memory.SystemClock{}).Sleep(ctx, 30*time.Millisecond) == nil {
+	for (app.SystemClock{}).Sleep(ctx, 30*time.Millisecond) == nil {
 		_, _ = in.workers.Recover(ctx, 100) // the next pass looks again
 	}
 }

@@ -175,10 +175,13 @@ func TestImportsFlowOneWay(t *testing.T) {
 		// a queue and files in memory, and judged by the model.
 		{"adapters/adaptertest", []string{"core", "ports", "core/app", "adapters/memory", "adapters/adaptertest", "internal/testkit/model", "internal/testkit/written"}},
 		{"internal/locktable", []string{"core", "ports"}},
-		{"adapters", []string{"core", "ports", "core/app", "internal/locktable"}},
+		{"internal/answerjson", []string{"core"}},
+		{"adapters", []string{"core", "ports", "core/app", "internal/locktable", "internal/answerjson"}},
 		{"internal/sim", []string{"core", "ports", "core/app", "core/app/worker/scheduler", "adapters/memory", "internal/sim", "internal/testkit/model"}},
 		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
-		{"cmd", []string{"core", "ports", "core/app", "core/app/worker", "adapters", "internal"}},
+		{"cmd/server/fakellm", nil},
+		{"cmd/server", []string{"core", "ports", "core/app", "core/app/worker", "adapters", "cmd/server"}},
+		{"cmd/sim", []string{"core", "core/app", "internal/sim"}},
 	}
 	packages := list(t, module+"/...")
 	require.Greater(t, len(packages), 8)
@@ -198,7 +201,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 			}
 			imported := strings.TrimPrefix(path, module+"/")
 			allowed := slices.ContainsFunc(layers[at].imports, func(l string) bool {
-				if l == "adapters" || l == "adapters/adaptertest" || strings.HasPrefix(l, "internal") {
+				if l == "adapters" || l == "adapters/adaptertest" || l == "cmd/server" || strings.HasPrefix(l, "internal") {
 					return within(imported, l)
 				}
 				return imported == l
@@ -224,6 +227,26 @@ func TestAdaptersDoNotImportEachOther(t *testing.T) {
 			if found {
 				require.True(t, within(other, name), "%s imports adapter %s", p.ImportPath, other)
 			}
+		}
+	}
+}
+
+// What is shipped has nothing in it that is made for tests. The simulator's oracle follows
+// the sequential model, which is there to judge.
+func TestTheProductHasNoTestKit(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t, module+"/...") {
+		own := strings.TrimPrefix(p.ImportPath, module+"/")
+		if within(own, "internal/testkit") || within(own, "adapters/adaptertest") {
+			continue
+		}
+		simulator := within(own, "internal/sim") || within(own, "cmd/sim") || within(own, "core/app/simulate")
+		for _, path := range p.Deps {
+			if simulator && path == module+"/internal/testkit/model" {
+				continue
+			}
+			made := within(path, module+"/internal/testkit") || within(path, module+"/adapters/adaptertest")
+			require.False(t, made || path == "testing" || within(path, "github.com/stretchr/testify"), "%s has %s in it", own, path)
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/postgres"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 )
 

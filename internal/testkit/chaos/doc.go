@@ -7,7 +7,7 @@
 // killed (SIGKILL) every second and started again at once, on another port.
 // Meanwhile users start runs, continue and cancel them over HTTP, repeating a
 // request under its Idempotency-Key until some server answers it, and the
-// provider (internal/testkit/fakellm, in the test's own process, so that it
+// provider (cmd/server/fakellm, in the test's own process, so that it
 // survives) fails one file in five. The queue's table refuses one enqueue in ten, so that
 // dispatches are undone and refunded meanwhile.
 //

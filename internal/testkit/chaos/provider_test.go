@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 )
 
 // Shares of the provider's requests, in hundredths.

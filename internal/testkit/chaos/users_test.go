@@ -14,9 +14,9 @@ import (
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
-	"github.com/redrive/redrive/internal/testkit/fakellm"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -47,7 +47,6 @@ func setUp(t *testing.T, store ports.Store, runs, files int) {
 	ctx := t.Context()
 	svc, err := app.New(app.Deps{
 		Store: store, Queue: memory.NewQueue(), Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: memory.SystemClock{}, IDs: memory.UUIDs{},
 	}, app.Options{})
 	require.NoError(t, err)
 	for _, id := range tenants {

@@ -60,7 +60,7 @@ func New(script Script) *Server {
 // Listen serves on an address such as "127.0.0.1:0" until Close, and gives the
 // base URL for a client: http://host:port/v1.
 func (s *Server) Listen(addr string) (baseURL string, err error) {
-	l, err := net.Listen("tcp", addr)
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return "", fmt.Errorf("fake LLM: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/internal/testkit/fakellm"
+	"github.com/redrive/redrive/cmd/server/fakellm"
 )
 
 // client sends requests to one server, over its own connections.
