@@ -28,8 +28,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Start a demo server on 127.0.0.1:8080 and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
-	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= $(GO) run ./cmd/server serve --demo $(ARGS)
+run: ## Start a demo server on 127.0.0.1:8080 that keeps its data in data/, and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
+	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= REDRIVE_CONFIG= $(GO) run ./cmd/server serve --demo $(ARGS)
 
 .PHONY: demo
 demo: ## Play upload, failure and Continue against a real server process, and print what happens
@@ -60,7 +60,7 @@ dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian package
 	  (set -x; $(PACK) archive --binary $(BINARIES)/$$os-$$arch/redrive$$exe --name $$name --out $(DIST)/$$name.$$pack); \
 	done
 	$(MAKE) pack-deb
-	$(GO) run $(CYCLONEDX) bin -json -noserial -version '$(VERSION)' -output $(DIST)/redrive-$(VERSION).cdx.json $(BINARIES)/linux-amd64/redrive
+	$(GO) run $(CYCLONEDX) bin -json -std -noserial -notimestamp -version '$(VERSION)' -output $(DIST)/redrive-$(VERSION).cdx.json $(BINARIES)/linux-amd64/redrive
 	$(PACK) sums $(DIST)
 
 .PHONY: deb

@@ -2,8 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bunrouter"
@@ -33,8 +35,8 @@ const (
 
 // Config is what the API needs besides the use cases. A zero number means its default.
 type Config struct {
-	Auth *Auth        // required
-	Log  *slog.Logger // nil: slog.Default()
+	Auth Authenticator // required
+	Log  *slog.Logger  // nil: slog.Default()
 
 	MaxFileBytes   int64 // of one uploaded file
 	MaxUploadBytes int64 // of one upload altogether
@@ -43,6 +45,11 @@ type Config struct {
 	// their clients disconnect.
 	Streams *Streams
 	Pace    Pace // how fast clients have to be
+
+	// Prefix is the path under which an embedder's mux has the API, such as "/redrive": it
+	// begins with a slash and does not end in one. Addresses in answers begin with it.
+	// Empty: the root.
+	Prefix string
 
 	// Authenticated is called for each request with a valid token, with its context, so
 	// that a server that is short of connections knows which ones to keep; nil: not called.
@@ -55,17 +62,21 @@ type Config struct {
 
 // api is the handlers with what they need.
 type api struct {
-	svc    *app.Service
-	cfg    Config
-	routes []route
-	checks singleflight.Group // of GET /readyz
+	svc             *app.Service
+	cfg             Config
+	routes          []route
+	checks          singleflight.Group // of GET /readyz
+	openAPIDocument []byte
 }
 
-// New gives the handler of the whole API. It panics without Config.Auth: a
-// server without authentication must not start.
+// New gives the handler of the whole API. It panics without Config.Auth, since a
+// server without authentication must not start, and for a Config.Prefix that is none.
 func New(svc *app.Service, cfg Config) http.Handler {
 	if svc == nil || cfg.Auth == nil {
 		panic("httpapi.New: the service and Config.Auth are required")
+	}
+	if p := cfg.Prefix; p != "" && (p[0] != '/' || p == "/" || bunrouter.CleanPath(p) != p || strings.HasSuffix(p, "/")) {
+		panic(fmt.Sprintf("httpapi.New: Config.Prefix %q must begin with a slash, be clean and not end in a slash", p))
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -80,7 +91,7 @@ func New(svc *app.Service, cfg Config) http.Handler {
 		cfg.Streams = NewStreams(svc, StreamConfig{Log: cfg.Log})
 	}
 	cfg.Pace = cfg.Pace.withDefaults()
-	a := &api{svc: svc, cfg: cfg}
+	a := &api{svc: svc, cfg: cfg, openAPIDocument: openAPIAt(cfg.Prefix)}
 	a.routes = a.allRoutes()
 
 	unrouted := bunrouter.HandlerFunc(a.unrouted)
@@ -92,5 +103,5 @@ func New(svc *app.Service, cfg Config) http.Handler {
 			router.Handle(http.MethodHead, rt.pattern, a.serve(rt))
 		}
 	}
-	return &front{api: a, next: router}
+	return http.StripPrefix(cfg.Prefix, &front{api: a, next: router})
 }

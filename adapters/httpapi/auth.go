@@ -24,7 +24,7 @@ const (
 
 // Auth makes and reads bearer tokens: JSON Web Tokens signed with HS256, with
 // the claims sub, tenant, role and exp. A token of a bubble_admin may do without
-// a tenant. It is safe for use by many goroutines.
+// a tenant. It is an Authenticator, safe for use by many goroutines.
 type Auth struct {
 	secret   []byte
 	audience string
@@ -81,30 +81,32 @@ func (a *Auth) Token(actor core.Actor, ttl time.Duration) (string, error) {
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, said).SignedString(a.secret)
 }
 
-// actorOf gives the caller, or refuses with the challenge for WWW-Authenticate.
-// The refusal says no more about the token than that it has expired or is too long.
-func (a *Auth) actorOf(h http.Header) (actor core.Actor, challenge string, err error) {
+// Authenticate implements Authenticator. The refusal says no more about the token than
+// that it has expired or is too long.
+func (a *Auth) Authenticate(r *http.Request) (core.Actor, error) {
 	const realm = `Bearer realm="redrive"`
-	values := h.Values("Authorization")
+	values := r.Header.Values("Authorization")
 	if len(values) == 0 {
-		return core.Actor{}, realm, refused(codeUnauthenticated, "send a token: Authorization: Bearer …")
+		return core.Actor{}, &Unauthenticated{realm, "send a token: Authorization: Bearer …"}
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
-		return core.Actor{}, realm, refused(codeUnauthenticated, "send one token: Authorization: Bearer …")
+		return core.Actor{}, &Unauthenticated{realm, "send one token: Authorization: Bearer …"}
 	}
-	actor, err = a.read(strings.TrimSpace(token))
+	token = strings.TrimSpace(token)
+	actor, err := a.read(token)
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return core.Actor{}, realm + `, error="invalid_token", error_description="expired"`,
-			refused(codeUnauthenticated, "the token has expired; get a new one")
+		return core.Actor{}, &Unauthenticated{realm + `, error="invalid_token", error_description="expired"`, "the token has expired; get a new one"}
 	case errors.Is(err, errTokenTooLong):
-		return core.Actor{}, realm + `, error="invalid_token", error_description="too long"`,
-			refused(codeUnauthenticated, "the token has %d bytes and may have at most %d; get one with fewer claims", len(strings.TrimSpace(token)), maxTokenBytes)
+		return core.Actor{}, &Unauthenticated{
+			realm + `, error="invalid_token", error_description="too long"`,
+			fmt.Sprintf("the token has %d bytes and may have at most %d; get one with fewer claims", len(token), maxTokenBytes),
+		}
 	case err != nil:
-		return core.Actor{}, realm + `, error="invalid_token"`, refused(codeUnauthenticated, "the token is not valid; get a new one")
+		return core.Actor{}, &Unauthenticated{realm + `, error="invalid_token"`, "the token is not valid; get a new one"}
 	}
-	return actor, "", nil
+	return actor, nil
 }
 
 // errTokenTooLong is reported to the client, because its issuer can shorten the token.

@@ -46,7 +46,7 @@ func toContinuable(refusal error) continuableJSON {
 	return continuableJSON{Code: string(e.Code), Reason: e.Message}
 }
 
-func toFiles(run core.RunID, files []core.File) []fileJSON {
+func (a *api) toFiles(run core.RunID, files []core.File) []fileJSON {
 	list := make([]fileJSON, len(files))
 	for i, f := range files {
 		list[i] = fileJSON{
@@ -56,7 +56,7 @@ func toFiles(run core.RunID, files []core.File) []fileJSON {
 		if f.Status != core.FileCompleted {
 			continue
 		}
-		list[i].OutputBytes, list[i].OutputURL = &files[i].OutputBytes, outputURL(run, f.Index)
+		list[i].OutputBytes, list[i].OutputURL = &files[i].OutputBytes, a.outputURL(run, f.Index)
 		if int64(len(f.Output)) == f.OutputBytes {
 			list[i].Output = &files[i].Output
 		}

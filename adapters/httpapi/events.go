@@ -272,8 +272,8 @@ func (a *api) streamEvents(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return a.cfg.Streams.Serve(w, r.Request, r.actor, id, func(context.Context) error {
-		actor, _, err := a.cfg.Auth.actorOf(r.Header)
+	return a.cfg.Streams.Serve(w, r.Request, r.actor, id, func(ctx context.Context) error {
+		actor, _, err := a.actorOf(r.WithContext(ctx))
 		if err == nil && actor != r.actor {
 			err = refused(codeUnauthenticated, "this token is for another caller; connect again")
 		}

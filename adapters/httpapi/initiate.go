@@ -81,7 +81,7 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/workflow-runs/"+string(run.ID))
+	w.Header().Set("Location", a.cfg.Prefix+"/workflow-runs/"+string(run.ID))
 	return writeJSON(w, http.StatusCreated, a.answeredRun(r, run))
 }
 

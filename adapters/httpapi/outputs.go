@@ -31,8 +31,8 @@ const (
 )
 
 // outputURL is the address of a file's output.
-func outputURL(run core.RunID, index int) string {
-	return "/workflow-runs/" + string(run) + "/files/" + strconv.Itoa(index) + "/output"
+func (a *api) outputURL(run core.RunID, index int) string {
+	return a.cfg.Prefix + "/workflow-runs/" + string(run) + "/files/" + strconv.Itoa(index) + "/output"
 }
 
 // pageOf makes a page of up to limit files, which were read without their outputs. If
@@ -57,7 +57,7 @@ func (a *api) pageOf(r *request, run core.RunID, files []core.File, filter ports
 			}
 		}
 	}
-	return filePageJSON{Files: toFiles(run, files), NextCursor: next}, nil
+	return filePageJSON{Files: a.toFiles(run, files), NextCursor: next}, nil
 }
 
 // endOfPage is how many of the files fit a page.

@@ -139,7 +139,7 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 	if (e.Code == codeUnavailable || e.Code == core.CodeUploadQuotaExceeded) && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	p := toProblem(e, to, instanceOf(req.URL), x.id)
+	p := toProblem(e, to, a.cfg.Prefix+instanceOf(req.URL), x.id)
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers always marshal
 		panic(err)

@@ -131,9 +131,11 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 		x.route = rt.pattern
 		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
 		if !rt.public {
-			actor, challenge, err := a.cfg.Auth.actorOf(req.Header)
+			actor, challenge, err := a.actorOf(req.Request)
 			if err != nil {
-				w.Header().Set("WWW-Authenticate", challenge)
+				if challenge != "" {
+					w.Header().Set("WWW-Authenticate", challenge)
+				}
 				a.fail(w, req.Request, err)
 				return nil
 			}

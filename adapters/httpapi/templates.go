@@ -76,7 +76,7 @@ func (a *api) createTemplate(w http.ResponseWriter, r *request) error {
 	if t, err = a.svc.CreateTemplate(r.Context(), r.actor, t); err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/templates/"+string(t.ID))
+	w.Header().Set("Location", a.cfg.Prefix+"/templates/"+string(t.ID))
 	return writeJSON(w, http.StatusCreated, toTemplate(t))
 }
 

@@ -60,7 +60,7 @@ func (a *api) createTenant(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/tenants/"+string(t.ID))
+	w.Header().Set("Location", a.cfg.Prefix+"/tenants/"+string(t.ID))
 	return writeJSON(w, http.StatusCreated, toTenant(t))
 }
 

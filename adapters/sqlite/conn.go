@@ -26,6 +26,7 @@ type kindOfConn int
 const (
 	readsOnly kindOfConn = iota
 	writes
+	copies // VACUUM INTO, which query_only refuses
 )
 
 // library is the driver, with what Redrive adds to SQLite.
@@ -54,15 +55,18 @@ func source(path string, kind kindOfConn, o *options) string {
 	q := url.Values{}
 	pragma := func(s string) { q.Add("_pragma", s) }
 	pragma("busy_timeout(5000)")
-	if kind == writes {
+	switch kind {
+	case writes:
 		pragma("journal_mode(wal)")
 		pragma("synchronous(full)")
 		pragma("foreign_keys(1)")
 		pragma("recursive_triggers(1)")
 		pragma(fmt.Sprintf("journal_size_limit(%d)", journalSizeLimit))
-	} else {
+	case readsOnly:
 		q.Set("mode", "ro")
 		pragma("query_only(1)")
+	case copies:
+		q.Set("mode", "ro")
 	}
 	if o != nil && o.vfs != "" {
 		q.Set("vfs", o.vfs)

@@ -10,8 +10,13 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// lockSuffix is that of the file beside the database whose lock says who has it.
-const lockSuffix = ".lock"
+const (
+	// lockSuffix is that of the file beside the database whose lock says that a process has it.
+	lockSuffix = ".lock"
+	// pidSuffix is that of the file that says which one. They are two: Windows lets nobody read
+	// or write a file that is locked, but by the handle that has the lock.
+	pidSuffix = ".pid"
+)
 
 // processLock keeps other processes, and other Stores of this one, from the database.
 // SQLite itself lets several processes write, but the row locks of this store are in its
@@ -27,8 +32,9 @@ func lockProcess(path string) (*processLock, error) {
 		return nil, fmt.Errorf("sqlite: lock %s: %w", name, err)
 	}
 	if !locked {
-		return nil, inUse(path, name)
+		return nil, inUse(path)
 	}
+	name = path + pidSuffix
 	if err := os.WriteFile(name, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: write %s: %w", name, err), l.Unlock())
 	}
@@ -36,9 +42,9 @@ func lockProcess(path string) (*processLock, error) {
 }
 
 // inUse says who has the database and what to do about it.
-func inUse(path, name string) error {
+func inUse(path string) error {
 	who := "another process"
-	if pid, err := os.ReadFile(name); err == nil && len(strings.TrimSpace(string(pid))) > 0 { //nolint:gosec // it is beside the database
+	if pid, err := os.ReadFile(path + pidSuffix); err == nil && len(strings.TrimSpace(string(pid))) > 0 { //nolint:gosec // it is beside the database
 		who = "process " + strings.TrimSpace(string(pid))
 		if strings.TrimSpace(string(pid)) == strconv.Itoa(os.Getpid()) {
 			who = "this process"

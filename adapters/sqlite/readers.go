@@ -34,10 +34,14 @@ func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
 }
 
 func (r *readers) take(ctx context.Context) (*conn, error) {
+	// A choice of select is by chance where several are ready.
 	select {
 	case <-r.stop:
 		return nil, errClosed
 	default:
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
 	var c *conn
 	select {

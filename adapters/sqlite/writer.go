@@ -73,6 +73,9 @@ func newWriter(c *conn, open func() (*conn, error), after func(*conn)) *writer {
 
 // do waits for the job's end. It ends early with ctx's error only if the job was not begun.
 func (w *writer) do(ctx context.Context, j *job) error {
+	if err := ctx.Err(); err != nil {
+		return err // else select may choose to send
+	}
 	j.done = make(chan struct{})
 	select {
 	case <-w.stop:

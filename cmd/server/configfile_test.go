@@ -184,6 +184,22 @@ func TestWrongConfigFiles(t *testing.T) {
 	require.Contains(t, logs, "none.toml")
 }
 
+// A file with secrets that others can read is no error, but is said.
+func TestConfigFileThatLeaks(t *testing.T) {
+	t.Parallel()
+	for text, says := range map[string]bool{
+		`llm-api-key = "sk-x"`: true, `queue-url = "postgres://u:pw@127.0.0.1:1/x"`: true, `workers = 3`: false,
+	} {
+		for mode, readable := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+			path := writeFile(t, filepath.Join(t.TempDir(), "c.toml"), text+"\nlisten = '127.0.0.1:99999'\n")
+			require.NoError(t, os.Chmod(path, mode))
+			code, _, logs := command("serve", "--demo", "--database-url=memory:", "--config="+path)
+			require.Equal(t, 1, code)
+			require.Equal(t, says && readable, strings.Contains(logs, "every user of this machine can read it"), "%s %o: %s", text, mode, logs)
+		}
+	}
+}
+
 // A misspelt variable is not silently the default.
 func TestMisspeltVariables(t *testing.T) {
 	t.Parallel()

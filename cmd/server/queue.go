@@ -66,12 +66,15 @@ type deadLetterFlags struct {
 // with lends the dead letters to do.
 func (f deadLetterFlags) with(ctx context.Context, log *slog.Logger, do func(watermillqueue.DeadLetters) error) (err error) {
 	if f.QueueURL == "" {
-		pool, _, err := f.connectMigrated(ctx)
+		if kind, _, err := f.place(); err == nil && kind != inPostgres {
+			return errors.New("the queue of this database is in its server's memory, and has no dead letters to list; set DATABASE_URL or QUEUE_URL to where messages are kept")
+		}
+		db, err := f.openMigrated(ctx)
 		if err != nil {
 			return err
 		}
-		defer pool.Close()
-		return do(watermillqueue.PostgresDeadLetters(pool))
+		defer func() { err = errors.Join(err, db.close()) }()
+		return do(watermillqueue.PostgresDeadLetters(db.pool))
 	}
 	letters, closeQueue, err := watermillqueue.OpenDeadLetters(ctx, f.QueueURL, watermillqueue.Options{Log: log})
 	if err != nil {

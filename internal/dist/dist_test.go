@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 // build calls make build. It leaves -trimpath out, so that what was compiled for other tests
 // serves here too; the names of source files in a binary are no matter of these tests.
 func build(to string) error {
-	cmd := exec.Command("make", "-s", "-C", tested.Source, "build", "TRIMPATH=-trimpath", "BIN="+to,
+	cmd := exec.Command("make", "-s", "-C", tested.Source, "build", "TRIMPATH=", "BIN="+to,
 		"VERSION="+tested.Version, "COMMIT="+tested.Commit, "DATE="+tested.Date.Format(time.RFC3339))
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "CGO_ENABLED=") // make build decides

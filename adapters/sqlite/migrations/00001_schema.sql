@@ -443,7 +443,7 @@ END;
 CREATE TRIGGER attempt_files_of_all BEFORE INSERT ON attempt_file_rows
     WHEN (SELECT all_files FROM attempts a
            WHERE a.tenant_id = NEW.tenant_id AND a.run_id = NEW.run_id AND a.attempt = NEW.attempt) IS NOT NULL BEGIN
-    SELECT RAISE(ABORT, 'attempt_files_attempt: files of an attempt that has all files');
+    SELECT RAISE(ABORT, 'attempt_files_of_all: files of an attempt that has all files');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -542,8 +542,8 @@ END;
 -- An output is that of a completed file, whole, and stays.
 -- +goose StatementBegin
 CREATE TRIGGER outputs_file_completed BEFORE INSERT ON outputs
-    WHEN (SELECT output_bytes FROM files f
-           WHERE f.tenant_id = NEW.tenant_id AND f.run_id = NEW.run_id AND f.file_index = NEW.file_index) IS NOT octet_length(NEW.output) BEGIN
+    WHEN (SELECT output_bytes <> octet_length(NEW.output) FROM files f
+           WHERE f.tenant_id = NEW.tenant_id AND f.run_id = NEW.run_id AND f.file_index = NEW.file_index) BEGIN
     SELECT RAISE(ABORT, 'outputs_file_completed: an output that is not the file''s');
 END;
 -- +goose StatementEnd
