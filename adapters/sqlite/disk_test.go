@@ -24,6 +24,7 @@ type disk struct {
 	ops   int                // writes, syncs and truncations so far
 	cut   func(d *disk) bool // asked before each of them, under mu: whether the power fails now
 	off   bool               // everything fails
+	fails bool               // syncs fail
 	full  bool               // writes that make a file longer fail
 }
 
@@ -140,8 +141,17 @@ func (d *disk) truncate(name string, size int64) int32 {
 	})
 }
 
+func (d *disk) setFailing(fails bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fails = fails
+}
+
 func (d *disk) sync(name string) int32 {
 	return d.op(name, func(f *diskFile) int32 {
+		if d.fails {
+			return sqlite3.SQLITE_IOERR_FSYNC
+		}
 		for _, w := range f.pending {
 			f.synced = w.apply(f.synced)
 		}

@@ -32,3 +32,25 @@ var Library driver.Driver = library
 
 // Source is how the one connection that writes is opened.
 func Source(path string) string { o := defaults(); return source(path, writes, &o) }
+
+// Hold keeps the one connection that writes busy until release is called, so that what is
+// committed meanwhile is committed together.
+func (s *Store) Hold(ctx context.Context) (release func()) {
+	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.writer.do(ctx, &job{read: func(*conn) error {
+			close(begun)
+			<-end
+			return nil
+		}})
+	}()
+	<-begun
+	return func() {
+		close(end)
+		<-ended
+	}
+}
+
+// Waiting is how many transactions wait for the connection that writes.
+func (s *Store) Waiting() int { return len(s.writer.jobs) }

@@ -43,7 +43,7 @@ func (l ledger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balan
 
 // lock locks the tenant's credits and reads one period.
 func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
-	const credits = `
+	const held = `
 SELECT c.purchased, c.last_seq, coalesce(a.monthly_left, 0)
   FROM credits c LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = ?2
  WHERE c.tenant_id = ?1`
@@ -58,7 +58,7 @@ SELECT c.purchased, c.last_seq, coalesce(a.monthly_left, 0)
 			purchased: core.Credits(r.number()), lastSeq: r.number(), monthly: map[core.Period]core.Credits{p: core.Credits(r.number())},
 			keys: map[core.Key]bool{}, refunded: map[core.Key]bool{},
 		}
-	}, credits, l.t.tenant, p.String())
+	}, held, l.t.tenant, p.String())
 	if err != nil {
 		return nil, err
 	}

@@ -230,8 +230,8 @@ func mustNot(found bool, err error) error {
 
 // breaks says that the transaction can only be rolled back after this error.
 func (t *tx) breaks(err error) error {
-	if err != nil && !errors.Is(err, errOver) && !errors.Is(err, ports.ErrReadOnly) {
-		t.fail(err)
+	if errors.Is(err, errOver) || errors.Is(err, ports.ErrReadOnly) {
+		return err
 	}
-	return err
+	return t.fail(err)
 }

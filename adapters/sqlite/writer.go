@@ -245,7 +245,7 @@ func (w *writer) commit(jobs []*job) {
 	errs := make([]error, len(jobs))
 	for i, j := range jobs {
 		var whole bool
-		if errs[i], whole = w.member(j); whole {
+		if whole, errs[i] = w.member(j); whole {
 			w.rollback()
 			for _, j := range jobs {
 				w.answer(j, w.commitOne(j))
@@ -262,23 +262,24 @@ func (w *writer) commit(jobs []*job) {
 	}
 }
 
-// member applies a job under a savepoint. whole says that no transaction is left.
-func (w *writer) member(j *job) (err error, whole bool) { //nolint:revive // the error belongs to the job
+// member applies a job under a savepoint. whole says that no transaction is left, and then
+// the error is not the job's.
+func (w *writer) member(j *job) (whole bool, err error) {
 	if _, err := w.c.exec(`SAVEPOINT member`, nil); err != nil {
-		return nil, true
+		return true, err
 	}
 	if err = apply(w.c, j.statements); err != nil {
 		if endsTransaction(err) {
-			return nil, true
+			return true, err
 		}
 		if _, undone := w.c.exec(`ROLLBACK TO member`, nil); undone != nil {
-			return nil, true
+			return true, undone
 		}
 	}
 	if _, released := w.c.exec(`RELEASE member`, nil); released != nil {
-		return nil, true
+		return true, released
 	}
-	return err, false
+	return false, err
 }
 
 func (w *writer) commitOne(j *job) error {
