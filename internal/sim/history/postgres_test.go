@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/sim/history"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -84,19 +84,10 @@ func pgTenant(n int) core.TenantID { return core.TenantID(fmt.Sprintf("tenant-%d
 
 func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	c := postgres.Config{URL: pgtest.New(t).URL, MaxConns: 16}
-	pool, err := postgres.Connect(t.Context(), c)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	store, err := postgres.New(pool, c)
-	require.NoError(t, err)
-
+	store, _ := pgtest.Open(t, postgres.Config{})
 	in := &installation{t: t, recorder: history.NewRecorder(), queue: memory.NewQueue(), rand: &lockedRand{r: rand.New(rand.NewPCG(1, 2))}}
 	service := func(s ports.Store, q ports.Queue) *app.Service {
-		svc, err := app.New(app.Deps{
-			Store: s, Queue: q, Executor: in, Files: memory.NewFiles(),
-			Log: slog.New(slog.DiscardHandler),
-		}, app.Options{
+		return install.Service(t, app.Deps{Store: s, Queue: q, Executor: in}, app.Options{
 			Recovery: core.RecoveryPolicy{
 				DispatchGrace: 50 * time.Millisecond, RedispatchAfter: 100 * time.Millisecond,
 				MaxRedispatchAfter: time.Second, Lease: 5 * time.Second, MaxRedeliveries: 3,
@@ -104,8 +95,6 @@ func newInstallation(t *testing.T) *installation {
 			Retry:           core.RetryPolicy{MaxTries: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: time.Second},
 			DispatchTimeout: 20 * time.Second,
 		})
-		require.NoError(t, err)
-		return svc
 	}
 	in.workers = service(recording{store, in.recorder}, in.queue)
 	in.clients = service(forgetting{store, in.rand, &in.commits}, failing{in.queue, in.rand, &in.dispatches})
@@ -113,14 +102,7 @@ func newInstallation(t *testing.T) *installation {
 	setUp := service(recording{store, in.recorder}, in.queue)
 	for n := range pgTenants {
 		tenant := pgTenant(n)
-		_, err := setUp.CreateTenant(t.Context(), core.System, tenant, "A tenant", 40)
-		require.NoError(t, err)
-		_, err = setUp.CreateTemplate(t.Context(), core.System, core.Template{
-			ID: "template", Tenant: tenant, Name: "A template", CreditsPerRun: pgPrice, Mode: core.ModePerFile,
-		})
-		require.NoError(t, err)
-		_, err = setUp.PublishTemplate(t.Context(), core.System, tenant, "template")
-		require.NoError(t, err)
+		install.Make(t, setUp, install.Tenant{ID: tenant, Allowance: 40, Templates: []core.Template{{ID: "template", CreditsPerRun: pgPrice}}})
 		in.recorder.Priced(tenant, "template", pgPrice, 0)
 	}
 	require.NoError(t, setUp.Refill(t.Context()))
