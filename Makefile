@@ -1,7 +1,25 @@
 # Every target is a command that a newcomer can run; `make help` lists them.
 
 GO            ?= go
+CYCLONEDX      = github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 GOLANGCI_LINT  = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# One static binary everywhere. The race detector alone needs cgo, and sets it itself.
+export CGO_ENABLED ?= 0
+
+# What is built, as the program itself says it: the tag, or how many commits it is ahead of
+# one. Set them where there is no git.
+VERSION ?= $(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null || echo v0.0.0-$$(git rev-list --count HEAD)-g$$(git rev-parse --short=12 HEAD))
+COMMIT  ?= $(shell git rev-parse HEAD)$(shell test -z "$$(git status --porcelain)" || echo -dirty)
+DATE    ?= $(shell TZ=UTC git log -1 --date=format-local:%Y-%m-%dT%H:%M:%SZ --format=%cd)
+TRIMPATH = -trimpath
+GOBUILD  = $(GO) build $(TRIMPATH) -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)'
+PACK     = cd internal/dist && $(GO) run . --version '$(VERSION)' --commit '$(COMMIT)' --date '$(DATE)'
+
+BIN       = bin/redrive
+DIST      = $(CURDIR)/dist
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+ARCHS     = amd64 arm64
 
 .DEFAULT_GOAL := help
 
@@ -10,12 +28,60 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## Start a demo server on 127.0.0.1:8080 and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
-	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= $(GO) run ./cmd/server serve --demo $(ARGS)
+run: ## Start a demo server on 127.0.0.1:8080 that keeps its data in data/, and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
+	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= REDRIVE_CONFIG= $(GO) run ./cmd/server serve --demo $(ARGS)
 
 .PHONY: demo
 demo: ## Play upload, failure and Continue against a real server process, and print what happens
 	$(GO) run ./cmd/server demo
+
+.PHONY: build
+build: ## Build the program as one static binary, bin/redrive
+	$(GOBUILD) -o $(BIN) ./cmd/server
+
+# The binaries that are packed, by the names of their platforms.
+BINARIES = $(DIST)/.binaries
+
+.PHONY: binaries
+binaries:
+	@set -e; for p in $(PLATFORMS); do \
+	  os=$${p%/*} arch=$${p#*/}; case $$os in windows) exe=.exe;; *) exe=;; esac; \
+	  echo "building for $$p"; \
+	  GOOS=$$os GOARCH=$$arch $(GOBUILD) -o $(BINARIES)/$$os-$$arch/redrive$$exe ./cmd/server; \
+	done
+
+.PHONY: dist
+dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian packages, an SBOM, checksums
+	rm -rf $(DIST)
+	$(MAKE) binaries
+	@set -e; for p in $(PLATFORMS); do \
+	  os=$${p%/*} arch=$${p#*/} name=redrive-$(VERSION)-$${p%/*}-$${p#*/}; \
+	  case $$os in windows) exe=.exe pack=zip;; *) exe= pack=tar.gz;; esac; \
+	  (set -x; $(PACK) archive --binary $(BINARIES)/$$os-$$arch/redrive$$exe --name $$name --out $(DIST)/$$name.$$pack); \
+	done
+	$(MAKE) pack-deb
+	$(GO) run $(CYCLONEDX) bin -json -std -noserial -notimestamp -version '$(VERSION)' -output $(DIST)/redrive-$(VERSION).cdx.json $(BINARIES)/linux-amd64/redrive
+	$(PACK) sums $(DIST)
+
+.PHONY: deb
+deb: ## Make Debian packages with a systemd unit, in dist/ (ARCHS=amd64 for one)
+	$(MAKE) binaries PLATFORMS='$(ARCHS:%=linux/%)'
+	$(MAKE) pack-deb
+
+.PHONY: pack-deb
+pack-deb:
+	@set -e; for arch in $(ARCHS); do \
+	  (set -x; $(PACK) deb --binary $(BINARIES)/linux-$$arch/redrive --arch $$arch --out $(DIST)); \
+	done
+
+.PHONY: image
+image: ## Make a container image without Docker, as an OCI layout in dist/image (ARCHS=amd64 for one)
+	$(MAKE) binaries PLATFORMS='$(ARCHS:%=linux/%)'
+	$(PACK) image --out $(DIST)/image $(foreach arch,$(ARCHS),$(arch)=$(BINARIES)/linux-$(arch)/redrive)
+
+.PHONY: test-dist
+test-dist: ## Install the Debian package into a folder, look into the image, and start what is in them
+	cd internal/dist && $(GO) test ./...
 
 .PHONY: postgres
 postgres: ## Find the Postgres binaries that the tests start, or install them
@@ -32,6 +98,7 @@ screenshots: browser ## Picture every page in its states into docs/screenshots, 
 .PHONY: test
 test: postgres browser ## Run all tests
 	$(GO) test ./...
+	$(MAKE) test-dist
 
 .PHONY: compiler
 compiler: ## Find the C compiler that the race detector needs, or install it
@@ -70,6 +137,7 @@ lint: ## Run go vet and the linters
 	$(GO) vet ./...
 	$(GOLANGCI_LINT) run
 	cd internal/bench && $(GO) vet ./...
+	cd internal/dist && $(GO) vet ./... && $(GOLANGCI_LINT) run
 	cd internal/embedder && $(GO) vet ./... && $(GOLANGCI_LINT) run
 
 .PHONY: cover

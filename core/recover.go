@@ -157,6 +157,27 @@ func PlanRecovery(run Run, unfinished []File, now time.Time, policy RecoveryPoli
 	return p, err
 }
 
+// PlanResume is PlanRecovery when no other process can be at work on the run: at the start
+// of one that has its store for itself, and a queue that was lost with the process of
+// before. Every lease is void, whatever time it has left, and all that waits is dispatched at
+// once. That a lease was cut short counts as a redelivery, because the file may be what
+// ended the process.
+func PlanResume(run Run, unfinished []File, now time.Time, policy RecoveryPolicy) (RecoveryPlan, error) {
+	void := slices.Clone(unfinished)
+	for i := range void {
+		if void[i].Status == FileProcessing {
+			void[i].LeaseUntil = now
+		}
+	}
+	lost := run
+	lost.DispatchedAt, lost.Redispatches = time.Time{}, 0 // due, and the new queue is not long
+	p, err := PlanRecovery(lost, void, now, policy)
+	if err == nil && len(p.Jobs) == 0 { // nothing was dispatched
+		p.Run.DispatchedAt, p.Run.Redispatches = run.DispatchedAt, run.Redispatches
+	}
+	return p, err
+}
+
 // resendAt is the time at which the run's waiting jobs are sent again.
 func (r *Run) resendAt(policy RecoveryPolicy) time.Time {
 	if r.Dispatch == DispatchUnconfirmed && r.Redispatches == 0 {

@@ -264,3 +264,59 @@ func TestPlanRecoveryDoublingDoesNotWrap(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, plan.Jobs, "the bound is an hour")
 }
+
+func TestPlanResume(t *testing.T) {
+	t.Parallel()
+	t.Run("VoidsLeasesAndSendsAllThatWaits", func(t *testing.T) {
+		t.Parallel()
+		files := filesIn(core.FileProcessing, core.FilePending, core.FileProcessing, core.FileCompleted)
+		files[2].LeaseUntil = t0.Add(time.Hour) // as a clock that was ahead would have it
+		run := runningOver(files, core.ModePerFile)
+		run.Epoch, run.Redispatches = 4, 3
+		unfinished := files[:3:3]
+		var plan core.RecoveryPlan
+		var err error
+		unchanged(t, func() { plan, err = core.PlanResume(run, unfinished, t0, policy) }, run, unfinished)
+		require.NoError(t, err)
+
+		first, last := files[0], files[2]
+		for _, f := range []*core.File{&first, &last} {
+			f.Status, f.Epoch, f.LeaseUntil, f.Redeliveries = core.FilePending, 5, time.Time{}, 1
+		}
+		want := run
+		want.Epoch, want.RecoverAt, want.DispatchedAt, want.Redispatches = 5, t0.Add(lease), t0, 1
+		require.Equal(t, core.RecoveryPlan{
+			Run: want, Files: []core.File{first, last}, Expired: 2,
+			Jobs: []core.Job{jobFor(run, first), jobFor(run, files[1]), jobFor(run, last)},
+		}, plan)
+	})
+	t.Run("UnconfirmedDispatchIsSentBeforeItsGrace", func(t *testing.T) {
+		t.Parallel()
+		files := filesIn(core.FilePending)
+		run := runningOver(files, core.ModePerFile)
+		run.Dispatch, run.DispatchedAt = core.DispatchUnconfirmed, t0
+		plan, err := core.PlanResume(run, files, t0, policy)
+		require.NoError(t, err)
+		require.True(t, plan.Unconfirmed)
+		require.Len(t, plan.Jobs, 1)
+		require.Equal(t, 1, plan.Run.Redispatches)
+	})
+	t.Run("GivesUpOnWhatEndsEveryProcess", func(t *testing.T) {
+		t.Parallel()
+		files := filesIn(core.FileProcessing, core.FileCompleted)
+		files[0].Redeliveries = policy.MaxRedeliveries
+		plan, err := core.PlanResume(runningOver(files, core.ModePerFile), files[:1], t0, policy)
+		require.NoError(t, err)
+		require.True(t, plan.Closed)
+		require.Equal(t, core.ReasonRedeliveriesExhausted, plan.Run.Reason)
+	})
+	t.Run("LeavesWhatAContinueHasToDispatch", func(t *testing.T) {
+		t.Parallel()
+		files := filesIn(core.FilePending, core.FilePending)
+		files[0].Failure = core.Failure{Code: core.FailureUnauthorized}
+		run := runningOver(files, core.ModePerFile)
+		plan, err := core.PlanResume(run, files, t0, policy)
+		require.NoError(t, err)
+		require.Equal(t, []core.Job{jobFor(run, files[1])}, plan.Jobs)
+	})
+}

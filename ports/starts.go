@@ -34,4 +34,5 @@ type Start struct {
 	Files   []core.File // of a run that is not new: those that change
 	Attempt core.Attempt
 	Charge  []core.Entry // one, or none if the price is 0
+	Jobs    []core.Job   // to be sent as by Outbox.Send; none if the transaction has no Outbox
 }

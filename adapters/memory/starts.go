@@ -81,5 +81,8 @@ func (s starts) begin(ctx context.Context, b *ports.Start) error {
 			return err
 		}
 	}
-	return attempts(s).Insert(ctx, b.Attempt)
+	if err := attempts(s).Insert(ctx, b.Attempt); err != nil || len(b.Jobs) == 0 {
+		return err
+	}
+	return outbox(s).Send(ctx, b.Jobs)
 }

@@ -14,8 +14,9 @@ import (
 
 // Store is a ports.Store in memory.
 type Store struct {
-	locks *locktable.Table
-	spare spare
+	locks  *locktable.Table
+	spare  spare
+	outbox ports.Queue // nil: transactions send nothing
 
 	mu      sync.RWMutex // guards what is committed; never held while waiting for a lock
 	tenants map[core.TenantID]*tenantState
@@ -96,8 +97,7 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	s.commit(t)
-	return nil
+	return s.commit(t)
 }
 
 // View implements ports.Store. Commits wait until fn has returned.
@@ -174,20 +174,26 @@ func (s *Store) tenantsWhere(after core.TenantID, limit int, wanted func(*tenant
 	return list[:min(limit, len(list))], nil
 }
 
-// commit makes everything that the transaction wrote visible at once.
-func (s *Store) commit(t *tx) {
+// commit makes everything that the transaction wrote visible at once. What is received of
+// the jobs that it sends finds the store locked until they are true.
+func (s *Store) commit(t *tx) error {
 	w := t.wrote
 	if w == &nothing {
-		return
+		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(w.jobs) > 0 {
+		if _, err := s.outbox.Enqueue(context.Background(), w.jobs); err != nil {
+			return err
+		}
+	}
 	if w.newTenant {
 		s.tenants[t.tenant] = s.newTenant()
 	}
 	st := s.tenants[t.tenant]
 	if st == nil {
-		return // nothing can be written for a tenant that is not there
+		return nil // nothing can be written for a tenant that is not there
 	}
 	if w.savedTenant {
 		st.tenant = w.tenant
@@ -210,6 +216,7 @@ func (s *Store) commit(t *tx) {
 	for _, r := range w.runs {
 		s.commitRun(st, ports.RunKey{Tenant: t.tenant, Run: r.id}, r)
 	}
+	return nil
 }
 
 func (st *tenantState) post(w *ledgerWrites) {

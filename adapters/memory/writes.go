@@ -16,6 +16,7 @@ type writes struct {
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
 	posted      ledgerWrites
+	jobs        []core.Job // to be sent with the commit
 	runs        []*runWrites
 	runsByID    map[core.RunID]*runWrites // nil while there are few
 }

@@ -62,6 +62,13 @@ func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answ
 	if err := w.queue(list, posted, s.t.account, given); err != nil {
 		return nil, err
 	}
+	var jobs []core.Job
+	for i := range list {
+		jobs = append(jobs, list[i].Jobs...)
+	}
+	if err := s.t.send(ctx, &w.batch, jobs); err != nil {
+		return nil, err
+	}
 	if w.batch.Len() == 0 {
 		return nil, nil
 	}

@@ -22,14 +22,15 @@ const rollbackTimeout = 2 * time.Second
 // Store is a ports.Store in a Postgres database. It may be used by many
 // goroutines at once, and by many processes on the same database.
 type Store struct {
-	pool  *pgxpool.Pool
-	conns int32 // the most that the pool may have
-	cfg   Config
-	write pgx.TxOptions
-	relax pgx.TxOptions // for ports.Relaxed
-	read  pgx.TxOptions
-	again core.RetryPolicy // of retryable transactions
-	roll  func() float64   // jitter
+	pool   *pgxpool.Pool
+	conns  int32 // the most that the pool may have
+	cfg    Config
+	write  pgx.TxOptions
+	relax  pgx.TxOptions // for ports.Relaxed
+	read   pgx.TxOptions
+	again  core.RetryPolicy // of retryable transactions
+	outbox Outbox           // nil: transactions send nothing
+	roll   func() float64   // jitter
 }
 
 var _ ports.Store = (*Store)(nil)
@@ -117,7 +118,7 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	if err != nil {
 		return err
 	}
-	t := &tx{pg: pg, tenant: findable(tenant), timeout: s.timeout()}
+	t := &tx{pg: pg, tenant: findable(tenant), timeout: s.timeout(), outbox: s.outbox}
 	committing := false
 	defer func() {
 		if !committing { // fn failed, or panicked, or ended its goroutine
@@ -148,7 +149,11 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	committing = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
 	defer cancel()
-	return translateCommit(pg.Commit(ctx))
+	err = translateCommit(pg.Commit(ctx))
+	if len(t.sent) > 0 && (err == nil || errors.Is(err, ports.ErrCommitUnknown)) {
+		s.outbox.Sent(t.sent)
+	}
+	return err
 }
 
 // View implements ports.Store.
@@ -158,7 +163,7 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 		return err
 	}
 	defer s.rollback(ctx, pg) // there is nothing to commit
-	return fn(&tx{pg: pg, tenant: findable(tenant), timeout: s.timeout(), readOnly: true})
+	return fn(&tx{pg: pg, tenant: findable(tenant), timeout: s.timeout(), readOnly: true, outbox: s.outbox})
 }
 
 // begin begins a transaction. Connections that are found dead are dropped from

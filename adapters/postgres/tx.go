@@ -22,6 +22,8 @@ type tx struct {
 	timeout  time.Duration              // how long an answer may take
 	locked   map[core.RunID]*lockedRows // what Lock read, and Save has not written since
 	account  *account                   // what is known under the lock of the tenant's credits; nil without it
+	outbox   Outbox                     // nil: it sends nothing
+	sent     []core.Job                 // by the transaction, if it is committed
 }
 
 func (t *tx) Runs() ports.Runs                         { return runs{t} }

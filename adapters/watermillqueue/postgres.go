@@ -80,14 +80,13 @@ func (b *pgBackend) publish(ctx context.Context, messages [][]core.Job, correlat
 	for len(messages) > 0 {
 		chunk := messages[:min(len(messages), publishChunk)]
 		messages = messages[len(chunk):]
-		msgs := make([]*message.Message, len(chunk))
+		msgs, err := sealAll(ctx, chunk, correlation)
+		if err != nil {
+			return accepted, err
+		}
 		jobs := 0
 		flows := map[ports.TemplateKey]bool{}
-		for i, m := range chunk {
-			if msgs[i], err = seal(ctx, m, correlation); err != nil {
-				return accepted, err
-			}
-			setJobs(msgs[i], len(m))
+		for _, m := range chunk {
 			jobs += len(m)
 			flows[ports.TemplateKey{Tenant: m[0].Tenant, Template: m[0].Template}] = true
 		}
@@ -103,6 +102,18 @@ func (b *pgBackend) publish(ctx context.Context, messages [][]core.Job, correlat
 		b.notifier.notify(flows)
 	}
 	return accepted, nil
+}
+
+// sealAll makes messages that say how many jobs they have.
+func sealAll(ctx context.Context, messages [][]core.Job, correlation string) (msgs []*message.Message, err error) {
+	msgs = make([]*message.Message, len(messages))
+	for i, m := range messages {
+		if msgs[i], err = seal(ctx, m, correlation); err != nil {
+			return nil, err
+		}
+		setJobs(msgs[i], len(m))
+	}
+	return msgs, nil
 }
 
 func (b *pgBackend) routes() []route { return []route{{topic: b.opts.Topic, subscriber: b.subscriber}} }

@@ -25,29 +25,35 @@ type pgSchema struct{ wsql.DefaultPostgreSQLSchema }
 
 var _ wsql.SchemaAdapter = pgSchema{}
 
-// InsertQuery sends columns as arrays: the number of parameters does not grow
-// with the number of messages, and neither does the text of the statement.
 func (pgSchema) InsertQuery(p wsql.InsertQueryParams) (wsql.Query, error) {
-	n := len(p.Msgs)
+	args, err := columnsOf(p.Msgs)
+	return wsql.Query{Query: publishSQL, Args: args}, err
+}
+
+// columnsOf gives the arguments of publishSQL. It sends columns as arrays: the number of
+// parameters does not grow with the number of messages, and neither does the text of the
+// statement.
+func columnsOf(msgs []*message.Message) ([]any, error) {
+	n := len(msgs)
 	tenants, templates := make([]string, n), make([]string, n)
 	ids, jobs := make([]uuid.UUID, n), make([]int32, n)
 	metadata, payloads := make([]string, n), make([]string, n)
-	for i, msg := range p.Msgs {
+	for i, msg := range msgs {
 		id, err := uuid.Parse(msg.UUID)
 		if err != nil {
-			return wsql.Query{}, fmt.Errorf("message %q: %w", msg.UUID, err)
+			return nil, fmt.Errorf("message %q: %w", msg.UUID, err)
 		}
 		count, err := strconv.ParseInt(msg.Metadata.Get(jobsKey), 10, 32)
 		if err != nil {
-			return wsql.Query{}, fmt.Errorf("message %q: %w", msg.UUID, err)
+			return nil, fmt.Errorf("message %q: %w", msg.UUID, err)
 		}
 		tenants[i], templates[i] = msg.Metadata.Get(tenantKey), msg.Metadata.Get(templateKey)
 		ids[i], jobs[i], payloads[i] = id, int32(count), string(msg.Payload)
 		if metadata[i], err = columnOf(msg.Metadata); err != nil {
-			return wsql.Query{}, err
+			return nil, err
 		}
 	}
-	return wsql.Query{Query: publishSQL, Args: []any{tenants, templates, ids, jobs, metadata, payloads}}, nil
+	return []any{tenants, templates, ids, jobs, metadata, payloads}, nil
 }
 
 // columnOf gives what of the metadata has no column of its own.

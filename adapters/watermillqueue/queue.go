@@ -126,12 +126,8 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	if len(jobs) == 0 {
 		return 0, nil
 	}
-	correlation, _ := ctx.Value(correlationKey{}).(string)
-	if correlation == "" {
-		correlation = watermill.NewShortUUID()
-	}
 	messages := ports.Messages(jobs)
-	accepted, err := q.backend.publish(ctx, messages, correlation)
+	accepted, err := q.backend.publish(ctx, messages, correlationOf(ctx))
 	switch {
 	case err == nil:
 		return len(jobs), nil // what is twice among them is taken as well
@@ -139,6 +135,14 @@ func (q *Queue) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 		err = ports.ErrClosed
 	}
 	return accepted, fmt.Errorf("enqueue: %w", err)
+}
+
+// correlationOf gives the correlation ID of a request, or a new one.
+func correlationOf(ctx context.Context) string {
+	if id, _ := ctx.Value(correlationKey{}).(string); id != "" {
+		return id
+	}
+	return watermill.NewShortUUID()
 }
 
 // Receive implements ports.Feed.

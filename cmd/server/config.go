@@ -1,10 +1,10 @@
 package main
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -44,7 +44,7 @@ type serveCmd struct {
 	secretFlag
 	databaseFlags
 
-	Files   string `group:"store" env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files; default data/files with a database, else in memory."`
+	Files   string `group:"store" env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files. Default: the folder files beside the SQLite database, data/files with Postgres."`
 	Migrate bool   `group:"store" env:"REDRIVE_MIGRATE" default:"true" negatable:"" help:"Bring the database's schema up to date at start."`
 
 	queueFlags
@@ -83,15 +83,23 @@ type serveCmd struct {
 	LogLevel  slog.Level `group:"logging" env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 }
 
-// check refuses a configuration that cannot serve, and fills in the demo's own secret.
+// complete fills in the defaults that depend on other settings.
+func (c *serveCmd) complete() {
+	if kind, _, err := c.place(); err == nil && kind != inMemory && c.Files == "" {
+		c.Files = filepath.Join(c.folder(), "files")
+	}
+}
+
+// check refuses a configuration that cannot serve.
 //
 // named gives a flag's name on the command line and in the environment, by its field.
 func (c *serveCmd) check(named func(field any) string) error {
 	var wrong []error
+	if _, _, err := c.place(); err != nil {
+		wrong = append(wrong, err)
+	}
 	if c.JWTSecret == "" {
-		if c.Demo {
-			c.JWTSecret = demoSecret()
-		} else {
+		if !c.Demo {
 			wrong = append(wrong, errors.New("set REDRIVE_JWT_SECRET to a secret of 32 bytes or more (for example from 'openssl rand -hex 32'), or try it with --demo"))
 		}
 	}
@@ -230,6 +238,3 @@ func bounded(_ []string, a slog.Attr) slog.Attr {
 	}
 	return a
 }
-
-// demoSecret makes a random secret for the life of the process.
-func demoSecret() string { return rand.Text() + rand.Text() }

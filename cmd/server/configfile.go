@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 type configFile struct {
 	path   string
 	values map[string]string
+	leaks  bool // it has secrets, and other users of the machine may read it
 }
 
 // isSetting reports whether a flag may stand in a file: those with an environment variable
@@ -53,11 +55,18 @@ func readConfig(path string, k *kong.Kong) (*configFile, error) {
 			wrong = append(wrong, fmt.Errorf("%s: %s: %w", path, key, err))
 		default:
 			file.values[key] = value
+			file.leaks = file.leaks || known[key].Tag.Has("secret") || redact(value) != value
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return nil, err
 	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the configuration: %w", err)
+	}
+	// Windows has no such bits, and Go makes some up.
+	file.leaks = file.leaks && runtime.GOOS != "windows" && info.Mode().Perm()&0o004 != 0
 	return file, nil
 }
 

@@ -156,7 +156,7 @@ func TestWrongConfigFiles(t *testing.T) {
 		"Variable":   {`REDRIVE_MAX_FILES = 3`, `did you mean "max-files"?`},
 		"Underscore": {`llm_base_url = "x"`, `did you mean "llm-base-url"?`},
 		"Far":        {`colour = "blue"`, `unknown setting "colour"` + "\n"},
-		"Several":    {"worker = 3\nlog-levle = 'info'", `unknown setting "log-levle", did you mean "log-level"?`},
+		"Several":    {"worker = 3\nlog-leve = 'info'", `unknown setting "log-leve", did you mean "log-level"?`},
 		"NoSetting":  {`print-config = true`, `unknown setting "print-config"`},
 		"Itself":     {`config = "other.toml"`, `unknown setting "config"`},
 		"OtherFlag":  {`subject = "ada"`, `unknown setting "subject"`},
@@ -182,6 +182,22 @@ func TestWrongConfigFiles(t *testing.T) {
 	code, _, logs := command("serve", "--demo", "--config="+filepath.Join(t.TempDir(), "none.toml"))
 	require.Equal(t, 2, code)
 	require.Contains(t, logs, "none.toml")
+}
+
+// A file with secrets that others can read is no error, but is said.
+func TestConfigFileThatLeaks(t *testing.T) {
+	t.Parallel()
+	for text, says := range map[string]bool{
+		`llm-api-key = "sk-x"`: true, `queue-url = "postgres://u:pw@127.0.0.1:1/x"`: true, `workers = 3`: false,
+	} {
+		for mode, readable := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
+			path := writeFile(t, filepath.Join(t.TempDir(), "c.toml"), text+"\nlisten = '127.0.0.1:99999'\n")
+			require.NoError(t, os.Chmod(path, mode))
+			code, _, logs := command("serve", "--demo", "--database-url=memory:", "--config="+path)
+			require.Equal(t, 1, code)
+			require.Equal(t, says && readable, strings.Contains(logs, "every user of this machine can read it"), "%s %o: %s", text, mode, logs)
+		}
+	}
 }
 
 // A misspelt variable is not silently the default.

@@ -2,93 +2,139 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"mime/multipart"
-	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/redrive/redrive/adapters/httpapi"
+	"github.com/redrive/redrive/cmd/server/fakellm"
+	"github.com/redrive/redrive/core/app"
 )
 
-// demoCmd plays the journey of the README against a server process that it starts.
+// demoCmd plays the journey of the README against a server process that it starts, kills
+// that server in the middle of a run, and has the next one go on.
 type demoCmd struct{}
 
-// journey is a client of the demo server.
-type journey struct {
-	ctx   context.Context
-	out   io.Writer
-	url   string
-	token string
+// demoServer is what the demo's servers have in common: the data of the one is the next
+// one's.
+type demoServer struct {
+	folder   string
+	secret   string
+	provider string // its URL
+	restart  chan struct{}
+	fake     *fakellm.Server
 }
 
-// Run starts a server, uploads, continues and stops the server. It fails if a result
-// differs from the specification.
-func (demoCmd) Run(ctx context.Context, to streams) error {
-	secret := demoSecret()
-	auth, err := httpapi.NewAuth([]byte(secret))
+// Run fails if a result differs from the specification.
+func (demoCmd) Run(ctx context.Context, to streams) (err error) {
+	d := &demoServer{secret: rand.Text() + rand.Text(), restart: make(chan struct{})}
+	if d.folder, err = os.MkdirTemp("", "redrive-demo"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(d.folder)) }()
+	d.fake = fakellm.New(d.answer)
+	if d.provider, err = d.fake.Listen("127.0.0.1:0"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.fake.Close()) }()
+	auth, err := httpapi.NewAuth([]byte(d.secret))
 	if err != nil {
 		return err
 	}
-	token, err := auth.Token(demoAdmin, demoTokenTTL)
+	j := &journey{ctx: ctx, out: to.out}
+	if j.token, err = auth.Token(demoAdmin, demoTokenTTL); err != nil {
+		return err
+	}
+	first, err := d.start(ctx)
 	if err != nil {
 		return err
 	}
-	server, url, err := startServer(ctx, secret)
-	if err != nil {
-		return err
+	fmt.Fprintf(to.out, "Started a server at %s.\n", first.url)
+	j.url = first.url
+	if err := j.play(); err != nil {
+		return errors.Join(err, first.stop())
 	}
-	fmt.Fprintf(to.out, "Started a server at %s.\n", url)
-	played := (&journey{ctx: ctx, out: to.out, url: url, token: token}).play()
-	if err := errors.Join(server.Process.Signal(syscall.SIGTERM), server.Wait()); err != nil {
-		return errors.Join(played, fmt.Errorf("the server did not stop cleanly: %w", err))
-	}
-	if played == nil {
-		fmt.Fprintln(to.out, "Stopped the server; it exited with 0.")
-	}
-	return played
+	return d.interrupt(ctx, j, first)
 }
 
-func (j *journey) play() error {
-	names, err := demoFileNames()
-	if err != nil {
-		return err
+// answer is the provider: of the chapters it answers two, and the others once there is
+// another server.
+func (d *demoServer) answer(in fakellm.Request) fakellm.Action {
+	switch {
+	case in.File > chapter(answeredBefore) && in.File <= chapter(chapters):
+		return fakellm.Hold(d.restart, fakellm.OK())
+	default:
+		return fakellm.Demo(fakellm.DemoOptions{Failures: app.DefaultOptions().Retry.MaxTries})(in)
 	}
+}
+
+// The run that is interrupted.
+const (
+	chapters       = 5
+	answeredBefore = 2
+)
+
+func chapter(n int) string { return fmt.Sprintf("chapter-%d.txt", n) }
+
+// interrupt kills the server in the middle of a run and starts the next one.
+func (d *demoServer) interrupt(ctx context.Context, j *journey, first *startedServer) error {
 	before, err := j.balance()
 	if err != nil {
+		return errors.Join(err, first.stop())
+	}
+	fmt.Fprintf(j.out, "A crash: uploading %d files and starting a run …\n", chapters)
+	var files []demoFile
+	for n := 1; n <= chapters; n++ {
+		files = append(files, demoFile{chapter(n), []byte("A chapter.")})
+	}
+	id, err := j.initiate(files)
+	if err == nil {
+		err = j.await(id, func(r demoRun) bool { return r.count("completed") == answeredBefore })
+	}
+	if err == nil {
+		within, cancel := context.WithTimeout(ctx, time.Minute)
+		err = d.fake.AwaitInFlight(within, chapters-answeredBefore)
+		cancel()
+	}
+	if err != nil {
+		return errors.Join(err, first.stop())
+	}
+	if err := first.kill(); err != nil {
 		return err
 	}
-	fmt.Fprintf(j.out, "Balance: %d monthly + %d purchased credits.\n\nUploading %d files and starting a run …\n", before.Monthly, before.Purchased, len(names))
-	id, err := j.initiate(names)
+	fmt.Fprintf(j.out, "%d files are done, the model works on the others: killed the server, without a warning.\n", answeredBefore)
+	second, err := d.start(ctx)
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(j.out, "Started it again, at %s …\n", second.url)
+	j.url = second.url
+	close(d.restart)
+	if err := d.goesOn(j, id, before); err != nil {
+		return errors.Join(err, second.stop())
+	}
+	if err := second.stop(); err != nil {
+		return err
+	}
+	fmt.Fprintln(j.out, "Stopped the server; it exited with 0.")
+	return nil
+}
+
+// goesOn checks that the run completes, and that nothing was paid for or done twice.
+func (d *demoServer) goesOn(j *journey, id string, before demoBalance) error {
 	run, err := j.closed(id)
 	if err != nil {
-		return err
-	}
-	failed := j.show(run)
-	middle, err := j.balance()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(j.out, "Paid %d credits for %d files.\n\nContinue: %d files failed and run again …\n", before.total()-middle.total(), len(names), failed)
-
-	var answer demoRun
-	if err := j.call(http.MethodPost, "/workflow-runs/"+id+"/retry-failed", "", nil, http.StatusOK, &answer); err != nil {
-		return err
-	}
-	if run, err = j.closed(id); err != nil {
 		return err
 	}
 	j.show(run)
@@ -96,124 +142,20 @@ func (j *journey) play() error {
 	if err != nil {
 		return err
 	}
-	paid := middle.total() - after.total()
-	fmt.Fprintf(j.out, "Paid %d credits, for the %d failed files alone; balance %d monthly + %d purchased.\n\nContinue once more …\n", paid, failed, after.Monthly, after.Purchased)
-	if want := int64(demoPrice) * int64(failed); paid != want {
-		return fmt.Errorf("the Continue cost %d credits, not %d", paid, want)
+	paid := before.total() - after.total()
+	fmt.Fprintf(j.out, "Paid %d credits for %d files, each once.\n\n", paid, chapters)
+	if want := int64(demoPrice) * chapters; paid != want {
+		return fmt.Errorf("the run cost %d credits, not %d", paid, want)
 	}
-	if run.Status != "COMPLETED_WITH_ERRORS" {
-		return fmt.Errorf("the run is %s, not COMPLETED_WITH_ERRORS", run.Status)
+	if run.Status != "COMPLETED" {
+		return fmt.Errorf("the run is %s, not COMPLETED", run.Status)
 	}
-	var refusal struct{ Code, Detail string }
-	if err := j.call(http.MethodPost, "/workflow-runs/"+id+"/retry-failed", "", nil, http.StatusBadRequest, &refusal); err != nil {
-		return err
-	}
-	fmt.Fprintf(j.out, "Refused with 400 %s: %s\n\n", refusal.Code, refusal.Detail)
-	if refusal.Code != "nothing_to_retry" {
-		return fmt.Errorf("the refusal's code is %q, not nothing_to_retry", refusal.Code)
+	for n := 1; n <= answeredBefore; n++ {
+		if asked := d.fake.Count(chapter(n)); asked != 1 {
+			return fmt.Errorf("the model was asked %d times for %s, which was done before the crash", asked, chapter(n))
+		}
 	}
 	return nil
-}
-
-// demoRun is what the journey reads of a run.
-type demoRun struct {
-	ID     string
-	Status string
-	Files  []struct {
-		Name    string
-		Status  string
-		Failure *struct{ Code, Message string }
-	}
-}
-
-type demoBalance struct{ Monthly, Purchased int64 }
-
-func (b demoBalance) total() int64 { return b.Monthly + b.Purchased }
-
-// show prints a run's files and counts the failed ones.
-func (j *journey) show(run demoRun) (failed int) {
-	fmt.Fprintf(j.out, "Run %s is %s:\n", run.ID, run.Status)
-	for _, f := range run.Files {
-		why := ""
-		if f.Failure != nil {
-			why = fmt.Sprintf(" (%s)", f.Failure.Code)
-		}
-		fmt.Fprintf(j.out, "  %-24s %s%s\n", f.Name, f.Status, why)
-		if f.Status == "failed" {
-			failed++
-		}
-	}
-	return failed
-}
-
-func (j *journey) balance() (b demoBalance, err error) {
-	return b, j.call(http.MethodGet, "/balance", "", nil, http.StatusOK, &b)
-}
-
-func (j *journey) initiate(names []string) (id string, err error) {
-	var body bytes.Buffer
-	form := multipart.NewWriter(&body)
-	err = form.WriteField("template", string(demoTemplate))
-	for _, name := range names {
-		content, readErr := demoFiles.ReadFile("demofiles/" + name)
-		part, partErr := form.CreateFormFile("files", name)
-		if err = errors.Join(err, readErr, partErr); err != nil {
-			return "", err
-		}
-		if _, err = part.Write(content); err != nil {
-			return "", err
-		}
-	}
-	if err = errors.Join(err, form.Close()); err != nil {
-		return "", err
-	}
-	var run demoRun
-	err = j.call(http.MethodPost, "/workflow-runs", form.FormDataContentType(), &body, http.StatusCreated, &run)
-	return run.ID, err
-}
-
-// closed waits until the run has closed.
-func (j *journey) closed(id string) (run demoRun, err error) {
-	ctx, cancel := context.WithTimeout(j.ctx, time.Minute)
-	defer cancel()
-	for {
-		run = demoRun{}
-		if err := j.call(http.MethodGet, "/workflow-runs/"+id, "", nil, http.StatusOK, &run); err != nil {
-			return demoRun{}, err
-		}
-		if run.Status != "RUNNING" {
-			return run, nil
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return demoRun{}, fmt.Errorf("run %s has not closed: %w", id, ctx.Err())
-		}
-	}
-}
-
-func (j *journey) call(method, path, contentType string, body io.Reader, want int, into any) (err error) {
-	req, err := http.NewRequestWithContext(j.ctx, method, j.url+path, body)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+j.token)
-	if contentType != "" {
-		req.Header.Set("Content-Type", contentType)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, res.Body.Close()) }()
-	answer, err := io.ReadAll(res.Body)
-	if err != nil {
-		return err
-	}
-	if res.StatusCode != want {
-		return fmt.Errorf("%s %s: status %d, not %d: %s", method, path, res.StatusCode, want, answer)
-	}
-	return json.Unmarshal(answer, into)
 }
 
 // configures reports whether an environment variable would configure the server: the demo
@@ -226,30 +168,64 @@ func configures(variable string) bool {
 
 var listening = regexp.MustCompile(`Redrive is running at (http://[0-9.:]+)\.`)
 
-// startServer starts this program as a demo server on a free port, and waits until it
-// prints its address.
-func startServer(ctx context.Context, secret string) (*exec.Cmd, string, error) {
+// startedServer is a process of this program.
+type startedServer struct {
+	cmd *exec.Cmd
+	url string
+}
+
+// start starts this program as a demo server on a free port, and waits until it prints its
+// address.
+func (d *demoServer) start(ctx context.Context) (*startedServer, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	server := exec.CommandContext(ctx, self, "serve", "--demo", "--listen=127.0.0.1:0", "--log-level=error") //nolint:gosec // it is this program
-	server.Env = append(slices.DeleteFunc(os.Environ(), configures), "REDRIVE_JWT_SECRET="+secret)
-	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
-	server.WaitDelay = time.Minute // longer than the server takes to stop
-	server.Stderr = os.Stderr
-	stdout, err := server.StdoutPipe()
+	cmd := exec.CommandContext(ctx, self, "serve", "--demo", "--listen=127.0.0.1:0", "--log-level=error", //nolint:gosec // it is this program
+		"--database-url=sqlite:"+filepath.Join(d.folder, "redrive.db"), "--llm-base-url="+d.provider, "--llm-model=demo")
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), configures), "REDRIVE_JWT_SECRET="+d.secret)
+	server := &startedServer{cmd: cmd}
+	cmd.Cancel = server.askToStop
+	cmd.WaitDelay = time.Minute // longer than the server takes to stop
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	if err := server.Start(); err != nil {
-		return nil, "", err
+	if err := cmd.Start(); err != nil {
+		return nil, err
 	}
 	for lines := bufio.NewScanner(stdout); lines.Scan(); {
 		if found := listening.FindStringSubmatch(lines.Text()); found != nil {
+			server.url = found[1]
 			go func() { _, _ = io.Copy(io.Discard, stdout) }() // or the server would block on a full pipe
-			return server, found[1], nil
+			return server, nil
 		}
 	}
-	return nil, "", errors.Join(errors.New("the server ended before it listened"), server.Wait())
+	return nil, errors.Join(errors.New("the server ended before it listened"), cmd.Wait())
+}
+
+func (s *startedServer) askToStop() error {
+	if runtime.GOOS == "windows" { // which has no such signal
+		return s.cmd.Process.Kill()
+	}
+	return s.cmd.Process.Signal(syscall.SIGTERM)
+}
+
+// stop stops it gracefully, where the system has a way to ask for it.
+func (s *startedServer) stop() error {
+	err := errors.Join(s.askToStop(), s.cmd.Wait())
+	if runtime.GOOS == "windows" || err == nil {
+		return nil
+	}
+	return fmt.Errorf("the server did not stop cleanly: %w", err)
+}
+
+// kill ends it at once.
+func (s *startedServer) kill() error {
+	if err := s.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	_ = s.cmd.Wait() // it says that the process was killed
+	return nil
 }

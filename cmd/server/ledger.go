@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -42,17 +43,17 @@ type ledgerCheckCmd struct{ ledgerScope }
 
 // Run prints a line for each tenant and one for each difference, and fails if
 // there is any.
-func (c *ledgerCheckCmd) Run(ctx context.Context, to streams) error {
-	pool, store, err := c.connectMigrated(ctx)
+func (c *ledgerCheckCmd) Run(ctx context.Context, to streams) (err error) {
+	db, err := c.openMigrated(ctx)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer func() { err = errors.Join(err, db.close()) }()
 	table := tabwriter.NewWriter(to.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "TENANT\tENTRIES\tRUNS\tDIFFERENCES\tRECORDED\tRECOMPUTED")
 	found := 0
-	err = c.each(ctx, store, func(tenant core.TenantID) error {
-		audit, err := app.CheckLedger(ctx, store, tenant)
+	err = c.each(ctx, db.store, func(tenant core.TenantID) error {
+		audit, err := app.CheckLedger(ctx, db.store, tenant)
 		if err != nil {
 			return err
 		}
@@ -84,18 +85,18 @@ type ledgerExportCmd struct {
 }
 
 // Run writes every entry, tenant by tenant, each in the order of its ledger.
-func (c *ledgerExportCmd) Run(ctx context.Context, to streams) error {
-	pool, store, err := c.connectMigrated(ctx)
+func (c *ledgerExportCmd) Run(ctx context.Context, to streams) (err error) {
+	db, err := c.openMigrated(ctx)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer func() { err = errors.Join(err, db.close()) }()
 	write, flush := exportCSV(to.out)
 	if c.Format == "jsonl" {
 		write, flush = exportJSONLines(to.out)
 	}
-	err = c.each(ctx, store, func(tenant core.TenantID) error {
-		return app.ExportLedger(ctx, store, tenant, write)
+	err = c.each(ctx, db.store, func(tenant core.TenantID) error {
+		return app.ExportLedger(ctx, db.store, tenant, write)
 	})
 	if err != nil {
 		return err

@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
-
-	"github.com/redrive/redrive/adapters/postgres"
 )
 
 // migrateCmd brings the schema up to date, or lists its migrations.
@@ -17,14 +16,18 @@ type migrateCmd struct {
 }
 
 // Run prints a line for each migration that it applied, or with --status for each one.
-func (c *migrateCmd) Run(ctx context.Context, to streams) error {
-	pool, _, err := c.connect(ctx)
+func (c *migrateCmd) Run(ctx context.Context, to streams) (err error) {
+	open := c.openKept
+	if c.Status {
+		open = c.openThere
+	}
+	db, err := open(ctx)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
+	defer func() { err = errors.Join(err, db.close()) }()
 	if !c.Status {
-		applied, err := postgres.Migrate(ctx, pool)
+		applied, err := db.migrate(ctx)
 		for _, m := range applied {
 			fmt.Fprintln(to.out, "applied", m.Name)
 		}
@@ -33,7 +36,7 @@ func (c *migrateCmd) Run(ctx context.Context, to streams) error {
 		}
 		return err
 	}
-	steps, err := postgres.MigrationStatus(ctx, pool)
+	steps, err := db.status(ctx)
 	if err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func TestServerSurvivesARestartOfTheDatabase(t *testing.T) {
 func TestDatabaseCommandsNeedADatabase(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{{"migrate"}, {"ledger", "check"}, {"ledger", "export"}} {
-		code, _, logs := command(args...)
+		code, _, logs := command(append(args, "--database-url=memory:")...)
 		require.Equal(t, 1, code)
 		require.Contains(t, logs, "DATABASE_URL")
 	}

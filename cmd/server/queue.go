@@ -10,7 +10,9 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/adapters/watermillqueue"
+	"github.com/redrive/redrive/ports"
 )
 
 // queueFlags say what carries jobs to the workers.
@@ -39,6 +41,16 @@ func (f queueFlags) openQueue(ctx context.Context, database *pgxpool.Pool, lease
 	return q, nil
 }
 
+// withOutbox lets the store's transactions send jobs themselves, where the queue is in its
+// database.
+func (f queueFlags) withOutbox(store ports.Store, queue *watermillqueue.Queue) ports.Store {
+	inPostgres, ok := store.(*postgres.Store)
+	if outbox := queue.Outbox(); ok && f.QueueURL == "" && outbox != nil {
+		return inPostgres.WithOutbox(outbox)
+	}
+	return store
+}
+
 // queueCmd is what an operator asks of the queue.
 type queueCmd struct {
 	Dead    queueDeadCmd    `cmd:"" help:"List the messages that no server could read, with the reason."`
@@ -54,12 +66,15 @@ type deadLetterFlags struct {
 // with lends the dead letters to do.
 func (f deadLetterFlags) with(ctx context.Context, log *slog.Logger, do func(watermillqueue.DeadLetters) error) (err error) {
 	if f.QueueURL == "" {
-		pool, _, err := f.connectMigrated(ctx)
+		if kind, _, err := f.place(); err == nil && kind != inPostgres {
+			return errors.New("the queue of this database is in its server's memory, and has no dead letters to list; set DATABASE_URL or QUEUE_URL to where messages are kept")
+		}
+		db, err := f.openMigrated(ctx)
 		if err != nil {
 			return err
 		}
-		defer pool.Close()
-		return do(watermillqueue.PostgresDeadLetters(pool))
+		defer func() { err = errors.Join(err, db.close()) }()
+		return do(watermillqueue.PostgresDeadLetters(db.pool))
 	}
 	letters, closeQueue, err := watermillqueue.OpenDeadLetters(ctx, f.QueueURL, watermillqueue.Options{Log: log})
 	if err != nil {

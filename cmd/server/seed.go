@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/redrive/redrive/adapters/httpapi"
@@ -68,8 +72,47 @@ func demoFileNames() ([]string, error) {
 	return names, err
 }
 
+// demoSecretFile is beside the database.
+const demoSecretFile = "demo-secret"
+
+// demoSecret gives the secret of a demo. It is kept beside the SQLite database, so that the
+// credentials of before, and who is signed in, outlive a restart as the data does.
+func (c *serveCmd) demoSecret() (string, error) {
+	fresh := rand.Text() + rand.Text()
+	if kind, _, err := c.place(); err != nil || kind != inSQLite {
+		return fresh, err
+	}
+	path := filepath.Join(c.folder(), demoSecretFile)
+	kept, err := os.ReadFile(path) //nolint:gosec // it is beside the database that the operator named
+	if err == nil && len(kept) == len(fresh) {
+		return string(kept), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("the demo's secret: %w", err)
+	}
+	if err := os.MkdirAll(c.folder(), 0o750); err != nil {
+		return "", fmt.Errorf("the demo's secret: %w", err)
+	}
+	if err := os.WriteFile(path, []byte(fresh), 0o600); err != nil {
+		return "", fmt.Errorf("the demo's secret: %w", err)
+	}
+	return fresh, nil
+}
+
+// keeps says where the server keeps its data.
+func (c *serveCmd) keeps() string {
+	switch kind, file, _ := c.place(); kind { //nolint:errcheck // check has seen it
+	case inMemory:
+		return "It keeps its data in memory only, and everything is gone when it stops."
+	case inSQLite:
+		return fmt.Sprintf("It keeps its data in %s and the files in %s: stop it when you like, the next start goes on where this one was.", file, redact(c.Files))
+	default:
+		return "It keeps its data in the database."
+	}
+}
+
 // welcome prints commands to paste into another terminal.
-func welcome(to io.Writer, auth *httpapi.Auth, url string, durable bool) error {
+func (c *serveCmd) welcome(to io.Writer, auth *httpapi.Auth, url string) error {
 	admin, err := auth.Token(demoAdmin, demoTokenTTL)
 	if err != nil {
 		return err
@@ -81,10 +124,6 @@ func welcome(to io.Writer, auth *httpapi.Auth, url string, durable bool) error {
 	names, err := demoFileNames()
 	if err != nil {
 		return err
-	}
-	kept := "It keeps its data in memory only, and everything is gone when it stops."
-	if durable {
-		kept = "It keeps its data in the database."
 	}
 	uploads := ""
 	for _, name := range names {
@@ -113,6 +152,6 @@ curl -sS -H "$AUTH" $REDRIVE/balance; curl -sS -H "$AUTH" -X POST $REDRIVE/workf
 Line 2 again shows how it ended. For /tenants and /templates there is a platform admin's credential:
 export OPERATOR="Authorization: Bearer %[9]s"
 
-`, url, demoTenant, demoAllowance, demoPurchased, demoTemplate, demoPrice, admin, uploads, operator, kept)
+`, url, demoTenant, demoAllowance, demoPurchased, demoTemplate, demoPrice, admin, uploads, operator, c.keeps())
 	return err
 }

@@ -22,6 +22,7 @@ import (
 // claimed, requests under way are answered, running jobs finish or are released. A
 // graceful stop is no error.
 func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.Context) (err error) {
+	c.complete()
 	if c.PrintConfig { // also one that is wrong: it is asked for to find out what is
 		return errors.Join(all.printConfig(to.out, parsed), c.check(flagNamer(parsed)))
 	}
@@ -29,8 +30,16 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	for _, line := range misspelt(parsed.Kong) { // first: it may be the cause of what check finds
 		log.Warn("unknown environment variable", "variable", line)
 	}
+	if all.file != nil && all.file.leaks {
+		log.Warn("the configuration has secrets, and every user of this machine can read it; take that right away, for example with chmod o-r", "file", all.file.path)
+	}
 	if err := c.check(flagNamer(parsed)); err != nil {
 		return err
+	}
+	if c.JWTSecret == "" { // of a demo
+		if c.JWTSecret, err = c.demoSecret(); err != nil {
+			return err
+		}
 	}
 	auth, err := c.auth()
 	if err != nil {
@@ -47,17 +56,20 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 		return err
 	}
 	defer closing(log, "the store", kept.close)
-	queue, err := c.openQueue(ctx, kept.database, c.Lease, log)
+	queue, err := c.openQueue(ctx, kept.pool, c.Lease, log)
 	if err != nil {
 		return err
 	}
 	defer closing(log, "the queue", queue.Close)
 	svc, err := app.New(app.Deps{
-		Store: kept.store, Queue: queue, Executor: executor, Files: kept.files,
+		Store: c.withOutbox(kept.store, queue), Queue: queue, Executor: executor, Files: kept.files,
 		Log: log,
 	}, c.options())
 	if err != nil {
 		return err
+	}
+	if kept.sole {
+		goOn(ctx, svc, log)
 	}
 	pool, err := worker.New(svc, queue, c.workers(log))
 	if err != nil {
@@ -74,7 +86,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 		if err := seed(ctx, svc); err != nil {
 			return errors.Join(err, listener.Close())
 		}
-		if err := welcome(to.out, auth, url, kept.database != nil); err != nil {
+		if err := c.welcome(to.out, auth, url); err != nil {
 			return errors.Join(err, listener.Close())
 		}
 	}
@@ -100,6 +112,18 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 		drain: c.DrainTimeout, stopping: func() { stopping.Store(true) },
 	}
 	return s.runUntil(ctx)
+}
+
+// goOn takes up what the process before this one left. What fails is left to recovery, which
+// takes longer and does the same.
+func goOn(ctx context.Context, svc *app.Service, log *slog.Logger) {
+	runs, err := svc.Resume(ctx)
+	if runs > 0 {
+		log.Info("going on with the runs of the process before this one", "runs", runs)
+	}
+	if err != nil {
+		log.Warn("some runs of the process before this one go on later", "error", err)
+	}
 }
 
 // warn logs settings that are allowed but not recommended.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -97,10 +98,20 @@ func startBy(t *testing.T, by []string, args ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	found := make(chan string, 1)
+	if !slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "--database-url=") }) {
+		args = append(args, "--database-url=memory:")
+	}
 	line := append(append(by, self, "serve", "--listen=127.0.0.1:0"), args...)
-	p := &process{cmd: exec.Command(line[0], line[1:]...), log: &logs{found: found}}
-	p.cmd.Env = append(os.Environ(), "REDRIVE_JWT_SECRET="+secret)
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Env = append(os.Environ(), "REDRIVE_JWT_SECRET="+secret)
+	return launch(t, cmd)
+}
+
+// launch starts a server and waits until it says where it listens.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	found := make(chan string, 1)
+	p := &process{cmd: cmd, log: &logs{found: found}}
 	p.cmd.Stderr = p.log
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // has no effect once it ended
@@ -108,7 +119,7 @@ func startBy(t *testing.T, by []string, args ...string) *process {
 	case p.url = <-found:
 	case <-time.After(30 * time.Second):
 	}
-	require.NotEmpty(t, p.url, "the server did not say where it listens")
+	require.NotEmpty(t, p.url, "the server did not say where it listens: %s", p.log)
 	return p
 }
 
@@ -131,7 +142,11 @@ func (p *process) token(t *testing.T, actor core.Actor) string {
 
 func (p *process) call(t *testing.T, actor core.Actor, method, path, body string) (status int, answer map[string]any) {
 	t.Helper()
-	token := p.token(t, actor)
+	return p.callWith(t, p.token(t, actor), method, path, body)
+}
+
+func (p *process) callWith(t *testing.T, token, method, path, body string) (status int, answer map[string]any) {
+	t.Helper()
 	req, err := http.NewRequest(method, p.url+path, strings.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Authorization", "Bearer "+token)
@@ -157,6 +172,8 @@ func TestDemo(t *testing.T) {
 		"Paid 60 credits for 6 files.",
 		"Paid 30 credits, for the 3 failed files alone",
 		"Refused with 400 nothing_to_retry",
+		"2 files are done, the model works on the others: killed the server",
+		"Paid 50 credits for 5 files, each once.",
 		"exited with 0",
 	} {
 		require.Contains(t, out.String(), line)
@@ -280,7 +297,11 @@ func TestCommandLine(t *testing.T) {
 		"NoModel":         {[]string{"serve", "--demo", "--llm-base-url=http://127.0.0.1:1"}, 1, "LLM_MODEL"},
 		"ShortSecret":     {[]string{"serve", "--demo", "--jwt-secret=short"}, 1, "32"},
 		"BadAddress":      {[]string{"serve", "--demo", "--listen=nowhere:x"}, 1, "--listen"},
-		"FilesAlone":      {[]string{"serve", "--demo", "--files=/tmp"}, 1, "DATABASE_URL"},
+		"FilesAlone":      {[]string{"serve", "--demo", "--database-url=memory:", "--files=/tmp"}, 1, "DATABASE_URL"},
+		"NoDatabase":      {[]string{"serve", "--demo", "--database-url=data/redrive.db"}, 1, "sqlite:FILE"},
+		"NoFile":          {[]string{"serve", "--demo", "--database-url=sqlite:"}, 1, "names no file"},
+		"NothingInMemory": {[]string{"ledger", "check", "--database-url=memory:"}, 1, "nothing in memory"},
+		"NoDeadLetters":   {[]string{"queue", "dead"}, 1, "in its server's memory"},
 		"ShortLease":      {[]string{"serve", "--demo", "--lease=1ms"}, 1, "--lease"},
 		"NoRecovery":      {[]string{"serve", "--demo", "--recover-every=0s"}, 1, "--recover-every"},
 		"NoWorkers":       {[]string{"serve", "--demo", "--workers=0"}, 1, "--workers"},

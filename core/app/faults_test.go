@@ -120,6 +120,21 @@ type recordingTx struct {
 
 func (t recordingTx) Runs() ports.Runs     { return recordingRuns{t.Tx.Runs(), t.log} }
 func (t recordingTx) Ledger() ports.Ledger { return recordingLedger{t.Tx.Ledger(), t.log} }
+func (t recordingTx) Starts() ports.Starts { return recordingStarts{t.Tx.Starts(), t.log} }
+
+type recordingStarts struct {
+	ports.Starts
+	log *[]string
+}
+
+func (s recordingStarts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
+	for _, start := range starts {
+		for _, e := range start.Charge {
+			*s.log = append(*s.log, "post "+string(e.Kind))
+		}
+	}
+	return s.Starts.Write(ctx, starts, answers)
+}
 
 type recordingRuns struct {
 	ports.Runs

@@ -135,15 +135,6 @@ func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID,
 	return s.start(ctx, req.Tenant, &start{template: req.Template, files: len(req.Files), key: req.IdempotencyKey, decide: decide})
 }
 
-// saveAttempt writes an attempt and posts its charge. The caller holds the
-// tenant's lock if there is a charge.
-func saveAttempt(ctx context.Context, tx ports.Tx, a core.Attempt, entries []core.Entry) error {
-	if err := tx.Attempts().Insert(ctx, a); err != nil {
-		return err
-	}
-	return post(ctx, tx, entries)
-}
-
 func post(ctx context.Context, tx ports.Tx, entries []core.Entry) error {
 	for _, e := range entries {
 		if _, err := tx.Ledger().Post(ctx, e); err != nil {

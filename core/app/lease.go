@@ -76,9 +76,15 @@ func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
+	sent := false // by the transaction
 	plans, _, unknown, err := onJobs(ctx, s.store, jobs, WaitForLock, func() planner[core.HandBackPlan] {
-		return func(_ ports.Tx, run core.Run, files []core.File, jobs []core.Job) (core.HandBackPlan, ports.RunRows, error) {
+		sent = false
+		return func(tx ports.Tx, run core.Run, files []core.File, jobs []core.Job) (core.HandBackPlan, ports.RunRows, error) {
 			p, err := core.HandBack(run, files, jobs, s.clock.Now())
+			if err == nil && ports.OutboxOf(tx) != nil {
+				sent = true
+				err = send(ctx, tx, p.Jobs)
+			}
 			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: len(p.Jobs) == 0}, err
 		}
 	})
@@ -88,7 +94,7 @@ func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
 	s.logDrops(ctx, "handed back job", dropUnknown(unknown))
 	for _, p := range plans {
 		s.logDrops(ctx, "handed back job", p.Dropped)
-		if len(p.Jobs) > 0 {
+		if len(p.Jobs) > 0 && !sent {
 			return s.enqueueAgain(ctx, p.Run, p.Jobs)
 		}
 	}

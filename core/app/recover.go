@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -34,7 +36,7 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 				return visited, errors.Join(append(errs, err)...)
 			}
 			looked = true
-			acted, err := s.recoverRun(ctx, key)
+			acted, err := s.recoverRun(ctx, key, false)
 			if err != nil {
 				if failed++; failed <= maxRecoveryErrors {
 					errs = append(errs, fmt.Errorf("recover run %s: %w", key.Run, err))
@@ -59,8 +61,48 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 // maxRecoveryErrors bounds what one pass of recovery reports.
 const maxRecoveryErrors = 10
 
-func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool, err error) {
+// Resume is Recover for the start of a process that is the only one on its store, and
+// whose queue was lost with the process of before: of every run that is under way, what was
+// claimed or waits is dispatched at once, without waiting for leases to run out. A store that
+// one process has at a time makes sure of it, such as adapters/sqlite. Call it before the
+// process accepts or claims anything: it would take the process's own leases for void. It
+// gives the number of runs it acted on. What it could not dispatch, Recover will.
+func (s *Service) Resume(ctx context.Context) (visited int, err error) {
+	// Every run that is RUNNING is due by then.
+	end := s.clock.Now().Add(endOfTime)
+	running, err := s.store.DueRuns(ctx, end, s.opts.Recovery.Horizon(), math.MaxInt32)
+	if err != nil {
+		return 0, err
+	}
+	failed := 0
+	var errs []error
+	for _, key := range running {
+		if err := ctx.Err(); err != nil {
+			return visited, errors.Join(append(errs, err)...)
+		}
+		acted, err := s.recoverRun(ctx, key, true)
+		if err != nil {
+			if failed++; failed <= maxRecoveryErrors {
+				errs = append(errs, fmt.Errorf("resume run %s: %w", key.Run, err))
+			}
+		}
+		if acted {
+			visited++
+		}
+	}
+	if failed > maxRecoveryErrors {
+		errs = append(errs, fmt.Errorf("and %d more runs", failed-maxRecoveryErrors))
+	}
+	return visited, errors.Join(errs...)
+}
+
+// endOfTime is further than any clock's mistake.
+const endOfTime = 100 * 365 * 24 * time.Hour
+
+// recoverRun looks at one run. alone says that no other process can be at work on it.
+func (s *Service) recoverRun(ctx context.Context, key ports.RunKey, alone bool) (acted bool, err error) {
 	var plan *core.RecoveryPlan
+	sent := false // by the transaction
 	err = s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
 		acted = false
 		free, err := tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: key.Run})
@@ -68,6 +110,10 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 			return err
 		}
 		run, now := free[0].Run, s.clock.Now()
+		planRecovery := core.PlanRecovery
+		if alone {
+			planRecovery, run.RecoverAt = core.PlanResume, now // due if it is running
+		}
 		if !core.RecoveryDue(run, now, s.opts.Recovery.Horizon()) {
 			return nil
 		}
@@ -75,13 +121,19 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 		if err != nil {
 			return err
 		}
-		planned, err := core.PlanRecovery(run, unfinished, now, s.opts.Recovery)
+		planned, err := planRecovery(run, unfinished, now, s.opts.Recovery)
 		if err != nil {
 			return err
 		}
+		if sent = ports.OutboxOf(tx) != nil && len(planned.Jobs) > 0; sent {
+			planned.Run, _ = core.ConfirmDispatch(planned.Run, planned.Run.Attempt)
+		}
 		plan, acted = &planned, true
 		free[0] = ports.RunRows{Run: plan.Run, Files: plan.Files} // in the place of what was read
-		return tx.Runs().Save(ctx, free...)
+		if err := tx.Runs().Save(ctx, free...); err != nil || !sent {
+			return err
+		}
+		return send(ctx, tx, planned.Jobs)
 	})
 	if err != nil || !acted {
 		return false, err
@@ -101,6 +153,9 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey) (acted bool,
 	}
 	s.stats.redispatched.Add(int64(len(plan.Jobs)))
 	log.Info("dispatching again", "jobs", len(plan.Jobs), "expired", plan.Expired, "unconfirmed", plan.Unconfirmed)
+	if sent {
+		return true, nil
+	}
 	if err := s.enqueueAgain(ctx, plan.Run, plan.Jobs); err != nil {
 		return true, err
 	}

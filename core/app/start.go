@@ -43,6 +43,8 @@ type verdict struct {
 
 	begin ports.Start
 	jobs  []core.Job
+	// sent says that the jobs are sent by the transaction that begins the attempt.
+	sent bool
 	// remember is what is remembered under the caller's key; nil for nothing.
 	remember *core.Answer
 }
@@ -57,8 +59,11 @@ func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (c
 		return core.Run{}, err
 	}
 	v := st.verdict
-	if v.done {
+	switch {
+	case v.done:
 		return v.answer()
+	case v.sent:
+		return v.begin.Run, nil
 	}
 	return s.dispatch(ctx, dispatch{run: v.begin.Run, attempt: v.begin.Attempt.Number, jobs: v.jobs, key: st.key})
 }
@@ -106,41 +111,55 @@ func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *sta
 		if err != nil {
 			return err
 		}
+		v.sendBy(ports.OutboxOf(tx))
 		st.verdict = v
 		return write(ctx, tx, v)
 	})
 }
 
+// sendBy lets the transaction that writes the verdict send the attempt's jobs as well, if
+// it can. The attempt is dispatched from the outset then: there is nothing to confirm,
+// and nothing to undo if it fails.
+func (v *verdict) sendBy(outbox ports.Outbox) {
+	v.sent = outbox != nil && !v.done
+	if !v.sent {
+		return
+	}
+	v.begin.Run, _ = core.ConfirmDispatch(v.begin.Run, v.begin.Attempt.Number)
+	v.begin.Jobs = v.jobs
+	if v.remember != nil {
+		v.remember.Run = v.begin.Run
+	}
+}
+
 // write writes what was decided of one start.
 func write(ctx context.Context, tx ports.Tx, v *verdict) error {
+	var starts []ports.Start
 	if !v.done {
-		if err := writeStart(ctx, tx, &v.begin); err != nil {
-			return err
-		}
+		starts = []ports.Start{v.begin}
 	}
-	if v.remember == nil {
+	var answers []core.Answer
+	if v.remember != nil {
+		answers = []core.Answer{*v.remember}
+	}
+	if len(starts)+len(answers) == 0 {
 		return nil
 	}
-	err := tx.Answers().Insert(ctx, *v.remember)
-	if errors.Is(err, ports.ErrExists) {
+	_, err := tx.Starts().Write(ctx, starts, answers)
+	if len(answers) > 0 && errors.Is(err, ports.ErrExists) {
 		// The key was used meanwhile, for another request (see answerMemo): the error
-		// rolls this one back.
+		// rolls this one back. All else that is written is under locks, or new.
 		return core.KeyReused()
 	}
 	return err
 }
 
-func writeStart(ctx context.Context, tx ports.Tx, b *ports.Start) error {
-	if b.New {
-		if err := tx.Runs().Insert(ctx, b.Run, b.Files); err != nil {
-			return err
-		}
-	} else {
-		if err := tx.Runs().Save(ctx, ports.RunRows{Run: b.Run, Files: b.Files}); err != nil {
-			return err
-		}
+// send sends jobs with the transaction, which has an outbox if there are any.
+func send(ctx context.Context, tx ports.Tx, jobs []core.Job) error {
+	if len(jobs) == 0 {
+		return nil
 	}
-	return saveAttempt(ctx, tx, b.Attempt, b.Charge)
+	return ports.OutboxOf(tx).Send(ctx, jobs)
 }
 
 // ownInputs reads what a start is decided on as it is asked for, in its transaction.

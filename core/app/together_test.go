@@ -108,6 +108,9 @@ type watchedStarts struct {
 }
 
 func (s watchedStarts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
+	if len(starts) == 1 {
+		return s.Starts.Write(ctx, starts, answers) // decided alone
+	}
 	if err := s.write(starts, answers); err != nil {
 		return nil, err
 	}

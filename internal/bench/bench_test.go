@@ -24,6 +24,7 @@ var (
 	workers       = flag.String("workers", "100,500", "River's MaxWorkers and Redrive's Concurrency")
 	conns         = flag.Int("conns", 10, "connections of each side")
 	queueName     = flag.String("queue", "postgres", "Redrive's queue")
+	outbox        = flag.Bool("outbox", true, "whether the transactions of Redrive's store send to its queue on Postgres, as a server's do")
 	only          = flag.String("only", "", "river, redrive or floor, to measure one of them")
 	riverCooldown = flag.Duration("river-cooldown", time.Millisecond, "River's FetchCooldown")
 	statements    = flag.Bool("statements", false, "show what the database spent its time on (pg_stat_statements must be installed)")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
@@ -55,6 +56,9 @@ func newRedrive(b *testing.B, server *pgtest.Server, workers int) *redriveSide {
 	r := &redriveSide{pool: pool, workers: workers}
 	queue, feed := newQueue(b, pool)
 	r.feed = feed
+	if q, ok := queue.(*watermillqueue.Queue); ok && *outbox {
+		store = store.WithOutbox(q.Outbox())
+	}
 	r.svc, err = app.New(app.Deps{
 		Store: store, Queue: queue, Executor: ports.ExecutorFunc(r.execute), Files: memory.NewFiles(),
 		Log: quiet,

@@ -102,7 +102,7 @@ func TestExhaustCounts(t *testing.T) {
 	want := map[string]uint64{
 		"two-continues": 1230, "three-continues": 2923, "same-key": 1555, "continue-cancel": 581,
 		"continue-recovery": 1061, "enqueue-claim": 3824, "last-credits": 1364, "initiate-recovery": 998,
-		"interrupted-continues": 1230, "fault-cancel": 2396, "hot-tenant": 3463, "early-results": 1009,
+		"interrupted-continues": 1230, "fault-cancel": 2396, "hot-tenant": 3447, "outbox": 933, "outbox-initiate": 521, "early-results": 1009,
 		"shared-message": 6016, "tenant-limit": 1281, "stop-at-work": 453, "rolling-upgrade": 903,
 	}
 	got := map[string]uint64{}

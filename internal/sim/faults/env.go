@@ -28,6 +28,8 @@ type Env struct {
 	// Unlucky is a tenant whose rows cannot be read by the refill; empty for none.
 	Unlucky core.TenantID
 
+	committing *tx // whose commit the inner store carries out now
+
 	actors [sched.MaxActors]actorState
 	turns  sched.Set // actors that wait for their turn, see Turn
 	hung   sched.Set // actors that execute until another worker gets their file
@@ -48,12 +50,13 @@ type actorState struct {
 	failed    bool // something that it called was made to fail
 	erred     bool // the store gave it an error
 	executes  core.Job
-	fresh     bool // its step has begun with nothing done yet
+	sent      []core.Job // by the transaction that it committed last in its use case
+	fresh     bool       // its step has begun with nothing done yet
 }
 
 // Reset begins a new world.
 func (e *Env) Reset() {
-	e.Faults, e.Over, e.hung, e.turns = false, false, 0, 0
+	e.Faults, e.Over, e.hung, e.turns, e.committing = false, false, 0, 0, nil
 	e.actors = [sched.MaxActors]actorState{}
 	e.spare = append(e.spare[:0], e.txs...) // also of actors that died within one
 }
@@ -62,6 +65,7 @@ func (e *Env) Reset() {
 func (e *Env) Enter(use oracle.Use) {
 	if a := e.actor(); a != nil {
 		a.use, a.committed, a.undone, a.failed, a.erred = use, false, false, false, false
+		a.sent = a.sent[:0]
 	}
 }
 

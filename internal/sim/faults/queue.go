@@ -60,6 +60,9 @@ func (o Outlet) Enqueue(ctx context.Context, jobs []core.Job) (int, error) {
 	e.step(trace.Enqueue, "", run)
 	e.Oracle.Step = e.Sched.Steps
 	e.Oracle.Enqueuing(jobs)
+	if a := e.actor(); a != nil {
+		e.Oracle.EnqueuedBeside(a.sent, jobs)
+	}
 	half := len(jobs) / 2
 	fault := e.fault(EnqueueFault, run)
 	if a := e.actor(); a != nil && fault != 0 {

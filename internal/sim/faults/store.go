@@ -16,6 +16,9 @@ import (
 type Store struct {
 	Env   *Env
 	Inner ports.Store
+	Queue *Queue
+	// Sends says that the process has its transactions send jobs themselves.
+	Sends *bool
 }
 
 var _ ports.Store = (*Store)(nil)
@@ -51,12 +54,13 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 func (s *Store) once(ctx context.Context, tenant core.TenantID, a *actorState, fn func(ports.Tx) error) error {
 	e := s.Env
 	t := e.newTx(tenant)
+	t.sends = *s.Sends
 	if a != nil {
 		a.inTx = true
 	}
 	t.fn = fn
 	err := s.Inner.InTx(ctx, tenant, t.body)
-	t.over = true
+	t.over, e.committing = true, nil
 	e.Sched.Alive() // a lock that a killed actor waited for
 	if a != nil {
 		a.inTx = false
@@ -110,6 +114,7 @@ func (t *tx) run(inner ports.Tx) error {
 	case CommitRerun:
 		return errRerun
 	}
+	e.committing = t
 	return nil
 }
 
@@ -126,6 +131,7 @@ func (s *Store) committed(t *tx, a *actorState) {
 		}
 	}
 	s.Env.Committed(c, t.first)
+	s.sent(t, a)
 }
 
 // Committed records a commit and lets the oracle look at it. about is a run that it

@@ -33,6 +33,7 @@ type tx struct {
 	fn         func(ports.Tx) error
 	body, look func(ports.Tx) error // run and see, bound once
 	lost       bool                 // the commit's answer is
+	sends      bool                 // it has an outbox
 }
 
 var _ ports.Tx = (*tx)(nil)

@@ -31,14 +31,21 @@ func (t txStarts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, 
 	return found, err
 }
 
-// Write may wait for a key, and is a step for that; the rest is written under locks.
+// Write may wait for a key, and is a step for that; the rest is written under locks. So
+// are several starts together, as what the store does for them takes longer.
 func (t txStarts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
 	about := t.first
 	if about == "" && len(starts) > 0 {
 		about = starts[0].Run.ID
 	}
-	if err := t.lock(trace.StartsWrite, about); err != nil {
-		t.env.Oracle.Met(oracle.DecidedApart)
+	if len(starts) > 1 || len(answers) > 0 {
+		if err := t.lock(trace.StartsWrite, about); err != nil {
+			if len(starts) > 1 {
+				t.env.Oracle.Met(oracle.DecidedApart)
+			}
+			return nil, err
+		}
+	} else if err := t.under(true, trace.StartsWrite, about); err != nil {
 		return nil, err
 	}
 	posted, err := t.inner.Starts().Write(ctx, starts, answers)

@@ -44,7 +44,7 @@ type Edit struct {
 // from 1.
 func Bugs() []Bug {
 	return slices.Concat(moneyBugs, retryBugs, dispatchBugs, workBugs, recoveryBugs, requestBugs, storeBugs, equivalentBugs,
-		interruptionBugs, earlyBugs, priceBugs, tenantBugs, pageBugs, schedulerBugs, messageBugs, togetherBugs)
+		interruptionBugs, earlyBugs, priceBugs, tenantBugs, pageBugs, schedulerBugs, messageBugs, togetherBugs, outboxBugs)
 }
 
 // Number finds a bug by its name; 0 if there is none.

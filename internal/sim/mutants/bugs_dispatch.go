@@ -60,8 +60,8 @@ var dispatchBugs = []Bug{
 		Edits: []Edit{
 			{
 				File: "core/app/start.go",
-				Old:  "saveAttempt(ctx, tx, b.Attempt, b.Charge)",
-				As:   "saveAttempt(ctx, tx, b.Attempt, planted.If({on} && !b.New, nil, b.Charge))",
+				Old:  "\t\tstarts = []ports.Start{v.begin}\n",
+				As:   "{old}\t\tif {on} && !v.begin.New {\n\t\t\tstarts[0].Charge = nil\n\t\t}\n",
 			},
 			{
 				File: "core/app/start.go",
@@ -79,13 +79,21 @@ var dispatchBugs = []Bug{
 		Name: "attempt-outside-transaction", What: "Continue writes its attempt and charge first, in a transaction of their own, and opens the run in another one",
 		Edits: []Edit{{
 			File: "core/app/start.go",
-			Old:  "\treturn saveAttempt(ctx, tx, b.Attempt, b.Charge)\n",
-			As:   "\tif {on} && !b.New {\n\t\treturn nil\n\t}\n{old}",
+			Old:  "\t_, err := tx.Starts().Write(ctx, starts, answers)\n",
+			As: `	if {on} && !v.done && !v.begin.New {
+		return tx.Runs().Save(ctx, ports.RunRows{Run: v.begin.Run, Files: v.begin.Files})
+	}
+{old}`,
 		}, {
 			File: "core/app/start.go",
 			Old:  "\treturn s.dispatch(ctx, dispatch{run: v.begin.Run,",
 			As: `	if {on} && !v.begin.New {
-		err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error { return saveAttempt(ctx, tx, v.begin.Attempt, v.begin.Charge) })
+		err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+			if err := tx.Attempts().Insert(ctx, v.begin.Attempt); err != nil {
+				return err
+			}
+			return post(ctx, tx, v.begin.Charge)
+		})
 		if err != nil {
 			return core.Run{}, err
 		}

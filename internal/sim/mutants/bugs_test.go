@@ -2,8 +2,10 @@ package mutants_test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -64,4 +66,27 @@ func TestBugsThatTestsFind(t *testing.T) {
 			require.Contains(t, string(out), verdict, b.Name)
 		}
 	}
+}
+
+// The public bugs that planted ones mirror are those of spec 12.
+func TestMirroredBugsAreInTheSpecification(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(root + "/docs/spec.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(text), "\n## 12. ")
+	require.True(t, found)
+	section, _, found = strings.Cut(section, "\n## ")
+	require.True(t, found)
+	mirrored := 0
+	for _, b := range mutants.Bugs() {
+		reports, _, _ := strings.Cut(b.Mirrors, ", of ")
+		for report := range strings.SplitSeq(reports, ", ") {
+			if report == "" {
+				continue // it mirrors none
+			}
+			mirrored++
+			require.Contains(t, section, report, b.Name)
+		}
+	}
+	require.NotZero(t, mirrored)
 }

@@ -90,8 +90,8 @@ var workBugs = []Bug{
 		Name: "hand-back-not-enqueued", What: "a job that is handed back is not enqueued, and waits until recovery comes by",
 		Edits: []Edit{{
 			File: "core/app/lease.go",
-			Old:  "\t\tif len(p.Jobs) > 0 {\n\t\t\treturn",
-			As:   "\t\tif len(p.Jobs) > 0 && !{on} {\n\t\t\treturn",
+			Old:  "\t\tif len(p.Jobs) > 0 && !sent {\n\t\t\treturn",
+			As:   "\t\tif len(p.Jobs) > 0 && !sent && !{on} {\n\t\t\treturn",
 		}},
 	},
 	{

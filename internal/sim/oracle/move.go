@@ -63,6 +63,7 @@ func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 			o.met(SettledTheRest)
 		}
 	}
+	o.sentAgain(c, r)
 	o.dispatched(r, next)
 	if fresh > next.Epoch {
 		o.fail(I8, "run %s gave out epoch %d without counting it", r.row.ID, fresh)

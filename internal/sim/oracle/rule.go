@@ -52,6 +52,7 @@ const (
 	Drained
 	Places
 	Fair
+	SentOnce
 	ruleCount
 )
 
@@ -81,6 +82,7 @@ var rules = [...]struct{ name, words string }{
 	Leaked:             {"leaked", "when all is done, a worker has no place, limit, message or timer left in use"},
 	Drained:            {"drained", "a worker that stops receives and claims nothing more"},
 	Places:             {"places", "a worker has no more jobs in hand than places and limits allow, and lets go of what is done"},
+	SentOnce:           {"sent-once", "jobs that a transaction sends are sent by it alone"},
 	Fair:               {"fair", "no tenant waits while another has more than its share"},
 }
 

@@ -71,6 +71,7 @@ const (
 	DecidedTogether
 	DecidedApart
 	ResultRefused
+	SentByTransaction
 	situationCount
 )
 
@@ -143,6 +144,7 @@ var situationNames = [...]string{
 	DecidedTogether:           "several requests were decided in one transaction",
 	DecidedApart:              "requests that were decided together failed, and went each alone",
 	ResultRefused:             "result that the store can never hold",
+	SentByTransaction:         "attempt sent by the transaction that began it",
 }
 
 // String names the situation.

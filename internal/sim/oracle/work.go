@@ -14,11 +14,8 @@ func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
 			if attempts[n].Epoch == jobs[i].Epoch && (use == UseInitiate || use == UseContinue) {
 				r.known[n].enqueued = true
 			}
-			// What recovery sends may be under an epoch that came later.
-			if attempts[n].Epoch <= jobs[i].Epoch && (n+1 == len(attempts) || attempts[n+1].Epoch > jobs[i].Epoch) {
-				r.known[n].taken = true
-			}
 		}
+		r.took(&jobs[i])
 	}
 }
 

@@ -44,6 +44,9 @@ type Scenario struct {
 	Unlucky int
 	// Crowded lets users ask everything of the first server.
 	Crowded bool
+	// Outbox lets the store's transactions send jobs themselves, see ports.Outbox: the queue
+	// and the store are one database.
+	Outbox bool
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
@@ -188,6 +191,7 @@ func (s *Scenario) Reset(seed uint64) {
 	if r.IntN(6) == 0 {
 		s.crowd()
 	}
+	s.Outbox = sched.Mix(seed^0x0b0c)%3 == 0
 }
 
 // crowd makes everything one tenant's, and has all of it asked of one server, so that

@@ -23,6 +23,7 @@ type server struct {
 	feed     faults.Feed
 	ahead    *time.Duration
 	old      *bool // it is of the release before
+	sends    *bool // its transactions send jobs themselves
 	failures int64 // compensations that failed, of all worlds so far
 
 	spec         *Server
@@ -104,7 +105,7 @@ func (w *World) restartWorker(p int) {
 		}
 	}
 	server := &w.servers[p]
-	*server.old = false
+	*server.old, *server.sends = false, w.sc.Outbox
 	server.worker.reset()
 	if !server.spec.Dropped {
 		w.start(server.timer, true)

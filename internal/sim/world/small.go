@@ -92,6 +92,18 @@ var small = []struct {
 		s.other(Op{Kind: Stop})
 		s.stay()
 	}},
+	{"outbox", func(s *Scenario) {
+		s.first(2, Op{Kind: Continue})
+		s.other(Op{Kind: Cancel})
+		s.stay()
+		s.Outbox, s.RecoverLate = true, false
+	}},
+	{"outbox-initiate", func(s *Scenario) {
+		s.Runs = []Run{{Files: 2, MaxRetryCount: 2}}
+		s.Users = [][]Op{{{Kind: Initiate, Barrier: true}}}
+		s.stay()
+		s.Outbox, s.RecoverLate = true, false
+	}},
 	{"rolling-upgrade", func(s *Scenario) {
 		s.first(2, Op{Kind: Continue})
 		s.other(Op{Kind: Stop, Server: 1})

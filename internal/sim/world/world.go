@@ -49,7 +49,6 @@ type World struct {
 	oracle *oracle.Oracle
 	env    *faults.Env
 	memory *memory.Store
-	store  *faults.Store
 	queue  *faults.Queue
 	files  *faults.Files
 
@@ -119,9 +118,8 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.recovery = options.Recovery
 	w.recoverEvery = max(recoverEvery, w.recovery.MaxRedispatchAfter/6)
 	w.env = &faults.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: w.recovery.Lease}
-	w.memory = memory.NewStore(memory.WithWaits(w.lockWait))
-	w.store = &faults.Store{Env: w.env, Inner: w.memory}
 	w.queue = &faults.Queue{Env: w.env}
+	w.memory = memory.NewStore(memory.WithWaits(w.lockWait), memory.WithOutbox(faults.Commits{Queue: w.queue}))
 	w.files = &faults.Files{Env: w.env, Inner: newLibrary()}
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
@@ -142,9 +140,10 @@ func (w *World) makeServers(redeliveries int, wrap Wrap, options app.Options) er
 		options.Recovery.MaxRedeliveries = 0
 	}
 	for n := range maxServers {
-		ahead, old := new(time.Duration), new(bool)
+		ahead, old, sends := new(time.Duration), new(bool), new(bool)
+		store := &faults.Store{Env: w.env, Inner: w.memory, Queue: w.queue, Sends: sends}
 		svc, err := app.New(app.Deps{
-			Store: wrapped(wrap.Store, ports.Store(w.store)), Queue: wrapped(wrap.Queue, ports.Queue(faults.Outlet{Queue: w.queue, Old: old})),
+			Store: wrapped(wrap.Store, ports.Store(store)), Queue: wrapped(wrap.Queue, ports.Queue(faults.Outlet{Queue: w.queue, Old: old})),
 			Executor: wrapped(wrap.Executor, ports.Executor(w.executor)), Files: w.files,
 			Clock: faults.Clock{Env: w.env, Ahead: ahead}, IDs: faults.IDs{Env: w.env},
 			Log: slog.New(slog.DiscardHandler), NewWait: w.env.Turn,
@@ -153,7 +152,7 @@ func (w *World) makeServers(redeliveries int, wrap Wrap, options app.Options) er
 			return err
 		}
 		w.made[redeliveries] = append(w.made[redeliveries], server{
-			svc: svc, feed: faults.Feed{Queue: w.queue, Process: n, Old: old}, ahead: ahead, old: old,
+			svc: svc, feed: faults.Feed{Queue: w.queue, Process: n, Old: old}, ahead: ahead, old: old, sends: sends,
 		})
 	}
 	return nil
@@ -234,7 +233,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	for i := range w.servers {
 		p := &w.servers[i]
 		p.spec, p.failures = &sc.Servers[i], p.svc.Stats().CompensationFailures
-		*p.ahead, *p.old = 0, p.spec.Old
+		*p.ahead, *p.old, *p.sends = 0, p.spec.Old, sc.Outbox && !p.spec.Old
 		if sc.Ahead == i+1 {
 			*p.ahead = aheadBy * w.healTimeout()
 		}

@@ -175,7 +175,8 @@ func TestImportsFlowOneWay(t *testing.T) {
 		// a queue and files in memory, and judged by the model.
 		{"adapters/adaptertest", []string{"core", "ports", "core/app", "adapters/memory", "adapters/adaptertest", "internal/testkit/model", "internal/testkit/written"}},
 		{"internal/locktable", []string{"core", "ports"}},
-		{"adapters", []string{"core", "ports", "core/app", "internal/locktable"}},
+		{"internal/answerjson", []string{"core"}},
+		{"adapters", []string{"core", "ports", "core/app", "internal/locktable", "internal/answerjson"}},
 		{"internal/sim", []string{"core", "ports", "core/app", "core/app/worker/scheduler", "adapters/memory", "internal/sim", "internal/testkit/model"}},
 		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
 		{"cmd/server/fakellm", nil},

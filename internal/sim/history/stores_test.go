@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/adapters/sqlite"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/sim/history"
@@ -33,7 +35,28 @@ const (
 // fail and commits whose answer is lost: every answer fits some order.
 func TestHistoryOfPostgres(t *testing.T) {
 	t.Parallel()
-	in := newInstallation(t)
+	c := postgres.Config{URL: pgtest.New(t).URL, MaxConns: 16}
+	pool, err := postgres.Connect(t.Context(), c)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store, err := postgres.New(pool, c)
+	require.NoError(t, err)
+	testHistory(t, store)
+}
+
+func TestHistoryOfSQLite(t *testing.T) {
+	t.Parallel()
+	store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "redrive.db"))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	_, err = sqlite.Migrate(t.Context(), store)
+	require.NoError(t, err)
+	testHistory(t, store)
+}
+
+func testHistory(t *testing.T, store ports.Store) {
+	t.Helper()
+	in := newInstallation(t, store)
 	ctx, stop := context.WithCancel(t.Context())
 	var others, clients sync.WaitGroup
 	for range 3 {
@@ -82,9 +105,8 @@ type installation struct {
 
 func pgTenant(n int) core.TenantID { return core.TenantID(fmt.Sprintf("tenant-%d", n%pgTenants)) }
 
-func newInstallation(t *testing.T) *installation {
+func newInstallation(t *testing.T, store ports.Store) *installation {
 	t.Helper()
-	store, _ := pgtest.Open(t, postgres.Config{})
 	in := &installation{t: t, recorder: history.NewRecorder(), queue: memory.NewQueue(), rand: &lockedRand{r: rand.New(rand.NewPCG(1, 2))}}
 	service := func(s ports.Store, q ports.Queue) *app.Service {
 		return install.Service(t, app.Deps{Store: s, Queue: q, Executor: in}, app.Options{

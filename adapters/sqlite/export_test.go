@@ -1,0 +1,22 @@
+package sqlite
+
+import "context"
+
+// Exec runs statements beside the rules of the port, for tests.
+func (s *Store) Exec(ctx context.Context, sql string, values ...any) (int64, error) {
+	return s.execute(ctx, sql, values...)
+}
+
+// Rows reads by SQL, for tests; NULL is nil.
+func (s *Store) Rows(ctx context.Context, sql string, values ...any) ([][]any, error) {
+	return list(ctx, s, func(r *row) []any {
+		values := make([]any, len(r.values))
+		for i, v := range r.values {
+			values[i] = v
+		}
+		return values
+	}, sql, values...)
+}
+
+// WithVFS reads and writes through another file system layer of SQLite.
+func WithVFS(name string) Option { return func(o *options) { o.vfs = name } }

@@ -1,0 +1,308 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/redrive/redrive/ports"
+)
+
+// maxGroup is how many transactions are committed together at most: as many as make the
+// wait for the disk small beside the work.
+const maxGroup = 128
+
+// statement is a write of a transaction, kept until the transaction is committed.
+type statement struct {
+	sql       string
+	args      []driver.NamedValue
+	rows      int64  // that it has to write; anyNumber: it does not matter
+	otherwise error  // if it writes another number
+	wrote     *int64 // takes the number; nil: it is not asked for
+}
+
+const anyNumber = -1
+
+// job is something for the writer: the statements of one transaction.
+type job struct {
+	statements []statement
+	relaxed    bool // see ports.Relaxed
+	// read looks at the database as the statements would leave it, and nothing of them
+	// stays. nil: they are committed.
+	read func(*conn) error
+
+	state atomic.Int32
+	done  chan struct{}
+	err   error // once done is closed
+}
+
+const (
+	waiting int32 = iota
+	taken
+	withdrawn
+)
+
+var errClosed = fmt.Errorf("%w: the store is closed", ports.ErrUnavailable)
+
+// writer has the one connection that writes. Transactions that wait for it are committed
+// together, each under a savepoint, with one wait for the disk for all of them. Nothing is
+// waited for beyond those that are there already.
+type writer struct {
+	open  func() (*conn, error)
+	after func(*conn) // each group
+
+	jobs  chan *job
+	stop  chan struct{}
+	ended chan struct{}
+
+	// Of the goroutine that writes.
+	c    *conn // nil: it has to be opened again
+	full bool  // synchronous=full is in force
+}
+
+func newWriter(c *conn, open func() (*conn, error), after func(*conn)) *writer {
+	w := &writer{
+		open: open, after: after, c: c, full: true,
+		jobs: make(chan *job, 2*maxGroup), stop: make(chan struct{}), ended: make(chan struct{}),
+	}
+	go w.loop()
+	return w
+}
+
+// do waits for the job's end. It ends early with ctx's error only if the job was not begun.
+func (w *writer) do(ctx context.Context, j *job) error {
+	if err := ctx.Err(); err != nil {
+		return err // else select may choose to send
+	}
+	j.done = make(chan struct{})
+	select {
+	case <-w.stop:
+		return errClosed
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-j.done:
+		return j.err
+	case <-ctx.Done():
+		if j.state.CompareAndSwap(waiting, withdrawn) {
+			return ctx.Err()
+		}
+	case <-w.ended:
+		if j.state.CompareAndSwap(waiting, withdrawn) {
+			return errClosed
+		}
+	}
+	<-j.done
+	return j.err
+}
+
+// close ends the writer when it has done what it has begun.
+func (w *writer) close() error {
+	close(w.stop)
+	<-w.ended
+	if w.c == nil {
+		return nil
+	}
+	return w.c.close()
+}
+
+func (w *writer) loop() {
+	defer close(w.ended)
+	for {
+		select {
+		case <-w.stop:
+			return
+		case first := <-w.jobs:
+			w.group(first)
+		}
+	}
+}
+
+// group does a job and those that wait behind it.
+func (w *writer) group(first *job) {
+	var commits []*job
+	for j, n := first, 0; j != nil; n++ {
+		if j.state.CompareAndSwap(waiting, taken) {
+			if j.read != nil {
+				w.answer(j, w.look(j))
+			} else {
+				commits = append(commits, j)
+			}
+		}
+		j = nil
+		if n < maxGroup {
+			select {
+			case j = <-w.jobs:
+			default:
+			}
+		}
+	}
+	if len(commits) > 0 {
+		w.commit(commits)
+	}
+	if w.c != nil {
+		w.after(w.c)
+	}
+}
+
+func (w *writer) answer(j *job, err error) {
+	j.err = err
+	close(j.done)
+}
+
+// begin begins a transaction, on a new connection if the last one was given up.
+func (w *writer) begin(relaxed bool) error {
+	if w.c == nil {
+		c, err := w.open()
+		if err != nil {
+			return err
+		}
+		w.c, w.full = c, true
+	}
+	if w.full == relaxed {
+		mode := "PRAGMA synchronous=full"
+		if relaxed {
+			mode = "PRAGMA synchronous=normal"
+		}
+		if err := w.c.run(mode); err != nil {
+			return translate(err)
+		}
+		w.full = !relaxed
+	}
+	_, err := w.c.exec(`BEGIN IMMEDIATE`, nil)
+	return translate(err)
+}
+
+// rollback undoes the transaction, if SQLite has not done so. A connection that cannot is
+// given up.
+func (w *writer) rollback() {
+	if w.c.run(`ROLLBACK`) == nil {
+		return
+	}
+	// It is an error that there is no transaction any more. What tells is whether one can
+	// be begun.
+	if w.c.run(`BEGIN IMMEDIATE; ROLLBACK`) != nil {
+		w.giveUp()
+	}
+}
+
+func (w *writer) giveUp() {
+	_ = w.c.close() // the error is that of what it was given up for
+	w.c = nil
+}
+
+// look runs a job's read on what its statements would leave.
+func (w *writer) look(j *job) error {
+	if err := w.begin(false); err != nil {
+		return err
+	}
+	err := apply(w.c, j.statements)
+	if err == nil {
+		err = translate(j.read(w.c))
+	}
+	w.rollback()
+	return err
+}
+
+func apply(c *conn, list []statement) error {
+	for i := range list {
+		s := &list[i]
+		n, err := c.exec(s.sql, s.args)
+		if err != nil {
+			return translate(err)
+		}
+		if s.rows != anyNumber && n != s.rows {
+			return s.otherwise
+		}
+		if s.wrote != nil {
+			*s.wrote = n
+		}
+	}
+	return nil
+}
+
+// commit commits jobs together. If it turns out that one of them took the whole transaction
+// with it, each is committed by itself.
+func (w *writer) commit(jobs []*job) {
+	if len(jobs) == 1 {
+		w.answer(jobs[0], w.commitOne(jobs[0]))
+		return
+	}
+	relaxed := true
+	for _, j := range jobs {
+		relaxed = relaxed && j.relaxed
+	}
+	if err := w.begin(relaxed); err != nil {
+		for _, j := range jobs {
+			w.answer(j, err)
+		}
+		return
+	}
+	errs := make([]error, len(jobs))
+	for i, j := range jobs {
+		var whole bool
+		if errs[i], whole = w.member(j); whole {
+			w.rollback()
+			for _, j := range jobs {
+				w.answer(j, w.commitOne(j))
+			}
+			return
+		}
+	}
+	err := w.end()
+	for i, j := range jobs {
+		if errs[i] == nil {
+			errs[i] = err
+		}
+		w.answer(j, errs[i])
+	}
+}
+
+// member applies a job under a savepoint. whole says that no transaction is left.
+func (w *writer) member(j *job) (err error, whole bool) { //nolint:revive // the error belongs to the job
+	if _, err := w.c.exec(`SAVEPOINT member`, nil); err != nil {
+		return nil, true
+	}
+	if err = apply(w.c, j.statements); err != nil {
+		if endsTransaction(err) {
+			return nil, true
+		}
+		if _, undone := w.c.exec(`ROLLBACK TO member`, nil); undone != nil {
+			return nil, true
+		}
+	}
+	if _, released := w.c.exec(`RELEASE member`, nil); released != nil {
+		return nil, true
+	}
+	return err, false
+}
+
+func (w *writer) commitOne(j *job) error {
+	if err := w.begin(j.relaxed); err != nil {
+		return err
+	}
+	if err := apply(w.c, j.statements); err != nil {
+		w.rollback()
+		return err
+	}
+	return w.end()
+}
+
+// end commits. After an error the connection is made anew: what SQLite remembers of a
+// transaction that failed to reach the disk must not be built upon.
+func (w *writer) end() error {
+	_, err := w.c.exec(`COMMIT`, nil)
+	if err == nil {
+		return nil
+	}
+	err = translateCommit(err)
+	w.rollback()
+	if errors.Is(err, ports.ErrCommitUnknown) && w.c != nil {
+		w.giveUp()
+	}
+	return err
+}
