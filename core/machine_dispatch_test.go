@@ -103,6 +103,43 @@ func (w *world) recoverRun(t *rapid.T, r *runRecord) {
 	}
 }
 
+// resume is a new process that has the store for itself: nobody works on any file any more,
+// and what the ones before still bring is fenced.
+func (w *world) resume(t *rapid.T) {
+	if rapid.IntRange(0, 3).Draw(t, "mood") > 0 {
+		return // or no lease would ever expire
+	}
+	r := w.pick(t)
+	if r.run.Status != core.RunRunning {
+		return
+	}
+	unfinished := r.unfinished()
+	var p core.RecoveryPlan
+	var err error
+	unchanged(t, func() { p, err = core.PlanResume(r.run, unfinished, w.now, impatient) }, r.run, unfinished)
+	require.NoError(t, err)
+	w.save(t, r, p.Run, p.Files)
+	r.sent = append(r.sent, p.Jobs...)
+	sent := map[int]bool{}
+	for _, job := range p.Jobs {
+		for _, i := range job.Files {
+			sent[i] = true
+		}
+	}
+	for _, f := range r.files {
+		require.NotEqual(t, core.FileProcessing, f.Status, "file %d", f.Index)
+		if f.Status == core.FilePending && f.Failure.Code == "" && f.Redeliveries <= impatient.MaxRedeliveries && !p.Closed {
+			require.True(t, sent[f.Index], "file %d waits and was not sent", f.Index)
+		}
+	}
+	if p.Unconfirmed {
+		if run, changed := core.ConfirmDispatch(r.run, r.run.Attempt); changed {
+			w.save(t, r, run, nil)
+		}
+	}
+	w.did("resumed")
+}
+
 func (w *world) cancel(t *rapid.T) {
 	if rapid.IntRange(0, 2).Draw(t, "mood") > 0 {
 		return // or no run would ever end by itself

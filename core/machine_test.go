@@ -44,6 +44,7 @@ func TestMachine(t *testing.T) {
 			"enqueued":    w.enqueued,
 			"enqueueFail": w.enqueueFails,
 			"recover":     w.recover,
+			"resume":      w.resume,
 			"cancel":      w.cancel,
 			"continue":    w.retry,
 			"continue2":   w.retry,
@@ -57,7 +58,7 @@ func TestMachine(t *testing.T) {
 	for _, what := range []string{
 		"claimed", "settled", "closed COMPLETED", "closed COMPLETED_WITH_ERRORS", "closed FAILED", "closed INTERRUPTED",
 		"renewed", "lost", "handed back", "confirmed", "compensated attempt 0", "compensated a Continue",
-		"refunded another month", "sent what is missing", "expired", "redispatched", "given up", "cancelled",
+		"refunded another month", "sent what is missing", "expired", "redispatched", "given up", "resumed", "cancelled",
 		"continued", "continued for free", "continued for free and charged", "raised",
 		"refused run_already_running", "refused no_errors_to_retry", "refused nothing_to_retry",
 		"refused max_retry_count_exceeded", "refused insufficient_credits",
