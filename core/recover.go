@@ -178,6 +178,18 @@ func PlanResume(run Run, unfinished []File, now time.Time, policy RecoveryPolicy
 	return p, err
 }
 
+// Sent gives a run that is about to be dispatched as it is if the transaction that begins
+// its attempt sends the jobs as well: dispatched, and due for recovery when a visit would
+// have it due.
+func Sent(run Run, policy RecoveryPolicy) Run {
+	run.Dispatch = DispatchConfirmed
+	run.RecoverAt = run.DispatchedAt.Add(policy.Lease)
+	if due := run.resendAt(policy); due.Before(run.RecoverAt) {
+		run.RecoverAt = due
+	}
+	return run
+}
+
 // resendAt is the time at which the run's waiting jobs are sent again.
 func (r *Run) resendAt(policy RecoveryPolicy) time.Time {
 	if r.Dispatch == DispatchUnconfirmed && r.Redispatches == 0 {

@@ -320,3 +320,25 @@ func TestPlanResume(t *testing.T) {
 		require.Equal(t, []core.Job{jobFor(run, files[1])}, plan.Jobs)
 	})
 }
+
+// What is sent by the transaction that begins it needs no visit before a lease can have run
+// out, or its jobs are sent again.
+func TestSent(t *testing.T) {
+	t.Parallel()
+	policy := core.RecoveryPolicy{DispatchGrace: time.Second, RedispatchAfter: 5 * time.Minute, MaxRedispatchAfter: time.Hour, Lease: time.Minute, MaxRedeliveries: 3}
+	now := time.Date(2026, time.March, 3, 12, 0, 0, 0, time.UTC)
+	run := core.Run{ID: "r", Status: core.RunRunning, Dispatch: core.DispatchUnconfirmed, DispatchedAt: now, RecoverAt: now, Epoch: 1, Tally: core.Tally{Unfinished: 1}}
+	files := []core.File{{Index: 0, Status: core.FilePending, Epoch: 1}}
+	for _, redispatch := range []time.Duration{5 * time.Minute, 30 * time.Second} {
+		policy.RedispatchAfter = redispatch
+		sent := core.Sent(run, policy)
+		require.Equal(t, core.DispatchConfirmed, sent.Dispatch)
+		require.Equal(t, now.Add(min(policy.Lease, redispatch)), sent.RecoverAt)
+		require.False(t, core.RecoveryDue(sent, now, policy.Horizon()))
+		visited, err := core.PlanRecovery(sent, files, now, policy)
+		require.NoError(t, err)
+		require.Equal(t, sent, visited.Run, "a visit finds nothing to do")
+		require.Empty(t, visited.Jobs)
+	}
+	require.Equal(t, core.DispatchUnconfirmed, run.Dispatch, "what it was given stays as it is")
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -72,20 +74,34 @@ func (c Config) validate() error {
 	return nil
 }
 
-// begin gives the statements that begin a transaction. They are sent together.
+// setting is one of Postgres's, for a transaction.
+type setting struct{ name, value string }
+
+// settings gives the statement that sets what a transaction goes by. It is one, so that it
+// is read once a connection and not each time.
+//
 // JIT is off because it is decided by estimates: a plan for 10,000 rows of an
 // array would be compiled for longer than it runs.
-func (c Config) begin(mode string) string {
-	return fmt.Sprintf("begin %s; set local lock_timeout = %d; set local statement_timeout = %d; "+
-		"set local idle_in_transaction_session_timeout = %d; set local jit = off",
-		mode, c.LockTimeout.Milliseconds(), c.StatementTimeout.Milliseconds(), c.IdleTimeout.Milliseconds())
+func (c Config) settings(more ...setting) string {
+	milliseconds := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+	all := append([]setting{
+		{"lock_timeout", milliseconds(c.LockTimeout)},
+		{"statement_timeout", milliseconds(c.StatementTimeout)},
+		{"idle_in_transaction_session_timeout", milliseconds(c.IdleTimeout)},
+		{"jit", "off"},
+	}, more...)
+	parts := make([]string, len(all))
+	for i, s := range all {
+		parts[i] = fmt.Sprintf("set_config('%s', '%s', true)", s.name, s.value)
+	}
+	return "SELECT " + strings.Join(parts, ", ")
 }
 
 // byIndex has every row looked up by its key. Postgres plans a statement anew when its
 // statistics change, and else keeps the plan for as long as the connection lasts: one that
 // was made while a table was small reads all of it for each list of keys, however large it
 // has become, until it is analyzed. Transactions that write look nothing up otherwise.
-const byIndex = "; set local enable_seqscan = off; set local enable_hashjoin = off; set local enable_mergejoin = off"
+var byIndex = []setting{{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"}}
 
 // Connect makes a pool of connections. It fails if the URL cannot be understood;
 // it does not connect, so a server can start while its database is away.

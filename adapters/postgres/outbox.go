@@ -44,14 +44,14 @@ func (o outbox) Send(ctx context.Context, jobs []core.Job) error {
 		return err
 	}
 	batch := &pgx.Batch{}
-	if err := o.t.send(ctx, batch, jobs); err != nil {
+	if err := o.t.queueJobs(ctx, batch, jobs); err != nil {
 		return err
 	}
 	return o.t.batch(ctx, batch)
 }
 
-// send queues what sends jobs.
-func (t *tx) send(ctx context.Context, batch *pgx.Batch, jobs []core.Job) error {
+// queueJobs queues what sends jobs.
+func (t *tx) queueJobs(ctx context.Context, batch *pgx.Batch, jobs []core.Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}

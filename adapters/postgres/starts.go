@@ -66,7 +66,7 @@ func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answ
 	for i := range list {
 		jobs = append(jobs, list[i].Jobs...)
 	}
-	if err := s.t.send(ctx, &w.batch, jobs); err != nil {
+	if err := s.t.queueJobs(ctx, &w.batch, jobs); err != nil {
 		return nil, err
 	}
 	if w.batch.Len() == 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,8 +16,7 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// rollbackTimeout bounds a ROLLBACK. If it is not answered in time the
-// connection is closed, which rolls back as well.
+// rollbackTimeout bounds a ROLLBACK.
 const rollbackTimeout = 2 * time.Second
 
 // Store is a ports.Store in a Postgres database. It may be used by many
@@ -25,12 +25,12 @@ type Store struct {
 	pool   *pgxpool.Pool
 	conns  int32 // the most that the pool may have
 	cfg    Config
-	write  pgx.TxOptions
-	relax  pgx.TxOptions // for ports.Relaxed
-	read   pgx.TxOptions
+	write  [2]string // the statements that begin a transaction
+	relax  [2]string // for ports.Relaxed
+	read   [2]string
 	again  core.RetryPolicy // of retryable transactions
-	outbox Outbox           // nil: transactions send nothing
 	roll   func() float64   // jitter
+	outbox Outbox           // nil: transactions send nothing
 }
 
 var _ ports.Store = (*Store)(nil)
@@ -46,9 +46,9 @@ func New(pool *pgxpool.Pool, c Config) (*Store, error) {
 		pool:  pool,
 		conns: pool.Config().MaxConns,
 		cfg:   c,
-		write: pgx.TxOptions{BeginQuery: c.begin("isolation level read committed") + byIndex},
-		relax: pgx.TxOptions{BeginQuery: c.begin("isolation level read committed") + byIndex + "; set local synchronous_commit = off"},
-		read:  pgx.TxOptions{BeginQuery: c.begin("isolation level repeatable read read only")},
+		write: [2]string{"begin isolation level read committed", c.settings(byIndex...)},
+		relax: [2]string{"begin isolation level read committed", c.settings(append(slices.Clip(byIndex), setting{"synchronous_commit", "off"})...)},
+		read:  [2]string{"begin isolation level repeatable read read only", c.settings()},
 		again: core.RetryPolicy{
 			MaxTries: c.MaxTries, BaseDelay: 5 * time.Millisecond, MaxDelay: 200 * time.Millisecond, Budget: time.Minute,
 		},
@@ -88,7 +88,8 @@ func (s *Store) readOnly(ctx context.Context) (readOnly bool, err error) {
 	return readOnly, nil
 }
 
-// InTx implements ports.Store.
+// InTx implements ports.Store. The transaction begins with the first statement of fn, which
+// therefore is what fails if the database cannot be reached.
 func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 	began := time.Now()
 	for try := 1; ; try++ {
@@ -114,25 +115,25 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	if ports.IsRelaxed(ctx) {
 		options = s.relax
 	}
-	pg, err := s.begin(ctx, options)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := &tx{pg: pg, tenant: findable(tenant), timeout: s.timeout(), outbox: s.outbox}
+	t := &tx{session: session{store: s, begin: options}, tenant: findable(tenant), timeout: s.timeout(), outbox: s.outbox}
 	committing := false
+	defer t.release()
 	defer func() {
 		if !committing { // fn failed, or panicked, or ended its goroutine
-			s.rollback(ctx, pg)
+			t.rollback(ctx)
 		}
 	}()
 	defer func() {
-		if readOnlyDatabase(t.failed) {
+		if readOnlyDatabase(t.failed) && t.conn != nil {
 			// After a failover, the connections that still lead to the old server
 			// must not stay in the pool. An error is a connection that is gone.
-			_ = pg.Conn().Close(ctx)
+			_ = t.conn.Conn().Close(ctx)
 		}
 	}()
-	err = fn(t)
+	err := fn(t)
 	switch {
 	case retryable(t.failed):
 		return t.failed // whatever fn made of it
@@ -143,13 +144,13 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	if pg.Conn().IsClosed() {
+	if t.conn != nil && t.conn.Conn().IsClosed() {
 		return fmt.Errorf("%w: the connection was lost before the commit", ports.ErrUnavailable)
 	}
 	committing = true
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.CommitTimeout)
 	defer cancel()
-	err = translateCommit(pg.Commit(ctx))
+	err = translateCommit(t.commit(ctx))
 	if len(t.sent) > 0 && (err == nil || errors.Is(err, ports.ErrCommitUnknown)) {
 		s.outbox.Sent(t.sent)
 	}
@@ -158,32 +159,17 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 
 // View implements ports.Store.
 func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
-	pg, err := s.begin(ctx, s.read)
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	defer s.rollback(ctx, pg) // there is nothing to commit
-	return fn(&tx{pg: pg, tenant: findable(tenant), timeout: s.timeout(), readOnly: true, outbox: s.outbox})
-}
-
-// begin begins a transaction. Connections that are found dead are dropped from
-// the pool, at most all of them: fn has not run, so nothing is done twice.
-func (s *Store) begin(ctx context.Context, o pgx.TxOptions) (pgx.Tx, error) {
-	return answered(ctx, s.timeout(), func(ctx context.Context) (pgx.Tx, error) {
-		return query(ctx, s, func(ctx context.Context) (pgx.Tx, error) { return s.pool.BeginTx(ctx, o) })
-	})
+	t := &tx{session: session{store: s, begin: s.read}, tenant: findable(tenant), timeout: s.timeout(), readOnly: true, outbox: s.outbox}
+	defer t.release()
+	defer t.rollback(ctx) // there is nothing to commit
+	return fn(t)
 }
 
 // timeout is somewhat longer than Postgres takes to time a statement out itself.
 func (s *Store) timeout() time.Duration { return s.cfg.StatementTimeout + 2*time.Second }
-
-func (s *Store) rollback(ctx context.Context, pg pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rollbackTimeout)
-	defer cancel()
-	// An error means that the connection is lost or closed, and the pool throws
-	// it away: Postgres rolls back.
-	_ = pg.Rollback(ctx)
-}
 
 // query runs something that may be repeated, on another connection if the one
 // that it got is dead. It does not repeat a failure to connect.

@@ -15,7 +15,7 @@ import (
 
 // tx is one transaction of one tenant.
 type tx struct {
-	pg       pgx.Tx
+	session
 	tenant   core.TenantID              // stands in every WHERE
 	readOnly bool                       // a View
 	failed   error                      // the first failure: Postgres accepts nothing after it
@@ -69,10 +69,14 @@ func (t *tx) exec(ctx context.Context, sql string, args ...any) (int64, error) {
 	if err := t.writable(); err != nil {
 		return 0, err
 	}
-	tag, err := answered(ctx, t.timeout, func(ctx context.Context) (pgconn.CommandTag, error) {
-		return t.pg.Exec(ctx, sql, args...)
+	var tag pgconn.CommandTag
+	batch := &pgx.Batch{}
+	batch.Queue(sql, args...).Exec(func(answer pgconn.CommandTag) error {
+		tag = answer
+		return nil
 	})
-	return tag.RowsAffected(), t.fail(err)
+	err := t.batch(ctx, batch)
+	return tag.RowsAffected(), err
 }
 
 // overwrite runs an UPDATE of one row. ports.ErrNotFound if it is not there.
@@ -96,15 +100,17 @@ func (t *tx) insert(ctx context.Context, sql string, args ...any) error {
 
 // one reads one row. ports.ErrNotFound if there is none.
 func one[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) (T, error) {
-	row, err := answered(ctx, t.timeout, func(ctx context.Context) (T, error) {
-		rows, err := t.pg.Query(ctx, sql, args...)
-		if err != nil {
-			var none T
-			return none, err
-		}
-		return pgx.CollectExactlyOneRow(rows, scan)
-	})
-	return row, t.fail(err)
+	var none T
+	list, err := all(ctx, t, scan, sql, args...)
+	switch {
+	case err != nil:
+		return none, err
+	case len(list) == 0:
+		return none, ports.ErrNotFound
+	case len(list) > 1:
+		return none, t.fail(pgx.ErrTooManyRows)
+	}
+	return list[0], nil
 }
 
 // oneLocked is one for a query that locks what it reads.
@@ -118,21 +124,37 @@ func oneLocked[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql str
 
 // all reads every row.
 func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
-	list, err := answered(ctx, t.timeout, func(ctx context.Context) ([]T, error) {
-		rows, err := t.pg.Query(ctx, sql, args...)
-		if err != nil {
-			return nil, err
+	var list []T
+	if len(args) > 0 {
+		if _, own := args[0].(pgx.QueryExecMode); own {
+			err := t.do(ctx, func(ctx context.Context) error {
+				rows, err := t.query(ctx, sql, args...)
+				if err == nil {
+					list, err = pgx.CollectRows(rows, scan)
+				}
+				return err
+			})
+			return list, err
 		}
-		return pgx.CollectRows(rows, scan)
-	})
-	return list, t.fail(err)
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(sql, args...).Query(collect(&list, scan))
+	err := t.batch(ctx, batch)
+	return list, err
 }
 
 // batch runs queued queries in one round trip.
 func (t *tx) batch(ctx context.Context, b *pgx.Batch) error {
-	_, err := answered(ctx, t.timeout, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, t.pg.SendBatch(ctx, b).Close()
-	})
+	return t.do(ctx, func(ctx context.Context) error { return t.send(ctx, b) })
+}
+
+// do asks Postgres something. After a failure it does not, also if the transaction was
+// not even begun.
+func (t *tx) do(ctx context.Context, ask func(context.Context) error) error {
+	if t.failed != nil {
+		return t.failed
+	}
+	_, err := answered(ctx, t.timeout, func(ctx context.Context) (struct{}, error) { return struct{}{}, ask(ctx) })
 	return t.fail(err)
 }
 

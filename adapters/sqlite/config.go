@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"database/sql/driver"
 	"errors"
 	"log/slog"
 	"time"
@@ -18,7 +19,8 @@ type options struct {
 	maxTries    int
 	walLimit    int64
 	log         *slog.Logger
-	vfs         string // of SQLite, for tests
+	vfs         string        // of SQLite, for tests
+	driver      driver.Driver // for tests; nil: library
 }
 
 func defaults() options {

@@ -12,7 +12,11 @@ import (
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t *testing.T) ports.Store {
+	var o storetest.Options // the defaults
+	if underRace {
+		o = storetest.Options{Rounds: 4, Contenders: 12, RaceRounds: 20, LargeRun: 1_000}
+	}
+	storetest.RunWith(t, func(t *testing.T) ports.Store {
 		store := newStore(t)
 		if group := strings.Split(t.Name(), "/")[1]; writesTheImpossible[group] {
 			for _, guard := range []string{
@@ -23,7 +27,7 @@ func TestConformance(t *testing.T) {
 			}
 		}
 		return store
-	})
+	}, o)
 }
 
 // writesTheImpossible are the groups of the suite that overwrite rows with what no rule of

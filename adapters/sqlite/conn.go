@@ -47,7 +47,8 @@ func newLibrary() *sqlite.Driver {
 
 // source gives the data source name of a file. What is set here is what durability and
 // the rules of the schema rest on:
-//   - synchronous=full: in WAL mode NORMAL may lose the last commits at a power cut;
+//   - synchronous=full: in WAL mode NORMAL may lose the last commits at a power cut, and
+//     macOS writes through to the disk only with fullfsync;
 //   - foreign_keys and recursive_triggers are off by default: without the second, INSERT OR
 //     REPLACE would remove rows without firing the triggers that keep the ledger;
 //   - journal_size_limit: the WAL is cut after it was larger, once it begins anew.
@@ -59,6 +60,8 @@ func source(path string, kind kindOfConn, o *options) string {
 	case writes:
 		pragma("journal_mode(wal)")
 		pragma("synchronous(full)")
+		pragma("fullfsync(1)")
+		pragma("checkpoint_fullfsync(1)")
 		pragma("foreign_keys(1)")
 		pragma("recursive_triggers(1)")
 		pragma(fmt.Sprintf("journal_size_limit(%d)", journalSizeLimit))
@@ -75,11 +78,36 @@ func source(path string, kind kindOfConn, o *options) string {
 }
 
 func open(path string, kind kindOfConn, o *options) (*conn, error) {
-	c, err := library.Open(source(path, kind, o))
+	var d driver.Driver = library
+	if o != nil && o.driver != nil {
+		d = o.driver
+	}
+	c, err := d.Open(source(path, kind, o))
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &conn{c: c, stmts: map[string]driver.Stmt{}}, nil
+	opened := &conn{c: c, stmts: map[string]driver.Stmt{}}
+	if kind == writes {
+		if err := opened.inForce(); err != nil {
+			return nil, errors.Join(err, opened.close())
+		}
+	}
+	return opened, nil
+}
+
+// inForce asks for the settings that nothing may be written without. SQLite ignores one
+// that it cannot have, such as a WAL on a file system without shared memory.
+func (c *conn) inForce() error {
+	for name, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "recursive_triggers": "1"} {
+		got := ""
+		if err := c.query(`PRAGMA `+name, nil, func(r *row) { got = fmt.Sprint(r.take()) }); err != nil {
+			return translate(err)
+		}
+		if got != want {
+			return fmt.Errorf("sqlite: %s is %s and has to be %s; is the file on a network file system?", name, got, want)
+		}
+	}
+	return nil
 }
 
 func (c *conn) close() error {

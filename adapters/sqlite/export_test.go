@@ -1,6 +1,9 @@
 package sqlite
 
-import "context"
+import (
+	"context"
+	"database/sql/driver"
+)
 
 // Exec runs statements beside the rules of the port, for tests.
 func (s *Store) Exec(ctx context.Context, sql string, values ...any) (int64, error) {
@@ -20,3 +23,12 @@ func (s *Store) Rows(ctx context.Context, sql string, values ...any) ([][]any, e
 
 // WithVFS reads and writes through another file system layer of SQLite.
 func WithVFS(name string) Option { return func(o *options) { o.vfs = name } }
+
+// WithDriver opens connections by another driver, such as one around Library.
+func WithDriver(d driver.Driver) Option { return func(o *options) { o.driver = d } }
+
+// Library is the driver with what Redrive adds to it.
+var Library driver.Driver = library
+
+// Source is how the one connection that writes is opened.
+func Source(path string) string { o := defaults(); return source(path, writes, &o) }

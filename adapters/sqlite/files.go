@@ -51,10 +51,7 @@ func (f files) insert(run *core.Run, list []core.File) error {
 	for i := range list {
 		indexes[i] = list[i].Index
 	}
-	if f.t.inserted == nil {
-		f.t.inserted = make(map[core.RunID][]int)
-	}
-	f.t.inserted[run.ID] = sorted(indexes)
+	f.t.knowFiles(run.ID, sorted(indexes))
 	for areNew(list) && len(list) >= manyRows {
 		args := append(make([]any, 0, 4+4*manyRows), f.t.tenant, run.ID, run.MaxRetryCount, list[0].Epoch)
 		for i := range list[:manyRows] {
@@ -83,6 +80,16 @@ func (f files) insertOne(run *core.Run, file *core.File) error {
 	return f.t.write(ofFiles, 1, ports.ErrExists, insertOutput, f.t.tenant, run.ID, file.Index, output)
 }
 
+// knowFiles remembers that files are there.
+func (t *tx) knowFiles(run core.RunID, ascending []int) {
+	if t.files == nil {
+		t.files = make(map[core.RunID][]int)
+	}
+	if len(t.files[run]) < len(ascending) {
+		t.files[run] = ascending
+	}
+}
+
 // areNew reports whether insertNewFiles writes the first of these files.
 func areNew(list []core.File) bool {
 	for i := range list[:min(manyRows, len(list))] {
@@ -105,9 +112,6 @@ func (f files) exist(ctx context.Context, run core.RunID, list []core.File, was 
 	if len(unknown) == 0 {
 		return true, nil
 	}
-	if f.t.inserted[run] != nil {
-		return false, nil
-	}
 	args, err := bind([]any{f.t.tenant, findable(run), jsonList(sorted(unknown))})
 	if err != nil {
 		return false, err
@@ -129,7 +133,7 @@ func (f files) known(run core.RunID, index int, was *lockedRows, place int) bool
 			return true
 		}
 	}
-	_, found := slices.BinarySearch(f.t.inserted[run], index)
+	_, found := slices.BinarySearch(f.t.files[run], index)
 	return found
 }
 

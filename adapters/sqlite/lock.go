@@ -26,7 +26,7 @@ type processLock struct{ file *flock.Flock }
 
 func lockProcess(path string) (*processLock, error) {
 	name := path + lockSuffix
-	l := flock.New(name)
+	l := flock.New(name, flock.SetPermissions(0o600))
 	locked, err := l.TryLock()
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: lock %s: %w", name, err)

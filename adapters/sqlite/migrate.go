@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,6 +91,15 @@ func (s *Store) versions(ctx context.Context) ([]int64, error) {
 	}
 	return list(ctx, s, func(r *row) int64 { return r.number() },
 		`SELECT version_id FROM `+migrationTable+` WHERE is_applied`)
+}
+
+// refuseOthers keeps Redrive's tables out of another program's database.
+func (s *Store) refuseOthers(ctx context.Context) error {
+	tables, err := list(ctx, s, func(r *row) string { return r.text() }, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'`)
+	if err != nil || len(tables) == 0 || slices.Contains(tables, migrationTable) {
+		return err
+	}
+	return fmt.Errorf("sqlite: %s is the database of another program: it has tables, and none is %s", s.path, migrationTable)
 }
 
 func (s *Store) refuseNewer(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -85,6 +86,32 @@ func TestMigrate(t *testing.T) {
 		require.ErrorContains(t, err, "99999")
 		_, err = sqlite.Open(bounded(t), path)
 		require.ErrorIs(t, err, sqlite.ErrNewerSchema, "what was refused has let go of the file")
+	})
+	t.Run("AnotherProgramsFileIsRefused", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "other.db")
+		s := opened(t, path)
+		_, err := s.Exec(bounded(t), `CREATE TABLE customers (id INTEGER)`)
+		require.NoError(t, err)
+		require.NoError(t, s.Close())
+		_, err = sqlite.Open(bounded(t), path)
+		require.ErrorContains(t, err, "another program")
+		text := filepath.Join(t.TempDir(), "text.db")
+		require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("no database at all ", 100)), 0o600))
+		_, err = sqlite.Open(bounded(t), text)
+		require.ErrorContains(t, err, "not a database")
+		_, err = sqlite.Open(bounded(t), "")
+		require.Error(t, err)
+	})
+	t.Run("TheFileIsItsOwnersAlone", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "redrive.db")
+		openStore(t, path)
+		for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
+			info, err := os.Stat(path + suffix)
+			require.NoError(t, err)
+			require.Zero(t, info.Mode().Perm()&0o077, path+suffix)
+		}
 	})
 	t.Run("ForwardOnly", func(t *testing.T) {
 		t.Parallel()

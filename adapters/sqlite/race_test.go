@@ -23,7 +23,11 @@ import (
 // exactly one charge is made; the others are told that the run is running.
 func TestConcurrentContinues(t *testing.T) {
 	t.Parallel()
-	const rounds, contenders, files = 200, 50, 3
+	const contenders, files = 50, 3
+	rounds := 200
+	if underRace {
+		rounds = 10
+	}
 	w := newWorld(t, noExecution)
 	spent := w.balance(t, "acme").Available()
 	began := time.Now()

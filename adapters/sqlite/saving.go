@@ -86,13 +86,17 @@ UPDATE runs SET completed_jobs = ?3, failed_jobs = ?4,
 UPDATE files SET status = ?3, retry_attempt = ?4, free_retries = ?5, epoch = ?6, lease_until = ?7, redeliveries = ?8, paid_by = ?9,
        output_bytes = ?10, failure_code = ?11, failure_message = ?12, max_retry_count = ?13
  WHERE tenant_id = ?1 AND run_id = ?2 AND `
-	saveFile     = saveFiles + `file_index = ?14`
-	saveRange    = saveFiles + `file_index BETWEEN ?14 AND ?15`
-	saveListed   = saveFiles + `file_index IN (SELECT value FROM json_each(?14))`
-	insertOutput = `
-INSERT INTO outputs (tenant_id, run_id, file_index, output) VALUES (?, ?, ?, ?)
-ON CONFLICT (tenant_id, run_id, file_index) DO UPDATE SET output = excluded.output`
+	saveFile       = saveFiles + `file_index = ?14`
+	saveRange      = saveFiles + `file_index BETWEEN ?14 AND ?15`
+	saveListed     = saveFiles + `file_index IN (SELECT value FROM json_each(?14))`
+	insertOutputs  = `INSERT INTO outputs (tenant_id, run_id, file_index, output) VALUES `
+	replaceOutputs = ` ON CONFLICT (tenant_id, run_id, file_index) DO UPDATE SET output = excluded.output`
+	insertOutput   = insertOutputs + `(?, ?, ?, ?)` + replaceOutputs
 )
+
+var insertManyOutputs = insertOutputs + repeated(manyRows, 1, func(p func(int) string) string {
+	return `(?1, ` + p(0) + `, ` + p(1) + `, ` + p(2) + `)`
+}, 3) + replaceOutputs
 
 // write keeps the statements that write the rows.
 func (s *saving) write(t *tx) error {
@@ -112,10 +116,19 @@ func (s *saving) write(t *tx) error {
 			return err
 		}
 	}
-	for _, o := range s.outputs {
-		if err := t.write(ofFiles, 1, ports.ErrNotFound, insertOutput, t.tenant, o.run, o.index, o.text); err != nil {
+	for list := s.outputs; len(list) > 0; {
+		sql, n := insertOutput, 1
+		if len(list) >= manyRows {
+			sql, n = insertManyOutputs, manyRows
+		}
+		args := append(make([]any, 0, 1+3*n), t.tenant)
+		for _, o := range list[:n] {
+			args = append(args, o.run, o.index, o.text)
+		}
+		if err := t.write(ofFiles, int64(n), ports.ErrNotFound, sql, args...); err != nil {
 			return err
 		}
+		list = list[n:]
 	}
 	return nil
 }

@@ -28,7 +28,17 @@ func (s starts) Retriable(ctx context.Context, ids []core.RunID) (map[core.RunID
 		}
 		return nil
 	})
-	return found, err
+	if err != nil {
+		return nil, err
+	}
+	for id, list := range found {
+		indexes := make([]int, len(list))
+		for i := range list {
+			indexes[i] = list[i].Index
+		}
+		s.t.knowFiles(id, indexes)
+	}
+	return found, nil
 }
 
 func (s starts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {

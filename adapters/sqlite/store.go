@@ -62,17 +62,31 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 		roll: rand.Float64,
 		wal:  walWatch{path: path + "-wal", limit: o.walLimit, log: o.log},
 	}
-	c, err := open(path, writes, &s.opts)
+	c, err := openFirst(path, &s.opts)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), process.free())
 	}
 	s.readers = newReaders(o.readers, func() (*conn, error) { return open(path, readsOnly, &s.opts) })
 	s.writer = newWriter(c, func() (*conn, error) { return open(path, writes, &s.opts) }, s.wal.look)
-	err = errors.Join(syncFolder(filepath.Dir(path)), s.refuseNewer(ctx))
+	err = errors.Join(syncFolder(filepath.Dir(path)), s.refuseOthers(ctx), s.refuseNewer(ctx))
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// openFirst makes the file if there is none, readable by its owner alone, and the log beside
+// it as well, which SQLite makes like it.
+func openFirst(path string, o *options) (*conn, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator's own path
+	if err != nil {
+		return nil, err
+	}
+	// Nothing of SQLite is open yet, whose locks it would take along.
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
+	return open(path, writes, o)
 }
 
 // place gives the one name of the file: two names of it must not have two locks.

@@ -40,9 +40,9 @@ type tx struct {
 
 	locks      locktable.Holder
 	statements []statement
-	wrote      tables          // that the statements write
-	there      map[rowKey]bool // rows that are there for certain: they were found, or written by the transaction
-	inserted   map[core.RunID][]int
+	wrote      tables                     // that the statements write
+	there      map[rowKey]bool            // rows that are there for certain: they were found, or written by the transaction
+	files      map[core.RunID][]int       // files that are there for certain, ascending
 	locked     map[core.RunID]*lockedRows // what Lock read, and Save has not written since
 	account    *account                   // what is known under the lock of the tenant's credits; nil without it
 }

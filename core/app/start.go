@@ -111,7 +111,7 @@ func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *sta
 		if err != nil {
 			return err
 		}
-		v.sendBy(ports.OutboxOf(tx))
+		v.sendBy(ports.OutboxOf(tx), s.opts.Recovery)
 		st.verdict = v
 		return write(ctx, tx, v)
 	})
@@ -120,12 +120,12 @@ func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *sta
 // sendBy lets the transaction that writes the verdict send the attempt's jobs as well, if
 // it can. The attempt is dispatched from the outset then: there is nothing to confirm,
 // and nothing to undo if it fails.
-func (v *verdict) sendBy(outbox ports.Outbox) {
+func (v *verdict) sendBy(outbox ports.Outbox, policy core.RecoveryPolicy) {
 	v.sent = outbox != nil && !v.done
 	if !v.sent {
 		return
 	}
-	v.begin.Run, _ = core.ConfirmDispatch(v.begin.Run, v.begin.Attempt.Number)
+	v.begin.Run = core.Sent(v.begin.Run, policy)
 	v.begin.Jobs = v.jobs
 	if v.remember != nil {
 		v.remember.Run = v.begin.Run

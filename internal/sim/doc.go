@@ -10,16 +10,23 @@
 //	sim/history    what users asked and were answered, checked with porcupine
 //	sim/sched      actors as coroutines; choices, their default, deviations from
 //	               it; the choosers: random walk, PCT, sparse, replay, explorer
-//	sim/faults    every port wrapped: yields, fails, and tells the oracle
+//	sim/faults     every port wrapped: yields, fails, and tells the oracle
 //	sim/oracle     the invariants of the specification; every commit must be one
 //	               step of the sequential model (internal/testkit/model)
 //	sim/world      scenarios: tenants, users, recovery loops, and servers, each with a
 //	               scheduler of jobs whose actions actors carry out;
 //	               faults on, then faults off until everything has healed
 //	sim/mutants    mistakes that are planted to see how soon they are found
+//	sim/planted    the switch of these mistakes; all that their copies of production
+//	               code import
 //	sim/trace      what happened, as events; its hash is always kept
+//	sim/report     what was found, for readers: text, a page, lines of JSON, JUnit
 //
-// Imports go downwards: sim → history → world → faults → oracle → trace, sched.
+// Imports go downwards: sim → history → world → faults → oracle → trace, sched. Each hides
+// something from those above it: sched that actors are coroutines, and from Redrive
+// altogether; trace what is hashed; oracle the model, and whatever has to be remembered to
+// judge; faults which fault comes, and what it does to a port; world what a server is made
+// of; history the search for an order. No two of them are one thing.
 //
 // # One simulation
 //

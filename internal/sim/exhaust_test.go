@@ -100,10 +100,10 @@ func TestExhaustFindsARace(t *testing.T) {
 func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
-		"two-continues": 1230, "three-continues": 2923, "same-key": 1555, "continue-cancel": 581,
-		"continue-recovery": 1061, "enqueue-claim": 3824, "last-credits": 1364, "initiate-recovery": 998,
-		"interrupted-continues": 1230, "fault-cancel": 2396, "hot-tenant": 3447, "outbox": 933, "outbox-initiate": 521, "early-results": 1009,
-		"shared-message": 6016, "tenant-limit": 1281, "stop-at-work": 453, "rolling-upgrade": 903,
+		"two-continues": 1210, "three-continues": 2877, "same-key": 1532, "continue-cancel": 580,
+		"continue-recovery": 1042, "enqueue-claim": 3745, "last-credits": 1348, "initiate-recovery": 979,
+		"interrupted-continues": 1210, "fault-cancel": 1718, "hot-tenant": 3407, "outbox": 917, "outbox-initiate": 381, "early-results": 1007,
+		"shared-message": 5912, "tenant-limit": 992, "stop-at-work": 447, "rolling-upgrade": 900,
 	}
 	got := map[string]uint64{}
 	for _, name := range world.Small() {

@@ -203,6 +203,9 @@ func testUseCasesSend(t *testing.T, s OutboxSubject) {
 	back := s.receive(t, 1)
 	require.Equal(t, jobs[0].ID, back[0].ID)
 	require.Greater(t, back[0].Epoch, jobs[0].Epoch)
+	claimed, _, err = svc.Claim(ctx, back, app.WaitForLock)
+	require.NoError(t, err)
+	require.Len(t, claimed, 1)
 
 	clock.Advance(time.Hour) // all leases have run out
 	_, err = svc.Recover(ctx, 10)

@@ -438,10 +438,10 @@ CREATE TRIGGER attempt_files_append_only_delete BEFORE DELETE ON attempt_file_ro
 END;
 -- +goose StatementEnd
 
--- That the attempt is there is what the foreign key says.
+-- That the attempt is there is what the foreign key says. Only an initiation has all files.
 -- +goose StatementBegin
 CREATE TRIGGER attempt_files_of_all BEFORE INSERT ON attempt_file_rows
-    WHEN (SELECT all_files FROM attempts a
+    WHEN NEW.attempt = 0 AND (SELECT all_files FROM attempts a
            WHERE a.tenant_id = NEW.tenant_id AND a.run_id = NEW.run_id AND a.attempt = NEW.attempt) IS NOT NULL BEGIN
     SELECT RAISE(ABORT, 'attempt_files_of_all: files of an attempt that has all files');
 END;

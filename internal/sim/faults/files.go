@@ -14,9 +14,10 @@ import (
 
 // Files wraps the files that all processes share.
 type Files struct {
-	Env   *Env
-	Inner ports.Files
-	Used  bool // something was uploaded
+	Env     *Env
+	Library ports.Files // what was uploaded before the world began; it is only read
+	Inner   ports.Files
+	Used    bool // something was uploaded
 }
 
 var _ ports.Files = (*Files)(nil)
@@ -50,6 +51,9 @@ func (f *Files) Begin(ctx context.Context, tenant core.TenantID, id core.RunID, 
 func (f *Files) Open(ctx context.Context, tenant core.TenantID, ref core.FileRef) (io.ReadCloser, error) {
 	if err := f.ask(trace.FileOpen, tenant, ""); err != nil {
 		return nil, err
+	}
+	if content, err := f.Library.Open(ctx, tenant, ref); err == nil {
+		return content, nil
 	}
 	return f.Inner.Open(ctx, tenant, ref)
 }

@@ -175,38 +175,36 @@ func (t *tx) see(inner ports.Tx) error {
 	return t.fn(t)
 }
 
+// look is a read outside any transaction.
+func look[T any](e *Env, op trace.Op, run core.RunID, get func() (T, error)) (found T, err error) {
+	e.step(op, "", run)
+	if e.fault(ReadFault, run) != 0 {
+		return found, e.erred(errNetwork)
+	}
+	return get()
+}
+
 // TenantOf implements ports.Store.
 func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error) {
-	s.Env.step(trace.TenantOf, "", run)
-	if s.Env.fault(ReadFault, run) != 0 {
-		return "", errNetwork
-	}
-	return s.Inner.TenantOf(ctx, run)
+	return look(s.Env, trace.TenantOf, run, func() (core.TenantID, error) { return s.Inner.TenantOf(ctx, run) })
 }
 
 // DueRuns implements ports.Store.
 func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.RunKey, error) {
-	s.Env.step(trace.DueRuns, "", "")
-	if s.Env.fault(ReadFault, "") != 0 {
-		return nil, s.Env.erred(errNetwork)
-	}
-	return s.Inner.DueRuns(ctx, now, horizon, limit)
+	return look(s.Env, trace.DueRuns, "", func() ([]ports.RunKey, error) { return s.Inner.DueRuns(ctx, now, horizon, limit) })
 }
 
 // Ungranted implements ports.Store.
 func (s *Store) Ungranted(ctx context.Context, key core.Key, after core.TenantID, limit int) ([]core.Tenant, error) {
-	s.Env.step(trace.Ungranted, "", "")
-	if s.Env.fault(ReadFault, "") != 0 {
-		return nil, s.Env.erred(errNetwork)
-	}
-	return s.Inner.Ungranted(ctx, key, after, limit)
+	return look(s.Env, trace.Ungranted, "", func() ([]core.Tenant, error) { return s.Inner.Ungranted(ctx, key, after, limit) })
 }
 
 // AllTenants implements ports.Store.
 func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
-	s.Env.step(trace.AllTenants, "", "")
-	if s.Env.fault(ReadFault, "") != 0 {
-		return nil, s.Env.erred(errNetwork)
-	}
-	return s.Inner.AllTenants(ctx, after, limit)
+	return look(s.Env, trace.AllTenants, "", func() ([]core.Tenant, error) { return s.Inner.AllTenants(ctx, after, limit) })
+}
+
+// InterruptedRuns implements ports.Store. It is passed through, as tx.Find is.
+func (s *Store) InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]ports.RunKey, error) {
+	return s.Inner.InterruptedRuns(ctx, since, limit)
 }

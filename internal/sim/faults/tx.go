@@ -1,9 +1,7 @@
 package faults
 
 import (
-	"context"
 	"slices"
-	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/sim/oracle"
@@ -16,8 +14,8 @@ import (
 // lock that the transaction holds is seen by nobody before the commit, so writing
 // it is no step of its own.
 //
-// A new accessor of ports.Tx needs a wrapper in tx_*.go that calls before, after
-// and the commit's fields as the others do.
+// A new accessor of ports.Tx needs a wrapper in tx_*.go that reads and writes as the
+// others do.
 type tx struct {
 	env    *Env
 	inner  ports.Tx
@@ -103,6 +101,37 @@ func (t *tx) locked(err error) {
 	}
 }
 
+// read is a statement that reads.
+func read[T any](t *tx, op trace.Op, run core.RunID, get func() (T, error)) (row T, err error) {
+	if err := t.before(op, run); err != nil {
+		return row, err
+	}
+	return get()
+}
+
+// write is a statement that writes: what comes before it, which may refuse it, the
+// statement itself, and what the commit then has of it.
+func (t *tx) write(refused error, do func() error, wrote func(*oracle.Commit)) error {
+	if refused != nil {
+		return refused
+	}
+	err := do()
+	t.locked(err)
+	if err == nil {
+		wrote(&t.commit)
+	}
+	return err
+}
+
+// ofRun is write of what belongs to a run, under its lock.
+func (t *tx) ofRun(op trace.Op, run core.RunID, do func() error, wrote func(*oracle.Commit)) error {
+	err := t.write(t.under(t.holds(run), op, run), do, wrote)
+	if err == nil {
+		t.about(run)
+	}
+	return err
+}
+
 func (t *tx) holds(run core.RunID) bool { return slices.Contains(t.runs, run) }
 
 func (t *tx) lockedRun(run core.RunID) {
@@ -133,137 +162,28 @@ func (t *tx) TemplateVersions() ports.TemplateVersions { return txTemplateVersio
 func (t *tx) Ledger() ports.Ledger                     { return txLedger{t} }
 func (t *tx) Answers() ports.Answers                   { return txAnswers{t} }
 
-// ofTenant checks that a row that was read is the tenant's own (I10).
-func (t *tx) ofTenant(owner core.TenantID, what string) {
-	if owner != t.tenant {
+// Find is passed through: what people look for decides nothing, so it is no step.
+func (t *tx) Find() ports.Finder { return t.inner.Find() }
+
+// own checks that a row that was read is the tenant's own (I10), unless err says that
+// there is none.
+func (t *tx) own(err error, owner core.TenantID, what string) error {
+	if err == nil && owner != t.tenant {
 		t.env.Oracle.Fail(oracle.I10, "a transaction of tenant %s read a %s of tenant %s", t.tenant, what, owner)
 	}
-}
-
-type txRuns struct{ *tx }
-
-func (t txRuns) Insert(ctx context.Context, run core.Run, files []core.File) error {
-	if err := t.under(true, trace.RunInsert, run.ID); err != nil {
-		return err
-	}
-	err := t.inner.Runs().Insert(ctx, run, files)
-	t.locked(err)
-	if err == nil {
-		t.lockedNew(run.ID)
-		t.commit.Inserted = append(t.commit.Inserted, oracle.NewRun{Run: run, Files: files})
-	}
 	return err
 }
 
-// lockedNew: a run that was just inserted is nobody else's yet, so its lock has
-// no order.
-func (t *tx) lockedNew(run core.RunID) {
-	t.runs = append(t.runs, run)
-	t.about(run)
-}
-
-func (t txRuns) Get(ctx context.Context, id core.RunID) (core.Run, error) {
-	if err := t.before(trace.RunGet, id); err != nil {
-		return core.Run{}, err
-	}
-	run, err := t.inner.Runs().Get(ctx, id)
-	if err == nil {
-		t.ofTenant(run.Tenant, "run")
-	}
-	return run, err
-}
-
-func (t txRuns) List(ctx context.Context, filter ports.RunFilter) ([]core.Run, error) {
-	if err := t.before(trace.RunList, ""); err != nil {
-		return nil, err
-	}
-	runs, err := t.inner.Runs().List(ctx, filter)
-	for i := range runs {
-		t.ofTenant(runs[i].Tenant, "run")
-	}
-	return runs, err
-}
-
-type txFiles struct{ *tx }
-
-func (t txFiles) ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error) {
-	if err := t.before(trace.FilesRead, run); err != nil {
-		return nil, err
-	}
-	return t.inner.Files().ByIndex(ctx, run, indexes)
-}
-
-func (t txFiles) InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error) {
-	if err := t.before(trace.FilesRead, run); err != nil {
-		return nil, err
-	}
-	return t.inner.Files().InStatus(ctx, run, statuses...)
-}
-
-type txAttempts struct{ *tx }
-
-func (t txAttempts) Insert(ctx context.Context, a core.Attempt) error {
-	if err := t.under(t.holds(a.Run), trace.AttemptInsert, a.Run); err != nil {
-		return err
-	}
-	err := t.inner.Attempts().Insert(ctx, a)
-	t.locked(err)
-	if err == nil {
-		t.about(a.Run)
-		t.commit.Attempts = append(t.commit.Attempts, a)
-	}
-	return err
-}
-
-func (t txAttempts) Get(ctx context.Context, run core.RunID, n core.AttemptNumber) (core.Attempt, error) {
-	if err := t.before(trace.AttemptRead, run); err != nil {
-		return core.Attempt{}, err
-	}
-	a, err := t.inner.Attempts().Get(ctx, run, n)
-	if err == nil {
-		t.ofTenant(a.Tenant, "attempt")
-	}
-	return a, err
-}
-
-func (t txAttempts) MarkCompensated(ctx context.Context, run core.RunID, n core.AttemptNumber, at time.Time) error {
-	if err := t.under(t.holds(run), trace.AttemptMark, run); err != nil {
-		return err
-	}
-	err := t.inner.Attempts().MarkCompensated(ctx, run, n, at)
-	t.locked(err)
-	if err == nil {
-		t.about(run)
-		t.commit.Marks = append(t.commit.Marks, oracle.Mark{Run: run, Number: n})
-	}
-	return err
-}
-
-func (t txAttempts) List(ctx context.Context, run core.RunID) ([]core.Attempt, error) {
-	if err := t.before(trace.AttemptRead, run); err != nil {
-		return nil, err
-	}
-	return t.inner.Attempts().List(ctx, run)
-}
-
-type txAmendments struct{ *tx }
-
-func (t txAmendments) Insert(ctx context.Context, a core.Amendment) error {
-	if err := t.under(t.holds(a.Run), trace.AmendmentInsert, a.Run); err != nil {
-		return err
-	}
-	err := t.inner.Amendments().Insert(ctx, a)
-	t.locked(err)
-	if err == nil {
-		t.about(a.Run)
-		t.commit.Amendments = append(t.commit.Amendments, a)
-	}
-	return err
-}
-
-func (t txAmendments) List(ctx context.Context, run core.RunID) ([]core.Amendment, error) {
-	if err := t.before(trace.AmendmentList, run); err != nil {
-		return nil, err
-	}
-	return t.inner.Amendments().List(ctx, run)
-}
+var (
+	_ ports.Runs             = txRuns{}
+	_ ports.RunFiles         = txFiles{}
+	_ ports.FileViews        = txFileViews{}
+	_ ports.Starts           = txStarts{}
+	_ ports.Attempts         = txAttempts{}
+	_ ports.Amendments       = txAmendments{}
+	_ ports.Tenants          = txTenants{}
+	_ ports.Templates        = txTemplates{}
+	_ ports.TemplateVersions = txTemplateVersions{}
+	_ ports.Ledger           = txLedger{}
+	_ ports.Answers          = txAnswers{}
+)

@@ -6,65 +6,36 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/sim/oracle"
 	"github.com/redrive/redrive/internal/sim/trace"
-	"github.com/redrive/redrive/ports"
 )
 
 type txTenants struct{ *tx }
 
 func (t txTenants) Insert(ctx context.Context, row core.Tenant) error {
-	if err := t.before(trace.TenantInsert, ""); err != nil {
-		return err
-	}
-	err := t.inner.Tenants().Insert(ctx, row)
-	t.locked(err)
-	if err == nil {
-		t.commit.Tenants = append(t.commit.Tenants, row)
-	}
-	return err
+	return t.write(t.before(trace.TenantInsert, ""), func() error { return t.inner.Tenants().Insert(ctx, row) },
+		func(c *oracle.Commit) { c.Tenants = append(c.Tenants, row) })
 }
 
 func (t txTenants) Get(ctx context.Context) (core.Tenant, error) {
-	if err := t.before(trace.TenantGet, ""); err != nil {
-		return core.Tenant{}, err
-	}
-	return t.inner.Tenants().Get(ctx)
+	return read(t.tx, trace.TenantGet, "", func() (core.Tenant, error) { return t.inner.Tenants().Get(ctx) })
 }
 
 func (t txTenants) Save(ctx context.Context, row core.Tenant) error {
-	if err := t.before(trace.TenantSave, ""); err != nil {
-		return err
-	}
-	err := t.inner.Tenants().Save(ctx, row)
-	t.locked(err)
-	if err == nil {
-		t.commit.Tenants = append(t.commit.Tenants, row)
-	}
-	return err
+	return t.write(t.before(trace.TenantSave, ""), func() error { return t.inner.Tenants().Save(ctx, row) },
+		func(c *oracle.Commit) { c.Tenants = append(c.Tenants, row) })
 }
 
 type txTemplates struct{ *tx }
 
 func (t txTemplates) Insert(ctx context.Context, row core.Template) error {
-	if err := t.before(trace.TemplateInsert, ""); err != nil {
-		return err
-	}
-	err := t.inner.Templates().Insert(ctx, row)
-	t.locked(err)
-	if err == nil {
-		t.commit.Templates = append(t.commit.Templates, row)
-	}
-	return err
+	return t.write(t.before(trace.TemplateInsert, ""), func() error { return t.inner.Templates().Insert(ctx, row) },
+		func(c *oracle.Commit) { c.Templates = append(c.Templates, row) })
 }
 
 func (t txTemplates) Get(ctx context.Context, id core.TemplateID) (core.Template, error) {
-	if err := t.before(trace.TemplateGet, ""); err != nil {
-		return core.Template{}, err
-	}
-	row, err := t.inner.Templates().Get(ctx, id)
-	if err == nil {
-		t.ofTenant(row.Tenant, "template")
-	}
-	return row, err
+	return read(t.tx, trace.TemplateGet, "", func() (core.Template, error) {
+		row, err := t.inner.Templates().Get(ctx, id)
+		return row, t.own(err, row.Tenant, "template")
+	})
 }
 
 func (t txTemplates) GetForUpdate(ctx context.Context, id core.TemplateID) (core.Template, error) {
@@ -77,33 +48,42 @@ func (t txTemplates) GetForUpdate(ctx context.Context, id core.TemplateID) (core
 }
 
 func (t txTemplates) Save(ctx context.Context, row core.Template) error {
-	if err := t.before(trace.TemplateSave, ""); err != nil {
-		return err
-	}
-	err := t.inner.Templates().Save(ctx, row)
-	t.locked(err)
-	if err == nil {
-		t.commit.Templates = append(t.commit.Templates, row)
-	}
-	return err
+	return t.write(t.before(trace.TemplateSave, ""), func() error { return t.inner.Templates().Save(ctx, row) },
+		func(c *oracle.Commit) { c.Templates = append(c.Templates, row) })
 }
 
 func (t txTemplates) List(ctx context.Context) ([]core.Template, error) {
-	if err := t.before(trace.TemplateList, ""); err != nil {
-		return nil, err
-	}
-	return t.inner.Templates().List(ctx)
+	return read(t.tx, trace.TemplateList, "", func() ([]core.Template, error) { return t.inner.Templates().List(ctx) })
+}
+
+type txTemplateVersions struct{ *tx }
+
+func (t txTemplateVersions) Insert(ctx context.Context, v core.TemplateVersion) error {
+	return t.write(t.before(trace.TemplateSave, ""), func() error { return t.inner.TemplateVersions().Insert(ctx, v) },
+		func(*oracle.Commit) {}) // the run's number of it is what is judged
+}
+
+func (t txTemplateVersions) Get(ctx context.Context, id core.TemplateID, number int) (core.TemplateVersion, error) {
+	return read(t.tx, trace.TemplateGet, "", func() (core.TemplateVersion, error) {
+		v, err := t.inner.TemplateVersions().Get(ctx, id, number)
+		return v, t.own(err, v.Tenant, "template version")
+	})
+}
+
+func (t txTemplateVersions) List(ctx context.Context, id core.TemplateID, below, limit int) ([]core.TemplateVersion, error) {
+	return read(t.tx, trace.TemplateList, "", func() ([]core.TemplateVersion, error) {
+		return t.inner.TemplateVersions().List(ctx, id, below, limit)
+	})
 }
 
 type txLedger struct{ *tx }
 
 func (t txLedger) Balance(ctx context.Context, p core.Period) (core.Balance, error) {
-	if err := t.before(trace.BalanceRead, ""); err != nil {
-		return core.Balance{}, err
-	}
-	b, err := t.inner.Ledger().Balance(ctx, p)
-	t.readBalance(b, err)
-	return b, err
+	return read(t.tx, trace.BalanceRead, "", func() (core.Balance, error) {
+		b, err := t.inner.Ledger().Balance(ctx, p)
+		t.readBalance(b, err)
+		return b, err
+	})
 }
 
 func (t txLedger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
@@ -112,9 +92,7 @@ func (t txLedger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Bal
 	}
 	b, err := t.inner.Ledger().BalanceForUpdate(ctx, p)
 	t.locked(err)
-	if err == nil {
-		t.credits = true
-	}
+	t.credits = t.credits || err == nil
 	t.readBalance(b, err)
 	return b, err
 }
@@ -128,97 +106,55 @@ func (t *tx) readBalance(b core.Balance, err error) {
 	}
 }
 
-func (t txLedger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
-	if err := t.under(t.credits, trace.Post, e.Run); err != nil {
-		return core.Entry{}, err
-	}
-	if e.Kind == core.EntryRefund && t.env.fault(RefundFault, e.Run) != 0 {
+func (t txLedger) Post(ctx context.Context, e core.Entry) (posted core.Entry, err error) {
+	refused := t.under(t.credits, trace.Post, e.Run)
+	if refused == nil && e.Kind == core.EntryRefund && t.env.fault(RefundFault, e.Run) != 0 {
 		t.broken = errNetwork
-		return core.Entry{}, t.broken
+		refused = t.broken
 	}
-	posted, err := t.inner.Ledger().Post(ctx, e)
-	t.locked(err)
-	if err == nil {
+	err = t.write(refused, func() error {
+		posted, err = t.inner.Ledger().Post(ctx, e)
+		return err
+	}, func(c *oracle.Commit) {
 		t.credits = true
-		t.commit.Entries = append(t.commit.Entries, posted)
-	}
+		c.Entries = append(c.Entries, posted)
+	})
 	return posted, err
 }
 
 func (t txLedger) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
-	if err := t.before(trace.BooksRead, ""); err != nil {
-		return core.Entry{}, err
-	}
-	e, err := t.inner.Ledger().Entry(ctx, key)
-	if err == nil {
-		if a := t.env.actor(); a != nil && a.use == oracle.UseRefill && t.credits {
+	return read(t.tx, trace.BooksRead, "", func() (core.Entry, error) {
+		e, err := t.inner.Ledger().Entry(ctx, key)
+		if a := t.env.actor(); err == nil && a != nil && a.use == oracle.UseRefill && t.credits {
 			t.env.Oracle.Met(oracle.RefillRaced)
 		}
-		t.ofTenant(e.Tenant, "ledger entry")
-	}
-	return e, err
+		return e, t.own(err, e.Tenant, "ledger entry")
+	})
 }
 
 func (t txLedger) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
-	if err := t.before(trace.BooksRead, ""); err != nil {
-		return nil, err
-	}
-	return t.inner.Ledger().Entries(ctx, after, limit)
+	return read(t.tx, trace.BooksRead, "", func() ([]core.Entry, error) { return t.inner.Ledger().Entries(ctx, after, limit) })
 }
 
 func (t txLedger) Balances(ctx context.Context) ([]core.Balance, error) {
-	if err := t.before(trace.BooksRead, ""); err != nil {
-		return nil, err
-	}
-	return t.inner.Ledger().Balances(ctx)
+	return read(t.tx, trace.BooksRead, "", func() ([]core.Balance, error) { return t.inner.Ledger().Balances(ctx) })
 }
 
 type txAnswers struct{ *tx }
 
 func (t txAnswers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
-	if err := t.before(trace.AnswerGet, t.first); err != nil {
-		return core.Answer{}, err
-	}
-	a, err := t.inner.Answers().Get(ctx, key)
-	if err == nil {
-		t.ofTenant(a.Tenant, "remembered answer")
-	}
-	return a, err
+	return read(t.tx, trace.AnswerGet, t.first, func() (core.Answer, error) {
+		a, err := t.inner.Answers().Get(ctx, key)
+		return a, t.own(err, a.Tenant, "remembered answer")
+	})
 }
 
 func (t txAnswers) Insert(ctx context.Context, a core.Answer) error {
-	if err := t.lock(trace.AnswerInsert, t.first); err != nil {
-		return err
-	}
-	err := t.inner.Answers().Insert(ctx, a)
-	t.locked(err)
-	if err == nil {
-		t.commit.Answers = append(t.commit.Answers, a)
-	}
-	return err
+	return t.write(t.lock(trace.AnswerInsert, t.first), func() error { return t.inner.Answers().Insert(ctx, a) },
+		func(c *oracle.Commit) { c.Answers = append(c.Answers, a) })
 }
 
 func (t txAnswers) Save(ctx context.Context, a core.Answer) error {
-	if err := t.lock(trace.AnswerSave, t.first); err != nil {
-		return err
-	}
-	err := t.inner.Answers().Save(ctx, a)
-	t.locked(err)
-	if err == nil {
-		t.commit.Answers = append(t.commit.Answers, a)
-	}
-	return err
+	return t.write(t.lock(trace.AnswerSave, t.first), func() error { return t.inner.Answers().Save(ctx, a) },
+		func(c *oracle.Commit) { c.Answers = append(c.Answers, a) })
 }
-
-var (
-	_ ports.Runs             = txRuns{}
-	_ ports.RunFiles         = txFiles{}
-	_ ports.FileViews        = txFileViews{}
-	_ ports.Attempts         = txAttempts{}
-	_ ports.Amendments       = txAmendments{}
-	_ ports.Tenants          = txTenants{}
-	_ ports.Templates        = txTemplates{}
-	_ ports.TemplateVersions = txTemplateVersions{}
-	_ ports.Ledger           = txLedger{}
-	_ ports.Answers          = txAnswers{}
-)

@@ -11,24 +11,18 @@ import (
 
 type txStarts struct{ *tx }
 
-var _ ports.Starts = txStarts{}
-
 func (t txStarts) Retriable(ctx context.Context, runs []core.RunID) (map[core.RunID][]core.File, error) {
-	if err := t.before(trace.FilesRead, runs[0]); err != nil {
-		return nil, err
-	}
-	return t.inner.Starts().Retriable(ctx, runs)
+	return read(t.tx, trace.FilesRead, runs[0], func() (map[core.RunID][]core.File, error) { return t.inner.Starts().Retriable(ctx, runs) })
 }
 
 func (t txStarts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
-	if err := t.before(trace.AnswerGet, t.first); err != nil {
-		return nil, err
-	}
-	found, err := t.inner.Starts().Answers(ctx, keys)
-	for i := range found {
-		t.ofTenant(found[i].Tenant, "remembered answer")
-	}
-	return found, err
+	return read(t.tx, trace.AnswerGet, t.first, func() ([]core.Answer, error) {
+		found, err := t.inner.Starts().Answers(ctx, keys)
+		for i := range found {
+			err = t.own(err, found[i].Tenant, "remembered answer")
+		}
+		return found, err
+	})
 }
 
 // Write may wait for a key, and is a step for that; the rest is written under locks. So

@@ -1,6 +1,9 @@
 package mutants
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Bug is a mistake that somebody could make, or made in another system.
 type Bug struct {
@@ -31,21 +34,15 @@ type Edit struct {
 	File string // from the module's root
 	Old  string // what is there, exactly once
 	// New is what stands there when the bug is on: statements instead of statements.
+	// With {on} in it, it is the whole replacement, where declarations or parts of a
+	// statement have to change: {on} asks whether the bug is on, {old} is what was there.
 	New string
-	// As, instead of New, is the whole replacement, where declarations or parts of
-	// a statement have to change. In it {on} asks whether the bug is on and {old}
-	// is what was there.
-	As string
 	// Import is a package that the mistake needs and the file does not import.
 	Import string
 }
 
-// Bugs lists all bugs, equivalent ones included. A bug's number is its place,
-// from 1.
-func Bugs() []Bug {
-	return slices.Concat(moneyBugs, retryBugs, dispatchBugs, workBugs, recoveryBugs, requestBugs, storeBugs, equivalentBugs,
-		interruptionBugs, earlyBugs, priceBugs, tenantBugs, pageBugs, schedulerBugs, messageBugs, togetherBugs, outboxBugs)
-}
+// whole reports whether New is the whole replacement.
+func (e *Edit) whole() bool { return strings.Contains(e.New, "{on}") }
 
 // Number finds a bug by its name; 0 if there is none.
 func Number(name string) int {

@@ -118,8 +118,8 @@ func placesIn(file, source string) ([]place, error) {
 			if n := strings.Count(source, e.Old); n != 1 {
 				return nil, fmt.Errorf("bug %s: its snippet is in %s %d times, not once:\n%s", b.Name, file, n, e.Old)
 			}
-			if (e.New == "") == (e.As == "") || e.As != "" && !strings.Contains(e.As, "{on}") {
-				return nil, fmt.Errorf("bug %s: give either New, or As with {on} in it", b.Name)
+			if e.New == "" {
+				return nil, fmt.Errorf("bug %s: nothing stands in place of\n%s", b.Name, e.Old)
 			}
 			from := strings.Index(source, e.Old)
 			places = append(places, place{i + 1, b.Name, e, from, from + len(e.Old)})
@@ -147,8 +147,8 @@ func render(source string, from, to int, places []place) (text string, rest []pl
 		if old, places, err = render(source, p.from, p.to, places[1:]); err != nil {
 			return "", nil, err
 		}
-		if p.edit.As != "" && inside-1 > len(places) && !strings.Contains(p.edit.As, "{old}") {
-			return "", nil, fmt.Errorf("bug %s has others inside; say in As where {old} goes", p.name)
+		if p.edit.whole() && inside-1 > len(places) && !strings.Contains(p.edit.New, "{old}") {
+			return "", nil, fmt.Errorf("bug %s has others inside; say where {old} goes", p.name)
 		}
 		b.WriteString(p.replaced(old))
 		at = p.to
@@ -160,8 +160,8 @@ func render(source string, from, to int, places []place) (text string, rest []pl
 // replaced is the choice between a bug and what was there.
 func (p place) replaced(old string) string {
 	on := fmt.Sprintf("planted.On(%d /* %s */)", p.bug, p.name)
-	if p.edit.As != "" {
-		return strings.NewReplacer("{on}", on, "{old}", old).Replace(p.edit.As)
+	if p.edit.whole() {
+		return strings.NewReplacer("{on}", on, "{old}", old).Replace(p.edit.New)
 	}
 	return "if " + on + " {\n" + p.edit.New + "\n} else {\n" + old + "\n}\n"
 }

@@ -18,7 +18,7 @@ func f(a int) int {
 `
 
 func edit(old, as string) place {
-	return place{bug: 1, name: "bug", edit: Edit{Old: old, As: as}}
+	return place{bug: 1, name: "bug", edit: Edit{Old: old, New: as}}
 }
 
 // at finds where a place stands.
@@ -52,6 +52,34 @@ func TestPlantedStatement(t *testing.T) {
 	text, _, err := render(source, 0, len(source), []place{at(p, 31)})
 	require.NoError(t, err)
 	require.Contains(t, text, "if planted.On(7 /* bug */) {\n\ta--\n\n} else {\n\ta++\n\n}\n")
+}
+
+// A table that says what cannot be is refused, with the line.
+func TestReadRefuses(t *testing.T) {
+	t.Parallel()
+	for text, why := range map[string]string{
+		"what it is\n":                         "line 1 is before the first bug",
+		"bug a\n-\tx()\n":                      "line 2, of bug a: \"-\\tx()\" is in no file",
+		"bug a\nimport fmt\n":                  "is in no file",
+		"bug a\nwhy not\n":                     "\"why\" is not known",
+		"bug a\nfile b.go\n+\tx()\n":           "replaces nothing",
+		"bug a\nfile b.go\n-\tx()\n>y\n":       "replaces nothing",
+		"bug a\nfile b.go\n-x()\n+y()\n-z()\n": "comes after what replaces it",
+	} {
+		_, err := read(nil, text)
+		require.ErrorContains(t, err, why, text)
+	}
+}
+
+// Lines end, parts of lines do not, and what was there brings its own end.
+func TestRead(t *testing.T) {
+	t.Parallel()
+	bugs, err := read(nil, "# About a.\n\nbug a\nwhat it is\nfile b.go\n-\tx()\n-\n+\tif !{on} {\n+{old}\n+\t}\nfile c.go\nimport fmt\n<a >\n< b\n>a > {on} ||\n> b\n")
+	require.NoError(t, err)
+	require.Equal(t, []Bug{{Name: "a", What: "it is", Edits: []Edit{
+		{File: "b.go", Old: "\tx()\n\n", New: "\tif !{on} {\n{old}\t}\n"},
+		{File: "c.go", Old: "a >\n b", New: "a > {on} ||\n b", Import: "fmt"},
+	}}}, bugs)
 }
 
 // Every bug that has to be found has a limit, no other has one, and the names are

@@ -31,18 +31,19 @@ func (r *Rand) Float() float64 { return float64(r.Uint64()>>11) / (1 << 53) }
 // Rates says how often each kind of fault happens when it could.
 type Rates [MaxKinds]float64
 
-// faults draws the distances between faults instead of asking at every point
-// whether one happens, because nearly every answer would be no.
+// faults is the part of a chooser that picks: it draws the distances between faults
+// instead of asking at every point whether one happens, because nearly every answer would
+// be no.
 type faults struct {
-	rand  *Rand
+	rand  Rand
 	rates *Rates
 	gap   [MaxKinds]int32
 }
 
 const never = math.MaxInt32
 
-func (f *faults) reset(rand *Rand, rates *Rates) {
-	f.rand, f.rates = rand, rates
+func (f *faults) reset(seed uint64, rates *Rates) {
+	f.rand, f.rates = NewRand(seed), rates
 	for k := range f.gap {
 		f.gap[k] = f.distance(Kind(k))
 	}
@@ -64,6 +65,9 @@ func (f *faults) distance(k Kind) int32 {
 // quiet gives the distances; see the interface of that name.
 func (f *faults) quiet() *[MaxKinds]int32 { return &f.gap }
 
+// Pick implements Chooser.
+func (f *faults) Pick(p Point, n int) int { return f.pick(p.Kind, n) }
+
 func (f *faults) pick(k Kind, n int) int {
 	switch gap := f.gap[k]; {
 	case gap == never:
@@ -77,17 +81,13 @@ func (f *faults) pick(k Kind, n int) int {
 }
 
 // Walk is a random walk: every actor that can go on is equally likely to.
-type Walk struct {
-	rand   Rand
-	faults faults
-}
+type Walk struct{ faults }
 
 var _ Chooser = (*Walk)(nil)
 
 // Reset begins a new walk.
 func (w *Walk) Reset(seed uint64, rates *Rates) {
-	w.rand = NewRand(seed)
-	w.faults.reset(&w.rand, rates)
+	w.reset(seed, rates)
 }
 
 // Next implements Chooser.
@@ -95,45 +95,30 @@ func (w *Walk) Next(_ Point, ready Set, _ ActorID) ActorID {
 	return ready.At(w.rand.IntN(ready.Len()))
 }
 
-// Pick implements Chooser.
-func (w *Walk) Pick(p Point, n int) int { return w.faults.pick(p.Kind, n) }
-
-func (w *Walk) quiet() *[MaxKinds]int32 { return w.faults.quiet() }
-
 // Sparse follows the default schedule but for a few preemptions, which leaves
 // long stretches undisturbed: some bugs need exactly one bad moment.
-type Sparse struct {
-	rand   Rand
-	faults faults
-}
+type Sparse struct{ faults }
 
 var _ Chooser = (*Sparse)(nil)
 
 // Reset begins anew. rates[Next] is how often there is a preemption.
 func (s *Sparse) Reset(seed uint64, rates *Rates) {
-	s.rand = NewRand(seed)
-	s.faults.reset(&s.rand, rates)
+	s.reset(seed, rates)
 }
 
 // Next implements Chooser.
 func (s *Sparse) Next(_ Point, ready Set, def ActorID) ActorID {
-	if s.faults.pick(Next, 2) == 0 {
+	if s.pick(Next, 2) == 0 {
 		return def
 	}
 	return ready.At(s.rand.IntN(ready.Len()))
 }
 
-// Pick implements Chooser.
-func (s *Sparse) Pick(p Point, n int) int { return s.faults.pick(p.Kind, n) }
-
-func (s *Sparse) quiet() *[MaxKinds]int32 { return s.faults.quiet() }
-
 // PCT is probabilistic concurrency testing: actors have random priorities, the
 // highest goes on, and at d-1 random moments the one that runs is put last. It
 // finds a bug that needs d ordering constraints with a known probability.
 type PCT struct {
-	rand     Rand
-	faults   faults
+	faults
 	priority [MaxActors]int32
 	changes  [16]int // remaining change points, as steps
 	depth    int
@@ -145,8 +130,7 @@ var _ Chooser = (*PCT)(nil)
 
 // Reset begins anew, with change points within the expected length.
 func (c *PCT) Reset(seed uint64, rates *Rates, depth, length int) {
-	c.rand = NewRand(seed)
-	c.faults.reset(&c.rand, rates)
+	c.reset(seed, rates)
 	for i := range c.priority {
 		c.priority[i] = int32(i)
 	}
@@ -184,8 +168,3 @@ func (c *PCT) highest(ready Set) ActorID {
 	}
 	return best
 }
-
-// Pick implements Chooser.
-func (c *PCT) Pick(p Point, n int) int { return c.faults.pick(p.Kind, n) }
-
-func (c *PCT) quiet() *[MaxKinds]int32 { return c.faults.quiet() }

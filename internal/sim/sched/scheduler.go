@@ -201,6 +201,21 @@ func (s *Scheduler) TrySleep(until time.Time) (alive bool) {
 	return a.tryPause()
 }
 
+// WakeAt lets an actor that waits go on at a time, and not at the one that it waits for.
+// It takes no step for that.
+func (s *Scheduler) WakeAt(id ActorID, at time.Time) {
+	a := s.actors[id]
+	if a.state != blocked && a.state != sleeping {
+		return
+	}
+	if !at.After(s.Now) {
+		s.setReady(a)
+		return
+	}
+	a.wake = at
+	s.setWaiting(a, sleeping)
+}
+
 // Wake lets an actor that waits go on.
 func (s *Scheduler) Wake(id ActorID) {
 	if a := s.actors[id]; a.state == blocked || a.state == sleeping {

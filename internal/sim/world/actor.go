@@ -34,7 +34,6 @@ type actor struct {
 	action  scheduler.Action // that a carrier carries out
 	script  []Op
 	at      int  // the operation that is next or under way
-	parked  bool // it waits with its fillers
 	unknown bool // the process died during it
 	lost    bool // the commit's answer was, under a key
 	tries   int
@@ -63,16 +62,12 @@ var actorNames = func() (names [6][sched.MaxActors]string) {
 }()
 
 func (w *World) addActors() {
-	w.actors, w.refillers, w.timers = w.actors[:0], 0, 0
+	w.actors, w.refillers = w.actors[:0], 0
 	add := func(kind actorKind, nth, process int, script []Op) {
 		id := w.sched.Add()
 		w.addActor(actor{name: actorNames[kind][nth], kind: kind, nth: nth, process: process, script: script})
-		switch kind {
-		case refiller:
+		if kind == refiller {
 			w.refillers |= 1 << id
-		case timer:
-			w.timers |= 1 << id
-		case user, simpleWorker, recoverer, carrier:
 		}
 		if kind != carrier {
 			w.start(id, false)
@@ -141,7 +136,9 @@ func (w *World) act(id sched.ActorID) {
 func (w *World) recover(ctx context.Context, a *actor) {
 	svc := w.servers[a.process].svc
 	for !w.env.Over {
-		if w.paused || w.sc.RecoverLate && !w.healing {
+		late, spare := w.sc.RecoverLate && !w.healing, w.healing && a.nth > 0 // without faults one does as well as two
+		if w.paused || late || spare {
+
 			w.sched.Block()
 			continue
 		}

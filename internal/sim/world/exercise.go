@@ -20,26 +20,28 @@ func (w *World) checkPlaces(p *server) {
 	x := &w.exercise
 	*x = exercise{scheduler: k.scheduler, now: k.now, messages: scheduler.MessageID(len(k.messages)), events: x.events}
 	x.handle(scheduler.Received{})
-	rounds := 3
-	if x.asks(k.places) && !down(k.scheduler.Stats(x.now)) {
-		if w.sc.Seed%exerciseEvery > 0 {
-			return
-		}
-		rounds = 1
+	atRest := func() bool {
+		s := k.scheduler.Stats(x.now)
+		return x.asks(k.places) && s.Running+s.Waiting+s.Unsaved+s.Parked == 0 && !down(s)
 	}
-	for range rounds {
+	if atRest() && !w.oneOf(exerciseEvery) {
+		return
+	}
+	for range exerciseRounds {
 		for n := range w.sc.Templates {
 			x.play(core.Job{
 				Tenant: w.sc.Tenants[w.sc.Templates[n].Tenant].ID, Template: w.sc.Templates[n].ID,
 				Run: core.RunID(w.sc.Templates[n].ID), Epoch: core.Epoch(x.messages + 1), Files: []int{0},
 			}, k.places)
 		}
+		x.handle(scheduler.Received{})
+		if atRest() {
+			return
+		}
 	}
-	x.handle(scheduler.Received{})
-	if s := k.scheduler.Stats(x.now); !x.asks(k.places) || s.Running+s.Waiting+s.Unsaved+s.Parked > 0 || down(s) {
-		w.oracle.Fail(oracle.Leaked, "a worker had %d places when it started; when all goes well it asks for %d jobs, leaves %v in the queue and has %d jobs in hand; something is taken to be down: %t",
-			k.places, x.receive.Limit, x.receive.Skip, s.Running+s.Waiting+s.Unsaved+s.Parked, down(s))
-	}
+	s := k.scheduler.Stats(x.now)
+	w.oracle.Fail(oracle.Leaked, "a worker had %d places when it started; when all goes well it asks for %d jobs, leaves %v in the queue and has %d jobs in hand; something is taken to be down: %t",
+		k.places, x.receive.Limit, x.receive.Skip, s.Running+s.Waiting+s.Unsaved+s.Parked, down(s))
 }
 
 // down reports whether a breaker keeps jobs back, or would.
@@ -47,8 +49,12 @@ func down(s scheduler.Stats) bool {
 	return slices.ContainsFunc(s.Breakers, func(b scheduler.BreakerStats) bool { return !b.DownSince.IsZero() })
 }
 
-// exerciseEvery is in how many worlds one is exercised that shows nothing by itself.
-const exerciseEvery = 16
+const (
+	// exerciseEvery is in how many worlds one is exercised that shows nothing by itself.
+	exerciseEvery = 16
+	// exerciseRounds is how often each template gets jobs until all must be well again.
+	exerciseRounds = 3
+)
 
 // exercise gives a scheduler jobs that all go well, and carries out at once what it wants.
 type exercise struct {

@@ -41,7 +41,7 @@ type Op struct {
 	Early    bool // does not wait until the run has closed
 	AtWork   bool // waits until a result of the run's was recorded while its job goes on
 	Again    bool // repeats when the answer got lost
-	Filler   bool // asked again and again, and only until Scenario.MinSteps
+	Filler   bool // asked again and again, until faults stop
 	Dropped  bool // not asked at all
 	// Accepts is the highest price that the user accepts, of an Initiate or Continue.
 	Accepts Accepts

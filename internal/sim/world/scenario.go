@@ -51,8 +51,6 @@ type Scenario struct {
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
 	FaultSteps int
-	// MinSteps is until when users go on with their fillers.
-	MinSteps int
 
 	historyRoom [pastRuns]historyRoom // for the default world
 }
@@ -129,7 +127,7 @@ func (s *Scenario) Reset(seed uint64) {
 	r := sched.NewRand(sched.Mix(seed) ^ 0x5ce9a210)
 	*s = Scenario{
 		Seed: seed, Tenants: s.Tenants[:0], Templates: s.Templates[:0], Runs: s.Runs[:0],
-		Users: s.Users[:0], Servers: s.Servers[:0], Recoverers: 2, FaultSteps: 100, MinSteps: 147,
+		Users: s.Users[:0], Servers: s.Servers[:0], Recoverers: 2, FaultSteps: 100,
 		historyRoom: s.historyRoom,
 	}
 	// Half of the worlds begin shortly before a month ends.
@@ -327,7 +325,7 @@ func (s *Scenario) script(r *sched.Rand) {
 	}
 	for u := range users {
 		add(u, Op{Kind: Continue, Run: r.IntN(len(s.Runs)), Filler: true})
-		// The last one always takes steps, so the end comes.
+		// The last one always takes steps, so faults come to their end.
 		add(u, Op{Kind: Purchase, Tenant: r.IntN(len(s.Tenants)), Key: "filler", Amount: 3, Filler: true})
 	}
 }

@@ -54,7 +54,9 @@ func (w *World) keepTime(a *actor) {
 			}
 		default:
 			k.wakeAt = time.Time{}
-			w.post(p, scheduler.Tick{})
+			if !w.atRest(a.process) { // else it would only see that there is nothing to do, for ever
+				w.post(p, scheduler.Tick{})
+			}
 		}
 	}
 }

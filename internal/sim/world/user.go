@@ -28,10 +28,7 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	a := &w.actors[id]
 	for a.at < len(a.script) {
 		op := &a.script[a.at]
-		if a.tries == 0 && !a.unknown {
-			w.park(a, op)
-		}
-		if op.Dropped || w.enough(op) && a.tries == 0 && !a.unknown {
+		if op.Dropped || w.healing && a.tries == 0 && !a.unknown { // what is asked once faults have stopped finds little
 			w.next(a)
 			continue
 		}
@@ -71,26 +68,6 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	}
 }
 
-// enough reports whether an operation that is not under way is not begun any
-// more: what users still ask once faults have stopped finds little. Only a world
-// that would be too short is filled up, with what begins no work.
-func (w *World) enough(op *Op) bool {
-	if w.healing && (!op.Filler || op.Kind == Continue) {
-		return true
-	}
-	return op.Filler && w.sched.Steps >= w.sc.MinSteps
-}
-
-// park waits with a filler, once faults have stopped, until everything else has
-// come to its end.
-func (w *World) park(a *actor, op *Op) {
-	for w.healing && !w.filling && !w.enough(op) {
-		a.parked = true
-		w.sched.Block()
-		a.parked = false
-	}
-}
-
 // insists reports whether a user who was refused asks once more under the same key,
 // as a client does that takes every failure for one of the network.
 func (w *World) insists(op *Op) bool { return op.Key != "" && op.Again && w.asked.Err != nil }
@@ -110,7 +87,7 @@ func (w *World) next(a *actor) {
 	op := &a.script[a.at]
 	a.at++
 	a.tries, a.lost = 0, false
-	if op.Filler && !op.Dropped && a.at == len(a.script) && w.sched.Steps < w.sc.MinSteps {
+	if op.Filler && !op.Dropped && a.at == len(a.script) && !w.healing {
 		for a.at > 0 && a.script[a.at-1].Filler {
 			a.at--
 		}
@@ -131,7 +108,7 @@ func (w *World) await(id sched.ActorID, op *Op) bool {
 		return true
 	}
 	s := &w.slots[op.Run]
-	for !s.gone && !w.enough(op) {
+	for !s.gone && !w.healing {
 		if s.known && (!op.AtWork || s.atWork) && (op.Early || op.Kind == Cancel || op.Kind == Preview || w.oracle.RunClosed(s.id)) {
 			return true
 		}

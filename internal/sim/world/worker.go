@@ -180,7 +180,7 @@ func (w *World) begin(p *server, action scheduler.Action) {
 		h.results = slices.Delete(h.results, 0, 1)
 	case scheduler.SetTimer:
 		k.wakeAt = a.At
-		w.sched.Wake(p.timer)
+		w.sched.WakeAt(p.timer, a.At)
 	case scheduler.Notify:
 	case scheduler.Stopped:
 		k.stopped = true

@@ -68,11 +68,9 @@ type World struct {
 	contents  memory.Contents // of the tenant that is set up
 	commit    oracle.Commit   // by which it is
 	refillers sched.Set
-	timers    sched.Set // of workers
-	turn      turn      // what comes next
-	decided   bool      // turn is, and has not come yet
+	turn      turn // what comes next
+	decided   bool // turn is, and has not come yet
 	healing   bool
-	filling   bool // all is healed too early, so users go on with their fillers
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
 	outages   []outage      // by template
@@ -120,7 +118,7 @@ func NewWith(wrap Wrap) (*World, error) {
 	w.env = &faults.Env{Sched: w.sched, Tape: &w.tape, Oracle: w.oracle, Lease: w.recovery.Lease}
 	w.queue = &faults.Queue{Env: w.env}
 	w.memory = memory.NewStore(memory.WithWaits(w.lockWait), memory.WithOutbox(faults.Commits{Queue: w.queue}))
-	w.files = &faults.Files{Env: w.env, Inner: newLibrary()}
+	w.files = &faults.Files{Env: w.env, Library: newLibrary(), Inner: memory.NewFiles()}
 	w.oracle.Closed = w.runClosed
 	w.oracle.SameProcess = func(a, b uint8) bool { return w.actors[a].process == w.actors[b].process }
 	w.oracle.Taken = w.env.Taken
@@ -205,7 +203,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	if o.MaxSteps == 0 {
 		o.MaxSteps = maxSteps
 	}
-	w.sc, w.options, w.healing, w.filling, w.paused, w.stack = sc, o, false, false, false, ""
+	w.sc, w.options, w.healing, w.paused, w.stack = sc, o, false, false, ""
 	w.sched.Reset(c, sc.Start)
 	w.tape.Reset(o.Record)
 	w.oracle.Reset()
@@ -224,7 +222,7 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 		w.env.Unlucky = sc.Tenants[sc.Unlucky-1].ID
 	}
 	if w.files.Used {
-		w.files.Inner, w.files.Used = newLibrary(), false
+		w.files.Inner, w.files.Used = memory.NewFiles(), false
 	}
 	w.servers, w.oracle.MaxRedeliveries = w.made[1][:len(sc.Servers)], w.recovery.MaxRedeliveries
 	if sc.NoRedelivery {
