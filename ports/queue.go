@@ -13,7 +13,8 @@ import (
 var ErrClosed = errors.New("queue closed")
 
 // Queue carries hints that jobs can be claimed. It may lose, repeat, reorder
-// and delay them; claims are fenced by epoch and recovery closes the gaps.
+// and delay them; claims are fenced by epoch and recovery closes the gaps. Where the
+// store's transactions have an Outbox, the use cases do not call it.
 type Queue interface {
 	// Enqueue hands jobs to the queue and says how many it has taken. They travel in
 	// messages, see Messages. A message with exactly the jobs of one that is

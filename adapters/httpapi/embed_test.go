@@ -16,6 +16,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -37,12 +38,7 @@ func newMount(t *testing.T, auth httpapi.Authenticator) *mount {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	m := &mount{t: t, queue: memory.NewQueue()}
-	var err error
-	m.svc, err = app.New(app.Deps{
-		Store: memory.NewStore(), Queue: m.queue, Files: memory.NewFiles(), Executor: &script{outcomes: map[string]core.Outcome{}},
-		Log: quiet,
-	}, app.Options{})
-	require.NoError(t, err)
+	m.svc = install.Service(t, app.Deps{Queue: m.queue}, app.Options{})
 	seedForStreams(t, m.svc)
 	mux := http.NewServeMux()
 	mux.Handle("/redrive/", httpapi.New(m.svc, httpapi.Config{Auth: auth, Prefix: "/redrive", Log: quiet}))
@@ -153,8 +149,7 @@ func TestUnderAPrefix(t *testing.T) {
 
 func TestPrefixesThatAreNone(t *testing.T) {
 	t.Parallel()
-	svc, err := app.New(app.Deps{Store: memory.NewStore(), Queue: memory.NewQueue(), Files: memory.NewFiles(), Executor: &script{}}, app.Options{})
-	require.NoError(t, err)
+	svc := install.Service(t, app.Deps{}, app.Options{})
 	for _, prefix := range []string{"/", "redrive", "/redrive/", "//redrive", "/a/../b"} {
 		require.Panics(t, func() {
 			httpapi.New(svc, httpapi.Config{Auth: authenticate(nil), Prefix: prefix})

@@ -14,6 +14,7 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -29,16 +30,8 @@ func TestEventsOfSeveralServers(t *testing.T) {
 	var services []*app.Service
 	var servers []*httptest.Server
 	for range 2 {
-		pool, err := postgres.Connect(t.Context(), postgres.Config{URL: url, MaxConns: 4})
-		require.NoError(t, err)
-		t.Cleanup(pool.Close)
-		store, err := postgres.New(pool, postgres.Config{})
-		require.NoError(t, err)
-		svc, err := app.New(app.Deps{
-			Store: store, Queue: queue, Executor: work, Files: memory.NewFiles(),
-			Log: slog.New(slog.DiscardHandler),
-		}, app.Options{Retry: core.RetryPolicy{MaxTries: 1, BaseDelay: time.Second, MaxDelay: time.Second, Budget: time.Minute}})
-		require.NoError(t, err)
+		store, _ := pgtest.Open(t, postgres.Config{URL: url, MaxConns: 4})
+		svc := install.Service(t, app.Deps{Store: store, Queue: queue, Executor: work}, app.Options{})
 		streams := httpapi.NewStreams(svc, httpapi.StreamConfig{RunningEvery: 20 * time.Millisecond, ClosedEvery: 20 * time.Millisecond})
 		server := httptest.NewUnstartedServer(httpapi.New(svc, httpapi.Config{Auth: auth, Log: slog.New(slog.DiscardHandler), Streams: streams}))
 		server.Config.RegisterOnShutdown(streams.Stop)

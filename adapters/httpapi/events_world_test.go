@@ -22,6 +22,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -55,12 +56,8 @@ func newStreamWorld(t *testing.T) *streamWorld {
 		t: t, store: &countingStore{faultyStore: &faultyStore{Store: memory.NewStore()}}, queue: memory.NewQueue(),
 		work: &script{outcomes: map[string]core.Outcome{}}, logs: &logBuffer{},
 	}
+	w.svc = install.Service(t, app.Deps{Store: w.store, Queue: w.queue, Executor: w.work, IDs: memory.NewSequence("id")}, app.Options{})
 	var err error
-	w.svc, err = app.New(app.Deps{
-		Store: w.store, Queue: w.queue, Executor: w.work, Files: memory.NewFiles(),
-		IDs: memory.NewSequence("id"), Log: slog.New(slog.DiscardHandler),
-	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1, BaseDelay: time.Second, MaxDelay: time.Second, Budget: time.Minute}})
-	require.NoError(t, err)
 	w.auth, err = httpapi.NewAuth([]byte(testSecret))
 	require.NoError(t, err)
 	seedForStreams(t, w.svc)
@@ -69,19 +66,11 @@ func newStreamWorld(t *testing.T) *streamWorld {
 
 func seedForStreams(t *testing.T, svc *app.Service) {
 	t.Helper()
-	ctx := t.Context()
-	for _, id := range []core.TenantID{acme, globex} {
-		_, err := svc.CreateTenant(ctx, core.System, id, string(id), 0)
-		require.NoError(t, err)
-		_, err = svc.PurchaseCredits(ctx, core.System, id, "seed", 1000)
-		require.NoError(t, err)
-		_, err = svc.CreateTemplate(ctx, core.System, core.Template{
-			ID: "summarise", Tenant: id, Name: "S", Instructions: "Do it.", CreditsPerRun: 2, Mode: core.ModePerFile,
-		})
-		require.NoError(t, err)
-		_, err = svc.PublishTemplate(ctx, core.System, id, "summarise")
-		require.NoError(t, err)
-	}
+	templates := []core.Template{{ID: "summarise", Instructions: "Do it.", CreditsPerRun: 2}}
+	install.Make(t, svc,
+		install.Tenant{ID: acme, Purchased: 1000, Templates: templates},
+		install.Tenant{ID: globex, Purchased: 1000, Templates: templates},
+	)
 }
 
 func ann(tenant core.TenantID) core.Actor {

@@ -20,6 +20,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -64,7 +65,6 @@ type options struct {
 func newWorld(t *testing.T, change ...func(*options)) *world {
 	t.Helper()
 	var o options
-	o.app.Retry = core.RetryPolicy{MaxTries: 1, BaseDelay: time.Second, MaxDelay: time.Second, Budget: time.Minute}
 	for _, c := range change {
 		c(&o)
 	}
@@ -78,12 +78,11 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	if o.executor != nil {
 		executor = o.executor(w.script)
 	}
-	var err error
-	w.svc, err = app.New(app.Deps{
+	w.svc = install.Service(t, app.Deps{
 		Store: w.store, Queue: w.queue, Executor: executor, Files: w.files,
 		Clock: w.clock, IDs: memory.NewSequence("id"), Log: log,
 	}, o.app)
-	require.NoError(t, err)
+	var err error
 	if w.auth = o.auth; w.auth == nil {
 		w.auth, err = httpapi.NewAuth([]byte(testSecret))
 		require.NoError(t, err)
@@ -109,17 +108,10 @@ const testSecret = "a secret that only these tests know of"
 
 func (w *world) seed() {
 	w.t.Helper()
-	ctx := w.t.Context()
-	for _, id := range []core.TenantID{acme, globex} {
-		_, err := w.svc.CreateTenant(ctx, core.System, id, "Tenant "+string(id), 0)
-		require.NoError(w.t, err)
-	}
-	_, err := w.svc.GrantAllowance(ctx, core.System, acme, "seed-a", core.PeriodOf(startOfTest), 10)
-	require.NoError(w.t, err)
-	_, err = w.svc.PurchaseCredits(ctx, core.System, acme, "seed-p", 90)
-	require.NoError(w.t, err)
-	_, err = w.svc.PurchaseCredits(ctx, core.System, globex, "seed-p", 7)
-	require.NoError(w.t, err)
+	install.Make(w.t, w.svc,
+		install.Tenant{ID: acme, Name: "Tenant acme", Granted: 10, Purchased: 90},
+		install.Tenant{ID: globex, Name: "Tenant globex", Purchased: 7},
+	)
 	w.template("summarise", 2, core.ModePerFile)
 
 	w.admin = w.token(core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerAdmin})
@@ -131,12 +123,9 @@ func (w *world) seed() {
 // template makes a published template of acme's.
 func (w *world) template(id core.TemplateID, price core.Credits, mode core.Mode) {
 	w.t.Helper()
-	_, err := w.svc.CreateTemplate(w.t.Context(), core.System, core.Template{
-		ID: id, Tenant: acme, Name: "Template " + string(id), Instructions: "Do it.", CreditsPerRun: price, Mode: mode,
+	install.Template(w.t, w.svc, acme, core.Template{
+		ID: id, Name: "Template " + string(id), Instructions: "Do it.", CreditsPerRun: price, Mode: mode,
 	})
-	require.NoError(w.t, err)
-	_, err = w.svc.PublishTemplate(w.t.Context(), core.System, acme, id)
-	require.NoError(w.t, err)
 }
 
 func (w *world) token(actor core.Actor) string {

@@ -3,7 +3,6 @@ package llm_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -78,26 +78,14 @@ func newServiceOf(t *testing.T, mode core.Mode, script fakellm.Script, of func(*
 		clock: &recordingClock{now: time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)},
 	}
 	t.Cleanup(func() { require.NoError(t, s.queue.Close()) })
-	var err error
-	s.app, err = app.New(app.Deps{
-		Store: memory.NewStore(), Queue: s.queue, Executor: of(r.exec), Files: memory.NewFiles(),
-		Clock: s.clock, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
+	s.app = install.Service(t, app.Deps{
+		Queue: s.queue, Executor: of(r.exec), Clock: s.clock, IDs: memory.NewSequence("run"),
 	}, app.Options{
 		Retry: core.RetryPolicy{MaxTries: 2, BaseDelay: time.Second, MaxDelay: time.Second, Budget: time.Minute},
 		Roll:  func() float64 { return 0 },
 	})
-	require.NoError(t, err)
-	ctx := t.Context()
-	_, err = s.app.CreateTenant(ctx, core.System, tenant, "Acme", 0)
-	require.NoError(t, err)
-	_, err = s.app.PurchaseCredits(ctx, core.System, tenant, "top-up", 100)
-	require.NoError(t, err)
-	_, err = s.app.CreateTemplate(ctx, core.System, core.Template{
-		ID: "summary", Tenant: tenant, Name: "Summary", Instructions: "Summarise.", CreditsPerRun: 1, Mode: mode,
-	})
-	require.NoError(t, err)
-	_, err = s.app.PublishTemplate(ctx, core.System, tenant, "summary")
-	require.NoError(t, err)
+	summary := core.Template{ID: "summary", Name: "Summary", Instructions: "Summarise.", CreditsPerRun: 1, Mode: mode}
+	install.Make(t, s.app, install.Tenant{ID: tenant, Purchased: 100, Templates: []core.Template{summary}})
 	return s
 }
 

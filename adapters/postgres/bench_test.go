@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -40,18 +40,9 @@ type bench struct {
 func newBench(b *testing.B, server *pgtest.Server) *bench {
 	b.Helper()
 	x := &bench{url: server.New(b).URL, queue: memory.NewQueue()}
-	config := postgres.Config{URL: x.url, MaxConns: 16}
-	var err error
-	x.pool, err = postgres.Connect(b.Context(), config)
-	require.NoError(b, err)
-	b.Cleanup(x.pool.Close)
-	store, err := postgres.New(x.pool, config)
-	require.NoError(b, err)
-	x.svc, err = app.New(app.Deps{
-		Store: store, Queue: queuetest.Singly{Queue: x.queue}, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: memory.NewManualClock(benchNow), Log: slog.New(slog.DiscardHandler),
-	}, app.Options{})
-	require.NoError(b, err)
+	store, pool := pgtest.Open(b, postgres.Config{URL: x.url})
+	x.pool = pool
+	x.svc = install.Service(b, app.Deps{Store: store, Queue: queuetest.Singly{Queue: x.queue}, Clock: memory.NewManualClock(benchNow)}, app.Options{})
 	return x
 }
 

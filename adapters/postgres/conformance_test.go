@@ -8,13 +8,14 @@ import (
 
 	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	storetest.Run(t, func(t *testing.T) ports.Store {
-		store, pool := newStore(t, postgres.Config{})
+		store, pool := pgtest.Open(t, postgres.Config{})
 		if group := strings.Split(t.Name(), "/")[1]; writesTheImpossible[group] {
 			var checkRun string
 			require.NoError(t, pool.QueryRow(t.Context(), `SELECT pg_get_functiondef('check_run'::regproc)`).Scan(&checkRun))

@@ -43,13 +43,13 @@ func relayed(t *testing.T, c postgres.Config) (*postgres.Store, *relay, *pgxpool
 	t.Helper()
 	url := pgtest.New(t).URL
 	r := newRelay(t, url)
-	direct, pool := newStore(t, postgres.Config{URL: url})
+	direct, pool := pgtest.Open(t, postgres.Config{URL: url})
 	ctx := bounded(t)
 	require.NoError(t, direct.InTx(ctx, "acme", func(tx ports.Tx) error {
 		return tx.Tenants().Insert(ctx, core.Tenant{ID: "acme", Name: "before"})
 	}))
 	c.URL = r.url
-	store, _ := newStore(t, c)
+	store, _ := pgtest.Open(t, c)
 	return store, r, pool
 }
 
@@ -189,7 +189,7 @@ func TestConnectionLost(t *testing.T) {
 	})
 	t.Run("ByTheIdleTimeout", func(t *testing.T) {
 		t.Parallel()
-		store, pool := newStore(t, postgres.Config{IdleTimeout: 20 * time.Millisecond})
+		store, pool := pgtest.Open(t, postgres.Config{IdleTimeout: 20 * time.Millisecond})
 		ctx := bounded(t)
 		err := store.InTx(ctx, "acme", func(tx ports.Tx) error {
 			if err := tx.Tenants().Insert(ctx, core.Tenant{ID: "acme", Name: "never"}); err != nil {
@@ -209,7 +209,7 @@ func TestConnectionLost(t *testing.T) {
 
 func TestUnavailable(t *testing.T) {
 	t.Parallel()
-	store, pool := newStore(t, postgres.Config{URL: "postgres:///nowhere?user=u&password=sesame&host=" + t.TempDir()})
+	store, pool := pgtest.Open(t, postgres.Config{URL: "postgres:///nowhere?user=u&password=sesame&host=" + t.TempDir()})
 	ctx := bounded(t)
 	asking := func(tx ports.Tx) error { return ask(ctx, tx) }
 	_, ownerErr := store.TenantOf(ctx, "r")
@@ -232,7 +232,7 @@ func TestServerRestart(t *testing.T) {
 	t.Parallel()
 	server := pgtest.NewServer(t, pgtest.Options{Durable: true})
 	const conns = 8
-	store, pool := newStore(t, postgres.Config{URL: server.New(t).URL, MaxConns: conns})
+	store, pool := pgtest.Open(t, postgres.Config{URL: server.New(t).URL, MaxConns: conns})
 	ctx := bounded(t)
 	require.NoError(t, store.InTx(ctx, "acme", func(tx ports.Tx) error {
 		return tx.Tenants().Insert(ctx, core.Tenant{ID: "acme", Name: "before"})

@@ -11,9 +11,16 @@
 // deadlock or a serialization failure) is run again, a bounded number of times
 // and after a random wait. Waiting for a lock and every statement are bounded by
 // timeouts that travel with the BEGIN, so they cost no round trip and hold
-// behind a connection pooler too.
+// behind a connection pooler too. The BEGIN travels with the first statement, so
+// that one is what fails if the database cannot be reached.
 //
 // View is REPEATABLE READ, READ ONLY: one snapshot, no locks.
+//
+// With a queue in the same database the transaction that begins an attempt sends its
+// jobs too, and nothing is left that could fail after it:
+//
+//	queue, err := watermillqueue.OpenPostgres(pool, watermillqueue.Options{})
+//	store = store.WithOutbox(queue.Outbox())
 //
 // # Lost connections
 //

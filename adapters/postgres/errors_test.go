@@ -35,7 +35,7 @@ func insertTenant(t *testing.T, s *postgres.Store, name string) error {
 // errors, so that each comes over the wire as the real one does.
 func TestErrorsByState(t *testing.T) {
 	t.Parallel()
-	store, pool := newStore(t, postgres.Config{})
+	store, pool := pgtest.Open(t, postgres.Config{})
 	execute(t, pool, `
 CREATE FUNCTION raise_it() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -92,7 +92,7 @@ CREATE TRIGGER raise_it BEFORE INSERT ON tenants FOR EACH ROW EXECUTE FUNCTION r
 // Text that Postgres cannot store is refused for good, by Postgres itself.
 func TestWhatCannotBeStored(t *testing.T) {
 	t.Parallel()
-	store, _ := newStore(t, postgres.Config{})
+	store, _ := pgtest.Open(t, postgres.Config{})
 	for name, text := range map[string]string{"NUL": "a\x00b", "NotUTF8": "a\xffb"} {
 		err := insertTenant(t, store, text)
 		require.ErrorIs(t, err, ports.ErrRefused, name)
@@ -124,7 +124,7 @@ func incompressible(n int) string {
 func TestReadOnlyDatabase(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	_, operator := newStore(t, postgres.Config{URL: db.URL})
+	_, operator := pgtest.Open(t, postgres.Config{URL: db.URL})
 	alter := func(to string) {
 		execute(t, operator, `DO $$ BEGIN
 			EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = `+to+`', current_database());
@@ -133,7 +133,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 	alter("on")
 	t.Cleanup(func() { operator.Close() })
 
-	store, _ := newStore(t, postgres.Config{URL: db.URL, MaxConns: 4})
+	store, _ := pgtest.Open(t, postgres.Config{URL: db.URL, MaxConns: 4})
 	ctx := bounded(t)
 	require.ErrorIs(t, store.Ping(ctx), ports.ErrUnavailable)
 	require.ErrorContains(t, store.Ping(ctx), "read-only")

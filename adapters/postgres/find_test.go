@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -45,11 +45,7 @@ func TestPlansOfSearches(t *testing.T) {
 	store, err := postgres.New(pool, postgres.Config{})
 	require.NoError(t, err)
 	x := &bench{pool: pool}
-	x.svc, err = app.New(app.Deps{
-		Store: store, Queue: memory.NewQueue(), Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: memory.NewManualClock(benchNow), Log: slog.New(slog.DiscardHandler),
-	}, app.Options{})
-	require.NoError(t, err)
+	x.svc = install.Service(t, app.Deps{Store: store, Clock: memory.NewManualClock(benchNow)}, app.Options{})
 	x.seed(t, 0, 1, 1)
 	ctx := t.Context()
 	_, err = pool.Exec(ctx, `ANALYZE`)

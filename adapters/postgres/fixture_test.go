@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -17,30 +16,13 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
 
 // testTimeout bounds what must happen; only a hang uses it up.
 const testTimeout = time.Minute
-
-// newStore gives a store and its pool, for statements that no port has. An empty
-// URL means a database of the test's own.
-func newStore(t testing.TB, c postgres.Config) (*postgres.Store, *pgxpool.Pool) {
-	t.Helper()
-	if c.URL == "" {
-		c.URL = pgtest.New(t).URL
-	}
-	if c.MaxConns == 0 {
-		c.MaxConns = 16
-	}
-	pool, err := postgres.Connect(t.Context(), c)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	store, err := postgres.New(pool, c)
-	require.NoError(t, err)
-	return store, pool
-}
 
 // world is the use cases on a store in Postgres, with everything else in memory.
 type world struct {
@@ -60,38 +42,24 @@ var (
 // credits a file, 10 credits of allowance for the month and 1,000,000 purchased.
 func newWorld(t testing.TB, c postgres.Config, execute ports.ExecutorFunc) *world {
 	t.Helper()
-	store, pool := newStore(t, c)
+	store, pool := pgtest.Open(t, c)
 	w := &world{
 		store: store, pool: pool,
 		queue: &flakyQueue{Queue: memory.NewQueue()},
 		clock: memory.NewManualClock(time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)),
 	}
-	var err error
-	w.Service, err = app.New(app.Deps{
-		Store: store, Queue: w.queue, Executor: execute, Files: memory.NewFiles(),
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
-	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
-	require.NoError(t, err)
+	w.Service = install.Service(t, app.Deps{Store: store, Queue: w.queue, Executor: execute, Clock: w.clock}, app.Options{})
 	w.addTenant(t, "acme")
 	return w
 }
 
 func (w *world) addTenant(t testing.TB, id core.TenantID) {
 	t.Helper()
-	ctx := t.Context()
-	_, err := w.CreateTenant(ctx, admin, id, "Tenant "+string(id), 10)
-	require.NoError(t, err)
-	require.NoError(t, w.Refill(ctx))
-	_, err = w.PurchaseCredits(ctx, admin, id, "opening", 1_000_000)
-	require.NoError(t, err)
-	for name, mode := range map[core.TemplateID]core.Mode{"summarize": core.ModePerFile, "digest": core.ModeBatch} {
-		_, err = w.CreateTemplate(ctx, admin, core.Template{
-			ID: name, Tenant: id, Name: string(name), Instructions: "do it", CreditsPerRun: 2, Mode: mode,
-		})
-		require.NoError(t, err)
-		_, err = w.PublishTemplate(ctx, admin, id, name)
-		require.NoError(t, err)
-	}
+	install.Make(t, w.Service, install.Tenant{ID: id, Name: "Tenant " + string(id), Allowance: 10, Purchased: 1_000_000, Templates: []core.Template{
+		{ID: "summarize", Instructions: "do it", CreditsPerRun: 2},
+		{ID: "digest", Instructions: "do it", CreditsPerRun: 2, Mode: core.ModeBatch},
+	}})
+	require.NoError(t, w.Refill(t.Context()))
 }
 
 // initiate starts a run of n files.

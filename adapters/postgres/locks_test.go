@@ -15,6 +15,7 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -158,7 +159,7 @@ func TestStatementTimeout(t *testing.T) {
 // The settings end with the transaction: a pooled connection goes back as it came.
 func TestTimeoutsAreLocal(t *testing.T) {
 	t.Parallel()
-	store, pool := newStore(t, postgres.Config{MaxConns: 1, LockTimeout: time.Second, StatementTimeout: 2 * time.Second, IdleTimeout: 3 * time.Second})
+	store, pool := pgtest.Open(t, postgres.Config{MaxConns: 1, LockTimeout: time.Second, StatementTimeout: 2 * time.Second, IdleTimeout: 3 * time.Second})
 	const sql = `SELECT concat_ws(' ', current_setting('lock_timeout'), current_setting('statement_timeout'),
 		current_setting('idle_in_transaction_session_timeout'), current_setting('transaction_isolation'))`
 	require.NoError(t, store.InTx(bounded(t), "acme", func(ports.Tx) error { return nil }))

@@ -15,7 +15,7 @@ func TestMigrate(t *testing.T) {
 	t.Parallel()
 	t.Run("Once", func(t *testing.T) {
 		t.Parallel()
-		_, pool := newStore(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
+		_, pool := pgtest.Open(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
 		ctx := bounded(t)
 
 		steps, err := postgres.MigrationStatus(ctx, pool)
@@ -57,7 +57,7 @@ func TestMigrate(t *testing.T) {
 			applied[i] = len(done)
 			return err
 		})
-		_, pool := newStore(t, postgres.Config{URL: url})
+		_, pool := pgtest.Open(t, postgres.Config{URL: url})
 		steps, err := postgres.MigrationStatus(ctx, pool)
 		require.NoError(t, err)
 		total := 0
@@ -69,7 +69,7 @@ func TestMigrate(t *testing.T) {
 	})
 	t.Run("AFailedStepIsUndone", func(t *testing.T) {
 		t.Parallel()
-		_, pool := newStore(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
+		_, pool := pgtest.Open(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
 		ctx := bounded(t)
 		_, err := pool.Exec(ctx, `CREATE TABLE answers (something_else int)`) // in the way of the last table
 		require.NoError(t, err)
@@ -88,7 +88,7 @@ func TestMigrate(t *testing.T) {
 	})
 	t.Run("Unreachable", func(t *testing.T) {
 		t.Parallel()
-		_, pool := newStore(t, postgres.Config{URL: "postgres:///none?host=" + t.TempDir()})
+		_, pool := pgtest.Open(t, postgres.Config{URL: "postgres:///none?host=" + t.TempDir()})
 		_, err := postgres.Migrate(bounded(t), pool)
 		require.ErrorIs(t, err, ports.ErrUnavailable)
 	})

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -14,8 +13,8 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
-	"github.com/redrive/redrive/ports"
 )
 
 // planned is a world whose statements' plans are seen.
@@ -49,11 +48,7 @@ func newPlanned(t *testing.T, conns int32) *planned {
 	store, err := postgres.New(pool, postgres.Config{})
 	require.NoError(t, err)
 	w := &world{store: store, pool: pool, queue: &flakyQueue{Queue: memory.NewQueue()}, clock: memory.NewManualClock(benchNow)}
-	w.Service, err = app.New(app.Deps{
-		Store: store, Queue: w.queue, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
-	}, app.Options{})
-	require.NoError(t, err)
+	w.Service = install.Service(t, app.Deps{Store: store, Queue: w.queue, Clock: w.clock}, app.Options{})
 	w.addTenant(t, "acme")
 	p.world = w
 	return p
@@ -159,7 +154,7 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 // and not all that there are.
 func TestPlanOfTheAttemptCheck(t *testing.T) {
 	t.Parallel()
-	_, pool := newStore(t, postgres.Config{MaxConns: 1})
+	_, pool := pgtest.Open(t, postgres.Config{MaxConns: 1})
 	ctx := t.Context()
 	exec := func(sql string, args ...any) {
 		_, err := pool.Exec(ctx, sql, args...)

@@ -35,7 +35,7 @@ func names(t *testing.T, conn interface {
 
 func TestSchema(t *testing.T) {
 	t.Parallel()
-	_, pool := newStore(t, postgres.Config{})
+	_, pool := pgtest.Open(t, postgres.Config{})
 
 	t.Run("EveryKeyBeginsWithTheTenant", func(t *testing.T) {
 		t.Parallel()
@@ -125,7 +125,7 @@ func inOwnConnection(t *testing.T, w *world, sql string) error {
 // database without ours is told apart from one that is unreachable.
 func TestStoreWithoutSchema(t *testing.T) {
 	t.Parallel()
-	store, _ := newStore(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
+	store, _ := pgtest.Open(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
 	_, err := store.TenantOf(bounded(t), core.RunID("r"))
 	var pg *pgconn.PgError
 	require.ErrorAs(t, err, &pg)

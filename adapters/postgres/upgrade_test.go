@@ -65,7 +65,7 @@ func oldRun(t *testing.T, pool *pgxpool.Pool, id core.RunID) {
 func TestUpgradeOfAttempts(t *testing.T) {
 	t.Parallel()
 	url := pgtest.NewEmpty(t).URL
-	_, pool := newStore(t, postgres.Config{URL: url})
+	_, pool := pgtest.Open(t, postgres.Config{URL: url})
 	ctx := bounded(t)
 	db := stdlib.OpenDBFromPool(pool)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })

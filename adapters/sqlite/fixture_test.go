@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/redrive/redrive/adapters/sqlite"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -70,31 +70,17 @@ func worldOn(t testing.TB, store *sqlite.Store, execute ports.ExecutorFunc) *wor
 		queue: &flakyQueue{Queue: memory.NewQueue()},
 		clock: memory.NewManualClock(time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)),
 	}
-	var err error
-	w.Service, err = app.New(app.Deps{
-		Store: store, Queue: w.queue, Executor: execute, Files: memory.NewFiles(),
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
-	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
-	require.NoError(t, err)
+	w.Service = install.Service(t, app.Deps{Store: store, Queue: w.queue, Executor: execute, Clock: w.clock}, app.Options{})
 	return w
 }
 
 func (w *world) addTenant(t testing.TB, id core.TenantID) {
 	t.Helper()
-	ctx := t.Context()
-	_, err := w.CreateTenant(ctx, admin, id, "Tenant "+string(id), 10)
-	require.NoError(t, err)
-	require.NoError(t, w.Refill(ctx))
-	_, err = w.PurchaseCredits(ctx, admin, id, "opening", 1_000_000)
-	require.NoError(t, err)
-	for name, mode := range map[core.TemplateID]core.Mode{"summarize": core.ModePerFile, "digest": core.ModeBatch} {
-		_, err = w.CreateTemplate(ctx, admin, core.Template{
-			ID: name, Tenant: id, Name: string(name), Instructions: "do it", CreditsPerRun: 2, Mode: mode,
-		})
-		require.NoError(t, err)
-		_, err = w.PublishTemplate(ctx, admin, id, name)
-		require.NoError(t, err)
-	}
+	install.Make(t, w.Service, install.Tenant{ID: id, Name: "Tenant " + string(id), Allowance: 10, Purchased: 1_000_000, Templates: []core.Template{
+		{ID: "summarize", Instructions: "do it", CreditsPerRun: 2},
+		{ID: "digest", Instructions: "do it", CreditsPerRun: 2, Mode: core.ModeBatch},
+	}})
+	require.NoError(t, w.Refill(t.Context()))
 }
 
 // initiate starts a run of n files.

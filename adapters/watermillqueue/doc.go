@@ -36,6 +36,9 @@
 // message of a broker, or this process. The router sees to panics and correlation IDs
 // (WithCorrelationID, CorrelationID).
 //
+// On Postgres a store in the same database can insert messages by its own transactions
+// (Queue.Outbox): then Enqueue is not called for what it begins.
+//
 // A worker that has no place for all jobs of a message releases the others, which are
 // then a message of their own. A message that cannot be read becomes a dead letter with
 // its reason and is in no other's way; DeadLetters lists them and sends them again.

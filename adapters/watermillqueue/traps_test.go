@@ -16,6 +16,7 @@ import (
 	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -61,15 +62,10 @@ func (s trapStore) InTx(ctx context.Context, tenant core.TenantID, fn func(ports
 
 func newTrap(t *testing.T) *trap {
 	t.Helper()
-	ctx := t.Context()
-	config := postgres.Config{URL: pgtest.New(t).URL, MaxConns: 8}
-	pool, err := postgres.Connect(ctx, config)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	store, err := postgres.New(pool, config)
-	require.NoError(t, err)
+	store, pool := pgtest.Open(t, postgres.Config{MaxConns: 8})
 	w := &trap{t: t, clock: memory.NewManualClock(time.Date(2026, 11, 10, 9, 0, 0, 0, time.UTC)), fails: map[int]bool{}}
 	quiet := slog.New(slog.DiscardHandler)
+	var err error
 	w.queue, err = watermillqueue.OpenPostgres(pool, watermillqueue.Options{Log: quiet, CommitAsync: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, w.queue.Close()) })
@@ -83,19 +79,10 @@ func newTrap(t *testing.T) *trap {
 		}
 		return results, nil
 	}
-	w.svc, err = app.New(app.Deps{
-		Store: trapStore{store, w}, Queue: trapQueue{w}, Executor: ports.ExecutorFunc(execute), Files: memory.NewFiles(),
-		Clock: w.clock, Log: quiet,
-	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1}})
-	require.NoError(t, err)
-	_, err = w.svc.CreateTenant(ctx, trapAdmin, "acme", "Acme", 0)
-	require.NoError(t, err)
-	_, err = w.svc.PurchaseCredits(ctx, trapAdmin, "acme", "opening", 100)
-	require.NoError(t, err)
-	_, err = w.svc.CreateTemplate(ctx, trapAdmin, core.Template{ID: "t", Tenant: "acme", Name: "T", CreditsPerRun: 10, Mode: core.ModePerFile})
-	require.NoError(t, err)
-	_, err = w.svc.PublishTemplate(ctx, trapAdmin, "acme", "t")
-	require.NoError(t, err)
+	w.svc = install.Service(t, app.Deps{
+		Store: trapStore{store, w}, Queue: trapQueue{w}, Executor: ports.ExecutorFunc(execute), Clock: w.clock,
+	}, app.Options{})
+	install.Make(t, w.svc, install.Tenant{ID: "acme", Purchased: 100, Templates: []core.Template{{ID: "t", CreditsPerRun: 10}}})
 	return w
 }
 

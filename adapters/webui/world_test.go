@@ -26,6 +26,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -119,12 +120,7 @@ func onEachStore(t *testing.T, test func(*testing.T, store)) {
 
 func postgresStore(t *testing.T) sessionStore {
 	t.Helper()
-	config := postgres.Config{URL: pgtest.New(t).URL, MaxConns: 10}
-	pool, err := postgres.Connect(t.Context(), config)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
-	s, err := postgres.New(pool, config)
-	require.NoError(t, err)
+	s, _ := pgtest.Open(t, postgres.Config{MaxConns: 10})
 	return s
 }
 
@@ -152,11 +148,9 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	executor, err := llm.New(llm.Config{BaseURL: base, Model: "m", Timeout: 10 * time.Minute, Log: log})
 	require.NoError(t, err)
 	w.store = o.store
-	w.svc, err = app.New(app.Deps{
-		Store: w.store, Queue: w.queue, Executor: executor, Files: o.files,
-		Clock: w.clock, Log: log,
-	}, app.Options{Retry: core.RetryPolicy{MaxTries: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: time.Minute}})
-	require.NoError(t, err)
+	w.svc = install.Service(t, app.Deps{
+		Store: w.store, Queue: w.queue, Executor: executor, Files: o.files, Clock: w.clock, Log: log,
+	}, app.Options{})
 	w.auth, err = httpapi.NewAuth([]byte(secret))
 	require.NoError(t, err)
 	w.seed()
@@ -194,15 +188,10 @@ func (w *world) work(n int, log *slog.Logger) {
 }
 
 func (w *world) seed() {
-	ctx := w.t.Context()
-	for _, id := range []core.TenantID{acme, globex} {
-		_, err := w.svc.CreateTenant(ctx, core.System, id, "Tenant "+string(id), 0)
-		require.NoError(w.t, err)
-	}
-	_, err := w.svc.GrantAllowance(ctx, core.System, acme, "seed-a", core.PeriodOf(w.clock.Now()), 10)
-	require.NoError(w.t, err)
-	w.purchase(acme, "seed-p", 90)
-	w.purchase(globex, "seed-p", 7)
+	install.Make(w.t, w.svc,
+		install.Tenant{ID: acme, Name: "Tenant acme", Granted: 10, Purchased: 90},
+		install.Tenant{ID: globex, Name: "Tenant globex", Purchased: 7},
+	)
 	w.template("summarise", "Summarise", 2)
 }
 
@@ -214,12 +203,7 @@ func (w *world) purchase(tenant core.TenantID, key core.Key, n core.Credits) {
 
 func (w *world) template(id core.TemplateID, name string, price core.Credits) {
 	w.t.Helper()
-	_, err := w.svc.CreateTemplate(w.t.Context(), core.System, core.Template{
-		ID: id, Tenant: acme, Name: name, Instructions: "Summarise the document.", CreditsPerRun: price, Mode: core.ModePerFile,
-	})
-	require.NoError(w.t, err)
-	_, err = w.svc.PublishTemplate(w.t.Context(), core.System, acme, id)
-	require.NoError(w.t, err)
+	install.Template(w.t, w.svc, acme, core.Template{ID: id, Name: name, Instructions: "Summarise the document.", CreditsPerRun: price})
 }
 
 func (w *world) price(n core.Credits) {

@@ -52,7 +52,7 @@ func (f databaseFlags) place() (kind, string, error) {
 	case found && (scheme == "postgres" || scheme == "postgresql"), strings.Contains(f.DatabaseURL, "="): // libpq's own form: host=… dbname=…
 		return inPostgres, "", nil
 	default:
-		return 0, "", fmt.Errorf("--database-url (DATABASE_URL): %q is none of sqlite:FILE, postgres://user@host/db and memory:", redact(f.DatabaseURL))
+		return 0, "", fmt.Errorf("--database-url (DATABASE_URL): %q is neither sqlite:FILE nor memory: nor postgres://user@host/db", redact(f.DatabaseURL))
 	}
 }
 

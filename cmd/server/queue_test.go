@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
@@ -11,8 +12,12 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/ports"
 )
 
 // A rolling deploy: what a stopping server hands back is worked by the next one at
@@ -112,4 +117,36 @@ func TestQueueURL(t *testing.T) {
 			require.Contains(t, logs, c.says)
 		})
 	}
+}
+
+// Transactions send jobs themselves where the queue is in the store's own database, and
+// nowhere else.
+func TestOutboxInOneDatabase(t *testing.T) {
+	t.Parallel()
+	config := postgres.Config{URL: pgtest.New(t).URL}
+	pool, err := postgres.Connect(t.Context(), config)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store, err := postgres.New(pool, config)
+	require.NoError(t, err)
+	quiet := watermillqueue.Options{Log: slog.New(slog.DiscardHandler)}
+	beside, err := watermillqueue.OpenPostgres(pool, quiet)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, beside.Close()) })
+	inProcess, err := watermillqueue.Open(t.Context(), "memory:", quiet)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, inProcess.Close()) })
+
+	sends := func(s ports.Store) (sends bool) {
+		require.NoError(t, s.InTx(t.Context(), "acme", func(tx ports.Tx) error {
+			sends = ports.OutboxOf(tx) != nil
+			return nil
+		}))
+		return sends
+	}
+	require.True(t, sends(queueFlags{}.withOutbox(store, beside)))
+	require.False(t, sends(store), "the store itself is as it was")
+	require.False(t, sends(queueFlags{QueueURL: "postgres://elsewhere/db"}.withOutbox(store, beside)), "the queue is in another database")
+	require.False(t, sends(queueFlags{}.withOutbox(store, inProcess)))
+	require.False(t, sends(queueFlags{}.withOutbox(memory.NewStore(), beside)))
 }

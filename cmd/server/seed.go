@@ -101,7 +101,7 @@ func (c *serveCmd) demoSecret() (string, error) {
 
 // keeps says where the server keeps its data.
 func (c *serveCmd) keeps() string {
-	switch kind, file, _ := c.place(); kind { //nolint:errcheck // check has seen it
+	switch kind, file, _ := c.place(); kind { // check has seen the error
 	case inMemory:
 		return "It keeps its data in memory only, and everything is gone when it stops."
 	case inSQLite:

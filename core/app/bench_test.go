@@ -3,15 +3,14 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -25,12 +24,7 @@ func BenchmarkRun(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				w := newWorld(b, withPrice(0), withOptions(func(o *app.Options) { o.MaxFiles = n }))
-				files := memory.NewFiles()
-				svc, err := app.New(app.Deps{
-					Store: w.store, Queue: w.queue, Executor: w.script, Files: files,
-					Clock: w.clock, IDs: memory.NewSequence("bench"), Log: slog.New(slog.DiscardHandler),
-				}, w.svc.Options())
-				require.NoError(b, err)
+				svc := install.Service(b, app.Deps{Store: w.store, Queue: w.queue, Executor: w.script, Clock: w.clock}, w.svc.Options())
 				w.script.handle(noop(true))
 				req := app.InitiateRequest{Tenant: acme, Template: template, Files: make([]core.NewFile, n)}
 				for i := range req.Files {

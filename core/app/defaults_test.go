@@ -11,6 +11,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -84,13 +85,7 @@ func TestIDsThatAreNone(t *testing.T) {
 		d.IDs = fixedIDs(id)
 		svc, err := app.New(d, app.Options{})
 		require.NoError(t, err)
-		_, err = svc.CreateTenant(ctx, platform, acme, "Acme", 100)
-		require.NoError(t, err)
-		summarise := core.Template{ID: template, Tenant: acme, Name: "T", CreditsPerRun: 1, Mode: core.ModePerFile}
-		_, err = svc.CreateTemplate(ctx, platform, summarise)
-		require.NoError(t, err)
-		_, err = svc.PublishTemplate(ctx, platform, acme, template)
-		require.NoError(t, err)
+		install.Make(t, svc, install.Tenant{ID: acme, Allowance: 100, Templates: []core.Template{{ID: template, CreditsPerRun: 1}}})
 
 		blamed := func(err error) {
 			t.Helper()

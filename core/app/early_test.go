@@ -3,14 +3,13 @@ package app_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -27,12 +26,7 @@ var reports = ports.ExecutorFunc(func(ctx context.Context, task ports.Task) ([]c
 
 func executing(t *testing.T, executor ports.Executor) (*app.Service, app.Claimed) {
 	t.Helper()
-	svc, err := app.New(app.Deps{
-		Store: memory.NewStore(), Queue: memory.NewQueue(), Files: memory.NewFiles(), Executor: executor,
-		IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
-	}, app.DefaultOptions())
-	require.NoError(t, err)
-	return svc, app.Claimed{
+	return install.Service(t, app.Deps{Executor: executor}, app.DefaultOptions()), app.Claimed{
 		Job:   core.Job{Tenant: "acme", Run: "run", ID: "run", Epoch: 1, Files: []int{0, 1, 2}},
 		Files: []core.File{{Index: 0, Name: "a"}, {Index: 1, Name: "b"}, {Index: 2, Name: "c"}},
 	}

@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -39,13 +39,8 @@ func paged(t *testing.T, fill func(c *memory.Contents)) (*app.Service, *memory.S
 	}
 	fill(&c)
 	store.Load(&c)
-	svc, err := app.New(app.Deps{
-		Store: store, Queue: memory.NewQueue(), Files: memory.NewFiles(),
-		Executor: ports.ExecutorFunc(func(context.Context, ports.Task) ([]core.FileResult, error) { return nil, nil }),
-		Clock:    memory.NewManualClock(pagesStart.Add(time.Hour)), IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
-	}, app.DefaultOptions())
-	require.NoError(t, err)
-	return svc, store
+	clock := memory.NewManualClock(pagesStart.Add(time.Hour))
+	return install.Service(t, app.Deps{Store: store, Clock: clock}, app.DefaultOptions()), store
 }
 
 // runOf is a running run of one file; the first of them is the oldest, so that it comes

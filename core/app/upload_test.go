@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -68,12 +68,10 @@ func newUploads(t *testing.T, change ...func(*app.Options)) *uploads {
 		c(&options)
 	}
 	away := &awayStore{Store: w.faultyStore}
-	var err error
-	w.svc, err = app.New(app.Deps{
+	w.svc = install.Service(t, app.Deps{
 		Store: away, Queue: w.faultyQueue, Executor: picky{w.script}, Files: w.files,
-		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("upload"), Log: slog.New(slog.DiscardHandler),
+		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("upload"),
 	}, options)
-	require.NoError(t, err)
 	return &uploads{world: w, t: t, away: away}
 }
 

@@ -49,7 +49,7 @@ func TestRunKeepsItsInstructions(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, versions, 3)
 	require.Equal(t, "Rhyme.", versions[0].Instructions)
-	require.Equal(t, core.TemplateVersion{Tenant: acme, Template: template, Number: 1, Instructions: "Summarise.", By: platform, At: began}, versions[2])
+	require.Equal(t, core.TemplateVersion{Tenant: acme, Template: template, Number: 1, Instructions: "Summarise.", By: core.System, At: began}, versions[2])
 	receipt, err := w.svc.Receipt(w.ctx, admin, run.ID)
 	require.NoError(t, err)
 	require.Equal(t, 1, receipt.TemplateVersion)

@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -31,16 +31,10 @@ var (
 	began    = time.Date(2026, 11, 10, 9, 0, 0, 0, time.UTC)
 )
 
-// tester is what testing.T and rapid.T have in common.
-type tester interface {
-	require.TestingT
-	Helper()
-}
-
 // world is the use cases on the memory adapters, with a queue and a store that fail when
 // a test says so, and an executor that follows a script.
 type world struct {
-	t     tester
+	t     install.TB
 	ctx   context.Context
 	store *memory.Store
 	queue *memory.Queue
@@ -81,7 +75,7 @@ func withOptions(change func(*app.Options)) worldOption {
 
 // newWorld has two tenants; acme has a published template at 10 credits a file,
 // 100 credits of monthly allowance and 50 purchased.
-func newWorld(t tester, opts ...worldOption) *world {
+func newWorld(t install.TB, opts ...worldOption) *world {
 	t.Helper()
 	w := &world{
 		t: t, ctx: context.Background(), store: memory.NewStore(), queue: memory.NewQueue(),
@@ -97,23 +91,14 @@ func newWorld(t tester, opts ...worldOption) *world {
 	for _, o := range opts {
 		o(&tmpl, &options)
 	}
-	var err error
-	w.svc, err = app.New(app.Deps{
+	w.svc = install.Service(t, app.Deps{
 		Store: w.faultyStore, Queue: w.faultyQueue, Executor: w.script, Files: w.files,
-		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler), NewWait: w.newWait,
+		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("run"), NewWait: w.newWait,
 	}, options)
-	require.NoError(t, err)
-
-	for _, id := range []core.TenantID{acme, globex} {
-		_, err = w.svc.CreateTenant(w.ctx, platform, id, string(id), 0)
-		require.NoError(t, err)
-	}
-	_, err = w.svc.CreateTemplate(w.ctx, platform, tmpl)
-	require.NoError(t, err)
-	_, err = w.svc.PublishTemplate(w.ctx, platform, acme, template)
-	require.NoError(t, err)
-	w.grant(100)
-	w.purchase(50)
+	install.Make(t, w.svc,
+		install.Tenant{ID: acme, Granted: 100, Purchased: 50, Templates: []core.Template{tmpl}},
+		install.Tenant{ID: globex},
+	)
 	return w
 }
 

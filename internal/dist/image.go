@@ -83,7 +83,8 @@ func (r *release) image(base v1.Layer, arch, binary string) (v1.Image, error) {
 		return nil, err
 	}
 	program, err := layerOf([]entry{
-		{header: folder("/usr", 0, 0o755, r.Date)}, {header: folder("/usr/bin", 0, 0o755, r.Date)},
+		{header: folder("/usr", 0, 0o755, r.Date)},
+		{header: folder("/usr/bin", 0, 0o755, r.Date)},
 		fileEntry(imageBinary, 0o755, content, r.Date),
 	})
 	if err != nil {

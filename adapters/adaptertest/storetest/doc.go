@@ -25,6 +25,8 @@
 //   - IDs and texts come back as they were; times have microseconds, in UTC.
 //   - Runs of 10,000 files are written and read in seconds.
 //
+// RunOutbox is a suite of its own, for stores whose transactions send jobs (ports.Outbox).
+//
 // # How long it takes
 //
 // 5 s with a store in memory and 90 s with Postgres beside other work, on two cores.

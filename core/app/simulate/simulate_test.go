@@ -3,6 +3,7 @@ package simulate_test
 import (
 	"context"
 	"errors"
+	"html"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func TestWrappersAreJudged(t *testing.T) {
 	}{
 		"queue that never fails":     {simulate.Wrap{Queue: func(q ports.Queue) ports.Queue { return optimist{q} }}, []string{"dispatched"}},
 		"executor that makes it up":  {simulate.Wrap{Executor: func(x ports.Executor) ports.Executor { return inventive{x} }}, []string{"I8"}},
-		"store that repeats commits": {simulate.Wrap{Store: func(s ports.Store) ports.Store { return eager{s} }}, []string{"refusal", "explained"}},
+		"store that repeats commits": {simulate.Wrap{Store: func(s ports.Store) ports.Store { return eager{s} }}, []string{"refusal", "explained", "refilled"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -79,7 +80,7 @@ func TestWrappersAreJudged(t *testing.T) {
 
 			var page strings.Builder
 			require.NoError(t, simulate.Explain(config, report.Violation.Token, &page))
-			require.Contains(t, page.String(), report.Violation.Words)
+			require.Contains(t, html.UnescapeString(page.String()), report.Violation.Words)
 		})
 	}
 }

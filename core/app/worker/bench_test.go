@@ -18,6 +18,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -88,28 +89,18 @@ func newBench(t testing.TB, executor ports.Executor, with ...benchOption) *bench
 	options.Retry = core.RetryPolicy{MaxTries: 1}
 	deps := app.Deps{
 		Store: b.store, Queue: queuetest.Singly{Queue: b.queue}, Executor: executor, Files: memory.NewFiles(),
-		Clock: b.clock, IDs: memory.NewSequence("run"), Log: slog.New(slog.DiscardHandler),
+		Clock: b.clock, IDs: memory.NewSequence("run"),
 	}
 	for _, w := range with {
 		w(&deps, &options)
 	}
-	var err error
 	b.deps = deps
-	b.svc, err = app.New(deps, options)
-	require.NoError(t, err)
-	ctx := context.Background()
-	for _, id := range []core.TenantID{tenant, globex} {
-		_, err = b.svc.CreateTenant(ctx, platform, id, string(id), 0)
-		require.NoError(t, err)
-		for _, tmpl := range []core.TemplateID{template, other} {
-			_, err = b.svc.CreateTemplate(ctx, platform, core.Template{ID: tmpl, Tenant: id, Name: "T", CreditsPerRun: 1, Mode: core.ModePerFile})
-			require.NoError(t, err)
-			_, err = b.svc.PublishTemplate(ctx, platform, id, tmpl)
-			require.NoError(t, err)
-		}
-		_, err = b.svc.PurchaseCredits(ctx, platform, id, "p", 1_000_000)
-		require.NoError(t, err)
-	}
+	b.svc = install.Service(t, deps, options)
+	templates := []core.Template{{ID: template, CreditsPerRun: 1}, {ID: other, CreditsPerRun: 1}}
+	install.Make(t, b.svc,
+		install.Tenant{ID: tenant, Purchased: 1_000_000, Templates: templates},
+		install.Tenant{ID: globex, Purchased: 1_000_000, Templates: templates},
+	)
 	return b
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
@@ -20,6 +19,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/sim/history"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -137,10 +137,7 @@ func newInstallation(t *testing.T, store ports.Store) *installation {
 	t.Helper()
 	in := &installation{t: t, recorder: history.NewRecorder(), queue: memory.NewQueue(), rand: &lockedRand{r: rand.New(rand.NewPCG(1, 2))}}
 	service := func(s ports.Store, q ports.Queue) *app.Service {
-		svc, err := app.New(app.Deps{
-			Store: s, Queue: q, Executor: in, Files: memory.NewFiles(),
-			Log: slog.New(slog.DiscardHandler),
-		}, app.Options{
+		return install.Service(t, app.Deps{Store: s, Queue: q, Executor: in}, app.Options{
 			Recovery: core.RecoveryPolicy{
 				DispatchGrace: 50 * time.Millisecond, RedispatchAfter: 100 * time.Millisecond,
 				MaxRedispatchAfter: time.Second, Lease: 5 * time.Second, MaxRedeliveries: 3,
@@ -148,8 +145,6 @@ func newInstallation(t *testing.T, store ports.Store) *installation {
 			Retry:           core.RetryPolicy{MaxTries: 1, BaseDelay: time.Millisecond, MaxDelay: time.Millisecond, Budget: time.Second},
 			DispatchTimeout: 20 * time.Second,
 		})
-		require.NoError(t, err)
-		return svc
 	}
 	in.workers = service(recording{store, in.recorder}, in.queue)
 	in.clients = service(forgetting{store, in.rand, &in.commits}, failing{in.queue, in.rand, &in.dispatches})
@@ -157,14 +152,7 @@ func newInstallation(t *testing.T, store ports.Store) *installation {
 	setUp := service(recording{store, in.recorder}, in.queue)
 	for n := range pgTenants {
 		tenant := pgTenant(n)
-		_, err := setUp.CreateTenant(t.Context(), core.System, tenant, "A tenant", 40)
-		require.NoError(t, err)
-		_, err = setUp.CreateTemplate(t.Context(), core.System, core.Template{
-			ID: "template", Tenant: tenant, Name: "A template", CreditsPerRun: pgPrice, Mode: core.ModePerFile,
-		})
-		require.NoError(t, err)
-		_, err = setUp.PublishTemplate(t.Context(), core.System, tenant, "template")
-		require.NoError(t, err)
+		install.Make(t, setUp, install.Tenant{ID: tenant, Allowance: 40, Templates: []core.Template{{ID: "template", CreditsPerRun: pgPrice}}})
 		in.recorder.Priced(tenant, "template", pgPrice, 0)
 	}
 	require.NoError(t, setUp.Refill(t.Context()))

@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/httpapi"
-	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -44,26 +44,17 @@ func tenantOf(n int) core.TenantID { return tenants[n%len(tenants)] }
 // setUp gives the tenants their credits and templates.
 func setUp(t *testing.T, store ports.Store, runs, files int) {
 	t.Helper()
-	ctx := t.Context()
-	svc, err := app.New(app.Deps{
-		Store: store, Queue: memory.NewQueue(), Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-	}, app.Options{})
-	require.NoError(t, err)
+	svc := install.Service(t, app.Deps{Store: store}, app.Options{})
 	for _, id := range tenants {
-		_, err := svc.CreateTenant(ctx, core.System, id, string(id), allowance)
-		require.NoError(t, err)
-		_, err = svc.PurchaseCredits(ctx, core.System, id, "opening", core.Credits(price*runs*files*(1+core.MaxMaxRetryCount)))
-		require.NoError(t, err)
-		for template, mode := range map[core.TemplateID]core.Mode{perFile: core.ModePerFile, batch: core.ModeBatch} {
-			_, err = svc.CreateTemplate(ctx, core.System, core.Template{
-				ID: template, Tenant: id, Name: string(template), Instructions: "Summarise.", CreditsPerRun: price, Mode: mode,
-			})
-			require.NoError(t, err)
-			_, err = svc.PublishTemplate(ctx, core.System, id, template)
-			require.NoError(t, err)
-		}
+		install.Make(t, svc, install.Tenant{
+			ID: id, Allowance: allowance, Purchased: core.Credits(price * runs * files * (1 + core.MaxMaxRetryCount)),
+			Templates: []core.Template{
+				{ID: perFile, Instructions: "Summarise.", CreditsPerRun: price},
+				{ID: batch, Instructions: "Summarise.", CreditsPerRun: price, Mode: core.ModeBatch},
+			},
+		})
 	}
-	require.NoError(t, svc.Refill(ctx))
+	require.NoError(t, svc.Refill(t.Context()))
 }
 
 // users are the users of the servers, and the answers that they got.

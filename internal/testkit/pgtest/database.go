@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/redrive/redrive/adapters/postgres"
 )
@@ -198,4 +199,27 @@ func withDatabase(admin, name string) string {
 		return u.String()
 	}
 	return admin + " dbname=" + name // key=value: the last one counts
+}
+
+// Open gives a store and its pool, for statements that no port has. An empty URL means a
+// fresh database. The pool has 16 connections, unless c says otherwise, and is closed when
+// the test ends.
+func Open(t testing.TB, c postgres.Config) (*postgres.Store, *pgxpool.Pool) {
+	t.Helper()
+	if c.URL == "" {
+		c.URL = New(t).URL
+	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 16
+	}
+	pool, err := postgres.Connect(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	store, err := postgres.New(pool, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store, pool
 }

@@ -1,7 +1,8 @@
-package postgres_test
+package watermillqueue_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -10,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/adaptertest/storetest"
-	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/adapters/watermillqueue"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -23,7 +24,7 @@ import (
 // so rarely that only what wakes it brings anything.
 func newSending(t *testing.T, url string) (*postgres.Store, *watermillqueue.Queue) {
 	t.Helper()
-	store, pool := newStore(t, postgres.Config{URL: url})
+	store, pool := pgtest.Open(t, postgres.Config{URL: url})
 	queue, err := watermillqueue.OpenPostgres(pool, watermillqueue.Options{Log: slog.New(slog.DiscardHandler), PollInterval: time.Hour})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, queue.Close()) })
@@ -69,37 +70,47 @@ func TestOutboxWakesServers(t *testing.T) {
 // to refund.
 func TestOutboxFailureChangesNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, postgres.Config{}, noExecution)
 	ctx := bounded(t)
-	queue, err := watermillqueue.OpenPostgres(w.pool, watermillqueue.Options{Log: slog.New(slog.DiscardHandler)})
+	store, pool := pgtest.Open(t, postgres.Config{})
+	queue, err := watermillqueue.OpenPostgres(pool, watermillqueue.Options{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, queue.Close()) })
-	svc, err := app.New(app.Deps{
-		Store: w.store.WithOutbox(queue.Outbox()), Queue: queue, Executor: ports.ExecutorFunc(nil), Files: memory.NewFiles(),
-		Clock: w.clock, Log: slog.New(slog.DiscardHandler),
+	svc := install.Service(t, app.Deps{
+		Store: store.WithOutbox(queue.Outbox()), Queue: queue,
+		Executor: ports.ExecutorFunc(func(context.Context, ports.Task) ([]core.FileResult, error) { return nil, errors.New("all fail") }),
 	}, app.Options{})
+	install.Make(t, svc, install.Tenant{ID: "acme", Purchased: 100, Templates: []core.Template{{ID: "t", CreditsPerRun: 2}}})
+	run, err := svc.Initiate(ctx, trapAdmin, app.InitiateRequest{Tenant: "acme", Template: "t", Files: []core.NewFile{
+		{Name: "a", Ref: "a"}, {Name: "b", Ref: "b"}, {Name: "c", Ref: "c"},
+	}})
 	require.NoError(t, err)
-	run := w.settled(t, 3, allFail)
-	before := w.balance(t, "acme")
-	_, err = w.pool.Exec(ctx, `ALTER TABLE queue_messages RENAME TO away`)
+	for range 3 { // each works one job of the message and passes on the others
+		require.NoError(t, svc.Work(ctx, receive(t, queue, 1, ports.Skip{})[0]))
+	}
+	balance := func() core.Balance {
+		b, err := svc.Balance(ctx, trapAdmin, "acme")
+		require.NoError(t, err)
+		return b
+	}
+	before := balance()
+
+	_, err = pool.Exec(ctx, `ALTER TABLE queue_messages RENAME TO away`)
 	require.NoError(t, err)
-	_, err = svc.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
+	_, err = svc.RetryFailed(ctx, trapAdmin, run.ID, app.RetryRequest{IdempotencyKey: "key"})
 	require.Error(t, err)
 	_, refused := err.(*core.Error) //nolint:errorlint // the error itself
-	require.False(t, refused, "it is a fault")
-	require.Equal(t, before, w.balance(t, "acme"))
-	w.requireInvariants(t)
+	require.False(t, refused, "it is a fault: %v", err)
+	require.Equal(t, before, balance())
+	storetest.CheckInvariants(t, store, "acme")
 
-	_, err = w.pool.Exec(ctx, `ALTER TABLE away RENAME TO queue_messages`)
+	_, err = pool.Exec(ctx, `ALTER TABLE away RENAME TO queue_messages`)
 	require.NoError(t, err)
-	continued, err := svc.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
+	continued, err := svc.RetryFailed(ctx, trapAdmin, run.ID, app.RetryRequest{IdempotencyKey: "key"})
 	require.NoError(t, err)
 	require.Equal(t, core.AttemptNumber(1), continued.Attempt)
-	require.Less(t, w.balance(t, "acme").Purchased, before.Purchased)
-	received, cancel := context.WithTimeout(ctx, testTimeout)
-	defer cancel()
-	got, err := queue.Receive(received, 3, ports.Skip{})
+	require.Less(t, balance().Purchased, before.Purchased)
+	got, err := queue.Receive(ctx, 3, ports.Skip{})
 	require.NoError(t, err)
 	require.Len(t, got[0].Jobs(), 3)
-	w.requireInvariants(t)
+	storetest.CheckInvariants(t, store, "acme")
 }
