@@ -25,14 +25,12 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 
 	insertAttemptFiles = `INSERT INTO attempt_file_rows (tenant_id, run_id, attempt, ` + attemptFileColumns + `) VALUES `
 )
 
-var (
-	insertManyAttemptFiles = insertAttemptFiles + repeated(manyRows, 3, attemptFileRow, 9)
-	insertAttemptFile      = insertAttemptFiles + repeated(1, 3, attemptFileRow, 9)
+const (
+	attemptFileRow    = `(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	insertAttemptFile = insertAttemptFiles + attemptFileRow
 )
 
-func attemptFileRow(p func(int) string) string {
-	return `(?1, ?2, ?3, ` + p(0) + `, ` + p(1) + `, ` + p(2) + `, ` + p(3) + `, ` + p(4) + `, ` + p(5) + `, ` + p(6) + `, ` + p(7) + `, ` + p(8) + `)`
-}
+var insertManyAttemptFiles = insertAttemptFiles + manyTimes(attemptFileRow)
 
 func (a attempts) exists(ctx context.Context, run core.RunID, n core.AttemptNumber) (bool, error) {
 	return a.t.exists(ctx, rowKey{kind: locktable.Attempts, id: string(run), n: int(n)},
@@ -72,10 +70,10 @@ func (a attempts) insert(attempt *core.Attempt) error {
 		if len(list) >= manyRows {
 			sql, n = insertManyAttemptFiles, manyRows
 		}
-		args := append(make([]any, 0, 3+9*n), a.t.tenant, attempt.Run, attempt.Number)
+		args := make([]any, 0, 12*n)
 		for i := range list[:n] {
 			f := &list[i]
-			args = append(args, f.Index, f.Charged, nullText(f.Before.Status), f.Before.RetryAttempt, f.Before.FreeRetries,
+			args = append(args, a.t.tenant, attempt.Run, attempt.Number, f.Index, f.Charged, nullText(f.Before.Status), f.Before.RetryAttempt, f.Before.FreeRetries,
 				f.Before.Redeliveries, f.Before.PaidBy, text(f.Before.Failure.Code), text(f.Before.Failure.Message))
 		}
 		if err := a.t.write(ofAttempts, int64(n), ports.ErrExists, sql, args...); err != nil {

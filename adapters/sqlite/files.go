@@ -29,22 +29,11 @@ const manyRows = 50
 
 // insertNewFiles writes manyRows files as an initiation has them: pending under one epoch,
 // and nothing else.
-var insertNewFiles = insertFiles + repeated(manyRows, 4, func(p func(int) string) string {
-	return `(?1, ?2, ?3, ` + p(0) + `, ` + p(1) + `, ` + p(2) + `, ` + p(3) + `, 'pending', 0, 0, ?4, NULL, 0, 0, 0, '', '')`
-}, 4)
+var insertNewFiles = insertFiles + manyTimes(`(?, ?, ?, ?, ?, ?, ?, 'pending', 0, 0, ?, NULL, 0, 0, 0, '', '')`)
 
-// repeated repeats a row's values; p names the row's own parameters, each columns many,
-// which come after the shared ones.
-func repeated(rows, shared int, row func(p func(int) string) string, columns int) string {
-	var all strings.Builder
-	for i := range rows {
-		if i > 0 {
-			all.WriteString(`, `)
-		}
-		all.WriteString(row(func(n int) string { return `?` + strconv.Itoa(1+shared+i*columns+n) }))
-	}
-	return all.String()
-}
+// manyTimes repeats a row's values. Its parameters have no numbers: SQLite looks for the
+// number of each in a list of all that have one.
+func manyTimes(row string) string { return strings.Repeat(row+`, `, manyRows-1) + row }
 
 func (f files) insert(run *core.Run, list []core.File) error {
 	indexes := make([]int, len(list))
@@ -53,9 +42,9 @@ func (f files) insert(run *core.Run, list []core.File) error {
 	}
 	f.t.knowFiles(run.ID, sorted(indexes))
 	for areNew(list) && len(list) >= manyRows {
-		args := append(make([]any, 0, 4+4*manyRows), f.t.tenant, run.ID, run.MaxRetryCount, list[0].Epoch)
+		args := make([]any, 0, 8*manyRows)
 		for i := range list[:manyRows] {
-			args = append(args, list[i].Index, list[i].Name, list[i].Ref, list[i].Size)
+			args = append(args, f.t.tenant, run.ID, run.MaxRetryCount, list[i].Index, list[i].Name, list[i].Ref, list[i].Size, list[i].Epoch)
 		}
 		if err := f.t.write(ofFiles, manyRows, ports.ErrExists, insertNewFiles, args...); err != nil {
 			return err
@@ -88,6 +77,18 @@ func (t *tx) knowFiles(run core.RunID, ascending []int) {
 	if len(t.files[run]) < len(ascending) {
 		t.files[run] = ascending
 	}
+}
+
+// knowRead remembers that files, which ascend, were read.
+func (t *tx) knowRead(run core.RunID, list []core.File) {
+	if t.snapshot != nil {
+		return // it writes nothing
+	}
+	indexes := make([]int, len(list))
+	for i := range list {
+		indexes[i] = list[i].Index
+	}
+	t.knowFiles(run, indexes)
 }
 
 // areNew reports whether insertNewFiles writes the first of these files.
@@ -202,7 +203,11 @@ func inOrder(found []core.File, indexes []int) []core.File {
 }
 
 func (f files) InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error) {
-	return all(ctx, f.t, ofFiles, scanFile, filesInStatus, f.t.tenant, findable(run), jsonWords(statuses))
+	found, err := all(ctx, f.t, ofFiles, scanFile, filesInStatus, f.t.tenant, findable(run), jsonWords(statuses))
+	if err == nil {
+		f.t.knowRead(run, found)
+	}
+	return found, err
 }
 
 // filesInStatus goes through the run by its key: a run's files lie together.

@@ -94,9 +94,7 @@ UPDATE files SET status = ?3, retry_attempt = ?4, free_retries = ?5, epoch = ?6,
 	insertOutput   = insertOutputs + `(?, ?, ?, ?)` + replaceOutputs
 )
 
-var insertManyOutputs = insertOutputs + repeated(manyRows, 1, func(p func(int) string) string {
-	return `(?1, ` + p(0) + `, ` + p(1) + `, ` + p(2) + `)`
-}, 3) + replaceOutputs
+var insertManyOutputs = insertOutputs + manyTimes(`(?, ?, ?, ?)`) + replaceOutputs
 
 // write keeps the statements that write the rows.
 func (s *saving) write(t *tx) error {
@@ -121,9 +119,9 @@ func (s *saving) write(t *tx) error {
 		if len(list) >= manyRows {
 			sql, n = insertManyOutputs, manyRows
 		}
-		args := append(make([]any, 0, 1+3*n), t.tenant)
+		args := make([]any, 0, 4*n)
 		for _, o := range list[:n] {
-			args = append(args, o.run, o.index, o.text)
+			args = append(args, t.tenant, o.run, o.index, o.text)
 		}
 		if err := t.write(ofFiles, int64(n), ports.ErrNotFound, sql, args...); err != nil {
 			return err

@@ -32,11 +32,7 @@ func (s starts) Retriable(ctx context.Context, ids []core.RunID) (map[core.RunID
 		return nil, err
 	}
 	for id, list := range found {
-		indexes := make([]int, len(list))
-		for i := range list {
-			indexes[i] = list[i].Index
-		}
-		s.t.knowFiles(id, indexes)
+		s.t.knowRead(id, list)
 	}
 	return found, nil
 }
