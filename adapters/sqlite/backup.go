@@ -50,6 +50,10 @@ func backup(ctx context.Context, from, to string, o *options) (err error) {
 	if err := lookThrough(ctx, partial); err != nil {
 		return fmt.Errorf("backup of %s: the copy: %w", from, err)
 	}
+	// Its folder was private until now; like the database it is its owner's alone.
+	if err := os.Chmod(partial, 0o600); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
 	if err := syncFile(partial); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}

@@ -50,6 +50,9 @@ func TestBackupOfARunningStore(t *testing.T) {
 		to := filepath.Join(folder, strings.Repeat("copy 100%?#", i+1)+".db")
 		require.NoError(t, back(ctx, to))
 		require.ErrorIs(t, back(ctx, to), fs.ErrExist, "a copy is not written over")
+		info, err := os.Stat(to)
+		require.NoError(t, err)
+		require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
 
 		copied := worldOn(t, openStore(t, to), noExecution)
 		require.GreaterOrEqual(t, copied.number(t, `SELECT count(*) FROM runs`), before)
