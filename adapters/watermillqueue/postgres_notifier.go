@@ -95,8 +95,8 @@ func (n *pgNotifier) payload() string {
 	return text
 }
 
-// heard notes what another server says.
-func (n *pgNotifier) heard(payload string) {
+// received notes what another server says.
+func (n *pgNotifier) received(payload string) {
 	from, data, _ := strings.Cut(payload, " ")
 	if from == n.own {
 		return
@@ -186,7 +186,7 @@ func (n *pgNotifier) listen() (connected bool, err error) {
 			return true, err
 		}
 		if !silent {
-			n.heard(notification.Payload)
+			n.received(notification.Payload)
 		}
 	}
 }

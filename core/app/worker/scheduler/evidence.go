@@ -103,13 +103,13 @@ func (b *breaker) failed(f failedJob, now time.Time) (d decision) {
 	whole := covered && !ofTemplate(v.failure)
 	switch {
 	case f.probe != nil && f.probe == &c.outage:
-		d.notes = c.told(c.probed(v, now, &b.settings), now, note{endpoint: e.name, template: c.key})
+		d.notes = c.notes(c.probed(v, now, &b.settings), now, note{endpoint: e.name, template: c.key})
 	case whole && f.probe == &e.whole:
-		d.notes = e.whole.told(e.whole.probed(v, now, &b.settings), now, note{endpoint: e.name})
+		d.notes = e.whole.notes(e.whole.probed(v, now, &b.settings), now, note{endpoint: e.name})
 	case whole:
-		d.notes = e.whole.told(e.whole.heard(v, now, &b.settings), now, note{endpoint: e.name})
+		d.notes = e.whole.notes(e.whole.late(v, now, &b.settings), now, note{endpoint: e.name})
 	case c.open():
-		d.notes = c.told(c.heard(v, now, &b.settings), now, note{endpoint: e.name, template: c.key})
+		d.notes = c.notes(c.late(v, now, &b.settings), now, note{endpoint: e.name, template: c.key})
 	default:
 		d.notes = b.count(e, c, v, now)
 	}
@@ -152,9 +152,9 @@ func (b *breaker) keep(f failedJob, outage int) decision {
 	return decision{handBack: true}
 }
 
-// told notes what an operator is to be told of a fault of ours: that it is one now, and
+// notes gives what an operator is to know of a fault of ours: that it is one now, and
 // from time to time that it lasts.
-func (o *outage) told(turned bool, now time.Time, about note) []note {
+func (o *outage) notes(turned bool, now time.Time, about note) []note {
 	if o.cause != causeBlocked || !turned && now.Sub(o.warned) < remindEvery {
 		return nil
 	}

@@ -51,7 +51,7 @@ type Note struct {
 func (s *Scheduler) notify(notes []note) {
 	for _, n := range notes {
 		o := &n.outage
-		told := Note{
+		about := Note{
 			Kind: NoteDown, Endpoint: n.endpoint, Template: n.template, Ours: o.cause == causeBlocked,
 			Cause: o.cause.String(), Fault: o.failure, Since: o.since, NextProbe: o.probeAt, Probes: o.probes,
 		}
@@ -60,9 +60,9 @@ func (s *Scheduler) notify(notes []note) {
 			s.stats.BreakerOpened++
 		case noteOver:
 			s.stats.BreakerClosed++
-			told.Kind = NoteUp
+			about.Kind = NoteUp
 		case noteGoesOn:
 		}
-		s.do(Notify{told})
+		s.do(Notify{about})
 	}
 }

@@ -87,9 +87,9 @@ func (o *outage) probed(v Verdict, now time.Time, s *Breaker) (turned bool) {
 	return o.cause != before && o.cause == causeBlocked
 }
 
-// heard takes in what a job says that was under way when the outage began. It may show
+// late takes in the verdict of a job that was under way when the outage began. It may show
 // that the fault is ours, and what the provider asks for; the rest is for probes.
-func (o *outage) heard(v Verdict, now time.Time, s *Breaker) (turned bool) {
+func (o *outage) late(v Verdict, now time.Time, s *Breaker) (turned bool) {
 	switch {
 	case v.kind == saysBlocked && o.cause != causeBlocked:
 		o.met(v, now)
