@@ -80,8 +80,12 @@ image: ## Make a container image without Docker, as an OCI layout in dist/image 
 	$(PACK) image --out $(DIST)/image $(foreach arch,$(ARCHS),$(arch)=$(BINARIES)/linux-$(arch)/redrive)
 
 .PHONY: test-dist
-test-dist: ## Install the Debian package into a folder, look into the image, and start what is in them
+test-dist: packing ## Install the Debian package into a folder, look into the image, and start what is in them
 	cd internal/dist && $(GO) test ./...
+
+.PHONY: packing
+packing: ## Find the dpkg and systemd-analyze that the tests of the packing use, or install them
+	@internal/dist/install.sh
 
 .PHONY: postgres
 postgres: ## Find the Postgres binaries that the tests start, or install them
