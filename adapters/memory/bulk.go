@@ -40,7 +40,9 @@ func (s *Store) Load(c *Contents) {
 		r.newFiles = append(r.newFiles, from.Files...)
 		r.attempts = append(r.attempts, from.Attempts...)
 	}
-	s.commit(t)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apply(t.tenant, w)
 }
 
 // Reset empties the store and keeps its memory for what comes next, which is what

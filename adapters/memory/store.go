@@ -196,12 +196,18 @@ func (s *Store) commit(t *tx) error {
 			return err
 		}
 	}
+	s.apply(t.tenant, w)
+	return nil
+}
+
+// apply makes what was written what is committed. The caller holds mu.
+func (s *Store) apply(tenant core.TenantID, w *writes) {
 	if w.newTenant {
-		s.tenants[t.tenant] = s.newTenant()
+		s.tenants[tenant] = s.newTenant()
 	}
-	st := s.tenants[t.tenant]
+	st := s.tenants[tenant]
 	if st == nil {
-		return nil // nothing can be written for a tenant that is not there
+		return // nothing can be written for a tenant that is not there
 	}
 	if w.savedTenant {
 		st.tenant = w.tenant
@@ -222,9 +228,8 @@ func (s *Store) commit(t *tx) error {
 		st.post(&w.posted)
 	}
 	for _, r := range w.runs {
-		s.commitRun(st, ports.RunKey{Tenant: t.tenant, Run: r.id}, r)
+		s.commitRun(st, ports.RunKey{Tenant: tenant, Run: r.id}, r)
 	}
-	return nil
 }
 
 func (st *tenantState) post(w *ledgerWrites) {

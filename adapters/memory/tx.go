@@ -82,7 +82,7 @@ const (
 
 // tryLock takes a row's lock if no other transaction holds it.
 func (t *tx) tryLock(kind locktable.Kind, id string) bool {
-	return t.store.locks.TryAcquire(&t.txState.locks, locktable.Key{Tenant: t.tenant, Kind: kind, ID: id})
+	return t.store.locks.TryAcquire(&t.locks, locktable.Key{Tenant: t.tenant, Kind: kind, ID: id})
 }
 
 // lock waits for a row. A transaction that did not acquire it is broken.
@@ -90,7 +90,7 @@ func (t *tx) lock(ctx context.Context, kind locktable.Kind, id string) error {
 	if err := t.writable(ctx); err != nil {
 		return err
 	}
-	if err := t.store.locks.Acquire(ctx, &t.txState.locks, locktable.Key{Tenant: t.tenant, Kind: kind, ID: id}); err != nil {
+	if err := t.store.locks.Acquire(ctx, &t.locks, locktable.Key{Tenant: t.tenant, Kind: kind, ID: id}); err != nil {
 		t.broken = err
 		return err
 	}

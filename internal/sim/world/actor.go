@@ -138,7 +138,6 @@ func (w *World) recover(ctx context.Context, a *actor) {
 	for !w.env.Over {
 		late, spare := w.sc.RecoverLate && !w.healing, w.healing && a.nth > 0 // without faults one does as well as two
 		if w.paused || late || spare {
-
 			w.sched.Block()
 			continue
 		}
