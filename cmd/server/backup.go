@@ -42,6 +42,9 @@ func (c *backupCmd) Run(ctx context.Context, to streams) error {
 	if c.BackupTo == "" {
 		c.BackupTo = filepath.Join(c.folder(), "redrive-"+time.Now().UTC().Format("20060102T150405Z")+".db")
 	}
+	if err := os.MkdirAll(filepath.Dir(c.BackupTo), 0o750); err != nil {
+		return fmt.Errorf("the folder of --to: %w", err)
+	}
 	differences := 0
 	err = sqlite.Backup(ctx, file, c.BackupTo, func(ctx context.Context, copied *sqlite.Store) error {
 		var err error

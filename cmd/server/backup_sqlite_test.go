@@ -33,7 +33,7 @@ func TestBackupCommand(t *testing.T) {
 	base, err := provider.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, provider.Close()) })
-	folder, backups := t.TempDir(), t.TempDir()
+	folder, backups := t.TempDir(), filepath.Join(t.TempDir(), "a", "new folder")
 	db := "sqlite:" + filepath.Join(folder, "redrive.db")
 	serve := func(database, files string) *process {
 		return start(t, "--demo", "--database-url="+database, "--files="+files, "--recover-every=100ms", "--llm-base-url="+base, "--llm-model=m")
