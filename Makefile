@@ -118,6 +118,10 @@ race: postgres browser compiler ## Run all tests under the race detector, but fo
 chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
 	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 270s -runs 200 -files 50 -workers 16 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
 
+.PHONY: chaos-sqlite
+chaos-sqlite: postgres ## The same on SQLite: one server, killed once a second and started again on its file
+	$(GO) test -run '^TestChaosSQLite$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 270s -runs 200 -files 50 -workers 64 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
+
 .PHONY: sim
 sim: ## Play 10,000 simulated worlds full of faults and look for lost work or money (ARGS="--for 10m" for more)
 	$(GO) run ./cmd/sim run $(ARGS)

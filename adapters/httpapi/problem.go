@@ -121,6 +121,8 @@ func refusalOf(err error) (refusal *core.Error, cause error) {
 			"this may or may not have taken effect; look before you repeat it, or repeat it under the same Idempotency-Key"), err
 	case errors.Is(err, ports.ErrFull):
 		return refused(codeStorageFull, "there is no room left to store files; nothing was stored or charged, and the fault was logged for the operator"), err
+	case errors.Is(err, ports.ErrMoved):
+		return refused(codeUnavailable, "this tenant is being moved to another database, or lives there by now; nothing was changed here, try again in a moment"), err
 	case errors.Is(err, ports.ErrUnavailable), errors.Is(err, ports.ErrLockTimeout),
 		errors.Is(err, ports.ErrDeadlock), errors.Is(err, ports.ErrSerialization):
 		return refused(codeUnavailable, "nothing was changed; try again in a moment"), err

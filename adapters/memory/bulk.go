@@ -70,6 +70,7 @@ func (s *Store) Reset() {
 	clear(s.tenants)
 	clear(s.owners)
 	clear(s.running)
+	clear(s.moves)
 	s.sessions.reset()
 	s.locks.Reset()
 }

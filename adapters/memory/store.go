@@ -22,6 +22,7 @@ type Store struct {
 	tenants map[core.TenantID]*tenantState
 	owners  map[core.RunID]core.TenantID
 	running map[ports.RunKey]struct{}
+	moves   map[core.TenantID]ports.Move
 
 	sessions sessions
 
@@ -72,6 +73,7 @@ func NewStore(opts ...Option) *Store {
 		tenants: map[core.TenantID]*tenantState{},
 		owners:  map[core.RunID]core.TenantID{},
 		running: map[ports.RunKey]struct{}{},
+		moves:   map[core.TenantID]ports.Move{},
 	}
 	for _, o := range opts {
 		o(s)
@@ -134,6 +136,9 @@ func (s *Store) DueRuns(_ context.Context, now time.Time, horizon time.Duration,
 	var room [8]due
 	list := room[:0]
 	for key := range s.running {
+		if len(s.moves) > 0 && s.moves[key.Tenant].State.Closed() {
+			continue
+		}
 		if run := &s.tenants[key.Tenant].runs[key.Run].run; core.RecoveryDue(*run, now, horizon) {
 			list = append(list, due{key, run.RecoverAt})
 		}
@@ -152,7 +157,7 @@ func (s *Store) DueRuns(_ context.Context, now time.Time, horizon time.Duration,
 func (s *Store) Ungranted(_ context.Context, key core.Key, after core.TenantID, limit int) ([]core.Tenant, error) {
 	return s.tenantsWhere(after, limit, func(st *tenantState) bool {
 		_, granted := st.byKey[key]
-		return !granted && st.tenant.MonthlyAllowance > 0
+		return !granted && st.tenant.MonthlyAllowance > 0 && !s.moves[st.tenant.ID].State.Closed()
 	})
 }
 
@@ -183,6 +188,9 @@ func (s *Store) commit(t *tx) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.moves) > 0 && s.moves[t.tenant].State.Closed() && !t.imports {
+		return ports.ErrMoved
+	}
 	if len(w.jobs) > 0 {
 		if _, err := s.outbox.Enqueue(context.Background(), w.jobs); err != nil {
 			return err

@@ -25,6 +25,7 @@ type txState struct {
 	store    *Store
 	tenant   core.TenantID
 	readOnly bool  // a View: the store's mutex is held
+	imports  bool  // it brings a tenant, which is closed to others
 	broken   error // a lock could not be had: it can only be rolled back, as in Postgres
 
 	locks locktable.Holder

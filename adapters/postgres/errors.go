@@ -28,6 +28,7 @@ const (
 	codeQueryCanceled        = "57014" // statement_timeout; what a caller cancels has the context's error
 	codeIOError              = "58030"
 	codeInternal             = "XX000"
+	codeMoved                = "RD001" // our own, of refuse_moved()
 	codeResolutionUnknown    = "08007"
 	classConnectionException = "08"
 	classDataException       = "22"
@@ -92,6 +93,8 @@ func kindOfState(pg *pgconn.PgError) error {
 		return ports.ErrNotFound // what the row belongs to is not there
 	case codeUnique:
 		return ports.ErrExists
+	case codeMoved:
+		return ports.ErrMoved
 	case codeReadOnly:
 		// A write in a View is refused before it comes here (tx.writable), so it is
 		// the database that is read-only: a standby, or an operator's setting.

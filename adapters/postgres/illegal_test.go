@@ -32,6 +32,12 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"queue_dead_pkey", `INSERT INTO queue_dead OVERRIDING SYSTEM VALUE
 		SELECT 'acme', 1, '', '', '', '', '', now(), '', '' FROM generate_series(1, 2)`},
 
+	{"moves_pkey", `INSERT INTO moves SELECT 'acme', 'm', 'arrived', false, now() FROM generate_series(1, 2)`},
+	{"moves_state", `INSERT INTO moves VALUES ('acme', 'm', 'lost', true, now())`},
+	{"moves_closed", `INSERT INTO moves VALUES ('acme', 'm', 'leaving', false, now())`},
+	{"moved", `ALTER TABLE tenants ENABLE ALWAYS TRIGGER moved; INSERT INTO moves VALUES ('acme', 'm', 'leaving', true, now());
+		UPDATE tenants SET name = 'moved' WHERE tenant_id = 'acme'`},
+
 	{"sessions_pkey", `INSERT INTO sessions SELECT repeat('a', 64), 'acme', 's', 'customer_user', 'token', now(), now(), now() + interval '1 hour'
 		FROM generate_series(1, 2)`},
 	{"sessions_id", newSession("'short', 'acme', 's', 'customer_user', 'token'", "1 hour")},

@@ -198,6 +198,7 @@ func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duratio
 	const sql = `
 SELECT tenant_id, run_id FROM runs
  WHERE status = 'RUNNING' AND (recover_at <= $1 OR recover_at > $3)
+   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = runs.tenant_id AND m.closed OFFSET 0)
  ORDER BY recover_at, run_id LIMIT $2`
 	return list(ctx, s, scanRunKey, sql, now, limit, now.Add(horizon))
 }
@@ -209,6 +210,7 @@ func (s *Store) Ungranted(ctx context.Context, key core.Key, after core.TenantID
 SELECT ` + tenantColumns + ` FROM tenants t
  WHERE tenant_id > $1 AND monthly_allowance > 0
    AND NOT EXISTS (SELECT FROM ledger e WHERE e.tenant_id = t.tenant_id AND e.key = $2 OFFSET 0)
+   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = t.tenant_id AND m.closed OFFSET 0)
  ORDER BY tenant_id LIMIT $3`
 	return list(ctx, s, scanTenant, sql, findable(after), findable(key), limit)
 }

@@ -174,17 +174,19 @@ func (a attempts) list(ctx context.Context, and string, values ...any) ([]core.A
 
 type amendments struct{ t *tx }
 
-const amendmentColumns = `tenant_id, run_id, by_subject, by_tenant, by_role, at, max_retry_count_from, max_retry_count_to`
+const (
+	amendmentColumns = `tenant_id, run_id, by_subject, by_tenant, by_role, at, max_retry_count_from, max_retry_count_to`
+	insertAmendment  = `INSERT INTO amendments (` + amendmentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+)
 
 func (a amendments) Insert(ctx context.Context, m core.Amendment) error {
-	const sql = `INSERT INTO amendments (` + amendmentColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 	if err := a.t.lock(ctx, locktable.Attempts, string(m.Run)); err != nil {
 		return err
 	}
 	if err := must(a.t.runExists(ctx, m.Run)); err != nil {
 		return err
 	}
-	return a.t.write(ofAmendments, 1, ports.ErrExists, sql,
+	return a.t.write(ofAmendments, 1, ports.ErrExists, insertAmendment,
 		a.t.tenant, m.Run, text(m.By.Subject), m.By.Tenant, m.By.Role, m.At, m.MaxRetryCountFrom, m.MaxRetryCountTo)
 }
 

@@ -17,16 +17,17 @@ func (s *Store) Backup(ctx context.Context, to string) error { return backup(ctx
 // with everything that was answered before that. The database may be in use, by this process
 // or another one: its transactions go on meanwhile. The copy is one file, without the empty
 // space of the original, looked through for damage and on the disk before it has its name; it
-// is opened as any other database. fs.ErrExist if there is a file of that name.
-func Backup(ctx context.Context, from, to string) error {
+// is opened as any other database. Before it has its name, the checks look at it; an error of
+// one is Backup's, and there is no copy. fs.ErrExist if there is a file of that name.
+func Backup(ctx context.Context, from, to string, checks ...func(context.Context, *Store) error) error {
 	from, err := filepath.Abs(from)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	return backup(ctx, from, to, nil)
+	return backup(ctx, from, to, nil, checks...)
 }
 
-func backup(ctx context.Context, from, to string, o *options) (err error) {
+func backup(ctx context.Context, from, to string, o *options, checks ...func(context.Context, *Store) error) (err error) {
 	to, err = filepath.Abs(to)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
@@ -50,6 +51,11 @@ func backup(ctx context.Context, from, to string, o *options) (err error) {
 	if err := lookThrough(ctx, partial); err != nil {
 		return fmt.Errorf("backup of %s: the copy: %w", from, err)
 	}
+	for _, check := range checks {
+		if err := checked(ctx, partial, check); err != nil {
+			return fmt.Errorf("backup of %s: the copy: %w", from, err)
+		}
+	}
 	// Its folder was private until now; like the database it is its owner's alone.
 	if err := os.Chmod(partial, 0o600); err != nil {
 		return fmt.Errorf("backup: %w", err)
@@ -61,6 +67,16 @@ func backup(ctx context.Context, from, to string, o *options) (err error) {
 		return fmt.Errorf("backup: %w", err)
 	}
 	return syncFolder(filepath.Dir(to))
+}
+
+// checked opens the copy as a store for a check. The files that come with a store are in the
+// copy's own folder.
+func checked(ctx context.Context, path string, check func(context.Context, *Store) error) error {
+	s, err := Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(check(ctx, s), s.Close())
 }
 
 // copyInto has a connection of its own, so that nobody waits for one meanwhile.

@@ -23,6 +23,10 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, 0)`},
 	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
 
+	{"moves_pkey", `INSERT INTO moves VALUES ('acme', 'm', 'arrived', 0, 0), ('acme', 'm', 'arrived', 0, 0)`},
+	{"moves_state", `INSERT INTO moves VALUES ('acme', 'm', 'lost', 1, 0)`},
+	{"moves_closed", `INSERT INTO moves VALUES ('acme', 'm', 'leaving', 0, 0)`},
+
 	{"sessions_pkey", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 1`) + `, (hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 1)`},
 	{"sessions_id", newSession(`'short', 'acme', 's', 'customer_user', 'token', 0, 0, 1`)},
 	{"sessions_role", newSession(`hex(zeroblob(32)), 'acme', 's', 'king', 'token', 0, 0, 1`)},

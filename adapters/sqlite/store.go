@@ -66,8 +66,12 @@ func Open(ctx context.Context, path string, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), process.free())
 	}
+	closed, err := closedTenants(c)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: open %s: %w", path, err), c.close(), process.free())
+	}
 	s.readers = newReaders(o.readers, func() (*conn, error) { return open(path, readsOnly, &s.opts) })
-	s.writer = newWriter(c, func() (*conn, error) { return open(path, writes, &s.opts) }, s.wal.look)
+	s.writer = newWriter(c, closed, func() (*conn, error) { return open(path, writes, &s.opts) }, s.wal.look)
 	err = errors.Join(syncFolder(filepath.Dir(path)), s.refuseOthers(ctx), s.refuseNewer(ctx))
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -174,7 +178,7 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	case len(t.statements) == 0:
 		return nil
 	}
-	return s.writer.do(ctx, &job{statements: t.statements, relaxed: ports.IsRelaxed(ctx)})
+	return s.writer.do(ctx, &job{statements: t.statements, relaxed: ports.IsRelaxed(ctx), tenant: t.tenant})
 }
 
 // View implements ports.Store.
@@ -204,11 +208,12 @@ func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, er
 
 // DueRuns implements ports.Store.
 func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.RunKey, error) {
+	const ofOpen = ` AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.tenant_id = runs.tenant_id AND m.closed)`
 	const sql = `
 SELECT tenant_id, run_id FROM (
-    SELECT * FROM (SELECT tenant_id, run_id, recover_at FROM runs WHERE status = 'RUNNING' AND recover_at <= ?1 ORDER BY recover_at, run_id LIMIT ?3)
+    SELECT * FROM (SELECT tenant_id, run_id, recover_at FROM runs WHERE status = 'RUNNING' AND recover_at <= ?1` + ofOpen + ` ORDER BY recover_at, run_id LIMIT ?3)
     UNION ALL
-    SELECT * FROM (SELECT tenant_id, run_id, recover_at FROM runs WHERE status = 'RUNNING' AND recover_at > ?2 ORDER BY recover_at, run_id LIMIT ?3))
+    SELECT * FROM (SELECT tenant_id, run_id, recover_at FROM runs WHERE status = 'RUNNING' AND recover_at > ?2` + ofOpen + ` ORDER BY recover_at, run_id LIMIT ?3))
  ORDER BY recover_at, run_id LIMIT ?3`
 	return list(ctx, s, scanRunKey, sql, now, now.Add(horizon), max(limit, 0))
 }
@@ -219,6 +224,7 @@ func (s *Store) Ungranted(ctx context.Context, key core.Key, after core.TenantID
 SELECT ` + tenantColumns + ` FROM tenants t
  WHERE tenant_id > ? AND monthly_allowance > 0
    AND NOT EXISTS (SELECT 1 FROM ledger e WHERE e.tenant_id = t.tenant_id AND e.key = ?)
+   AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.tenant_id = t.tenant_id AND m.closed)
  ORDER BY tenant_id LIMIT ?`
 	return list(ctx, s, scanTenant, sql, findable(after), findable(key), max(limit, 0))
 }

@@ -10,7 +10,10 @@ import (
 
 type templates struct{ t *tx }
 
-const templateColumns = `tenant_id, template_id, name, instructions, credits_per_run, mode, status, created_at, updated_at, deleted_at, version`
+const (
+	templateColumns = `tenant_id, template_id, name, instructions, credits_per_run, mode, status, created_at, updated_at, deleted_at, version`
+	insertTemplate  = `INSERT INTO templates (` + templateColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+)
 
 func (t *tx) templateExists(ctx context.Context, id core.TemplateID) (bool, error) {
 	return t.exists(ctx, rowKey{kind: locktable.Template, id: string(id)},
@@ -18,7 +21,6 @@ func (t *tx) templateExists(ctx context.Context, id core.TemplateID) (bool, erro
 }
 
 func (r templates) Insert(ctx context.Context, row core.Template) error {
-	const sql = `INSERT INTO templates (` + templateColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	if err := r.t.lock(ctx, locktable.Template, string(row.ID)); err != nil {
 		return err
 	}
@@ -28,7 +30,7 @@ func (r templates) Insert(ctx context.Context, row core.Template) error {
 	if err := must(r.t.tenantExists(ctx)); err != nil {
 		return err
 	}
-	if err := r.t.write(ofTemplates, 1, ports.ErrExists, sql, templateArgs(r.t.tenant, row)...); err != nil {
+	if err := r.t.write(ofTemplates, 1, ports.ErrExists, insertTemplate, templateArgs(r.t.tenant, row)...); err != nil {
 		return err
 	}
 	r.t.isThere(rowKey{kind: locktable.Template, id: string(row.ID)})
@@ -72,11 +74,13 @@ func (r templates) List(ctx context.Context) ([]core.Template, error) {
 
 type templateVersions struct{ t *tx }
 
-const templateVersionColumns = `tenant_id, template_id, version, instructions, by_subject, by_tenant, by_role, at`
+const (
+	templateVersionColumns = `tenant_id, template_id, version, instructions, by_subject, by_tenant, by_role, at`
+	insertVersion          = `INSERT INTO template_versions (` + templateVersionColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
+)
 
 // Insert locks the template, whose versions are numbered one after the other.
 func (r templateVersions) Insert(ctx context.Context, v core.TemplateVersion) error {
-	const sql = `INSERT INTO template_versions (` + templateVersionColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`
 	if err := r.t.lock(ctx, locktable.Template, string(v.Template)); err != nil {
 		return err
 	}
@@ -88,7 +92,7 @@ func (r templateVersions) Insert(ctx context.Context, v core.TemplateVersion) er
 	if err := must(r.t.templateExists(ctx, v.Template)); err != nil {
 		return err
 	}
-	if err := r.t.write(ofVersions, 1, ports.ErrExists, sql,
+	if err := r.t.write(ofVersions, 1, ports.ErrExists, insertVersion,
 		r.t.tenant, v.Template, v.Number, v.Instructions, text(v.By.Subject), v.By.Tenant, v.By.Role, v.At); err != nil {
 		return err
 	}

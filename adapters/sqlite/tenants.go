@@ -10,7 +10,11 @@ import (
 
 type tenants struct{ t *tx }
 
-const tenantColumns = `tenant_id, name, monthly_allowance, created_at`
+const (
+	tenantColumns = `tenant_id, name, monthly_allowance, created_at`
+	insertTenant  = `INSERT INTO tenants (` + tenantColumns + `) VALUES (?, ?, ?, ?)`
+	insertCredits = `INSERT INTO credits (tenant_id) VALUES (?)`
+)
 
 func (t *tx) tenantExists(ctx context.Context) (bool, error) {
 	return t.exists(ctx, rowKey{kind: locktable.Tenant}, `SELECT 1 FROM tenants WHERE tenant_id = ?`, t.tenant)
@@ -30,12 +34,12 @@ func (r tenants) Insert(ctx context.Context, row core.Tenant) error {
 	if err := mustNot(r.t.tenantExists(ctx)); err != nil {
 		return err
 	}
-	if err := r.t.write(ofTenants, 1, ports.ErrExists, `INSERT INTO tenants (`+tenantColumns+`) VALUES (?, ?, ?, ?)`,
+	if err := r.t.write(ofTenants, 1, ports.ErrExists, insertTenant,
 		r.t.tenant, row.Name, row.MonthlyAllowance, row.CreatedAt); err != nil {
 		return err
 	}
 	r.t.isThere(rowKey{kind: locktable.Tenant})
-	return r.t.write(ofCredits, 1, ports.ErrExists, `INSERT INTO credits (tenant_id) VALUES (?)`, r.t.tenant)
+	return r.t.write(ofCredits, 1, ports.ErrExists, insertCredits, r.t.tenant)
 }
 
 func (r tenants) Get(ctx context.Context) (core.Tenant, error) {

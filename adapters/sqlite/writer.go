@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -32,6 +33,12 @@ type job struct {
 	// read looks at the database as the statements would leave it, and nothing of them
 	// stays. nil: they are committed.
 	read func(*conn) error
+	// alone writes by itself, in a transaction that is shared with no other job.
+	alone func(*conn) error
+	after func(error) // what became of alone; called by the writer before it does anything else
+
+	// tenant is whose transaction it is; with its moves a tenant may be closed. Empty: of none.
+	tenant core.TenantID
 
 	state atomic.Int32
 	done  chan struct{}
@@ -58,13 +65,14 @@ type writer struct {
 	ended chan struct{}
 
 	// Of the goroutine that writes.
-	c    *conn // nil: it has to be opened again
-	full bool  // synchronous=full is in force
+	c      *conn                  // nil: it has to be opened again
+	full   bool                   // synchronous=full is in force
+	closed map[core.TenantID]bool // that take no writes: see ports.Mover
 }
 
-func newWriter(c *conn, open func() (*conn, error), after func(*conn)) *writer {
+func newWriter(c *conn, closed map[core.TenantID]bool, open func() (*conn, error), after func(*conn)) *writer {
 	w := &writer{
-		open: open, after: after, c: c, full: true,
+		open: open, after: after, c: c, full: true, closed: closed,
 		jobs: make(chan *job, 2*maxGroup), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
 	go w.loop()
@@ -127,9 +135,14 @@ func (w *writer) group(first *job) {
 	var commits []*job
 	for j, n := first, 0; j != nil; n++ {
 		if j.state.CompareAndSwap(waiting, taken) {
-			if j.read != nil {
+			switch {
+			case j.read != nil:
 				w.answer(j, w.look(j))
-			} else {
+			case j.alone != nil:
+				w.answer(j, w.alone(j))
+			case w.closed[j.tenant]:
+				w.answer(j, ports.ErrMoved)
+			default:
 				commits = append(commits, j)
 			}
 		}
@@ -280,6 +293,32 @@ func (w *writer) member(j *job) (whole bool, err error) {
 		return true, released
 	}
 	return false, err
+}
+
+// alone gives a job a transaction in which it writes by itself.
+func (w *writer) alone(j *job) error {
+	if err := w.begin(false); err != nil {
+		return err
+	}
+	if err := j.alone(w.c); err != nil {
+		w.rollback()
+		return translate(err)
+	}
+	err := w.end()
+	j.after(err)
+	return err
+}
+
+// setClosed notes whether a tenant takes writes, after a commit that says so. If it is not
+// known what became of that, the tenant takes none. Of the goroutine that writes.
+func (w *writer) setClosed(tenant core.TenantID, closed bool, err error) {
+	switch {
+	case err != nil && !errors.Is(err, ports.ErrCommitUnknown):
+	case closed:
+		w.closed[tenant] = true
+	case err == nil:
+		delete(w.closed, tenant)
+	}
 }
 
 func (w *writer) commitOne(j *job) error {

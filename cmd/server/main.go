@@ -23,6 +23,8 @@ type cli struct {
 	Demo       demoCmd    `cmd:"" help:"Play the journey from upload to Continue against a server of its own, and print what happens."`
 	Token      tokenCmd   `cmd:"" help:"Print a bearer token for the API."`
 	Migrate    migrateCmd `cmd:"" help:"Bring the database's schema up to date, or list its migrations."`
+	Move       moveCmd    `cmd:"" help:"Move tenants to another database, with all that they own."`
+	Backup     backupCmd  `cmd:"" help:"Copy a SQLite database and its files while a server works on them."`
 	Ledger     ledgerCmd  `cmd:"" help:"Check or export the ledger."`
 	Queue      queueCmd   `cmd:"" help:"List messages that no server could read, and send them again."`
 	VersionCmd versionCmd `cmd:"" name:"version" help:"Print the version, the commit and its date."`

@@ -34,6 +34,9 @@ func (s *Service) Claim(ctx context.Context, jobs []core.Job, wait Wait) (claime
 			return claimsOf(&p, last), ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.RunChanged}, nil
 		}
 	})
+	if s.moved(err, jobs, "delivery") {
+		return nil, nil, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -187,6 +187,18 @@ func (s *Service) logDrops(ctx context.Context, what string, drops []core.Drop) 
 	}
 }
 
+// moved reports whether nothing can be done for a tenant here any more, since it is being
+// moved to another database. What its jobs were about goes on there: recovery sends them
+// anew, as it does here if the tenant stays after all.
+func (s *Service) moved(err error, jobs []core.Job, what string) bool {
+	if !errors.Is(err, ports.ErrMoved) {
+		return false
+	}
+	s.stats.dropped.Add(int64(len(jobs)))
+	s.log.Warn(what+" had no effect: the tenant is being moved to another database, or was moved there", "tenant", jobs[0].Tenant, "jobs", len(jobs))
+	return true
+}
+
 // ended reports whether err only says that ctx is over.
 func ended(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))

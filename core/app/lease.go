@@ -26,6 +26,9 @@ func (s *Service) Renew(ctx context.Context, jobs []core.Job, wait Wait) (lost, 
 			return p, ports.RunRows{Run: run, Files: p.Files, FilesOnly: true}, nil
 		}
 	})
+	if s.moved(err, jobs, "lease") {
+		return jobs, nil, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -88,6 +91,9 @@ func (s *Service) HandBack(ctx context.Context, jobs []core.Job) error {
 			return p, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: len(p.Jobs) == 0}, err
 		}
 	})
+	if s.moved(err, jobs, "handed back job") {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,9 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement, wai
 			return became, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.Changed()}, err
 		}
 	})
+	if s.moved(err, jobsOf(settlements), "result") {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

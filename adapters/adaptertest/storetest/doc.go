@@ -23,6 +23,7 @@
 //   - Nothing of a tenant is found, locked or changed from another tenant.
 //   - A key is taken once: the ledger's and that of an answer, whoever races for it.
 //   - IDs and texts come back as they were; times have microseconds, in UTC.
+//   - A store that is a ports.Mover moves tenants; one that is none is passed over there.
 //   - Runs of 10,000 files are written and read in seconds.
 //
 // RunOutbox is a suite of its own, for stores whose transactions send jobs (ports.Outbox).

@@ -96,6 +96,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"HotTenant", testHotTenant},
 		{"Races", testRaces},
 		{"LargeRun", testLargeRun},
+		{"Moves", testMoves},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

@@ -51,19 +51,7 @@ const auditTime = 30 * time.Second
 const checkEvery = 5 * time.Second
 
 func TestChaos(t *testing.T) {
-	if *seed == 0 {
-		*seed = rand.Uint64N(1_000_000)
-	}
-	began := time.Now()
-	folder, err := os.MkdirTemp("", "redrive-chaos-")
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("seed %d; what the servers wrote is in %s", *seed, folder)
-			return
-		}
-		require.NoError(t, os.RemoveAll(folder))
-	})
+	g := begin(t)
 	database := pgtest.New(t).URL
 	pool, err := postgres.Connect(t.Context(), postgres.Config{URL: database})
 	require.NoError(t, err)
@@ -73,65 +61,127 @@ func TestChaos(t *testing.T) {
 	setUp(t, store, *runs, *files)
 	installAudit(t, pool)
 	refuseEnqueues(t, pool, *refuseEvery)
+	g.start(t, *servers, database)
 
-	asked := newProvider(*seed)
-	llm := fakellm.New(asked.decide)
+	ctx, cancel, happened := g.play(t, books{
+		look: func(ctx context.Context) ([]string, error) { return storetest.Violations(ctx, store, tenants...) },
+		running: func(ctx context.Context) (left int, err error) {
+			err = pool.QueryRow(ctx, `SELECT count(*) FROM runs WHERE status = 'RUNNING'`).Scan(&left)
+			return left, err
+		},
+		calm: func() int { return acceptEnqueues(t, pool) },
+	})
+	defer cancel()
+	stillRunning := awaitClosed(ctx, t, g.running)
+	happened.settled = time.Since(happened.stopped)
+	g.judge(t, pool, store, happened, stillRunning)
+	if *flags == "" && *variables == "" { // else the queue may be another
+		require.Positive(t, happened.refused, "no enqueue was refused, so the test showed nothing of them")
+	}
+}
+
+// game is the servers, their users and their provider.
+type game struct {
+	began   time.Time
+	folder  string
+	program binary
+	cluster cluster
+	asked   *provider
+	people  *users
+	wrong   []string // as it went on
+	running func(context.Context) (int, error)
+}
+
+// books are how a database is looked at while servers work on it.
+type books struct {
+	look    func(context.Context) (violations []string, err error)
+	running func(context.Context) (runs int, err error)
+	calm    func() (refused int) // ends the faults of the database
+}
+
+// begin makes the folder of what the servers write.
+func begin(t *testing.T) *game {
+	t.Helper()
+	if *seed == 0 {
+		*seed = rand.Uint64N(1_000_000)
+	}
+	folder, err := os.MkdirTemp("", "redrive-chaos-")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d; what the servers wrote is in %s", *seed, folder)
+			return
+		}
+		require.NoError(t, os.RemoveAll(folder))
+	})
+	return &game{began: time.Now(), folder: folder}
+}
+
+// start starts the servers, their provider and their users.
+func (g *game) start(t *testing.T, servers int, database string) {
+	t.Helper()
+	g.asked = newProvider(*seed)
+	llm := fakellm.New(g.asked.decide)
 	base, err := llm.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, llm.Close()) })
 
 	fill := strings.NewReplacer("{database}", database)
 	env := environment(append(strings.Fields(fill.Replace(*variables)),
-		"DATABASE_URL="+database, "REDRIVE_JWT_SECRET="+secret, "REDRIVE_FILES="+filepath.Join(folder, "files"), "REDRIVE_MIGRATE=false",
+		"DATABASE_URL="+database, "REDRIVE_JWT_SECRET="+secret, "REDRIVE_FILES="+filepath.Join(g.folder, "files"), "REDRIVE_MIGRATE=false",
 		"LLM_BASE_URL="+base, "LLM_MODEL=fake", "LLM_TIMEOUT=10s", "REDRIVE_LOG_LEVEL=debug")...)
-	program := binary{path: build(t, folder), env: env, logs: folder}
+	g.program = binary{path: build(t, g.folder), env: env, logs: g.folder}
 	arguments := append(slices.Clone(recovery), fmt.Sprintf("--workers=%d", *workers))
-	running := newCluster(t, *servers, program, append(arguments, strings.Fields(fill.Replace(*flags))...))
-	require.NoError(t, running.ready(t.Context()))
+	g.cluster = newCluster(t, servers, g.program, append(arguments, strings.Fields(fill.Replace(*flags))...))
+	require.NoError(t, g.cluster.ready(t.Context()))
+	g.people = newUsers(t, g.cluster, *seed, *files)
+}
 
+// play lets users and faults go on. What is given ends when everything has to be closed.
+func (g *game) play(t *testing.T, b books) (ctx context.Context, cancel context.CancelFunc, happened events) {
+	t.Helper()
 	// If building the server took long, there is less time for faults.
-	faulty := min(*faults, *within-auditTime-*settle-time.Since(began))
-	require.Positive(t, faulty, "no time is left for faults after %v", time.Since(began))
-	ctx, cancel := context.WithTimeout(t.Context(), faulty+*settle)
-	defer cancel()
-	people := newUsers(t, running, *seed, *files)
-	happened, wrong := play(ctx, faulty, t, running, people, store, pool)
+	faulty := min(*faults, *within-auditTime-*settle-time.Since(g.began))
+	require.Positive(t, faulty, "no time is left for faults after %v", time.Since(g.began))
+	ctx, cancel = context.WithTimeout(t.Context(), faulty+*settle)
+	g.running = b.running
+	happened, g.wrong = play(ctx, faulty, t, g.cluster, g.people, b)
+	return ctx, cancel, happened
+}
 
-	stillRunning := awaitClosed(ctx, t, pool)
-	happened.settled = time.Since(happened.stopped)
-
+// judge compares everything when everything is closed. The servers' own check comes first.
+func (g *game) judge(t *testing.T, pool *pgxpool.Pool, store *postgres.Store, happened events, stillRunning int) {
+	t.Helper()
+	wrong := g.wrong
+	check := exec.Command(g.program.path, "ledger", "check")
+	check.Env = g.program.env
+	books, err := check.CombinedOutput()
+	if err != nil {
+		wrong = append(wrong, fmt.Sprintf("redrive ledger check: %v\n%s", err, books))
+	}
 	found, err := audit(t.Context(), pool)
 	require.NoError(t, err)
 	wrong = append(wrong, found...)
-	found, err = people.compare(t.Context(), pool)
+	found, err = g.people.compare(t.Context(), pool)
 	require.NoError(t, err)
 	wrong = append(wrong, found...)
 	found, err = storetest.Violations(t.Context(), store, tenants...)
 	require.NoError(t, err)
 	wrong = append(wrong, found...)
-	check := exec.Command(program.path, "ledger", "check")
-	check.Env = env
-	books, err := check.CombinedOutput()
-	if err != nil {
-		wrong = append(wrong, fmt.Sprintf("redrive ledger check: %v\n%s", err, books))
-	}
-	executed, found, err := asked.executions(t.Context(), pool)
+	executed, found, err := g.asked.executions(t.Context(), pool)
 	require.NoError(t, err)
 	wrong = append(wrong, found...)
 
-	happened.report(t, people, pool, executed, books)
-	t.Logf("%d things are wrong; %v in all", len(wrong), time.Since(began).Round(time.Millisecond))
+	happened.report(t, g.people, pool, executed, books)
+	t.Logf("%d things are wrong; %v in all", len(wrong), time.Since(g.began).Round(time.Millisecond))
 	const most = 30
 	for _, w := range wrong[:min(most, len(wrong))] {
 		t.Error(w)
 	}
 	require.Empty(t, len(wrong)-min(most, len(wrong)), "and more")
 	require.Zero(t, stillRunning, "I11: runs that did not close within %v after the faults stopped", *settle)
-	require.Equal(t, *runs, len(people.runs), "not all users got a run")
+	require.Equal(t, *runs, len(g.people.runs), "not all users got a run")
 	require.Positive(t, happened.kills, "no server was killed, so the test showed nothing")
-	if *flags == "" && *variables == "" { // else the queue may be another
-		require.Positive(t, happened.refused, "no enqueue was refused, so the test showed nothing of them")
-	}
 }
 
 // events are what happened.
@@ -146,7 +196,7 @@ type events struct {
 
 // play lets users and faults go on until few users have work left or the time of faults is
 // over. It checks the invariants now and then.
-func play(ctx context.Context, faulty time.Duration, t *testing.T, running cluster, people *users, store *postgres.Store, pool *pgxpool.Pool) (e events, wrong []string) {
+func play(ctx context.Context, faulty time.Duration, t *testing.T, running cluster, people *users, b books) (e events, wrong []string) {
 	t.Helper()
 	began := time.Now()
 	busy, calm := context.WithTimeout(ctx, faulty)
@@ -161,7 +211,7 @@ func play(ctx context.Context, faulty time.Duration, t *testing.T, running clust
 	looked := make(chan error, 1)
 	go func() {
 		for sleep(busy, checkEvery) == nil {
-			found, err := storetest.Violations(ctx, store, tenants...)
+			found, err := b.look(ctx)
 			if err != nil {
 				looked <- err
 				return
@@ -175,7 +225,7 @@ func play(ctx context.Context, faulty time.Duration, t *testing.T, running clust
 	}()
 	people.work(busy, ctx, calm, *runs)
 	calm()
-	e.refused = acceptEnqueues(t, pool)
+	e.refused = b.calm()
 	require.NoError(t, <-killed)
 	require.NoError(t, <-looked)
 	e.faulty = e.stopped.Sub(began)
@@ -186,10 +236,11 @@ func play(ctx context.Context, faulty time.Duration, t *testing.T, running clust
 
 // awaitClosed waits until no run is running, and gives the number of running ones when ctx
 // ends.
-func awaitClosed(ctx context.Context, t *testing.T, pool *pgxpool.Pool) (left int) {
+func awaitClosed(ctx context.Context, t *testing.T, running func(context.Context) (int, error)) int {
 	t.Helper()
 	for {
-		require.NoError(t, pool.QueryRow(t.Context(), `SELECT count(*) FROM runs WHERE status = 'RUNNING'`).Scan(&left))
+		left, err := running(t.Context())
+		require.NoError(t, err)
 		if left == 0 || sleep(ctx, 50*time.Millisecond) != nil {
 			return left
 		}

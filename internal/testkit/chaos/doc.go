@@ -17,6 +17,10 @@
 // written by a trigger that only this test installs, must show that no result was
 // recorded twice per file and epoch.
 //
+// TestChaosSQLite does the same to one server on SQLite, which is started again on its file.
+//
+//	make chaos-sqlite
+//
 // A seed decides what the provider and the users do and which server is killed. It does
 // not decide how processes interleave, so the same seed often repeats a failure, but not
 // always.

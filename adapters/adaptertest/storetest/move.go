@@ -1,0 +1,397 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
+)
+
+// testMoves: a tenant is moved from one store to another, whole; of every moment at most one
+// of them takes writes. A store that is no ports.Mover is passed over.
+func testMoves(t *testing.T, newStore Factory, o Options) {
+	if _, ok := newStore(t).(ports.Mover); !ok {
+		t.Skip("the store is no ports.Mover")
+	}
+	t.Run("RoundTrip", func(t *testing.T) { testMoveRoundTrip(t, newStore) })
+	t.Run("ClosedTakesNoWrites", func(t *testing.T) { testMoveClosed(t, newStore) })
+	t.Run("WaitsForWhatWrites", func(t *testing.T) { testMoveWaits(t, newStore) })
+	t.Run("CompareAndSet", func(t *testing.T) { testMoveCompareAndSet(t, newStore) })
+	t.Run("ImportIsAllOrNothing", func(t *testing.T) { testMoveAllOrNothing(t, newStore) })
+	t.Run("Racing", func(t *testing.T) { testMoveRacing(t, newStore, o) })
+	t.Run("AnswersAfter", func(t *testing.T) { testAnswersAfter(t, newStore) })
+}
+
+func mover(t *testing.T, s ports.Store) ports.Mover {
+	t.Helper()
+	m, ok := s.(ports.Mover)
+	require.True(t, ok)
+	return m
+}
+
+// move is a Move of the tests, named by its state.
+func move(state ports.MoveState) ports.Move {
+	return ports.Move{ID: "move-1", State: state, At: at(90)}
+}
+
+func setMove(t *testing.T, s ports.Store, tenant core.TenantID, was, is ports.Move) {
+	t.Helper()
+	require.NoError(t, mover(t, s).SetMove(bounded(t), tenant, was, is))
+}
+
+// records are what a world owns, in the order of ports.Record.
+func (w *world) records() []ports.Record {
+	list := []ports.Record{w.tenant, w.template}
+	for _, v := range w.versions {
+		list = append(list, v)
+	}
+	for _, run := range []core.Run{w.running, w.closed} {
+		list = append(list, run, w.files[:2], w.files[2:])
+		for _, a := range w.attempts {
+			if a.Run == run.ID {
+				list = append(list, a)
+			}
+		}
+		if w.amendment.Run == run.ID {
+			list = append(list, w.amendment)
+		}
+	}
+	return append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal})
+}
+
+func given(list []ports.Record, then error) iter.Seq2[ports.Record, error] {
+	return func(yield func(ports.Record, error) bool) {
+		for _, r := range list {
+			if !yield(r, nil) {
+				return
+			}
+		}
+		if then != nil {
+			yield(nil, then)
+		}
+	}
+}
+
+// testMoveRoundTrip: every field of everything arrives, and goes on there.
+func testMoveRoundTrip(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	build(t, s, "other") // which stays as it is
+	w := newWorld("acme")
+	setMove(t, s, "acme", ports.Move{}, move(ports.MoveExpected))
+	require.NoError(t, mover(t, s).Import(bounded(t), "acme", move(ports.MoveExpected), move(ports.MoveArriving), given(w.records(), nil)))
+	equal(t, w.contents(), MustRead(t, s, "acme", w.keys()...))
+	for _, run := range []core.Run{w.running, w.closed} {
+		owner, err := s.TenantOf(bounded(t), run.ID)
+		require.NoError(t, err)
+		equal(t, w.tenant.ID, owner)
+	}
+	same(t, move(ports.MoveArriving))(mover(t, s).MoveOf(bounded(t), "acme"))
+	audit, err := app.CheckLedger(bounded(t), s, "acme")
+	require.NoError(t, err)
+	for _, d := range audit.Differences() {
+		require.NotContains(t, d.What, "balance", "%+v", d) // the world's runs are of no rule's making
+	}
+
+	setMove(t, s, "acme", move(ports.MoveArriving), move(ports.MoveArrived))
+	commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+		posted, err := tx.Ledger().Post(ctx, purchase("acme", "client/later", 5))
+		require.NoError(t, err)
+		require.EqualValues(t, len(w.entries)+1, posted.Seq)
+		balance, err := tx.Ledger().Balance(ctx, march)
+		require.NoError(t, err)
+		require.Equal(t, w.contents().Balances[0].Purchased+5, balance.Purchased)
+		return nil
+	})
+	other := newWorld("other")
+	equal(t, other.contents(), MustRead(t, s, "other", other.keys()...))
+}
+
+// testMoveClosed: a closed tenant is read, not written, and passed over by lists of work;
+// others go on; what is opened again goes on.
+func testMoveClosed(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	w := build(t, s, "acme")
+	build(t, s, "other")
+	setMove(t, s, "acme", ports.Move{}, move(ports.MoveLeaving))
+
+	for name, write := range map[string]func(context.Context, ports.Tx) error{
+		"Tenant":   func(ctx context.Context, tx ports.Tx) error { return tx.Tenants().Save(ctx, w.tenant) },
+		"Template": func(ctx context.Context, tx ports.Tx) error { return tx.Templates().Save(ctx, w.template) },
+		"Version": func(ctx context.Context, tx ports.Tx) error {
+			v := w.versions[0]
+			v.Number = 9
+			return tx.TemplateVersions().Insert(ctx, v)
+		},
+		"Run": func(ctx context.Context, tx ports.Tx) error {
+			return tx.Runs().Insert(ctx, w.newRun("new"), w.files)
+		},
+		"SavedRun": func(ctx context.Context, tx ports.Tx) error {
+			run, err := ports.LockRun(ctx, tx, w.running.ID)
+			if err != nil {
+				return err
+			}
+			run.Epoch++
+			return tx.Runs().Save(ctx, ports.RunRows{Run: run})
+		},
+		"Claim": func(ctx context.Context, tx ports.Tx) error {
+			rows, err := tx.Runs().Lock(ctx, ports.WaitForLock, ports.FilesOf{Run: w.running.ID, Indexes: []int{0}})
+			if err != nil {
+				return err
+			}
+			rows[0].Files[0].Status, rows[0].Files[0].LeaseUntil, rows[0].FilesOnly = core.FileProcessing, at(99), true
+			return tx.Runs().Save(ctx, rows...)
+		},
+		"Attempt": func(ctx context.Context, tx ports.Tx) error {
+			return tx.Attempts().MarkCompensated(ctx, w.running.ID, 1, at(99))
+		},
+		"Amendment": func(ctx context.Context, tx ports.Tx) error {
+			a := w.amendment
+			a.Run = w.running.ID
+			return tx.Amendments().Insert(ctx, a)
+		},
+		"Ledger": func(ctx context.Context, tx ports.Tx) error {
+			_, err := tx.Ledger().Post(ctx, purchase("acme", "client/closed", 5))
+			return err
+		},
+		"Answer": func(ctx context.Context, tx ports.Tx) error {
+			a := w.answer
+			a.Key = "closed"
+			return tx.Answers().Insert(ctx, a)
+		},
+	} {
+		err := s.InTx(bounded(t), "acme", func(tx ports.Tx) error { return write(bounded(t), tx) })
+		require.ErrorIs(t, err, ports.ErrMoved, name)
+		require.ErrorIs(t, err, ports.ErrUnavailable, name)
+	}
+	equal(t, w.contents(), MustRead(t, s, "acme", w.keys()...), "nothing was changed")
+
+	due, err := s.DueRuns(bounded(t), at(10_000), horizon, 10)
+	require.NoError(t, err)
+	for _, key := range due {
+		require.NotEqual(t, core.TenantID("acme"), key.Tenant)
+	}
+	require.NotEmpty(t, due, "runs of the other tenant")
+	ungranted, err := s.Ungranted(bounded(t), "allowance/none", "", 10)
+	require.NoError(t, err)
+	require.Len(t, ungranted, 1)
+	require.Equal(t, core.TenantID("other"), ungranted[0].ID)
+	commit(t, s, "other", func(ctx context.Context, tx ports.Tx) error {
+		_, err := tx.Ledger().Post(ctx, purchase("other", "client/open", 5))
+		return err
+	})
+
+	setMove(t, s, "acme", move(ports.MoveLeaving), ports.Move{})
+	commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+		_, err := tx.Ledger().Post(ctx, purchase("acme", "client/open", 5))
+		return err
+	})
+	due, err = s.DueRuns(bounded(t), at(10_000), horizon, 10)
+	require.NoError(t, err)
+	require.Contains(t, due, ports.RunKey{Tenant: "acme", Run: w.running.ID})
+}
+
+// testMoveWaits: when SetMove has closed a tenant, what a transaction wrote before is either
+// committed, and seen by whoever reads then, or refused.
+func testMoveWaits(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	bare(t, s, "acme")
+	m, ctx := mover(t, s), bounded(t)
+	wrote, goOn := make(chan error, 1), make(chan struct{})
+	first := true
+	writing := async(func() error {
+		return s.InTx(ctx, "acme", func(tx ports.Tx) error {
+			_, err := tx.Ledger().Post(ctx, purchase("acme", "client/before", 5))
+			if first { // it may be run again
+				first = false
+				wrote <- err
+				<-goOn
+			}
+			return err
+		})
+	})
+	require.NoError(t, await(t, "the write", wrote))
+	closing := async(func() error { return m.SetMove(ctx, "acme", ports.Move{}, move(ports.MoveLeaving)) })
+	waits := true
+	select {
+	case err := <-closing: // a store need not wait if it refuses the commit
+		require.NoError(t, err)
+		waits = false
+	case <-time.After(grace):
+	}
+	close(goOn)
+	if waits {
+		require.NoError(t, await(t, "closing", closing))
+	}
+	there, err := entries(ctx, s, "acme")
+	require.NoError(t, err)
+	if err := await(t, "the transaction", writing); err != nil || !waits {
+		require.ErrorIs(t, err, ports.ErrMoved)
+		require.Zero(t, there)
+		return
+	}
+	require.Equal(t, 1, there, "what was committed is seen when the tenant is closed")
+}
+
+// testMoveCompareAndSet: a Move is changed only by whoever knows what it is.
+func testMoveCompareAndSet(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	m := mover(t, s)
+	same(t, ports.Move{})(m.MoveOf(bounded(t), "acme"))
+	setMove(t, s, "acme", ports.Move{}, move(ports.MoveExpected))
+	another := ports.Move{ID: "move-2", State: ports.MoveExpected, At: at(91)}
+	for _, was := range []ports.Move{{}, another, move(ports.MoveArriving)} {
+		require.ErrorIs(t, m.SetMove(bounded(t), "acme", was, another), ports.ErrMoveChanged)
+		require.ErrorIs(t, m.SetMove(bounded(t), "acme", was, move(ports.MoveArrived)), ports.ErrMoveChanged)
+	}
+	require.ErrorIs(t, m.SetMove(bounded(t), "acme", another, ports.Move{}), ports.ErrMoveChanged)
+	same(t, move(ports.MoveExpected))(m.MoveOf(bounded(t), "acme"))
+	same(t, ports.Move{})(m.MoveOf(bounded(t), "other"))
+	for _, state := range []ports.MoveState{
+		ports.MoveArriving, ports.MoveArrived, ports.MoveLeaving, ports.MoveLeaving, ports.MoveGone, ports.MoveAbandoned,
+	} {
+		now, err := m.MoveOf(bounded(t), "acme")
+		require.NoError(t, err)
+		setMove(t, s, "acme", now, move(state))
+		same(t, move(state))(m.MoveOf(bounded(t), "acme"))
+	}
+	setMove(t, s, "acme", move(ports.MoveAbandoned), ports.Move{})
+	same(t, ports.Move{})(m.MoveOf(bounded(t), "acme"))
+}
+
+// testMoveAllOrNothing: an import that fails leaves nothing, and can be repeated.
+func testMoveAllOrNothing(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	m := mover(t, s)
+	w, expected, arriving := newWorld("acme"), move(ports.MoveExpected), move(ports.MoveArriving)
+	all := w.records()
+	setMove(t, s, "acme", ports.Move{}, expected)
+	broken := errors.New("the source broke")
+	for n := range all {
+		require.ErrorIs(t, m.Import(bounded(t), "acme", expected, arriving, given(all[:n], broken)), broken)
+	}
+	require.Error(t, m.Import(bounded(t), "acme", expected, arriving, given([]ports.Record{all[0], 7}, nil)), "no record")
+	require.ErrorIs(t, m.Import(bounded(t), "acme", arriving, arriving, given(all, nil)), ports.ErrMoveChanged)
+	equal(t, Contents{}, onlyWhatIsThere(MustRead(t, s, "acme", w.keys()...)))
+	same(t, expected)(m.MoveOf(bounded(t), "acme"))
+	_, err := s.TenantOf(bounded(t), w.running.ID)
+	require.ErrorIs(t, err, ports.ErrNotFound)
+
+	require.NoError(t, m.Import(bounded(t), "acme", expected, arriving, given(all, nil)))
+	require.ErrorIs(t, m.Import(bounded(t), "acme", expected, arriving, given(all, nil)), ports.ErrMoveChanged, "twice")
+	require.ErrorIs(t, m.Import(bounded(t), "acme", arriving, arriving, given(all, nil)), ports.ErrExists, "it is there")
+	equal(t, w.contents(), MustRead(t, s, "acme", w.keys()...))
+
+	// A run's ID is one of all tenants.
+	taken := newWorld("other")
+	taken.running.ID = w.running.ID
+	setMove(t, s, "other", ports.Move{}, expected)
+	require.ErrorIs(t, m.Import(bounded(t), "other", expected, arriving, given([]ports.Record{taken.tenant, taken.template, taken.running}, nil)), ports.ErrExists)
+	equal(t, Contents{}, onlyWhatIsThere(MustRead(t, s, "other", w.keys()...)))
+}
+
+// onlyWhatIsThere is the zero value if there is nothing.
+func onlyWhatIsThere(c Contents) Contents {
+	if c.Tenant == nil && len(c.Templates)+len(c.Runs)+len(c.Entries)+len(c.Balances)+len(c.Answers) == 0 {
+		return Contents{}
+	}
+	return c
+}
+
+// testMoveRacing: writers race with the closing of their tenant: what was acknowledged is
+// there, and nothing else, when SetMove has returned.
+func testMoveRacing(t *testing.T, newStore Factory, o Options) {
+	t.Parallel()
+	s := newStore(t)
+	bare(t, s, "acme")
+	m := mover(t, s)
+	const writers = 4
+	posted := 0
+	for round := range min(o.Rounds, 10) {
+		ctx := bounded(t)
+		acknowledged := make([]int, writers)
+		closed := make(chan int, 1)
+		errs := together(t, writers+1, func(i int) error {
+			if i == writers {
+				err := m.SetMove(ctx, "acme", ports.Move{}, move(ports.MoveLeaving))
+				if err != nil {
+					return err
+				}
+				n, err := entries(ctx, s, "acme")
+				closed <- n
+				return err
+			}
+			for n := 0; ; n++ {
+				err := s.InTx(ctx, "acme", func(tx ports.Tx) error {
+					_, err := tx.Ledger().Post(ctx, purchase("acme", core.Key(fmt.Sprint("client/", round, "/", i, "/", n)), 1))
+					return err
+				})
+				if errors.Is(err, ports.ErrMoved) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				acknowledged[i]++
+			}
+		})
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+		atOnce := <-closed
+		later, err := entries(ctx, s, "acme")
+		require.NoError(t, err)
+		require.Equal(t, later, atOnce, "something was written after the tenant was closed")
+		setMove(t, s, "acme", move(ports.MoveLeaving), ports.Move{})
+		for _, n := range acknowledged {
+			posted += n
+		}
+		require.Equal(t, posted, atOnce)
+	}
+}
+
+func entries(ctx context.Context, s ports.Store, tenant core.TenantID) (n int, err error) {
+	err = s.View(ctx, tenant, func(tx ports.Tx) error {
+		for {
+			page, err := tx.Ledger().Entries(ctx, int64(n), 1000)
+			if err != nil || len(page) == 0 {
+				return err
+			}
+			n += len(page)
+		}
+	})
+	return n, err
+}
+
+func testAnswersAfter(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	w := build(t, s, "acme")
+	build(t, s, "other")
+	m := mover(t, s)
+	first, second := w.answer, w.refusal
+	if first.Key > second.Key {
+		first, second = second, first
+	}
+	same(t, []core.Answer{first, second})(m.AnswersAfter(bounded(t), "acme", "", 10))
+	same(t, []core.Answer{first})(m.AnswersAfter(bounded(t), "acme", "", 1))
+	same(t, []core.Answer{second})(m.AnswersAfter(bounded(t), "acme", first.Key, 10))
+	none, err := m.AnswersAfter(bounded(t), "acme", second.Key, 10)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	none, err = m.AnswersAfter(bounded(t), "nobody", "", 10)
+	require.NoError(t, err)
+	require.Empty(t, none)
+}

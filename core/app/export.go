@@ -1,0 +1,357 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"iter"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+const (
+	// exportFiles is how many files are read at a time, those with short outputs whole.
+	exportFiles = 200
+	// exportOutput is the longest output that is read together with others, in bytes.
+	exportOutput = 32 << 10
+	// exportBytes is how much output one record of files has before the next begins.
+	exportBytes = 4 << 20
+)
+
+// movable is a store whose tenants can be moved.
+type movable interface {
+	ports.Store
+	ports.Mover
+}
+
+// exportTenant gives everything that a tenant owns, in the order of ports.Record. It reads
+// many short snapshots, so the tenant must be closed: nothing changes meanwhile. It keeps a
+// page of runs, or of files, at a time.
+func exportTenant(ctx context.Context, store movable, tenant core.TenantID) iter.Seq2[ports.Record, error] {
+	return func(yield func(ports.Record, error) bool) {
+		e := exporting{ctx: ctx, store: store, tenant: tenant, yield: yield}
+		for _, part := range []func() error{e.account, e.runs, e.ledger, e.answers} {
+			if err := part(); err != nil {
+				if !errors.Is(err, errEnough) {
+					yield(nil, err)
+				}
+				return
+			}
+		}
+	}
+}
+
+// errEnough: who asked wants no more records.
+var errEnough = errors.New("enough")
+
+type exporting struct {
+	ctx    context.Context //nolint:containedctx // of one call
+	store  movable
+	tenant core.TenantID
+	yield  func(ports.Record, error) bool
+}
+
+func (e *exporting) give(r ports.Record) error {
+	if !e.yield(r, nil) {
+		return errEnough
+	}
+	return nil
+}
+
+func (e *exporting) view(fn func(ports.Tx) error) error { return e.store.View(e.ctx, e.tenant, fn) }
+
+func giveAll[T any](e *exporting, list []T) error {
+	for _, r := range list {
+		if err := e.give(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// account gives the tenant, its templates and their versions, the newest first.
+func (e *exporting) account() error {
+	var tenant core.Tenant
+	var templates []core.Template
+	if err := e.view(func(tx ports.Tx) (err error) {
+		if tenant, err = tx.Tenants().Get(e.ctx); err != nil {
+			return notFound(err, tenantNotFound(e.tenant))
+		}
+		templates, err = tx.Templates().List(e.ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := e.give(tenant); err != nil {
+		return err
+	}
+	if err := giveAll(e, templates); err != nil {
+		return err
+	}
+	for _, t := range templates {
+		for below := 0; below != 1; {
+			var versions []core.TemplateVersion
+			if err := e.view(func(tx ports.Tx) (err error) {
+				versions, err = tx.TemplateVersions().List(e.ctx, t.ID, below, exportFiles)
+				return err
+			}); err != nil {
+				return err
+			}
+			if err := giveAll(e, versions); err != nil {
+				return err
+			}
+			if len(versions) < exportFiles {
+				break
+			}
+			below = versions[len(versions)-1].Number
+		}
+	}
+	return nil
+}
+
+// runs gives each run with what belongs to it, the newest first.
+func (e *exporting) runs() error {
+	for before := (ports.RunCursor{}); ; {
+		var page []core.Run
+		if err := e.view(func(tx ports.Tx) (err error) {
+			page, err = tx.Runs().List(e.ctx, ports.RunFilter{Before: before, Limit: exportFiles})
+			return err
+		}); err != nil {
+			return err
+		}
+		for _, run := range page {
+			if err := e.run(run); err != nil {
+				return err
+			}
+			before = ports.RunCursor{CreatedAt: run.CreatedAt, ID: run.ID}
+		}
+		if len(page) < exportFiles {
+			return nil
+		}
+	}
+}
+
+func (e *exporting) run(run core.Run) error {
+	if err := e.give(run); err != nil {
+		return err
+	}
+	if err := e.files(run.ID); err != nil {
+		return err
+	}
+	// One at a time: each has up to as many files as the run.
+	for n := core.AttemptNumber(0); n <= run.Attempt; n++ {
+		var attempt core.Attempt
+		err := e.view(func(tx ports.Tx) (err error) {
+			attempt, err = tx.Attempts().Get(e.ctx, run.ID, n)
+			return err
+		})
+		if errors.Is(err, ports.ErrNotFound) {
+			continue // of a run that was written by other means
+		}
+		if err != nil {
+			return err
+		}
+		if err := e.give(attempt); err != nil {
+			return err
+		}
+	}
+	var amendments []core.Amendment
+	if err := e.view(func(tx ports.Tx) (err error) {
+		amendments, err = tx.Amendments().List(e.ctx, run.ID)
+		return err
+	}); err != nil {
+		return err
+	}
+	return giveAll(e, amendments)
+}
+
+// files gives a run's files in records that have a bounded size, but for a single output.
+func (e *exporting) files(run core.RunID) error {
+	var record []core.File
+	bytes := int64(0)
+	flush := func() error {
+		if len(record) == 0 {
+			return nil
+		}
+		full := record
+		record, bytes = nil, 0
+		return e.give(full)
+	}
+	for from := 0; ; {
+		var page []core.File
+		if err := e.view(func(tx ports.Tx) (err error) {
+			page, err = tx.FileViews().Page(e.ctx, run, ports.FileFilter{From: from, Limit: exportFiles, OutputBytes: exportOutput})
+			return err
+		}); err != nil {
+			return err
+		}
+		for _, f := range page {
+			if f.OutputBytes > int64(len(f.Output)) {
+				if err := e.view(func(tx ports.Tx) (err error) {
+					f, err = tx.FileViews().Output(e.ctx, run, f.Index)
+					return err
+				}); err != nil {
+					return err
+				}
+			}
+			record, bytes = append(record, f), bytes+f.OutputBytes
+			if bytes >= exportBytes {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+			from = f.Index + 1
+		}
+		if err := flush(); err != nil || len(page) < exportFiles {
+			return err
+		}
+	}
+}
+
+func (e *exporting) ledger() error {
+	for after := int64(0); ; {
+		var page []core.Entry
+		if err := e.view(func(tx ports.Tx) (err error) {
+			page, err = tx.Ledger().Entries(e.ctx, after, ledgerPage)
+			return err
+		}); err != nil {
+			return err
+		}
+		if len(page) > 0 {
+			if err := e.give(page); err != nil {
+				return err
+			}
+			after = page[len(page)-1].Seq
+		}
+		if len(page) < ledgerPage {
+			break
+		}
+	}
+	var balances []core.Balance
+	if err := e.view(func(tx ports.Tx) (err error) {
+		balances, err = tx.Ledger().Balances(e.ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	return e.give(balances)
+}
+
+func (e *exporting) answers() error {
+	for after := core.Key(""); ; {
+		page, err := e.store.AnswersAfter(e.ctx, e.tenant, after, exportFiles)
+		if err != nil {
+			return err
+		}
+		if len(page) > 0 {
+			if err := e.give(page); err != nil {
+				return err
+			}
+			after = page[len(page)-1].Key
+		}
+		if len(page) < exportFiles {
+			return nil
+		}
+	}
+}
+
+// MoveCounts is how much a tenant owns.
+type MoveCounts struct {
+	Templates, Versions, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers int
+	OutputBytes                                                                                      int64
+}
+
+// inventory counts records as they pass, and has a checksum of them: two sides with the same
+// checksum own the same, down to the last field.
+type inventory struct {
+	MoveCounts
+
+	sum hash.Hash
+	to  *json.Encoder
+}
+
+func newInventory() *inventory {
+	sum := sha256.New()
+	return &inventory{sum: sum, to: json.NewEncoder(sum)}
+}
+
+func (i *inventory) add(r ports.Record) error {
+	switch r := r.(type) {
+	case core.Tenant:
+		return i.to.Encode(r)
+	case core.Template:
+		i.Templates++
+		return i.to.Encode(r)
+	case core.TemplateVersion:
+		i.Versions++
+		return i.to.Encode(r)
+	case core.Run:
+		i.Runs++
+		return i.to.Encode(r)
+	case []core.File:
+		i.Files += len(r)
+		for j := range r {
+			i.OutputBytes += r[j].OutputBytes
+		}
+		return encodeEach(i.to, r) // one by one: records may be cut at other places
+	case core.Attempt:
+		i.Attempts++
+		i.AttemptFiles += len(r.Files)
+		files := r.Files
+		r.Files = nil
+		return errors.Join(i.to.Encode(r), encodeEach(i.to, files))
+	case core.Amendment:
+		i.Amendments++
+		return i.to.Encode(r)
+	case []core.Entry:
+		i.Entries += len(r)
+		return encodeEach(i.to, r)
+	case []core.Balance:
+		i.Balances += len(r)
+		return encodeEach(i.to, r)
+	case []core.Answer:
+		i.Answers += len(r)
+		return encodeEach(i.to, r)
+	default:
+		return fmt.Errorf("app: %T is no record of a tenant", r)
+	}
+}
+
+func encodeEach[T any](to *json.Encoder, list []T) error {
+	for i := range list {
+		if err := to.Encode(&list[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (i *inventory) checksum() string { return fmt.Sprintf("%x", i.sum.Sum(nil)) }
+
+// passing adds records to an inventory as they go by.
+func (i *inventory) passing(records iter.Seq2[ports.Record, error]) iter.Seq2[ports.Record, error] {
+	return func(yield func(ports.Record, error) bool) {
+		for r, err := range records {
+			if err == nil {
+				err = i.add(r)
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// take reads all records.
+func (i *inventory) take(records iter.Seq2[ports.Record, error]) error {
+	for _, err := range i.passing(records) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
