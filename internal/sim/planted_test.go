@@ -90,7 +90,10 @@ var planted = []struct {
 		return world.Wrap{Queue: func(q ports.Queue) ports.Queue { return firstEpoch{q} }}
 	}},
 	{"answers not remembered", func() world.Wrap {
-		return wrapTx(func(tx *wrongTx) { tx.answers = func(a ports.Answers) ports.Answers { return forgetful{a} } })
+		return wrapTx(func(tx *wrongTx) {
+			tx.answers = func(a ports.Answers) ports.Answers { return forgetful{a} }
+			tx.starts = func(s ports.Starts) ports.Starts { return forgetfulStarts{s} }
+		})
 	}},
 }
 
@@ -101,6 +104,7 @@ type wrongTx struct {
 	attempts func(ports.Attempts) ports.Attempts
 	ledger   func(ports.Ledger) ports.Ledger
 	answers  func(ports.Answers) ports.Answers
+	starts   func(ports.Starts) ports.Starts
 }
 
 func changed[P any](wrap func(P) P, p P) P {
@@ -114,6 +118,7 @@ func (t *wrongTx) Runs() ports.Runs         { return changed(t.runs, t.Tx.Runs()
 func (t *wrongTx) Attempts() ports.Attempts { return changed(t.attempts, t.Tx.Attempts()) }
 func (t *wrongTx) Ledger() ports.Ledger     { return changed(t.ledger, t.Tx.Ledger()) }
 func (t *wrongTx) Answers() ports.Answers   { return changed(t.answers, t.Tx.Answers()) }
+func (t *wrongTx) Starts() ports.Starts     { return changed(t.starts, t.Tx.Starts()) }
 
 func wrapTx(spoil func(*wrongTx)) world.Wrap {
 	return world.Wrap{Store: func(s ports.Store) ports.Store { return wrongStore{s, spoil} }}
@@ -200,6 +205,13 @@ func (l changedLedger) Post(ctx context.Context, e core.Entry) (core.Entry, erro
 		return e, nil
 	}
 	return l.Ledger.Post(ctx, e)
+}
+
+// forgetfulStarts writes what was decided and remembers no answer.
+type forgetfulStarts struct{ ports.Starts }
+
+func (f forgetfulStarts) Write(ctx context.Context, starts []ports.Start, _ []core.Answer) ([]core.Entry, error) {
+	return f.Starts.Write(ctx, starts, nil)
 }
 
 type forgetful struct{ ports.Answers }
