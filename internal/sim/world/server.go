@@ -54,9 +54,15 @@ func (w *World) keepTime(a *actor) {
 			}
 		default:
 			k.wakeAt = time.Time{}
-			if !w.atRest(a.process) { // else it would only see that there is nothing to do, for ever
-				w.post(p, scheduler.Tick{})
+			if w.atRest(a.process) {
+				// It would only see that there is nothing to do, for ever. That its time has
+				// passed it knows all the same, also if the clock jumps back before the next event.
+				if w.sched.Now.After(k.now) {
+					k.now = w.sched.Now
+				}
+				continue
 			}
+			w.post(p, scheduler.Tick{})
 		}
 	}
 }
