@@ -104,8 +104,8 @@ func TestQueueURL(t *testing.T) {
 		args []string
 		says string
 	}{
-		"UnknownScheme": {[]string{"serve", "--demo", "--queue-url=carrier-pigeon://x"}, "--queue-url"},
-		"NoURL":         {[]string{"serve", "--demo", "--queue-url=%zz"}, "--queue-url"},
+		"UnknownScheme": {[]string{"serve", "--demo", "--database-url=memory:", "--queue-url=carrier-pigeon://x"}, "--queue-url"},
+		"NoURL":         {[]string{"serve", "--demo", "--database-url=memory:", "--queue-url=%zz"}, "--queue-url"},
 		"DeadInMemory":  {[]string{"queue", "dead", "--queue-url=memory:"}, "in memory"},
 		"DeadNowhere":   {[]string{"queue", "dead"}, "DATABASE_URL"},
 		"NoLimit":       {[]string{"queue", "dead", "--limit=0"}, "--limit"},

@@ -48,7 +48,12 @@ func TestMain(m *testing.M) {
 	if err := os.Setenv(asServer, "1"); err != nil { // for the children
 		panic(err)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if _, err := os.Stat("data"); err == nil {
+		fmt.Fprintln(os.Stderr, "a test kept its data in the folder of the sources, cmd/server/data: remove it, and give the test --database-url")
+		code = 1
+	}
+	os.Exit(code)
 }
 
 const secret = "a secret of the tests that is long enough"
@@ -323,6 +328,10 @@ func TestCommandLine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			chosen := func(arg string) bool { return strings.HasPrefix(arg, "--database-url") }
+			if slices.Contains(c.args, "--demo") && !slices.ContainsFunc(c.args, chosen) {
+				c.args = append(c.args, "--database-url=memory:") // and not in this folder
+			}
 			var out, logs bytes.Buffer
 			require.Equal(t, c.code, run(context.Background(), c.args, &out, &logs))
 			require.Contains(t, logs.String(), c.says)
