@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/watermillqueue"
@@ -21,9 +22,14 @@ func TestOpen(t *testing.T) {
 			q, err := watermillqueue.Open(t.Context(), url, quiet(watermillqueue.Options{}))
 			require.NoError(t, err)
 			enqueue(t, q, jobsOf("acme", "run", 0, 5))
-			depth, err := q.Stats(bounded(t))
-			require.NoError(t, err)
-			require.Equal(t, 5, depth.Waiting.N+depth.Taken.N) // on JetStream they lie ready in the server
+			// On JetStream they lie ready in the server, whose consumers count what comes a
+			// moment after the stream has taken it.
+			ctx := bounded(t)
+			require.EventuallyWithT(t, func(c *assert.CollectT) {
+				depth, err := q.Stats(ctx)
+				require.NoError(c, err)
+				require.Equal(c, 5, depth.Waiting.N+depth.Taken.N)
+			}, time.Minute, 10*time.Millisecond)
 			drain(t, q, 1, 10, 5)
 			require.NoError(t, q.Close())
 		})
