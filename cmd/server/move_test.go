@@ -172,7 +172,11 @@ func withQueue(t *testing.T, url string, queue *memory.Queue, fn func(*app.Servi
 	db, err := flags.openKept(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, db.prepare(t.Context(), true, slog.New(slog.DiscardHandler)))
-	files, err := blobfiles.OpenDir(filepath.Join(flags.folder(), "files"))
+	folder := filepath.Join(flags.folder(), "files")
+	if !strings.HasPrefix(url, "sqlite:") {
+		folder = t.TempDir() // the default would be in the folder of the sources
+	}
+	files, err := blobfiles.OpenDir(folder)
 	require.NoError(t, err)
 	svc, err := app.New(app.Deps{
 		Store: db.store, Queue: queue, Files: files, Executor: byName{}, Clock: aWhileAgo{app.SystemClock{}}, Log: slog.New(slog.DiscardHandler),
