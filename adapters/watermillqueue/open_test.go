@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/watermillqueue"
@@ -25,10 +24,9 @@ func TestOpen(t *testing.T) {
 			// On JetStream they lie ready in the server, whose consumers count what comes a
 			// moment after the stream has taken it.
 			ctx := bounded(t)
-			require.EventuallyWithT(t, func(c *assert.CollectT) {
+			require.Eventually(t, func() bool {
 				depth, err := q.Stats(ctx)
-				require.NoError(c, err)
-				require.Equal(c, 5, depth.Waiting.N+depth.Taken.N)
+				return err == nil && depth.Waiting.N+depth.Taken.N == 5
 			}, time.Minute, 10*time.Millisecond)
 			drain(t, q, 1, 10, 5)
 			require.NoError(t, q.Close())
