@@ -1,5 +1,5 @@
 // Package adaptertest has the suites that every adapter passes, those of Redrive and
-// those of whoever embeds it:
+// those of an embedder:
 //
 //	storetest    ports.Store
 //	queuetest    ports.Queue and ports.Feed

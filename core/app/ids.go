@@ -18,7 +18,7 @@ var _ ports.IDs = UUIDs{}
 // because an ID that is not unique would mix up two runs.
 func (UUIDs) NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// newID refuses an ID under which nothing could be found again: whoever made it is at
+// newID refuses an ID under which nothing could be found again: the source of it is at
 // fault, and not the caller of the use case.
 func newID[T ~string](ids ports.IDs) (T, error) {
 	id := T(ids.NewID())

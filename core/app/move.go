@@ -115,7 +115,7 @@ func (m *Mover) Tenant(ctx context.Context, tenant core.TenantID) (Moved, error)
 		if v.there.ID != v.here.ID {
 			return Moved{}, fmt.Errorf("%w: move %s of %s; go on with that one, or cancel it", ErrOtherMove, v.here.ID, v.here.At.Format(time.RFC3339))
 		}
-		// Whoever was interrupted may not have waited for the transactions of before.
+		// A move that was interrupted may not have waited for the transactions of before.
 		if err := v.from.SetMove(ctx, tenant, v.here, v.here); err != nil {
 			return Moved{}, fmt.Errorf("source: %w", err)
 		}

@@ -63,7 +63,7 @@ func TestStore(t *testing.T) {
 		s := embedder.NewStore(memory.NewStore())
 		t.Cleanup(func() { require.Zero(t, s.Counts().Open, "transactions that did not end") })
 		return s
-	}, storetest.Options{Rounds: 5, RaceRounds: 50, LargeRun: 2000})
+	}, storetest.Options{Rounds: 5, RaceRounds: 50, LargeRun: 2000, NoMoves: true})
 }
 
 // Redrive runs on the three: an upload, a failure, a Continue, a graceful stop.

@@ -21,9 +21,9 @@
 //     one fails with ports.ErrDeadlock or ErrSerialization, or is run again.
 //   - At least 8 transactions are open at once. A store with one connection hangs.
 //   - Nothing of a tenant is found, locked or changed from another tenant.
-//   - A key is taken once: the ledger's and that of an answer, whoever races for it.
+//   - A key is taken once: the ledger's and that of an answer, however many race for it.
 //   - IDs and texts come back as they were; times have microseconds, in UTC.
-//   - A store that is a ports.Mover moves tenants; one that is none is passed over there.
+//   - A store that is a ports.Mover moves tenants; one that is none says so (Options.NoMoves).
 //   - Runs of 10,000 files are written and read in seconds.
 //
 // RunOutbox is a suite of its own, for stores whose transactions send jobs (ports.Outbox).

@@ -111,7 +111,7 @@ func testNothingSentAfterRollback(t *testing.T, s OutboxSubject) {
 	s.requireNothing(t)
 }
 
-// What is outstanding already is not carried twice, whoever sends it.
+// What is outstanding already is not carried twice, whichever transaction sends it.
 func testSentOnce(t *testing.T, s OutboxSubject) {
 	w := build(t, s.Store, "acme")
 	ctx := bounded(t)

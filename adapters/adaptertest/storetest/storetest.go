@@ -29,6 +29,9 @@ type Options struct {
 	// NoSessions says that the store is no ports.SessionStore. It serves everything but
 	// the page, whose sign-in needs one.
 	NoSessions bool
+	// NoMoves says that the store is no ports.Mover. It serves everything but the move of
+	// tenants to another database.
+	NoMoves bool
 }
 
 func (o Options) withDefaults() Options {

@@ -13,3 +13,10 @@ func TestNoSessions(t *testing.T) {
 	type hidden struct{ ports.Store }
 	testSessions(t, func(*testing.T) ports.Store { return hidden{memory.NewStore()} }, Options{NoSessions: true})
 }
+
+// Nor need it move tenants.
+func TestNoMoves(t *testing.T) {
+	t.Parallel()
+	type hidden struct{ ports.Store }
+	testMoves(t, func(*testing.T) ports.Store { return hidden{memory.NewStore()} }, Options{NoMoves: true})
+}
