@@ -1,35 +1,12 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
-	_ "embed" // the OpenAPI document
 	"fmt"
 	"net/http"
 
 	"github.com/redrive/redrive/ports"
 )
-
-//go:embed openapi.json
-var openAPIDocument []byte
-
-// OpenAPI gives the OpenAPI document that GET /openapi.json serves.
-func OpenAPI() []byte { return append([]byte(nil), openAPIDocument...) }
-
-// openAPIAt is the document of an API under a prefix.
-func openAPIAt(prefix string) []byte {
-	if prefix == "" {
-		return openAPIDocument
-	}
-	const root = `"servers": [{"url": "/"}]`
-	return bytes.Replace(openAPIDocument, []byte(root), fmt.Appendf(nil, `"servers": [{"url": %q}]`, prefix), 1)
-}
-
-// openAPI is GET /openapi.json.
-func (a *api) openAPI(w http.ResponseWriter, _ *request) error {
-	write(w, http.StatusOK, "application/json", a.openAPIDocument)
-	return nil
-}
 
 // healthz is GET /healthz: the process is alive and answers.
 func (a *api) healthz(w http.ResponseWriter, _ *request) error {

@@ -23,20 +23,12 @@ type route struct {
 	upload  bool  // its body may take its time
 }
 
+// allRoutes is every route of the API; each kind of resource has its own list.
 func (a *api) allRoutes() []route {
-	get := func(pattern string, h handler) route {
-		return route{method: http.MethodGet, pattern: pattern, handle: h, maxBody: maxJSONBytes}
-	}
-	post := func(pattern string, h handler) route {
-		return route{method: http.MethodPost, pattern: pattern, handle: h, maxBody: maxJSONBytes}
-	}
-	patch := func(pattern string, h handler) route {
-		return route{method: http.MethodPatch, pattern: pattern, handle: h, maxBody: maxJSONBytes}
-	}
-	public := func(r route) route {
-		r.public = true
-		return r
-	}
+	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.operationRoutes())
+}
+
+func (a *api) runRoutes() []route {
 	return []route{
 		{method: http.MethodPost, pattern: "/workflow-runs", handle: a.initiate, maxBody: a.cfg.MaxUploadBytes, upload: true},
 		get("/workflow-runs", a.listRuns),
@@ -49,28 +41,61 @@ func (a *api) allRoutes() []route {
 		post("/workflow-runs/:id/cancel", a.cancelRun),
 		get("/workflow-runs/:id/receipt", a.getReceipt),
 		get("/workflow-runs/:id/events", a.streamEvents),
+	}
+}
 
+func (a *api) creditRoutes() []route {
+	return []route{
 		get("/balance", a.getBalance),
+		post("/tenants/:id/allowances", a.grantAllowance),
+		post("/tenants/:id/purchases", a.purchaseCredits),
+		get("/tenants/:id/ledger", a.listLedger),
+	}
+}
 
+func (a *api) templateRoutes() []route {
+	return []route{
 		get("/templates", a.listTemplates),
 		post("/templates", a.createTemplate),
 		get("/templates/:id", a.getTemplate),
 		get("/templates/:id/versions", a.listTemplateVersions),
 		patch("/templates/:id", a.patchTemplate),
-		{method: http.MethodDelete, pattern: "/templates/:id", handle: a.deleteTemplate, maxBody: maxJSONBytes},
+		remove("/templates/:id", a.deleteTemplate),
 		post("/templates/:id/publish", a.publishTemplate),
+	}
+}
 
+func (a *api) tenantRoutes() []route {
+	return []route{
 		get("/tenants", a.listTenants),
 		post("/tenants", a.createTenant),
 		get("/tenants/:id", a.getTenant),
-		post("/tenants/:id/allowances", a.grantAllowance),
-		post("/tenants/:id/purchases", a.purchaseCredits),
-		get("/tenants/:id/ledger", a.listLedger),
+	}
+}
 
+func (a *api) operationRoutes() []route {
+	return []route{
 		public(get("/healthz", a.healthz)),
 		public(get("/readyz", a.readyz)),
 		public(get("/openapi.json", a.openAPI)),
 	}
+}
+
+func get(pattern string, h handler) route { return routeOf(http.MethodGet, pattern, h) }
+
+func post(pattern string, h handler) route { return routeOf(http.MethodPost, pattern, h) }
+
+func patch(pattern string, h handler) route { return routeOf(http.MethodPatch, pattern, h) }
+
+func remove(pattern string, h handler) route { return routeOf(http.MethodDelete, pattern, h) }
+
+func routeOf(method, pattern string, h handler) route {
+	return route{method: method, pattern: pattern, handle: h, maxBody: maxJSONBytes}
+}
+
+func public(r route) route {
+	r.public = true
+	return r
 }
 
 // allowedMethods lists the methods of a path, for Allow; none if there is no such
