@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -19,6 +20,7 @@ type saving struct {
 	leases    []leasedFiles
 	completed fileList // without a failure
 	results   fileList
+	same      []sameFiles
 	others    fileList
 }
 
@@ -74,7 +76,9 @@ func (s *saving) sort(run *core.Run, was, f *core.File) {
 	switch final := was.Status == core.FileCompleted || was.Status == core.FileError; {
 	case final || f.RetryAttempt != was.RetryAttempt || f.FreeRetries != was.FreeRetries || f.Epoch != was.Epoch ||
 		f.Redeliveries != was.Redeliveries || f.PaidBy != was.PaidBy || !f.LeaseUntil.IsZero() && f.Failure != was.Failure:
-		s.others.add(run, f)
+		if !s.addSame(run, f) {
+			s.others.add(run, f)
+		}
 	case f.Output == "" && f.Failure == was.Failure: // only a completed file has an output
 		s.lease(run, f)
 	case f.Status == core.FileCompleted && f.Failure == (core.Failure{}):
@@ -141,6 +145,10 @@ func (s *saving) queue(tenant core.TenantID, queue func(sql string, args ...any)
 	for i := range s.leases {
 		l := &s.leases[i]
 		runs, indexes := l.keys()
+		if ranges, ok := dense(indexes); ok && l.ofOneRun() {
+			queue(leaseRanges, tenant, runs[0], ranges, string(l.status), nullTime(l.until))
+			continue
+		}
 		queue(leaseFiles, tenant, runs, indexes, string(l.status), nullTime(l.until))
 	}
 	if l := &s.completed; len(l.files) > 0 {
@@ -154,6 +162,9 @@ func (s *saving) queue(tenant core.TenantID, queue func(sql string, args ...any)
 			l.texts(func(f *core.File) string { return text(f.Output) }),
 			l.texts(func(f *core.File) string { return text(f.Failure.Code) }),
 			l.texts(func(f *core.File) string { return text(f.Failure.Message) }))
+	}
+	for i := range s.same {
+		s.same[i].queue(tenant, queue)
 	}
 	if l := &s.others; len(l.files) > 0 {
 		runs, _ := l.keys()
@@ -169,6 +180,10 @@ func (l *fileList) keys() (runs []string, indexes []int32) {
 		runs[i], indexes[i] = string(findable(l.runs[i].ID)), int32(f.Index)
 	}
 	return runs, indexes
+}
+
+func (l *fileList) ofOneRun() bool {
+	return !slices.ContainsFunc(l.runs, func(run *core.Run) bool { return run != l.runs[0] })
 }
 
 func (l *fileList) texts(of func(*core.File) string) []string {
