@@ -57,14 +57,14 @@ func (s *saving) add(rows *ports.RunRows, was *lockedRows) {
 	for i := range rows.Files {
 		f := &rows.Files[i]
 		if was == nil {
-			s.others.add(run, f)
+			s.state(run, f)
 			continue
 		}
 		for next < len(was.files) && was.files[next].Index != f.Index {
 			next++
 		}
 		if next == len(was.files) {
-			s.others.add(run, f)
+			s.state(run, f)
 			continue
 		}
 		s.sort(run, &was.files[next], f)
@@ -76,15 +76,20 @@ func (s *saving) sort(run *core.Run, was, f *core.File) {
 	switch final := was.Status == core.FileCompleted || was.Status == core.FileError; {
 	case final || f.RetryAttempt != was.RetryAttempt || f.FreeRetries != was.FreeRetries || f.Epoch != was.Epoch ||
 		f.Redeliveries != was.Redeliveries || f.PaidBy != was.PaidBy || !f.LeaseUntil.IsZero() && f.Failure != was.Failure:
-		if !s.addSame(run, f) {
-			s.others.add(run, f)
-		}
+		s.state(run, f)
 	case f.Output == "" && f.Failure == was.Failure: // only a completed file has an output
 		s.lease(run, f)
 	case f.Status == core.FileCompleted && f.Failure == (core.Failure{}):
 		s.completed.add(run, f)
 	default:
 		s.results.add(run, f)
+	}
+}
+
+// state takes a file whose whole state is written.
+func (s *saving) state(run *core.Run, f *core.File) {
+	if !s.addSame(run, f) {
+		s.others.add(run, f)
 	}
 }
 
