@@ -268,7 +268,7 @@ func (s *eventStream) next(name string) event {
 			continue
 		}
 		require.Equal(s.t, name, e.name, e.data)
-		require.NoError(s.t, eventSchemas()[name].VisitJSON(e.json(s.t)), e.data)
+		require.NoError(s.t, eventSchemas()[name].VisitJSON(e.json(s.t), openapi3.EnableJSONSchema2020()), e.data)
 		return e
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/httpapi"
@@ -18,7 +19,9 @@ func TestOpenAPI(t *testing.T) {
 
 	t.Run("IsValid", func(t *testing.T) {
 		t.Parallel()
-		require.NoError(t, document(t).Validate(t.Context()))
+		doc := document(t)
+		require.Equal(t, "3.1.0", doc.OpenAPI)
+		require.NoError(t, doc.Validate(t.Context(), openapi3.EnableExamplesValidation()))
 	})
 
 	t.Run("IsServed", func(t *testing.T) {
