@@ -45,15 +45,6 @@ type openAPIComponents struct {
 	Schemas         map[string]json.RawMessage `json:"schemas,omitempty"`
 }
 
-// openAPIPath is the operations of a path.
-type openAPIPath struct {
-	Get    *openAPIOperation `json:"get,omitempty"`
-	Put    *openAPIOperation `json:"put,omitempty"`
-	Post   *openAPIOperation `json:"post,omitempty"`
-	Patch  *openAPIOperation `json:"patch,omitempty"`
-	Delete *openAPIOperation `json:"delete,omitempty"`
-}
-
 // openAPIDocuments are the document under a prefix as JSON and as YAML, in the same order.
 type openAPIDocuments struct{ json, yaml []byte }
 
@@ -67,6 +58,7 @@ var openAPIAtRoot = sync.OnceValue(func() openAPIDocuments { return openAPIAt(""
 func openAPIAt(prefix string) openAPIDocuments {
 	doc, err := mergedOpenAPI()
 	if err == nil {
+		doc.addExamples()
 		err = doc.addProblems(prefix)
 	}
 	if err != nil {

@@ -81,6 +81,41 @@ func TestOpenAPI(t *testing.T) {
 		}
 	})
 
+	t.Run("HasExamplesOfEveryOperation", func(t *testing.T) {
+		t.Parallel()
+		checked := 0
+		check := func(of string, contents openapi3.Content) {
+			for kind, c := range contents {
+				var values []any
+				if c.Example != nil {
+					values = append(values, c.Example)
+				}
+				for _, e := range c.Examples {
+					values = append(values, e.Value.Value)
+				}
+				require.NotEmpty(t, values, "%s has no example of %s", of, kind)
+				for _, v := range values {
+					require.NoError(t, c.Schema.Value.VisitJSON(v, openapi3.EnableJSONSchema2020()), "%s, %s", of, kind)
+					checked++
+				}
+			}
+		}
+		for path, item := range document().Paths.Map() {
+			for method, operation := range item.Operations() {
+				of := method + " " + path
+				require.NotEmpty(t, operation.Summary, of)
+				require.NotEmpty(t, operation.Tags, of)
+				if operation.RequestBody != nil {
+					check(of, operation.RequestBody.Value.Content)
+				}
+				for status, response := range operation.Responses.Map() {
+					check(of+" "+status, response.Value.Content)
+				}
+			}
+		}
+		require.Greater(t, checked, 200)
+	})
+
 	t.Run("HasEveryRouteAndNoOther", func(t *testing.T) {
 		t.Parallel()
 		var documented []string

@@ -1,10 +1,8 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -12,28 +10,6 @@ import (
 
 	"github.com/redrive/redrive/core"
 )
-
-// openAPIOperation is an operation of the document, in the order of its fields. Problems
-// are the codes of its own refusals; in the document they are responses.
-type openAPIOperation struct {
-	OperationID string                     `json:"operationId"`
-	Summary     string                     `json:"summary"`
-	Description string                     `json:"description,omitempty"`
-	Tags        []string                   `json:"tags"`
-	Security    *[]json.RawMessage         `json:"security,omitempty"` // nil: that of the document
-	Parameters  []json.RawMessage          `json:"parameters,omitempty"`
-	RequestBody json.RawMessage            `json:"requestBody,omitempty"`
-	Responses   map[string]json.RawMessage `json:"responses"`
-	Problems    []core.Code                `json:"x-problems,omitempty"`
-}
-
-// UnmarshalJSON refuses what is none of the fields: it would be lost.
-func (o *openAPIOperation) UnmarshalJSON(text []byte) error {
-	type plain openAPIOperation
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	return d.Decode((*plain)(o))
-}
 
 // The refusals that come of what an operation is, and that it therefore need not name.
 var (
@@ -78,12 +54,6 @@ func (doc *openAPIPart) addProblems(prefix string) error {
 	return nil
 }
 
-func (p openAPIPath) operations() map[string]*openAPIOperation {
-	all := map[string]*openAPIOperation{"GET": p.Get, "PUT": p.Put, "POST": p.Post, "PATCH": p.Patch, "DELETE": p.Delete}
-	maps.DeleteFunc(all, func(_ string, o *openAPIOperation) bool { return o == nil })
-	return all
-}
-
 // exampleOf is a problem as a client might get it.
 func exampleOf(code core.Code, prefix string) problemJSON {
 	to := problems[code]
@@ -97,7 +67,7 @@ func (o *openAPIOperation) addProblems(method string) error {
 	o.Problems = nil
 	for status, response := range o.Responses {
 		if status == "default" || status[0] >= '4' {
-			codes = append(codes, codesIn(response)...)
+			codes = append(codes, codesIn(response.Description)...)
 			delete(o.Responses, status)
 		}
 	}
@@ -148,12 +118,8 @@ var inPath = regexp.MustCompile(`"in": ?"path"`)
 var codeLike = regexp.MustCompile(`[a-z_]+`)
 
 // codesIn gives the codes that a response's description names.
-func codesIn(response json.RawMessage) (codes []core.Code) {
-	var r struct{ Description string }
-	if json.Unmarshal(response, &r) != nil {
-		return nil
-	}
-	for _, word := range codeLike.FindAllString(r.Description, -1) {
+func codesIn(description string) (codes []core.Code) {
+	for _, word := range codeLike.FindAllString(description, -1) {
 		if _, known := problems[core.Code(word)]; known {
 			codes = append(codes, core.Code(word))
 		}
@@ -163,43 +129,29 @@ func codesIn(response json.RawMessage) (codes []core.Code) {
 
 // problemResponse is the response of a status that these codes have. x-codes lists them for
 // programs, the tests among them.
-func problemResponse(codes []core.Code) json.RawMessage {
+func problemResponse(codes []core.Code) openAPIResponse {
 	slices.Sort(codes)
-	type example struct {
-		Ref string `json:"$ref"`
-	}
 	var description strings.Builder
-	examples, headers := map[string]example{}, map[string]any{}
+	examples, headers := map[string]openAPIRef{}, map[string]openAPIRef{}
 	for _, code := range codes {
 		to := problems[code]
 		if description.Len() > 0 {
 			description.WriteString("\n\n")
 		}
 		fmt.Fprintf(&description, "`%s`: %s", code, to.when)
-		examples[string(code)] = example{"#/components/examples/" + string(code)}
+		examples[string(code)] = openAPIRef{"#/components/examples/" + string(code)}
 		if to.waits {
-			headers["Retry-After"] = example{"#/components/headers/RetryAfter"}
+			headers["Retry-After"] = openAPIRef{"#/components/headers/RetryAfter"}
 		}
 		if name, has := problemHeaders[code]; has {
-			headers[name] = example{"#/components/headers/" + strings.ReplaceAll(name, "-", "")}
+			headers[name] = openAPIRef{"#/components/headers/" + strings.ReplaceAll(name, "-", "")}
 		}
 	}
-	return encoded(struct {
-		Description string         `json:"description"`
-		Codes       []core.Code    `json:"x-codes"`
-		Headers     map[string]any `json:"headers,omitempty"`
-		Content     map[string]any `json:"content"`
-	}{description.String(), codes, headers, map[string]any{"application/problem+json": struct {
-		Schema   example            `json:"schema"`
-		Examples map[string]example `json:"examples"`
-	}{example{"#/components/schemas/Problem"}, examples}}})
-}
-
-// encoded is a value that always can be encoded.
-func encoded(v any) json.RawMessage {
-	text, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
+	r := openAPIResponse{Description: description.String(), Codes: codes, Content: map[string]openAPIContent{
+		"application/problem+json": {Schema: encoded(openAPIRef{"#/components/schemas/Problem"}), Examples: encoded(examples)},
+	}}
+	if len(headers) > 0 {
+		r.Headers = encoded(headers)
 	}
-	return text
+	return r
 }
