@@ -77,7 +77,8 @@ func (a *api) operationRoutes() []route {
 	return []route{
 		public(get("/healthz", a.healthz)),
 		public(get("/readyz", a.readyz)),
-		public(get("/openapi.json", a.openAPI)),
+		public(get("/openapi.json", a.openAPIJSON)),
+		public(get("/openapi.yaml", a.openAPIYAML)),
 	}
 }
 
