@@ -136,6 +136,27 @@ func (k APIKey) Live(now time.Time) bool {
 	return k.RevokedAt.IsZero() && (k.ExpiresAt.IsZero() || now.Before(k.ExpiresAt))
 }
 
+// APIKeyStatus is what has become of a key.
+type APIKeyStatus string
+
+const (
+	APIKeyActive  APIKeyStatus = "active"
+	APIKeyExpired APIKeyStatus = "expired"
+	APIKeyRevoked APIKeyStatus = "revoked" // whether it has expired as well or not
+)
+
+// Status gives what has become of the key.
+func (k APIKey) Status(now time.Time) APIKeyStatus {
+	switch {
+	case k.Live(now):
+		return APIKeyActive
+	case k.RevokedAt.IsZero():
+		return APIKeyExpired
+	default:
+		return APIKeyRevoked
+	}
+}
+
 // UseDue reports whether a use is to be noted now.
 func (k APIKey) UseDue(now time.Time) bool { return now.Sub(k.LastUsedAt) >= APIKeyUseEvery }
 

@@ -62,6 +62,8 @@ var problems = map[core.Code]answerTo{
 	core.CodeTemplateNotFound:     {http.StatusNotFound, "There is no such template"},
 	core.CodeTemplateNotPublished: {http.StatusConflict, "The template is not published"},
 	core.CodeTemplateDeleted:      {http.StatusConflict, "The template was deleted"},
+	core.CodeAPIKeyNotFound:       {http.StatusNotFound, "There is no such API key"},
+	core.CodeTooManyAPIKeys:       {http.StatusConflict, "The tenant has too many API keys"},
 	core.CodeCreditsOutOfRange:    {http.StatusBadRequest, "The amount of credits is out of range"},
 
 	codeUnauthenticated:  {http.StatusUnauthorized, "You are not signed in"},
