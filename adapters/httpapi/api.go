@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bunrouter"
@@ -62,11 +63,11 @@ type Config struct {
 
 // api is the handlers with what they need.
 type api struct {
-	svc             *app.Service
-	cfg             Config
-	routes          []route
-	checks          singleflight.Group // of GET /readyz
-	openAPIDocument []byte
+	svc       *app.Service
+	cfg       Config
+	routes    []route
+	checks    singleflight.Group      // of GET /readyz
+	documents func() openAPIDocuments // made when they are first asked for
 }
 
 // New gives the handler of the whole API. It panics without Config.Auth, since a
@@ -96,7 +97,10 @@ func newAPI(svc *app.Service, cfg Config) *api {
 		cfg.Streams = NewStreams(svc, StreamConfig{Log: cfg.Log})
 	}
 	cfg.Pace = cfg.Pace.withDefaults()
-	a := &api{svc: svc, cfg: cfg, openAPIDocument: openAPIAt(cfg.Prefix)}
+	a := &api{svc: svc, cfg: cfg, documents: openAPIAtRoot}
+	if cfg.Prefix != "" {
+		a.documents = sync.OnceValue(func() openAPIDocuments { return openAPIAt(cfg.Prefix) })
+	}
 	a.routes = a.allRoutes()
 	return a
 }

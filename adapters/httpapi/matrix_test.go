@@ -76,6 +76,7 @@ var matrix = map[string]matrixRow{
 	"GET /healthz":      {may: anybody, tenantless: true},
 	"GET /readyz":       {may: anybody, tenantless: true},
 	"GET /openapi.json": {may: anybody, tenantless: true},
+	"GET /openapi.yaml": {may: anybody, tenantless: true},
 }
 
 // cell is one request of the matrix: a caller of acme's, or of nobody's.

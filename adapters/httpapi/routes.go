@@ -79,7 +79,8 @@ func (a *api) operationRoutes() []route {
 	return []route{
 		get("/healthz", anyone, a.healthz),
 		get("/readyz", anyone, a.readyz),
-		get("/openapi.json", anyone, a.openAPI),
+		get("/openapi.json", anyone, a.openAPIJSON),
+		get("/openapi.yaml", anyone, a.openAPIYAML),
 	}
 }
 
