@@ -34,6 +34,8 @@ const (
 	CodeCreditsOutOfRange    Code = "credits_out_of_range"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
+	CodeAPIKeyNotFound       Code = "api_key_not_found"
+	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -86,6 +88,8 @@ var (
 	ErrCreditsOutOfRange     = &Error{Code: CodeCreditsOutOfRange}
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
+	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
+	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

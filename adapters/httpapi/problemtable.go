@@ -40,6 +40,16 @@ var problems = map[core.Code]answerTo{
 		when: "The tenant has no template of this ID.",
 		do:   "Check the ID; GET /templates lists them.",
 	},
+	core.CodeAPIKeyNotFound: {
+		status: http.StatusNotFound, title: "There is no such API key",
+		when: "The tenant has no API key of this ID, or it was removed ninety days after it ended.",
+		do:   "Check the ID; GET /api-keys lists them.",
+	},
+	core.CodeTooManyAPIKeys: {
+		status: http.StatusConflict, title: "The tenant has too many API keys",
+		when: "The tenant has 50 API keys in use, or made 500 within ninety days.",
+		do:   "Revoke those that nothing uses (DELETE /api-keys/{id}).",
+	},
 	codeNotFound: {
 		status: http.StatusNotFound, title: "There is nothing here",
 		when: "No resource is at this path. Paths do not end in a slash.",

@@ -40,6 +40,7 @@ type tenantState struct {
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
+	apiKeys   map[core.APIKeyID]core.APIKey
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -225,6 +226,7 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
 	}
+	st.saveAPIKeys(w.apiKeys)
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
 	}

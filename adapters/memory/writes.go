@@ -15,6 +15,7 @@ type writes struct {
 	templates   []core.Template // each ID once
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
+	apiKeys     map[core.APIKeyID]core.APIKey
 	posted      ledgerWrites
 	jobs        []core.Job // to be sent with the commit
 	runs        []*runWrites

@@ -68,6 +68,14 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"templates_price", `UPDATE templates SET credits_per_run = -1`},
 	{"templates_mode", `UPDATE templates SET mode = 'one_by_one'`},
 	{"templates_version", `UPDATE templates SET version = 0`},
+	{"api_keys_pkey", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`) + `, ('acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL)`},
+	{"api_keys_tenant", newAPIKey(`'ghost', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_id", newAPIKey(`'acme', '', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_hash", newAPIKey(`'acme', 'k', 'n', 'customer_user', 'rdk_acme_a_token', 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_role", newAPIKey(`'acme', 'k', 'n', 'king', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_by_role", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'king', now(), NULL, NULL, NULL`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), now(), NULL, NULL`)},
+
 	{"template_versions_pkey", `INSERT INTO template_versions SELECT * FROM template_versions WHERE tenant_id = 'acme'`},
 	{"template_versions_template", `INSERT INTO template_versions VALUES ('ghost', 'x', 1, '', '', '', 'bubble_admin', now())`},
 	{"template_versions_number", `INSERT INTO template_versions SELECT tenant_id, template_id, 0, '', '', '', 'bubble_admin', now() FROM templates WHERE tenant_id = 'acme'`},
@@ -222,6 +230,8 @@ var illegalWrites = []struct{ guard, sql string }{
 }
 
 // The helpers copy a row of their kind with some columns changed.
+
+func newAPIKey(values string) string { return `INSERT INTO api_keys VALUES (` + values + `)` }
 
 func newSession(values, lasts string) string {
 	return `INSERT INTO sessions VALUES (` + values + `, now(), now(), now() + interval '` + lasts + `')`

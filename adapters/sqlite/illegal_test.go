@@ -41,6 +41,15 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"sessions_via", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', '', 0, 0, 1`)},
 	{"sessions_times", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 0`)},
 
+	{"api_keys_pkey", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`) + `, ('acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1)`},
+	{"api_keys_tenant", newAPIKey(`'ghost', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_id", newAPIKey(`'acme', '', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_hash", newAPIKey(`'acme', 'k', 'n', 'customer_user', 'rdk_acme_a_token', 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_role", newAPIKey(`'acme', 'k', 'n', 'king', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_by_role", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'king', 1, 2, 1, 1`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 1, NULL, NULL`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 0, NULL`)},
+
 	{"credits_pkey", `INSERT INTO credits (tenant_id) VALUES ('acme')`},
 	{"credits_tenant", `INSERT INTO credits (tenant_id) VALUES ('ghost')`},
 	{"credits_purchased", `UPDATE credits SET purchased = -1`},
@@ -235,6 +244,8 @@ func like(table, where string, change row) string {
 	}
 	return fmt.Sprintf(`INSERT INTO %s LIKE {%s} WHERE %s LIMIT 1`, table, s.String(), where)
 }
+
+func newAPIKey(values string) string { return `INSERT INTO api_keys VALUES (` + values + `)` }
 
 func newAttempt(change row) string {
 	return like("attempts", `run_id = $closed AND attempt = 1`, change)

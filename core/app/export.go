@@ -110,7 +110,19 @@ func (e *exporting) account() error {
 			below = versions[len(versions)-1].Number
 		}
 	}
-	return nil
+	return e.apiKeys()
+}
+
+// apiKeys gives the API keys, which are few.
+func (e *exporting) apiKeys() error {
+	var keys []core.APIKey
+	if err := e.view(func(tx ports.Tx) (err error) {
+		keys, err = tx.APIKeys().List(e.ctx)
+		return err
+	}); err != nil || len(keys) == 0 {
+		return err
+	}
+	return e.give(keys)
 }
 
 // runs gives each run with what belongs to it, the newest first.
@@ -261,8 +273,8 @@ func (e *exporting) answers() error {
 
 // MoveCounts is how much a tenant owns.
 type MoveCounts struct {
-	Templates, Versions, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers int
-	OutputBytes                                                                                      int64
+	Templates, Versions, APIKeys, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers int
+	OutputBytes                                                                                               int64
 }
 
 // inventory counts records as they pass, and has a checksum of them: two sides with the same
@@ -289,6 +301,9 @@ func (i *inventory) add(r ports.Record) error {
 	case core.TemplateVersion:
 		i.Versions++
 		return i.to.Encode(r)
+	case []core.APIKey:
+		i.APIKeys += len(r)
+		return encodeEach(i.to, r)
 	case core.Run:
 		i.Runs++
 		return i.to.Encode(r)

@@ -17,6 +17,7 @@ type Contents struct {
 	Tenant     *core.Tenant // nil: there is no such tenant
 	Templates  []core.Template
 	Versions   map[core.TemplateID][]core.TemplateVersion // newest first
+	APIKeys    []core.APIKey                              // ascending by ID
 	Runs       []core.Run                                 // newest first
 	Files      map[core.RunID][]core.File
 	Attempts   map[core.RunID][]core.Attempt
@@ -69,6 +70,9 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 			c.Versions[t.ID] = versions
 		}
 	}
+	if c.APIKeys, err = tx.APIKeys().List(ctx); err != nil {
+		return c, err
+	}
 	if c.Runs, err = tx.Runs().List(ctx, ports.RunFilter{Limit: 1 << 20}); err != nil {
 		return c, err
 	}
@@ -105,6 +109,7 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 
 // tidy makes lists without elements nil: a store may give them either way.
 func (c *Contents) tidy() {
+	c.APIKeys = orNil(c.APIKeys)
 	c.Templates, c.Runs, c.Entries, c.Balances = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances)
 	for id := range c.Files {
 		c.Files[id], c.Attempts[id], c.Amendments[id] = orNil(c.Files[id]), orNil(c.Attempts[id]), orNil(c.Amendments[id])

@@ -39,6 +39,7 @@ type world struct {
 	tenant    core.Tenant
 	template  core.Template
 	versions  []core.TemplateVersion // newest first
+	apiKeys   []core.APIKey          // ascending by ID
 	running   core.Run               // attempt 1 is under way
 	closed    core.Run               // attempt 1 was compensated
 	files     []core.File
@@ -65,6 +66,13 @@ func newWorld(id core.TenantID) *world {
 	w.versions = []core.TemplateVersion{
 		w.template.VersionBy(by, at(2)),
 		{Tenant: id, Template: w.template.ID, Number: 1, Instructions: "at first: " + mark, By: core.System, At: at(1)},
+	}
+	w.apiKeys = []core.APIKey{
+		{
+			ID: "key-0", Tenant: id, Name: "Key of " + mark, Role: core.RoleCustomerAdmin, Hash: core.APIKeyHash(mark), CreatedBy: by,
+			CreatedAt: at(1), ExpiresAt: at(100), RevokedAt: at(50), LastUsedAt: at(49),
+		},
+		{ID: "key-1", Tenant: id, Name: "x", Role: core.RolePlatformAdmin, Hash: core.APIKeyHash("1" + mark), CreatedBy: core.System, CreatedAt: at(2)},
 	}
 	w.running = core.Run{
 		ID: core.RunID("run-" + string(id) + "-a"), Tenant: id, Template: w.template.ID, TemplateVersion: 1, Mode: core.ModePerFile,
@@ -197,6 +205,11 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 	}
 	for _, v := range w.versions {
 		if err := tx.TemplateVersions().Insert(ctx, v); err != nil {
+			return err
+		}
+	}
+	for _, k := range w.apiKeys {
+		if err := tx.APIKeys().Insert(ctx, k); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,7 @@ func testMoves(t *testing.T, newStore Factory, o Options) {
 	require.True(t, ok, "the store is no ports.Mover, or its wrapper hides that it is one; Options.NoMoves if that is meant")
 	t.Run("RoundTrip", func(t *testing.T) { testMoveRoundTrip(t, newStore) })
 	t.Run("ClosedTakesNoWrites", func(t *testing.T) { testMoveClosed(t, newStore) })
+	t.Run("APIKeys", func(t *testing.T) { testMoveAPIKeys(t, newStore) })
 	t.Run("WaitsForWhatWrites", func(t *testing.T) { testMoveWaits(t, newStore) })
 	t.Run("CompareAndSet", func(t *testing.T) { testMoveCompareAndSet(t, newStore) })
 	t.Run("ImportIsAllOrNothing", func(t *testing.T) { testMoveAllOrNothing(t, newStore) })
@@ -56,6 +57,7 @@ func (w *world) records() []ports.Record {
 	for _, v := range w.versions {
 		list = append(list, v)
 	}
+	list = append(list, w.apiKeys)
 	for _, run := range []core.Run{w.running, w.closed} {
 		list = append(list, run, w.files[:2], w.files[2:])
 		for _, a := range w.attempts {

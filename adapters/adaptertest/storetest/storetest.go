@@ -88,6 +88,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Find", testFind},
 		{"Sessions", testSessions},
 		{"Tickets", testTickets},
+		{"APIKeys", testAPIKeys},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},
