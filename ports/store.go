@@ -62,6 +62,7 @@ type Store interface {
 	View(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
 
 	AcrossTenants
+	AuditTrail
 }
 
 // AcrossTenants is what a store answers of all tenants at once, outside any
@@ -122,6 +123,7 @@ type AccountTx interface {
 	TemplateVersions() TemplateVersions
 	Ledger() Ledger
 	Answers() Answers
+	AuditLog() AuditLog
 }
 
 // Runs are the runs with their files.

@@ -45,6 +45,8 @@ type tenantState struct {
 	entries   []core.Entry   // Seq is the place, from 1
 	byKey     map[core.Key]int
 	refunds   map[core.Key]bool // charges that were refunded
+
+	audit []core.AuditEvent // as they were inserted
 }
 
 type runState struct {
@@ -224,6 +226,7 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
 	}
+	st.audit = append(st.audit, w.audit...)
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
 	}

@@ -173,6 +173,17 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"amendments_append_only", `UPDATE amendments SET at = 0`},
 	{"amendments_append_only", `DELETE FROM amendments`},
 
+	{"audit_log_pkey", like("audit_log", `true`, nil)},
+	{"audit_log_tenant", like("audit_log", `true`, row{"tenant_id": `'ghost'`})},
+	{"audit_log_id", like("audit_log", `true`, row{"event_id": `''`})},
+	{"audit_log_role", like("audit_log", `true`, row{"event_id": `'new'`, "actor_role": `'king'`})},
+	{"audit_log_action", like("audit_log", `true`, row{"event_id": `'new'`, "action": `''`})},
+	{"audit_log_target", like("audit_log", `true`, row{"event_id": `'new'`, "target": `''`})},
+	{"audit_log_facts", like("audit_log", `true`, row{"event_id": `'new'`, "facts": `'{'`})},
+	{"audit_log_request", like("audit_log", `true`, row{"event_id": `'new'`, "request_id": `hex(zeroblob(33))`})},
+	{"audit_log_append_only", `UPDATE audit_log SET at = 0`},
+	{"audit_log_append_only", `DELETE FROM audit_log`},
+
 	{"ledger_pkey", newEntry("purchase", row{"key": `'new'`, "seq": `1`})},
 	{"ledger_key", newEntry("purchase", nil)},
 	{"ledger_key", newEntry("charge", nil)},

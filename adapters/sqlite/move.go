@@ -167,6 +167,17 @@ func (in *importing) state(record ports.Record) error {
 			}
 		}
 		return nil
+	case []core.AuditEvent:
+		for _, e := range r {
+			args, err := auditArgs(t.tenant, e)
+			if err != nil {
+				return err
+			}
+			if err := t.write(ofAudit, 1, ports.ErrExists, insertAudit, args...); err != nil {
+				return err
+			}
+		}
+		return nil
 	default:
 		return fmt.Errorf("sqlite: %T is no record of a tenant", record)
 	}

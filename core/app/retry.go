@@ -160,7 +160,12 @@ func (s *Service) RaiseMaxRetryCount(ctx context.Context, actor core.Actor, id c
 		if err := tx.Runs().Save(ctx, ports.RunRows{Run: raised}); err != nil {
 			return err
 		}
-		return tx.Amendments().Insert(ctx, amendment)
+		if err := tx.Amendments().Insert(ctx, amendment); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, actor, amendment.At, core.AuditMaxRetriesRaised, string(id), core.AuditFacts{
+			"from": strconv.Itoa(amendment.MaxRetryCountFrom), "to": strconv.Itoa(amendment.MaxRetryCountTo),
+		})
 	})
 	if err != nil {
 		return core.Run{}, err

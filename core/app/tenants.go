@@ -29,6 +29,11 @@ func (s *Service) CreateTenant(ctx context.Context, actor core.Actor, id core.Te
 		if err != nil {
 			return err
 		}
+		if err := s.audit(ctx, tx, id, actor, now, core.AuditTenantCreated, string(id), core.AuditFacts{
+			"name": name, "monthlyAllowance": creditsText(monthlyAllowance),
+		}); err != nil {
+			return err
+		}
 		return grantMonths(ctx, tx, tenant, now)
 	})
 	if err != nil {

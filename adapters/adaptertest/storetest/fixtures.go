@@ -44,9 +44,10 @@ type world struct {
 	files     []core.File
 	attempts  []core.Attempt // of running, then of closed
 	amendment core.Amendment
-	entries   []core.Entry // in order of Seq
-	answer    core.Answer  // a success
-	refusal   core.Answer  // a remembered refusal
+	entries   []core.Entry      // in order of Seq
+	answer    core.Answer       // a success
+	refusal   core.Answer       // a remembered refusal
+	audit     []core.AuditEvent // the latest first
 }
 
 // newWorld describes a tenant's world without storing it.
@@ -99,6 +100,13 @@ func newWorld(id core.TenantID) *world {
 	}
 	for i := range w.entries {
 		w.entries[i].Seq = int64(i) + 1
+	}
+	w.audit = []core.AuditEvent{
+		{Tenant: id, ID: "event-2", At: at(7), Actor: core.System, Action: core.AuditTenantChanged, Target: mark},
+		{
+			Tenant: id, ID: "event-1", At: at(6), Actor: by, Action: core.AuditCreditsPurchased, Target: "client/purchase",
+			Facts: core.AuditFacts{"amount": "500", "note": mark}, RequestID: "request-1",
+		},
 	}
 	w.answer = core.Answer{
 		Tenant: id, Key: awkwardKey, Operation: core.OperationContinue, Fingerprint: "print " + mark,
@@ -215,6 +223,11 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 	}
 	for _, e := range w.entries {
 		if _, err := tx.Ledger().Post(ctx, e); err != nil {
+			return err
+		}
+	}
+	for _, e := range w.audit {
+		if err := tx.AuditLog().Insert(ctx, e); err != nil {
 			return err
 		}
 	}
