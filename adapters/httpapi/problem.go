@@ -59,6 +59,7 @@ var problems = map[core.Code]answerTo{
 	core.CodeRunNotRunning:        {http.StatusConflict, "The run is not running"},
 	core.CodeTenantNotFound:       {http.StatusNotFound, "There is no such tenant"},
 	core.CodeTenantExists:         {http.StatusConflict, "The tenant exists already"},
+	core.CodeTenantSuspended:      {http.StatusForbidden, "The tenant is suspended"},
 	core.CodeTemplateNotFound:     {http.StatusNotFound, "There is no such template"},
 	core.CodeTemplateNotPublished: {http.StatusConflict, "The template is not published"},
 	core.CodeTemplateDeleted:      {http.StatusConflict, "The template was deleted"},

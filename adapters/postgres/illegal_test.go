@@ -17,8 +17,8 @@ import (
 // 0 is completed, 1 failed, 2 error, 3 pending. $running is a running run.
 // Another tenant, "other", has nothing but itself and its templates.
 var illegalWrites = []struct{ guard, sql string }{
-	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, now())`},
-	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, now())`},
+	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, now(), NULL, '')`},
+	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, now(), NULL, '')`},
 	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
 
 	{"queue_jobs_pkey", `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload)
@@ -179,6 +179,9 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"amendments_raise", newAmendment(`$closed, 4, 4, 'bubble_admin'`)},
 	{"amendments_raise", newAmendment(`$closed, 4, 11, 'bubble_admin'`)},
 	{"amendments_append_only", `DELETE FROM amendments`},
+
+	{"tenants_suspended", `UPDATE tenants SET suspended_reason = 'unpaid'`},
+	{"tenants_suspended", `UPDATE tenants SET suspended_at = now()`},
 
 	{"audit_log_pkey", `INSERT INTO audit_log SELECT * FROM audit_log`},
 	{"audit_log_tenant", newAudit(`{"tenant_id": "ghost"}`)},

@@ -19,8 +19,8 @@ import (
 // 1 failed, 2 error, 3 pending. $running is a running run. Another tenant, "other", has
 // nothing but itself and its templates.
 var illegalWrites = []struct{ guard, sql string }{
-	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, 0)`},
-	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, 0)`},
+	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, 0, NULL, '')`},
+	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, 0, NULL, '')`},
 	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
 
 	{"moves_pkey", `INSERT INTO moves VALUES ('acme', 'm', 'arrived', 0, 0), ('acme', 'm', 'arrived', 0, 0)`},
@@ -172,6 +172,9 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"amendments_raise", like("amendments", `true`, row{"amendment_id": `NULL`, "max_retry_count_to": `11`})},
 	{"amendments_append_only", `UPDATE amendments SET at = 0`},
 	{"amendments_append_only", `DELETE FROM amendments`},
+
+	{"tenants_suspended", `UPDATE tenants SET suspended_reason = 'unpaid'`},
+	{"tenants_suspended", `UPDATE tenants SET suspended_at = 1`},
 
 	{"audit_log_pkey", like("audit_log", `true`, nil)},
 	{"audit_log_tenant", like("audit_log", `true`, row{"tenant_id": `'ghost'`})},

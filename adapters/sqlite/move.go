@@ -124,7 +124,7 @@ func (in *importing) state(record ports.Record) error {
 	t := in.t
 	switch r := record.(type) {
 	case core.Tenant:
-		if err := t.write(ofTenants, 1, ports.ErrExists, insertTenant, t.tenant, r.Name, r.MonthlyAllowance, r.CreatedAt); err != nil {
+		if err := t.write(ofTenants, 1, ports.ErrExists, insertTenant, tenantArgs(t.tenant, r)...); err != nil {
 			return err
 		}
 		return t.write(ofCredits, 1, ports.ErrExists, insertCredits, t.tenant)

@@ -35,7 +35,7 @@ func (r RetryRequest) fingerprint(id core.RunID) string {
 //
 // Refusals, in the order of the rules: core.CodeRunNotFound, CodeWrongTenant,
 // CodeRoleNotAllowed, CodeRunAlreadyRunning, CodeNoErrorsToRetry,
-// CodeNothingToRetry, CodeMaxRetryCountExceeded, CodePriceChanged,
+// CodeNothingToRetry, CodeMaxRetryCountExceeded, CodePriceChanged, CodeTenantSuspended,
 // CodeInsufficientCredits: nothing was changed. CodeEnqueueFailed wraps the queue's error: charge and changes were
 // undone, or recovery will finish the dispatch.
 func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.RunID, req RetryRequest) (core.Run, error) {

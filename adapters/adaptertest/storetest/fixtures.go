@@ -55,7 +55,7 @@ func newWorld(id core.TenantID) *world {
 	mark := string(id) + " " + awkward
 	by := core.Actor{Subject: "user of " + mark, Tenant: id, Role: core.RoleCustomerAdmin}
 	w := &world{
-		tenant: core.Tenant{ID: id, Name: "Tenant " + mark, MonthlyAllowance: math.MaxInt64, CreatedAt: at(0)},
+		tenant: core.Tenant{ID: id, Name: "Tenant " + mark, MonthlyAllowance: math.MaxInt64, CreatedAt: at(0), SuspendedAt: at(8), SuspendedReason: "unpaid: " + mark},
 		template: core.Template{
 			ID: "template-1", Tenant: id, Name: "Template " + mark, Instructions: strings.Repeat("Do this: "+mark+"\n", 20),
 			Version: 2, CreditsPerRun: 2, Mode: core.ModePerFile, Status: core.TemplatePublished,
@@ -251,7 +251,7 @@ func (w *world) newRun(suffix string) core.Run {
 func bare(t *testing.T, s ports.Store, id core.TenantID) (core.Tenant, core.Template) {
 	t.Helper()
 	w := newWorld(id)
-	w.template.DeletedAt = time.Time{}
+	w.tenant, w.template.DeletedAt = w.tenant.Reopen(), time.Time{}
 	commit(t, s, id, func(ctx context.Context, tx ports.Tx) error {
 		require.NoError(t, tx.Tenants().Insert(ctx, w.tenant))
 		return tx.Templates().Insert(ctx, w.template)

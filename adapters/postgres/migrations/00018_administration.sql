@@ -2,6 +2,12 @@
 
 -- +goose Up
 
+-- Nothing is started or charged while suspended_at is there. Servers of the version before
+-- do not look at it.
+ALTER TABLE tenants ADD COLUMN suspended_at timestamptz,
+    ADD COLUMN suspended_reason text NOT NULL DEFAULT '',
+    ADD CONSTRAINT tenants_suspended CHECK ((suspended_at IS NULL) = (suspended_reason = ''));
+
 -- What administrators did to a tenant, written in the transaction of the deed. A row is
 -- never changed and never removed.
 CREATE TABLE audit_log (

@@ -2,6 +2,11 @@
 
 -- +goose Up
 
+-- Nothing is started or charged while suspended_at is there.
+ALTER TABLE tenants ADD COLUMN suspended_at INTEGER;
+ALTER TABLE tenants ADD COLUMN suspended_reason TEXT NOT NULL DEFAULT ''
+    CONSTRAINT tenants_suspended CHECK ((suspended_at IS NULL) = (suspended_reason = ''));
+
 -- What administrators did to a tenant, written in the transaction of the deed. A row is
 -- never changed and never removed.
 CREATE TABLE audit_log (
