@@ -9,25 +9,15 @@ import (
 // administrationRoutes are what a platform admin does to a tenant that is there.
 func (a *api) administrationRoutes() []route {
 	return []route{
-		patch("/tenants/:id", a.patchTenant),
-		post("/tenants/:id/suspend", a.suspendTenant),
-		post("/tenants/:id/reopen", a.reopenTenant),
+		patch("/tenants/:id", onPath(core.ActionManageTenants), a.patchTenant),
+		post("/tenants/:id/suspend", onPath(core.ActionManageTenants), a.suspendTenant),
+		post("/tenants/:id/reopen", onPath(core.ActionManageTenants), a.reopenTenant),
 	}
-}
-
-// managedTenant is the tenant of the path, which the caller may manage. The caller's role is
-// checked before the form of the request.
-func (r *request) managedTenant(action core.Action) (core.TenantID, error) {
-	tenant, err := r.pathTenant()
-	if err != nil {
-		return "", err
-	}
-	return tenant, core.Authorize(r.actor, action, tenant)
 }
 
 // patchTenant is PATCH /tenants/{id} {name, monthlyAllowance}, each of them optional.
 func (a *api) patchTenant(w http.ResponseWriter, r *request) error {
-	id, err := r.managedTenant(core.ActionManageTenants)
+	id, err := r.pathTenant()
 	if err != nil {
 		return err
 	}
@@ -52,7 +42,7 @@ func (a *api) patchTenant(w http.ResponseWriter, r *request) error {
 
 // suspendTenant is POST /tenants/{id}/suspend {reason}.
 func (a *api) suspendTenant(w http.ResponseWriter, r *request) error {
-	id, err := r.managedTenant(core.ActionManageTenants)
+	id, err := r.pathTenant()
 	if err != nil {
 		return err
 	}
@@ -73,7 +63,7 @@ func (a *api) suspendTenant(w http.ResponseWriter, r *request) error {
 
 // reopenTenant is POST /tenants/{id}/reopen.
 func (a *api) reopenTenant(w http.ResponseWriter, r *request) error {
-	id, err := r.managedTenant(core.ActionManageTenants)
+	id, err := r.pathTenant()
 	if err != nil {
 		return err
 	}

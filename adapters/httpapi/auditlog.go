@@ -19,7 +19,7 @@ const (
 
 func (a *api) auditRoutes() []route {
 	return []route{
-		get("/audit-log", a.listAuditLog),
+		get("/audit-log", onQueryOrAll(core.ActionReadAuditLog), a.listAuditLog),
 	}
 }
 
@@ -53,17 +53,9 @@ func (a *api) listAuditLog(w http.ResponseWriter, r *request) error {
 // all of them.
 func auditRequest(r *request) (app.AuditRequest, error) {
 	var req app.AuditRequest
-	named, err := r.query("tenant")
-	if err != nil {
+	var err error
+	if req.Tenant, err = r.queryTenantOrAll(); err != nil {
 		return req, err
-	}
-	if named != "" || r.actor.Role != core.RolePlatformAdmin {
-		if req.Tenant, err = r.queryTenant(); err != nil {
-			return req, err
-		}
-		if err := core.Authorize(r.actor, core.ActionReadAuditLog, req.Tenant); err != nil {
-			return req, err
-		}
 	}
 	limit, err := r.queryInt("limit", defaultAuditPage, 1, maxAuditPage)
 	if err != nil {

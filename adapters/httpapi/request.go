@@ -12,8 +12,9 @@ import (
 type request struct {
 	*http.Request
 	actor core.Actor
-	id    string // the path's :id, decoded; it may be anything
-	index string // the path's :index, likewise
+	owner core.TenantID // whose the route's resource is; the caller may use it
+	id    string        // the path's :id, decoded; it may be anything
+	index string        // the path's :index, likewise
 }
 
 // runID is the run that the path names.
@@ -58,6 +59,16 @@ func (r *request) queryTenant() (core.TenantID, error) {
 		return "", core.InvalidField("tenant", "your token names no tenant; say which one with ?tenant=")
 	}
 	return r.checkTenant(named)
+}
+
+// queryTenantOrAll is queryTenant, but that a platform admin who names no tenant asks for
+// all of them: empty.
+func (r *request) queryTenantOrAll() (core.TenantID, error) {
+	named, err := r.query("tenant")
+	if err != nil || named == "" && r.actor.Role == core.RolePlatformAdmin {
+		return "", err
+	}
+	return r.queryTenant()
 }
 
 // checkTenant refuses a name that cannot be a tenant's ID. A caller that may act for its
