@@ -89,6 +89,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Sessions", testSessions},
 		{"Tickets", testTickets},
 		{"APIKeys", testAPIKeys},
+		{"AuditLog", testAuditLog},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},
