@@ -53,6 +53,7 @@ var problems = map[core.Code]answerTo{
 	core.CodePriceChanged:          {http.StatusConflict, "The price is higher than was accepted"},
 	core.CodeEnqueueFailed:         {http.StatusServiceUnavailable, "The work could not be handed out"},
 	core.CodeIdempotencyKeyReused:  {http.StatusUnprocessableEntity, "The idempotency key was used for something else"},
+	core.CodeIdempotencyInProgress: {http.StatusConflict, "The first request with this key is under way"},
 	core.CodeInvalidRequest:        {http.StatusBadRequest, "The request is not valid"},
 
 	core.CodeFileNotFound:         {http.StatusNotFound, "There is no such file"},
@@ -138,10 +139,14 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 	x := exchangeOf(req.Context())
 	x.code = e.Code
 	to := problems[e.Code]
-	if (e.Code == codeUnavailable || e.Code == core.CodeUploadQuotaExceeded) && w.Header().Get("Retry-After") == "" {
+	if (e.Code == codeUnavailable || e.Code == core.CodeUploadQuotaExceeded || e.Code == core.CodeIdempotencyInProgress) && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	p := toProblem(e, to, a.cfg.Prefix+instanceOf(req.URL), x.id)
+	if x.kept && curable(e.Code) {
+		p.Detail += keptDetail
+		p.NewKey = true
+	}
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers always marshal
 		panic(err)

@@ -143,6 +143,9 @@ type problemJSON struct {
 	Instance  string `json:"instance"`
 	Code      string `json:"code"`
 	RequestID string `json:"requestId"`
+	// NewKey says that this stays the answer under the request's Idempotency-Key, and that
+	// the same request under a new one may succeed.
+	NewKey bool `json:"newKey,omitempty"`
 	factsJSON
 }
 

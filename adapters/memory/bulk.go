@@ -61,6 +61,7 @@ func (s *Store) Reset() {
 		clear(st.versions)
 		clear(st.runs)
 		st.answers.reset()
+		clear(st.replies)
 		clear(st.byKey)
 		clear(st.refunds)
 		clear(st.entries)

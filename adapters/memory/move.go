@@ -116,6 +116,12 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 				return err
 			}
 		}
+	case []core.Reply:
+		for _, x := range r {
+			if err := t.Replies().Insert(ctx, x); err != nil {
+				return err
+			}
+		}
 	default:
 		return fmt.Errorf("memory: %T is no record of a tenant", record)
 	}

@@ -39,6 +39,7 @@ type tenantState struct {
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
+	replies   map[replyKey]core.Reply
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -223,6 +224,12 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	}
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
+	}
+	for _, r := range w.replies {
+		if st.replies == nil {
+			st.replies = map[replyKey]core.Reply{}
+		}
+		st.replies[replyKey{r.Operation, r.Key}] = r
 	}
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)

@@ -15,6 +15,7 @@ type writes struct {
 	templates   []core.Template // each ID once
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
+	replies     []core.Reply  // each operation and key once
 	posted      ledgerWrites
 	jobs        []core.Job // to be sent with the commit
 	runs        []*runWrites
@@ -128,7 +129,7 @@ func (w *writes) empty() {
 		runs = nil
 	}
 	*w = writes{
-		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs,
+		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), replies: emptied(w.replies), runs: runs,
 		posted: ledgerWrites{monthly: emptied(w.posted.monthly), entries: emptied(w.posted.entries)},
 	}
 }

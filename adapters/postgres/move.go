@@ -20,6 +20,7 @@ var _ ports.Mover = (*Store)(nil)
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
 	"attempt_file_rows", "amendments", "ledger", "answers",
+	"replies",
 }
 
 const (
@@ -284,6 +285,16 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 				return err
 			}
 			batch.Queue(insertAnswer, args...)
+		}
+		return t.batch(ctx, batch)
+	case []core.Reply:
+		batch := &pgx.Batch{}
+		for _, x := range r {
+			args, err := replyArgs(t.tenant, x)
+			if err != nil {
+				return err
+			}
+			batch.Queue(insertReply, args...)
 		}
 		return t.batch(ctx, batch)
 	default:

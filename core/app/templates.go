@@ -15,6 +15,7 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 	if err := core.Authorize(actor, core.ActionManageTemplates, t.Tenant); err != nil {
 		return core.Template{}, err
 	}
+	asked := t
 	if t.ID == "" {
 		var err error
 		if t.ID, err = newID[core.TemplateID](s.ids); err != nil {
@@ -25,66 +26,60 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 	if err != nil {
 		return core.Template{}, err
 	}
-	err = s.store.InTx(ctx, t.Tenant, func(tx ports.Tx) error {
+	d := deed{tenant: t.Tenant, op: core.OperationCreateTemplate, request: []any{asked.ID, asked.Name, asked.Instructions, asked.CreditsPerRun, asked.Mode}}
+	return once(ctx, s, d, func(tx ports.Tx) (core.Template, error) {
 		if _, err := tx.Tenants().Get(ctx); err != nil {
-			return notFound(err, tenantNotFound(t.Tenant))
+			return core.Template{}, notFound(err, tenantNotFound(t.Tenant))
 		}
 		err := tx.Templates().Insert(ctx, draft)
 		if errors.Is(err, ports.ErrExists) {
-			return core.InvalidField("id", "there is a template %q already; choose another ID or leave it out", t.ID)
+			return core.Template{}, core.InvalidField("id", "there is a template %q already; choose another ID or leave it out", t.ID)
 		}
 		if err != nil {
-			return err
+			return core.Template{}, err
 		}
-		return tx.TemplateVersions().Insert(ctx, draft.VersionBy(actor, draft.CreatedAt))
+		return draft, tx.TemplateVersions().Insert(ctx, draft.VersionBy(actor, draft.CreatedAt))
 	})
-	if err != nil {
-		return core.Template{}, err
-	}
-	return draft, nil
 }
 
 // ChangeTemplate changes name, instructions or price. New instructions are a new version,
 // for runs that are initiated from then on.
 func (s *Service) ChangeTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, c core.TemplateChange) (core.Template, error) {
-	return s.updateTemplate(ctx, actor, tenant, id, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
+	return s.updateTemplate(ctx, actor, deed{tenant: tenant}, id, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
 }
 
 // PublishTemplate makes a draft usable for runs.
 func (s *Service) PublishTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
-	return s.updateTemplate(ctx, actor, tenant, id, core.Template.Publish)
+	d := deed{tenant: tenant, op: core.OperationPublishTemplate, request: id}
+	return s.updateTemplate(ctx, actor, d, id, core.Template.Publish)
 }
 
 // DeleteTemplate soft-deletes a template: its runs can still be continued.
 func (s *Service) DeleteTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
-	return s.updateTemplate(ctx, actor, tenant, id, func(t core.Template, now time.Time) (core.Template, error) { return t.SoftDelete(now), nil })
+	return s.updateTemplate(ctx, actor, deed{tenant: tenant}, id, func(t core.Template, now time.Time) (core.Template, error) { return t.SoftDelete(now), nil })
 }
 
-func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, update func(core.Template, time.Time) (core.Template, error)) (core.Template, error) {
-	if err := core.Authorize(actor, core.ActionManageTemplates, tenant); err != nil {
+func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, d deed, id core.TemplateID, update func(core.Template, time.Time) (core.Template, error)) (core.Template, error) {
+	if err := core.Authorize(actor, core.ActionManageTemplates, d.tenant); err != nil {
 		return core.Template{}, err
 	}
-	var updated core.Template
-	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+	return once(ctx, s, d, func(tx ports.Tx) (core.Template, error) {
 		t, err := tx.Templates().GetForUpdate(ctx, id)
 		if err != nil {
-			return notFound(err, templateNotFound(id))
+			return core.Template{}, notFound(err, templateNotFound(id))
 		}
 		now := s.clock.Now()
-		if updated, err = update(t, now); err != nil {
-			return err
+		updated, err := update(t, now)
+		if err != nil {
+			return core.Template{}, err
 		}
 		if updated.Version != t.Version {
 			if err := tx.TemplateVersions().Insert(ctx, updated.VersionBy(actor, now)); err != nil {
-				return err
+				return core.Template{}, err
 			}
 		}
-		return tx.Templates().Save(ctx, updated)
+		return updated, tx.Templates().Save(ctx, updated)
 	})
-	if err != nil {
-		return core.Template{}, err
-	}
-	return updated, nil
 }
 
 // Template reads one template, soft-deleted or not.

@@ -21,20 +21,17 @@ func (s *Service) CreateTenant(ctx context.Context, actor core.Actor, id core.Te
 	if err != nil {
 		return core.Tenant{}, err
 	}
-	err = s.store.InTx(ctx, id, func(tx ports.Tx) error {
+	d := deed{tenant: id, op: core.OperationCreateTenant, creates: true, request: []any{name, monthlyAllowance}}
+	return once(ctx, s, d, func(tx ports.Tx) (core.Tenant, error) {
 		err := tx.Tenants().Insert(ctx, tenant)
 		if errors.Is(err, ports.ErrExists) {
-			return &core.Error{Code: core.CodeTenantExists, Message: fmt.Sprintf("there is a tenant %q already", id)}
+			return core.Tenant{}, &core.Error{Code: core.CodeTenantExists, Message: fmt.Sprintf("there is a tenant %q already", id)}
 		}
 		if err != nil {
-			return err
+			return core.Tenant{}, err
 		}
-		return grantMonths(ctx, tx, tenant, now)
+		return tenant, grantMonths(ctx, tx, tenant, now)
 	})
-	if err != nil {
-		return core.Tenant{}, err
-	}
-	return tenant, nil
 }
 
 // Tenant reads one tenant.

@@ -105,6 +105,9 @@ var readings = []reading{
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
 	}},
+	{name: "Replies.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Replies().Get(ctx, w.reply.Operation, w.reply.Key)
+	}},
 }
 
 // writing is a method that writes, called so that it changes what the world has.
@@ -182,6 +185,16 @@ var writings = []writing{
 		answer.Fingerprint += " changed"
 		return tx.Answers().Save(ctx, answer)
 	}},
+	{name: "Replies.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		reply := w.reply
+		reply.Key = "another"
+		return tx.Replies().Insert(ctx, reply)
+	}},
+	{name: "Replies.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		reply := w.reply
+		reply.Fingerprint += " changed"
+		return tx.Replies().Save(ctx, reply)
+	}},
 }
 
 // keys are the answers' keys that the world and the writings use.
@@ -236,6 +249,6 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	for i := range store.NumMethod() {
 		methods = append(methods, store.Method(i).Name)
 	}
-	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants"}, methods,
+	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "Forget"}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

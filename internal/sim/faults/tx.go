@@ -162,6 +162,9 @@ func (t *tx) TemplateVersions() ports.TemplateVersions { return txTemplateVersio
 func (t *tx) Ledger() ports.Ledger                     { return txLedger{t} }
 func (t *tx) Answers() ports.Answers                   { return txAnswers{t} }
 
+// Replies is passed through: the simulator gives no keys to the operations that have replies.
+func (t *tx) Replies() ports.Replies { return t.inner.Replies() }
+
 // Find is passed through: what people look for decides nothing, so it is no step.
 func (t *tx) Find() ports.Finder { return t.inner.Find() }
 
