@@ -125,7 +125,9 @@ func TestRefusalsUnderAKey(t *testing.T) {
 	for i := range costly {
 		costly[i] = fmt.Sprint("file-", i)
 	}
-	ask := func(opts ...option) answer { return w.post(w.admin, "/workflow-runs", inline("summarise", costly...), opts...) }
+	ask := func(opts ...option) answer {
+		return w.post(w.admin, "/workflow-runs", inline("summarise", costly...), opts...)
+	}
 	require.NotContains(t, ask().json(), "newKey", "without a key nothing is kept")
 	for i := range 2 {
 		got := ask(key("k"))

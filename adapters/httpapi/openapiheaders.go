@@ -11,6 +11,8 @@ import (
 var headersOfParameters = map[string]string{
 	"IdempotencyKey": "Idempotency-Replayed",
 	"RequiredKey":    "Idempotency-Replayed",
+	"Cursor":         "Link",
+	"IfNoneMatch":    "ETag",
 }
 
 // addHeaders makes the headers that come of what an operation takes, so that it need not name
@@ -22,6 +24,12 @@ func (doc *openAPIPart) addHeaders() error {
 				if name, brings := headersOfParameters[componentOf(p)]; brings {
 					if err := o.addHeader(name); err != nil {
 						return fmt.Errorf("%s %s: %w", method, path, err)
+					}
+				}
+				if componentOf(p) == "IfNoneMatch" {
+					o.Responses["304"] = openAPIResponse{
+						Description: "It is the same as before.",
+						Headers:     encoded(map[string]openAPIRef{"ETag": {"#/components/headers/ETag"}}),
 					}
 				}
 			}

@@ -98,18 +98,26 @@ func (s *Service) Template(ctx context.Context, actor core.Actor, tenant core.Te
 // TemplateVersions lists the versions of a template's instructions, newest first: those
 // below a number (0: all), up to limit.
 func (s *Service) TemplateVersions(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, below, limit int) ([]core.TemplateVersion, error) {
+	_, list, err := s.TemplateVersionsPage(ctx, actor, tenant, id, below, limit)
+	return list, err
+}
+
+// TemplateVersionsPage is TemplateVersions with the template, whose Version is how many there
+// are.
+func (s *Service) TemplateVersionsPage(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, below, limit int) (core.Template, []core.TemplateVersion, error) {
 	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
-		return nil, err
+		return core.Template{}, nil, err
 	}
+	var t core.Template
 	var list []core.TemplateVersion
 	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
-		if _, err := tx.Templates().Get(ctx, id); err != nil {
+		if t, err = tx.Templates().Get(ctx, id); err != nil {
 			return notFound(err, templateNotFound(id))
 		}
 		list, err = tx.TemplateVersions().List(ctx, id, below, limit)
 		return err
 	})
-	return list, err
+	return t, list, err
 }
 
 // Templates lists a tenant's templates, the soft-deleted ones too.

@@ -102,6 +102,9 @@ var readings = []reading{
 		page, err := tx.Find().Entries(ctx, ports.EntryFilter{Limit: 100}, ports.Look{})
 		return page.Entries, err
 	}},
+	{name: "Finder.Templates", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Find().Templates(ctx, ports.TemplateFilter{Limit: 100})
+	}},
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
 	}},
