@@ -21,11 +21,12 @@ type route struct {
 	maxBody int64 // bytes
 	public  bool  // needs no token
 	upload  bool  // its body may take its time
+	stream  bool  // its caller may come with a ticket
 }
 
 // allRoutes is every route of the API; each kind of resource has its own list.
 func (a *api) allRoutes() []route {
-	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.operationRoutes())
+	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.eventRoutes(), a.operationRoutes())
 }
 
 func (a *api) runRoutes() []route {
@@ -40,7 +41,7 @@ func (a *api) runRoutes() []route {
 		post("/workflow-runs/:id/retry-failed", a.retryFailed),
 		post("/workflow-runs/:id/cancel", a.cancelRun),
 		get("/workflow-runs/:id/receipt", a.getReceipt),
-		get("/workflow-runs/:id/events", a.streamEvents),
+		streaming(get("/workflow-runs/:id/events", a.streamEvents)),
 	}
 }
 
@@ -156,7 +157,7 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 		x.route = rt.pattern
 		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
 		if !rt.public {
-			actor, challenge, err := a.actorOf(req.Request)
+			actor, challenge, err := a.callerOf(rt, r)
 			if err != nil {
 				if challenge != "" {
 					w.Header().Set("WWW-Authenticate", challenge)
