@@ -38,8 +38,8 @@ type ticketJSON struct {
 // eventRoutes are those of live events, besides a run's own.
 func (a *api) eventRoutes() []route {
 	return []route{
-		streaming(get("/events", a.streamTenant)),
-		post("/event-tickets", a.createTicket),
+		streaming(get("/events", onQuery(core.ActionRead), a.streamTenant)),
+		post("/event-tickets", onPlatform(core.ActionRead), a.createTicket),
 	}
 }
 

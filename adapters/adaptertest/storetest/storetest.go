@@ -81,6 +81,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Refused", testRefused},
 		{"Runs", testRuns},
 		{"Files", testFiles},
+		{"Alike", testAlike},
 		{"LockRows", testLockRows},
 		{"Starts", testStarts},
 		{"Lists", testLists},
