@@ -421,8 +421,12 @@ func TestClaimsElsewhere(t *testing.T) {
 	_, err := f.auth(httpapi.WithClaims(entra)).Token(core.Actor{Subject: "x", Role: core.RolePlatformAdmin}, time.Hour)
 	require.ErrorContains(t, err, "bubble_admin")
 	for _, bad := range []httpapi.Claims{
-		{Tenant: "/"}, {Role: "/a//b"}, {Subject: "//"}, {Role: strings.Repeat("a", 300)},
-		{Roles: map[string]core.Role{"a": "root"}}, {Roles: map[string]core.Role{"": core.RoleCustomerUser}},
+		{Tenant: "/"},
+		{Role: "/a//b"},
+		{Subject: "//"},
+		{Role: strings.Repeat("a", 300)},
+		{Roles: map[string]core.Role{"a": "root"}},
+		{Roles: map[string]core.Role{"": core.RoleCustomerUser}},
 	} {
 		_, err := httpapi.NewAuth([]byte(testSecret), httpapi.WithClaims(bad))
 		require.Error(t, err, "%v", bad)

@@ -96,8 +96,10 @@ type Streams struct {
 func NewStreams(svc *app.Service, cfg StreamConfig) *Streams {
 	cfg = cfg.withDefaults()
 	ctx, stop := context.WithCancel(context.Background())
-	return &Streams{svc: svc, cfg: cfg, hub: newHub(ctx, svc, cfg), all: newTenantHub(ctx, svc, cfg), stopped: ctx, stop: stop,
-		open: map[core.TenantID]int{}, callers: map[core.Actor]int{}}
+	return &Streams{
+		svc: svc, cfg: cfg, hub: newHub(ctx, svc, cfg), all: newTenantHub(ctx, svc, cfg), stopped: ctx, stop: stop,
+		open: map[core.TenantID]int{}, callers: map[core.Actor]int{},
+	}
 }
 
 // Stop ends all streams at once, each with an event that says so, and refuses new ones.

@@ -184,7 +184,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if p.Ask {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<!doctype html><title>Provider</title><a id="go" href="/go?%s">Sign in as Ann</a>`, to.Encode())
+		_, _ = fmt.Fprintf(w, `<!doctype html><title>Provider</title><a id="go" href="/go?%s">Sign in as Ann</a>`, to.Encode())
 		return
 	}
 	http.Redirect(w, r, p.Back+"?"+to.Encode(), http.StatusFound)
@@ -206,7 +206,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		base64.RawURLEncoding.EncodeToString(sum[:]) != asked.challenge {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusBadRequest)
-		fmt.Fprint(w, `{"error":"invalid_grant","error_description":"with a secret in it"}`)
+		_, _ = fmt.Fprint(w, `{"error":"invalid_grant","error_description":"with a secret in it"}`)
 		return
 	}
 	claims := jwt.MapClaims{
