@@ -155,9 +155,8 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		"OurSecret":       f.secret(nil),
 		"OurSecretAlone":  f.secret(map[string]any{"iss": nil}),
 		"OurOtherSecret":  f.sign("HS256", []byte(olderSecret), nil, f.claims(nil)),
-		"ExpiredJustNow":  f.by("ec", f.claims(map[string]any{"exp": time.Now().Add(-2 * time.Second).Unix()})),
-		"ValidInASecond":  f.by("ec", f.claims(map[string]any{"nbf": time.Now().Add(2 * time.Second).Unix()})),
 		"IssuedInASecond": f.by("ec", f.claims(map[string]any{"iat": time.Now().Add(2 * time.Second).Unix()})),
+		"ValidInASecond":  f.by("ec", f.claims(map[string]any{"nbf": time.Now().Add(2 * time.Second).Unix()})),
 	} {
 		got := w.get(token, "/balance")
 		require.Equal(t, http.StatusOK, got.status, "%s: %s", name, got.text())
