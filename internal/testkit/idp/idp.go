@@ -158,7 +158,7 @@ func (p *Provider) configuration(w http.ResponseWriter, _ *http.Request) {
 
 func (p *Provider) publish(w http.ResponseWriter, _ *http.Request) {
 	p.fetches++
-	set := []any{map[string]any{"kty": "oct", "kid": "secret", "k": "AAAA"}, map[string]any{"kty": "new-kind"}}
+	set := []any{map[string]any{"kty": "oct", "kid": "secret", "alg": "HS256", "k": "AAAA"}, map[string]any{"kty": "new-kind"}}
 	for _, k := range p.keys {
 		if !p.hidden[k.ID] {
 			set = append(set, jose.JSONWebKey{Key: k.Private.Public(), KeyID: k.ID, Algorithm: k.Alg, Use: "sig"})
