@@ -100,7 +100,7 @@ func TestKeysAreFetchedOnceAndKept(t *testing.T) {
 	require.Equal(t, two.Private.Public(), got)
 	require.Equal(t, 1, w.idp.Fetches())
 
-	for _, c := range [][2]string{{"one", "EdDSA"}, {"two", "ES256"}, {"one", "RS256"}, {"one", "HS256"}, {"secret", "HS256"}, {"secret", "ES256"}} {
+	for _, c := range [][2]string{{"one", "EdDSA"}, {"two", "ES256"}, {"one", "RS256"}, {"one", "HS256"}, {"secret", "HS256"}, {"secret", "ES256"}, {"private-one", "ES256"}} {
 		got, err := w.key(t, c[0], c[1])
 		require.NoError(t, err)
 		require.Nil(t, got, "%v: a key is for its own algorithm, and a secret is no public key", c)

@@ -160,6 +160,8 @@ func (p *Provider) publish(w http.ResponseWriter, _ *http.Request) {
 	p.fetches++
 	set := []any{map[string]any{"kty": "oct", "kid": "secret", "alg": "HS256", "k": "AAAA"}, map[string]any{"kty": "new-kind"}}
 	for _, k := range p.keys {
+		// A private key, which must not be there and so is good for nothing.
+		set = append(set, jose.JSONWebKey{Key: k.Private, KeyID: "private-" + k.ID, Algorithm: k.Alg, Use: "sig"})
 		if !p.hidden[k.ID] {
 			set = append(set, jose.JSONWebKey{Key: k.Private.Public(), KeyID: k.ID, Algorithm: k.Alg, Use: "sig"})
 		}
