@@ -43,6 +43,7 @@ const (
 	ActionManageCredits    Action = "manage_credits"
 	ActionManageTenants    Action = "manage_tenants"
 	ActionInspectAnyTenant Action = "inspect_any_tenant"
+	ActionManageWebhooks   Action = "manage_webhooks"
 )
 
 // allowed says which roles may do what. Prices and credits are the platform's:
@@ -51,7 +52,7 @@ func allowed(role Role, action Action) bool {
 	switch action {
 	case ActionRead, ActionInitiate:
 		return role.Valid()
-	case ActionContinue, ActionCancel:
+	case ActionContinue, ActionCancel, ActionManageWebhooks:
 		return role == RolePlatformAdmin || role == RoleCustomerAdmin
 	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant:
 		return role == RolePlatformAdmin

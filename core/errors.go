@@ -34,6 +34,12 @@ const (
 	CodeCreditsOutOfRange    Code = "credits_out_of_range"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
+
+	CodeWebhookEndpointNotFound Code = "webhook_endpoint_not_found"
+	CodeWebhookDeliveryNotFound Code = "webhook_delivery_not_found"
+	CodeWebhookEndpointPaused   Code = "webhook_endpoint_paused"
+	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
+	CodeWebhooksDisabled        Code = "webhooks_disabled"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -86,6 +92,12 @@ var (
 	ErrCreditsOutOfRange     = &Error{Code: CodeCreditsOutOfRange}
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
+
+	ErrWebhookEndpointNotFound = &Error{Code: CodeWebhookEndpointNotFound}
+	ErrWebhookDeliveryNotFound = &Error{Code: CodeWebhookDeliveryNotFound}
+	ErrWebhookEndpointPaused   = &Error{Code: CodeWebhookEndpointPaused}
+	ErrTooManyWebhookEndpoints = &Error{Code: CodeTooManyWebhookEndpoints}
+	ErrWebhooksDisabled        = &Error{Code: CodeWebhooksDisabled}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.
