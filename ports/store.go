@@ -62,6 +62,7 @@ type Store interface {
 	View(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
 
 	AcrossTenants
+	AllWebhooks
 }
 
 // AcrossTenants is what a store answers of all tenants at once, outside any
@@ -122,6 +123,9 @@ type AccountTx interface {
 	TemplateVersions() TemplateVersions
 	Ledger() Ledger
 	Answers() Answers
+	WebhookEvents() WebhookEvents
+	WebhookEndpoints() WebhookEndpoints
+	WebhookDeliveries() WebhookDeliveries
 }
 
 // Runs are the runs with their files.

@@ -64,6 +64,7 @@ func (s *Store) Reset() {
 		clear(st.byKey)
 		clear(st.refunds)
 		clear(st.entries)
+		st.webhooks = webhookState{}
 		st.tenant, st.purchased, st.order, st.monthly, st.entries = core.Tenant{}, 0, st.order[:0], st.monthly[:0], st.entries[:0]
 		s.spareTenants = append(s.spareTenants, st)
 	}

@@ -39,6 +39,7 @@ type tenantState struct {
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
+	webhooks  webhookState
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -226,6 +227,9 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	}
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
+	}
+	if w.webhooks != nil {
+		st.webhooks.apply(tenant, w.webhooks)
 	}
 	for _, r := range w.runs {
 		s.commitRun(st, ports.RunKey{Tenant: tenant, Run: r.id}, r)

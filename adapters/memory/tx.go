@@ -46,6 +46,11 @@ func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
+func (t *tx) WebhookEvents() ports.WebhookEvents       { return webhookEvents{t} }
+func (t *tx) WebhookEndpoints() ports.WebhookEndpoints { return webhookEndpoints{t} }
+func (t *tx) WebhookDeliveries() ports.WebhookDeliveries {
+	return webhookDeliveries{t}
+}
 
 // usable is asked before every statement.
 func (t *tx) usable(ctx context.Context) error {
@@ -78,6 +83,7 @@ const (
 	lockRun      = locktable.Run
 	lockFiles    = locktable.Files
 	lockAttempts = locktable.Attempts
+	lockWebhook  = locktable.Webhook
 )
 
 // tryLock takes a row's lock if no other transaction holds it.

@@ -16,7 +16,8 @@ type writes struct {
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
 	posted      ledgerWrites
-	jobs        []core.Job // to be sent with the commit
+	jobs        []core.Job     // to be sent with the commit
+	webhooks    *webhookWrites // nil: nothing of them
 	runs        []*runWrites
 	runsByID    map[core.RunID]*runWrites // nil while there are few
 }

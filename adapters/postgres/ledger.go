@@ -18,6 +18,7 @@ type account struct {
 	purchased core.Credits
 	lastSeq   int64
 	monthly   map[core.Period]core.Credits // of the periods that were asked for
+	low       core.LowCredits
 }
 
 func (a *account) balance(p core.Period) core.Balance {
@@ -57,7 +58,7 @@ func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 	var held []account
 	var left []core.Credits
 	batch := &pgx.Batch{}
-	batch.Queue(`SELECT purchased, last_seq FROM credits WHERE tenant_id = $1 FOR UPDATE`, l.t.tenant).
+	batch.Queue(`SELECT purchased, last_seq, low_credits, low_told FROM credits WHERE tenant_id = $1 FOR UPDATE`, l.t.tenant).
 		Query(collect(&held, scanAccount))
 	batch.Queue(`SELECT monthly_left FROM allowances WHERE tenant_id = $1 AND period = $2`, l.t.tenant, p.String()).
 		Query(collect(&left, pgx.RowTo[core.Credits]))
@@ -68,7 +69,7 @@ func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 		return nil, ports.ErrNotFound
 	}
 	if l.t.account == nil {
-		l.t.account = &account{purchased: held[0].purchased, lastSeq: held[0].lastSeq, monthly: map[core.Period]core.Credits{}}
+		l.t.account = &account{purchased: held[0].purchased, lastSeq: held[0].lastSeq, low: held[0].low, monthly: map[core.Period]core.Credits{}}
 	}
 	l.t.account.monthly[p] = 0
 	if len(left) > 0 {

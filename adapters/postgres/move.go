@@ -19,7 +19,7 @@ var _ ports.Mover = (*Store)(nil)
 // closable are the tables whose trigger moved refuses writes for a closed tenant.
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
-	"attempt_file_rows", "amendments", "ledger", "answers",
+	"attempt_file_rows", "amendments", "ledger", "answers", "webhook_endpoints", "webhook_deliveries",
 }
 
 const (
@@ -286,6 +286,12 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 			batch.Queue(insertAnswer, args...)
 		}
 		return t.batch(ctx, batch)
+	case core.LowCredits:
+		return t.WebhookEvents().SaveLowCredits(ctx, r)
+	case core.WebhookEndpoint:
+		return t.WebhookEndpoints().Insert(ctx, r)
+	case []core.WebhookDelivery:
+		return t.WebhookDeliveries().Insert(ctx, r...)
 	default:
 		return fmt.Errorf("postgres: %T is no record of a tenant", record)
 	}

@@ -24,6 +24,7 @@ type tx struct {
 	account  *account                   // what is known under the lock of the tenant's credits; nil without it
 	outbox   Outbox                     // nil: it sends nothing
 	sent     []core.Job                 // by the transaction, if it is committed
+	told     []core.WebhookEvent        // goes with the next statement, or before the commit
 }
 
 func (t *tx) Runs() ports.Runs                         { return runs{t} }
@@ -37,6 +38,11 @@ func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
+func (t *tx) WebhookEvents() ports.WebhookEvents       { return webhookEvents{t} }
+func (t *tx) WebhookEndpoints() ports.WebhookEndpoints { return webhookEndpoints{t} }
+func (t *tx) WebhookDeliveries() ports.WebhookDeliveries {
+	return webhookDeliveries{t}
+}
 
 // fail translates the error of a statement and remembers it, since the
 // transaction can only be rolled back after it. That a query found nothing is
@@ -145,6 +151,9 @@ func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, a
 
 // batch runs queued queries in one round trip.
 func (t *tx) batch(ctx context.Context, b *pgx.Batch) error {
+	if len(t.told) > 0 {
+		t.queueTold(b)
+	}
 	return t.do(ctx, func(ctx context.Context) error { return t.send(ctx, b) })
 }
 

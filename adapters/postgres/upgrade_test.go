@@ -73,11 +73,13 @@ func TestUpgradeOfAttempts(t *testing.T) {
 	require.NoError(t, err)
 	_, err = steps.UpTo(ctx, 11)
 	require.NoError(t, err)
-	// The refill of the fixture is of the present version, which asks for moves.
-	_, err = pool.Exec(ctx, `CREATE TABLE moves (tenant_id text, closed boolean)`)
+	// The refill of the fixture is of the present version, which asks for moves, and when
+	// credits are low.
+	_, err = pool.Exec(ctx, `CREATE TABLE moves (tenant_id text, closed boolean);
+		ALTER TABLE credits ADD low_credits bigint NOT NULL DEFAULT 0, ADD low_told boolean NOT NULL DEFAULT false`)
 	require.NoError(t, err)
 	w := newWorld(t, postgres.Config{URL: url}, noExecution)
-	_, err = pool.Exec(ctx, `DROP TABLE moves`)
+	_, err = pool.Exec(ctx, `DROP TABLE moves; ALTER TABLE credits DROP low_credits, DROP low_told`)
 	require.NoError(t, err)
 	oldRun(t, pool, "before")
 

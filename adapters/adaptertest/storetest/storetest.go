@@ -83,6 +83,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Lists", testLists},
 		{"Find", testFind},
 		{"Sessions", testSessions},
+		{"Webhooks", testWebhooks},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},
