@@ -29,10 +29,14 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		if plan, err = core.PlanCancel(run, processing, s.clock.Now()); err != nil {
 			return err
 		}
+		if err := tellClosed(ctx, tx, plan.Run); err != nil {
+			return err
+		}
 		return tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files})
 	})
 	if err != nil {
 		return core.Run{}, err
 	}
+	s.toldSomething()
 	return plan.Run, nil
 }
