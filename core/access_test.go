@@ -24,6 +24,7 @@ func TestAuthorize(t *testing.T) {
 		core.ActionManageCredits:    {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 		core.ActionManageTenants:    {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 		core.ActionInspectAnyTenant: {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		core.ActionManageWebhooks:   {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
 		"delete_everything":         {core.RolePlatformAdmin: no, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 	}
 	check := func(t *testing.T, actor core.Actor, action core.Action, owner core.TenantID, want core.Code) {
@@ -36,6 +37,7 @@ func TestAuthorize(t *testing.T) {
 		require.NotContains(t, r.Error(), string(globex), "another tenant is not named")
 	}
 	for action, roles := range own {
+		require.Equal(t, action != "delete_everything", action.Valid(), action)
 		for role, want := range roles {
 			actor := core.Actor{Subject: "ann", Tenant: acme, Role: role}
 			t.Run(string(action)+"/"+string(role)+"/own tenant", func(t *testing.T) {

@@ -152,7 +152,9 @@ func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, a
 // batch runs queued queries in one round trip.
 func (t *tx) batch(ctx context.Context, b *pgx.Batch) error {
 	if len(t.told) > 0 {
-		t.queueTold(b)
+		var told pgx.Batch
+		t.queueTold(&told)
+		b.QueuedQueries = append(told.QueuedQueries, b.QueuedQueries...)
 	}
 	return t.do(ctx, func(ctx context.Context) error { return t.send(ctx, b) })
 }

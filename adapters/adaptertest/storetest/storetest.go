@@ -29,6 +29,9 @@ type Options struct {
 	// NoSessions says that the store is no ports.SessionStore. It serves everything but
 	// the page, whose sign-in needs one.
 	NoSessions bool
+	// NoTickets says that the store is no ports.TicketStore. It serves everything but
+	// tickets for event streams.
+	NoTickets bool
 	// NoMoves says that the store is no ports.Mover. It serves everything but the move of
 	// tenants to another database.
 	NoMoves bool
@@ -78,12 +81,14 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Refused", testRefused},
 		{"Runs", testRuns},
 		{"Files", testFiles},
+		{"Alike", testAlike},
 		{"LockRows", testLockRows},
 		{"Starts", testStarts},
 		{"Lists", testLists},
 		{"Find", testFind},
 		{"Sessions", testSessions},
 		{"Webhooks", testWebhooks},
+		{"Tickets", testTickets},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},
