@@ -62,6 +62,8 @@ type Store interface {
 	View(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
 
 	AcrossTenants
+	APIKeyUses
+	AuditTrail
 	AllWebhooks
 }
 
@@ -123,6 +125,8 @@ type AccountTx interface {
 	TemplateVersions() TemplateVersions
 	Ledger() Ledger
 	Answers() Answers
+	APIKeys() APIKeys
+	AuditLog() AuditLog
 	WebhookEvents() WebhookEvents
 	WebhookEndpoints() WebhookEndpoints
 	WebhookDeliveries() WebhookDeliveries

@@ -70,6 +70,15 @@ var matrix = map[string]matrixRow{
 	"POST /tenants":    {may: operators, tenantless: true, body: map[string]any{"id": "initech", "name": "Initech"}},
 	"GET /tenants/:id": {may: everyRole},
 
+	"GET /api-keys":             {may: admins},
+	"POST /api-keys":            {may: admins, body: map[string]any{"name": "K", "role": "customer_user"}},
+	"PATCH /api-keys/:id":       {may: admins, body: map[string]any{"name": "L"}},
+	"DELETE /api-keys/:id":      {may: admins},
+	"PATCH /tenants/:id":        {may: operators, body: map[string]any{"name": "N"}},
+	"POST /tenants/:id/suspend": {may: operators, body: map[string]any{"reason": "unpaid"}},
+	"POST /tenants/:id/reopen":  {may: operators},
+
+	"GET /audit-log":                                          {may: admins},
 	"GET /webhook-endpoints":                                  {may: admins},
 	"POST /webhook-endpoints":                                 {may: admins, body: map[string]any{"url": "https://example.com/m", "events": []string{"run.closed"}}},
 	"GET /webhook-endpoints/:id":                              {may: admins},
@@ -142,10 +151,16 @@ func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 	w.script.heal()
 	ownHook, ownEvent := w.webhook(acme)
 	theirHook, theirEvent := w.webhook(globex)
+	keys := map[core.TenantID]string{}
+	for _, tenant := range []core.TenantID{acme, globex} {
+		k, _, err := w.svc.MakeAPIKey(t.Context(), core.System, core.APIKeyRequest{Tenant: tenant, Name: "fixture", Role: core.RoleCustomerUser})
+		require.NoError(t, err)
+		keys[tenant] = string(k.ID)
+	}
 	w.fixtures = map[string]map[string]string{
-		"own":     {"endpoint": ownHook, "event": ownEvent, "run": ours, "template": "summarise", "tenant": string(acme)},
-		"other":   {"endpoint": theirHook, "event": theirEvent, "run": theirs.str("id"), "template": "summarise", "tenant": string(globex)},
-		"unknown": {"endpoint": "no-such-endpoint", "event": "no-such-event", "run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant"},
+		"own":     {"run": ours, "template": "summarise", "tenant": string(acme), "apiKey": keys[acme], "endpoint": ownHook, "event": ownEvent},
+		"other":   {"run": theirs.str("id"), "template": "summarise", "tenant": string(globex), "apiKey": keys[globex], "endpoint": theirHook, "event": theirEvent},
+		"unknown": {"run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant", "apiKey": "no-such-key", "endpoint": "no-such-endpoint", "event": "no-such-event"},
 	}
 	w.tokens = map[string]string{"customer_user": w.user, "customer_admin": w.admin, "bubble_admin": w.platform, "nobody": ""}
 	if unguarded {
@@ -202,21 +217,23 @@ func rank(c cell) string {
 func (w *matrixWorld) path(c cell) string {
 	_, path, _ := strings.Cut(c.route, " ")
 	f := w.fixtures[c.tenant]
-	kind, query := "template", !c.row.tenantless
+	kind := "template"
 	switch {
 	case strings.HasPrefix(path, "/workflow-runs/:id"):
 		kind = "run"
 	case strings.HasPrefix(path, "/tenants/:id"):
 		kind = "tenant"
+	case strings.HasPrefix(path, "/api-keys/:id"):
+		kind = "apiKey"
 	case strings.HasPrefix(path, "/webhook-endpoints"):
-		query, kind = true, "endpoint"
+		kind = "endpoint"
 		path = strings.ReplaceAll(path, ":event", f["event"])
 	}
 	for name, value := range c.row.set {
 		path = strings.ReplaceAll(path, name, value)
 	}
 	path = strings.ReplaceAll(strings.ReplaceAll(path, ":id", f[kind]), ":index", "0")
-	if query && kind != "run" && kind != "tenant" {
+	if (kind == "template" || kind == "apiKey" || kind == "endpoint") && !c.row.tenantless {
 		path += "?tenant=" + f["tenant"]
 	}
 	return path

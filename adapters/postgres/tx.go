@@ -38,6 +38,8 @@ func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
+func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
+func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
 func (t *tx) WebhookEvents() ports.WebhookEvents       { return webhookEvents{t} }
 func (t *tx) WebhookEndpoints() ports.WebhookEndpoints { return webhookEndpoints{t} }
 func (t *tx) WebhookDeliveries() ports.WebhookDeliveries {

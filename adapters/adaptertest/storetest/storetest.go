@@ -89,6 +89,8 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Sessions", testSessions},
 		{"Webhooks", testWebhooks},
 		{"Tickets", testTickets},
+		{"APIKeys", testAPIKeys},
+		{"AuditLog", testAuditLog},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},
