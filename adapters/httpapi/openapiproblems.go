@@ -28,7 +28,7 @@ var (
 		"EndpointID":     {core.CodeWebhookEndpointNotFound},
 		"EventID":        {core.CodeWebhookDeliveryNotFound},
 		"MaxPrice":       {core.CodePriceChanged},
-		"IdempotencyKey": {core.CodeIdempotencyKeyReused},
+		"IdempotencyKey": {core.CodeIdempotencyKeyReused, core.CodeIdempotencyInProgress},
 		"RequiredKey":    {core.CodeIdempotencyKeyReused},
 	}
 

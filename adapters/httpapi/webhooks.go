@@ -238,11 +238,15 @@ func (a *api) listWebhookDeliveries(w http.ResponseWriter, r *request) error {
 	default:
 		return core.InvalidField("status", "must be pending, delivered or given_up")
 	}
-	cursor, err := r.query("cursor")
+	l, err := a.listing(r, "webhook-deliveries", tenant, "status")
 	if err != nil {
 		return err
 	}
-	if filter.Before, err = parseDeliveryCursor(cursor); err != nil {
+	place, err := l.place()
+	if err != nil {
+		return err
+	}
+	if filter.Before, err = parseDeliveryPlace(place); err != nil {
 		return err
 	}
 	filter.Limit = int(limit) + 1 // to know whether there are more
@@ -254,7 +258,7 @@ func (a *api) listWebhookDeliveries(w http.ResponseWriter, r *request) error {
 	for i, d := range list {
 		if i == int(limit) {
 			last := list[i-1].Event
-			page.NextCursor = deliveryCursor(ports.DeliveryCursor{At: last.At, ID: last.ID})
+			page.NextCursor = l.next(w, deliveryPlace(ports.DeliveryCursor{At: last.At, ID: last.ID}))
 			break
 		}
 		page.Deliveries = append(page.Deliveries, toWebhookDelivery(d, false))
@@ -262,21 +266,18 @@ func (a *api) listWebhookDeliveries(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, page)
 }
 
-const deliveryCursorKind = "d"
-
-func deliveryCursor(at ports.DeliveryCursor) string {
-	return encodeCursor(deliveryCursorKind, strconv.FormatInt(at.At.UnixNano(), 10)+"/"+string(at.ID))
+func deliveryPlace(at ports.DeliveryCursor) string {
+	return strconv.FormatInt(at.At.UnixNano(), 10) + "/" + string(at.ID)
 }
 
-// parseDeliveryCursor reads a cursor; an empty one is the newest delivery.
-func parseDeliveryCursor(cursor string) (ports.DeliveryCursor, error) {
-	if cursor == "" {
+// parseDeliveryPlace reads a place among deliveries; an empty one is the newest.
+func parseDeliveryPlace(place string) (ports.DeliveryCursor, error) {
+	if place == "" {
 		return ports.DeliveryCursor{}, nil
 	}
-	place, ok := decodeCursor(deliveryCursorKind, cursor)
 	nanos, id, slash := strings.Cut(place, "/")
 	n, err := strconv.ParseInt(nanos, 10, 64)
-	if !ok || !slash || err != nil || !core.ValidID(id) {
+	if !slash || err != nil || !core.ValidID(id) {
 		return ports.DeliveryCursor{}, badCursor()
 	}
 	return ports.DeliveryCursor{At: time.Unix(0, n).UTC(), ID: core.WebhookEventID(id)}, nil

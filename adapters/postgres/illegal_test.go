@@ -243,6 +243,9 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"answers_operation", `INSERT INTO answers VALUES ('acme', 'k', 'delete', '', '{}', NULL, now())`},
 	{"answers_something", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', NULL, NULL, now())`},
 
+	{"replies_pkey", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{}', NULL, now()), ('acme', 'cancel', 'k', '', '[]', NULL, now())`},
+	{"replies_tenant", `INSERT INTO replies VALUES ('ghost', 'cancel', 'k', '', '{}', NULL, now())`},
+	{"replies_operation", `INSERT INTO replies VALUES ('acme', '', 'k', '', '{}', NULL, now())`},
 	{"credits_low", `UPDATE credits SET low_credits = -1`},
 	{"webhook_endpoints_pkey", newEndpoint("'acme', 'e', 'u', '', '{run.closed}', true, '', NULL") + ", " + endpointValues("'acme', 'e', 'u', '', '{run.closed}', true, '', NULL")},
 	{"webhook_endpoints_tenant", newEndpoint("'ghost', 'e', 'u', '', '{run.closed}', true, '', NULL")},

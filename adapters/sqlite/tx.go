@@ -29,6 +29,7 @@ const (
 	ofAnswers
 	ofAPIKeys
 	ofAudit
+	ofReplies
 	ofWebhooks
 )
 
@@ -70,6 +71,7 @@ func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
 func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
+func (t *tx) Replies() ports.Replies                   { return replies{t} }
 func (t *tx) WebhookEvents() ports.WebhookEvents       { return webhookEvents{t} }
 func (t *tx) WebhookEndpoints() ports.WebhookEndpoints { return webhookEndpoints{t} }
 func (t *tx) WebhookDeliveries() ports.WebhookDeliveries {

@@ -49,6 +49,7 @@ type world struct {
 	answer    core.Answer       // a success
 	refusal   core.Answer       // a remembered refusal
 	audit     []core.AuditEvent // the latest first
+	reply     core.Reply        // with a result and, as no use case has it, a refusal as well
 
 	low        core.LowCredits
 	endpoints  []core.WebhookEndpoint // by ID; the second has no deliveries
@@ -131,6 +132,10 @@ func newWorld(id core.TenantID) *world {
 			Needed: math.MaxInt64, Available: 7, Price: 9, Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
 		},
 	}
+	w.reply = core.Reply{
+		Tenant: id, Operation: storetestOperation, Key: awkwardKey, Fingerprint: "print 3 " + mark,
+		Result: []byte(`{"a": "\u0000 ` + "\u2028 ñ 你好" + `", "b":[1, 2.50]}`), Refusal: w.refusal.Refusal, At: at(23),
+	}
 	w.low = core.LowCredits{Threshold: math.MaxInt64, Told: true}
 	w.endpoints, w.deliveries = webhooksOf(w, by, mark)
 	return w
@@ -159,6 +164,9 @@ func webhooksOf(w *world, by core.Actor, mark string) ([]core.WebhookEndpoint, [
 		core.NewDelivery(w.tenant.ID, e.ID, core.PingEvent("ping_1", e, at(34))),
 	}
 }
+
+// storetestOperation is the operation of the world's reply.
+const storetestOperation core.Operation = "storetest"
 
 // filesOf gives one file in each status, and a second pending one.
 func filesOf(mark string) []core.File {
@@ -278,6 +286,9 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 		if err := tx.Answers().Insert(ctx, a); err != nil {
 			return err
 		}
+	}
+	if err := tx.Replies().Insert(ctx, w.reply); err != nil {
+		return err
 	}
 	if err := tx.WebhookEvents().SaveLowCredits(ctx, w.low); err != nil {
 		return err

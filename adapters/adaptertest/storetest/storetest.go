@@ -102,6 +102,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Large", testLarge},
 		{"Continue", testContinues},
 		{"Idempotency", testIdempotency},
+		{"Replies", testReplies},
 		{"Dispatch", testDispatch},
 		{"Leases", testLeases},
 		{"HotTenant", testHotTenant},
