@@ -42,6 +42,7 @@ type serveCmd struct {
 	DrainTimeout time.Duration `group:"server" env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are released to other servers."`
 
 	secretFlag
+	metricsFlag
 	databaseFlags
 
 	Files   string `group:"store" env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files. Default: the folder files beside the SQLite database, data/files with Postgres."`

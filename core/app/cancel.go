@@ -34,5 +34,6 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	if err != nil {
 		return core.Run{}, err
 	}
+	s.outcomes.closed(plan.Run.Status, plan.Run.Reason)
 	return plan.Run, nil
 }
