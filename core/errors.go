@@ -28,6 +28,7 @@ const (
 	CodeFileNotFound         Code = "file_not_found"
 	CodeTenantNotFound       Code = "tenant_not_found"
 	CodeTenantExists         Code = "tenant_exists"
+	CodeTenantSuspended      Code = "tenant_suspended"
 	CodeTemplateNotFound     Code = "template_not_found"
 	CodeTemplateNotPublished Code = "template_not_published"
 	CodeTemplateDeleted      Code = "template_deleted"
@@ -82,6 +83,7 @@ var (
 	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}
 	ErrTenantNotFound        = &Error{Code: CodeTenantNotFound}
 	ErrTenantExists          = &Error{Code: CodeTenantExists}
+	ErrTenantSuspended       = &Error{Code: CodeTenantSuspended}
 	ErrTemplateNotFound      = &Error{Code: CodeTemplateNotFound}
 	ErrTemplateNotPublished  = &Error{Code: CodeTemplateNotPublished}
 	ErrTemplateDeleted       = &Error{Code: CodeTemplateDeleted}

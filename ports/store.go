@@ -63,6 +63,7 @@ type Store interface {
 
 	AcrossTenants
 	APIKeyUses
+	AuditTrail
 }
 
 // AcrossTenants is what a store answers of all tenants at once, outside any
@@ -124,6 +125,7 @@ type AccountTx interface {
 	Ledger() Ledger
 	Answers() Answers
 	APIKeys() APIKeys
+	AuditLog() AuditLog
 }
 
 // Runs are the runs with their files.

@@ -68,10 +68,15 @@ var matrix = map[string]matrixRow{
 	"POST /tenants":    {may: operators, tenantless: true, body: map[string]any{"id": "initech", "name": "Initech"}},
 	"GET /tenants/:id": {may: everyRole},
 
-	"GET /api-keys":        {may: admins},
-	"POST /api-keys":       {may: admins, body: map[string]any{"name": "K", "role": "customer_user"}},
-	"PATCH /api-keys/:id":  {may: admins, body: map[string]any{"name": "L"}},
-	"DELETE /api-keys/:id": {may: admins},
+	"GET /api-keys":             {may: admins},
+	"POST /api-keys":            {may: admins, body: map[string]any{"name": "K", "role": "customer_user"}},
+	"PATCH /api-keys/:id":       {may: admins, body: map[string]any{"name": "L"}},
+	"DELETE /api-keys/:id":      {may: admins},
+	"PATCH /tenants/:id":        {may: operators, body: map[string]any{"name": "N"}},
+	"POST /tenants/:id/suspend": {may: operators, body: map[string]any{"reason": "unpaid"}},
+	"POST /tenants/:id/reopen":  {may: operators},
+
+	"GET /audit-log": {may: admins},
 
 	"GET /healthz":      {may: anybody, tenantless: true},
 	"GET /readyz":       {may: anybody, tenantless: true},

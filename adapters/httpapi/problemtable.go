@@ -35,6 +35,11 @@ var problems = map[core.Code]answerTo{
 		when: "A platform admin named a tenant that does not exist.",
 		do:   "Check the ID; GET /tenants lists all of them.",
 	},
+	core.CodeTenantSuspended: {
+		status: http.StatusForbidden, title: "The tenant is suspended",
+		when: "The operator of the platform has suspended the tenant. Nothing was started or charged; what runs goes on to its end, and everything can be read.",
+		do:   "Read GET /tenants/{id} for the reason, and ask the operator to reopen the tenant. Then send the request under a new Idempotency-Key, if it had one.",
+	},
 	core.CodeTemplateNotFound: {
 		status: http.StatusNotFound, title: "There is no such template",
 		when: "The tenant has no template of this ID.",

@@ -122,6 +122,12 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 				return err
 			}
 		}
+	case []core.AuditEvent:
+		for _, e := range r {
+			if err := t.AuditLog().Insert(ctx, e); err != nil {
+				return err
+			}
+		}
 	default:
 		return fmt.Errorf("memory: %T is no record of a tenant", record)
 	}

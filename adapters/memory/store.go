@@ -25,6 +25,7 @@ type Store struct {
 	moves   map[core.TenantID]ports.Move
 
 	sessions sessions
+	tickets  tickets
 
 	// What Reset has emptied, to be used again.
 	spareTenants []*tenantState
@@ -46,6 +47,8 @@ type tenantState struct {
 	entries   []core.Entry   // Seq is the place, from 1
 	byKey     map[core.Key]int
 	refunds   map[core.Key]bool // charges that were refunded
+
+	audit []core.AuditEvent // as they were inserted
 }
 
 type runState struct {
@@ -226,6 +229,7 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
 	}
 	st.saveAPIKeys(w.apiKeys)
+	st.audit = append(st.audit, w.audit...)
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
 	}

@@ -17,8 +17,8 @@ import (
 // 0 is completed, 1 failed, 2 error, 3 pending. $running is a running run.
 // Another tenant, "other", has nothing but itself and its templates.
 var illegalWrites = []struct{ guard, sql string }{
-	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, now())`},
-	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, now())`},
+	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, now(), NULL, '')`},
+	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, now(), NULL, '')`},
 	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
 
 	{"queue_jobs_pkey", `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload)
@@ -38,6 +38,12 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"moved", `ALTER TABLE tenants ENABLE ALWAYS TRIGGER moved; INSERT INTO moves VALUES ('acme', 'm', 'leaving', true, now());
 		UPDATE tenants SET name = 'moved' WHERE tenant_id = 'acme'`},
 
+	{"event_tickets_pkey", `INSERT INTO event_tickets SELECT repeat('a', 64), 'acme', 's', 'customer_user', now(), now() + interval '1 minute' FROM generate_series(1, 2)`},
+	{"event_tickets_id", newTicket("'short', 'acme', 's', 'customer_user'", "1 hour")},
+	{"event_tickets_role", newTicket("repeat('a', 64), 'acme', 's', 'king'", "1 hour")},
+	{"event_tickets_tenant", newTicket("repeat('a', 64), '', 's', 'customer_user'", "1 hour")},
+	{"event_tickets_subject", newTicket("repeat('a', 64), 'acme', '', 'customer_user'", "1 hour")},
+	{"event_tickets_times", newTicket("repeat('a', 64), 'acme', 's', 'customer_user'", "0 hours")},
 	{"sessions_pkey", `INSERT INTO sessions SELECT repeat('a', 64), 'acme', 's', 'customer_user', 'token', now(), now(), now() + interval '1 hour'
 		FROM generate_series(1, 2)`},
 	{"sessions_id", newSession("'short', 'acme', 's', 'customer_user', 'token'", "1 hour")},
@@ -188,6 +194,21 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"amendments_raise", newAmendment(`$closed, 4, 11, 'bubble_admin'`)},
 	{"amendments_append_only", `DELETE FROM amendments`},
 
+	{"tenants_suspended", `UPDATE tenants SET suspended_reason = 'unpaid'`},
+	{"tenants_suspended", `UPDATE tenants SET suspended_at = now()`},
+
+	{"audit_log_pkey", `INSERT INTO audit_log SELECT * FROM audit_log`},
+	{"audit_log_tenant", newAudit(`{"tenant_id": "ghost"}`)},
+	{"audit_log_id", newAudit(`{"event_id": ""}`)},
+	{"audit_log_role", newAudit(`{"actor_role": "king"}`)},
+	{"audit_log_action", newAudit(`{"action": ""}`)},
+	{"audit_log_target", newAudit(`{"target": ""}`)},
+	{"audit_log_facts", newAudit(`{"facts": []}`)},
+	{"audit_log_request", newAudit(`{"request_id": "0123456789012345678901234567890123456789012345678901234567890123456789"}`)},
+	{"audit_log_append_only", `UPDATE audit_log SET at = now()`},
+	{"audit_log_append_only", `DELETE FROM audit_log`},
+	{"audit_log_append_only", `TRUNCATE audit_log`},
+
 	{"ledger_pkey", newEntry("purchase", `{"key": "new", "seq": 1}`)},
 	{"ledger_key", newEntry("purchase", `{}`)},
 	{"ledger_key", newEntry("charge", `{}`)},
@@ -248,6 +269,11 @@ func newEntry(kind, change string) string {
 	 WHERE tenant_id = 'acme' AND kind = '` + kind + `' ORDER BY seq DESC LIMIT 1) x`
 }
 
+// newAudit is an event like one that is there, but for what is changed.
+func newAudit(change string) string {
+	return `INSERT INTO audit_log SELECT (r).* FROM (SELECT jsonb_populate_record(a, '{"event_id": "new"}'::jsonb || '` + change + `') r FROM audit_log a WHERE action = 'tenant.created' AND tenant_id = 'acme') x`
+}
+
 func newAmendment(values string) string {
 	return `INSERT INTO amendments (tenant_id, by_subject, by_tenant, at, run_id, max_retry_count_from, max_retry_count_to, by_role)
 	 VALUES ('acme', 's', '', now(), ` + values + `)`
@@ -298,4 +324,8 @@ func TestIllegalWrites(t *testing.T) {
 		         JOIN pg_proc p ON p.oid = d.refobjid WHERE k.conname LIKE '%_valid'`) {
 		require.True(t, refusals[guard], "no illegal write shows that %s works", guard)
 	}
+}
+
+func newTicket(values, lasts string) string {
+	return `INSERT INTO event_tickets VALUES (` + values + `, now(), now() + interval '` + lasts + `')`
 }

@@ -19,14 +19,20 @@ import (
 // 1 failed, 2 error, 3 pending. $running is a running run. Another tenant, "other", has
 // nothing but itself and its templates.
 var illegalWrites = []struct{ guard, sql string }{
-	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, 0)`},
-	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, 0)`},
+	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, 0, NULL, '')`},
+	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, 0, NULL, '')`},
 	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
 
 	{"moves_pkey", `INSERT INTO moves VALUES ('acme', 'm', 'arrived', 0, 0), ('acme', 'm', 'arrived', 0, 0)`},
 	{"moves_state", `INSERT INTO moves VALUES ('acme', 'm', 'lost', 1, 0)`},
 	{"moves_closed", `INSERT INTO moves VALUES ('acme', 'm', 'leaving', 0, 0)`},
 
+	{"event_tickets_pkey", newTicket(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 1`) + `, (hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 1)`},
+	{"event_tickets_id", newTicket(`'short', 'acme', 's', 'customer_user', 0, 1`)},
+	{"event_tickets_role", newTicket(`hex(zeroblob(32)), 'acme', 's', 'king', 0, 1`)},
+	{"event_tickets_tenant", newTicket(`hex(zeroblob(32)), '', 's', 'customer_user', 0, 1`)},
+	{"event_tickets_subject", newTicket(`hex(zeroblob(32)), 'acme', '', 'customer_user', 0, 1`)},
+	{"event_tickets_times", newTicket(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 0`)},
 	{"sessions_pkey", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 1`) + `, (hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 1)`},
 	{"sessions_id", newSession(`'short', 'acme', 's', 'customer_user', 'token', 0, 0, 1`)},
 	{"sessions_role", newSession(`hex(zeroblob(32)), 'acme', 's', 'king', 'token', 0, 0, 1`)},
@@ -181,6 +187,20 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"amendments_raise", like("amendments", `true`, row{"amendment_id": `NULL`, "max_retry_count_to": `11`})},
 	{"amendments_append_only", `UPDATE amendments SET at = 0`},
 	{"amendments_append_only", `DELETE FROM amendments`},
+
+	{"tenants_suspended", `UPDATE tenants SET suspended_reason = 'unpaid'`},
+	{"tenants_suspended", `UPDATE tenants SET suspended_at = 1`},
+
+	{"audit_log_pkey", like("audit_log", `true`, nil)},
+	{"audit_log_tenant", like("audit_log", `true`, row{"tenant_id": `'ghost'`})},
+	{"audit_log_id", like("audit_log", `true`, row{"event_id": `''`})},
+	{"audit_log_role", like("audit_log", `true`, row{"event_id": `'new'`, "actor_role": `'king'`})},
+	{"audit_log_action", like("audit_log", `true`, row{"event_id": `'new'`, "action": `''`})},
+	{"audit_log_target", like("audit_log", `true`, row{"event_id": `'new'`, "target": `''`})},
+	{"audit_log_facts", like("audit_log", `true`, row{"event_id": `'new'`, "facts": `'{'`})},
+	{"audit_log_request", like("audit_log", `true`, row{"event_id": `'new'`, "request_id": `hex(zeroblob(33))`})},
+	{"audit_log_append_only", `UPDATE audit_log SET at = 0`},
+	{"audit_log_append_only", `DELETE FROM audit_log`},
 
 	{"ledger_pkey", newEntry("purchase", row{"key": `'new'`, "seq": `1`})},
 	{"ledger_key", newEntry("purchase", nil)},
@@ -353,3 +373,5 @@ func guards(t *testing.T, w *world) map[string]string {
 	}
 	return kinds
 }
+
+func newTicket(values string) string { return `INSERT INTO event_tickets VALUES (` + values + `)` }

@@ -55,8 +55,15 @@ func scanActor(r *row) core.Actor {
 	return core.Actor{Subject: r.text(), Tenant: core.TenantID(r.text()), Role: core.Role(r.text())}
 }
 
+func tenantArgs(tenant core.TenantID, t core.Tenant) []any {
+	return []any{tenant, t.Name, t.MonthlyAllowance, t.CreatedAt, nullTime(t.SuspendedAt), t.SuspendedReason}
+}
+
 func scanTenant(r *row) core.Tenant {
-	return core.Tenant{ID: core.TenantID(r.text()), Name: r.text(), MonthlyAllowance: core.Credits(r.number()), CreatedAt: r.time()}
+	return core.Tenant{
+		ID: core.TenantID(r.text()), Name: r.text(), MonthlyAllowance: core.Credits(r.number()), CreatedAt: r.time(),
+		SuspendedAt: r.time(), SuspendedReason: r.text(),
+	}
 }
 
 func templateArgs(tenant core.TenantID, t core.Template) []any {
@@ -200,6 +207,13 @@ func scanAmendment(r *row) core.Amendment {
 	}
 }
 
+// scanSpendable is scanBalance, and whether the tenant is suspended.
+func scanSpendable(r *row) core.Balance {
+	b := scanBalance(r)
+	b.Suspended = r.number() != 0
+	return b
+}
+
 func scanBalance(r *row) core.Balance {
 	return core.Balance{
 		Period: scannedPeriod(r, r.text()),
@@ -253,6 +267,13 @@ func jsonOf(r *row) []byte {
 		return nil
 	}
 	return []byte(r.text())
+}
+
+func scanTicket(r *row) ports.Ticket {
+	x := ports.Ticket{ID: r.text()}
+	x.Actor.Tenant, x.Actor.Subject, x.Actor.Role = core.TenantID(r.text()), r.text(), core.Role(r.text())
+	x.CreatedAt, x.ExpiresAt = r.time(), r.time()
+	return x
 }
 
 func scanSession(r *row) ports.Session {

@@ -124,7 +124,7 @@ func (in *importing) state(record ports.Record) error {
 	t := in.t
 	switch r := record.(type) {
 	case core.Tenant:
-		if err := t.write(ofTenants, 1, ports.ErrExists, insertTenant, t.tenant, r.Name, r.MonthlyAllowance, r.CreatedAt); err != nil {
+		if err := t.write(ofTenants, 1, ports.ErrExists, insertTenant, tenantArgs(t.tenant, r)...); err != nil {
 			return err
 		}
 		return t.write(ofCredits, 1, ports.ErrExists, insertCredits, t.tenant)
@@ -170,6 +170,17 @@ func (in *importing) state(record ports.Record) error {
 				return err
 			}
 			if err := t.write(ofAnswers, 1, ports.ErrExists, insertAnswer, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	case []core.AuditEvent:
+		for _, e := range r {
+			args, err := auditArgs(t.tenant, e)
+			if err != nil {
+				return err
+			}
+			if err := t.write(ofAudit, 1, ports.ErrExists, insertAudit, args...); err != nil {
 				return err
 			}
 		}

@@ -25,9 +25,10 @@ var statuses = map[core.Code]int{
 	core.CodeRunAlreadyRunning: http.StatusConflict, core.CodeRunNotRunning: http.StatusConflict,
 	core.CodeTenantExists: http.StatusConflict, core.CodeTemplateNotPublished: http.StatusConflict,
 	core.CodeTemplateDeleted: http.StatusConflict, core.CodeTooManyAPIKeys: http.StatusConflict, core.CodePriceChanged: http.StatusConflict,
-	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
+	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeTenantSuspended: http.StatusForbidden, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
 	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
+	codeSignInDenied: http.StatusForbidden, codeSignInNoAccess: http.StatusForbidden,
 	codeUnknown: http.StatusInternalServerError, codeInternal: http.StatusInternalServerError,
 }
 

@@ -24,6 +24,7 @@ type Contents struct {
 	Amendments map[core.RunID][]core.Amendment
 	Entries    []core.Entry
 	Balances   []core.Balance
+	Audit      []core.AuditEvent // the latest first
 	// Answers has those of the keys that were asked for: answers cannot be listed.
 	Answers map[core.Key]core.Answer
 }
@@ -93,6 +94,9 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 	if c.Balances, err = tx.Ledger().Balances(ctx); err != nil {
 		return c, err
 	}
+	if c.Audit, err = tx.AuditLog().List(ctx, ports.AuditPage{Limit: 1 << 20}); err != nil {
+		return c, err
+	}
 	for _, key := range keys {
 		answer, err := tx.Answers().Get(ctx, key)
 		if errors.Is(err, ports.ErrNotFound) {
@@ -110,7 +114,7 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 // tidy makes lists without elements nil: a store may give them either way.
 func (c *Contents) tidy() {
 	c.APIKeys = orNil(c.APIKeys)
-	c.Templates, c.Runs, c.Entries, c.Balances = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances)
+	c.Templates, c.Runs, c.Entries, c.Balances, c.Audit = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances), orNil(c.Audit)
 	for id := range c.Files {
 		c.Files[id], c.Attempts[id], c.Amendments[id] = orNil(c.Files[id]), orNil(c.Attempts[id]), orNil(c.Amendments[id])
 	}

@@ -45,9 +45,10 @@ type world struct {
 	files     []core.File
 	attempts  []core.Attempt // of running, then of closed
 	amendment core.Amendment
-	entries   []core.Entry // in order of Seq
-	answer    core.Answer  // a success
-	refusal   core.Answer  // a remembered refusal
+	entries   []core.Entry      // in order of Seq
+	answer    core.Answer       // a success
+	refusal   core.Answer       // a remembered refusal
+	audit     []core.AuditEvent // the latest first
 }
 
 // newWorld describes a tenant's world without storing it.
@@ -55,7 +56,7 @@ func newWorld(id core.TenantID) *world {
 	mark := string(id) + " " + awkward
 	by := core.Actor{Subject: "user of " + mark, Tenant: id, Role: core.RoleCustomerAdmin}
 	w := &world{
-		tenant: core.Tenant{ID: id, Name: "Tenant " + mark, MonthlyAllowance: math.MaxInt64, CreatedAt: at(0)},
+		tenant: core.Tenant{ID: id, Name: "Tenant " + mark, MonthlyAllowance: math.MaxInt64, CreatedAt: at(0), SuspendedAt: at(8), SuspendedReason: "unpaid: " + mark},
 		template: core.Template{
 			ID: "template-1", Tenant: id, Name: "Template " + mark, Instructions: strings.Repeat("Do this: "+mark+"\n", 20),
 			Version: 2, CreditsPerRun: 2, Mode: core.ModePerFile, Status: core.TemplatePublished,
@@ -107,6 +108,13 @@ func newWorld(id core.TenantID) *world {
 	}
 	for i := range w.entries {
 		w.entries[i].Seq = int64(i) + 1
+	}
+	w.audit = []core.AuditEvent{
+		{Tenant: id, ID: "event-2", At: at(7), Actor: core.System, Action: core.AuditTenantChanged, Target: mark},
+		{
+			Tenant: id, ID: "event-1", At: at(6), Actor: by, Action: core.AuditCreditsPurchased, Target: "client/purchase",
+			Facts: core.AuditFacts{"amount": "500", "note": mark}, RequestID: "request-1",
+		},
 	}
 	w.answer = core.Answer{
 		Tenant: id, Key: awkwardKey, Operation: core.OperationContinue, Fingerprint: "print " + mark,
@@ -231,6 +239,11 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 			return err
 		}
 	}
+	for _, e := range w.audit {
+		if err := tx.AuditLog().Insert(ctx, e); err != nil {
+			return err
+		}
+	}
 	for _, a := range []core.Answer{w.answer, w.refusal} {
 		if err := tx.Answers().Insert(ctx, a); err != nil {
 			return err
@@ -251,7 +264,7 @@ func (w *world) newRun(suffix string) core.Run {
 func bare(t *testing.T, s ports.Store, id core.TenantID) (core.Tenant, core.Template) {
 	t.Helper()
 	w := newWorld(id)
-	w.template.DeletedAt = time.Time{}
+	w.tenant, w.template.DeletedAt = w.tenant.Reopen(), time.Time{}
 	commit(t, s, id, func(ctx context.Context, tx ports.Tx) error {
 		require.NoError(t, tx.Tenants().Insert(ctx, w.tenant))
 		return tx.Templates().Insert(ctx, w.template)

@@ -69,7 +69,7 @@ func (w *world) records() []ports.Record {
 			list = append(list, w.amendment)
 		}
 	}
-	return append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal})
+	return append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal}, w.audit)
 }
 
 func given(list []ports.Record, then error) iter.Seq2[ports.Record, error] {
@@ -167,6 +167,11 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 		"Ledger": func(ctx context.Context, tx ports.Tx) error {
 			_, err := tx.Ledger().Post(ctx, purchase("acme", "client/closed", 5))
 			return err
+		},
+		"AuditEvent": func(ctx context.Context, tx ports.Tx) error {
+			e := w.audit[0]
+			e.ID = "closed"
+			return tx.AuditLog().Insert(ctx, e)
 		},
 		"Answer": func(ctx context.Context, tx ports.Tx) error {
 			a := w.answer

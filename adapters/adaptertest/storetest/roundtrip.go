@@ -193,6 +193,7 @@ func testNotAliased(t *testing.T, newStore Factory) {
 			attempts[0].Files[0].Index = 99
 			attempts[0].Price = 99
 		}
+		c.Audit[1].Facts["amount"] = "spoilt"
 		c.Answers["refused"].Refusal.Message = "spoilt"
 		c.Answers["refused"].Refusal.Files[0] = 99
 		c.Answers["refused"].Refusal.Fields[0].Message = "spoilt"
@@ -212,6 +213,7 @@ func (w *world) contents() Contents {
 		Attempts:   map[core.RunID][]core.Attempt{w.running.ID: w.attempts[:2], w.closed.ID: w.attempts[2:]},
 		Amendments: map[core.RunID][]core.Amendment{w.running.ID: nil, w.closed.ID: {w.amendment}},
 		Entries:    w.entries,
+		Audit:      w.audit,
 		// 1000 + 500 less the charges, with the last one refunded.
 		Balances: []core.Balance{{Period: march, Split: core.Split{Monthly: 1000 - 23, Purchased: 500 - 3}}},
 		Answers:  map[core.Key]core.Answer{w.answer.Key: w.answer, w.refusal.Key: w.refusal},

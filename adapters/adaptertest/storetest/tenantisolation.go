@@ -167,6 +167,9 @@ func requireOwnedBy(t *testing.T, tenant core.TenantID, c Contents) {
 	for _, x := range c.Entries {
 		equal(t, tenant, x.Tenant)
 	}
+	for _, x := range c.Audit {
+		equal(t, tenant, x.Tenant)
+	}
 	for _, x := range c.Answers {
 		equal(t, tenant, x.Tenant)
 	}

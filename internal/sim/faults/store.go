@@ -184,6 +184,11 @@ func look[T any](e *Env, op trace.Op, run core.RunID, get func() (T, error)) (fo
 	return get()
 }
 
+// AuditEvents implements ports.Store. No use case that is played reads it.
+func (s *Store) AuditEvents(ctx context.Context, page ports.AuditPage) ([]core.AuditEvent, error) {
+	return s.Inner.AuditEvents(ctx, page)
+}
+
 // TenantOf implements ports.Store.
 func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error) {
 	return look(s.Env, trace.TenantOf, run, func() (core.TenantID, error) { return s.Inner.TenantOf(ctx, run) })
