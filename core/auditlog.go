@@ -27,7 +27,7 @@ const (
 	AuditMaxRetriesRaised  AuditAction = "run.max_retry_count_raised"
 	AuditRunCancelled      AuditAction = "run.cancelled"
 	AuditAPIKeyCreated     AuditAction = "api_key.created"
-	AuditAPIKeyRenamed     AuditAction = "api_key.renamed"
+	AuditAPIKeyRenamed     AuditAction = "api_key.renamed" //nolint:gosec // an action, no credential
 	AuditAPIKeyRevoked     AuditAction = "api_key.revoked"
 )
 

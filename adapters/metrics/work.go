@@ -12,7 +12,9 @@ import (
 // one.
 var (
 	runOutcomes = []app.RunOutcome{
-		{Status: core.RunCompleted}, {Status: core.RunCompletedWithErrors}, {Status: core.RunFailed},
+		{Status: core.RunCompleted},
+		{Status: core.RunCompletedWithErrors},
+		{Status: core.RunFailed},
 		{Status: core.RunFailed, Reason: core.ReasonDispatchFailed},
 		{Status: core.RunInterrupted, Reason: core.ReasonCancelled},
 		{Status: core.RunInterrupted, Reason: core.ReasonRedeliveriesExhausted},
