@@ -64,6 +64,7 @@ func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (c
 	}
 	switch {
 	case v.done:
+		v.tell(ctx)
 		return v.answer()
 	case v.sent:
 		return v.begin.Run, nil
