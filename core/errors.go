@@ -36,7 +36,7 @@ const (
 	CodeCreditsOutOfRange    Code = "credits_out_of_range"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
-	CodeAPIKeyNotFound       Code = "api_key_not_found"
+	CodeAPIKeyNotFound       Code = "api_key_not_found" //nolint:gosec // a code, no credential
 	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 
 	CodeWebhookEndpointNotFound Code = "webhook_endpoint_not_found"
