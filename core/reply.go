@@ -8,6 +8,8 @@ const (
 	OperationCreateTemplate  Operation = "create_template"
 	OperationPublishTemplate Operation = "publish_template"
 	OperationCreateTenant    Operation = "create_tenant"
+	OperationSuspendTenant   Operation = "suspend_tenant"
+	OperationReopenTenant    Operation = "reopen_tenant"
 )
 
 // Reply is the first answer of an operation under a caller's idempotency key. Unlike an

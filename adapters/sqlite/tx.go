@@ -28,6 +28,8 @@ const (
 	ofLedger
 	ofAnswers
 	ofReplies
+	ofAPIKeys
+	ofAudit
 )
 
 // tx is one transaction of one tenant. What it writes is kept here, as statements, until
@@ -67,6 +69,8 @@ func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) Replies() ports.Replies                   { return replies{t} }
+func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
+func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
 
 // fail remembers an error, since the transaction can only be rolled back after it.
 func (t *tx) fail(err error) error {

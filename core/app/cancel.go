@@ -29,6 +29,9 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		if err != nil {
 			return core.Run{}, err
 		}
-		return plan.Run, tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files})
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
+			return core.Run{}, err
+		}
+		return plan.Run, s.audit(ctx, tx, tenant, actor, plan.Run.ClosedAt, core.AuditRunCancelled, string(id), nil)
 	})
 }

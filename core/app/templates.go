@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -38,28 +39,33 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 		if err != nil {
 			return core.Template{}, err
 		}
-		return draft, tx.TemplateVersions().Insert(ctx, draft.VersionBy(actor, draft.CreatedAt))
+		if err := tx.TemplateVersions().Insert(ctx, draft.VersionBy(actor, draft.CreatedAt)); err != nil {
+			return core.Template{}, err
+		}
+		return draft, s.audit(ctx, tx, t.Tenant, actor, draft.CreatedAt, core.AuditTemplateCreated, string(draft.ID), core.AuditFacts{
+			"name": draft.Name, "creditsPerRun": creditsText(draft.CreditsPerRun),
+		})
 	})
 }
 
 // ChangeTemplate changes name, instructions or price. New instructions are a new version,
 // for runs that are initiated from then on.
 func (s *Service) ChangeTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, c core.TemplateChange) (core.Template, error) {
-	return s.updateTemplate(ctx, actor, deed{tenant: tenant}, id, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
+	return s.updateTemplate(ctx, actor, deed{tenant: tenant}, id, core.AuditTemplateChanged, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
 }
 
 // PublishTemplate makes a draft usable for runs.
 func (s *Service) PublishTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
 	d := deed{tenant: tenant, op: core.OperationPublishTemplate, request: id}
-	return s.updateTemplate(ctx, actor, d, id, core.Template.Publish)
+	return s.updateTemplate(ctx, actor, d, id, core.AuditTemplatePublished, core.Template.Publish)
 }
 
 // DeleteTemplate soft-deletes a template: its runs can still be continued.
 func (s *Service) DeleteTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
-	return s.updateTemplate(ctx, actor, deed{tenant: tenant}, id, func(t core.Template, now time.Time) (core.Template, error) { return t.SoftDelete(now), nil })
+	return s.updateTemplate(ctx, actor, deed{tenant: tenant}, id, core.AuditTemplateDeleted, func(t core.Template, now time.Time) (core.Template, error) { return t.SoftDelete(now), nil })
 }
 
-func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, d deed, id core.TemplateID, update func(core.Template, time.Time) (core.Template, error)) (core.Template, error) {
+func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, d deed, id core.TemplateID, action core.AuditAction, update func(core.Template, time.Time) (core.Template, error)) (core.Template, error) {
 	if err := core.Authorize(actor, core.ActionManageTemplates, d.tenant); err != nil {
 		return core.Template{}, err
 	}
@@ -78,8 +84,30 @@ func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, d deed, 
 				return core.Template{}, err
 			}
 		}
-		return updated, tx.Templates().Save(ctx, updated)
+		if updated == t {
+			return updated, nil // as it was: nothing was done
+		}
+		if err := tx.Templates().Save(ctx, updated); err != nil {
+			return core.Template{}, err
+		}
+		return updated, s.audit(ctx, tx, d.tenant, actor, now, action, string(id), templateFacts(t, updated))
 	})
+}
+
+// templateFacts are what changed of a template. Of instructions, which are long, it is the
+// version.
+func templateFacts(before, after core.Template) core.AuditFacts {
+	facts := core.AuditFacts{}
+	if before.Name != after.Name {
+		facts["nameFrom"], facts["nameTo"] = before.Name, after.Name
+	}
+	if before.CreditsPerRun != after.CreditsPerRun {
+		facts["creditsPerRunFrom"], facts["creditsPerRunTo"] = creditsText(before.CreditsPerRun), creditsText(after.CreditsPerRun)
+	}
+	if before.Version != after.Version {
+		facts["version"] = strconv.Itoa(after.Version)
+	}
+	return facts
 }
 
 // Template reads one template, soft-deleted or not.

@@ -105,6 +105,13 @@ var readings = []reading{
 	{name: "Finder.Templates", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.Find().Templates(ctx, ports.TemplateFilter{Limit: 100})
 	}},
+	{name: "APIKeys.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.APIKeys().Get(ctx, w.apiKeys[0].ID)
+	}},
+	{name: "APIKeys.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.APIKeys().List(ctx) }},
+	{name: "AuditLog.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.AuditLog().List(ctx, ports.AuditPage{Limit: 100})
+	}},
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
 	}},
@@ -177,6 +184,21 @@ var writings = []writing{
 	{name: "Ledger.Post", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		_, err := tx.Ledger().Post(ctx, purchase(w.tenant.ID, "client/more", 5))
 		return err
+	}},
+	{name: "APIKeys.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		k := w.apiKeys[0]
+		k.ID = "another"
+		return tx.APIKeys().Insert(ctx, k)
+	}},
+	{name: "APIKeys.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		k := w.apiKeys[0]
+		k.Name += " renamed"
+		return tx.APIKeys().Save(ctx, k)
+	}},
+	{name: "AuditLog.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		e := w.audit[0]
+		e.ID = "another"
+		return tx.AuditLog().Insert(ctx, e)
 	}},
 	{name: "Answers.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		answer := w.answer
@@ -252,6 +274,8 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	for i := range store.NumMethod() {
 		methods = append(methods, store.Method(i).Name)
 	}
-	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "Forget"}, methods,
+	require.ElementsMatch(t, []string{
+		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents", "Forget",
+	}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }
