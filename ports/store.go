@@ -130,9 +130,9 @@ type AccountTx interface {
 	TemplateVersions() TemplateVersions
 	Ledger() Ledger
 	Answers() Answers
-	Replies() Replies
 	APIKeys() APIKeys
 	AuditLog() AuditLog
+	Replies() Replies
 }
 
 // Runs are the runs with their files.

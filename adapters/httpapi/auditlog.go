@@ -29,7 +29,7 @@ func (a *api) listAuditLog(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.listing(r, "audit-log", req.Tenant, "action", "actor", "target", "from", "to")
+	list, err := a.listing(r, "audit log", req.Tenant, "action", "actor", "target", "from", "to")
 	if err != nil {
 		return err
 	}
@@ -73,20 +73,35 @@ func auditRequest(r *request) (app.AuditRequest, error) {
 		return req, err
 	}
 	req.Page.Limit = int(limit)
+	var wrong []core.FieldError
 	text := func(to *string) func(string) string {
 		return func(v string) string {
 			*to = v
 			return mistakeIf(len(v) > maxAuditFilter || strings.ContainsFunc(v, isControl), "must have at most 300 characters without control characters")
 		}
 	}
-	err = r.readFilter([]parameter{
+	for _, p := range []struct {
+		name string
+		read func(value string) (mistake string)
+	}{
 		{"action", text((*string)(&req.Filter.Action))},
 		{"actor", text(&req.Filter.Subject)},
 		{"target", text(&req.Filter.Target)},
 		{"from", func(v string) string { return readTime(v, &req.Page.From) }},
 		{"to", func(v string) string { return readTime(v, &req.Page.To) }},
-	})
-	return req, err
+	} {
+		value, err := r.query(p.name)
+		if err != nil {
+			return req, err
+		}
+		if value == "" {
+			continue
+		}
+		if mistake := p.read(value); mistake != "" {
+			wrong = append(wrong, core.FieldError{Field: p.name, Message: mistake})
+		}
+	}
+	return req, core.Invalid(wrong...)
 }
 
 func auditPlace(at ports.AuditCursor) string {
@@ -102,11 +117,11 @@ func parseAuditPlace(place string) (ports.AuditCursor, error) {
 	if len(parts) != 3 || !core.ValidID(parts[1]) || !core.ValidID(parts[2]) {
 		return ports.AuditCursor{}, badCursor()
 	}
-	n, err := strconv.ParseInt(parts[0], 10, 64)
+	nanos, err := strconv.ParseInt(parts[0], 10, 64)
 	if err != nil {
 		return ports.AuditCursor{}, badCursor()
 	}
-	return ports.AuditCursor{At: time.Unix(0, n).UTC(), Tenant: core.TenantID(parts[1]), ID: core.AuditID(parts[2])}, nil
+	return ports.AuditCursor{At: time.Unix(0, nanos).UTC(), Tenant: core.TenantID(parts[1]), ID: core.AuditID(parts[2])}, nil
 }
 
 type auditEventJSON struct {

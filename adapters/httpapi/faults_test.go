@@ -51,8 +51,8 @@ type faultyStore struct {
 	mu    sync.Mutex
 	err   error
 	panic any
-	held  bool // another transaction holds every idempotency key
 	keys  int  // look-ups of API keys
+	held  bool // another transaction holds every idempotency key
 }
 
 // APIKey implements ports.Store.

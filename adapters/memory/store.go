@@ -40,8 +40,8 @@ type tenantState struct {
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
-	replies   map[replyKey]core.Reply
 	apiKeys   map[core.APIKeyID]core.APIKey
+	replies   map[replyKey]core.Reply
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -229,14 +229,14 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
 	}
+	st.saveAPIKeys(w.apiKeys)
+	st.audit = append(st.audit, w.audit...)
 	for _, r := range w.replies {
 		if st.replies == nil {
 			st.replies = map[replyKey]core.Reply{}
 		}
 		st.replies[replyKey{r.Operation, r.Key}] = r
 	}
-	st.saveAPIKeys(w.apiKeys)
-	st.audit = append(st.audit, w.audit...)
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
 	}

@@ -271,24 +271,6 @@ func (e *exporting) answers() error {
 	}
 }
 
-func (e *exporting) replies() error {
-	for op, key := core.Operation(""), core.Key(""); ; {
-		page, err := e.store.RepliesAfter(e.ctx, e.tenant, op, key, exportFiles)
-		if err != nil {
-			return err
-		}
-		if len(page) > 0 {
-			if err := e.give(page); err != nil {
-				return err
-			}
-			op, key = page[len(page)-1].Operation, page[len(page)-1].Key
-		}
-		if len(page) < exportFiles {
-			return nil
-		}
-	}
-}
-
 // auditLog gives the audit log, the latest event first.
 func (e *exporting) auditLog() error {
 	for before := (ports.AuditCursor{}); ; {
@@ -304,6 +286,24 @@ func (e *exporting) auditLog() error {
 				return err
 			}
 			before = ports.AuditCursorOf(page[len(page)-1])
+		}
+		if len(page) < exportFiles {
+			return nil
+		}
+	}
+}
+
+func (e *exporting) replies() error {
+	for op, key := core.Operation(""), core.Key(""); ; {
+		page, err := e.store.RepliesAfter(e.ctx, e.tenant, op, key, exportFiles)
+		if err != nil {
+			return err
+		}
+		if len(page) > 0 {
+			if err := e.give(page); err != nil {
+				return err
+			}
+			op, key = page[len(page)-1].Operation, page[len(page)-1].Key
 		}
 		if len(page) < exportFiles {
 			return nil

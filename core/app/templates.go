@@ -85,7 +85,7 @@ func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, d deed, 
 			}
 		}
 		if updated == t {
-			return updated, nil // as it was: nothing was done
+			return t, nil // as it was: nothing was done
 		}
 		if err := tx.Templates().Save(ctx, updated); err != nil {
 			return core.Template{}, err

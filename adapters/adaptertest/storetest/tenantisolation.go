@@ -142,7 +142,12 @@ func testTenantIsolation(t *testing.T, newStore Factory, _ Options) {
 // sharesNames reports whether the row that the method changes is named by
 // something that two tenants may have alike.
 func sharesNames(method string) bool {
-	return method == "Tenants.Save" || method == "Templates.Save" || method == "Answers.Save" || method == "APIKeys.Save" || method == "Replies.Save"
+	switch method {
+	case "Tenants.Save", "Templates.Save", "Answers.Save", "APIKeys.Save", "Replies.Save":
+		return true
+	default:
+		return false
+	}
 }
 
 // requireOwnedBy checks that every row says whose it is.
