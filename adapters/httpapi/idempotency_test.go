@@ -70,7 +70,8 @@ var repeatables = map[string]repeatable{
 		require.Equal(w.t, http.StatusOK, w.post(w.platform, "/tenants/acme/suspend", map[string]any{"reason": "unpaid"}).status)
 		return "/tenants/acme/reopen", nil, nil
 	}},
-	"/api-keys": {notRepeated: "the token is shown once and kept nowhere, so a repeat makes another key"},
+	"/event-tickets": {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
+	"/api-keys":      {notRepeated: "the token is shown once and kept nowhere, so a repeat makes another key"},
 	"/tenants": {token: platform, request: func(*world) (string, any, any) {
 		return "/tenants", map[string]any{"id": "fresh", "name": "Fresh", "monthlyAllowance": 3}, map[string]any{"id": "fresh", "name": "Other"}
 	}},
