@@ -382,6 +382,7 @@ func TestClaimsElsewhere(t *testing.T) {
 	}{
 		"Keycloak":      {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": roles("offline_access", "redrive-users")}, core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerUser}},
 		"MostPowerful":  {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": roles("redrive-users", "redrive-admins")}, core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerAdmin}},
+		"WhateverOrder": {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": roles("redrive-admins", "redrive-users")}, core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerAdmin}},
 		"Operator":      {keycloak, map[string]any{"preferred_username": "ann", "realm_access": roles("redrive-operators")}, core.Actor{Subject: "ann", Role: core.RolePlatformAdmin}},
 		"OneString":     {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": map[string]any{"roles": "redrive-users"}}, core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerUser}},
 		"NoRoleOfOurs":  {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": roles("offline_access")}, core.Actor{}},
