@@ -182,6 +182,12 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 				x.body.isUpload()
 			}
 		}
+		if rt.method == http.MethodPost {
+			if err := r.markRepeats(w, x); err != nil {
+				a.fail(w, req.Request, err)
+				return nil
+			}
+		}
 		// MaxBytesReader needs net/http's own writer: only then is the connection closed
 		// for a client that goes on sending what will not be read.
 		r.Body = http.MaxBytesReader(x.raw, r.Body, rt.maxBody)

@@ -75,6 +75,7 @@ max-files = 31
 		"drain-timeout":    {"'30s'", "default"},
 		"template-workers": {"0", "default"},
 		"upload-grace":     {"'24h'", "default"},
+		"idempotency-ttl":  {"'24h'", "default"},
 		"jwt-secret":       {"", "default"},
 	} {
 		require.Equal(t, want, [2]string{values[name], sources[name]}, name)
