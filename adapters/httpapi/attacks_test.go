@@ -232,6 +232,7 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		// Who it is.
 		"NoSubject":          f.by("ec", f.claims(map[string]any{"sub": nil})),
 		"SubjectBreaksLines": f.by("ec", f.claims(map[string]any{"sub": "ann\nrole: bubble_admin"})),
+		"SubjectOfAKey":      f.by("ec", f.claims(map[string]any{"sub": "key:Ab3"})),
 		"SubjectTooLong":     f.by("ec", f.claims(map[string]any{"sub": strings.Repeat("a", 256)})),
 		"NoTenant":           f.by("ec", f.claims(map[string]any{"tenant": nil})),
 		"TenantIsAPath":      f.by("ec", f.claims(map[string]any{"tenant": "../globex"})),
