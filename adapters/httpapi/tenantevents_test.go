@@ -202,6 +202,22 @@ func TestTenantEvents(t *testing.T) {
 		stream.run("created", id)
 	})
 
+	// Its closing is told of although it is among the running runs no more, and not among the
+	// newest ones.
+	bubble("AnOldRunCloses", func(t *testing.T, w *streamWorld) {
+		s := w.serve(httpapi.StreamConfig{})
+		old := startRun(t, w.svc, acme, "old")
+		for n := range 60 {
+			time.Sleep(time.Millisecond)
+			startRun(t, w.svc, acme, fmt.Sprint(n))
+		}
+		stream := s.tenantEvents(w.token(ann(acme), time.Hour), "")
+		defer stream.close()
+		require.Len(t, stream.next("snapshot").json(t)["running"], 61)
+		w.step()
+		stream.run("closed", old)
+	})
+
 	bubble("TheStoreIsAskedOnceForAllWhoWatch", func(t *testing.T, w *streamWorld) {
 		s := w.serve(httpapi.StreamConfig{})
 		token := w.token(ann(acme), time.Hour)
