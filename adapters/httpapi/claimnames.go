@@ -131,7 +131,7 @@ func (c Claims) actor(from *claims) (core.Actor, error) {
 		}
 		actor.Role = byRank[at]
 	}
-	if actor.IsAPIKey() { // what keys do is told from what others do by the subject
+	if actor.IsAPIKey() { // what a key did is told from what others did by its subject
 		return core.Actor{}, errors.New("the subject is that of an API key")
 	}
 	return actor, checkActor(actor)

@@ -175,16 +175,42 @@ func (s *Service) AuthenticateAPIKey(ctx context.Context, token string) (core.Ac
 		return core.Actor{}, err
 	}
 	now := s.clock.Now()
-	switch {
-	case !k.RevokedAt.IsZero():
-		return core.Actor{}, ErrAPIKeyRevoked
-	case !k.Live(now):
-		return core.Actor{}, ErrAPIKeyExpired
-	case k.UseDue(now):
+	if err := whyEnded(k, now); err != nil {
+		return core.Actor{}, err
+	}
+	if k.UseDue(now) {
 		err := s.store.TouchAPIKey(ctx, tenant, id, now)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ports.ErrMoved) && !errors.Is(err, ports.ErrNotFound) {
 			s.log.Warn("the use of an API key could not be noted", "tenant", tenant, "key", id, "error", err)
 		}
 	}
 	return k.Actor(), nil
+}
+
+// APIKeyStillGood checks, for what was begun with an API key and goes on, that the key has
+// not ended since; for other actors it does nothing. Its errors are those of
+// AuthenticateAPIKey.
+func (s *Service) APIKeyStillGood(ctx context.Context, actor core.Actor) error {
+	if !actor.IsAPIKey() {
+		return nil
+	}
+	k, err := s.store.APIKey(ctx, actor.Tenant, actor.APIKeyID())
+	if errors.Is(err, ports.ErrNotFound) {
+		return ErrAPIKeyUnknown
+	}
+	if err != nil {
+		return err
+	}
+	return whyEnded(k, s.clock.Now())
+}
+
+// whyEnded says why a key cannot be used any more.
+func whyEnded(k core.APIKey, now time.Time) error {
+	switch {
+	case !k.RevokedAt.IsZero():
+		return ErrAPIKeyRevoked
+	case !k.Live(now):
+		return ErrAPIKeyExpired
+	}
+	return nil
 }
