@@ -87,6 +87,9 @@ var readings = []reading{
 	{name: "Ledger.Entry", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Ledger().Entry(ctx, w.attempts[0].Charge.Key)
 	}},
+	{name: "Ledger.RefundsOf", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Ledger().RefundsOf(ctx, w.attempts[3].Charge.Key)
+	}},
 	{name: "Ledger.Entries", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.Ledger().Entries(ctx, 0, 100)
 	}},
