@@ -76,6 +76,8 @@ var matrix = map[string]matrixRow{
 		return map[string]any{"charge": "charge/" + fixture["run"] + "/0", "reason": "r"}
 	}},
 
+	"GET /tenants/:id/statements/:period": {may: everyRole, set: map[string]string{":period": "2026-11"}},
+
 	"GET /audit-log": {may: admins},
 
 	"GET /healthz":      {may: anybody, tenantless: true},

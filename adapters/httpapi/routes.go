@@ -27,7 +27,7 @@ type route struct {
 
 // allRoutes is every route of the API; each kind of resource has its own list.
 func (a *api) allRoutes() []route {
-	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.operationRoutes(), a.auditRoutes(), a.administrationRoutes())
+	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.operationRoutes(), a.auditRoutes(), a.administrationRoutes(), a.statementRoutes())
 }
 
 func (a *api) runRoutes() []route {
@@ -155,7 +155,7 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
-		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
+		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index"), period: req.Param("period")}
 		if rt.need != anyone {
 			actor, challenge, err := a.actorOf(req.Request)
 			if err != nil {

@@ -108,6 +108,9 @@ var readings = []reading{
 	{name: "AuditLog.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.AuditLog().List(ctx, ports.AuditPage{Limit: 100})
 	}},
+	{name: "Finder.PurchasedAfter", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Find().PurchasedAfter(ctx, february)
+	}},
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
 	}},

@@ -85,6 +85,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Find", testFind},
 		{"Sessions", testSessions},
 		{"AuditLog", testAuditLog},
+		{"Statements", testStatements},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},
