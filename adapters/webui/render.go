@@ -106,6 +106,11 @@ func (u *ui) view(r *request, p page) view {
 		add("credits", "coins", r.of(tenant, Prefix+"credits"))
 		add("templates", "template", r.of(tenant, Prefix+"templates"))
 	}
+	if v.Admin {
+		add("audit", "info", Prefix+"audit")
+	} else if core.Authorize(r.actor(), core.ActionReadAuditLog, r.actor().Tenant) == nil {
+		add("audit", "info", Prefix+"audit")
+	}
 	return v
 }
 

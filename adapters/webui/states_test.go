@@ -173,6 +173,8 @@ func (w *world) states() []state {
 		{name: "template-new", path: "/ui/templates/new?tenant=acme", as: "operator"},
 		{name: "tenants", path: "/ui/tenants", as: "operator"},
 		{name: "tenant", path: "/ui/tenants/acme", as: "operator"},
+		{name: "receipt-operator", path: run(maxed) + "/receipt?attempt=0", as: "operator"},
+		{name: "audit", path: "/ui/audit", as: "operator"},
 		{name: "no-page", path: "/ui/nothing", as: "admin"},
 		{name: "no-run", path: "/ui/runs/none", as: "admin"},
 		{name: "menu", path: "/ui/runs", as: "admin", do: func(b *tab) { b.Click(".account summary") }},
