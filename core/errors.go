@@ -22,6 +22,7 @@ const (
 	CodePriceChanged          Code = "price_changed"
 	CodeEnqueueFailed         Code = "enqueue_failed"
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
+	CodeIdempotencyInProgress Code = "idempotency_in_progress"
 	CodeInvalidRequest        Code = "invalid_request"
 
 	CodeRunNotRunning        Code = "run_not_running"
@@ -37,6 +38,8 @@ const (
 	CodeRefundTooLarge       Code = "refund_too_large"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
+	CodeAPIKeyNotFound       Code = "api_key_not_found"
+	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -78,6 +81,7 @@ var (
 	ErrPriceChanged          = &Error{Code: CodePriceChanged}
 	ErrEnqueueFailed         = &Error{Code: CodeEnqueueFailed}
 	ErrIdempotencyKeyReused  = &Error{Code: CodeIdempotencyKeyReused}
+	ErrIdempotencyInProgress = &Error{Code: CodeIdempotencyInProgress}
 	ErrInvalidRequest        = &Error{Code: CodeInvalidRequest}
 	ErrFileNotFound          = &Error{Code: CodeFileNotFound}
 	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}
@@ -92,6 +96,8 @@ var (
 	ErrRefundTooLarge        = &Error{Code: CodeRefundTooLarge}
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
+	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
+	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

@@ -22,6 +22,16 @@ type Finder interface {
 	// PurchasedAfter gives what the entries of later periods than this one add to the
 	// purchased balance, which may be below 0. It reads them all.
 	PurchasedAfter(ctx context.Context, p core.Period) (core.Credits, error)
+	// Templates gives the templates that the filter selects, ascending by ID.
+	Templates(ctx context.Context, filter TemplateFilter) ([]core.Template, error)
+}
+
+// TemplateFilter selects a page of a tenant's templates. A zero field leaves nothing out.
+type TemplateFilter struct {
+	After   core.TemplateID // those with a higher ID
+	Status  core.TemplateStatus
+	Deleted *bool // only those that are soft-deleted, or only those that are not
+	Limit   int   // 1 or more
 }
 
 // Look bounds what one answer of a Finder reads. A zero field means its default.

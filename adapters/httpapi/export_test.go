@@ -23,7 +23,10 @@ func RouteTable() []string {
 // use cases decide.
 func Unguarded(svc *app.Service, cfg Config) http.Handler {
 	a := newAPI(svc, cfg)
-	return a.handler(func(*request, need) error { return nil })
+	return a.handler(func(r *request, n need) error {
+		_ = a.admit(r, n) // for the owner that it finds
+		return nil
+	})
 }
 
 // ServeRoute panics if this route would not be served.
@@ -73,7 +76,7 @@ func (s *Streams) Watched() (runs, watchers int) {
 func (s *Streams) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all
+	return s.total
 }
 
 // DecodeObject reads a JSON body as the handlers do.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/httpapi"
+	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/install"
 )
@@ -51,6 +52,9 @@ var matrix = map[string]matrixRow{
 	"GET /workflow-runs/:id/receipt":             {may: everyRole},
 	"GET /workflow-runs/:id/events":              {may: everyRole},
 
+	"GET /events":         {may: everyRole},
+	"POST /event-tickets": {may: everyRole, tenantless: true},
+
 	"GET /balance":                 {may: everyRole},
 	"POST /tenants/:id/allowances": {may: operators, body: map[string]any{"period": "2026-11", "amount": 1}},
 	"POST /tenants/:id/purchases":  {may: operators, body: map[string]any{"amount": 1}},
@@ -68,6 +72,10 @@ var matrix = map[string]matrixRow{
 	"POST /tenants":    {may: operators, tenantless: true, body: map[string]any{"id": "initech", "name": "Initech"}},
 	"GET /tenants/:id": {may: everyRole},
 
+	"GET /api-keys":             {may: admins},
+	"POST /api-keys":            {may: admins, body: map[string]any{"name": "K", "role": "customer_user"}},
+	"PATCH /api-keys/:id":       {may: admins, body: map[string]any{"name": "L"}},
+	"DELETE /api-keys/:id":      {may: admins},
 	"PATCH /tenants/:id":        {may: operators, body: map[string]any{"name": "N"}},
 	"POST /tenants/:id/suspend": {may: operators, body: map[string]any{"reason": "unpaid"}},
 	"POST /tenants/:id/reopen":  {may: operators},
@@ -130,22 +138,28 @@ var matrixRoles = []string{"customer_user", "customer_admin", "bubble_admin", "n
 
 func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 	t.Helper()
-	w := &matrixWorld{world: newWorld(t)}
+	w := &matrixWorld{world: newWorld(t, func(o *options) { o.api.Tickets = memory.NewStore().Tickets() })}
 	install.Template(t, w.svc, globex, core.Template{ID: "summarise", Name: "S", Instructions: "Do it.", CreditsPerRun: 1, Mode: core.ModePerFile})
 	w.script.set("fail-theirs", core.OutcomeTransient)
 	theirs := w.post(w.stranger, "/workflow-runs", inline("summarise", "done", "fail-theirs"))
 	require.Equal(t, http.StatusCreated, theirs.status, theirs.text())
 	ours := w.closed("done", "fail-this")
 	w.script.heal()
+	keys := map[core.TenantID]string{}
+	for _, tenant := range []core.TenantID{acme, globex} {
+		k, _, err := w.svc.MakeAPIKey(t.Context(), core.System, core.APIKeyRequest{Tenant: tenant, Name: "fixture", Role: core.RoleCustomerUser})
+		require.NoError(t, err)
+		keys[tenant] = string(k.ID)
+	}
 	w.fixtures = map[string]map[string]string{
-		"own":     {"run": ours, "template": "summarise", "tenant": string(acme)},
-		"other":   {"run": theirs.str("id"), "template": "summarise", "tenant": string(globex)},
-		"unknown": {"run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant"},
+		"own":     {"run": ours, "template": "summarise", "tenant": string(acme), "apiKey": keys[acme]},
+		"other":   {"run": theirs.str("id"), "template": "summarise", "tenant": string(globex), "apiKey": keys[globex]},
+		"unknown": {"run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant", "apiKey": "no-such-key"},
 	}
 	w.tokens = map[string]string{"customer_user": w.user, "customer_admin": w.admin, "bubble_admin": w.platform, "nobody": ""}
 	if unguarded {
 		w.server.Close()
-		w.server = httptest.NewServer(httpapi.Unguarded(w.svc, httpapi.Config{Auth: w.auth, Log: slog.New(slog.DiscardHandler)}))
+		w.server = httptest.NewServer(httpapi.Unguarded(w.svc, httpapi.Config{Auth: w.auth, Tickets: memory.NewStore().Tickets(), Log: slog.New(slog.DiscardHandler)}))
 		w.client = w.server.Client()
 		t.Cleanup(w.server.Close)
 	}
@@ -193,12 +207,14 @@ func (w *matrixWorld) path(c cell) string {
 		kind = "run"
 	case strings.HasPrefix(path, "/tenants/:id"):
 		kind = "tenant"
+	case strings.HasPrefix(path, "/api-keys/:id"):
+		kind = "apiKey"
 	}
 	for name, value := range c.row.set {
 		path = strings.ReplaceAll(path, name, value)
 	}
 	path = strings.ReplaceAll(strings.ReplaceAll(path, ":id", f[kind]), ":index", "0")
-	if kind == "template" && !c.row.tenantless {
+	if (kind == "template" || kind == "apiKey") && !c.row.tenantless {
 		path += "?tenant=" + f["tenant"]
 	}
 	return path
@@ -237,7 +253,7 @@ func (w *matrixWorld) look(c cell) {
 	w.t.Helper()
 	what := c.role + " of acme, " + c.route + " of the " + c.tenant + " tenant"
 	want, method := c.want(), c.route[:strings.Index(c.route, " ")]
-	if want == "" && strings.HasSuffix(c.route, "/events") {
+	if want == "" && c.tenant != "unknown" && strings.HasSuffix(c.route, "/events") {
 		w.streams(c, what)
 		return
 	}

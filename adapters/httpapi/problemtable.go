@@ -45,6 +45,16 @@ var problems = map[core.Code]answerTo{
 		when: "The tenant has no template of this ID.",
 		do:   "Check the ID; GET /templates lists them.",
 	},
+	core.CodeAPIKeyNotFound: {
+		status: http.StatusNotFound, title: "There is no such API key",
+		when: "The tenant has no API key of this ID, or it was removed ninety days after it ended.",
+		do:   "Check the ID; GET /api-keys lists them.",
+	},
+	core.CodeTooManyAPIKeys: {
+		status: http.StatusConflict, title: "The tenant has too many API keys",
+		when: "The tenant has 50 API keys in use, or made 500 within ninety days.",
+		do:   "Revoke those that nothing uses (DELETE /api-keys/{id}).",
+	},
 	codeNotFound: {
 		status: http.StatusNotFound, title: "There is nothing here",
 		when: "No resource is at this path. Paths do not end in a slash.",
@@ -144,6 +154,12 @@ var problems = map[core.Code]answerTo{
 		status: http.StatusUnprocessableEntity, title: "The idempotency key was used for something else",
 		when: "The Idempotency-Key was sent before, with another request.",
 		do:   "Make a new key for each new request; repeat a request under its key unchanged.",
+	},
+	core.CodeIdempotencyInProgress: {
+		status: http.StatusConflict, title: "The first request with this key is under way",
+		when:  "A repeat under an Idempotency-Key came while the first request was still being decided, and has waited for it in vain.",
+		do:    "Wait as long as Retry-After says, and send it again, unchanged and under the same key.",
+		waits: true,
 	},
 	core.CodeInvalidRequest: {
 		status: http.StatusBadRequest, title: "The request is not valid",

@@ -12,6 +12,7 @@ import (
 type request struct {
 	*http.Request
 	actor  core.Actor
+	ticket bool          // the caller is known by a ticket
 	owner  core.TenantID // whose the route's resource is; the caller may use it
 	id     string        // the path's :id, decoded; it may be anything
 	index  string        // the path's :index, likewise

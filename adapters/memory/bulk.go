@@ -61,6 +61,8 @@ func (s *Store) Reset() {
 		clear(st.versions)
 		clear(st.runs)
 		st.answers.reset()
+		clear(st.apiKeys)
+		clear(st.replies)
 		clear(st.byKey)
 		clear(st.refunds)
 		clear(st.entries)
@@ -73,6 +75,7 @@ func (s *Store) Reset() {
 	clear(s.running)
 	clear(s.moves)
 	s.sessions.reset()
+	s.tickets.reset()
 	s.locks.Reset()
 }
 

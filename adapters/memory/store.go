@@ -25,6 +25,7 @@ type Store struct {
 	moves   map[core.TenantID]ports.Move
 
 	sessions sessions
+	tickets  tickets
 
 	// What Reset has emptied, to be used again.
 	spareTenants []*tenantState
@@ -39,6 +40,8 @@ type tenantState struct {
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
+	apiKeys   map[core.APIKeyID]core.APIKey
+	replies   map[replyKey]core.Reply
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -226,7 +229,14 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
 	}
+	st.saveAPIKeys(w.apiKeys)
 	st.audit = append(st.audit, w.audit...)
+	for _, r := range w.replies {
+		if st.replies == nil {
+			st.replies = map[replyKey]core.Reply{}
+		}
+		st.replies[replyKey{r.Operation, r.Key}] = r
+	}
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
 	}

@@ -15,6 +15,8 @@ type writes struct {
 	templates   []core.Template // each ID once
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
+	apiKeys     map[core.APIKeyID]core.APIKey
+	replies     []core.Reply // each operation and key once
 	posted      ledgerWrites
 	audit       []core.AuditEvent
 	jobs        []core.Job // to be sent with the commit
@@ -129,7 +131,8 @@ func (w *writes) empty() {
 		runs = nil
 	}
 	*w = writes{
-		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs, audit: emptied(w.audit),
+		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), replies: emptied(w.replies),
+		runs: runs, audit: emptied(w.audit),
 		posted: ledgerWrites{monthly: emptied(w.posted.monthly), entries: emptied(w.posted.entries)},
 	}
 }

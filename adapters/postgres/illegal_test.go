@@ -38,6 +38,12 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"moved", `ALTER TABLE tenants ENABLE ALWAYS TRIGGER moved; INSERT INTO moves VALUES ('acme', 'm', 'leaving', true, now());
 		UPDATE tenants SET name = 'moved' WHERE tenant_id = 'acme'`},
 
+	{"event_tickets_pkey", `INSERT INTO event_tickets SELECT repeat('a', 64), 'acme', 's', 'customer_user', now(), now() + interval '1 minute' FROM generate_series(1, 2)`},
+	{"event_tickets_id", newTicket("'short', 'acme', 's', 'customer_user'", "1 hour")},
+	{"event_tickets_role", newTicket("repeat('a', 64), 'acme', 's', 'king'", "1 hour")},
+	{"event_tickets_tenant", newTicket("repeat('a', 64), '', 's', 'customer_user'", "1 hour")},
+	{"event_tickets_subject", newTicket("repeat('a', 64), 'acme', '', 'customer_user'", "1 hour")},
+	{"event_tickets_times", newTicket("repeat('a', 64), 'acme', 's', 'customer_user'", "0 hours")},
 	{"sessions_pkey", `INSERT INTO sessions SELECT repeat('a', 64), 'acme', 's', 'customer_user', 'token', now(), now(), now() + interval '1 hour'
 		FROM generate_series(1, 2)`},
 	{"sessions_id", newSession("'short', 'acme', 's', 'customer_user', 'token'", "1 hour")},
@@ -62,6 +68,14 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"templates_price", `UPDATE templates SET credits_per_run = -1`},
 	{"templates_mode", `UPDATE templates SET mode = 'one_by_one'`},
 	{"templates_version", `UPDATE templates SET version = 0`},
+	{"api_keys_pkey", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`) + `, ('acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL)`},
+	{"api_keys_tenant", newAPIKey(`'ghost', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_id", newAPIKey(`'acme', '', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_hash", newAPIKey(`'acme', 'k', 'n', 'customer_user', 'rdk_acme_a_token', 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_role", newAPIKey(`'acme', 'k', 'n', 'king', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_by_role", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'king', now(), NULL, NULL, NULL`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), now(), NULL, NULL`)},
+
 	{"template_versions_pkey", `INSERT INTO template_versions SELECT * FROM template_versions WHERE tenant_id = 'acme'`},
 	{"template_versions_template", `INSERT INTO template_versions VALUES ('ghost', 'x', 1, '', '', '', 'bubble_admin', now())`},
 	{"template_versions_number", `INSERT INTO template_versions SELECT tenant_id, template_id, 0, '', '', '', 'bubble_admin', now() FROM templates WHERE tenant_id = 'acme'`},
@@ -230,9 +244,15 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"answers_tenant", `INSERT INTO answers VALUES ('ghost', 'k', 'continue', '', '{}', NULL, now())`},
 	{"answers_operation", `INSERT INTO answers VALUES ('acme', 'k', 'delete', '', '{}', NULL, now())`},
 	{"answers_something", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', NULL, NULL, now())`},
+
+	{"replies_pkey", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{}', NULL, now()), ('acme', 'cancel', 'k', '', '[]', NULL, now())`},
+	{"replies_tenant", `INSERT INTO replies VALUES ('ghost', 'cancel', 'k', '', '{}', NULL, now())`},
+	{"replies_operation", `INSERT INTO replies VALUES ('acme', '', 'k', '', '{}', NULL, now())`},
 }
 
 // The helpers copy a row of their kind with some columns changed.
+
+func newAPIKey(values string) string { return `INSERT INTO api_keys VALUES (` + values + `)` }
 
 func newSession(values, lasts string) string {
 	return `INSERT INTO sessions VALUES (` + values + `, now(), now(), now() + interval '` + lasts + `')`
@@ -310,4 +330,8 @@ func TestIllegalWrites(t *testing.T) {
 		         JOIN pg_proc p ON p.oid = d.refobjid WHERE k.conname LIKE '%_valid'`) {
 		require.True(t, refusals[guard], "no illegal write shows that %s works", guard)
 	}
+}
+
+func newTicket(values, lasts string) string {
+	return `INSERT INTO event_tickets VALUES (` + values + `, now(), now() + interval '` + lasts + `')`
 }

@@ -27,6 +27,12 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"moves_state", `INSERT INTO moves VALUES ('acme', 'm', 'lost', 1, 0)`},
 	{"moves_closed", `INSERT INTO moves VALUES ('acme', 'm', 'leaving', 0, 0)`},
 
+	{"event_tickets_pkey", newTicket(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 1`) + `, (hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 1)`},
+	{"event_tickets_id", newTicket(`'short', 'acme', 's', 'customer_user', 0, 1`)},
+	{"event_tickets_role", newTicket(`hex(zeroblob(32)), 'acme', 's', 'king', 0, 1`)},
+	{"event_tickets_tenant", newTicket(`hex(zeroblob(32)), '', 's', 'customer_user', 0, 1`)},
+	{"event_tickets_subject", newTicket(`hex(zeroblob(32)), 'acme', '', 'customer_user', 0, 1`)},
+	{"event_tickets_times", newTicket(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 0`)},
 	{"sessions_pkey", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 1`) + `, (hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 1)`},
 	{"sessions_id", newSession(`'short', 'acme', 's', 'customer_user', 'token', 0, 0, 1`)},
 	{"sessions_role", newSession(`hex(zeroblob(32)), 'acme', 's', 'king', 'token', 0, 0, 1`)},
@@ -34,6 +40,15 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"sessions_subject", newSession(`hex(zeroblob(32)), 'acme', '', 'customer_user', 'token', 0, 0, 1`)},
 	{"sessions_via", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', '', 0, 0, 1`)},
 	{"sessions_times", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 0`)},
+
+	{"api_keys_pkey", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`) + `, ('acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1)`},
+	{"api_keys_tenant", newAPIKey(`'ghost', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_id", newAPIKey(`'acme', '', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_hash", newAPIKey(`'acme', 'k', 'n', 'customer_user', 'rdk_acme_a_token', 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_role", newAPIKey(`'acme', 'k', 'n', 'king', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_by_role", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'king', 1, 2, 1, 1`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 1, NULL, NULL`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 0, NULL`)},
 
 	{"credits_pkey", `INSERT INTO credits (tenant_id) VALUES ('acme')`},
 	{"credits_tenant", `INSERT INTO credits (tenant_id) VALUES ('ghost')`},
@@ -226,6 +241,11 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"answers_something", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', NULL, NULL, 0)`},
 	{"answers_json", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', '{', NULL, 0)`},
 
+	{"replies_pkey", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{}', NULL, 0), ('acme', 'cancel', 'k', '', '[]', NULL, 0)`},
+	{"replies_tenant", `INSERT INTO replies VALUES ('ghost', 'cancel', 'k', '', '{}', NULL, 0)`},
+	{"replies_operation", `INSERT INTO replies VALUES ('acme', '', 'k', '', '{}', NULL, 0)`},
+	{"replies_json", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{', NULL, 0)`},
+
 	// STRICT: a column of numbers keeps no text.
 	{"", `UPDATE credits SET purchased = 'much'`},
 	{"", `UPDATE runs SET created_at = 'yesterday'`},
@@ -245,6 +265,8 @@ func like(table, where string, change row) string {
 	}
 	return fmt.Sprintf(`INSERT INTO %s LIKE {%s} WHERE %s LIMIT 1`, table, s.String(), where)
 }
+
+func newAPIKey(values string) string { return `INSERT INTO api_keys VALUES (` + values + `)` }
 
 func newAttempt(change row) string {
 	return like("attempts", `run_id = $closed AND attempt = 1`, change)
@@ -361,3 +383,5 @@ func guards(t *testing.T, w *world) map[string]string {
 	}
 	return kinds
 }
+
+func newTicket(values string) string { return `INSERT INTO event_tickets VALUES (` + values + `)` }

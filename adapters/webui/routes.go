@@ -26,6 +26,8 @@ func (u *ui) routes() http.Handler {
 	public("GET /ui/sign-in", u.signInPage)
 	public("POST /ui/sign-in", u.signIn)
 	public("POST /ui/sign-in/demo", u.signInDemo)
+	public("GET /ui/sign-in/oidc", u.goToProvider)
+	public("GET "+ProviderCallback, u.backFromProvider)
 	public("POST /ui/sign-out", u.signOut)
 	public("POST /ui/preferences", u.setPreferences)
 	public("GET /ui/components", u.componentsPage)
@@ -56,6 +58,9 @@ func (u *ui) routes() http.Handler {
 	signedIn("POST /ui/templates/{id}/publish", u.publishTemplate)
 	signedIn("POST /ui/templates/{id}/try", u.tryTemplate)
 	signedIn("POST /ui/templates/{id}/delete", u.deleteTemplate)
+	signedIn("GET /ui/keys", u.keysPage)
+	signedIn("POST /ui/keys", u.makeKey)
+	signedIn("POST /ui/keys/{id}/revoke", u.revokeKey)
 	signedIn("GET /ui/operations", u.operationsPage)
 	signedIn("GET /ui/tenants", u.tenantsPage)
 	signedIn("POST /ui/tenants", u.createTenant)
@@ -82,6 +87,9 @@ const (
 	codeContentGone core.Code = "content_gone"
 	codeNoPage      core.Code = "no_page"
 	codeUnavailable core.Code = "unavailable"
-	codeUnknown     core.Code = "outcome_unknown"
-	codeInternal    core.Code = "internal"
+	// Those of a Provider.
+	codeSignInDenied   core.Code = "sign_in_denied"
+	codeSignInNoAccess core.Code = "sign_in_no_access"
+	codeUnknown        core.Code = "outcome_unknown"
+	codeInternal       core.Code = "internal"
 )

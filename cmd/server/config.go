@@ -8,30 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
 	"github.com/redrive/redrive/ports"
 )
-
-// secretFlag is the key that signs bearer tokens. It never appears in logs.
-type secretFlag struct {
-	JWTSecret   string `group:"server" secret:"" env:"REDRIVE_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs bearer tokens (HS256), 32 bytes or more."`
-	JWTAudience string `group:"server" env:"REDRIVE_JWT_AUDIENCE" placeholder:"NAME" help:"Name of this service, which the aud claim of every token must have. Without it, tokens with an aud claim are refused."`
-}
-
-// auth checks the secret and gives the Auth that makes and reads tokens with it.
-func (f secretFlag) auth() (*httpapi.Auth, error) {
-	var options []httpapi.AuthOption
-	if f.JWTAudience != "" {
-		options = append(options, httpapi.WithAudience(f.JWTAudience))
-	}
-	auth, err := httpapi.NewAuth([]byte(f.JWTSecret), options...)
-	if err != nil {
-		return nil, fmt.Errorf("--jwt-secret (REDRIVE_JWT_SECRET): %w", err)
-	}
-	return auth, nil
-}
 
 // serveCmd is the configuration of a server. The order of groups is that of --help.
 type serveCmd struct {
@@ -41,7 +21,8 @@ type serveCmd struct {
 	Demo         bool          `group:"server" env:"REDRIVE_DEMO" help:"Make a demo tenant and template, print credentials for them, and use a bundled fake LLM unless one is configured."`
 	DrainTimeout time.Duration `group:"server" env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are released to other servers."`
 
-	secretFlag
+	tokenFlags
+	signInFlags
 	databaseFlags
 
 	Files   string `group:"store" env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files. Default: the folder files beside the SQLite database, data/files with Postgres."`
@@ -76,6 +57,7 @@ type serveCmd struct {
 	MaxTenantUploadBytes int64         `group:"limits" env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes of one tenant's uploads that are not runs yet, in this server; 0 for no limit."`
 	MaxTenantUploads     int           `group:"limits" env:"REDRIVE_MAX_TENANT_UPLOADS" default:"64" help:"Most uploads of one tenant at once, in this server; 0 for no limit."`
 	UploadGrace          time.Duration `group:"limits" env:"REDRIVE_UPLOAD_GRACE" default:"24h" help:"After what time an upload that did not become a run is removed. No upload may take longer than half of it."`
+	IdempotencyTTL       time.Duration `group:"limits" name:"idempotency-ttl" env:"REDRIVE_IDEMPOTENCY_TTL" default:"24h" help:"For how long answers under an Idempotency-Key are remembered. What was charged or granted keeps its key for ever."`
 
 	listenFlags
 
@@ -98,11 +80,7 @@ func (c *serveCmd) check(named func(field any) string) error {
 	if _, _, err := c.place(); err != nil {
 		wrong = append(wrong, err)
 	}
-	if c.JWTSecret == "" {
-		if !c.Demo {
-			wrong = append(wrong, errors.New("set REDRIVE_JWT_SECRET to a secret of 32 bytes or more (for example from 'openssl rand -hex 32'), or try it with --demo"))
-		}
-	}
+	wrong = append(wrong, c.checkSignIn(named)...)
 	if c.LLMBaseURL == "" && !c.Demo {
 		wrong = append(wrong, errors.New("set LLM_BASE_URL and LLM_MODEL to the endpoint that does the work, or try it with --demo"))
 	}
@@ -116,6 +94,9 @@ func (c *serveCmd) check(named func(field any) string) error {
 	if c.UploadGrace < time.Minute || c.UploadGrace < 2*c.UploadTimeout {
 		wrong = append(wrong, fmt.Errorf("%s: %s is too short, uploads under way would be removed; use 1m or more, and at least twice %s (%s)",
 			named(&c.UploadGrace), c.UploadGrace, named(&c.UploadTimeout), c.UploadTimeout))
+	}
+	if c.IdempotencyTTL < time.Hour {
+		wrong = append(wrong, fmt.Errorf("%s: %s is too short, clients repeat requests for longer; use 1h or more", named(&c.IdempotencyTTL), c.IdempotencyTTL))
 	}
 	if c.Lease < time.Second {
 		wrong = append(wrong, fmt.Errorf("%s: %s is too short to be renewed in time; use 1s or more", named(&c.Lease), c.Lease))
@@ -169,7 +150,7 @@ func (c *serveCmd) options() app.Options {
 	if o.MaxTenantUploads = c.MaxTenantUploads; o.MaxTenantUploads == 0 {
 		o.MaxTenantUploads = -1
 	}
-	o.UploadGrace = c.UploadGrace
+	o.UploadGrace, o.IdempotencyTTL = c.UploadGrace, c.IdempotencyTTL
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
 	// A queue in memory loses its jobs with the process. Sending them again soon is

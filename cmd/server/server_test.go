@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -254,6 +255,34 @@ func TestStopEndsEventStreams(t *testing.T) {
 	require.NotContains(t, p.log.String(), "deadline exceeded")
 }
 
+// A browser watches its tenant with a ticket, and a stop ends that stream as well.
+func TestTicketsOfAServer(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--demo", "--database-url=sqlite:"+filepath.Join(t.TempDir(), "redrive.db"))
+	status, made := p.call(t, demoAdmin, http.MethodPost, "/event-tickets", "")
+	require.Equal(t, http.StatusCreated, status, "%v", made)
+	ticket := made["ticket"].(string)
+	res, err := http.Get(p.url + "/events?ticket=" + ticket)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	lines := bufio.NewScanner(res.Body)
+	var events []string
+	for lines.Scan() {
+		name, found := strings.CutPrefix(lines.Text(), "event: ")
+		if !found {
+			continue
+		}
+		if events = append(events, name); name == "snapshot" {
+			require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		}
+	}
+	require.NoError(t, lines.Err())
+	require.Equal(t, []string{"snapshot", "end"}, events)
+	require.NoError(t, p.cmd.Wait(), "exit code must be 0")
+	require.NotContains(t, p.log.String(), ticket)
+}
+
 // A job that takes longer than the drain timeout is released; that is no failure.
 func TestStopWithAHangingProvider(t *testing.T) {
 	t.Parallel()
@@ -315,6 +344,20 @@ func TestCommandLine(t *testing.T) {
 		"OldRedeliveries": {[]string{"serve", "--demo", "--redeliveries=-1"}, 1, "--max-redeliveries (REDRIVE_MAX_REDELIVERIES)"},
 		"NoBodyTimeout":   {[]string{"serve", "--demo", "--body-timeout=0s"}, 1, "--body-timeout (REDRIVE_BODY_TIMEOUT)"},
 		"NoConnections":   {[]string{"serve", "--demo", "--max-connections=-1"}, 1, "--max-connections (REDRIVE_MAX_CONNECTIONS)"},
+		"BadRoles":        {[]string{"serve", "--demo", "--jwt-roles=admins=king"}, 1, "REDRIVE_JWT_ROLES"},
+		"RolesTwice":      {[]string{"serve", "--demo", "--jwt-roles=a=bubble_admin,a=customer_user"}, 1, "--jwt-roles"},
+		"NoRole":          {[]string{"serve", "--demo", "--jwt-roles=admins"}, 1, "VALUE=ROLE"},
+		"BadClaim":        {[]string{"serve", "--demo", "--jwt-role-claim=/"}, 1, "no name of a claim"},
+		"ShortSecrets":    {[]string{"serve", "--demo", "--jwt-secrets=9b2f6c0e1d7a48c3b5e0f1a29d8c7b64,short"}, 1, "32"},
+		"NoAudience":      {[]string{"serve", "--demo", "--oidc-issuer=https://idp.example"}, 1, "--jwt-audience (REDRIVE_JWT_AUDIENCE)"},
+		"PlainIssuer":     {[]string{"serve", "--demo", "--jwt-audience=x", "--oidc-issuer=http://idp.example"}, 1, "https://"},
+		"PlainKeys":       {[]string{"serve", "--demo", "--jwt-audience=x", "--jwt-issuer=x", "--jwks-url=http://idp.example"}, 1, "--jwks-url (REDRIVE_JWKS_URL)"},
+		"KeysOfNobody":    {[]string{"serve", "--demo", "--jwt-audience=x", "--jwks-url=https://idp.example"}, 1, "--jwt-issuer (REDRIVE_JWT_ISSUER)"},
+		"TwoIssuers":      {[]string{"serve", "--demo", "--jwt-audience=x", "--jwks-url=https://a.example", "--oidc-issuer=https://b.example"}, 1, "leave out --jwks-url"},
+		"ClientOfNobody":  {[]string{"serve", "--demo", "--oidc-client-id=x"}, 1, "--oidc-issuer (REDRIVE_OIDC_ISSUER)"},
+		"ClientSecret":    {[]string{"serve", "--demo", "--oidc-client-secret=x"}, 1, "no effect"},
+		"NoRedirect":      {[]string{"serve", "--demo", "--jwt-audience=x", "--oidc-issuer=https://b.example", "--oidc-client-id=x"}, 1, "/ui/sign-in/oidc/callback"},
+		"PlainRedirect":   {[]string{"serve", "--demo", "--jwt-audience=x", "--oidc-issuer=https://b.example", "--oidc-client-id=x", "--oidc-redirect-url=http://r.example/ui/sign-in/oidc/callback"}, 1, "https://"},
 		"BadEnum":         {[]string{"serve", "--log-format=xml"}, 2, "REDRIVE_LOG_FORMAT"},
 		"DemoForAll":      {[]string{"serve", "--demo", "--listen=0.0.0.0:0"}, 1, "--listen (REDRIVE_LISTEN)"},
 		"DemoForAll6":     {[]string{"serve", "--demo", "--listen=[::]:0"}, 1, "prints its credentials"},

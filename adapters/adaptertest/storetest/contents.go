@@ -17,6 +17,7 @@ type Contents struct {
 	Tenant     *core.Tenant // nil: there is no such tenant
 	Templates  []core.Template
 	Versions   map[core.TemplateID][]core.TemplateVersion // newest first
+	APIKeys    []core.APIKey                              // ascending by ID
 	Runs       []core.Run                                 // newest first
 	Files      map[core.RunID][]core.File
 	Attempts   map[core.RunID][]core.Attempt
@@ -26,6 +27,8 @@ type Contents struct {
 	Audit      []core.AuditEvent // the latest first
 	// Answers has those of the keys that were asked for: answers cannot be listed.
 	Answers map[core.Key]core.Answer
+	// Replies has those of the operation "storetest" under the same keys.
+	Replies map[core.Key]core.Reply
 }
 
 // Read reads everything of a tenant on one snapshot, and the answers under keys.
@@ -49,7 +52,7 @@ func MustRead(t *testing.T, s ports.Store, tenant core.TenantID, keys ...core.Ke
 func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error) {
 	c := Contents{
 		Versions: map[core.TemplateID][]core.TemplateVersion{}, Files: map[core.RunID][]core.File{}, Attempts: map[core.RunID][]core.Attempt{},
-		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{},
+		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{}, Replies: map[core.Key]core.Reply{},
 	}
 	tenant, err := tx.Tenants().Get(ctx)
 	switch {
@@ -69,6 +72,9 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 		if len(versions) > 0 {
 			c.Versions[t.ID] = versions
 		}
+	}
+	if c.APIKeys, err = tx.APIKeys().List(ctx); err != nil {
+		return c, err
 	}
 	if c.Runs, err = tx.Runs().List(ctx, ports.RunFilter{Limit: 1 << 20}); err != nil {
 		return c, err
@@ -94,6 +100,13 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 		return c, err
 	}
 	for _, key := range keys {
+		reply, err := tx.Replies().Get(ctx, storetestOperation, key)
+		switch {
+		case err == nil:
+			c.Replies[key] = reply
+		case !errors.Is(err, ports.ErrNotFound):
+			return c, err
+		}
 		answer, err := tx.Answers().Get(ctx, key)
 		if errors.Is(err, ports.ErrNotFound) {
 			continue
@@ -109,6 +122,7 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 
 // tidy makes lists without elements nil: a store may give them either way.
 func (c *Contents) tidy() {
+	c.APIKeys = orNil(c.APIKeys)
 	c.Templates, c.Runs, c.Entries, c.Balances, c.Audit = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances), orNil(c.Audit)
 	for id := range c.Files {
 		c.Files[id], c.Attempts[id], c.Amendments[id] = orNil(c.Files[id]), orNil(c.Attempts[id]), orNil(c.Amendments[id])

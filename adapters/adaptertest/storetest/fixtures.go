@@ -39,6 +39,7 @@ type world struct {
 	tenant    core.Tenant
 	template  core.Template
 	versions  []core.TemplateVersion // newest first
+	apiKeys   []core.APIKey          // ascending by ID
 	running   core.Run               // attempt 1 is under way
 	closed    core.Run               // attempt 1 was compensated
 	files     []core.File
@@ -48,6 +49,7 @@ type world struct {
 	answer    core.Answer       // a success
 	refusal   core.Answer       // a remembered refusal
 	audit     []core.AuditEvent // the latest first
+	reply     core.Reply        // with a result and, as no use case has it, a refusal as well
 }
 
 // newWorld describes a tenant's world without storing it.
@@ -66,6 +68,13 @@ func newWorld(id core.TenantID) *world {
 	w.versions = []core.TemplateVersion{
 		w.template.VersionBy(by, at(2)),
 		{Tenant: id, Template: w.template.ID, Number: 1, Instructions: "at first: " + mark, By: core.System, At: at(1)},
+	}
+	w.apiKeys = []core.APIKey{
+		{
+			ID: "key-0", Tenant: id, Name: "Key of " + mark, Role: core.RoleCustomerAdmin, Hash: core.APIKeyHash(mark), CreatedBy: by,
+			CreatedAt: at(1), ExpiresAt: at(100), RevokedAt: at(50), LastUsedAt: at(49),
+		},
+		{ID: "key-1", Tenant: id, Name: "x", Role: core.RolePlatformAdmin, Hash: core.APIKeyHash("1" + mark), CreatedBy: core.System, CreatedAt: at(2)},
 	}
 	w.running = core.Run{
 		ID: core.RunID("run-" + string(id) + "-a"), Tenant: id, Template: w.template.ID, TemplateVersion: 1, Mode: core.ModePerFile,
@@ -120,8 +129,15 @@ func newWorld(id core.TenantID) *world {
 			Needed: math.MaxInt64, Available: 7, Price: 9, Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
 		},
 	}
+	w.reply = core.Reply{
+		Tenant: id, Operation: storetestOperation, Key: awkwardKey, Fingerprint: "print 3 " + mark,
+		Result: []byte(`{"a": "\u0000 ` + "\u2028 ñ 你好" + `", "b":[1, 2.50]}`), Refusal: w.refusal.Refusal, At: at(23),
+	}
 	return w
 }
+
+// storetestOperation is the operation of the world's reply.
+const storetestOperation core.Operation = "storetest"
 
 // filesOf gives one file in each status, and a second pending one.
 func filesOf(mark string) []core.File {
@@ -216,6 +232,11 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 			return err
 		}
 	}
+	for _, k := range w.apiKeys {
+		if err := tx.APIKeys().Insert(ctx, k); err != nil {
+			return err
+		}
+	}
 	for _, run := range []core.Run{w.running, w.closed} {
 		if err := tx.Runs().Insert(ctx, run, w.files); err != nil {
 			return err
@@ -244,7 +265,7 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return tx.Replies().Insert(ctx, w.reply)
 }
 
 // newRun describes another run of a world, not stored yet.

@@ -105,14 +105,24 @@ var readings = []reading{
 		page, err := tx.Find().Entries(ctx, ports.EntryFilter{Limit: 100}, ports.Look{})
 		return page.Entries, err
 	}},
+	{name: "APIKeys.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.APIKeys().Get(ctx, w.apiKeys[0].ID)
+	}},
+	{name: "APIKeys.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.APIKeys().List(ctx) }},
 	{name: "AuditLog.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.AuditLog().List(ctx, ports.AuditPage{Limit: 100})
 	}},
 	{name: "Finder.PurchasedAfter", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.Find().PurchasedAfter(ctx, february)
 	}},
+	{name: "Finder.Templates", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Find().Templates(ctx, ports.TemplateFilter{Limit: 100})
+	}},
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
+	}},
+	{name: "Replies.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Replies().Get(ctx, w.reply.Operation, w.reply.Key)
 	}},
 }
 
@@ -181,6 +191,16 @@ var writings = []writing{
 		_, err := tx.Ledger().Post(ctx, purchase(w.tenant.ID, "client/more", 5))
 		return err
 	}},
+	{name: "APIKeys.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		k := w.apiKeys[0]
+		k.ID = "another"
+		return tx.APIKeys().Insert(ctx, k)
+	}},
+	{name: "APIKeys.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		k := w.apiKeys[0]
+		k.Name += " renamed"
+		return tx.APIKeys().Save(ctx, k)
+	}},
 	{name: "AuditLog.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		e := w.audit[0]
 		e.ID = "another"
@@ -195,6 +215,16 @@ var writings = []writing{
 		answer := w.answer
 		answer.Fingerprint += " changed"
 		return tx.Answers().Save(ctx, answer)
+	}},
+	{name: "Replies.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		reply := w.reply
+		reply.Key = "another"
+		return tx.Replies().Insert(ctx, reply)
+	}},
+	{name: "Replies.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		reply := w.reply
+		reply.Fingerprint += " changed"
+		return tx.Replies().Save(ctx, reply)
 	}},
 }
 
@@ -250,6 +280,8 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	for i := range store.NumMethod() {
 		methods = append(methods, store.Method(i).Name)
 	}
-	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "AuditEvents"}, methods,
+	require.ElementsMatch(t, []string{
+		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents", "Forget",
+	}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

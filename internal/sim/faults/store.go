@@ -209,7 +209,27 @@ func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) 
 	return look(s.Env, trace.AllTenants, "", func() ([]core.Tenant, error) { return s.Inner.AllTenants(ctx, after, limit) })
 }
 
+// Forget implements ports.Store. It is passed through, as tx.Replies is.
+func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+	return s.Inner.Forget(ctx, before, limit)
+}
+
 // InterruptedRuns implements ports.Store. It is passed through, as tx.Find is.
 func (s *Store) InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]ports.RunKey, error) {
 	return s.Inner.InterruptedRuns(ctx, since, limit)
+}
+
+// APIKey implements ports.Store. It is passed through, as tx.APIKeys is.
+func (s *Store) APIKey(ctx context.Context, tenant core.TenantID, id core.APIKeyID) (core.APIKey, error) {
+	return s.Inner.APIKey(ctx, tenant, id)
+}
+
+// TouchAPIKey implements ports.Store. It is passed through, as tx.APIKeys is.
+func (s *Store) TouchAPIKey(ctx context.Context, tenant core.TenantID, id core.APIKeyID, at time.Time) error {
+	return s.Inner.TouchAPIKey(ctx, tenant, id, at)
+}
+
+// SweepAPIKeys implements ports.Store. It is passed through, as tx.APIKeys is.
+func (s *Store) SweepAPIKeys(ctx context.Context, tenant core.TenantID, before time.Time) (int, error) {
+	return s.Inner.SweepAPIKeys(ctx, tenant, before)
 }
