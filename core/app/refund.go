@@ -35,7 +35,9 @@ func (s *Service) RefundCharge(ctx context.Context, actor core.Actor, req Refund
 	}
 	wanted := core.HandRefund{Key: clientKey(req.IdempotencyKey), Amount: req.Amount, Reason: req.Reason, By: actor}
 	var posted core.Entry
+	again := false
 	err := s.store.InTx(ctx, req.Tenant, func(tx ports.Tx) error {
+		again = false
 		charge, err := chargeOf(ctx, tx, req)
 		if err != nil {
 			return err
@@ -50,7 +52,7 @@ func (s *Service) RefundCharge(ctx context.Context, actor core.Actor, req Refund
 		first, err := tx.Ledger().Entry(ctx, wanted.Key)
 		switch {
 		case err == nil && first.SameRefund(charge.Key, wanted):
-			posted = first
+			posted, again = first, true
 			return nil
 		case err == nil:
 			return core.KeyReused()
@@ -62,6 +64,9 @@ func (s *Service) RefundCharge(ctx context.Context, actor core.Actor, req Refund
 	})
 	if err != nil {
 		return core.Entry{}, err
+	}
+	if again {
+		replayed(ctx)
 	}
 	return posted, nil
 }
