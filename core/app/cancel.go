@@ -17,7 +17,7 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		return core.Run{}, err
 	}
 	did := false // and not another request under the same key
-	run, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
+	cancelled, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
 		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return core.Run{}, notFound(err, runNotFound(id))
@@ -39,9 +39,11 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		did = true
 		return plan.Run, s.audit(ctx, tx, tenant, actor, plan.Run.ClosedAt, core.AuditRunCancelled, string(id), nil)
 	})
-	if err == nil && did {
-		s.outcomes.closed(run.Status, run.Reason)
+	if err == nil {
 		s.toldSomething()
+		if did {
+			s.outcomes.closed(cancelled.Status, cancelled.Reason)
+		}
 	}
-	return run, err
+	return cancelled, err
 }

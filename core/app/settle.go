@@ -39,10 +39,10 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement, wai
 	s.logDrops(ctx, "result", dropUnknown(unknown))
 	for _, p := range plans {
 		s.logDrops(ctx, "result", p.dropped)
+		s.outcomes.settled(p)
 		if p.closed != nil {
 			s.toldSomething()
 		}
-		s.outcomes.settled(p)
 		if c := p.closed; c != nil && s.log.Enabled(ctx, slog.LevelInfo) {
 			s.log.Info("run closed", "tenant", c.tenant, "run", c.run, "attempt", c.attempt, "status", c.status)
 		}
