@@ -112,7 +112,7 @@ func (o *openAPIOperation) addProblems(method string) error {
 // written out.
 func componentOf(parameter json.RawMessage) string {
 	_, name, _ := strings.Cut(string(parameter), "#/components/parameters/")
-	return strings.TrimRight(name, `"} `)
+	return strings.TrimRight(name, "\"} \t\n")
 }
 
 var inPath = regexp.MustCompile(`"in": ?"path"`)

@@ -238,11 +238,11 @@ func (a *api) listWebhookDeliveries(w http.ResponseWriter, r *request) error {
 	default:
 		return core.InvalidField("status", "must be pending, delivered or given_up")
 	}
-	l, err := a.listing(r, "webhook-deliveries", tenant, "status")
+	list, err := a.listing(r, "webhook deliveries", tenant, "status")
 	if err != nil {
 		return err
 	}
-	place, err := l.place()
+	place, err := list.place()
 	if err != nil {
 		return err
 	}
@@ -250,15 +250,15 @@ func (a *api) listWebhookDeliveries(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	filter.Limit = int(limit) + 1 // to know whether there are more
-	list, err := a.svc.WebhookDeliveries(r.Context(), r.actor, tenant, filter)
+	found, err := a.svc.WebhookDeliveries(r.Context(), r.actor, tenant, filter)
 	if err != nil {
 		return err
 	}
 	page := webhookDeliveriesJSON{Deliveries: []webhookDeliveryJSON{}}
-	for i, d := range list {
+	for i, d := range found {
 		if i == int(limit) {
-			last := list[i-1].Event
-			page.NextCursor = l.next(w, deliveryPlace(ports.DeliveryCursor{At: last.At, ID: last.ID}))
+			last := found[i-1].Event
+			page.NextCursor = list.next(w, deliveryPlace(ports.DeliveryCursor{At: last.At, ID: last.ID}))
 			break
 		}
 		page.Deliveries = append(page.Deliveries, toWebhookDelivery(d, false))

@@ -19,7 +19,8 @@ var _ ports.Mover = (*Store)(nil)
 // closable are the tables whose trigger moved refuses writes for a closed tenant.
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
-	"attempt_file_rows", "amendments", "ledger", "answers", "replies", "api_keys", "audit_log", "webhook_endpoints", "webhook_deliveries",
+	"attempt_file_rows", "amendments", "ledger", "answers", "replies", "api_keys", "audit_log",
+	"webhook_endpoints", "webhook_deliveries",
 }
 
 const (

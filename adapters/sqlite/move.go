@@ -174,6 +174,17 @@ func (in *importing) state(record ports.Record) error {
 			}
 		}
 		return nil
+	case []core.Reply:
+		for _, x := range r {
+			args, err := replyArgs(t.tenant, x)
+			if err != nil {
+				return err
+			}
+			if err := t.write(ofReplies, 1, ports.ErrExists, insertReply, args...); err != nil {
+				return err
+			}
+		}
+		return nil
 	case core.LowCredits:
 		return t.write(ofCredits, 1, ports.ErrNotFound, saveLowCredits, t.tenant, r.Threshold, r.Told)
 	case core.WebhookEndpoint:
@@ -185,17 +196,6 @@ func (in *importing) state(record ports.Record) error {
 				return err
 			}
 			if err := t.write(ofWebhooks, 1, ports.ErrExists, insertDelivery, args...); err != nil {
-				return err
-			}
-		}
-		return nil
-	case []core.Reply:
-		for _, x := range r {
-			args, err := replyArgs(t.tenant, x)
-			if err != nil {
-				return err
-			}
-			if err := t.write(ofReplies, 1, ports.ErrExists, insertReply, args...); err != nil {
 				return err
 			}
 		}

@@ -153,7 +153,8 @@ func (c *serveCmd) options() app.Options {
 	if o.MaxTenantUploads = c.MaxTenantUploads; o.MaxTenantUploads == 0 {
 		o.MaxTenantUploads = -1
 	}
-	o.UploadGrace, o.IdempotencyTTL, o.WebhookRetention = c.UploadGrace, c.IdempotencyTTL, c.WebhookRetention
+	o.UploadGrace, o.IdempotencyTTL = c.UploadGrace, c.IdempotencyTTL
+	o.WebhookRetention = c.WebhookRetention
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
 	// A queue in memory loses its jobs with the process. Sending them again soon is

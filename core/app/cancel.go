@@ -16,7 +16,7 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	if err != nil {
 		return core.Run{}, err
 	}
-	closed, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
+	cancelled, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
 		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return core.Run{}, notFound(err, runNotFound(id))
@@ -40,5 +40,5 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	if err == nil {
 		s.toldSomething()
 	}
-	return closed, err
+	return cancelled, err
 }

@@ -418,6 +418,9 @@ func (i *inventory) add(r ports.Record) error {
 	case []core.Answer:
 		i.Answers += len(r)
 		return encodeEach(i.to, r)
+	case []core.Reply:
+		i.Replies += len(r)
+		return encodeEach(i.to, r)
 	case core.LowCredits:
 		return i.to.Encode(r)
 	case core.WebhookEndpoint:
@@ -425,9 +428,6 @@ func (i *inventory) add(r ports.Record) error {
 		return i.to.Encode(r)
 	case []core.WebhookDelivery:
 		i.Deliveries += len(r)
-		return encodeEach(i.to, r)
-	case []core.Reply:
-		i.Replies += len(r)
 		return encodeEach(i.to, r)
 	case []core.AuditEvent:
 		i.AuditEvents += len(r)

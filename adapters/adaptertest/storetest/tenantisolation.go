@@ -181,13 +181,13 @@ func requireOwnedBy(t *testing.T, tenant core.TenantID, c Contents) {
 	for _, x := range c.Answers {
 		equal(t, tenant, x.Tenant)
 	}
+	for _, x := range c.Replies {
+		equal(t, tenant, x.Tenant)
+	}
 	for _, x := range c.Endpoints {
 		equal(t, tenant, x.Tenant)
 	}
 	for _, x := range c.Deliveries {
-		equal(t, tenant, x.Tenant)
-	}
-	for _, x := range c.Replies {
 		equal(t, tenant, x.Tenant)
 	}
 }

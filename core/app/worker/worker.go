@@ -72,6 +72,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.every(w.receiving, w.opts.RecoverEvery, "recovery", w.recover) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RefillEvery, "refill", w.svc.Refill) })
 	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep", w.sweep) })
+	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of webhooks", w.sweepWebhooks) })
 	if w.svc.WebhooksEnabled() {
 		loops.Go(func() { w.sendWebhooks(w.receiving) })
 	}
@@ -100,7 +101,7 @@ func (w *Worker) every(ctx context.Context, d time.Duration, what string, do fun
 
 // sweep removes what became of no use: uploads of no run, and old idempotency keys.
 func (w *Worker) sweep(ctx context.Context) error {
-	return errors.Join(w.svc.Sweep(ctx), w.svc.ForgetKeys(ctx), w.sweepWebhooks(ctx))
+	return errors.Join(w.svc.Sweep(ctx), w.svc.ForgetKeys(ctx))
 }
 
 func (w *Worker) recover(ctx context.Context) error {
