@@ -185,6 +185,10 @@ power-cuts: ## Cut the power 500 times under a SQLite store, and look whether ev
 bench-river: postgres ## Measure Redrive beside River, in turns on one Postgres (BENCH="-queue memory -rounds 5" for other settings)
 	cd internal/bench && $(GO) test -run '^$$' -bench BesideRiver -benchtime 1x -timeout 60m $(BENCH_FLAGS) . -args $(BENCH)
 
+.PHONY: generate
+generate: ## Make anew what is made of the code: docs/errors.md
+	$(GO) test -count 1 -run '^TestErrorsDocument$$' ./adapters/httpapi -args -write
+
 .PHONY: tidy
 tidy: ## Bring go.mod and go.sum of every module in the repository up to date
 	$(GO) mod tidy

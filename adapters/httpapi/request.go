@@ -14,6 +14,8 @@ type request struct {
 	actor core.Actor
 	id    string // the path's :id, decoded; it may be anything
 	index string // the path's :index, likewise
+	code  string // the path's :code, likewise
+	file  string // the path's :file, likewise
 }
 
 // runID is the run that the path names.

@@ -21,11 +21,12 @@ type route struct {
 	maxBody int64 // bytes
 	public  bool  // needs no token
 	upload  bool  // its body may take its time
+	page    bool  // for people alone: not in the OpenAPI document
 }
 
 // allRoutes is every route of the API; each kind of resource has its own list.
 func (a *api) allRoutes() []route {
-	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.operationRoutes())
+	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.operationRoutes(), a.pageRoutes())
 }
 
 func (a *api) runRoutes() []route {
@@ -155,7 +156,7 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
-		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
+		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index"), code: req.Param("code"), file: req.Param("file")}
 		if !rt.public {
 			actor, challenge, err := a.actorOf(req.Request)
 			if err != nil {
