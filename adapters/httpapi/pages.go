@@ -54,10 +54,10 @@ func loadPageAsset(file, name, kind string) pageAsset {
 
 func (a *api) pageRoutes() []route {
 	return []route{
-		public(page(get("/docs", a.docs))),
-		public(page(get("/docs/:file", a.docsAsset))),
-		public(get("/problems", a.listProblems)),
-		public(get("/problems/:code", a.getProblem)),
+		page(get("/docs", anyone, a.docs)),
+		page(get("/docs/:file", anyone, a.docsAsset)),
+		get("/problems", anyone, a.listProblems),
+		get("/problems/:code", anyone, a.getProblem),
 	}
 }
 
