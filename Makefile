@@ -190,9 +190,9 @@ bench-river: postgres ## Measure Redrive beside River, in turns on one Postgres 
 	cd internal/bench && $(GO) test -run '^$$' -bench BesideRiver -benchtime 1x -timeout 60m $(BENCH_FLAGS) . -args $(BENCH)
 
 .PHONY: generate
-generate: ## Make anew what is made of the code: docs/errors.md and the Go client of the API
+generate: ## Make anew what is made of the code: docs/errors.md, docs/examples.md and the Go client of the API
 	$(GO) test -count 1 -run '^TestErrorsDocument$$' ./adapters/httpapi -args -write
-	$(GO) test -count 1 -run '^TestGoClientIsFresh$$' ./internal/apiclients -args -write
+	$(GO) test -count 1 -run '^Test(GoClientIsFresh|ExamplesDocument)$$' ./internal/apiclients -args -write
 
 .PHONY: tidy
 tidy: ## Bring go.mod and go.sum of every module in the repository up to date

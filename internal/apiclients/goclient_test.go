@@ -1,9 +1,8 @@
 package apiclients
 
 import (
-	"bytes"
-	"mime/multipart"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -40,10 +39,7 @@ func TestGoClient(t *testing.T) {
 	// A run of three files, of which one fails.
 	body := client.InlineRun{Template: &template.JSON201.Id}
 	for _, name := range []string{"a.txt", "fail-b.txt", "c.txt"} {
-		body.Files = append(body.Files, struct {
-			Name string `json:"name"`
-			Text string `json:"text"`
-		}{name, "Text of " + name + "."})
+		body.Files = append(body.Files, client.InlineFile{Name: name, Text: "Text of " + name + "."})
 	}
 	params := &client.InitiateRunParams{IdempotencyKey: new(client.NewKey())}
 	started, err := client.Check(redrive.InitiateRunWithResponse(ctx, params, body))
@@ -80,15 +76,8 @@ func TestGoClient(t *testing.T) {
 	require.EqualValues(t, 92, balance.JSON200.Available)
 
 	// An upload, as a form.
-	var form bytes.Buffer
-	parts := multipart.NewWriter(&form)
-	require.NoError(t, parts.WriteField("template", template.JSON201.Id))
-	file, err := parts.CreateFormFile("files", "d.txt")
-	require.NoError(t, err)
-	_, err = file.Write([]byte("Uploaded."))
-	require.NoError(t, err)
-	require.NoError(t, parts.Close())
-	uploaded, err := client.Check(redrive.InitiateRunWithBodyWithResponse(ctx, &client.InitiateRunParams{}, parts.FormDataContentType(), &form))
+	contentType, form := client.UploadForm(template.JSON201.Id, client.UploadedFile{Name: "d.txt", Content: strings.NewReader("Uploaded.")})
+	uploaded, err := client.Check(redrive.InitiateRunWithBodyWithResponse(ctx, &client.InitiateRunParams{}, contentType, form))
 	require.NoError(t, err)
 	state, err = client.AwaitClosed(ctx, redrive, uploaded.JSON201.Id)
 	require.NoError(t, err)

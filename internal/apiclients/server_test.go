@@ -27,6 +27,7 @@ const tenant core.TenantID = "acme"
 // server is a whole Redrive behind a real listener: the API, and a worker on what is in
 // memory.
 type server struct {
+	svc             *app.Service
 	url             string
 	operator, token string // of a platform admin, and of an admin of the tenant
 }
@@ -53,12 +54,18 @@ func newServer(t *testing.T) *server {
 		require.NoError(t, <-ended)
 	})
 
-	s := &server{url: listener.URL}
+	s := &server{svc: svc, url: listener.URL}
 	s.operator, err = auth.Token(core.Actor{Subject: "pat", Role: core.RolePlatformAdmin}, time.Hour)
 	require.NoError(t, err)
 	s.token, err = auth.Token(core.Actor{Subject: "ann", Tenant: tenant, Role: core.RoleCustomerAdmin}, time.Hour)
 	require.NoError(t, err)
 	return s
+}
+
+// seed makes the tenant, with credits and a template at 2 credits a file.
+func (s *server) seed(t *testing.T) {
+	t.Helper()
+	install.Make(t, s.svc, install.Tenant{ID: tenant, Purchased: 100, Templates: []core.Template{{ID: "summarise", Instructions: "Summarise the file.", CreditsPerRun: 2}}})
 }
 
 // capitals answers with the file in capitals. A file named fail-… fails the first time.

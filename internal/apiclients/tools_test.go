@@ -1,10 +1,13 @@
 package apiclients
 
 import (
+	"context"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,21 +17,33 @@ import (
 
 var write = flag.Bool("write", false, "write the Go client anew, instead of comparing it")
 
-// node runs a program of npm's in a folder. Nothing is downloaded, and nobody is told.
-func node(t *testing.T, dir string, env []string, program string, args ...string) string {
-	t.Helper()
+// runNode runs a program of npm's in a folder. Nothing is downloaded, and nobody is told.
+func runNode(ctx context.Context, dir string, env []string, program string, args ...string) (string, error) {
 	packages, err := filepath.Abs("node_modules")
-	require.NoError(t, err)
-	require.DirExists(t, packages, "`make test` installs the tools, or run internal/apiclients/install.sh")
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(packages); err != nil {
+		return "", fmt.Errorf("`make test` installs the tools, or run internal/apiclients/install.sh: %w", err)
+	}
 	if program != "" {
 		args = append([]string{filepath.Join(packages, program)}, args...)
 	}
-	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd := exec.CommandContext(ctx, "node", args...)
 	cmd.Dir = dir
 	cmd.Env = append(append(os.Environ(), "REDOCLY_TELEMETRY=off", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true", "NO_COLOR=1"), env...)
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%v\n%s", cmd.Args, out)
-	return string(out)
+	if err != nil {
+		return "", fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+	}
+	return string(out), nil
+}
+
+func node(t *testing.T, dir string, env []string, program string, args ...string) string {
+	t.Helper()
+	out, err := runNode(t.Context(), dir, env, program, args...)
+	require.NoError(t, err)
+	return out
 }
 
 // document writes the OpenAPI document into a folder.
@@ -59,17 +74,61 @@ func TestDocumentIsLinted(t *testing.T) {
 	require.NotContains(t, out, "Warning was generated")
 }
 
-// openapi-typescript makes types of the document, tsc checks a client by them, and the
-// client plays the journey.
+// compiled is a folder with what is written in TypeScript. openapi-typescript made types of
+// the document, and tsc found that the clients keep to them.
+func compiled(t *testing.T) string {
+	t.Helper()
+	dir, err := typeScript()
+	require.NoError(t, err)
+	return dir
+}
+
+var typeScript = sync.OnceValues(func() (string, error) {
+	packages, err := filepath.Abs("node_modules")
+	if err != nil {
+		return "", err
+	}
+	if err := os.Symlink(packages, filepath.Join(compiledDir, "node_modules")); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(compiledDir, "openapi.json"), httpapi.OpenAPI(), 0o600); err != nil {
+		return "", err
+	}
+	for _, name := range []string{"journey.ts", "tsconfig.json", "package.json", "examples/examples.ts"} {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(compiledDir, filepath.Base(name)), content, 0o600); err != nil {
+			return "", err
+		}
+	}
+	if _, err := runNode(context.Background(), compiledDir, nil, "openapi-typescript/bin/cli.js", "openapi.json", "--output", "schema.d.ts"); err != nil {
+		return "", err
+	}
+	_, err = runNode(context.Background(), compiledDir, nil, "typescript/bin/tsc", "--project", ".")
+	return compiledDir, err
+})
+
+// compiledDir is removed when all tests have ended.
+var compiledDir string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(func() int {
+		var err error
+		if compiledDir, err = os.MkdirTemp("", "redrive-apiclients"); err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(compiledDir) //nolint:errcheck // it is in the folder of temporary files
+		return m.Run()
+	}())
+}
+
+// The TypeScript client plays the journey.
 func TestTypeScriptClient(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	copyOf(t, dir, "journey.ts", "tsconfig.json", "package.json")
-	packages, err := filepath.Abs("node_modules")
-	require.NoError(t, err)
-	require.NoError(t, os.Symlink(packages, filepath.Join(dir, "node_modules")))
-	node(t, dir, nil, "openapi-typescript/bin/cli.js", document(t, dir), "--output", "schema.d.ts")
-	node(t, dir, nil, "typescript/bin/tsc", "--project", ".")
+	dir := compiled(t)
 	s := newServer(t)
 	out := node(t, dir, []string{"REDRIVE_URL=" + s.url, "REDRIVE_OPERATOR=" + s.operator, "REDRIVE_TOKEN=" + s.token, "REDRIVE_TENANT=" + string(tenant)}, "", "journey.js")
 	require.Equal(t, "journey done\n", out)

@@ -584,13 +584,16 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// InlineFile defines model for InlineFile.
+type InlineFile struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
 // InlineRun defines model for InlineRun.
 type InlineRun struct {
 	// Files The operator may set another limit.
-	Files []struct {
-		Name string `json:"name"`
-		Text string `json:"text"`
-	} `json:"files"`
+	Files []InlineFile `json:"files"`
 
 	// MaxRetryCount 3 if left out.
 	MaxRetryCount *int `json:"maxRetryCount,omitempty"`
