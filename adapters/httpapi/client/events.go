@@ -71,13 +71,13 @@ func connect(ctx context.Context, c ClientInterface, run string, after *string, 
 	}
 	resp, err := c.StreamEvents(ctx, run, params)
 	if err != nil {
-		return nil, nil //nolint:nilerr // the connection broke: there is another one
+		return nil, nil // the connection broke: there is another one
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read
 	if resp.StatusCode != http.StatusOK {
 		again, err := curable(resp)
 		if again || err != nil {
-			return resp.Header, nil //nolint:nilerr // as above
+			return resp.Header, nil // as above
 		}
 		body, err := io.ReadAll(io.LimitReader(resp.Body, mostProblem))
 		return nil, errors.Join(failed(resp.StatusCode, body), err)
