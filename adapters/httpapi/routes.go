@@ -28,7 +28,10 @@ type route struct {
 
 // allRoutes is every route of the API; each kind of resource has its own list.
 func (a *api) allRoutes() []route {
-	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.operationRoutes(), a.pageRoutes())
+	return slices.Concat(
+		a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
+		a.administrationRoutes(), a.auditRoutes(), a.operationRoutes(), a.pageRoutes(),
+	)
 }
 
 func (a *api) runRoutes() []route {
