@@ -27,7 +27,7 @@ var (
 		"RunID":          {core.CodeRunNotFound, core.CodeWrongTenant},
 		"TemplateID":     {core.CodeTemplateNotFound},
 		"MaxPrice":       {core.CodePriceChanged},
-		"IdempotencyKey": {core.CodeIdempotencyKeyReused},
+		"IdempotencyKey": {core.CodeIdempotencyKeyReused, core.CodeIdempotencyInProgress},
 		"RequiredKey":    {core.CodeIdempotencyKeyReused},
 	}
 
@@ -128,7 +128,7 @@ func (o *openAPIOperation) addProblems(method string) error {
 // written out.
 func componentOf(parameter json.RawMessage) string {
 	_, name, _ := strings.Cut(string(parameter), "#/components/parameters/")
-	return strings.TrimRight(name, `"} `)
+	return strings.TrimRight(name, "\"} \t\n")
 }
 
 var inPath = regexp.MustCompile(`"in": ?"path"`)

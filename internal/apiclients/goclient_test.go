@@ -21,7 +21,7 @@ func TestGoClient(t *testing.T) {
 
 	// The platform's side: a tenant with credits and a template.
 	of := string(tenant)
-	_, err = client.Check(operator.CreateTenantWithResponse(ctx, client.NewTenant{Id: of, Name: "Acme Ltd"}))
+	_, err = client.Check(operator.CreateTenantWithResponse(ctx, nil, client.NewTenant{Id: of, Name: "Acme Ltd"}))
 	require.NoError(t, err)
 	key := client.NewKey()
 	for range 2 {
@@ -51,7 +51,7 @@ func TestGoClient(t *testing.T) {
 	state, err := client.AwaitClosed(ctx, redrive, run)
 	require.NoError(t, err)
 	require.Equal(t, client.RunStatusCOMPLETEDWITHERRORS, state.Status)
-	before, err := client.Check(redrive.GetRunWithResponse(ctx, run))
+	before, err := client.Check(redrive.GetRunWithResponse(ctx, run, nil))
 	require.NoError(t, err)
 	require.Equal(t, client.FileStatusFailed, before.JSON200.Files[1].Status)
 	require.EqualValues(t, 6, before.JSON200.CreditsConsumed)

@@ -123,6 +123,7 @@ const (
 	CodeCreditsOutOfRange     Code = "credits_out_of_range"
 	CodeEnqueueFailed         Code = "enqueue_failed"
 	CodeFileNotFound          Code = "file_not_found"
+	CodeIdempotencyInProgress Code = "idempotency_in_progress"
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
 	CodeInsufficientCredits   Code = "insufficient_credits"
 	CodeInternal              Code = "internal"
@@ -166,6 +167,8 @@ func (e Code) Valid() bool {
 	case CodeEnqueueFailed:
 		return true
 	case CodeFileNotFound:
+		return true
+	case CodeIdempotencyInProgress:
 		return true
 	case CodeIdempotencyKeyReused:
 		return true
@@ -444,6 +447,30 @@ func (e RunReason) Valid() bool {
 	}
 }
 
+// Defines values for RunEventChange.
+const (
+	RunEventChangeChanged   RunEventChange = "changed"
+	RunEventChangeClosed    RunEventChange = "closed"
+	RunEventChangeContinued RunEventChange = "continued"
+	RunEventChangeCreated   RunEventChange = "created"
+)
+
+// Valid indicates whether the value is a known member of the RunEventChange enum.
+func (e RunEventChange) Valid() bool {
+	switch e {
+	case RunEventChangeChanged:
+		return true
+	case RunEventChangeClosed:
+		return true
+	case RunEventChangeContinued:
+		return true
+	case RunEventChangeCreated:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for RunStatus.
 const (
 	RunStatusCOMPLETED           RunStatus = "COMPLETED"
@@ -507,6 +534,66 @@ func (e TemplateStatus) Valid() bool {
 	case TemplateStatusDraft:
 		return true
 	case TemplateStatusPublished:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListTemplatesParamsStatus.
+const (
+	ListTemplatesParamsStatusDraft     ListTemplatesParamsStatus = "draft"
+	ListTemplatesParamsStatusPublished ListTemplatesParamsStatus = "published"
+)
+
+// Valid indicates whether the value is a known member of the ListTemplatesParamsStatus enum.
+func (e ListTemplatesParamsStatus) Valid() bool {
+	switch e {
+	case ListTemplatesParamsStatusDraft:
+		return true
+	case ListTemplatesParamsStatusPublished:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListLedgerParamsOrder.
+const (
+	ListLedgerParamsOrderNewest ListLedgerParamsOrder = "newest"
+	ListLedgerParamsOrderOldest ListLedgerParamsOrder = "oldest"
+)
+
+// Valid indicates whether the value is a known member of the ListLedgerParamsOrder enum.
+func (e ListLedgerParamsOrder) Valid() bool {
+	switch e {
+	case ListLedgerParamsOrderNewest:
+		return true
+	case ListLedgerParamsOrderOldest:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListLedgerParamsKind.
+const (
+	ListLedgerParamsKindAllowance ListLedgerParamsKind = "allowance"
+	ListLedgerParamsKindCharge    ListLedgerParamsKind = "charge"
+	ListLedgerParamsKindPurchase  ListLedgerParamsKind = "purchase"
+	ListLedgerParamsKindRefund    ListLedgerParamsKind = "refund"
+)
+
+// Valid indicates whether the value is a known member of the ListLedgerParamsKind enum.
+func (e ListLedgerParamsKind) Valid() bool {
+	switch e {
+	case ListLedgerParamsKindAllowance:
+		return true
+	case ListLedgerParamsKindCharge:
+		return true
+	case ListLedgerParamsKindPurchase:
+		return true
+	case ListLedgerParamsKindRefund:
 		return true
 	default:
 		return false
@@ -728,6 +815,12 @@ type Entry struct {
 // EntryKind defines model for Entry.Kind.
 type EntryKind string
 
+// EventTicket defines model for EventTicket.
+type EventTicket struct {
+	ExpiresAt time.Time `json:"expiresAt"`
+	Ticket    string    `json:"ticket"`
+}
+
 // Failure Why a file is failed or error, or which fault of the service interrupted it.
 type Failure struct {
 	Code    string `json:"code"`
@@ -784,6 +877,9 @@ type FilePage struct {
 
 	// NextCursor There if there are more files.
 	NextCursor *string `json:"nextCursor,omitempty"`
+
+	// Total How many files the run has; not there with a filter.
+	Total *int `json:"total,omitempty"`
 }
 
 // FileStatus failed may be continued, error never.
@@ -819,8 +915,11 @@ type InlineRun struct {
 type LedgerPage struct {
 	Entries []Entry `json:"entries"`
 
-	// NextAfter There if there are more entries.
+	// NextAfter The same for after, as earlier clients have it; oldest first only.
 	NextAfter *int64 `json:"nextAfter,omitempty"`
+
+	// NextCursor There if there are more entries.
+	NextCursor *string `json:"nextCursor,omitempty"`
 }
 
 // Mode per_file: one job for each file. batch: one job with all the files.
@@ -925,6 +1024,9 @@ type Problem struct {
 
 	// Needed insufficient_credits: the price.
 	Needed *int64 `json:"needed,omitempty"`
+
+	// NewKey There if this stays the answer under the request's Idempotency-Key, although the same request may succeed later: try again under a new key.
+	NewKey *bool `json:"newKey,omitempty"`
 
 	// Price price_changed: what it costs now.
 	Price *int64 `json:"price,omitempty"`
@@ -1101,6 +1203,17 @@ type RunClosed struct {
 	Status   RunStatus `json:"status"`
 }
 
+// RunEvent The data of a `run` event. A run that began and closed between two looks of the server gives two events, created and closed.
+type RunEvent struct {
+	Change RunEventChange `json:"change"`
+
+	// Run A run in its tenant's events: what a list of runs shows. All other fields are in the run itself.
+	Run TenantRun `json:"run"`
+}
+
+// RunEventChange defines model for RunEvent.Change.
+type RunEventChange string
+
 // RunPage defines model for RunPage.
 type RunPage struct {
 	// NextCursor There if there are more runs.
@@ -1171,9 +1284,12 @@ type RunWithFiles struct {
 	// FileCounts Files by status; unfinished is pending and processing together.
 	FileCounts FileCounts `json:"fileCounts"`
 
-	// Files The first 1,000 files, ascending by index.
+	// Files The first files, ascending by index: 100, or as many as ?files= says.
 	Files []File `json:"files"`
-	Id    string `json:"id"`
+
+	// FilesUrl The address of all its files, in pages.
+	FilesUrl string `json:"filesUrl"`
+	Id       string `json:"id"`
 
 	// LastRetriedAt When it was last continued; not there before the first Continue.
 	LastRetriedAt *time.Time `json:"lastRetriedAt,omitempty"`
@@ -1255,9 +1371,12 @@ type TemplateChange struct {
 
 // TemplateList defines model for TemplateList.
 type TemplateList struct {
-	// NextAfter There if there are more templates.
-	NextAfter *string    `json:"nextAfter,omitempty"`
-	Templates []Template `json:"templates"`
+	// NextAfter The same for after, as earlier clients have it.
+	NextAfter *string `json:"nextAfter,omitempty"`
+
+	// NextCursor There if there are more templates.
+	NextCursor *string    `json:"nextCursor,omitempty"`
+	Templates  []Template `json:"templates"`
 }
 
 // TemplateVersion defines model for TemplateVersion.
@@ -1273,8 +1392,11 @@ type TemplateVersion struct {
 // TemplateVersionPage defines model for TemplateVersionPage.
 type TemplateVersionPage struct {
 	// NextCursor There if there are older ones.
-	NextCursor *string           `json:"nextCursor,omitempty"`
-	Versions   []TemplateVersion `json:"versions"`
+	NextCursor *string `json:"nextCursor,omitempty"`
+
+	// Total How many versions there are.
+	Total    int               `json:"total"`
+	Versions []TemplateVersion `json:"versions"`
 }
 
 // Tenant defines model for Tenant.
@@ -1300,9 +1422,45 @@ type TenantChange struct {
 
 // TenantPage defines model for TenantPage.
 type TenantPage struct {
-	// NextAfter There if there are more tenants.
-	NextAfter *string  `json:"nextAfter,omitempty"`
-	Tenants   []Tenant `json:"tenants"`
+	// NextAfter The same for after, as earlier clients have it.
+	NextAfter *string `json:"nextAfter,omitempty"`
+
+	// NextCursor There if there are more tenants.
+	NextCursor *string  `json:"nextCursor,omitempty"`
+	Tenants    []Tenant `json:"tenants"`
+}
+
+// TenantRun A run in its tenant's events: what a list of runs shows. All other fields are in the run itself.
+type TenantRun struct {
+	Attempt         int64      `json:"attempt"`
+	AttemptJobs     int64      `json:"attemptJobs"`
+	ClosedAt        *time.Time `json:"closedAt,omitempty"`
+	CompletedJobs   int64      `json:"completedJobs"`
+	CreatedAt       time.Time  `json:"createdAt"`
+	CreditsConsumed int64      `json:"creditsConsumed"`
+	FailedJobs      int64      `json:"failedJobs"`
+
+	// FileCounts Files by status; unfinished is pending and processing together.
+	FileCounts    FileCounts `json:"fileCounts"`
+	LastRetriedAt *time.Time `json:"lastRetriedAt,omitempty"`
+
+	// Reason Why the run closed otherwise than by its files being settled.
+	Reason   *string   `json:"reason,omitempty"`
+	Run      string    `json:"run"`
+	Status   RunStatus `json:"status"`
+	Template string    `json:"template"`
+}
+
+// TenantSnapshot The data of a `snapshot` event: replace what you have by it.
+type TenantSnapshot struct {
+	Balance Balance `json:"balance"`
+
+	// MoreRunning There are more running runs than those.
+	MoreRunning bool `json:"moreRunning"`
+
+	// Running The newest running runs, newest first.
+	Running []TenantRun `json:"running"`
+	Tenant  string      `json:"tenant"`
 }
 
 // UploadedRun The template, if it is a part, comes before the first file; a part may have Content-Transfer-Encoding: base64.
@@ -1320,8 +1478,14 @@ type UploadedRun struct {
 // APIKeyID defines model for APIKeyID.
 type APIKeyID = string
 
+// Cursor defines model for Cursor.
+type Cursor = string
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
 
 // MaxPrice defines model for MaxPrice.
 type MaxPrice = int64
@@ -1398,6 +1562,15 @@ type GetBalanceParams struct {
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 }
 
+// StreamTenantEventsParams defines parameters for StreamTenantEvents.
+type StreamTenantEventsParams struct {
+	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
+	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// LastEventID The ID of the last event that was received.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
 // ListTemplatesParams defines parameters for ListTemplates.
 type ListTemplatesParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
@@ -1408,12 +1581,30 @@ type ListTemplatesParams struct {
 
 	// After nextAfter of the page before.
 	After *string `form:"after,omitempty" json:"after,omitempty"`
+
+	// Status Only templates in this status.
+	Status *ListTemplatesParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Deleted Only those that were deleted, or only those that were not.
+	Deleted *bool `form:"deleted,omitempty" json:"deleted,omitempty"`
+
+	// Cursor Where to go on: nextCursor of the page before. It belongs to its list and filter, so send it with the same parameters; limit may differ.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
+
+// ListTemplatesParamsStatus defines parameters for ListTemplates.
+type ListTemplatesParamsStatus string
 
 // CreateTemplateParams defines parameters for CreateTemplate.
 type CreateTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteTemplateParams defines parameters for DeleteTemplate.
@@ -1426,6 +1617,9 @@ type DeleteTemplateParams struct {
 type GetTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ChangeTemplateParams defines parameters for ChangeTemplate.
@@ -1438,6 +1632,9 @@ type ChangeTemplateParams struct {
 type PublishTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListTemplateVersionsParams defines parameters for ListTemplateVersions.
@@ -1446,8 +1643,11 @@ type ListTemplateVersionsParams struct {
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 	Limit           *int             `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor nextCursor of the page before.
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	// Cursor Where to go on: nextCursor of the page before. It belongs to its list and filter, so send it with the same parameters; limit may differ.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListTenantsParams defines parameters for ListTenants.
@@ -1457,6 +1657,24 @@ type ListTenantsParams struct {
 
 	// Limit How many at most.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on: nextCursor of the page before. It belongs to its list and filter, so send it with the same parameters; limit may differ.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// CreateTenantParams defines parameters for CreateTenant.
+type CreateTenantParams struct {
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// GetTenantParams defines parameters for GetTenant.
+type GetTenantParams struct {
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GrantAllowanceParams defines parameters for GrantAllowance.
@@ -1472,12 +1690,48 @@ type ListLedgerParams struct {
 
 	// Limit How many at most.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Order Which entries come first. With newest they can be filtered; one answer then looks at up to 10,000 entries, and may have few, or none, and a nextCursor.
+	Order *ListLedgerParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Kind With order=newest: only entries of this kind, or of one of these with commas between.
+	Kind *[]ListLedgerParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Period With order=newest: only entries of this month.
+	Period *string `form:"period,omitempty" json:"period,omitempty"`
+
+	// Run With order=newest: only charges and refunds of this run.
+	Run *string `form:"run,omitempty" json:"run,omitempty"`
+
+	// Cursor Where to go on: nextCursor of the page before. It belongs to its list and filter, so send it with the same parameters; limit may differ.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
+
+// ListLedgerParamsOrder defines parameters for ListLedger.
+type ListLedgerParamsOrder string
+
+// ListLedgerParamsKind defines parameters for ListLedger.
+type ListLedgerParamsKind string
 
 // PurchaseCreditsParams defines parameters for PurchaseCredits.
 type PurchaseCreditsParams struct {
 	// IdempotencyKey Required, because this moves credits: a repeat under the same key gets the first entry and adds nothing.
 	IdempotencyKey RequiredKey `json:"Idempotency-Key"`
+}
+
+// ReopenTenantParams defines parameters for ReopenTenant.
+type ReopenTenantParams struct {
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// SuspendTenantParams defines parameters for SuspendTenant.
+type SuspendTenantParams struct {
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListRunsParams defines parameters for ListRuns.
@@ -1506,8 +1760,14 @@ type ListRunsParams struct {
 	// Limit How many at most.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor nextCursor of the page before.
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	// Continuable Only runs that can be continued as their continuable says, or only those that cannot.
+	Continuable *bool `form:"continuable,omitempty" json:"continuable,omitempty"`
+
+	// Cursor Where to go on: nextCursor of the page before. It belongs to its list and filter, so send it with the same parameters; limit may differ.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // InitiateRunParams defines parameters for InitiateRun.
@@ -1521,7 +1781,22 @@ type InitiateRunParams struct {
 	// MaxPrice The highest price in credits that you accept; above it the request is refused with price_changed, and nothing is charged.
 	MaxPrice *MaxPrice `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat under the same key gets the first answer, a refusal included, and has no further effect. The same key for something else is refused with idempotency_key_reused.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// GetRunParams defines parameters for GetRun.
+type GetRunParams struct {
+	// Files How many of its files the answer has at most, the first ones; filesUrl has all.
+	Files *int `form:"files,omitempty" json:"files,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// CancelRunParams defines parameters for CancelRun.
+type CancelRunParams struct {
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1536,8 +1811,17 @@ type ListFilesParams struct {
 	// Limit How many at most.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor nextCursor of the page before, or nextFilesCursor of the run.
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	// Status Only files in this status, or in one of these with commas between.
+	Status *[]FileStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Name Only files with this in their name, in small or capital letters.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Cursor Where to go on: nextCursor of the page before. It belongs to its list and filter, so send it with the same parameters; limit may differ.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // GetOutputParams defines parameters for GetOutput.
@@ -1551,8 +1835,11 @@ type GetReceiptParams struct {
 	// Limit How many lines at most, of all attempts together.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor nextCursor of the page before.
-	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+	// Cursor Where to go on: nextCursor of the page before. It belongs to its list and filter, so send it with the same parameters; limit may differ.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// IfNoneMatch ETag of an earlier answer: 304, without a body, if it would be the same.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // RetryFailedParams defines parameters for RetryFailed.
@@ -1560,7 +1847,7 @@ type RetryFailedParams struct {
 	// MaxPrice The highest price in credits that you accept; above it the request is refused with price_changed, and nothing is charged.
 	MaxPrice *MaxPrice `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat under the same key gets the first answer, a refusal included, and has no further effect. The same key for something else is refused with idempotency_key_reused.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1736,6 +2023,20 @@ type ClientInterface interface {
 	// Corresponds with GET /balance (the `GetBalance` operationId).
 	GetBalance(ctx context.Context, params *GetBalanceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CreateEventTicket Get a ticket for one event stream
+	//
+	// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. The body is empty.
+	//
+	// Corresponds with POST /event-tickets (the `CreateEventTicket` operationId).
+	CreateEventTicket(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StreamTenantEvents Watch a tenant, by server-sent events
+	//
+	// Events: `snapshot` (TenantSnapshot: the balance and the running runs; the first event, and again whenever the stream is too far behind), `run` (RunEvent: a run began, changed, was continued or closed), `balance` (Balance: the credits that can be spent have changed), `end` (StreamEnd: why the server ends the stream). Comments are heartbeats. The server looks once a second, at up to 200 running runs and at the 50 newest ones, so states in between are not sent, and of more than 50 runs that began and closed within a second some are not told of: the list of runs has them all. A client that reconnects with Last-Event-ID to the same server gets what it has missed, if that is not much, else a snapshot. A client that does not read is disconnected. Credentials by header, or a ticket of POST /event-tickets.
+	//
+	// Corresponds with GET /events (the `StreamTenantEvents` operationId).
+	StreamTenantEvents(ctx context.Context, params *StreamTenantEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Health Is the process alive?
 	//
 	// Corresponds with GET /healthz (the `Health` operationId).
@@ -1825,19 +2126,19 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /tenants (the `CreateTenant` operationId).
-	CreateTenantWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateTenantWithBody(ctx context.Context, params *CreateTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateTenant Create a tenant (bubble_admin)
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /tenants (the `CreateTenant` operationId).
-	CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CreateTenant(ctx context.Context, params *CreateTenantParams, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetTenant Read a tenant
 	//
 	// Corresponds with GET /tenants/{id} (the `GetTenant` operationId).
-	GetTenant(ctx context.Context, id TenantID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetTenant(ctx context.Context, id TenantID, params *GetTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangeTenantWithBody Change a tenant's name or monthly allowance (bubble_admin)
 	//
@@ -1871,7 +2172,7 @@ type ClientInterface interface {
 	// Corresponds with POST /tenants/{id}/allowances (the `GrantAllowance` operationId).
 	GrantAllowance(ctx context.Context, id TenantID, params *GrantAllowanceParams, body GrantAllowanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListLedger List ledger entries in the order of posting
+	// ListLedger List ledger entries, in the order of posting or the latest first
 	//
 	// Corresponds with GET /tenants/{id}/ledger (the `ListLedger` operationId).
 	ListLedger(ctx context.Context, id TenantID, params *ListLedgerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1895,7 +2196,7 @@ type ClientInterface interface {
 	// Of a tenant that is not suspended it changes nothing. A request that was refused with tenant_suspended under an Idempotency-Key needs a new key.
 	//
 	// Corresponds with POST /tenants/{id}/reopen (the `ReopenTenant` operationId).
-	ReopenTenant(ctx context.Context, id TenantID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	ReopenTenant(ctx context.Context, id TenantID, params *ReopenTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SuspendTenantWithBody Suspend a tenant (bubble_admin)
 	//
@@ -1904,7 +2205,7 @@ type ClientInterface interface {
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /tenants/{id}/suspend (the `SuspendTenant` operationId).
-	SuspendTenantWithBody(ctx context.Context, id TenantID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SuspendTenantWithBody(ctx context.Context, id TenantID, params *SuspendTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// SuspendTenant Suspend a tenant (bubble_admin)
 	//
@@ -1913,11 +2214,11 @@ type ClientInterface interface {
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /tenants/{id}/suspend (the `SuspendTenant` operationId).
-	SuspendTenant(ctx context.Context, id TenantID, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+	SuspendTenant(ctx context.Context, id TenantID, params *SuspendTenantParams, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListRuns List runs, newest first
 	//
-	// Where template, createdBy or file are given, one answer searches up to 5,000 runs and the names of up to 100,000 files. It may then have few runs or none, and a nextCursor, with which the search goes on.
+	// Where template, createdBy or file are given, one answer searches up to 5,000 runs and the names of up to 100,000 files; where continuable is, up to 1,000 runs. It may then have few runs or none, and a nextCursor, with which the search goes on.
 	//
 	// Corresponds with GET /workflow-runs (the `ListRuns` operationId).
 	ListRuns(ctx context.Context, params *ListRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1939,7 +2240,7 @@ type ClientInterface interface {
 	// GetRun Read a run with its files
 	//
 	// Corresponds with GET /workflow-runs/{id} (the `GetRun` operationId).
-	GetRun(ctx context.Context, id RunID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetRun(ctx context.Context, id RunID, params *GetRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RaiseMaxRetryCountWithBody Raise a closed run's maxRetryCount (bubble_admin)
 	//
@@ -1960,7 +2261,7 @@ type ClientInterface interface {
 	// There is no body.
 	//
 	// Corresponds with POST /workflow-runs/{id}/cancel (the `CancelRun` operationId).
-	CancelRun(ctx context.Context, id RunID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	CancelRun(ctx context.Context, id RunID, params *CancelRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StreamEvents Watch a run, by server-sent events
 	//
@@ -2129,6 +2430,40 @@ func (c *Client) ListAuditLog(ctx context.Context, params *ListAuditLogParams, r
 // Corresponds with GET /balance (the `GetBalance` operationId).
 func (c *Client) GetBalance(ctx context.Context, params *GetBalanceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetBalanceRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateEventTicket Get a ticket for one event stream
+//
+// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. The body is empty.
+//
+// Corresponds with POST /event-tickets (the `CreateEventTicket` operationId).
+func (c *Client) CreateEventTicket(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateEventTicketRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StreamTenantEvents Watch a tenant, by server-sent events
+//
+// Events: `snapshot` (TenantSnapshot: the balance and the running runs; the first event, and again whenever the stream is too far behind), `run` (RunEvent: a run began, changed, was continued or closed), `balance` (Balance: the credits that can be spent have changed), `end` (StreamEnd: why the server ends the stream). Comments are heartbeats. The server looks once a second, at up to 200 running runs and at the 50 newest ones, so states in between are not sent, and of more than 50 runs that began and closed within a second some are not told of: the list of runs has them all. A client that reconnects with Last-Event-ID to the same server gets what it has missed, if that is not much, else a snapshot. A client that does not read is disconnected. Credentials by header, or a ticket of POST /event-tickets.
+//
+// Corresponds with GET /events (the `StreamTenantEvents` operationId).
+func (c *Client) StreamTenantEvents(ctx context.Context, params *StreamTenantEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStreamTenantEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2368,8 +2703,8 @@ func (c *Client) ListTenants(ctx context.Context, params *ListTenantsParams, req
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /tenants (the `CreateTenant` operationId).
-func (c *Client) CreateTenantWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateTenantRequestWithBody(c.Server, contentType, body)
+func (c *Client) CreateTenantWithBody(ctx context.Context, params *CreateTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTenantRequestWithBody(c.Server, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2385,8 +2720,8 @@ func (c *Client) CreateTenantWithBody(ctx context.Context, contentType string, b
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /tenants (the `CreateTenant` operationId).
-func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCreateTenantRequest(c.Server, body)
+func (c *Client) CreateTenant(ctx context.Context, params *CreateTenantParams, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTenantRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2400,8 +2735,8 @@ func (c *Client) CreateTenant(ctx context.Context, body CreateTenantJSONRequestB
 // GetTenant Read a tenant
 //
 // Corresponds with GET /tenants/{id} (the `GetTenant` operationId).
-func (c *Client) GetTenant(ctx context.Context, id TenantID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetTenantRequest(c.Server, id)
+func (c *Client) GetTenant(ctx context.Context, id TenantID, params *GetTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTenantRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2484,7 +2819,7 @@ func (c *Client) GrantAllowance(ctx context.Context, id TenantID, params *GrantA
 	return c.Client.Do(req)
 }
 
-// ListLedger List ledger entries in the order of posting
+// ListLedger List ledger entries, in the order of posting or the latest first
 //
 // Corresponds with GET /tenants/{id}/ledger (the `ListLedger` operationId).
 func (c *Client) ListLedger(ctx context.Context, id TenantID, params *ListLedgerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2538,8 +2873,8 @@ func (c *Client) PurchaseCredits(ctx context.Context, id TenantID, params *Purch
 // Of a tenant that is not suspended it changes nothing. A request that was refused with tenant_suspended under an Idempotency-Key needs a new key.
 //
 // Corresponds with POST /tenants/{id}/reopen (the `ReopenTenant` operationId).
-func (c *Client) ReopenTenant(ctx context.Context, id TenantID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewReopenTenantRequest(c.Server, id)
+func (c *Client) ReopenTenant(ctx context.Context, id TenantID, params *ReopenTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewReopenTenantRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2557,8 +2892,8 @@ func (c *Client) ReopenTenant(ctx context.Context, id TenantID, reqEditors ...Re
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /tenants/{id}/suspend (the `SuspendTenant` operationId).
-func (c *Client) SuspendTenantWithBody(ctx context.Context, id TenantID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSuspendTenantRequestWithBody(c.Server, id, contentType, body)
+func (c *Client) SuspendTenantWithBody(ctx context.Context, id TenantID, params *SuspendTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSuspendTenantRequestWithBody(c.Server, id, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2576,8 +2911,8 @@ func (c *Client) SuspendTenantWithBody(ctx context.Context, id TenantID, content
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with POST /tenants/{id}/suspend (the `SuspendTenant` operationId).
-func (c *Client) SuspendTenant(ctx context.Context, id TenantID, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewSuspendTenantRequest(c.Server, id, body)
+func (c *Client) SuspendTenant(ctx context.Context, id TenantID, params *SuspendTenantParams, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSuspendTenantRequest(c.Server, id, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2590,7 +2925,7 @@ func (c *Client) SuspendTenant(ctx context.Context, id TenantID, body SuspendTen
 
 // ListRuns List runs, newest first
 //
-// Where template, createdBy or file are given, one answer searches up to 5,000 runs and the names of up to 100,000 files. It may then have few runs or none, and a nextCursor, with which the search goes on.
+// Where template, createdBy or file are given, one answer searches up to 5,000 runs and the names of up to 100,000 files; where continuable is, up to 1,000 runs. It may then have few runs or none, and a nextCursor, with which the search goes on.
 //
 // Corresponds with GET /workflow-runs (the `ListRuns` operationId).
 func (c *Client) ListRuns(ctx context.Context, params *ListRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2642,8 +2977,8 @@ func (c *Client) InitiateRun(ctx context.Context, params *InitiateRunParams, bod
 // GetRun Read a run with its files
 //
 // Corresponds with GET /workflow-runs/{id} (the `GetRun` operationId).
-func (c *Client) GetRun(ctx context.Context, id RunID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetRunRequest(c.Server, id)
+func (c *Client) GetRun(ctx context.Context, id RunID, params *GetRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRunRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2693,8 +3028,8 @@ func (c *Client) RaiseMaxRetryCount(ctx context.Context, id RunID, body RaiseMax
 // There is no body.
 //
 // Corresponds with POST /workflow-runs/{id}/cancel (the `CancelRun` operationId).
-func (c *Client) CancelRun(ctx context.Context, id RunID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewCancelRunRequest(c.Server, id)
+func (c *Client) CancelRun(ctx context.Context, id RunID, params *CancelRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelRunRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3247,6 +3582,102 @@ func NewGetBalanceRequest(server string, params *GetBalanceParams) (*http.Reques
 	return req, nil
 }
 
+// NewCreateEventTicketRequest constructs an http.Request for the CreateEventTicket method
+func NewCreateEventTicketRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/event-tickets")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewStreamTenantEventsRequest constructs an http.Request for the StreamTenantEvents method
+func NewStreamTenantEventsRequest(server string, params *StreamTenantEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.TenantParameter != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.TenantParameter, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LastEventID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewHealthRequest constructs an http.Request for the Health method
 func NewHealthRequest(server string) (*http.Request, error) {
 	var err error
@@ -3426,6 +3857,42 @@ func NewListTemplatesRequest(server string, params *ListTemplatesParams) (*http.
 
 		}
 
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Deleted != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "deleted", *params.Deleted, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -3435,6 +3902,21 @@ func NewListTemplatesRequest(server string, params *ListTemplatesParams) (*http.
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3503,6 +3985,21 @@ func NewCreateTemplateRequestWithBody(server string, params *CreateTemplateParam
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -3624,6 +4121,21 @@ func NewGetTemplateRequest(server string, id TemplateID, params *GetTemplatePara
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3761,6 +4273,21 @@ func NewPublishTemplateRequest(server string, id TemplateID, params *PublishTemp
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -3846,6 +4373,21 @@ func NewListTemplateVersionsRequest(server string, id TemplateID, params *ListTe
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -3901,6 +4443,18 @@ func NewListTenantsRequest(server string, params *ListTenantsParams) (*http.Requ
 
 		}
 
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -3912,22 +4466,37 @@ func NewListTenantsRequest(server string, params *ListTenantsParams) (*http.Requ
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewCreateTenantRequest calls the generic CreateTenant builder with application/json body
-func NewCreateTenantRequest(server string, body CreateTenantJSONRequestBody) (*http.Request, error) {
+func NewCreateTenantRequest(server string, params *CreateTenantParams, body CreateTenantJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewCreateTenantRequestWithBody(server, "application/json", bodyReader)
+	return NewCreateTenantRequestWithBody(server, params, "application/json", bodyReader)
 }
 
 // NewCreateTenantRequestWithBody constructs an http.Request for the CreateTenant method, with any body, and a specified content type
-func NewCreateTenantRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+func NewCreateTenantRequestWithBody(server string, params *CreateTenantParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	serverURL, err := url.Parse(server)
@@ -3952,11 +4521,26 @@ func NewCreateTenantRequestWithBody(server string, contentType string, body io.R
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewGetTenantRequest constructs an http.Request for the GetTenant method
-func NewGetTenantRequest(server string, id TenantID) (*http.Request, error) {
+func NewGetTenantRequest(server string, id TenantID, params *GetTenantParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -3984,6 +4568,21 @@ func NewGetTenantRequest(server string, id TenantID) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4155,6 +4754,66 @@ func NewListLedgerRequest(server string, id TenantID, params *ListLedgerParams) 
 
 		}
 
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "kind", *params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Period != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "period", *params.Period, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Run != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "run", *params.Run, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -4164,6 +4823,21 @@ func NewListLedgerRequest(server string, id TenantID, params *ListLedgerParams) 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4230,7 +4904,7 @@ func NewPurchaseCreditsRequestWithBody(server string, id TenantID, params *Purch
 }
 
 // NewReopenTenantRequest constructs an http.Request for the ReopenTenant method
-func NewReopenTenantRequest(server string, id TenantID) (*http.Request, error) {
+func NewReopenTenantRequest(server string, id TenantID, params *ReopenTenantParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4260,22 +4934,37 @@ func NewReopenTenantRequest(server string, id TenantID) (*http.Request, error) {
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewSuspendTenantRequest calls the generic SuspendTenant builder with application/json body
-func NewSuspendTenantRequest(server string, id TenantID, body SuspendTenantJSONRequestBody) (*http.Request, error) {
+func NewSuspendTenantRequest(server string, id TenantID, params *SuspendTenantParams, body SuspendTenantJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
 	buf, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
 	bodyReader = bytes.NewReader(buf)
-	return NewSuspendTenantRequestWithBody(server, id, "application/json", bodyReader)
+	return NewSuspendTenantRequestWithBody(server, id, params, "application/json", bodyReader)
 }
 
 // NewSuspendTenantRequestWithBody constructs an http.Request for the SuspendTenant method, with any body, and a specified content type
-func NewSuspendTenantRequestWithBody(server string, id TenantID, contentType string, body io.Reader) (*http.Request, error) {
+func NewSuspendTenantRequestWithBody(server string, id TenantID, params *SuspendTenantParams, contentType string, body io.Reader) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4306,6 +4995,21 @@ func NewSuspendTenantRequestWithBody(server string, id TenantID, contentType str
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -4434,6 +5138,18 @@ func NewListRunsRequest(server string, params *ListRunsParams) (*http.Request, e
 
 		}
 
+		if params.Continuable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "continuable", *params.Continuable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -4455,6 +5171,21 @@ func NewListRunsRequest(server string, params *ListRunsParams) (*http.Request, e
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4567,7 +5298,7 @@ func NewInitiateRunRequestWithBody(server string, params *InitiateRunParams, con
 }
 
 // NewGetRunRequest constructs an http.Request for the GetRun method
-func NewGetRunRequest(server string, id RunID) (*http.Request, error) {
+func NewGetRunRequest(server string, id RunID, params *GetRunParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4592,9 +5323,51 @@ func NewGetRunRequest(server string, id RunID) (*http.Request, error) {
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Files != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "files", *params.Files, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4648,7 +5421,7 @@ func NewRaiseMaxRetryCountRequestWithBody(server string, id RunID, contentType s
 }
 
 // NewCancelRunRequest constructs an http.Request for the CancelRun method
-func NewCancelRunRequest(server string, id RunID) (*http.Request, error) {
+func NewCancelRunRequest(server string, id RunID, params *CancelRunParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4676,6 +5449,21 @@ func NewCancelRunRequest(server string, id RunID) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4777,6 +5565,30 @@ func NewListFilesRequest(server string, id RunID, params *ListFilesParams) (*htt
 
 		}
 
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Cursor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -4798,6 +5610,21 @@ func NewListFilesRequest(server string, id RunID, params *ListFilesParams) (*htt
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4927,6 +5754,21 @@ func NewGetReceiptRequest(server string, id RunID, params *GetReceiptParams) (*h
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -5156,6 +5998,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /balance (the `GetBalance` operationId).
 	GetBalanceWithResponse(ctx context.Context, params *GetBalanceParams, reqEditors ...RequestEditorFn) (*GetBalanceResponse, error)
 
+	// CreateEventTicketWithResponse Get a ticket for one event stream
+	//
+	// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. The body is empty.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /event-tickets (the `CreateEventTicket` operationId).
+	CreateEventTicketWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateEventTicketResponse, error)
+
+	// StreamTenantEventsWithResponse Watch a tenant, by server-sent events
+	//
+	// Events: `snapshot` (TenantSnapshot: the balance and the running runs; the first event, and again whenever the stream is too far behind), `run` (RunEvent: a run began, changed, was continued or closed), `balance` (Balance: the credits that can be spent have changed), `end` (StreamEnd: why the server ends the stream). Comments are heartbeats. The server looks once a second, at up to 200 running runs and at the 50 newest ones, so states in between are not sent, and of more than 50 runs that began and closed within a second some are not told of: the list of runs has them all. A client that reconnects with Last-Event-ID to the same server gets what it has missed, if that is not much, else a snapshot. A client that does not read is disconnected. Credentials by header, or a ticket of POST /event-tickets.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /events (the `StreamTenantEvents` operationId).
+	StreamTenantEventsWithResponse(ctx context.Context, params *StreamTenantEventsParams, reqEditors ...RequestEditorFn) (*StreamTenantEventsResponse, error)
+
 	// HealthWithResponse Is the process alive?
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5265,21 +6125,21 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /tenants (the `CreateTenant` operationId).
-	CreateTenantWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
+	CreateTenantWithBodyWithResponse(ctx context.Context, params *CreateTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
 
 	// CreateTenantWithResponse Create a tenant (bubble_admin)
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /tenants (the `CreateTenant` operationId).
-	CreateTenantWithResponse(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
+	CreateTenantWithResponse(ctx context.Context, params *CreateTenantParams, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error)
 
 	// GetTenantWithResponse Read a tenant
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /tenants/{id} (the `GetTenant` operationId).
-	GetTenantWithResponse(ctx context.Context, id TenantID, reqEditors ...RequestEditorFn) (*GetTenantResponse, error)
+	GetTenantWithResponse(ctx context.Context, id TenantID, params *GetTenantParams, reqEditors ...RequestEditorFn) (*GetTenantResponse, error)
 
 	// ChangeTenantWithBodyWithResponse Change a tenant's name or monthly allowance (bubble_admin)
 	//
@@ -5313,7 +6173,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /tenants/{id}/allowances (the `GrantAllowance` operationId).
 	GrantAllowanceWithResponse(ctx context.Context, id TenantID, params *GrantAllowanceParams, body GrantAllowanceJSONRequestBody, reqEditors ...RequestEditorFn) (*GrantAllowanceResponse, error)
 
-	// ListLedgerWithResponse List ledger entries in the order of posting
+	// ListLedgerWithResponse List ledger entries, in the order of posting or the latest first
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5341,7 +6201,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /tenants/{id}/reopen (the `ReopenTenant` operationId).
-	ReopenTenantWithResponse(ctx context.Context, id TenantID, reqEditors ...RequestEditorFn) (*ReopenTenantResponse, error)
+	ReopenTenantWithResponse(ctx context.Context, id TenantID, params *ReopenTenantParams, reqEditors ...RequestEditorFn) (*ReopenTenantResponse, error)
 
 	// SuspendTenantWithBodyWithResponse Suspend a tenant (bubble_admin)
 	//
@@ -5350,7 +6210,7 @@ type ClientWithResponsesInterface interface {
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /tenants/{id}/suspend (the `SuspendTenant` operationId).
-	SuspendTenantWithBodyWithResponse(ctx context.Context, id TenantID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error)
+	SuspendTenantWithBodyWithResponse(ctx context.Context, id TenantID, params *SuspendTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error)
 
 	// SuspendTenantWithResponse Suspend a tenant (bubble_admin)
 	//
@@ -5359,11 +6219,11 @@ type ClientWithResponsesInterface interface {
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /tenants/{id}/suspend (the `SuspendTenant` operationId).
-	SuspendTenantWithResponse(ctx context.Context, id TenantID, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error)
+	SuspendTenantWithResponse(ctx context.Context, id TenantID, params *SuspendTenantParams, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error)
 
 	// ListRunsWithResponse List runs, newest first
 	//
-	// Where template, createdBy or file are given, one answer searches up to 5,000 runs and the names of up to 100,000 files. It may then have few runs or none, and a nextCursor, with which the search goes on.
+	// Where template, createdBy or file are given, one answer searches up to 5,000 runs and the names of up to 100,000 files; where continuable is, up to 1,000 runs. It may then have few runs or none, and a nextCursor, with which the search goes on.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5389,7 +6249,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /workflow-runs/{id} (the `GetRun` operationId).
-	GetRunWithResponse(ctx context.Context, id RunID, reqEditors ...RequestEditorFn) (*GetRunResponse, error)
+	GetRunWithResponse(ctx context.Context, id RunID, params *GetRunParams, reqEditors ...RequestEditorFn) (*GetRunResponse, error)
 
 	// RaiseMaxRetryCountWithBodyWithResponse Raise a closed run's maxRetryCount (bubble_admin)
 	//
@@ -5412,7 +6272,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /workflow-runs/{id}/cancel (the `CancelRun` operationId).
-	CancelRunWithResponse(ctx context.Context, id RunID, reqEditors ...RequestEditorFn) (*CancelRunResponse, error)
+	CancelRunWithResponse(ctx context.Context, id RunID, params *CancelRunParams, reqEditors ...RequestEditorFn) (*CancelRunResponse, error)
 
 	// StreamEventsWithResponse Watch a run, by server-sent events
 	//
@@ -6099,6 +6959,221 @@ func (r GetBalanceResponse) ContentType() string {
 	return ""
 }
 
+// CreateEventTicketResponse401Headers the declared response headers of an HTTP 401 response for CreateEventTicket
+type CreateEventTicketResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// CreateEventTicketResponse429Headers the declared response headers of an HTTP 429 response for CreateEventTicket
+type CreateEventTicketResponse429Headers struct {
+	RetryAfter *string
+}
+
+// CreateEventTicketResponse503Headers the declared response headers of an HTTP 503 response for CreateEventTicket
+type CreateEventTicketResponse503Headers struct {
+	RetryAfter *string
+}
+
+type CreateEventTicketResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *EventTicket
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationproblemJSON408 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *CreateEventTicketResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *CreateEventTicketResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *CreateEventTicketResponse503Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateEventTicketResponse) GetJSON201() *EventTicket {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CreateEventTicketResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r CreateEventTicketResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r CreateEventTicketResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r CreateEventTicketResponse) GetApplicationproblemJSON408() *Problem {
+	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r CreateEventTicketResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r CreateEventTicketResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r CreateEventTicketResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateEventTicketResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateEventTicketResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateEventTicketResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateEventTicketResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// StreamTenantEventsResponse401Headers the declared response headers of an HTTP 401 response for StreamTenantEvents
+type StreamTenantEventsResponse401Headers struct {
+	WWWAuthenticate *string
+}
+
+// StreamTenantEventsResponse429Headers the declared response headers of an HTTP 429 response for StreamTenantEvents
+type StreamTenantEventsResponse429Headers struct {
+	RetryAfter *string
+}
+
+// StreamTenantEventsResponse503Headers the declared response headers of an HTTP 503 response for StreamTenantEvents
+type StreamTenantEventsResponse503Headers struct {
+	RetryAfter *string
+}
+
+type StreamTenantEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Problem
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+	// Headers401 the parsed response headers for an HTTP 401 response
+	Headers401 *StreamTenantEventsResponse401Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *StreamTenantEventsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *StreamTenantEventsResponse503Headers
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r StreamTenantEventsResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r StreamTenantEventsResponse) GetApplicationproblemJSON401() *Problem {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r StreamTenantEventsResponse) GetApplicationproblemJSON403() *Problem {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r StreamTenantEventsResponse) GetApplicationproblemJSON404() *Problem {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r StreamTenantEventsResponse) GetApplicationproblemJSON429() *Problem {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r StreamTenantEventsResponse) GetApplicationproblemJSON500() *Problem {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r StreamTenantEventsResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r StreamTenantEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StreamTenantEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StreamTenantEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StreamTenantEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // HealthResponse503Headers the declared response headers of an HTTP 503 response for Health
 type HealthResponse503Headers struct {
 	RetryAfter *string
@@ -6354,6 +7429,17 @@ func (r ReadyResponse) ContentType() string {
 	return ""
 }
 
+// ListTemplatesResponse200Headers the declared response headers of an HTTP 200 response for ListTemplates
+type ListTemplatesResponse200Headers struct {
+	ETag *string
+	Link *string
+}
+
+// ListTemplatesResponse304Headers the declared response headers of an HTTP 304 response for ListTemplates
+type ListTemplatesResponse304Headers struct {
+	ETag *string
+}
+
 // ListTemplatesResponse401Headers the declared response headers of an HTTP 401 response for ListTemplates
 type ListTemplatesResponse401Headers struct {
 	WWWAuthenticate *string
@@ -6381,6 +7467,10 @@ type ListTemplatesResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListTemplatesResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListTemplatesResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListTemplatesResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6453,12 +7543,18 @@ func (r ListTemplatesResponse) ContentType() string {
 
 // CreateTemplateResponse201Headers the declared response headers of an HTTP 201 response for CreateTemplate
 type CreateTemplateResponse201Headers struct {
-	Location string
+	IdempotencyReplayed *string
+	Location            string
 }
 
 // CreateTemplateResponse401Headers the declared response headers of an HTTP 401 response for CreateTemplate
 type CreateTemplateResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// CreateTemplateResponse409Headers the declared response headers of an HTTP 409 response for CreateTemplate
+type CreateTemplateResponse409Headers struct {
+	RetryAfter *string
 }
 
 // CreateTemplateResponse503Headers the declared response headers of an HTTP 503 response for CreateTemplate
@@ -6481,10 +7577,14 @@ type CreateTemplateResponse struct {
 	ApplicationproblemJSON404 *Problem
 	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
 	ApplicationproblemJSON408 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
 	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationproblemJSON415 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -6493,6 +7593,8 @@ type CreateTemplateResponse struct {
 	Headers201 *CreateTemplateResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CreateTemplateResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateTemplateResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateTemplateResponse503Headers
 }
@@ -6527,6 +7629,11 @@ func (r CreateTemplateResponse) GetApplicationproblemJSON408() *Problem {
 	return r.ApplicationproblemJSON408
 }
 
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CreateTemplateResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
 // GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
 func (r CreateTemplateResponse) GetApplicationproblemJSON413() *Problem {
 	return r.ApplicationproblemJSON413
@@ -6535,6 +7642,11 @@ func (r CreateTemplateResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
 func (r CreateTemplateResponse) GetApplicationproblemJSON415() *Problem {
 	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateTemplateResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -6680,6 +7792,16 @@ func (r DeleteTemplateResponse) ContentType() string {
 	return ""
 }
 
+// GetTemplateResponse200Headers the declared response headers of an HTTP 200 response for GetTemplate
+type GetTemplateResponse200Headers struct {
+	ETag *string
+}
+
+// GetTemplateResponse304Headers the declared response headers of an HTTP 304 response for GetTemplate
+type GetTemplateResponse304Headers struct {
+	ETag *string
+}
+
 // GetTemplateResponse401Headers the declared response headers of an HTTP 401 response for GetTemplate
 type GetTemplateResponse401Headers struct {
 	WWWAuthenticate *string
@@ -6707,6 +7829,10 @@ type GetTemplateResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetTemplateResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetTemplateResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *GetTemplateResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6902,9 +8028,19 @@ func (r ChangeTemplateResponse) ContentType() string {
 	return ""
 }
 
+// PublishTemplateResponse200Headers the declared response headers of an HTTP 200 response for PublishTemplate
+type PublishTemplateResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // PublishTemplateResponse401Headers the declared response headers of an HTTP 401 response for PublishTemplate
 type PublishTemplateResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// PublishTemplateResponse409Headers the declared response headers of an HTTP 409 response for PublishTemplate
+type PublishTemplateResponse409Headers struct {
+	RetryAfter *string
 }
 
 // PublishTemplateResponse503Headers the declared response headers of an HTTP 503 response for PublishTemplate
@@ -6929,12 +8065,18 @@ type PublishTemplateResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PublishTemplateResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *PublishTemplateResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *PublishTemplateResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *PublishTemplateResponse503Headers
 }
@@ -6972,6 +8114,11 @@ func (r PublishTemplateResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r PublishTemplateResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PublishTemplateResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -7013,6 +8160,17 @@ func (r PublishTemplateResponse) ContentType() string {
 	return ""
 }
 
+// ListTemplateVersionsResponse200Headers the declared response headers of an HTTP 200 response for ListTemplateVersions
+type ListTemplateVersionsResponse200Headers struct {
+	ETag *string
+	Link *string
+}
+
+// ListTemplateVersionsResponse304Headers the declared response headers of an HTTP 304 response for ListTemplateVersions
+type ListTemplateVersionsResponse304Headers struct {
+	ETag *string
+}
+
 // ListTemplateVersionsResponse401Headers the declared response headers of an HTTP 401 response for ListTemplateVersions
 type ListTemplateVersionsResponse401Headers struct {
 	WWWAuthenticate *string
@@ -7040,6 +8198,10 @@ type ListTemplateVersionsResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListTemplateVersionsResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListTemplateVersionsResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListTemplateVersionsResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7110,6 +8272,17 @@ func (r ListTemplateVersionsResponse) ContentType() string {
 	return ""
 }
 
+// ListTenantsResponse200Headers the declared response headers of an HTTP 200 response for ListTenants
+type ListTenantsResponse200Headers struct {
+	ETag *string
+	Link *string
+}
+
+// ListTenantsResponse304Headers the declared response headers of an HTTP 304 response for ListTenants
+type ListTenantsResponse304Headers struct {
+	ETag *string
+}
+
 // ListTenantsResponse401Headers the declared response headers of an HTTP 401 response for ListTenants
 type ListTenantsResponse401Headers struct {
 	WWWAuthenticate *string
@@ -7135,6 +8308,10 @@ type ListTenantsResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListTenantsResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListTenantsResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListTenantsResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7202,12 +8379,18 @@ func (r ListTenantsResponse) ContentType() string {
 
 // CreateTenantResponse201Headers the declared response headers of an HTTP 201 response for CreateTenant
 type CreateTenantResponse201Headers struct {
-	Location string
+	IdempotencyReplayed *string
+	Location            string
 }
 
 // CreateTenantResponse401Headers the declared response headers of an HTTP 401 response for CreateTenant
 type CreateTenantResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// CreateTenantResponse409Headers the declared response headers of an HTTP 409 response for CreateTenant
+type CreateTenantResponse409Headers struct {
+	RetryAfter *string
 }
 
 // CreateTenantResponse503Headers the declared response headers of an HTTP 503 response for CreateTenant
@@ -7234,6 +8417,8 @@ type CreateTenantResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationproblemJSON415 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
@@ -7242,6 +8427,8 @@ type CreateTenantResponse struct {
 	Headers201 *CreateTenantResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CreateTenantResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateTenantResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CreateTenantResponse503Headers
 }
@@ -7286,6 +8473,11 @@ func (r CreateTenantResponse) GetApplicationproblemJSON415() *Problem {
 	return r.ApplicationproblemJSON415
 }
 
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateTenantResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
+}
+
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
 func (r CreateTenantResponse) GetApplicationproblemJSON500() *Problem {
 	return r.ApplicationproblemJSON500
@@ -7325,6 +8517,16 @@ func (r CreateTenantResponse) ContentType() string {
 	return ""
 }
 
+// GetTenantResponse200Headers the declared response headers of an HTTP 200 response for GetTenant
+type GetTenantResponse200Headers struct {
+	ETag *string
+}
+
+// GetTenantResponse304Headers the declared response headers of an HTTP 304 response for GetTenant
+type GetTenantResponse304Headers struct {
+	ETag *string
+}
+
 // GetTenantResponse401Headers the declared response headers of an HTTP 401 response for GetTenant
 type GetTenantResponse401Headers struct {
 	WWWAuthenticate *string
@@ -7340,6 +8542,8 @@ type GetTenantResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *Tenant
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
 	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
@@ -7350,6 +8554,10 @@ type GetTenantResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetTenantResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetTenantResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *GetTenantResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7359,6 +8567,11 @@ type GetTenantResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r GetTenantResponse) GetJSON200() *Tenant {
 	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetTenantResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
 }
 
 // GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
@@ -7533,6 +8746,11 @@ func (r ChangeTenantResponse) ContentType() string {
 	return ""
 }
 
+// GrantAllowanceResponse201Headers the declared response headers of an HTTP 201 response for GrantAllowance
+type GrantAllowanceResponse201Headers struct {
+	IdempotencyReplayed *string
+}
+
 // GrantAllowanceResponse401Headers the declared response headers of an HTTP 401 response for GrantAllowance
 type GrantAllowanceResponse401Headers struct {
 	WWWAuthenticate *string
@@ -7568,6 +8786,8 @@ type GrantAllowanceResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *GrantAllowanceResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *GrantAllowanceResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7658,6 +8878,17 @@ func (r GrantAllowanceResponse) ContentType() string {
 	return ""
 }
 
+// ListLedgerResponse200Headers the declared response headers of an HTTP 200 response for ListLedger
+type ListLedgerResponse200Headers struct {
+	ETag *string
+	Link *string
+}
+
+// ListLedgerResponse304Headers the declared response headers of an HTTP 304 response for ListLedger
+type ListLedgerResponse304Headers struct {
+	ETag *string
+}
+
 // ListLedgerResponse401Headers the declared response headers of an HTTP 401 response for ListLedger
 type ListLedgerResponse401Headers struct {
 	WWWAuthenticate *string
@@ -7685,6 +8916,10 @@ type ListLedgerResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListLedgerResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListLedgerResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListLedgerResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7755,6 +8990,11 @@ func (r ListLedgerResponse) ContentType() string {
 	return ""
 }
 
+// PurchaseCreditsResponse201Headers the declared response headers of an HTTP 201 response for PurchaseCredits
+type PurchaseCreditsResponse201Headers struct {
+	IdempotencyReplayed *string
+}
+
 // PurchaseCreditsResponse401Headers the declared response headers of an HTTP 401 response for PurchaseCredits
 type PurchaseCreditsResponse401Headers struct {
 	WWWAuthenticate *string
@@ -7790,6 +9030,8 @@ type PurchaseCreditsResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *PurchaseCreditsResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *PurchaseCreditsResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7880,9 +9122,19 @@ func (r PurchaseCreditsResponse) ContentType() string {
 	return ""
 }
 
+// ReopenTenantResponse200Headers the declared response headers of an HTTP 200 response for ReopenTenant
+type ReopenTenantResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // ReopenTenantResponse401Headers the declared response headers of an HTTP 401 response for ReopenTenant
 type ReopenTenantResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// ReopenTenantResponse409Headers the declared response headers of an HTTP 409 response for ReopenTenant
+type ReopenTenantResponse409Headers struct {
+	RetryAfter *string
 }
 
 // ReopenTenantResponse503Headers the declared response headers of an HTTP 503 response for ReopenTenant
@@ -7905,12 +9157,20 @@ type ReopenTenantResponse struct {
 	ApplicationproblemJSON404 *Problem
 	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
 	ApplicationproblemJSON408 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ReopenTenantResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ReopenTenantResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ReopenTenantResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *ReopenTenantResponse503Headers
 }
@@ -7943,6 +9203,16 @@ func (r ReopenTenantResponse) GetApplicationproblemJSON404() *Problem {
 // GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
 func (r ReopenTenantResponse) GetApplicationproblemJSON408() *Problem {
 	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ReopenTenantResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ReopenTenantResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -7984,9 +9254,19 @@ func (r ReopenTenantResponse) ContentType() string {
 	return ""
 }
 
+// SuspendTenantResponse200Headers the declared response headers of an HTTP 200 response for SuspendTenant
+type SuspendTenantResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // SuspendTenantResponse401Headers the declared response headers of an HTTP 401 response for SuspendTenant
 type SuspendTenantResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// SuspendTenantResponse409Headers the declared response headers of an HTTP 409 response for SuspendTenant
+type SuspendTenantResponse409Headers struct {
+	RetryAfter *string
 }
 
 // SuspendTenantResponse503Headers the declared response headers of an HTTP 503 response for SuspendTenant
@@ -8009,16 +9289,24 @@ type SuspendTenantResponse struct {
 	ApplicationproblemJSON404 *Problem
 	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
 	ApplicationproblemJSON408 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
 	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationproblemJSON415 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SuspendTenantResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *SuspendTenantResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *SuspendTenantResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *SuspendTenantResponse503Headers
 }
@@ -8053,6 +9341,11 @@ func (r SuspendTenantResponse) GetApplicationproblemJSON408() *Problem {
 	return r.ApplicationproblemJSON408
 }
 
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r SuspendTenantResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
 // GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
 func (r SuspendTenantResponse) GetApplicationproblemJSON413() *Problem {
 	return r.ApplicationproblemJSON413
@@ -8061,6 +9354,11 @@ func (r SuspendTenantResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
 func (r SuspendTenantResponse) GetApplicationproblemJSON415() *Problem {
 	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SuspendTenantResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -8102,6 +9400,17 @@ func (r SuspendTenantResponse) ContentType() string {
 	return ""
 }
 
+// ListRunsResponse200Headers the declared response headers of an HTTP 200 response for ListRuns
+type ListRunsResponse200Headers struct {
+	ETag *string
+	Link *string
+}
+
+// ListRunsResponse304Headers the declared response headers of an HTTP 304 response for ListRuns
+type ListRunsResponse304Headers struct {
+	ETag *string
+}
+
 // ListRunsResponse401Headers the declared response headers of an HTTP 401 response for ListRuns
 type ListRunsResponse401Headers struct {
 	WWWAuthenticate *string
@@ -8129,6 +9438,10 @@ type ListRunsResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListRunsResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListRunsResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListRunsResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8201,12 +9514,18 @@ func (r ListRunsResponse) ContentType() string {
 
 // InitiateRunResponse201Headers the declared response headers of an HTTP 201 response for InitiateRun
 type InitiateRunResponse201Headers struct {
-	Location string
+	IdempotencyReplayed *string
+	Location            string
 }
 
 // InitiateRunResponse401Headers the declared response headers of an HTTP 401 response for InitiateRun
 type InitiateRunResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// InitiateRunResponse409Headers the declared response headers of an HTTP 409 response for InitiateRun
+type InitiateRunResponse409Headers struct {
+	RetryAfter *string
 }
 
 // InitiateRunResponse429Headers the declared response headers of an HTTP 429 response for InitiateRun
@@ -8256,6 +9575,8 @@ type InitiateRunResponse struct {
 	Headers201 *InitiateRunResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *InitiateRunResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *InitiateRunResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *InitiateRunResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8366,6 +9687,16 @@ func (r InitiateRunResponse) ContentType() string {
 	return ""
 }
 
+// GetRunResponse200Headers the declared response headers of an HTTP 200 response for GetRun
+type GetRunResponse200Headers struct {
+	ETag *string
+}
+
+// GetRunResponse304Headers the declared response headers of an HTTP 304 response for GetRun
+type GetRunResponse304Headers struct {
+	ETag *string
+}
+
 // GetRunResponse401Headers the declared response headers of an HTTP 401 response for GetRun
 type GetRunResponse401Headers struct {
 	WWWAuthenticate *string
@@ -8381,6 +9712,8 @@ type GetRunResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *RunWithFiles
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
 	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
 	ApplicationproblemJSON401 *Problem
 	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
@@ -8391,6 +9724,10 @@ type GetRunResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetRunResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetRunResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *GetRunResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8400,6 +9737,11 @@ type GetRunResponse struct {
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r GetRunResponse) GetJSON200() *RunWithFiles {
 	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r GetRunResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
 }
 
 // GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
@@ -8581,9 +9923,19 @@ func (r RaiseMaxRetryCountResponse) ContentType() string {
 	return ""
 }
 
+// CancelRunResponse200Headers the declared response headers of an HTTP 200 response for CancelRun
+type CancelRunResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // CancelRunResponse401Headers the declared response headers of an HTTP 401 response for CancelRun
 type CancelRunResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// CancelRunResponse409Headers the declared response headers of an HTTP 409 response for CancelRun
+type CancelRunResponse409Headers struct {
+	RetryAfter *string
 }
 
 // CancelRunResponse503Headers the declared response headers of an HTTP 503 response for CancelRun
@@ -8608,12 +9960,18 @@ type CancelRunResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CancelRunResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CancelRunResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CancelRunResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *CancelRunResponse503Headers
 }
@@ -8651,6 +10009,11 @@ func (r CancelRunResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r CancelRunResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CancelRunResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
@@ -8796,6 +10159,17 @@ func (r StreamEventsResponse) ContentType() string {
 	return ""
 }
 
+// ListFilesResponse200Headers the declared response headers of an HTTP 200 response for ListFiles
+type ListFilesResponse200Headers struct {
+	ETag *string
+	Link *string
+}
+
+// ListFilesResponse304Headers the declared response headers of an HTTP 304 response for ListFiles
+type ListFilesResponse304Headers struct {
+	ETag *string
+}
+
 // ListFilesResponse401Headers the declared response headers of an HTTP 401 response for ListFiles
 type ListFilesResponse401Headers struct {
 	WWWAuthenticate *string
@@ -8823,6 +10197,10 @@ type ListFilesResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListFilesResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *ListFilesResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ListFilesResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -8991,6 +10369,17 @@ func (r GetOutputResponse) ContentType() string {
 	return ""
 }
 
+// GetReceiptResponse200Headers the declared response headers of an HTTP 200 response for GetReceipt
+type GetReceiptResponse200Headers struct {
+	ETag *string
+	Link *string
+}
+
+// GetReceiptResponse304Headers the declared response headers of an HTTP 304 response for GetReceipt
+type GetReceiptResponse304Headers struct {
+	ETag *string
+}
+
 // GetReceiptResponse401Headers the declared response headers of an HTTP 401 response for GetReceipt
 type GetReceiptResponse401Headers struct {
 	WWWAuthenticate *string
@@ -9018,6 +10407,10 @@ type GetReceiptResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetReceiptResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetReceiptResponse304Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *GetReceiptResponse401Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -9178,9 +10571,19 @@ func (r PreviewRetryResponse) ContentType() string {
 	return ""
 }
 
+// RetryFailedResponse200Headers the declared response headers of an HTTP 200 response for RetryFailed
+type RetryFailedResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // RetryFailedResponse401Headers the declared response headers of an HTTP 401 response for RetryFailed
 type RetryFailedResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// RetryFailedResponse409Headers the declared response headers of an HTTP 409 response for RetryFailed
+type RetryFailedResponse409Headers struct {
+	RetryAfter *string
 }
 
 // RetryFailedResponse503Headers the declared response headers of an HTTP 503 response for RetryFailed
@@ -9213,8 +10616,12 @@ type RetryFailedResponse struct {
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RetryFailedResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RetryFailedResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RetryFailedResponse409Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
 	Headers503 *RetryFailedResponse503Headers
 }
@@ -9421,6 +10828,36 @@ func (c *ClientWithResponses) GetBalanceWithResponse(ctx context.Context, params
 	return ParseGetBalanceResponse(rsp)
 }
 
+// CreateEventTicketWithResponse Get a ticket for one event stream
+//
+// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. The body is empty.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /event-tickets (the `CreateEventTicket` operationId).
+func (c *ClientWithResponses) CreateEventTicketWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CreateEventTicketResponse, error) {
+	rsp, err := c.CreateEventTicket(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateEventTicketResponse(rsp)
+}
+
+// StreamTenantEventsWithResponse Watch a tenant, by server-sent events
+//
+// Events: `snapshot` (TenantSnapshot: the balance and the running runs; the first event, and again whenever the stream is too far behind), `run` (RunEvent: a run began, changed, was continued or closed), `balance` (Balance: the credits that can be spent have changed), `end` (StreamEnd: why the server ends the stream). Comments are heartbeats. The server looks once a second, at up to 200 running runs and at the 50 newest ones, so states in between are not sent, and of more than 50 runs that began and closed within a second some are not told of: the list of runs has them all. A client that reconnects with Last-Event-ID to the same server gets what it has missed, if that is not much, else a snapshot. A client that does not read is disconnected. Credentials by header, or a ticket of POST /event-tickets.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /events (the `StreamTenantEvents` operationId).
+func (c *ClientWithResponses) StreamTenantEventsWithResponse(ctx context.Context, params *StreamTenantEventsParams, reqEditors ...RequestEditorFn) (*StreamTenantEventsResponse, error) {
+	rsp, err := c.StreamTenantEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStreamTenantEventsResponse(rsp)
+}
+
 // HealthWithResponse Is the process alive?
 //
 // Returns a wrapper object for the known response body format(s).
@@ -9614,8 +11051,8 @@ func (c *ClientWithResponses) ListTenantsWithResponse(ctx context.Context, param
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /tenants (the `CreateTenant` operationId).
-func (c *ClientWithResponses) CreateTenantWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error) {
-	rsp, err := c.CreateTenantWithBody(ctx, contentType, body, reqEditors...)
+func (c *ClientWithResponses) CreateTenantWithBodyWithResponse(ctx context.Context, params *CreateTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error) {
+	rsp, err := c.CreateTenantWithBody(ctx, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9627,8 +11064,8 @@ func (c *ClientWithResponses) CreateTenantWithBodyWithResponse(ctx context.Conte
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /tenants (the `CreateTenant` operationId).
-func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error) {
-	rsp, err := c.CreateTenant(ctx, body, reqEditors...)
+func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, params *CreateTenantParams, body CreateTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTenantResponse, error) {
+	rsp, err := c.CreateTenant(ctx, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9640,8 +11077,8 @@ func (c *ClientWithResponses) CreateTenantWithResponse(ctx context.Context, body
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /tenants/{id} (the `GetTenant` operationId).
-func (c *ClientWithResponses) GetTenantWithResponse(ctx context.Context, id TenantID, reqEditors ...RequestEditorFn) (*GetTenantResponse, error) {
-	rsp, err := c.GetTenant(ctx, id, reqEditors...)
+func (c *ClientWithResponses) GetTenantWithResponse(ctx context.Context, id TenantID, params *GetTenantParams, reqEditors ...RequestEditorFn) (*GetTenantResponse, error) {
+	rsp, err := c.GetTenant(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9704,7 +11141,7 @@ func (c *ClientWithResponses) GrantAllowanceWithResponse(ctx context.Context, id
 	return ParseGrantAllowanceResponse(rsp)
 }
 
-// ListLedgerWithResponse List ledger entries in the order of posting
+// ListLedgerWithResponse List ledger entries, in the order of posting or the latest first
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9750,8 +11187,8 @@ func (c *ClientWithResponses) PurchaseCreditsWithResponse(ctx context.Context, i
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /tenants/{id}/reopen (the `ReopenTenant` operationId).
-func (c *ClientWithResponses) ReopenTenantWithResponse(ctx context.Context, id TenantID, reqEditors ...RequestEditorFn) (*ReopenTenantResponse, error) {
-	rsp, err := c.ReopenTenant(ctx, id, reqEditors...)
+func (c *ClientWithResponses) ReopenTenantWithResponse(ctx context.Context, id TenantID, params *ReopenTenantParams, reqEditors ...RequestEditorFn) (*ReopenTenantResponse, error) {
+	rsp, err := c.ReopenTenant(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9765,8 +11202,8 @@ func (c *ClientWithResponses) ReopenTenantWithResponse(ctx context.Context, id T
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /tenants/{id}/suspend (the `SuspendTenant` operationId).
-func (c *ClientWithResponses) SuspendTenantWithBodyWithResponse(ctx context.Context, id TenantID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error) {
-	rsp, err := c.SuspendTenantWithBody(ctx, id, contentType, body, reqEditors...)
+func (c *ClientWithResponses) SuspendTenantWithBodyWithResponse(ctx context.Context, id TenantID, params *SuspendTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error) {
+	rsp, err := c.SuspendTenantWithBody(ctx, id, params, contentType, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9780,8 +11217,8 @@ func (c *ClientWithResponses) SuspendTenantWithBodyWithResponse(ctx context.Cont
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /tenants/{id}/suspend (the `SuspendTenant` operationId).
-func (c *ClientWithResponses) SuspendTenantWithResponse(ctx context.Context, id TenantID, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error) {
-	rsp, err := c.SuspendTenant(ctx, id, body, reqEditors...)
+func (c *ClientWithResponses) SuspendTenantWithResponse(ctx context.Context, id TenantID, params *SuspendTenantParams, body SuspendTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*SuspendTenantResponse, error) {
+	rsp, err := c.SuspendTenant(ctx, id, params, body, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9790,7 +11227,7 @@ func (c *ClientWithResponses) SuspendTenantWithResponse(ctx context.Context, id 
 
 // ListRunsWithResponse List runs, newest first
 //
-// Where template, createdBy or file are given, one answer searches up to 5,000 runs and the names of up to 100,000 files. It may then have few runs or none, and a nextCursor, with which the search goes on.
+// Where template, createdBy or file are given, one answer searches up to 5,000 runs and the names of up to 100,000 files; where continuable is, up to 1,000 runs. It may then have few runs or none, and a nextCursor, with which the search goes on.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -9834,8 +11271,8 @@ func (c *ClientWithResponses) InitiateRunWithResponse(ctx context.Context, param
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /workflow-runs/{id} (the `GetRun` operationId).
-func (c *ClientWithResponses) GetRunWithResponse(ctx context.Context, id RunID, reqEditors ...RequestEditorFn) (*GetRunResponse, error) {
-	rsp, err := c.GetRun(ctx, id, reqEditors...)
+func (c *ClientWithResponses) GetRunWithResponse(ctx context.Context, id RunID, params *GetRunParams, reqEditors ...RequestEditorFn) (*GetRunResponse, error) {
+	rsp, err := c.GetRun(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9875,8 +11312,8 @@ func (c *ClientWithResponses) RaiseMaxRetryCountWithResponse(ctx context.Context
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /workflow-runs/{id}/cancel (the `CancelRun` operationId).
-func (c *ClientWithResponses) CancelRunWithResponse(ctx context.Context, id RunID, reqEditors ...RequestEditorFn) (*CancelRunResponse, error) {
-	rsp, err := c.CancelRun(ctx, id, reqEditors...)
+func (c *ClientWithResponses) CancelRunWithResponse(ctx context.Context, id RunID, params *CancelRunParams, reqEditors ...RequestEditorFn) (*CancelRunResponse, error) {
+	rsp, err := c.CancelRun(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -10567,6 +12004,215 @@ func ParseGetBalanceResponse(rsp *http.Response) (*GetBalanceResponse, error) {
 	return response, nil
 }
 
+// ParseCreateEventTicketResponse parses an HTTP response from a CreateEventTicketWithResponse call
+func ParseCreateEventTicketResponse(rsp *http.Response) (*CreateEventTicketResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateEventTicketResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest EventTicket
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers CreateEventTicketResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers CreateEventTicketResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers CreateEventTicketResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseStreamTenantEventsResponse parses an HTTP response from a StreamTenantEventsWithResponse call
+func ParseStreamTenantEventsResponse(rsp *http.Response) (*StreamTenantEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StreamTenantEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 401:
+		var headers StreamTenantEventsResponse401Headers
+		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "WWW-Authenticate", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.WWWAuthenticate = &value
+		}
+		response.Headers401 = &headers
+	case rsp.StatusCode == 429:
+		var headers StreamTenantEventsResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers StreamTenantEventsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseHealthResponse parses an HTTP response from a HealthWithResponse call
 func ParseHealthResponse(rsp *http.Response) (*HealthResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10807,6 +12453,9 @@ func ParseListTemplatesResponse(rsp *http.Response) (*ListTemplatesResponse, err
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10852,6 +12501,33 @@ func ParseListTemplatesResponse(rsp *http.Response) (*ListTemplatesResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListTemplatesResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListTemplatesResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListTemplatesResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -10933,6 +12609,13 @@ func ParseCreateTemplateResponse(rsp *http.Response) (*CreateTemplateResponse, e
 		}
 		response.ApplicationproblemJSON408 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -10946,6 +12629,13 @@ func ParseCreateTemplateResponse(rsp *http.Response) (*CreateTemplateResponse, e
 			return nil, err
 		}
 		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -10966,6 +12656,13 @@ func ParseCreateTemplateResponse(rsp *http.Response) (*CreateTemplateResponse, e
 	switch {
 	case rsp.StatusCode == 201:
 		var headers CreateTemplateResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uri-reference"}); err != nil {
@@ -10984,6 +12681,16 @@ func ParseCreateTemplateResponse(rsp *http.Response) (*CreateTemplateResponse, e
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateTemplateResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateTemplateResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11118,6 +12825,9 @@ func ParseGetTemplateResponse(rsp *http.Response) (*GetTemplateResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11163,6 +12873,26 @@ func ParseGetTemplateResponse(rsp *http.Response) (*GetTemplateResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetTemplateResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetTemplateResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers GetTemplateResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -11370,6 +13100,13 @@ func ParsePublishTemplateResponse(rsp *http.Response) (*PublishTemplateResponse,
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11387,6 +13124,16 @@ func ParsePublishTemplateResponse(rsp *http.Response) (*PublishTemplateResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PublishTemplateResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers PublishTemplateResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -11397,6 +13144,16 @@ func ParsePublishTemplateResponse(rsp *http.Response) (*PublishTemplateResponse,
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers PublishTemplateResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers PublishTemplateResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11432,6 +13189,9 @@ func ParseListTemplateVersionsResponse(rsp *http.Response) (*ListTemplateVersion
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
@@ -11478,6 +13238,33 @@ func ParseListTemplateVersionsResponse(rsp *http.Response) (*ListTemplateVersion
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListTemplateVersionsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListTemplateVersionsResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListTemplateVersionsResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -11524,6 +13311,9 @@ func ParseListTenantsResponse(rsp *http.Response) (*ListTenantsResponse, error) 
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11562,6 +13352,33 @@ func ParseListTenantsResponse(rsp *http.Response) (*ListTenantsResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListTenantsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListTenantsResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListTenantsResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -11657,6 +13474,13 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 		}
 		response.ApplicationproblemJSON415 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -11676,6 +13500,13 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 	switch {
 	case rsp.StatusCode == 201:
 		var headers CreateTenantResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uri-reference"}); err != nil {
@@ -11694,6 +13525,16 @@ func ParseCreateTenantResponse(rsp *http.Response) (*CreateTenantResponse, error
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateTenantResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers CreateTenantResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -11729,6 +13570,16 @@ func ParseGetTenantResponse(rsp *http.Response) (*GetTenantResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
@@ -11768,6 +13619,26 @@ func ParseGetTenantResponse(rsp *http.Response) (*GetTenantResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetTenantResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetTenantResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers GetTenantResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -11999,6 +13870,16 @@ func ParseGrantAllowanceResponse(rsp *http.Response) (*GrantAllowanceResponse, e
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers GrantAllowanceResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 401:
 		var headers GrantAllowanceResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -12045,6 +13926,9 @@ func ParseListLedgerResponse(rsp *http.Response) (*ListLedgerResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12090,6 +13974,33 @@ func ParseListLedgerResponse(rsp *http.Response) (*ListLedgerResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListLedgerResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListLedgerResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListLedgerResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -12209,6 +14120,16 @@ func ParsePurchaseCreditsResponse(rsp *http.Response) (*PurchaseCreditsResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers PurchaseCreditsResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 401:
 		var headers PurchaseCreditsResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -12290,6 +14211,20 @@ func ParseReopenTenantResponse(rsp *http.Response) (*ReopenTenantResponse, error
 		}
 		response.ApplicationproblemJSON408 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12307,6 +14242,16 @@ func ParseReopenTenantResponse(rsp *http.Response) (*ReopenTenantResponse, error
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ReopenTenantResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers ReopenTenantResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -12317,6 +14262,16 @@ func ParseReopenTenantResponse(rsp *http.Response) (*ReopenTenantResponse, error
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers ReopenTenantResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers ReopenTenantResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12388,6 +14343,13 @@ func ParseSuspendTenantResponse(rsp *http.Response) (*SuspendTenantResponse, err
 		}
 		response.ApplicationproblemJSON408 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12401,6 +14363,13 @@ func ParseSuspendTenantResponse(rsp *http.Response) (*SuspendTenantResponse, err
 			return nil, err
 		}
 		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
@@ -12419,6 +14388,16 @@ func ParseSuspendTenantResponse(rsp *http.Response) (*SuspendTenantResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers SuspendTenantResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers SuspendTenantResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -12429,6 +14408,16 @@ func ParseSuspendTenantResponse(rsp *http.Response) (*SuspendTenantResponse, err
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers SuspendTenantResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers SuspendTenantResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12464,6 +14453,9 @@ func ParseListRunsResponse(rsp *http.Response) (*ListRunsResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
@@ -12510,6 +14502,33 @@ func ParseListRunsResponse(rsp *http.Response) (*ListRunsResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListRunsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListRunsResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListRunsResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -12659,6 +14678,13 @@ func ParseInitiateRunResponse(rsp *http.Response) (*InitiateRunResponse, error) 
 	switch {
 	case rsp.StatusCode == 201:
 		var headers InitiateRunResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uri-reference"}); err != nil {
@@ -12677,6 +14703,16 @@ func ParseInitiateRunResponse(rsp *http.Response) (*InitiateRunResponse, error) 
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers InitiateRunResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers InitiateRunResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -12723,6 +14759,16 @@ func ParseGetRunResponse(rsp *http.Response) (*GetRunResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12761,6 +14807,26 @@ func ParseGetRunResponse(rsp *http.Response) (*GetRunResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetRunResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetRunResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers GetRunResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -12968,6 +15034,13 @@ func ParseCancelRunResponse(rsp *http.Response) (*CancelRunResponse, error) {
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -12985,6 +15058,16 @@ func ParseCancelRunResponse(rsp *http.Response) (*CancelRunResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers CancelRunResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers CancelRunResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -12995,6 +15078,16 @@ func ParseCancelRunResponse(rsp *http.Response) (*CancelRunResponse, error) {
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers CancelRunResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers CancelRunResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -13132,6 +15225,9 @@ func ParseListFilesResponse(rsp *http.Response) (*ListFilesResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13177,6 +15273,33 @@ func ParseListFilesResponse(rsp *http.Response) (*ListFilesResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ListFilesResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers ListFilesResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers ListFilesResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -13327,6 +15450,9 @@ func ParseGetReceiptResponse(rsp *http.Response) (*GetReceiptResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13372,6 +15498,33 @@ func ParseGetReceiptResponse(rsp *http.Response) (*GetReceiptResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetReceiptResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Link"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Link", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Link = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetReceiptResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	case rsp.StatusCode == 401:
 		var headers GetReceiptResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -13575,6 +15728,16 @@ func ParseRetryFailedResponse(rsp *http.Response) (*RetryFailedResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers RetryFailedResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers RetryFailedResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -13585,6 +15748,16 @@ func ParseRetryFailedResponse(rsp *http.Response) (*RetryFailedResponse, error) 
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RetryFailedResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 503:
 		var headers RetryFailedResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -81,7 +81,7 @@ func TestRetries(t *testing.T) {
 		return err
 	}
 	noKey := func(ctx context.Context, c *client.ClientWithResponses) error {
-		_, err := client.Check(c.CancelRunWithResponse(ctx, "run-1"))
+		_, err := client.Check(c.CancelRunWithResponse(ctx, "run-1", nil))
 		return err
 	}
 	for name, c := range map[string]struct {

@@ -5,7 +5,7 @@
 //
 //	c, err := client.NewClientWithResponses("https://redrive.example.com",
 //		client.WithToken(token), client.WithRetries(5))
-//	run, err := client.Check(c.GetRunWithResponse(ctx, "run-1"))
+//	run, err := client.Check(c.GetRunWithResponse(ctx, "run-1", nil))
 //	fmt.Println(run.JSON200.Status)
 //
 // It depends on nothing else of Redrive.

@@ -42,7 +42,7 @@ type Response interface {
 // Check turns an answer of 400 or above into an *Error, so that what is left of a response
 // is its success:
 //
-//	run, err := client.Check(c.GetRunWithResponse(ctx, id))
+//	run, err := client.Check(c.GetRunWithResponse(ctx, id, nil))
 func Check[R Response](response R, err error) (R, error) {
 	if err != nil {
 		return response, err

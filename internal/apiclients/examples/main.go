@@ -46,7 +46,7 @@ func run(ctx context.Context) error {
 	fmt.Println(state.Status)
 
 	// [Read the run with its files]
-	read, err := client.Check(redrive.GetRunWithResponse(ctx, id))
+	read, err := client.Check(redrive.GetRunWithResponse(ctx, id, nil))
 	if err != nil {
 		return err
 	}
