@@ -38,6 +38,12 @@ const (
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
 	CodeAPIKeyNotFound       Code = "api_key_not_found"
 	CodeTooManyAPIKeys       Code = "too_many_api_keys"
+
+	CodeWebhookEndpointNotFound Code = "webhook_endpoint_not_found"
+	CodeWebhookDeliveryNotFound Code = "webhook_delivery_not_found"
+	CodeWebhookEndpointPaused   Code = "webhook_endpoint_paused"
+	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
+	CodeWebhooksDisabled        Code = "webhooks_disabled"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -94,6 +100,12 @@ var (
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
 	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
 	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
+
+	ErrWebhookEndpointNotFound = &Error{Code: CodeWebhookEndpointNotFound}
+	ErrWebhookDeliveryNotFound = &Error{Code: CodeWebhookDeliveryNotFound}
+	ErrWebhookEndpointPaused   = &Error{Code: CodeWebhookEndpointPaused}
+	ErrTooManyWebhookEndpoints = &Error{Code: CodeTooManyWebhookEndpoints}
+	ErrWebhooksDisabled        = &Error{Code: CodeWebhooksDisabled}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

@@ -18,6 +18,7 @@ type request struct {
 	index  string        // the path's :index, likewise
 	code   string        // the path's :code, likewise
 	file   string        // the path's :file, likewise
+	event  string        // the path's :event, likewise
 }
 
 // runID is the run that the path names.

@@ -31,7 +31,7 @@ type route struct {
 func (a *api) allRoutes() []route {
 	return slices.Concat(
 		a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
-		a.administrationRoutes(), a.auditRoutes(), a.eventRoutes(), a.operationRoutes(), a.pageRoutes(),
+		a.administrationRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(), a.pageRoutes(),
 	)
 }
 
@@ -160,7 +160,7 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
-		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index"), code: req.Param("code"), file: req.Param("file")}
+		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index"), event: req.Param("event"), code: req.Param("code"), file: req.Param("file")}
 		if rt.need != anyone {
 			actor, challenge, err := a.callerOf(rt, r)
 			if err != nil {
