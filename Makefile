@@ -95,12 +95,16 @@ postgres: ## Find the Postgres binaries that the tests start, or install them
 browser: ## Find the Chromium that the tests of pages start, or install it
 	@internal/testkit/browser/install.sh
 
+.PHONY: clients
+clients: ## Find Node.js and the packages of npm that lint the OpenAPI document and make clients of it, or install them
+	@internal/apiclients/install.sh
+
 .PHONY: screenshots
 screenshots: browser ## Picture every page in its states into docs/screenshots, and look at each with axe-core
 	$(GO) test -run '^TestEveryState$$' -count 1 -timeout 15m ./adapters/webui -screenshots $(CURDIR)/docs/screenshots
 
 .PHONY: test
-test: postgres browser ## Run all tests
+test: postgres browser clients ## Run all tests
 	$(GO) test ./...
 	$(MAKE) test-dist
 
@@ -109,7 +113,7 @@ compiler: ## Find the C compiler that the race detector needs, or install it
 	@internal/testkit/race/install.sh
 
 .PHONY: race
-race: postgres browser compiler ## Run all tests under the race detector, but for the look at every state of the page
+race: postgres browser clients compiler ## Run all tests under the race detector, but for the look at every state of the page
 	@# Looking at the page in 140 browser states finds no race that its journeys, which run here, do not.
 	@# SQLite is C translated to Go, and slow when it is watched: for it, what runs at the same time.
 	@# It cannot be built without the detector: generic code of the standard library that it shares
@@ -184,6 +188,11 @@ power-cuts: ## Cut the power 500 times under a SQLite store, and look whether ev
 .PHONY: bench-river
 bench-river: postgres ## Measure Redrive beside River, in turns on one Postgres (BENCH="-queue memory -rounds 5" for other settings)
 	cd internal/bench && $(GO) test -run '^$$' -bench BesideRiver -benchtime 1x -timeout 60m $(BENCH_FLAGS) . -args $(BENCH)
+
+.PHONY: generate
+generate: ## Make anew what is made of the code: docs/errors.md, docs/examples.md and the Go client of the API
+	$(GO) test -count 1 -run '^TestErrorsDocument$$' ./adapters/httpapi -args -write
+	$(GO) test -count 1 -run '^Test(GoClientIsFresh|ExamplesDocument)$$' ./internal/apiclients -args -write
 
 .PHONY: tidy
 tidy: ## Bring go.mod and go.sum of every module in the repository up to date

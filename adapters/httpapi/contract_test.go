@@ -2,17 +2,49 @@ package httpapi_test
 
 import (
 	"net/http"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/adapters/sqlite"
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/ports"
 )
 
-// The contract of Continue (spec 11): six answers, through a real listener.
+// The contract of Continue (spec 11): six answers, through a real listener, on each store.
 func TestContract(t *testing.T) {
 	t.Parallel()
+	for name, open := range map[string]func(*testing.T) ports.Store{
+		"Memory": func(*testing.T) ports.Store { return memory.NewStore() },
+		"SQLite": func(t *testing.T) ports.Store {
+			store, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "redrive.db"))
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, store.Close()) })
+			_, err = sqlite.Migrate(t.Context(), store)
+			require.NoError(t, err)
+			return store
+		},
+		"Postgres": func(t *testing.T) ports.Store {
+			store, _ := pgtest.Open(t, postgres.Config{URL: pgtest.New(t).URL, MaxConns: 4})
+			return store
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			contract(t, func(t *testing.T) *world {
+				t.Helper()
+				store := open(t)
+				return newWorld(t, func(o *options) { o.store = store })
+			})
+		})
+	}
+}
 
+func contract(t *testing.T, newWorld func(*testing.T) *world) {
 	t.Run("Continue200", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld(t)

@@ -10,11 +10,13 @@ import (
 	"github.com/redrive/redrive/core/app"
 )
 
-// RouteTable lists the routes, "GET /balance".
+// RouteTable lists the routes of the OpenAPI document, "GET /balance".
 func RouteTable() []string {
 	var list []string
 	for _, rt := range (&api{}).allRoutes() {
-		list = append(list, rt.method+" "+rt.pattern)
+		if !rt.page {
+			list = append(list, rt.method+" "+rt.pattern)
+		}
 	}
 	return list
 }
@@ -87,3 +89,19 @@ func DecodeObject(body io.Reader, maxElements int) error {
 
 // OutputName gives the name to save the output of a file under.
 func OutputName(name string) string { return outputName(name) }
+
+// ProblemKind is a row of the table of codes.
+type ProblemKind struct {
+	Status         int
+	Code, When, Do string
+}
+
+// ProblemKinds gives the table's rows, by status.
+func ProblemKinds() []ProblemKind {
+	var list []ProblemKind
+	for _, code := range problemCodes() {
+		to := problems[code]
+		list = append(list, ProblemKind{Status: to.status, Code: string(code), When: to.when, Do: to.do})
+	}
+	return list
+}

@@ -106,6 +106,9 @@ var matrix = map[string]matrixRow{
 	"GET /readyz":       {may: anybody, tenantless: true},
 	"GET /openapi.json": {may: anybody, tenantless: true},
 	"GET /openapi.yaml": {may: anybody, tenantless: true},
+
+	"GET /problems":       {may: anybody, tenantless: true},
+	"GET /problems/:code": {may: anybody, tenantless: true, set: map[string]string{":code": "internal"}},
 }
 
 // cell is one request of the matrix: a caller of acme's, or of nobody's.

@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/redrive/redrive/core"
 )
 
 // openAPIFiles are the parts of the OpenAPI document: api.json with what all of them
@@ -46,8 +48,12 @@ type openAPIComponents struct {
 	Schemas         map[string]json.RawMessage `json:"schemas,omitempty"`
 }
 
-// openAPIDocuments are the document under a prefix as JSON and as YAML, in the same order.
-type openAPIDocuments struct{ json, yaml []byte }
+// openAPIDocuments are the document under a prefix as JSON and as YAML, in the same order,
+// and the operations that may be answered with each code.
+type openAPIDocuments struct {
+	json, yaml []byte
+	answering  map[core.Code][]operationRefJSON
+}
 
 // OpenAPI gives the OpenAPI document that GET /openapi.json serves.
 func OpenAPI() []byte { return openAPIAtRoot().json }
@@ -68,7 +74,7 @@ func openAPIAt(prefix string) openAPIDocuments {
 	if prefix != "" {
 		doc.Servers = []openAPIServer{{prefix}}
 	}
-	var both openAPIDocuments
+	both := openAPIDocuments{answering: doc.answering()}
 	if both.json, err = json.MarshalIndent(doc, "", "  "); err == nil {
 		both.yaml, err = yamlOf(both.json)
 	}

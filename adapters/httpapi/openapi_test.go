@@ -116,6 +116,21 @@ func TestOpenAPI(t *testing.T) {
 		require.Greater(t, checked, 200)
 	})
 
+	t.Run("HasADescriptionOfEveryTag", func(t *testing.T) {
+		t.Parallel()
+		described := map[string]bool{}
+		for _, tag := range document().Tags {
+			described[tag.Name] = tag.Description != ""
+		}
+		for path, item := range document().Paths.Map() {
+			for method, operation := range item.Operations() {
+				for _, tag := range operation.Tags {
+					require.True(t, described[tag], "%s %s: the tag %s has no description", method, path, tag)
+				}
+			}
+		}
+	})
+
 	t.Run("HasEveryRouteAndNoOther", func(t *testing.T) {
 		t.Parallel()
 		var documented []string

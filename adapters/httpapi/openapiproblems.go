@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -54,6 +55,23 @@ func (doc *openAPIPart) addProblems(prefix string) error {
 		doc.Components.Examples[string(code)] = encoded(map[string]any{"summary": to.title, "value": exampleOf(code, prefix)})
 	}
 	return nil
+}
+
+// answering gives the operations that may be answered with each code, by path.
+func (doc *openAPIPart) answering() map[core.Code][]operationRefJSON {
+	all := map[core.Code][]operationRefJSON{}
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		operations := doc.Paths[path].operations()
+		for _, method := range slices.Sorted(maps.Keys(operations)) {
+			o := operations[method]
+			for _, response := range o.Responses {
+				for _, code := range response.Codes {
+					all[code] = append(all[code], operationRefJSON{ID: o.OperationID, Method: method, Path: path, Tag: o.Tags[0]})
+				}
+			}
+		}
+	}
+	return all
 }
 
 // exampleOf is a problem as a client might get it.

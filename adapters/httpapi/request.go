@@ -16,6 +16,8 @@ type request struct {
 	owner  core.TenantID // whose the route's resource is; the caller may use it
 	id     string        // the path's :id, decoded; it may be anything
 	index  string        // the path's :index, likewise
+	code   string        // the path's :code, likewise
+	file   string        // the path's :file, likewise
 	event  string        // the path's :event, likewise
 	period string        // the path's :period, likewise
 }

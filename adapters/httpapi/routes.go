@@ -23,6 +23,7 @@ type route struct {
 	need    need  // who may use it
 	maxBody int64 // bytes
 	upload  bool  // its body may take its time
+	page    bool  // for people alone: not in the OpenAPI document
 	stream  bool  // its caller may come with a ticket
 }
 
@@ -30,7 +31,7 @@ type route struct {
 func (a *api) allRoutes() []route {
 	return slices.Concat(
 		a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
-		a.administrationRoutes(), a.statementRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(),
+		a.administrationRoutes(), a.statementRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(), a.pageRoutes(),
 	)
 }
 
@@ -161,6 +162,7 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 		x.route = rt.pattern
 		r := &request{
 			Request: req.Request, id: req.Param("id"), index: req.Param("index"), event: req.Param("event"), period: req.Param("period"),
+			code: req.Param("code"), file: req.Param("file"),
 		}
 		if rt.need != anyone {
 			actor, challenge, err := a.callerOf(rt, r)

@@ -34,12 +34,12 @@ func (w *world) state() state {
 	const all = 1_000_000
 	ctx := w.t.Context()
 	s := state{Tenants: map[core.TenantID]tenantState{}, Waiting: w.queue.Waiting(), Asked: w.queue.asked()}
-	tenants, err := w.store.AllTenants(ctx, "", all)
+	tenants, err := w.kept.AllTenants(ctx, "", all)
 	require.NoError(w.t, err)
 	for _, tenant := range tenants {
 		ts := tenantState{Tenant: tenant}
 		// Without faultyStore: its faults apply to the server only.
-		err := w.store.Store.View(ctx, tenant.ID, func(tx ports.Tx) (err error) {
+		err := w.kept.View(ctx, tenant.ID, func(tx ports.Tx) (err error) {
 			if ts.Balances, err = tx.Ledger().Balances(ctx); err != nil {
 				return err
 			}

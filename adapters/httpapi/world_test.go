@@ -38,6 +38,7 @@ var startOfTest = time.Date(2026, time.November, 15, 12, 0, 0, 0, time.UTC)
 type world struct {
 	t      *testing.T
 	store  *faultyStore
+	kept   ports.Store // what is behind it, or another store
 	queue  *faultyQueue
 	files  *faultyFiles
 	clock  *memory.ManualClock
@@ -56,6 +57,8 @@ type options struct {
 	app  app.Options
 	api  httpapi.Config
 	auth *httpapi.Auth // nil: one with the tests' secret
+	// store, if set, is in place of the memory store.
+	store ports.Store
 	// executor, if set, stands in front of the script.
 	executor func(*script) ports.Executor
 }
@@ -76,8 +79,13 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	if o.executor != nil {
 		executor = o.executor(w.script)
 	}
+	w.kept = w.store.Store
+	var store ports.Store = w.store
+	if o.store != nil {
+		w.kept, store = o.store, o.store
+	}
 	w.svc = install.Service(t, app.Deps{
-		Store: w.store, Queue: w.queue, Executor: executor, Files: w.files,
+		Store: store, Queue: w.queue, Executor: executor, Files: w.files,
 		Clock: w.clock, IDs: memory.NewSequence("id"), Log: log, Webhooks: webhooks.New(webhooks.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}, o.app)
 	var err error

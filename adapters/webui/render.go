@@ -68,7 +68,8 @@ type view struct {
 	Admin     bool // may act for every tenant
 	Entries   []navEntry
 	Languages []language
-	Refresh   int // after how many seconds a page without script loads itself again; 0: never
+	API       string // the address of its page; empty: there is none
+	Refresh   int    // after how many seconds a page without script loads itself again; 0: never
 }
 
 type navEntry struct {
@@ -79,7 +80,7 @@ type navEntry struct {
 func (u *ui) view(r *request, p page) view {
 	v := view{
 		look: r.look, page: p, Here: r.URL.RequestURI(), SignedIn: r.signedIn(),
-		User: r.actor().Subject, Languages: languages, Refresh: p.Poll,
+		User: r.actor().Subject, Languages: languages, API: u.cfg.API, Refresh: p.Poll,
 	}
 	if !v.SignedIn {
 		return v

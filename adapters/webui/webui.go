@@ -52,6 +52,10 @@ type Config struct {
 
 	Operations ReadOperations // nil: the page does not show the state of the server
 
+	// API is the address of the API's own page (httpapi has it at /docs), for people who
+	// write programs; empty: pages do not link to it.
+	API string
+
 	MaxFileBytes   int64 // of one uploaded file; default 16 MiB
 	MaxUploadBytes int64 // of one upload altogether; default 1 GiB
 

@@ -40,6 +40,7 @@ func (c *serveCmd) page(p pageParts) http.Handler {
 		},
 		Uploads:    httpapi.Upload,
 		Operations: p.operations,
+		API:        "/docs",
 	}
 	if a, ok := p.executor.(ports.Acceptor); ok {
 		cfg.MaxFileBytes = min(cfg.MaxFileBytes, a.MaxFileBytes()) // the page shows the limit before an upload

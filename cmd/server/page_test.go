@@ -52,6 +52,7 @@ func page(t *testing.T, flags ...string) {
 	require.InDelta(t, 90, balance["available"], 0)
 	b.Click(`.nav a[href="/ui/credits"]`)
 	b.Until(`document.querySelector(".figures")?.innerText.includes("90")`)
+	require.Equal(t, "/docs", browser.Eval[string](b, `document.querySelector("#foot a").getAttribute("href")`))
 
 	operator := browser.OpenTab(t, p.url, 1280, 860)
 	operator.Open("/ui/sign-in?next=/ui/operations")
@@ -122,6 +123,9 @@ func TestPageBesideTheAPI(t *testing.T) {
 	require.Contains(t, text, "application/problem+json")
 	status, _ = get("/ui/nothing")
 	require.Equal(t, http.StatusNotFound, status)
+	status, text = get("/docs")
+	require.Equal(t, http.StatusOK, status)
+	require.Contains(t, text, "<title>Redrive API</title>")
 	status, _ = get("/healthz")
 	require.Equal(t, http.StatusOK, status)
 	require.Zero(t, p.stop(t))

@@ -174,6 +174,7 @@ func TestImportsFlowOneWay(t *testing.T) {
 		// The suites that every adapter passes, for embedders too: a store is driven with
 		// a queue and files in memory, and judged by the model.
 		{"adapters/adaptertest", []string{"core", "ports", "core/app", "adapters/memory", "adapters/adaptertest", "internal/testkit/model", "internal/testkit/written"}},
+		{"internal/apiclients", []string{"adapters"}}, // tests, and the examples that they run
 		{"internal/locktable", []string{"core", "ports"}},
 		{"internal/answerjson", []string{"core"}},
 		// The reader of what the pool counts, which an embedder gives it whole.
