@@ -34,6 +34,7 @@ const (
 	CodeCreditsOutOfRange    Code = "credits_out_of_range"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
+	CodeTooManyDownloads     Code = "too_many_downloads"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -86,6 +87,7 @@ var (
 	ErrCreditsOutOfRange     = &Error{Code: CodeCreditsOutOfRange}
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
+	ErrTooManyDownloads      = &Error{Code: CodeTooManyDownloads}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

@@ -67,6 +67,3 @@ func DecodeObject(body io.Reader, maxElements int) error {
 	_, err := decodeObject(body, maxElements)
 	return err
 }
-
-// OutputName gives the name to save the output of a file under.
-func OutputName(name string) string { return outputName(name) }

@@ -4,13 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"mime"
 	"net/http"
-	"path"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -109,7 +105,8 @@ func (a *api) getOutput(w http.ResponseWriter, r *request) error {
 	sum := sha256.Sum256([]byte(f.Output))
 	h := w.Header()
 	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": outputName(f.Name)}))
+	h.Set("Content-Disposition", disposition("attachment", core.OutputSaveName(f.Name)))
+	h.Set("Content-Security-Policy", sandboxed)
 	if matchesETag(r.Header.Values("If-None-Match"), h.Get("ETag")) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
@@ -131,33 +128,4 @@ func matchesETag(header []string, tag string) bool {
 		}
 	}
 	return false
-}
-
-// outputName is the name to save an output under: the name of its file without folders,
-// and without characters that have a meaning to a file system or a terminal.
-func outputName(name string) string {
-	const most = 150 // bytes
-	name = path.Base(strings.ReplaceAll(name, "\\", "/"))
-	name = strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError, unicode.IsControl(r), unicode.Is(unicode.Cf, r):
-			return -1 // invisible, or changes the direction of the text
-		case strings.ContainsRune(`/\:*?"<>|%`, r):
-			return '_'
-		case unicode.IsSpace(r):
-			return ' '
-		}
-		return r
-	}, name)
-	if len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "")
-	}
-	name = strings.Trim(name, " .")
-	if name == "" {
-		name = "output"
-	}
-	if !strings.EqualFold(path.Ext(name), ".txt") {
-		name += ".txt"
-	}
-	return name
 }

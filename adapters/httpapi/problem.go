@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,6 +22,7 @@ const (
 	codeRequestTimeout   core.Code = "request_timeout"
 	codePayloadTooLarge            = core.CodePayloadTooLarge
 	codeUnsupportedMedia core.Code = "unsupported_media_type"
+	codeNotAcceptable    core.Code = "not_acceptable"
 	codeInternal         core.Code = "internal"
 	// codeOutcomeUnknown is not a refusal: the answer to the commit was lost.
 	codeOutcomeUnknown core.Code = "outcome_unknown"
@@ -30,6 +32,9 @@ const (
 	// operator makes room.
 	codeStorageFull core.Code = "storage_full"
 )
+
+// codesToTryAgain are those of refusals that pass by themselves, which Retry-After says.
+var codesToTryAgain = []core.Code{codeUnavailable, core.CodeUploadQuotaExceeded, core.CodeTooManyDownloads}
 
 const internalDetail = "something went wrong on our side; if it happens again, give the operator the requestId"
 
@@ -70,6 +75,7 @@ var problems = map[core.Code]answerTo{
 	codeRequestTimeout:   {http.StatusRequestTimeout, "The request took too long to arrive"},
 	codePayloadTooLarge:  {http.StatusRequestEntityTooLarge, "Too large"},
 	codeUnsupportedMedia: {http.StatusUnsupportedMediaType, "This content type is not understood here"},
+	codeNotAcceptable:    {http.StatusNotAcceptable, "There is none of the types that you accept"},
 	codeTooManyStreams:   {http.StatusTooManyRequests, "Too many event streams"},
 	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side"},
 	codeOutcomeUnknown:   {http.StatusInternalServerError, "It is not known whether this took effect"},
@@ -77,6 +83,7 @@ var problems = map[core.Code]answerTo{
 	codeStorageFull:      {http.StatusInsufficientStorage, "There is no room for the files"},
 
 	core.CodeUploadQuotaExceeded: {http.StatusTooManyRequests, "Too much is being uploaded"},
+	core.CodeTooManyDownloads:    {http.StatusTooManyRequests, "Too much is being downloaded"},
 }
 
 // refused makes a refusal of this package's own.
@@ -95,13 +102,19 @@ func notFoundAt(path string) *core.Error {
 // client learns no more of it than the request's ID.
 func (a *api) fail(w http.ResponseWriter, req *http.Request, err error) {
 	refusal, cause := refusalOf(err)
-	if cause != nil {
+	rec, _ := w.(*recorder)
+	begun := rec != nil && rec.status != 0
+	if cause != nil && (!begun || rec.err == nil) { // else the client has disconnected, which the access log says
 		level := a.cfg.Log.ErrorContext
 		if refusal.Code == codeUnavailable || req.Context().Err() != nil {
 			level = a.cfg.Log.WarnContext // a dependency is down, or the client has disconnected: no bug
 		}
 		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "method", cut(req.Method, maxLogged),
 			"path", cut(req.URL.Path, maxLogged), "code", refusal.Code, "error", cut(cause.Error(), maxLoggedError))
+	}
+	if begun {
+		exchangeOf(req.Context()).code = refusal.Code
+		panic(http.ErrAbortHandler) // closes the connection: the answer must not look complete
 	}
 	a.writeProblem(w, req, refusal)
 }
@@ -138,7 +151,7 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 	x := exchangeOf(req.Context())
 	x.code = e.Code
 	to := problems[e.Code]
-	if (e.Code == codeUnavailable || e.Code == core.CodeUploadQuotaExceeded) && w.Header().Get("Retry-After") == "" {
+	if slices.Contains(codesToTryAgain, e.Code) && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	p := toProblem(e, to, a.cfg.Prefix+instanceOf(req.URL), x.id)

@@ -62,6 +62,11 @@ type Options struct {
 	// from the workers; default 2 min and 2.
 	TrialTimeout time.Duration
 	MaxTrials    int
+	// MaxDownloads is how many downloads of runs' outputs this Service writes at once, and
+	// MaxTenantDownloads how many of one tenant; each takes a few megabytes. Default 32 and
+	// 8, negative for no limit.
+	MaxDownloads       int
+	MaxTenantDownloads int
 	// Roll draws the jitter of in-job retries, a number in [0, 1).
 	Roll func() float64
 }
@@ -85,7 +90,8 @@ func DefaultOptions() Options {
 		MaxOutputBytes:  4 << 20,
 		TrialTimeout:    2 * time.Minute,
 		MaxTrials:       2,
-		Roll:            rand.Float64,
+		MaxDownloads:    32, MaxTenantDownloads: 8,
+		Roll: rand.Float64,
 	}
 }
 
@@ -121,6 +127,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxTrials == 0 {
 		o.MaxTrials = d.MaxTrials
 	}
+	if o.MaxDownloads == 0 {
+		o.MaxDownloads = d.MaxDownloads
+	}
+	if o.MaxTenantDownloads == 0 {
+		o.MaxTenantDownloads = d.MaxTenantDownloads
+	}
 	if o.Roll == nil {
 		o.Roll = d.Roll
 	}
@@ -131,19 +143,20 @@ func (o Options) withDefaults() Options {
 // uploads, trials and decisions under way hold, so any number of them may work on the same store and queue. Its methods may be
 // called by many goroutines at once; it starts none.
 type Service struct {
-	store    ports.Store
-	queue    ports.Queue
-	executor ports.Executor
-	files    ports.Files
-	clock    ports.Clock
-	ids      ports.IDs
-	log      *slog.Logger
-	opts     Options
-	stats    counters
-	uploads  uploadsUnderWay
-	waiting  combiner       // of initiations and Continues
-	trials   chan struct{}  // one for each that is under way
-	acceptor ports.Acceptor // the executor, if it says what it takes; else nil
+	store     ports.Store
+	queue     ports.Queue
+	executor  ports.Executor
+	files     ports.Files
+	clock     ports.Clock
+	ids       ports.IDs
+	log       *slog.Logger
+	opts      Options
+	stats     counters
+	uploads   uploadsUnderWay
+	waiting   combiner // of initiations and Continues
+	downloads downloadsUnderWay
+	trials    chan struct{}  // one for each that is under way
+	acceptor  ports.Acceptor // the executor, if it says what it takes; else nil
 }
 
 // New checks its parts and gives a Service.
