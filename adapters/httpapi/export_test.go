@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/redrive/redrive/core"
 )
@@ -60,6 +61,19 @@ func (s *Streams) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.all
+}
+
+// WithClock gives limits with a clock of the test's.
+func (l RateLimits) WithClock(now func() time.Time) RateLimits {
+	l.now = now
+	return l
+}
+
+// Tracked is how many callers, tenants and addresses the limiter remembers.
+func (l *Limiter) Tracked() (callers, tenants, addresses int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.credentials.order.Len(), l.tenants.order.Len(), l.addresses.order.Len()
 }
 
 // DecodeObject reads a JSON body as the handlers do.

@@ -76,6 +76,7 @@ var problems = map[core.Code]answerTo{
 	codePayloadTooLarge:  {http.StatusRequestEntityTooLarge, "Too large"},
 	codeUnsupportedMedia: {http.StatusUnsupportedMediaType, "This content type is not understood here"},
 	codeNotAcceptable:    {http.StatusNotAcceptable, "There is none of the types that you accept"},
+	codeRateLimited:      {http.StatusTooManyRequests, "Too many requests"},
 	codeTooManyStreams:   {http.StatusTooManyRequests, "Too many event streams"},
 	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side"},
 	codeOutcomeUnknown:   {http.StatusInternalServerError, "It is not known whether this took effect"},

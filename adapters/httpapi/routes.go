@@ -157,7 +157,7 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
 		if !rt.public {
 			actor, challenge, err := a.actorOf(req.Request)
-			if err != nil {
+			if err = a.limited(w.Header(), req.Request, actor, challenge, err); err != nil {
 				if challenge != "" {
 					w.Header().Set("WWW-Authenticate", challenge)
 				}

@@ -27,8 +27,8 @@ var statuses = map[core.Code]int{
 	core.CodeTemplateDeleted: http.StatusConflict, core.CodePriceChanged: http.StatusConflict,
 	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
-	core.CodeTooManyDownloads: http.StatusTooManyRequests,
-	core.CodeEnqueueFailed:    http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
+	core.CodeTooManyDownloads: http.StatusTooManyRequests, codeRateLimited: http.StatusTooManyRequests,
+	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
 	codeUnknown: http.StatusInternalServerError, codeInternal: http.StatusInternalServerError,
 }
 

@@ -78,6 +78,7 @@ var errContentGone = &core.Error{Code: codeContentGone}
 const (
 	codeContentGone core.Code = "content_gone"
 	codeNoPage      core.Code = "no_page"
+	codeRateLimited core.Code = "rate_limited"
 	codeUnavailable core.Code = "unavailable"
 	codeUnknown     core.Code = "outcome_unknown"
 	codeInternal    core.Code = "internal"

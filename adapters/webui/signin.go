@@ -56,6 +56,11 @@ func (u *ui) signIn(w http.ResponseWriter, r *request) error {
 		err = core.ErrInvalidRequest // valid within the leeway between clocks, but it ends now
 	}
 	if err != nil {
+		if u.cfg.Limits != nil {
+			if err := u.cfg.Limits.Refused(w.Header(), r.Request); err != nil {
+				return err
+			}
+		}
 		return u.showSignIn(w, r, http.StatusUnprocessableEntity, form.Get("next"), r.T("signin.invalid"), false)
 	}
 	if err := u.beginSession(w, r, actor, "token", until); err != nil {

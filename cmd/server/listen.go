@@ -15,6 +15,11 @@ type listenFlags struct {
 	MaxConnections           int `group:"limits" env:"REDRIVE_MAX_CONNECTIONS" default:"0" help:"Most connections at once; 0 for as many as the process may open files, less 128, and 4096 at most. At the limit, the oldest connections without a valid token are closed first."`
 	MaxConnectionsPerAddress int `group:"limits" env:"REDRIVE_MAX_CONNECTIONS_PER_ADDRESS" default:"0" help:"Most connections of one address (of one /64 network for IPv6); 0 for no limit. Behind a proxy, which is one address, leave it at 0 and let the proxy count."`
 
+	MaxCredentialRequests int            `group:"limits" env:"REDRIVE_MAX_CREDENTIAL_REQUESTS" default:"6000" help:"Most requests of one caller in a minute, in this server; 0 for no limit."`
+	MaxTenantRequests     int            `group:"limits" env:"REDRIVE_MAX_TENANT_REQUESTS" default:"30000" help:"Most requests of all callers of a tenant in a minute, in this server; 0 for no limit."`
+	MaxFailedLogins       int            `group:"limits" env:"REDRIVE_MAX_FAILED_LOGINS" default:"60" help:"Most credentials that are not valid, of one address in a minute (of one /64 network for IPv6); 0 for no limit. More are answered with 429; valid ones are let in from any address."`
+	TrustedProxies        []netip.Prefix `group:"limits" env:"REDRIVE_TRUSTED_PROXIES" placeholder:"NETWORK" help:"Networks of the proxies in front, such as 10.0.0.0/8: clients' addresses are then those that X-Forwarded-For tells. Several are separated by commas."`
+
 	HeaderTimeout time.Duration `group:"limits" env:"REDRIVE_HEADER_TIMEOUT" default:"10s" help:"Timeout of reading a request's headers."`
 	BodyTimeout   time.Duration `group:"limits" env:"REDRIVE_BODY_TIMEOUT" default:"10s" help:"Timeout of reading a request's body, except for uploads."`
 	UploadRate    int64         `group:"limits" env:"REDRIVE_UPLOAD_RATE" default:"10240" help:"Least bytes per second of an upload, averaged over 30s of waiting for the client."`
@@ -29,6 +34,15 @@ func (f *listenFlags) durations() []*time.Duration {
 
 func (f *listenFlags) pace() httpapi.Pace {
 	return httpapi.Pace{Body: f.BodyTimeout, UploadRate: f.UploadRate, Upload: f.UploadTimeout, Write: f.WriteTimeout}
+}
+
+// limiter bounds how often requests may come, to the API and the page together.
+func (f *listenFlags) limiter() *httpapi.Limiter {
+	perMinute := func(n int) httpapi.Rate { return httpapi.Rate{Requests: n, Window: time.Minute} }
+	return httpapi.NewLimiter(httpapi.RateLimits{
+		Credential: perMinute(f.MaxCredentialRequests), Tenant: perMinute(f.MaxTenantRequests), Failed: perMinute(f.MaxFailedLogins),
+		Address: httpapi.ClientAddress(f.TrustedProxies),
+	})
 }
 
 // maxHeaderBytes is 32 KB less the 4 KB that net/http adds.

@@ -92,9 +92,10 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	}
 	var stopping atomic.Bool
 	events := httpapi.NewStreams(svc, httpapi.StreamConfig{Log: log})
+	limiter := c.limiter()
 	api := httpapi.New(svc, httpapi.Config{
 		Auth: auth, Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
-		Pace: c.pace(), Authenticated: conns.atWork,
+		Pace: c.pace(), Limiter: limiter, Authenticated: conns.atWork,
 		Ready: func(ctx context.Context) error {
 			if stopping.Load() {
 				return errors.New("stopping")
@@ -103,7 +104,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 		},
 	})
 	page := c.page(pageParts{
-		svc: svc, executor: executor, auth: auth, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
+		svc: svc, executor: executor, auth: auth, sessions: kept.sessions, streams: events, limiter: limiter, conns: conns, pool: pool, queue: queue, log: log,
 	})
 	server := c.server(pageAndAPI(page, api), conns, log)
 	server.RegisterOnShutdown(events.Stop) // else a stop would wait for event streams
