@@ -20,8 +20,8 @@ import (
 
 func (a *api) resultRoutes() []route {
 	return []route{
-		get("/workflow-runs/:id/files/:index/content", a.getContent),
-		get("/workflow-runs/:id/outputs", a.getOutputs),
+		get("/workflow-runs/:id/files/:index/content", onRun(core.ActionRead), a.getContent),
+		get("/workflow-runs/:id/outputs", onRun(core.ActionRead), a.getOutputs),
 	}
 }
 
