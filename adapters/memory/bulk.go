@@ -72,6 +72,7 @@ func (s *Store) Reset() {
 	clear(s.running)
 	clear(s.moves)
 	s.sessions.reset()
+	s.tickets.reset()
 	s.locks.Reset()
 }
 

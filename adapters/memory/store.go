@@ -25,6 +25,7 @@ type Store struct {
 	moves   map[core.TenantID]ports.Move
 
 	sessions sessions
+	tickets  tickets
 
 	// What Reset has emptied, to be used again.
 	spareTenants []*tenantState

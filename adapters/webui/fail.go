@@ -29,6 +29,7 @@ var statuses = map[core.Code]int{
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
 	core.CodeTooManyDownloads: http.StatusTooManyRequests, codeRateLimited: http.StatusTooManyRequests,
 	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
+	codeSignInDenied: http.StatusForbidden, codeSignInNoAccess: http.StatusForbidden,
 	codeUnknown: http.StatusInternalServerError, codeInternal: http.StatusInternalServerError,
 }
 
