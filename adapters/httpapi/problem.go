@@ -57,7 +57,7 @@ func (a *api) fail(w http.ResponseWriter, req *http.Request, err error) {
 		if refusal.Code == codeUnavailable || req.Context().Err() != nil {
 			level = a.cfg.Log.WarnContext // a dependency is down, or the client has disconnected: no bug
 		}
-		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "method", cut(req.Method, maxLogged),
+		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "trace_id", exchangeOf(req.Context()).trace.ID(), "method", cut(req.Method, maxLogged),
 			"path", cut(req.URL.Path, maxLogged), "code", refusal.Code, "error", cut(cause.Error(), maxLoggedError))
 	}
 	if begun {

@@ -107,6 +107,9 @@ func (c *serveCmd) check(named func(field any) string) error {
 			wrong = append(wrong, fmt.Errorf("%s must be more than 0s, not %s", named(d), *d))
 		}
 	}
+	if c.HSTS < 0 {
+		wrong = append(wrong, fmt.Errorf("%s must be 0s or more, not %s", named(&c.HSTS), c.HSTS))
+	}
 	for _, n := range []struct {
 		flag  any
 		value int64

@@ -52,3 +52,39 @@ func TestRateLimits(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, post("/ui/sign-in", url.Values{"token": {"guess"}}, "192.0.2.8").StatusCode)
 	require.Equal(t, http.StatusUnprocessableEntity, post("/ui/sign-in", url.Values{"token": {"guess"}}, "192.0.2.9").StatusCode)
 }
+
+// Headers that are too long are refused, and shorter ones are not. net/http leaves a margin.
+func TestHeaderLimit(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--demo")
+	for n, want := range map[int]int{28 << 10: http.StatusOK, 33 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+		req, err := http.NewRequest(http.MethodGet, p.url+"/healthz", nil)
+		require.NoError(t, err)
+		req.Header.Set("X-Long", strings.Repeat("x", n))
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Equal(t, want, res.StatusCode, n)
+	}
+}
+
+// A browser that came by HTTPS stays with it.
+func TestStrictTransport(t *testing.T) {
+	t.Parallel()
+	for hsts, want := range map[string]string{"1h": "max-age=3600", "0s": ""} {
+		p := start(t, "--demo", "--hsts="+hsts)
+		for _, path := range []string{"/healthz", "/ui/sign-in"} {
+			for proto, want := range map[string]string{"": "", "http": "", "https": want} {
+				req, err := http.NewRequest(http.MethodGet, p.url+path, nil)
+				require.NoError(t, err)
+				if proto != "" {
+					req.Header.Set("X-Forwarded-Proto", proto)
+				}
+				res, err := http.DefaultClient.Do(req)
+				require.NoError(t, err)
+				require.NoError(t, res.Body.Close())
+				require.Equal(t, want, res.Header.Get("Strict-Transport-Security"), "%s %s", path, proto)
+			}
+		}
+	}
+}
