@@ -43,6 +43,8 @@ const (
 	ActionManageCredits    Action = "manage_credits"
 	ActionManageTenants    Action = "manage_tenants"
 	ActionInspectAnyTenant Action = "inspect_any_tenant"
+	ActionManageAPIKeys    Action = "manage_api_keys"
+	ActionReadAuditLog     Action = "read_audit_log"
 )
 
 // allowed says which roles may do what. Prices and credits are the platform's:
@@ -51,7 +53,7 @@ func allowed(role Role, action Action) bool {
 	switch action {
 	case ActionRead, ActionInitiate:
 		return role.Valid()
-	case ActionContinue, ActionCancel:
+	case ActionContinue, ActionCancel, ActionManageAPIKeys, ActionReadAuditLog:
 		return role == RolePlatformAdmin || role == RoleCustomerAdmin
 	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant:
 		return role == RolePlatformAdmin

@@ -28,6 +28,7 @@ const (
 	CodeFileNotFound         Code = "file_not_found"
 	CodeTenantNotFound       Code = "tenant_not_found"
 	CodeTenantExists         Code = "tenant_exists"
+	CodeTenantSuspended      Code = "tenant_suspended"
 	CodeTemplateNotFound     Code = "template_not_found"
 	CodeTemplateNotPublished Code = "template_not_published"
 	CodeTemplateDeleted      Code = "template_deleted"
@@ -35,6 +36,8 @@ const (
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
 	CodeTooManyDownloads     Code = "too_many_downloads"
+	CodeAPIKeyNotFound       Code = "api_key_not_found"
+	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -81,6 +84,7 @@ var (
 	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}
 	ErrTenantNotFound        = &Error{Code: CodeTenantNotFound}
 	ErrTenantExists          = &Error{Code: CodeTenantExists}
+	ErrTenantSuspended       = &Error{Code: CodeTenantSuspended}
 	ErrTemplateNotFound      = &Error{Code: CodeTemplateNotFound}
 	ErrTemplateNotPublished  = &Error{Code: CodeTemplateNotPublished}
 	ErrTemplateDeleted       = &Error{Code: CodeTemplateDeleted}
@@ -88,6 +92,8 @@ var (
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
 	ErrTooManyDownloads      = &Error{Code: CodeTooManyDownloads}
+	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
+	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

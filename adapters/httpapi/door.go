@@ -21,6 +21,7 @@ const (
 	ofRun      whose = "run"      // that of the run in the path
 	ofPath     whose = "path"     // the one in the path
 	ofQuery    whose = "query"    // ?tenant=, else the caller's own
+	ofAny      whose = "any"      // as ofQuery, or all of them for a platform admin who names none
 	ofPlatform whose = "platform" // none: it is about all of them, or about what is none's yet
 	ofNobody   whose = "public"   // none, and nobody has to be signed in
 )
@@ -28,10 +29,11 @@ const (
 // anyone is the need of a route that takes no credential.
 var anyone = need{whose: ofNobody}
 
-func onRun(a core.Action) need      { return need{a, ofRun} }
-func onPath(a core.Action) need     { return need{a, ofPath} }
-func onQuery(a core.Action) need    { return need{a, ofQuery} }
-func onPlatform(a core.Action) need { return need{a, ofPlatform} }
+func onRun(a core.Action) need        { return need{a, ofRun} }
+func onPath(a core.Action) need       { return need{a, ofPath} }
+func onQuery(a core.Action) need      { return need{a, ofQuery} }
+func onQueryOrAll(a core.Action) need { return need{a, ofAny} }
+func onPlatform(a core.Action) need   { return need{a, ofPlatform} }
 
 // check says what is wrong with a need. A route without one must not be served.
 func (n need) check() error {
@@ -41,7 +43,7 @@ func (n need) check() error {
 			return fmt.Errorf("it is public and needs %q", n.action)
 		}
 		return nil
-	case ofRun, ofPath, ofQuery, ofPlatform:
+	case ofRun, ofPath, ofQuery, ofAny, ofPlatform:
 		if !n.action.Valid() {
 			return fmt.Errorf("%q is no action that core.Authorize knows", n.action)
 		}
@@ -67,6 +69,8 @@ func (a *api) admit(r *request, n need) (err error) {
 		r.owner, err = r.pathTenant()
 	case ofQuery:
 		r.owner, err = r.queryTenant()
+	case ofAny:
+		r.owner, err = r.queryTenantOrAll()
 	case ofPlatform:
 		r.owner = r.actor.Tenant
 	default:

@@ -53,6 +53,7 @@ type faultyStore struct {
 	panic any
 	views int   // that still succeed
 	after error // of the views after those
+	keys  int   // look-ups of API keys
 }
 
 // failViews lets n more views succeed, and gives err for those after them.
@@ -69,6 +70,24 @@ func (s *faultyStore) viewFault() error {
 		return nil
 	}
 	return s.after
+}
+
+// APIKey implements ports.Store.
+func (s *faultyStore) APIKey(ctx context.Context, tenant core.TenantID, id core.APIKeyID) (core.APIKey, error) {
+	s.mu.Lock()
+	s.keys++
+	s.mu.Unlock()
+	if err := s.fault(); err != nil {
+		return core.APIKey{}, err
+	}
+	return s.Store.APIKey(ctx, tenant, id)
+}
+
+// looked gives how often API keys were looked up.
+func (s *faultyStore) looked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys
 }
 
 func (s *faultyStore) fail(err error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/uptrace/bunrouter"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // front stands before the router, where it sees every request and every panic:
@@ -50,7 +51,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	ctx, trace := traced(req.Context(), w, req.Header)
 	x := &exchange{id: requestID(req.Header), trace: trace, raw: w, body: in}
 	rec := &recorder{ResponseWriter: w, body: in, timeout: f.api.cfg.Pace.Write}
-	req = req.WithContext(context.WithValue(ctx, exchangeKey{}, x))
+	req = req.WithContext(app.WithRequestID(context.WithValue(ctx, exchangeKey{}, x), x.id))
 	req.Body = in
 	defer in.leave()
 

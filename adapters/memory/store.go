@@ -40,12 +40,15 @@ type tenantState struct {
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
+	apiKeys   map[core.APIKeyID]core.APIKey
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
 	entries   []core.Entry   // Seq is the place, from 1
 	byKey     map[core.Key]int
 	refunds   map[core.Key]bool // charges that were refunded
+
+	audit []core.AuditEvent // as they were inserted
 }
 
 type runState struct {
@@ -225,6 +228,8 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
 	}
+	st.saveAPIKeys(w.apiKeys)
+	st.audit = append(st.audit, w.audit...)
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
 	}

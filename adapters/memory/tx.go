@@ -46,6 +46,8 @@ func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
+func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
+func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
 
 // usable is asked before every statement.
 func (t *tx) usable(ctx context.Context) error {
@@ -75,6 +77,7 @@ const (
 	lockCredits  = locktable.Credits
 	lockTemplate = locktable.Template
 	lockAnswer   = locktable.Answer
+	lockAPIKey   = locktable.APIKey
 	lockRun      = locktable.Run
 	lockFiles    = locktable.Files
 	lockAttempts = locktable.Attempts

@@ -15,7 +15,9 @@ type writes struct {
 	templates   []core.Template // each ID once
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
+	apiKeys     map[core.APIKeyID]core.APIKey
 	posted      ledgerWrites
+	audit       []core.AuditEvent
 	jobs        []core.Job // to be sent with the commit
 	runs        []*runWrites
 	runsByID    map[core.RunID]*runWrites // nil while there are few
@@ -128,7 +130,7 @@ func (w *writes) empty() {
 		runs = nil
 	}
 	*w = writes{
-		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs,
+		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs, audit: emptied(w.audit),
 		posted: ledgerWrites{monthly: emptied(w.posted.monthly), entries: emptied(w.posted.entries)},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -53,6 +54,7 @@ func (u *ui) front(next http.Handler) http.Handler {
 				slog.Int64("bytes", rec.bytes), slog.Duration("took", time.Since(began)),
 				slog.String("subject", rec.subject), slog.String("tenant", rec.tenant))
 		}()
+		req = req.WithContext(app.WithRequestID(req.Context(), rec.id))
 		defer u.recovered(rec, req)
 		next.ServeHTTP(rec, req)
 	})

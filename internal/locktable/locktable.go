@@ -50,6 +50,8 @@ const (
 	Files                // all files of a run
 	Attempts             // attempts and amendments of a run
 	Owner                // a run's ID, of whatever tenant
+	APIKey               // one API key
+	Audit                // one event of the audit log
 )
 
 // Table is exclusive locks that are held to the end of the transaction and handed

@@ -142,7 +142,7 @@ func testTenantIsolation(t *testing.T, newStore Factory, _ Options) {
 // sharesNames reports whether the row that the method changes is named by
 // something that two tenants may have alike.
 func sharesNames(method string) bool {
-	return method == "Tenants.Save" || method == "Templates.Save" || method == "Answers.Save"
+	return method == "Tenants.Save" || method == "Templates.Save" || method == "Answers.Save" || method == "APIKeys.Save"
 }
 
 // requireOwnedBy checks that every row says whose it is.
@@ -150,6 +150,9 @@ func requireOwnedBy(t *testing.T, tenant core.TenantID, c Contents) {
 	t.Helper()
 	equal(t, tenant, c.Tenant.ID)
 	for _, x := range c.Templates {
+		equal(t, tenant, x.Tenant)
+	}
+	for _, x := range c.APIKeys {
 		equal(t, tenant, x.Tenant)
 	}
 	for _, x := range c.Runs {
@@ -162,6 +165,9 @@ func requireOwnedBy(t *testing.T, tenant core.TenantID, c Contents) {
 		}
 	}
 	for _, x := range c.Entries {
+		equal(t, tenant, x.Tenant)
+	}
+	for _, x := range c.Audit {
 		equal(t, tenant, x.Tenant)
 	}
 	for _, x := range c.Answers {
