@@ -293,10 +293,11 @@ func (a *api) limited(h http.Header, req *http.Request, actor core.Actor, challe
 		}
 		return err
 	}
-	// Without a credential nothing is guessed, and an expired one was valid: its owner has to
-	// learn that it must be renewed, whatever others do from the same address.
+	// Without a credential nothing is guessed, and one that expired or was revoked was valid:
+	// its owner has to learn that it needs another, whatever others do from the same address.
 	guessed := req.Header.Get("Authorization") != "" || req.Header.Get("Cookie") != ""
-	if refusal, _ := refusalOf(err); refusal.Code != codeUnauthenticated || !guessed || strings.Contains(challenge, `"expired"`) {
+	if refusal, _ := refusalOf(err); refusal.Code != codeUnauthenticated || !guessed ||
+		strings.Contains(challenge, `"expired"`) || strings.Contains(challenge, `"revoked"`) {
 		return err
 	}
 	if limit := a.cfg.Limiter.Refused(h, req); limit != nil {
