@@ -22,6 +22,7 @@ const (
 	CodePriceChanged          Code = "price_changed"
 	CodeEnqueueFailed         Code = "enqueue_failed"
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
+	CodeIdempotencyInProgress Code = "idempotency_in_progress"
 	CodeInvalidRequest        Code = "invalid_request"
 
 	CodeRunNotRunning        Code = "run_not_running"
@@ -79,6 +80,7 @@ var (
 	ErrPriceChanged          = &Error{Code: CodePriceChanged}
 	ErrEnqueueFailed         = &Error{Code: CodeEnqueueFailed}
 	ErrIdempotencyKeyReused  = &Error{Code: CodeIdempotencyKeyReused}
+	ErrIdempotencyInProgress = &Error{Code: CodeIdempotencyInProgress}
 	ErrInvalidRequest        = &Error{Code: CodeInvalidRequest}
 	ErrFileNotFound          = &Error{Code: CodeFileNotFound}
 	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}

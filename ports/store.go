@@ -89,6 +89,12 @@ type AcrossTenants interface {
 	// AllTenants lists every tenant after the given ID, ascending, up to limit,
 	// for the ledger check and platform admins.
 	AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error)
+
+	// Forget removes up to limit of the replies and the refusals that were remembered
+	// before a time, of all tenants but those that are closed by a move, and says how
+	// many. Answers with a run stay: they are what keeps a late repeat from being charged.
+	// Servers may do so at once.
+	Forget(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // RunKey names a run with its tenant.
@@ -126,6 +132,7 @@ type AccountTx interface {
 	Answers() Answers
 	APIKeys() APIKeys
 	AuditLog() AuditLog
+	Replies() Replies
 }
 
 // Runs are the runs with their files.
@@ -345,4 +352,16 @@ type Answers interface {
 	Insert(ctx context.Context, a core.Answer) error
 	// Save overwrites an answer. ErrNotFound.
 	Save(ctx context.Context, a core.Answer) error
+}
+
+// Replies remembers for a time what other operations than initiations and Continues answered
+// under callers' idempotency keys.
+type Replies interface {
+	// Get finds a reply. ErrNotFound.
+	Get(ctx context.Context, op core.Operation, key core.Key) (core.Reply, error)
+	// Insert remembers a reply. ErrExists; two transactions that insert the same key of an
+	// operation wait for each other: ErrDeadlock, ErrLockTimeout.
+	Insert(ctx context.Context, r core.Reply) error
+	// Save overwrites a reply. ErrNotFound.
+	Save(ctx context.Context, r core.Reply) error
 }

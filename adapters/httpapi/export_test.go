@@ -77,7 +77,7 @@ func (s *Streams) Watched() (runs, watchers int) {
 func (s *Streams) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all
+	return s.total
 }
 
 // WithClock gives limits with a clock of the test's.

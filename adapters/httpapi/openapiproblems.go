@@ -26,7 +26,7 @@ var (
 		"RunID":          {core.CodeRunNotFound, core.CodeWrongTenant},
 		"TemplateID":     {core.CodeTemplateNotFound},
 		"MaxPrice":       {core.CodePriceChanged},
-		"IdempotencyKey": {core.CodeIdempotencyKeyReused},
+		"IdempotencyKey": {core.CodeIdempotencyKeyReused, core.CodeIdempotencyInProgress},
 		"RequiredKey":    {core.CodeIdempotencyKeyReused},
 	}
 

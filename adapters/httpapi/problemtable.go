@@ -144,6 +144,12 @@ var problems = map[core.Code]answerTo{
 		when: "The Idempotency-Key was sent before, with another request.",
 		do:   "Make a new key for each new request; repeat a request under its key unchanged.",
 	},
+	core.CodeIdempotencyInProgress: {
+		status: http.StatusConflict, title: "The first request with this key is under way",
+		when:  "A repeat under an Idempotency-Key came while the first request was still being decided, and has waited for it in vain.",
+		do:    "Wait as long as Retry-After says, and send it again, unchanged and under the same key.",
+		waits: true,
+	},
 	core.CodeInvalidRequest: {
 		status: http.StatusBadRequest, title: "The request is not valid",
 		when:  "Fields, parameters, headers or files are missing, malformed or out of range; errors names each.",

@@ -295,7 +295,7 @@ func (a *api) limited(h http.Header, req *http.Request, actor core.Actor, challe
 	}
 	// Without a credential nothing is guessed, and one that expired or was revoked was valid:
 	// its owner has to learn that it needs another, whatever others do from the same address.
-	guessed := req.Header.Get("Authorization") != "" || req.Header.Get("Cookie") != ""
+	guessed := req.Header.Get("Authorization") != "" || req.Header.Get("Cookie") != "" || req.URL.Query().Has("ticket")
 	if refusal, _ := refusalOf(err); refusal.Code != codeUnauthenticated || !guessed ||
 		strings.Contains(challenge, `"expired"`) || strings.Contains(challenge, `"revoked"`) {
 		return err

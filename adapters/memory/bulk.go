@@ -62,6 +62,7 @@ func (s *Store) Reset() {
 		clear(st.runs)
 		st.answers.reset()
 		clear(st.apiKeys)
+		clear(st.replies)
 		clear(st.byKey)
 		clear(st.refunds)
 		clear(st.entries)

@@ -122,6 +122,12 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 				return err
 			}
 		}
+	case []core.Reply:
+		for _, x := range r {
+			if err := t.Replies().Insert(ctx, x); err != nil {
+				return err
+			}
+		}
 	case []core.AuditEvent:
 		for _, e := range r {
 			if err := t.AuditLog().Insert(ctx, e); err != nil {

@@ -41,6 +41,7 @@ type tenantState struct {
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
 	apiKeys   map[core.APIKeyID]core.APIKey
+	replies   map[replyKey]core.Reply
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -230,6 +231,12 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	}
 	st.saveAPIKeys(w.apiKeys)
 	st.audit = append(st.audit, w.audit...)
+	for _, r := range w.replies {
+		if st.replies == nil {
+			st.replies = map[replyKey]core.Reply{}
+		}
+		st.replies[replyKey{r.Operation, r.Key}] = r
+	}
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
 	}

@@ -16,6 +16,7 @@ type writes struct {
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
 	apiKeys     map[core.APIKeyID]core.APIKey
+	replies     []core.Reply // each operation and key once
 	posted      ledgerWrites
 	audit       []core.AuditEvent
 	jobs        []core.Job // to be sent with the commit
@@ -130,7 +131,8 @@ func (w *writes) empty() {
 		runs = nil
 	}
 	*w = writes{
-		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs, audit: emptied(w.audit),
+		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), replies: emptied(w.replies),
+		runs: runs, audit: emptied(w.audit),
 		posted: ledgerWrites{monthly: emptied(w.posted.monthly), entries: emptied(w.posted.entries)},
 	}
 }

@@ -19,7 +19,7 @@ var _ ports.Mover = (*Store)(nil)
 // closable are the tables whose trigger moved refuses writes for a closed tenant.
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
-	"attempt_file_rows", "amendments", "ledger", "answers", "api_keys", "audit_log",
+	"attempt_file_rows", "amendments", "ledger", "answers", "replies", "api_keys", "audit_log",
 }
 
 const (
@@ -291,6 +291,16 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 				return err
 			}
 			batch.Queue(insertAnswer, args...)
+		}
+		return t.batch(ctx, batch)
+	case []core.Reply:
+		batch := &pgx.Batch{}
+		for _, x := range r {
+			args, err := replyArgs(t.tenant, x)
+			if err != nil {
+				return err
+			}
+			batch.Queue(insertReply, args...)
 		}
 		return t.batch(ctx, batch)
 	case []core.AuditEvent:

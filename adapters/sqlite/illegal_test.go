@@ -239,6 +239,11 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"answers_something", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', NULL, NULL, 0)`},
 	{"answers_json", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', '{', NULL, 0)`},
 
+	{"replies_pkey", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{}', NULL, 0), ('acme', 'cancel', 'k', '', '[]', NULL, 0)`},
+	{"replies_tenant", `INSERT INTO replies VALUES ('ghost', 'cancel', 'k', '', '{}', NULL, 0)`},
+	{"replies_operation", `INSERT INTO replies VALUES ('acme', '', 'k', '', '{}', NULL, 0)`},
+	{"replies_json", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{', NULL, 0)`},
+
 	// STRICT: a column of numbers keeps no text.
 	{"", `UPDATE credits SET purchased = 'much'`},
 	{"", `UPDATE runs SET created_at = 'yesterday'`},

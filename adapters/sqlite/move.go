@@ -174,6 +174,17 @@ func (in *importing) state(record ports.Record) error {
 			}
 		}
 		return nil
+	case []core.Reply:
+		for _, x := range r {
+			args, err := replyArgs(t.tenant, x)
+			if err != nil {
+				return err
+			}
+			if err := t.write(ofReplies, 1, ports.ErrExists, insertReply, args...); err != nil {
+				return err
+			}
+		}
+		return nil
 	case []core.AuditEvent:
 		for _, e := range r {
 			args, err := auditArgs(t.tenant, e)

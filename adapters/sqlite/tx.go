@@ -29,6 +29,7 @@ const (
 	ofAnswers
 	ofAPIKeys
 	ofAudit
+	ofReplies
 )
 
 // tx is one transaction of one tenant. What it writes is kept here, as statements, until
@@ -69,6 +70,7 @@ func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
 func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
+func (t *tx) Replies() ports.Replies                   { return replies{t} }
 
 // fail remembers an error, since the transaction can only be rolled back after it.
 func (t *tx) fail(err error) error {

@@ -98,7 +98,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	limiter := c.limiter()
 	api := httpapi.New(svc, httpapi.Config{
 		Auth: httpapi.WithAPIKeys(svc, auth), Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
-		Pace: c.pace(), Limiter: limiter, Authenticated: conns.atWork,
+		Tickets: kept.tickets, Pace: c.pace(), Limiter: limiter, Authenticated: conns.atWork,
 		Ready: func(ctx context.Context) error {
 			if stopping.Load() {
 				return errors.New("stopping")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -255,6 +256,34 @@ func TestStopEndsEventStreams(t *testing.T) {
 	require.Equal(t, []string{"closed", "end"}, events[len(events)-2:])
 	require.NoError(t, p.cmd.Wait(), "exit code must be 0")
 	require.NotContains(t, p.log.String(), "deadline exceeded")
+}
+
+// A browser watches its tenant with a ticket, and a stop ends that stream as well.
+func TestTicketsOfAServer(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--demo", "--database-url=sqlite:"+filepath.Join(t.TempDir(), "redrive.db"))
+	status, made := p.call(t, demoAdmin, http.MethodPost, "/event-tickets", "")
+	require.Equal(t, http.StatusCreated, status, "%v", made)
+	ticket := made["ticket"].(string)
+	res, err := http.Get(p.url + "/events?ticket=" + ticket)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	lines := bufio.NewScanner(res.Body)
+	var events []string
+	for lines.Scan() {
+		name, found := strings.CutPrefix(lines.Text(), "event: ")
+		if !found {
+			continue
+		}
+		if events = append(events, name); name == "snapshot" {
+			require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		}
+	}
+	require.NoError(t, lines.Err())
+	require.Equal(t, []string{"snapshot", "end"}, events)
+	require.NoError(t, p.cmd.Wait(), "exit code must be 0")
+	require.NotContains(t, p.log.String(), ticket)
 }
 
 // A job that takes longer than the drain timeout is released; that is no failure.

@@ -34,7 +34,7 @@ type movable interface {
 func exportTenant(ctx context.Context, store movable, tenant core.TenantID) iter.Seq2[ports.Record, error] {
 	return func(yield func(ports.Record, error) bool) {
 		e := exporting{ctx: ctx, store: store, tenant: tenant, yield: yield}
-		for _, part := range []func() error{e.account, e.runs, e.ledger, e.answers, e.auditLog} {
+		for _, part := range []func() error{e.account, e.runs, e.ledger, e.answers, e.replies, e.auditLog} {
 			if err := part(); err != nil {
 				if !errors.Is(err, errEnough) {
 					yield(nil, err)
@@ -293,9 +293,27 @@ func (e *exporting) auditLog() error {
 	}
 }
 
+func (e *exporting) replies() error {
+	for op, key := core.Operation(""), core.Key(""); ; {
+		page, err := e.store.RepliesAfter(e.ctx, e.tenant, op, key, exportFiles)
+		if err != nil {
+			return err
+		}
+		if len(page) > 0 {
+			if err := e.give(page); err != nil {
+				return err
+			}
+			op, key = page[len(page)-1].Operation, page[len(page)-1].Key
+		}
+		if len(page) < exportFiles {
+			return nil
+		}
+	}
+}
+
 // MoveCounts is how much a tenant owns.
 type MoveCounts struct {
-	Templates, Versions, APIKeys, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers, AuditEvents int
+	Templates, Versions, APIKeys, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers, Replies, AuditEvents int
 
 	OutputBytes int64
 }
@@ -353,6 +371,9 @@ func (i *inventory) add(r ports.Record) error {
 		return encodeEach(i.to, r)
 	case []core.Answer:
 		i.Answers += len(r)
+		return encodeEach(i.to, r)
+	case []core.Reply:
+		i.Replies += len(r)
 		return encodeEach(i.to, r)
 	case []core.AuditEvent:
 		i.AuditEvents += len(r)

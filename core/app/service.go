@@ -41,6 +41,10 @@ type Options struct {
 	// default 24 h. An upload that takes longer than half of it is refused, so that
 	// none is swept while its run is being made.
 	UploadGrace time.Duration
+	// IdempotencyTTL is for how long replies under idempotency keys, and refusals of
+	// initiations and Continues, are remembered at least; default 24 h. What was charged or
+	// granted keeps its key for ever.
+	IdempotencyTTL time.Duration
 	// Recovery says when recovery acts. Its Lease is how long a claim holds
 	// without renewal. Default: grace 30 s, redispatch after 5 min doubling up
 	// to 1 h, lease 1 min, 3 redeliveries.
@@ -78,6 +82,7 @@ func DefaultOptions() Options {
 		MaxTenantUploadBytes: 2 << 30,
 		MaxTenantUploads:     64,
 		UploadGrace:          24 * time.Hour,
+		IdempotencyTTL:       24 * time.Hour,
 		Recovery: core.RecoveryPolicy{
 			DispatchGrace:   30 * time.Second,
 			RedispatchAfter: 5 * time.Minute, MaxRedispatchAfter: time.Hour,
@@ -108,6 +113,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.UploadGrace == 0 {
 		o.UploadGrace = d.UploadGrace
+	}
+	if o.IdempotencyTTL == 0 {
+		o.IdempotencyTTL = d.IdempotencyTTL
 	}
 	if o.Recovery == (core.RecoveryPolicy{}) {
 		o.Recovery = d.Recovery
@@ -178,8 +186,8 @@ func New(d Deps, o Options) (*Service, error) {
 	if o.TrialTimeout < 0 || o.MaxTrials < 0 {
 		return nil, errors.New("app.New: TrialTimeout and MaxTrials must not be negative")
 	}
-	if o.UploadGrace < 0 {
-		return nil, errors.New("app.New: UploadGrace must not be negative")
+	if o.UploadGrace < 0 || o.IdempotencyTTL < 0 {
+		return nil, errors.New("app.New: UploadGrace and IdempotencyTTL must not be negative")
 	}
 	acceptor, ok := d.Executor.(ports.Acceptor)
 	if ok && acceptor.MaxFileBytes() < 1 {

@@ -63,6 +63,7 @@ func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (c
 	v := st.verdict
 	switch {
 	case v.done:
+		v.tell(ctx)
 		return v.answer()
 	case v.sent:
 		return v.begin.Run, nil

@@ -46,6 +46,7 @@ const (
 	Credits              // all balances and the ledger of a tenant
 	Template             // one template and its versions
 	Answer               // one idempotency key
+	Reply                // one idempotency key of one operation
 	Run                  // a run's row
 	Files                // all files of a run
 	Attempts             // attempts and amendments of a run

@@ -27,6 +27,8 @@ type Contents struct {
 	Audit      []core.AuditEvent // the latest first
 	// Answers has those of the keys that were asked for: answers cannot be listed.
 	Answers map[core.Key]core.Answer
+	// Replies has those of the operation "storetest" under the same keys.
+	Replies map[core.Key]core.Reply
 }
 
 // Read reads everything of a tenant on one snapshot, and the answers under keys.
@@ -50,7 +52,7 @@ func MustRead(t *testing.T, s ports.Store, tenant core.TenantID, keys ...core.Ke
 func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error) {
 	c := Contents{
 		Versions: map[core.TemplateID][]core.TemplateVersion{}, Files: map[core.RunID][]core.File{}, Attempts: map[core.RunID][]core.Attempt{},
-		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{},
+		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{}, Replies: map[core.Key]core.Reply{},
 	}
 	tenant, err := tx.Tenants().Get(ctx)
 	switch {
@@ -98,6 +100,13 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 		return c, err
 	}
 	for _, key := range keys {
+		reply, err := tx.Replies().Get(ctx, storetestOperation, key)
+		switch {
+		case err == nil:
+			c.Replies[key] = reply
+		case !errors.Is(err, ports.ErrNotFound):
+			return c, err
+		}
 		answer, err := tx.Answers().Get(ctx, key)
 		if errors.Is(err, ports.ErrNotFound) {
 			continue

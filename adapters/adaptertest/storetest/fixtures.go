@@ -49,6 +49,7 @@ type world struct {
 	answer    core.Answer       // a success
 	refusal   core.Answer       // a remembered refusal
 	audit     []core.AuditEvent // the latest first
+	reply     core.Reply        // with a result and, as no use case has it, a refusal as well
 }
 
 // newWorld describes a tenant's world without storing it.
@@ -127,8 +128,15 @@ func newWorld(id core.TenantID) *world {
 			Needed: math.MaxInt64, Available: 7, Price: 9, Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
 		},
 	}
+	w.reply = core.Reply{
+		Tenant: id, Operation: storetestOperation, Key: awkwardKey, Fingerprint: "print 3 " + mark,
+		Result: []byte(`{"a": "\u0000 ` + "\u2028 ñ 你好" + `", "b":[1, 2.50]}`), Refusal: w.refusal.Refusal, At: at(23),
+	}
 	return w
 }
+
+// storetestOperation is the operation of the world's reply.
+const storetestOperation core.Operation = "storetest"
 
 // filesOf gives one file in each status, and a second pending one.
 func filesOf(mark string) []core.File {
@@ -249,7 +257,7 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return tx.Replies().Insert(ctx, w.reply)
 }
 
 // newRun describes another run of a world, not stored yet.

@@ -109,8 +109,14 @@ var readings = []reading{
 	{name: "AuditLog.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.AuditLog().List(ctx, ports.AuditPage{Limit: 100})
 	}},
+	{name: "Finder.Templates", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Find().Templates(ctx, ports.TemplateFilter{Limit: 100})
+	}},
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
+	}},
+	{name: "Replies.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Replies().Get(ctx, w.reply.Operation, w.reply.Key)
 	}},
 }
 
@@ -204,6 +210,16 @@ var writings = []writing{
 		answer.Fingerprint += " changed"
 		return tx.Answers().Save(ctx, answer)
 	}},
+	{name: "Replies.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		reply := w.reply
+		reply.Key = "another"
+		return tx.Replies().Insert(ctx, reply)
+	}},
+	{name: "Replies.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		reply := w.reply
+		reply.Fingerprint += " changed"
+		return tx.Replies().Save(ctx, reply)
+	}},
 }
 
 // keys are the answers' keys that the world and the writings use.
@@ -259,7 +275,7 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 		methods = append(methods, store.Method(i).Name)
 	}
 	require.ElementsMatch(t, []string{
-		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents",
+		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents", "Forget",
 	}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

@@ -101,6 +101,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Large", testLarge},
 		{"Continue", testContinues},
 		{"Idempotency", testIdempotency},
+		{"Replies", testReplies},
 		{"Dispatch", testDispatch},
 		{"Leases", testLeases},
 		{"HotTenant", testHotTenant},

@@ -142,7 +142,12 @@ func testTenantIsolation(t *testing.T, newStore Factory, _ Options) {
 // sharesNames reports whether the row that the method changes is named by
 // something that two tenants may have alike.
 func sharesNames(method string) bool {
-	return method == "Tenants.Save" || method == "Templates.Save" || method == "Answers.Save" || method == "APIKeys.Save"
+	switch method {
+	case "Tenants.Save", "Templates.Save", "Answers.Save", "APIKeys.Save", "Replies.Save":
+		return true
+	default:
+		return false
+	}
 }
 
 // requireOwnedBy checks that every row says whose it is.
@@ -171,6 +176,9 @@ func requireOwnedBy(t *testing.T, tenant core.TenantID, c Contents) {
 		equal(t, tenant, x.Tenant)
 	}
 	for _, x := range c.Answers {
+		equal(t, tenant, x.Tenant)
+	}
+	for _, x := range c.Replies {
 		equal(t, tenant, x.Tenant)
 	}
 }

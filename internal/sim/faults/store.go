@@ -209,6 +209,11 @@ func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) 
 	return look(s.Env, trace.AllTenants, "", func() ([]core.Tenant, error) { return s.Inner.AllTenants(ctx, after, limit) })
 }
 
+// Forget implements ports.Store. It is passed through, as tx.Replies is.
+func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+	return s.Inner.Forget(ctx, before, limit)
+}
+
 // InterruptedRuns implements ports.Store. It is passed through, as tx.Find is.
 func (s *Store) InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]ports.RunKey, error) {
 	return s.Inner.InterruptedRuns(ctx, since, limit)

@@ -168,6 +168,9 @@ func (t *tx) APIKeys() ports.APIKeys { return t.inner.APIKeys() }
 // AuditLog is passed through: what it has decides nothing, so it is no step.
 func (t *tx) AuditLog() ports.AuditLog { return t.inner.AuditLog() }
 
+// Replies is passed through: the simulator gives no keys to the operations that have replies.
+func (t *tx) Replies() ports.Replies { return t.inner.Replies() }
+
 // Find is passed through: what people look for decides nothing, so it is no step.
 func (t *tx) Find() ports.Finder { return t.inner.Find() }
 
