@@ -45,6 +45,7 @@ const (
 	ActionInspectAnyTenant Action = "inspect_any_tenant"
 	ActionManageAPIKeys    Action = "manage_api_keys"
 	ActionReadAuditLog     Action = "read_audit_log"
+	ActionManageWebhooks   Action = "manage_webhooks"
 )
 
 // allowed says which roles may do what. Prices and credits are the platform's:
@@ -53,7 +54,7 @@ func allowed(role Role, action Action) bool {
 	switch action {
 	case ActionRead, ActionInitiate:
 		return role.Valid()
-	case ActionContinue, ActionCancel, ActionManageAPIKeys, ActionReadAuditLog:
+	case ActionContinue, ActionCancel, ActionManageAPIKeys, ActionReadAuditLog, ActionManageWebhooks:
 		return role == RolePlatformAdmin || role == RoleCustomerAdmin
 	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant:
 		return role == RolePlatformAdmin

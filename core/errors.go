@@ -39,6 +39,12 @@ const (
 	CodeTooManyDownloads     Code = "too_many_downloads"
 	CodeAPIKeyNotFound       Code = "api_key_not_found"
 	CodeTooManyAPIKeys       Code = "too_many_api_keys"
+
+	CodeWebhookEndpointNotFound Code = "webhook_endpoint_not_found"
+	CodeWebhookDeliveryNotFound Code = "webhook_delivery_not_found"
+	CodeWebhookEndpointPaused   Code = "webhook_endpoint_paused"
+	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
+	CodeWebhooksDisabled        Code = "webhooks_disabled"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -96,6 +102,12 @@ var (
 	ErrTooManyDownloads      = &Error{Code: CodeTooManyDownloads}
 	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
 	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
+
+	ErrWebhookEndpointNotFound = &Error{Code: CodeWebhookEndpointNotFound}
+	ErrWebhookDeliveryNotFound = &Error{Code: CodeWebhookDeliveryNotFound}
+	ErrWebhookEndpointPaused   = &Error{Code: CodeWebhookEndpointPaused}
+	ErrTooManyWebhookEndpoints = &Error{Code: CodeTooManyWebhookEndpoints}
+	ErrWebhooksDisabled        = &Error{Code: CodeWebhooksDisabled}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

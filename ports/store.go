@@ -64,6 +64,7 @@ type Store interface {
 	AcrossTenants
 	APIKeyUses
 	AuditTrail
+	AllWebhooks
 }
 
 // AcrossTenants is what a store answers of all tenants at once, outside any
@@ -133,6 +134,9 @@ type AccountTx interface {
 	APIKeys() APIKeys
 	AuditLog() AuditLog
 	Replies() Replies
+	WebhookEvents() WebhookEvents
+	WebhookEndpoints() WebhookEndpoints
+	WebhookDeliveries() WebhookDeliveries
 }
 
 // Runs are the runs with their files.

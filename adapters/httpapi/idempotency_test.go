@@ -70,8 +70,12 @@ var repeatables = map[string]repeatable{
 		token: platform, request: func(*world) (string, any, any) { return "/tenants/acme/reopen", nil, nil },
 		notRepeated: "a repeat finds an open tenant, and changes nothing",
 	},
-	"/event-tickets": {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
-	"/api-keys":      {notRepeated: "the token is shown once and kept nowhere, so a repeat makes another key"},
+	"/event-tickets":                                     {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
+	"/webhook-endpoints":                                 {notRepeated: "the secret is shown once and in no other answer, so a repeat makes another endpoint"},
+	"/webhook-endpoints/:id/rotate-secret":               {notRepeated: "the secret is shown once, so a repeat makes another one"},
+	"/webhook-endpoints/:id/ping":                        {notRepeated: "a repeat sends another ping, which says nothing"},
+	"/webhook-endpoints/:id/deliveries/:event/redeliver": {notRepeated: "events are delivered at least once, and their ID tells a repeat"},
+	"/api-keys": {notRepeated: "the token is shown once and kept nowhere, so a repeat makes another key"},
 	"/tenants": {token: platform, request: func(*world) (string, any, any) {
 		return "/tenants", map[string]any{"id": "fresh", "name": "Fresh", "monthlyAllowance": 3}, map[string]any{"id": "fresh", "name": "Other"}
 	}},

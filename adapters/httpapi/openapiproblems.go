@@ -25,6 +25,8 @@ var (
 		"TenantID":       {core.CodeTenantNotFound, core.CodeWrongTenant},
 		"RunID":          {core.CodeRunNotFound, core.CodeWrongTenant},
 		"TemplateID":     {core.CodeTemplateNotFound},
+		"EndpointID":     {core.CodeWebhookEndpointNotFound},
+		"EventID":        {core.CodeWebhookDeliveryNotFound},
 		"MaxPrice":       {core.CodePriceChanged},
 		"IdempotencyKey": {core.CodeIdempotencyKeyReused, core.CodeIdempotencyInProgress},
 		"RequiredKey":    {core.CodeIdempotencyKeyReused},

@@ -16,6 +16,7 @@ type request struct {
 	owner  core.TenantID // whose the route's resource is; the caller may use it
 	id     string        // the path's :id, decoded; it may be anything
 	index  string        // the path's :index, likewise
+	event  string        // the path's :event, likewise
 }
 
 // runID is the run that the path names.

@@ -30,7 +30,7 @@ type route struct {
 func (a *api) allRoutes() []route {
 	return slices.Concat(
 		a.runRoutes(), a.resultRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
-		a.administrationRoutes(), a.auditRoutes(), a.eventRoutes(), a.operationRoutes(),
+		a.administrationRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(),
 	)
 }
 
@@ -159,7 +159,7 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
-		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
+		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index"), event: req.Param("event")}
 		if rt.need != anyone {
 			actor, challenge, err := a.callerOf(rt, r)
 			if err = a.limited(w.Header(), req.Request, actor, challenge, err); err != nil {

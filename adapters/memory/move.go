@@ -134,6 +134,12 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 				return err
 			}
 		}
+	case core.LowCredits:
+		return t.WebhookEvents().SaveLowCredits(ctx, r)
+	case core.WebhookEndpoint:
+		return t.WebhookEndpoints().Insert(ctx, r)
+	case []core.WebhookDelivery:
+		return t.WebhookDeliveries().Insert(ctx, r...)
 	default:
 		return fmt.Errorf("memory: %T is no record of a tenant", record)
 	}

@@ -42,6 +42,7 @@ type tenantState struct {
 	answers   rows[core.Key, core.Answer]
 	apiKeys   map[core.APIKeyID]core.APIKey
 	replies   map[replyKey]core.Reply
+	webhooks  webhookState
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -239,6 +240,9 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	}
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
+	}
+	if w.webhooks != nil {
+		st.webhooks.apply(tenant, w.webhooks)
 	}
 	for _, r := range w.runs {
 		s.commitRun(st, ports.RunKey{Tenant: tenant, Run: r.id}, r)

@@ -19,7 +19,8 @@ type writes struct {
 	replies     []core.Reply // each operation and key once
 	posted      ledgerWrites
 	audit       []core.AuditEvent
-	jobs        []core.Job // to be sent with the commit
+	webhooks    *webhookWrites // nil: nothing of them
+	jobs        []core.Job     // to be sent with the commit
 	runs        []*runWrites
 	runsByID    map[core.RunID]*runWrites // nil while there are few
 }

@@ -20,6 +20,7 @@ var _ ports.Mover = (*Store)(nil)
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
 	"attempt_file_rows", "amendments", "ledger", "answers", "replies", "api_keys", "audit_log",
+	"webhook_endpoints", "webhook_deliveries",
 }
 
 const (
@@ -313,6 +314,12 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 			batch.Queue(insertAudit, args...)
 		}
 		return t.batch(ctx, batch)
+	case core.LowCredits:
+		return t.WebhookEvents().SaveLowCredits(ctx, r)
+	case core.WebhookEndpoint:
+		return t.WebhookEndpoints().Insert(ctx, r)
+	case []core.WebhookDelivery:
+		return t.WebhookDeliveries().Insert(ctx, r...)
 	default:
 		return fmt.Errorf("postgres: %T is no record of a tenant", record)
 	}

@@ -61,6 +61,8 @@ type serveCmd struct {
 
 	listenFlags
 
+	webhookFlags
+
 	LogFormat string     `group:"logging" env:"REDRIVE_LOG_FORMAT" enum:"text,json" default:"text" help:"Log format, text or json; logs go to standard error."`
 	LogLevel  slog.Level `group:"logging" env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
 }
@@ -81,6 +83,7 @@ func (c *serveCmd) check(named func(field any) string) error {
 		wrong = append(wrong, err)
 	}
 	wrong = append(wrong, c.checkSignIn(named)...)
+	wrong = append(wrong, c.webhookFlags.check(named)...)
 	if c.LLMBaseURL == "" && !c.Demo {
 		wrong = append(wrong, errors.New("set LLM_BASE_URL and LLM_MODEL to the endpoint that does the work, or try it with --demo"))
 	}
@@ -157,6 +160,7 @@ func (c *serveCmd) options() app.Options {
 		o.MaxTenantUploads = -1
 	}
 	o.UploadGrace, o.IdempotencyTTL = c.UploadGrace, c.IdempotencyTTL
+	o.WebhookRetention = c.WebhookRetention
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
 	// A queue in memory loses its jobs with the process. Sending them again soon is

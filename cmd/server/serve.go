@@ -61,9 +61,13 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 		return err
 	}
 	defer closing(log, "the queue", queue.Close)
+	sender, err := c.sender()
+	if err != nil {
+		return err
+	}
 	svc, err := app.New(app.Deps{
 		Store: c.withOutbox(kept.store, queue), Queue: queue, Executor: executor, Files: kept.files,
-		Log: log,
+		Webhooks: sender, Log: log,
 	}, c.options())
 	if err != nil {
 		return err

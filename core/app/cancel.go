@@ -16,7 +16,7 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	if err != nil {
 		return core.Run{}, err
 	}
-	return once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
+	cancelled, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
 		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return core.Run{}, notFound(err, runNotFound(id))
@@ -29,9 +29,16 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		if err != nil {
 			return core.Run{}, err
 		}
+		if err := tellClosed(ctx, tx, plan.Run); err != nil {
+			return core.Run{}, err
+		}
 		if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
 			return core.Run{}, err
 		}
 		return plan.Run, s.audit(ctx, tx, tenant, actor, plan.Run.ClosedAt, core.AuditRunCancelled, string(id), nil)
 	})
+	if err == nil {
+		s.toldSomething()
+	}
+	return cancelled, err
 }

@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +24,10 @@ type Deps struct {
 	Clock    ports.Clock  // nil: SystemClock
 	IDs      ports.IDs    // nil: UUIDs
 	Log      *slog.Logger // nil: slog.Default()
+	// Webhooks sends events to tenants' endpoints; nil: none can be made.
+	Webhooks ports.WebhookSender
+	// Random gives the bytes of webhook secrets; nil: crypto/rand.
+	Random io.Reader
 	// NewWait makes the waits of requests for their turn at their tenant's credits; nil:
 	// channels.
 	NewWait NewWait
@@ -71,7 +77,12 @@ type Options struct {
 	// 8, negative for no limit.
 	MaxDownloads       int
 	MaxTenantDownloads int
-	// Roll draws the jitter of in-job retries, a number in [0, 1).
+	// Webhooks says when events are sent again, and when an endpoint is paused; default:
+	// core.DefaultDeliveryPolicy.
+	Webhooks core.DeliveryPolicy
+	// WebhookRetention is how long events and what became of them are kept; default 30 days.
+	WebhookRetention time.Duration
+	// Roll draws the jitter of in-job retries and of webhooks, a number in [0, 1).
 	Roll func() float64
 }
 
@@ -96,7 +107,8 @@ func DefaultOptions() Options {
 		TrialTimeout:    2 * time.Minute,
 		MaxTrials:       2,
 		MaxDownloads:    32, MaxTenantDownloads: 8,
-		Roll: rand.Float64,
+		Webhooks: core.DefaultDeliveryPolicy(), WebhookRetention: 30 * 24 * time.Hour,
+		Roll: mathrand.Float64,
 	}
 }
 
@@ -141,6 +153,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxTenantDownloads == 0 {
 		o.MaxTenantDownloads = d.MaxTenantDownloads
 	}
+	if o.Webhooks.Waits == nil {
+		o.Webhooks = d.Webhooks
+	}
+	if o.WebhookRetention == 0 {
+		o.WebhookRetention = d.WebhookRetention
+	}
 	if o.Roll == nil {
 		o.Roll = d.Roll
 	}
@@ -161,9 +179,12 @@ type Service struct {
 	opts      Options
 	stats     counters
 	uploads   uploadsUnderWay
-	waiting   combiner // of initiations and Continues
 	downloads downloadsUnderWay
-	trials    chan struct{}  // one for each that is under way
+	waiting   combiner            // of initiations and Continues
+	trials    chan struct{}       // one for each that is under way
+	sender    ports.WebhookSender // nil: there are no webhooks
+	random    io.Reader
+	told      chan struct{}  // has one if events may have been written since it was read
 	acceptor  ports.Acceptor // the executor, if it says what it takes; else nil
 }
 
@@ -177,7 +198,7 @@ func New(d Deps, o Options) (*Service, error) {
 		}
 	}
 	o = o.withDefaults()
-	if err := errors.Join(o.Recovery.Validate(), o.Retry.Validate()); err != nil {
+	if err := errors.Join(o.Recovery.Validate(), o.Retry.Validate(), o.Webhooks.Validate()); err != nil {
 		return nil, err
 	}
 	if o.MaxFiles < 1 || o.MaxOutputBytes < 1 {
@@ -186,8 +207,8 @@ func New(d Deps, o Options) (*Service, error) {
 	if o.TrialTimeout < 0 || o.MaxTrials < 0 {
 		return nil, errors.New("app.New: TrialTimeout and MaxTrials must not be negative")
 	}
-	if o.UploadGrace < 0 || o.IdempotencyTTL < 0 {
-		return nil, errors.New("app.New: UploadGrace and IdempotencyTTL must not be negative")
+	if o.UploadGrace < 0 || o.IdempotencyTTL < 0 || o.WebhookRetention < 0 {
+		return nil, errors.New("app.New: UploadGrace, IdempotencyTTL and WebhookRetention must not be negative")
 	}
 	acceptor, ok := d.Executor.(ports.Acceptor)
 	if ok && acceptor.MaxFileBytes() < 1 {
@@ -202,12 +223,16 @@ func New(d Deps, o Options) (*Service, error) {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
+	if d.Random == nil {
+		d.Random = rand.Reader
+	}
 	if d.NewWait == nil {
 		d.NewWait = channelWaits
 	}
 	return &Service{
 		store: d.Store, queue: d.Queue, executor: d.Executor, files: d.Files,
 		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o, acceptor: acceptor,
+		sender: d.Webhooks, random: d.Random, told: make(chan struct{}, 1),
 		trials: make(chan struct{}, o.MaxTrials), waiting: combiner{newWait: d.NewWait, lines: map[core.TenantID]*line{}},
 	}, nil
 }
@@ -231,12 +256,15 @@ type Stats struct {
 	Interrupted          int64 // runs that a fault of ours closed INTERRUPTED
 	ExecutorPanics       int64
 	SweptUploads         int64 // uploads of no run that were removed after UploadGrace
+	WebhooksDelivered    int64 // events that endpoints have taken
+	WebhookFailures      int64 // tries that failed
+	WebhooksPaused       int64 // endpoints that were paused because they fail or are gone
 }
 
 type counters struct {
 	compensated, compensationFailures, unconfirmed, dropped, expiredLeases, redispatched, givenUp, interrupted, executorPanics atomic.Int64
 
-	sweptUploads atomic.Int64
+	sweptUploads, webhooksDelivered, webhookFailures, webhooksPaused atomic.Int64
 }
 
 // Stats reads the counters.
@@ -246,7 +274,8 @@ func (s *Service) Stats() Stats {
 		Compensated: c.compensated.Load(), CompensationFailures: c.compensationFailures.Load(),
 		Unconfirmed: c.unconfirmed.Load(), Dropped: c.dropped.Load(), ExpiredLeases: c.expiredLeases.Load(),
 		Redispatched: c.redispatched.Load(), GivenUp: c.givenUp.Load(), Interrupted: c.interrupted.Load(), ExecutorPanics: c.executorPanics.Load(),
-		SweptUploads: c.sweptUploads.Load(),
+		SweptUploads: c.sweptUploads.Load(), WebhooksDelivered: c.webhooksDelivered.Load(),
+		WebhookFailures: c.webhookFailures.Load(), WebhooksPaused: c.webhooksPaused.Load(),
 	}
 }
 

@@ -53,6 +53,7 @@ const (
 	Owner                // a run's ID, of whatever tenant
 	APIKey               // one API key
 	Audit                // one event of the audit log
+	Webhook              // a webhook endpoint and its deliveries
 )
 
 // Table is exclusive locks that are held to the end of the transaction and handed

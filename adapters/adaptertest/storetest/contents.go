@@ -28,7 +28,10 @@ type Contents struct {
 	// Answers has those of the keys that were asked for: answers cannot be listed.
 	Answers map[core.Key]core.Answer
 	// Replies has those of the operation "storetest" under the same keys.
-	Replies map[core.Key]core.Reply
+	Replies    map[core.Key]core.Reply
+	Low        core.LowCredits
+	Endpoints  []core.WebhookEndpoint
+	Deliveries []core.WebhookDelivery // of each endpoint, newest first
 }
 
 // Read reads everything of a tenant on one snapshot, and the answers under keys.
@@ -116,14 +119,35 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 		}
 		c.Answers[key] = answer
 	}
+	if err := c.readWebhooks(ctx, tx); err != nil {
+		return c, err
+	}
 	c.tidy()
 	return c, nil
+}
+
+func (c *Contents) readWebhooks(ctx context.Context, tx ports.Tx) (err error) {
+	if c.Low, err = tx.WebhookEvents().LowCredits(ctx); err != nil && !errors.Is(err, ports.ErrNotFound) {
+		return err
+	}
+	if c.Endpoints, err = tx.WebhookEndpoints().List(ctx); err != nil {
+		return err
+	}
+	for _, e := range c.Endpoints {
+		list, err := tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: e.ID, Limit: 1 << 20})
+		if err != nil {
+			return err
+		}
+		c.Deliveries = append(c.Deliveries, list...)
+	}
+	return nil
 }
 
 // tidy makes lists without elements nil: a store may give them either way.
 func (c *Contents) tidy() {
 	c.APIKeys = orNil(c.APIKeys)
 	c.Templates, c.Runs, c.Entries, c.Balances, c.Audit = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances), orNil(c.Audit)
+	c.Endpoints, c.Deliveries = orNil(c.Endpoints), orNil(c.Deliveries)
 	for id := range c.Files {
 		c.Files[id], c.Attempts[id], c.Amendments[id] = orNil(c.Files[id]), orNil(c.Attempts[id]), orNil(c.Amendments[id])
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -102,6 +103,27 @@ var readings = []reading{
 		page, err := tx.Find().Entries(ctx, ports.EntryFilter{Limit: 100}, ports.Look{})
 		return page.Entries, err
 	}},
+	{name: "WebhookEvents.LowCredits", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.WebhookEvents().LowCredits(ctx)
+	}},
+	{name: "WebhookEndpoints.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookEndpoints().Get(ctx, w.endpoints[0].ID)
+	}},
+	{name: "WebhookEndpoints.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.WebhookEndpoints().List(ctx)
+	}},
+	{name: "WebhookEndpoints.Lock", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, w.endpoints[0].ID)
+	}},
+	{name: "WebhookDeliveries.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookDeliveries().Get(ctx, w.endpoints[0].ID, w.deliveries[0].Event.ID)
+	}},
+	{name: "WebhookDeliveries.Due", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookDeliveries().Due(ctx, w.endpoints[0].ID, at(1000), 100)
+	}},
+	{name: "WebhookDeliveries.List", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: w.endpoints[0].ID, Limit: 100})
+	}},
 	{name: "APIKeys.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.APIKeys().Get(ctx, w.apiKeys[0].ID)
 	}},
@@ -129,7 +151,12 @@ type writing struct {
 	insert bool
 	// breaks says that the transaction can only be rolled back after ErrExists.
 	breaks bool
-	call   func(ctx context.Context, tx ports.Tx, w *world) error
+	// quiet says that it writes nothing, instead of failing, if there is nothing to write to
+	// or it is there already.
+	quiet bool
+	// removes says that it takes a row away.
+	removes bool
+	call    func(ctx context.Context, tx ports.Tx, w *world) error
 }
 
 // writings has one for each method of ports.Tx that writes, but for
@@ -205,6 +232,33 @@ var writings = []writing{
 		answer.Key = "another"
 		return tx.Answers().Insert(ctx, answer)
 	}},
+	{name: "WebhookEvents.Tell", quiet: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.WebhookEvents().Tell(ctx, core.ClosingEvent(w.closed, false, at(52)))
+	}},
+	{name: "WebhookEvents.SaveLowCredits", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.WebhookEvents().SaveLowCredits(ctx, core.LowCredits{Threshold: w.low.Threshold - 1})
+	}},
+	{name: "WebhookEndpoints.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		e := w.endpoints[0]
+		e.ID += "-another"
+		return tx.WebhookEndpoints().Insert(ctx, e)
+	}},
+	{name: "WebhookEndpoints.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		e := w.endpoints[0]
+		e.Description += " changed"
+		return tx.WebhookEndpoints().Save(ctx, e)
+	}},
+	{name: "WebhookEndpoints.Delete", removes: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.WebhookEndpoints().Delete(ctx, w.endpoints[1].ID)
+	}},
+	{name: "WebhookDeliveries.Insert", insert: true, breaks: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.WebhookDeliveries().Insert(ctx, core.NewDelivery(w.tenant.ID, w.endpoints[0].ID, core.PingEvent("ping_new", w.endpoints[0], at(53))))
+	}},
+	{name: "WebhookDeliveries.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		d := w.deliveries[0]
+		d.Status, d.DueAt, d.Claim = core.DeliveryDelivered, time.Time{}, d.Claim+1
+		return tx.WebhookDeliveries().Save(ctx, d)
+	}},
 	{name: "Answers.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		answer := w.answer
 		answer.Fingerprint += " changed"
@@ -276,6 +330,7 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	}
 	require.ElementsMatch(t, []string{
 		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents", "Forget",
+		"DueEndpoints", "SweepDeliveries",
 	}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

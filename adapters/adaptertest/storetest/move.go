@@ -70,7 +70,11 @@ func (w *world) records() []ports.Record {
 			list = append(list, w.amendment)
 		}
 	}
-	return append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal}, []core.Reply{w.reply}, w.audit)
+	list = append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal}, []core.Reply{w.reply}, w.audit, w.low)
+	for _, e := range w.endpoints {
+		list = append(list, e)
+	}
+	return append(list, w.deliveries)
 }
 
 func given(list []ports.Record, then error) iter.Seq2[ports.Record, error] {

@@ -30,6 +30,9 @@ func testRoundTrips(t *testing.T, newStore Factory, _ Options) {
 			{values: []any{w.attempts}},
 			{values: []any{w.amendment}},
 			{values: []any{w.entries}},
+			{values: []any{w.low}},
+			{values: []any{w.endpoints}},
+			{values: []any{w.deliveries}},
 			{values: []any{w.answer, w.refusal}, missing: []string{"Refusal.Err"}}, // a cause is for logs, it is not kept
 		} {
 			values := make([]reflect.Value, len(kind.values))
@@ -225,6 +228,7 @@ func (w *world) contents() Contents {
 		Balances: []core.Balance{{Period: march, Split: core.Split{Monthly: 1000 - 23, Purchased: 500 - 3}}},
 		Answers:  map[core.Key]core.Answer{w.answer.Key: w.answer, w.refusal.Key: w.refusal},
 		Replies:  map[core.Key]core.Reply{w.reply.Key: w.reply},
+		Low:      w.low, Endpoints: w.endpoints, Deliveries: w.deliveries,
 	}
 }
 

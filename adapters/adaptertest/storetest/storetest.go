@@ -87,6 +87,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Lists", testLists},
 		{"Find", testFind},
 		{"Sessions", testSessions},
+		{"Webhooks", testWebhooks},
 		{"Tickets", testTickets},
 		{"APIKeys", testAPIKeys},
 		{"AuditLog", testAuditLog},

@@ -72,6 +72,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.every(w.receiving, w.opts.RecoverEvery, "recovery", w.recover) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RefillEvery, "refill", w.svc.Refill) })
 	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep", w.sweep) })
+	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of webhooks", w.sweepWebhooks) })
+	if w.svc.WebhooksEnabled() {
+		loops.Go(func() { w.sendWebhooks(w.receiving) })
+	}
 
 	w.loop()
 	stopReceiving()

@@ -219,6 +219,17 @@ func (s *Store) InterruptedRuns(ctx context.Context, since time.Time, limit int)
 	return s.Inner.InterruptedRuns(ctx, since, limit)
 }
 
+// DueEndpoints implements ports.Store. It is passed through, as SweepDeliveries is: sending
+// changes nothing that rules are about.
+func (s *Store) DueEndpoints(ctx context.Context, now time.Time, after ports.EndpointKey, limit int) ([]ports.EndpointKey, error) {
+	return s.Inner.DueEndpoints(ctx, now, after, limit)
+}
+
+// SweepDeliveries implements ports.Store.
+func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
+	return s.Inner.SweepDeliveries(ctx, before, limit)
+}
+
 // APIKey implements ports.Store. It is passed through, as tx.APIKeys is.
 func (s *Store) APIKey(ctx context.Context, tenant core.TenantID, id core.APIKeyID) (core.APIKey, error) {
 	return s.Inner.APIKey(ctx, tenant, id)
