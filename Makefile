@@ -121,6 +121,10 @@ race: postgres browser clients compiler ## Run all tests under the race detector
 	CGO_ENABLED=1 $(GO) test -race -skip '^TestEveryState$$' $$($(GO) list ./... | grep -v '/adapters/sqlite$$')
 	CGO_ENABLED=1 $(GO) test -race -run '^Test(Group.*|Backup.*|WriteAhead.*|MixedRace|ConcurrentContinues|Compensation|Closed|Conformance)$$/^(Deadlock|Races|HotTenant|Starts|Moves)?$$' ./adapters/sqlite
 
+.PHONY: load
+load: ## Put 2,000 idle connections, 500 event streams, slow and vanishing clients and bodies of 10 GB on a server, and look at what it holds afterwards
+	$(GO) test -run '^TestLoad$$' -count 1 -v -timeout 10m ./cmd/server -args -load.full
+
 .PHONY: chaos
 chaos: postgres ## Kill servers for minutes while users work, then look at the books (CHAOS="-seed 7 -runs 50" for other settings)
 	$(GO) test -run '^TestChaos$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 270s -runs 200 -files 50 -workers 16 -kill-every 1s -faults 150s -settle 75s $(CHAOS)

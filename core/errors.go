@@ -38,6 +38,7 @@ const (
 	CodeRefundTooLarge       Code = "refund_too_large"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
+	CodeTooManyDownloads     Code = "too_many_downloads"
 	CodeAPIKeyNotFound       Code = "api_key_not_found" //nolint:gosec // a code, no credential
 	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 
@@ -102,6 +103,7 @@ var (
 	ErrRefundTooLarge        = &Error{Code: CodeRefundTooLarge}
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
+	ErrTooManyDownloads      = &Error{Code: CodeTooManyDownloads}
 	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
 	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
 

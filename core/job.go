@@ -20,6 +20,9 @@ type Job struct {
 	// Template is the run's. Limits of concurrency go by it before the job is
 	// claimed; empty if an older version sent the job. Nothing is decided by it.
 	Template TemplateID
+	// Trace is that of the request that began the attempt; empty if it had none, or if
+	// recovery sends the job again.
+	Trace Trace
 }
 
 // FileJobID is the ID of the job of one file: {runId}:file:{index}.

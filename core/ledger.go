@@ -117,8 +117,12 @@ func NewPurchase(tenant TenantID, key Key, amount Credits, by Actor, now time.Ti
 	}, nil
 }
 
+// maxEntryKeyLength is the most characters of an entry's key: a caller's key, of up to
+// MaxKeyLength, and what a use case puts before it.
+const maxEntryKeyLength = 300
+
 func checkGrant(key Key, amount Credits) error {
-	if err := CheckKey("idempotencyKey", key); err != nil {
+	if err := checkKey("idempotencyKey", key, maxEntryKeyLength); err != nil {
 		return err
 	}
 	if amount <= 0 {

@@ -55,6 +55,24 @@ func MayUpload(req NewUpload, t Template, balance Balance) error {
 	return err
 }
 
+// CoveredFiles is how many files an upload may have by the balance and the accepted price,
+// and by its limit of files, so that files beyond those are not stored: a tenant without
+// credits must not fill the storage.
+func CoveredFiles(req NewUpload, t Template, balance Balance) int {
+	most := req.MaxFiles
+	if most == 0 {
+		most = DefaultMaxFiles
+	}
+	if t.CreditsPerRun <= 0 {
+		return most
+	}
+	credits := balance.Available()
+	if req.MaxPrice != nil {
+		credits = min(credits, *req.MaxPrice)
+	}
+	return int(min(int64(most), max(0, int64(credits/t.CreditsPerRun))))
+}
+
 // CheckFileName says what is wrong with the name of an uploaded file at an index. It
 // may contain folders, but must not lead out of the uploaded folder: a client that writes
 // results next to the files would follow it. It fails with CodeInvalidRequest.

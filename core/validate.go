@@ -31,9 +31,11 @@ func checkText(field, text string) []FieldError {
 
 // CheckKey says whether a caller's idempotency key can be used as one:
 // 1 to 255 printable ASCII characters.
-func CheckKey(field string, key Key) error {
-	if key == "" || len(key) > MaxKeyLength {
-		return InvalidField(field, "must have 1 to %d characters", MaxKeyLength)
+func CheckKey(field string, key Key) error { return checkKey(field, key, MaxKeyLength) }
+
+func checkKey(field string, key Key, most int) error {
+	if key == "" || len(key) > most {
+		return InvalidField(field, "must have 1 to %d characters", most)
 	}
 	for _, r := range key {
 		if r <= ' ' || r > '~' {

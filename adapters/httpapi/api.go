@@ -47,6 +47,8 @@ type Config struct {
 	// their clients disconnect.
 	Streams *Streams
 	Pace    Pace // how fast clients have to be
+	// Limiter bounds how often requests may come; nil: there is no bound.
+	Limiter *Limiter
 
 	// Prefix is the path under which an embedder's mux has the API, such as "/redrive": it
 	// begins with a slash and does not end in one. Addresses in answers begin with it.

@@ -27,7 +27,9 @@ import (
 // cannot read.
 func init() {
 	openapi3.DefineStringFormatValidator("uuid", openapi3.NewRegexpFormatValidator(openapi3.FormatOfStringForUUIDOfRFC9562))
-	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
+	for _, kind := range []string{"text/event-stream", "application/jsonl", "application/zip", "text/csv", "image/png", "image/jpeg", "image/gif", "image/webp"} {
+		openapi3filter.RegisterBodyDecoder(kind, openapi3filter.PlainBodyDecoder)
+	}
 }
 
 // theDocument is the OpenAPI document, which every answer in these tests is checked

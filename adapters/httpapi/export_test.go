@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
@@ -81,14 +82,24 @@ func (s *Streams) Open() int {
 	return s.total
 }
 
+// WithClock gives limits with a clock of the test's.
+func (l RateLimits) WithClock(now func() time.Time) RateLimits {
+	l.now = now
+	return l
+}
+
+// Tracked is how many callers, tenants and addresses the limiter remembers.
+func (l *Limiter) Tracked() (callers, tenants, addresses int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.credentials.order.Len(), l.tenants.order.Len(), l.addresses.order.Len()
+}
+
 // DecodeObject reads a JSON body as the handlers do.
 func DecodeObject(body io.Reader, maxElements int) error {
 	_, err := decodeObject(body, maxElements)
 	return err
 }
-
-// OutputName gives the name to save the output of a file under.
-func OutputName(name string) string { return outputName(name) }
 
 // ProblemKind is a row of the table of codes.
 type ProblemKind struct {

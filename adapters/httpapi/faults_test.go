@@ -51,8 +51,26 @@ type faultyStore struct {
 	mu    sync.Mutex
 	err   error
 	panic any
-	keys  int  // look-ups of API keys
-	held  bool // another transaction holds every idempotency key
+	views int   // that still succeed
+	after error // of the views after those
+	keys  int   // look-ups of API keys
+	held  bool  // another transaction holds every idempotency key
+}
+
+// failViews lets n more views succeed, and gives err for those after them.
+func (s *faultyStore) failViews(n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.views, s.after = n, err
+}
+
+func (s *faultyStore) viewFault() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.views--; s.views >= 0 {
+		return nil
+	}
+	return s.after
 }
 
 // APIKey implements ports.Store.
@@ -129,6 +147,9 @@ func (s *faultyStore) View(ctx context.Context, tenant core.TenantID, fn func(po
 	if err := s.fault(); err != nil {
 		return err
 	}
+	if err := s.viewFault(); err != nil {
+		return err
+	}
 	return s.Store.View(ctx, tenant, fn)
 }
 
@@ -139,6 +160,25 @@ type faultyFiles struct {
 	err    error
 	there  map[core.RunID]int // contents
 	writes int
+	open   func(io.ReadCloser) (io.ReadCloser, error) // what is read instead; nil: the content
+}
+
+// opened replaces what Open gives.
+func (f *faultyFiles) opened(by func(io.ReadCloser) (io.ReadCloser, error)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = by
+}
+
+// Open implements ports.Files.
+func (f *faultyFiles) Open(ctx context.Context, tenant core.TenantID, ref core.FileRef) (io.ReadCloser, error) {
+	content, err := f.Files.Open(ctx, tenant, ref)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil || f.open == nil {
+		return content, err
+	}
+	return f.open(content)
 }
 
 // kept counts the contents that are there.

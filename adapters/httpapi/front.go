@@ -30,6 +30,7 @@ type front struct {
 // exchange collects what the logs say about one request and its answer.
 type exchange struct {
 	id    string
+	trace core.Trace
 	route string     // the pattern; empty if there was none
 	actor core.Actor // zero if it is not known
 	code  core.Code  // of the problem; empty if there was none
@@ -49,9 +50,10 @@ func exchangeOf(ctx context.Context) *exchange {
 func (f *front) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	began := time.Now()
 	in := newBody(w, req, f.api.cfg.Pace)
-	x := &exchange{id: requestID(req.Header), raw: w, body: in}
+	ctx, trace := traced(req.Context(), w, req.Header)
+	x := &exchange{id: requestID(req.Header), trace: trace, raw: w, body: in}
 	rec := &recorder{ResponseWriter: w, body: in, timeout: f.api.cfg.Pace.Write}
-	req = req.WithContext(app.WithRequestID(context.WithValue(req.Context(), exchangeKey{}, x), x.id))
+	req = req.WithContext(app.WithRequestID(context.WithValue(ctx, exchangeKey{}, x), x.id))
 	req.Body = in
 	defer in.leave()
 
@@ -87,7 +89,7 @@ func (f *front) recovered(rec *recorder, req *http.Request) {
 		panic(p)
 	}
 	x := exchangeOf(req.Context())
-	f.api.cfg.Log.Error("handler panicked", "request_id", x.id, "method", cut(req.Method, maxLogged), "path", cut(req.URL.Path, maxLogged),
+	f.api.cfg.Log.Error("handler panicked", "request_id", x.id, "trace_id", x.trace.ID(), "method", cut(req.Method, maxLogged), "path", cut(req.URL.Path, maxLogged),
 		"panic", cut(fmt.Sprint(p), maxLoggedError), "stack", cut(string(debug.Stack()), maxLoggedStack))
 	if rec.status != 0 {
 		panic(http.ErrAbortHandler)
@@ -99,7 +101,7 @@ func (f *front) recovered(rec *recorder, req *http.Request) {
 // is in it: they may hold secrets.
 func (f *front) logAccess(req *http.Request, rec *recorder, x *exchange, began time.Time) {
 	attrs := []slog.Attr{
-		slog.String("request_id", x.id), slog.String("method", cut(req.Method, maxLogged)), slog.String("path", cut(req.URL.Path, maxLogged)),
+		slog.String("request_id", x.id), slog.String("trace_id", x.trace.ID()), slog.String("method", cut(req.Method, maxLogged)), slog.String("path", cut(req.URL.Path, maxLogged)),
 		slog.String("route", x.route), slog.Int("status", rec.status), slog.Int64("bytes", rec.bytes),
 		slog.Duration("took", time.Since(began)),
 	}

@@ -18,7 +18,7 @@ var (
 	problemsOfInput = []core.Code{core.CodeInvalidRequest}                   // with parameters, or no GET
 	problemsOfWrite = []core.Code{codeRequestTimeout}                        // no GET: it may have a body
 	problemsOfBody  = []core.Code{codePayloadTooLarge, codeUnsupportedMedia} // with a body
-	problemsOfActor = []core.Code{codeUnauthenticated}                       // not public
+	problemsOfActor = []core.Code{codeUnauthenticated, codeRateLimited}      // not public
 
 	// problemsOfParameters are those that a parameter of the document's components brings.
 	problemsOfParameters = map[string][]core.Code{
@@ -34,7 +34,10 @@ var (
 	}
 
 	// problemHeaders are headers that come with a code, besides Retry-After.
-	problemHeaders = map[core.Code]string{codeUnauthenticated: "WWW-Authenticate"}
+	problemHeaders = map[core.Code][]string{
+		codeUnauthenticated: {"WWW-Authenticate"},
+		codeRateLimited:     {"RateLimit", "RateLimit-Policy"},
+	}
 )
 
 const problemsPath = "/problems/"
@@ -129,8 +132,12 @@ func (o *openAPIOperation) addProblems(method string) error {
 // componentOf is the name of the component that a parameter refers to; empty if it is
 // written out.
 func componentOf(parameter json.RawMessage) string {
-	_, name, _ := strings.Cut(string(parameter), "#/components/parameters/")
-	return strings.TrimRight(name, "\"} \t\n")
+	var ref openAPIRef
+	if json.Unmarshal(parameter, &ref) != nil { // not reached: it was read with the part
+		return ""
+	}
+	_, name, _ := strings.Cut(ref.Ref, "#/components/parameters/")
+	return name
 }
 
 var inPath = regexp.MustCompile(`"in": ?"path"`)
@@ -163,7 +170,7 @@ func problemResponse(codes []core.Code) openAPIResponse {
 		if to.waits {
 			headers["Retry-After"] = openAPIRef{"#/components/headers/RetryAfter"}
 		}
-		if name, has := problemHeaders[code]; has {
+		for _, name := range problemHeaders[code] {
 			headers[name] = openAPIRef{"#/components/headers/" + strings.ReplaceAll(name, "-", "")}
 		}
 	}

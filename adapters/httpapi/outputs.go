@@ -2,13 +2,8 @@ package httpapi
 
 import (
 	"io"
-	"mime"
 	"net/http"
-	"path"
 	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -104,7 +99,8 @@ func (a *api) getOutput(w http.ResponseWriter, r *request) error {
 		return &core.Error{Code: core.CodeFileNotFound, Run: id, Message: "the file is " + string(f.Status) + " and has no output; only completed files have"}
 	}
 	h := w.Header()
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": outputName(f.Name)}))
+	h.Set("Content-Disposition", disposition("attachment", core.OutputSaveName(f.Name)))
+	h.Set("Content-Security-Policy", sandboxed)
 	if notModified(w, r, f.Output) {
 		return nil
 	}
@@ -113,33 +109,4 @@ func (a *api) getOutput(w http.ResponseWriter, r *request) error {
 	w.WriteHeader(http.StatusOK)
 	_, _ = io.WriteString(w, f.Output) // an error means that the client disconnected or does not read
 	return nil
-}
-
-// outputName is the name to save an output under: the name of its file without folders,
-// and without characters that have a meaning to a file system or a terminal.
-func outputName(name string) string {
-	const most = 150 // bytes
-	name = path.Base(strings.ReplaceAll(name, "\\", "/"))
-	name = strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError, unicode.IsControl(r), unicode.Is(unicode.Cf, r):
-			return -1 // invisible, or changes the direction of the text
-		case strings.ContainsRune(`/\:*?"<>|%`, r):
-			return '_'
-		case unicode.IsSpace(r):
-			return ' '
-		}
-		return r
-	}, name)
-	if len(name) > most {
-		name = strings.ToValidUTF8(name[:most], "")
-	}
-	name = strings.Trim(name, " .")
-	if name == "" {
-		name = "output"
-	}
-	if !strings.EqualFold(path.Ext(name), ".txt") {
-		name += ".txt"
-	}
-	return name
 }

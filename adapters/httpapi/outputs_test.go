@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/core"
 )
 
@@ -151,20 +150,6 @@ func TestOutput(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, got.status)
 	require.NotContains(t, got.text(), "AAA")
 	require.Equal(t, http.StatusUnauthorized, w.get("", path).status)
-}
-
-// The name to save an output under is not a path, and has no control characters.
-func TestOutputNames(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]string{
-		"report.pdf": "report.pdf.txt", "notes.txt": "notes.txt", "NOTES.TXT": "NOTES.TXT",
-		"sub/folder/readme.md": "readme.md.txt", `C:\temp\a.doc`: "a.doc.txt", "../../etc/passwd": "passwd.txt",
-		"..": "output.txt", "/": "_.txt", ".bashrc": "bashrc.txt", "a\r\nSet-Cookie: x=1": "aSet-Cookie_ x=1.txt",
-		`a"; filename=b.exe`: "a_; filename=b.exe.txt", "evil\u202etxt.exe": "eviltxt.exe.txt", "über.txt": "über.txt",
-		strings.Repeat("ä", 200): strings.Repeat("ä", 75) + ".txt", "\u200b": "output.txt", "con": "con.txt", "100%41": "100_41.txt",
-	} {
-		require.Equal(t, want, httpapi.OutputName(name), "%q", name)
-	}
 }
 
 // A receipt of many files and attempts comes in pages, which together are complete.

@@ -9,13 +9,15 @@ import (
 type bodyKey struct{}
 
 // Paced puts another handler of the same server under the API's deadlines: a client
-// that neither sends nor reads holds no connection. The handler calls Known for a
+// that neither sends nor reads holds no connection. It gives each request its place in a
+// trace as well (ports.TraceOf). The handler calls Known for a
 // request whose sender it has authenticated, and Upload for an upload.
 func Paced(next http.Handler, pace Pace) http.Handler {
 	pace = pace.withDefaults()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		in := newBody(w, req, pace)
-		req = req.WithContext(context.WithValue(req.Context(), bodyKey{}, in))
+		ctx, _ := traced(req.Context(), w, req.Header)
+		req = req.WithContext(context.WithValue(ctx, bodyKey{}, in))
 		req.Body = in
 		defer in.leave()
 		next.ServeHTTP(&recorder{ResponseWriter: w, body: in, timeout: pace.Write}, req)

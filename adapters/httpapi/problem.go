@@ -21,6 +21,7 @@ const (
 	codeRequestTimeout   core.Code = "request_timeout"
 	codePayloadTooLarge            = core.CodePayloadTooLarge
 	codeUnsupportedMedia core.Code = "unsupported_media_type"
+	codeNotAcceptable    core.Code = "not_acceptable"
 	codeInternal         core.Code = "internal"
 	// codeOutcomeUnknown is not a refusal: the answer to the commit was lost.
 	codeOutcomeUnknown core.Code = "outcome_unknown"
@@ -49,13 +50,19 @@ func notFoundAt(path string) *core.Error {
 // client learns no more of it than the request's ID.
 func (a *api) fail(w http.ResponseWriter, req *http.Request, err error) {
 	refusal, cause := refusalOf(err)
-	if cause != nil {
+	rec, _ := w.(*recorder)
+	begun := rec != nil && rec.status != 0
+	if cause != nil && (!begun || rec.err == nil) { // else the client has disconnected, which the access log says
 		level := a.cfg.Log.ErrorContext
 		if refusal.Code == codeUnavailable || req.Context().Err() != nil {
 			level = a.cfg.Log.WarnContext // a dependency is down, or the client has disconnected: no bug
 		}
-		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "method", cut(req.Method, maxLogged),
+		level(req.Context(), "request failed", "request_id", exchangeOf(req.Context()).id, "trace_id", exchangeOf(req.Context()).trace.ID(), "method", cut(req.Method, maxLogged),
 			"path", cut(req.URL.Path, maxLogged), "code", refusal.Code, "error", cut(cause.Error(), maxLoggedError))
+	}
+	if begun {
+		exchangeOf(req.Context()).code = refusal.Code
+		panic(http.ErrAbortHandler) // closes the connection: the answer must not look complete
 	}
 	a.writeProblem(w, req, refusal)
 }

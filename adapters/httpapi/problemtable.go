@@ -203,6 +203,11 @@ var problems = map[core.Code]answerTo{
 		when: "The Content-Type is missing, or not one that the operation takes.",
 		do:   "Send application/json, or multipart/form-data where the operation takes files.",
 	},
+	codeNotAcceptable: {
+		status: http.StatusNotAcceptable, title: "There is none of the types that you accept",
+		when: "The Accept header has none of the types in which this can be had.",
+		do:   "Accept one of the types that the detail names, or ask for one with ?format=.",
+	},
 	codeRequestTimeout: {
 		status: http.StatusRequestTimeout, title: "The request took too long to arrive",
 		when: "The body did not arrive in time, or too slowly.",
@@ -212,6 +217,18 @@ var problems = map[core.Code]answerTo{
 		status: http.StatusTooManyRequests, title: "Too much is being uploaded",
 		when:  "The tenant has as many uploads under way as it may have.",
 		do:    "Wait as long as Retry-After says, and send it again.",
+		waits: true,
+	},
+	core.CodeTooManyDownloads: {
+		status: http.StatusTooManyRequests, title: "Too much is being downloaded",
+		when:  "The tenant, or the server, sends as many downloads of outputs as it may at once.",
+		do:    "Wait as long as Retry-After says, and send it again.",
+		waits: true,
+	},
+	codeRateLimited: {
+		status: http.StatusTooManyRequests, title: "Too many requests",
+		when:  "The caller, or all callers of its tenant together, have sent as many requests as they may for now; or too many credentials that are not valid came from the caller's address. The request had no effect.",
+		do:    "Wait as long as Retry-After says, and send it again, unchanged. RateLimit says what is left.",
 		waits: true,
 	},
 	codeTooManyStreams: {

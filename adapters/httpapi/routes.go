@@ -30,7 +30,7 @@ type route struct {
 // allRoutes is every route of the API; each kind of resource has its own list.
 func (a *api) allRoutes() []route {
 	return slices.Concat(
-		a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
+		a.runRoutes(), a.resultRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
 		a.administrationRoutes(), a.statementRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(), a.pageRoutes(),
 	)
 }
@@ -166,7 +166,7 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 		}
 		if rt.need != anyone {
 			actor, challenge, err := a.callerOf(rt, r)
-			if err != nil {
+			if err = a.limited(w.Header(), req.Request, actor, challenge, err); err != nil {
 				if challenge != "" {
 					w.Header().Set("WWW-Authenticate", challenge)
 				}

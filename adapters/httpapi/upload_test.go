@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -271,6 +272,23 @@ func TestUploadChecksBeforeStoring(t *testing.T) {
 	})
 	require.Equal(t, 1, w.files.written())
 	require.Zero(t, w.files.kept())
+}
+
+// An upload of more files than the credits cover ends at the first that they do not: a
+// tenant without credits cannot fill the storage. Globex has 7 credits.
+func TestUploadEndsWithTheCredits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	install.Template(t, w.svc, globex, core.Template{ID: "own", Instructions: "Do it.", CreditsPerRun: 3})
+	parts := []formPart{{field: "template", content: "own"}}
+	for range 100 {
+		parts = append(parts, formPart{"files", "a", strings.Repeat("x", 1000)})
+	}
+	got := w.refused(http.StatusPaymentRequired, core.CodeInsufficientCredits, func() answer { return w.form(w.stranger, "/workflow-runs", parts) })
+	require.Equal(t, 9, got.int("needed"))
+	require.Equal(t, 7, got.int("available"))
+	require.Equal(t, 2, w.files.written())
+	require.Equal(t, http.StatusCreated, w.form(w.stranger, "/workflow-runs", parts[:3]).status)
 }
 
 // A client that disconnects during its upload leaves nothing stored.

@@ -3,6 +3,7 @@ package llm
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -108,6 +109,11 @@ func (c *client) send(ctx context.Context, task ports.Task, file ports.TaskFile,
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "redrive")
 	req.Header[idempotencyHeader] = []string{idempotencyKey(task.Job, file.Index)}
+	var span [8]byte
+	_, _ = rand.Read(span[:]) // never fails
+	if trace := ports.TraceOf(ctx).Span(span); trace != "" {
+		req.Header.Set("Traceparent", string(trace))
+	}
 	if c.key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.key)
 	}

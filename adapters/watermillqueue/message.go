@@ -43,6 +43,8 @@ type origin struct {
 	Run      core.RunID      `json:"run"`
 	Epoch    core.Epoch      `json:"epoch"`
 	Template core.TemplateID `json:"template,omitempty"`
+	// Trace is no part of what names a message: jobs that are sent again are the same.
+	Trace string `json:"trace,omitempty"`
 }
 
 // wireMessage is jobs as they travel. The jobs of one file are named by its index.
@@ -116,7 +118,7 @@ func messageID(jobs []core.Job) uuid.UUID { return wireOf(jobs).id() }
 
 func wireOf(jobs []core.Job) wireMessage {
 	first := jobs[0]
-	w := wireMessage{origin: origin{first.Tenant, first.Run, first.Epoch, first.Template}}
+	w := wireMessage{origin: origin{first.Tenant, first.Run, first.Epoch, first.Template, string(first.Trace)}}
 	for _, j := range jobs {
 		if len(j.Files) == 1 && j.Files[0] >= 0 && j.ID == core.FileJobID(j.Run, j.Files[0]) {
 			w.Files = append(w.Files, j.Files[0])
@@ -212,7 +214,8 @@ func open2(payload []byte) ([]core.Job, error) {
 }
 
 func (o origin) job(id core.JobID, files []int) core.Job {
-	return core.Job{Tenant: o.Tenant, Run: o.Run, Epoch: o.Epoch, ID: id, Template: o.Template, Files: files}
+	trace, _ := core.ParseTrace(o.Trace) // else none: a message is not lost for it
+	return core.Job{Tenant: o.Tenant, Run: o.Run, Epoch: o.Epoch, ID: id, Template: o.Template, Files: files, Trace: trace}
 }
 
 func (o origin) check() error {

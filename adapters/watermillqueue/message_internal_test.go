@@ -1,6 +1,7 @@
 package watermillqueue
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -56,6 +57,24 @@ func TestMessage(t *testing.T) {
 			require.Equal(t, jobs, got)
 			require.WithinDuration(t, time.Now(), sent, time.Minute)
 		}
+	})
+	// The trace of a request travels with its jobs, and names no message: what recovery sends
+	// again, without it, is the same. One that cannot be read costs nothing but itself.
+	t.Run("Trace", func(t *testing.T) {
+		t.Parallel()
+		jobs := fileJobs(1, 2)
+		plain := messageID(jobs)
+		for i := range jobs {
+			jobs[i].Trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+		}
+		require.Equal(t, plain, messageID(jobs))
+		payload := sealed(t, jobs)
+		got, _, err := open(payload)
+		require.NoError(t, err)
+		require.Equal(t, jobs, got)
+		got, _, err = open(bytes.Replace(payload, []byte("00-4bf9"), []byte("00-4BF9"), 1))
+		require.NoError(t, err)
+		require.Equal(t, fileJobs(1, 2), got)
 	})
 	t.Run("OfVersion1", func(t *testing.T) {
 		t.Parallel()

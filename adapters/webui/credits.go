@@ -171,7 +171,7 @@ func (u *ui) ledgerCSV(w http.ResponseWriter, r *request) error {
 			err := table.Write([]string{
 				strconv.FormatInt(e.Seq, 10), e.At.UTC().Format("2006-01-02T15:04:05Z"), string(e.Kind), e.Period.String(),
 				strconv.FormatInt(sign*int64(e.Amount.Monthly), 10), strconv.FormatInt(sign*int64(e.Amount.Purchased), 10),
-				string(e.Run), attempt, cell(e.Actor.Subject), cell(string(e.Key)),
+				string(e.Run), attempt, core.SpreadsheetCell(e.Actor.Subject), core.SpreadsheetCell(string(e.Key)),
 			})
 			if err != nil {
 				return err

@@ -31,6 +31,7 @@ var statuses = map[core.Code]int{
 	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeTenantSuspended: http.StatusForbidden,
 	core.CodeChargeNotFound: http.StatusNotFound, core.CodeRefundTooLarge: http.StatusConflict, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
+	core.CodeTooManyDownloads: http.StatusTooManyRequests, codeRateLimited: http.StatusTooManyRequests,
 	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
 	codeSignInDenied: http.StatusForbidden, codeSignInNoAccess: http.StatusForbidden,
 	codeUnknown: http.StatusInternalServerError, codeInternal: http.StatusInternalServerError,

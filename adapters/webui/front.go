@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
 )
 
 // contentPolicy allows only the page's own assets: no inline script or style, no foreign
@@ -48,7 +49,7 @@ func (u *ui) front(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Request-Id", rec.id)
 		defer func() {
-			u.cfg.Log.LogAttrs(req.Context(), slog.LevelInfo, "page", slog.String("request_id", rec.id),
+			u.cfg.Log.LogAttrs(req.Context(), slog.LevelInfo, "page", slog.String("request_id", rec.id), slog.String("trace_id", ports.TraceOf(req.Context()).ID()),
 				slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", rec.status),
 				slog.Int64("bytes", rec.bytes), slog.Duration("took", time.Since(began)),
 				slog.String("subject", rec.subject), slog.String("tenant", rec.tenant))

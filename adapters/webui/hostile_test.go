@@ -59,13 +59,18 @@ func hostileNamesAndOutputs(t *testing.T, on store) {
 	p = v.get("/ui/runs/" + string(id) + "/outputs.zip")
 	archive, err := zip.NewReader(bytes.NewReader([]byte(p.text)), int64(len(p.text)))
 	require.NoError(t, err)
-	require.Len(t, archive.File, 7)
-	for i, f := range archive.File {
+	require.Len(t, archive.File, 8)
+	require.Equal(t, "manifest.json", archive.File[7].Name)
+	for i, f := range archive.File[:7] {
 		require.Equal(t, fmt.Sprintf("%05d-", i+1), f.Name[:6])
 		require.NotContains(t, f.Name, "/")
 		require.NotContains(t, f.Name, "\u202e")
 		require.LessOrEqual(t, len(f.Name), 140)
 	}
+	p = v.get("/ui/runs/" + string(id) + "/outputs.jsonl")
+	require.Equal(t, 8, strings.Count(p.text, "\n"))
+	require.Contains(t, p.header.Get("Content-Disposition"), "attachment")
+	require.Contains(t, v.get("/ui/runs/"+string(id)).text, `href="/ui/runs/`+string(id)+`/outputs.jsonl" download`)
 	p = v.get("/ui/runs/" + string(id) + "/files.csv")
 	rows, err := csv.NewReader(strings.NewReader(p.text)).ReadAll()
 	require.NoError(t, err)

@@ -47,6 +47,11 @@ func (u *ui) answer(w http.ResponseWriter, r *request, h handler, mustBeSignedIn
 	r.raw.subject, r.raw.tenant = r.actor().Subject, string(r.actor().Tenant)
 	if r.signedIn() {
 		u.cfg.SignedIn(r.Request)
+		if u.cfg.Limits != nil {
+			if err := u.cfg.Limits.Admit(w.Header(), r.actor()); err != nil {
+				return err
+			}
+		}
 	}
 	if mustBeSignedIn && !r.signedIn() {
 		return u.leadToSignIn(w, r, state)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // Prefix begins every path of the page; all other paths are the API's.
@@ -41,8 +42,9 @@ func (u *ui) routes() http.Handler {
 	signedIn("POST /ui/runs/{id}/cancel", u.cancelRun)
 	signedIn("POST /ui/runs/{id}/retries", u.raiseRetries)
 	signedIn("GET /ui/runs/{id}/receipt", u.receiptPage)
-	signedIn("GET /ui/runs/{id}/files.csv", u.filesCSV)
-	signedIn("GET /ui/runs/{id}/outputs.zip", u.outputsZIP)
+	signedIn("GET /ui/runs/{id}/files.csv", u.outputsAs("text/csv; charset=utf-8", ".csv", filesCSV))
+	signedIn("GET /ui/runs/{id}/outputs.zip", u.outputsAs("application/zip", ".zip", (*app.Outputs).WriteZIP))
+	signedIn("GET /ui/runs/{id}/outputs.jsonl", u.outputsAs("application/jsonl", ".jsonl", (*app.Outputs).WriteJSONL))
 	signedIn("GET /ui/runs/{id}/files/{index}", u.filePage)
 	signedIn("GET /ui/runs/{id}/files/{index}/output", u.fileOutput)
 	signedIn("GET /ui/runs/{id}/files/{index}/input", u.fileInput)
@@ -96,6 +98,7 @@ var errContentGone = &core.Error{Code: codeContentGone}
 const (
 	codeContentGone core.Code = "content_gone"
 	codeNoPage      core.Code = "no_page"
+	codeRateLimited core.Code = "rate_limited"
 	codeUnavailable core.Code = "unavailable"
 	// Those of a Provider.
 	codeSignInDenied   core.Code = "sign_in_denied"

@@ -9,28 +9,28 @@ import (
 
 // runView is the page of one run.
 type runView struct {
-	URL, ID  string
-	Name     string
-	Deleted  bool // the template
-	Badge    Badge
-	Why      string // why it closed, if not by its files
-	Bar      Bar
-	Said     string // the progress in words, for screen readers
-	Credits  string
-	By       string
-	At       Moment
-	Closed   Moment
-	Running  bool
-	Action   action
-	Cancel   *Confirm
-	Raise    *raise
-	Timeline []attemptRow
-	Total    string // what the run has cost in the end
-	Split    string
-	Receipt  string // address
-	Files    filesView
-	ZIP, CSV string // addresses
-	Notice   *Notice
+	URL, ID         string
+	Name            string
+	Deleted         bool // the template
+	Badge           Badge
+	Why             string // why it closed, if not by its files
+	Bar             Bar
+	Said            string // the progress in words, for screen readers
+	Credits         string
+	By              string
+	At              Moment
+	Closed          Moment
+	Running         bool
+	Action          action
+	Cancel          *Confirm
+	Raise           *raise
+	Timeline        []attemptRow
+	Total           string // what the run has cost in the end
+	Split           string
+	Receipt         string // address
+	Files           filesView
+	ZIP, CSV, JSONL string // addresses
+	Notice          *Notice
 }
 
 // raise is a platform admin's form to allow more retries.
@@ -64,7 +64,7 @@ func (u *ui) runPage(w http.ResponseWriter, r *request) error {
 	done := run.Tally.Total() - run.Tally.Unfinished
 	v.Said = r.T("run.progress", done, run.Tally.Total())
 	if run.Tally.Completed > 0 {
-		v.ZIP = base + "/outputs.zip"
+		v.ZIP, v.JSONL = base+"/outputs.zip", base+"/outputs.jsonl"
 	}
 	template, err := u.svc.Template(r.Context(), r.actor(), run.Tenant, run.Template)
 	if err != nil {

@@ -71,6 +71,11 @@ func (u *ui) signIn(w http.ResponseWriter, r *request) error {
 		return err // nothing is known of the token
 	}
 	if err != nil {
+		if u.cfg.Limits != nil {
+			if err := u.cfg.Limits.Refused(w.Header(), r.Request); err != nil {
+				return err
+			}
+		}
 		return u.showSignIn(w, r, http.StatusUnprocessableEntity, form.Get("next"), r.T("signin.invalid"), "")
 	}
 	if err := u.beginSession(w, r, actor, "token", until); err != nil {

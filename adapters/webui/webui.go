@@ -31,6 +31,15 @@ type Streams interface {
 	Serve(w http.ResponseWriter, r *http.Request, actor core.Actor, run core.RunID, allowed func(context.Context) error) error
 }
 
+// Limits bounds how often requests may come. Use the API's, so that the page and the API
+// share them. Admit is called for each request with a session, and Refused for each
+// sign-in with a credential that is not valid. They set headers of the answer, and an error
+// is what to answer.
+type Limits interface {
+	Admit(h http.Header, actor core.Actor) error
+	Refused(h http.Header, r *http.Request) error
+}
+
 // Config is what the page needs in addition to the use cases. A zero number means its
 // default.
 type Config struct {
@@ -50,6 +59,7 @@ type Config struct {
 	// upload, so that a server can give them priority and more time than anonymous requests.
 	SignedIn, Uploads func(*http.Request)
 
+	Limits     Limits         // nil: there are none
 	Operations ReadOperations // nil: the page does not show the state of the server
 
 	// API is the address of the API's own page (httpapi has it at /docs), for people who

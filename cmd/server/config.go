@@ -115,6 +115,9 @@ func (c *serveCmd) check(named func(field any) string) error {
 			wrong = append(wrong, fmt.Errorf("%s must be more than 0s, not %s", named(d), *d))
 		}
 	}
+	if c.HSTS < 0 {
+		wrong = append(wrong, fmt.Errorf("%s must be 0s or more, not %s", named(&c.HSTS), c.HSTS))
+	}
 	for _, n := range []struct {
 		flag  any
 		value int64
@@ -132,6 +135,9 @@ func (c *serveCmd) check(named func(field any) string) error {
 		{&c.DBMaxConns, int64(c.DBMaxConns), 1},
 		{&c.MaxConnections, int64(c.MaxConnections), 0},
 		{&c.MaxConnectionsPerAddress, int64(c.MaxConnectionsPerAddress), 0},
+		{&c.MaxCredentialRequests, int64(c.MaxCredentialRequests), 0},
+		{&c.MaxTenantRequests, int64(c.MaxTenantRequests), 0},
+		{&c.MaxFailedLogins, int64(c.MaxFailedLogins), 0},
 		{&c.UploadRate, c.UploadRate, 1},
 		{&c.MaxTenantUploadBytes, c.MaxTenantUploadBytes, 0},
 		{&c.MaxTenantUploads, int64(c.MaxTenantUploads), 0},

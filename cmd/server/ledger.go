@@ -8,10 +8,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
@@ -152,13 +150,7 @@ func exportJSONLines(to io.Writer) (write func(core.Entry) error, flush func() e
 // as JSON lines, which is for programs, has all values unchanged.
 func asText(cells []string) []string {
 	for i, cell := range cells {
-		first, _ := utf8.DecodeRuneInString(cell)
-		if !strings.ContainsRune("=+-@\t\r\n＝＋－＠", first) {
-			continue
-		}
-		if _, err := strconv.ParseInt(cell, 10, 64); err != nil || cell[0] == '+' {
-			cells[i] = "'" + cell
-		}
+		cells[i] = core.SpreadsheetCell(cell)
 	}
 	return cells
 }

@@ -23,6 +23,7 @@ type pageParts struct {
 	provider webui.Provider // nil: none
 	sessions ports.Sessions
 	streams  *httpapi.Streams
+	limiter  *httpapi.Limiter
 	conns    *connections
 	pool     *worker.Worker
 	queue    *watermillqueue.Queue
@@ -32,7 +33,7 @@ type pageParts struct {
 // page makes the handler of the page, under the API's deadlines.
 func (c *serveCmd) page(p pageParts) http.Handler {
 	cfg := webui.Config{
-		Auth: p.auth, Sessions: p.sessions, Streams: p.streams, Log: p.log,
+		Auth: p.auth, Sessions: p.sessions, Streams: p.streams, Limits: p.limiter, Log: p.log,
 		MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
 		SignedIn: func(req *http.Request) {
 			p.conns.atWork(req.Context())

@@ -108,9 +108,10 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	}
 	var stopping atomic.Bool
 	events := httpapi.NewStreams(svc, httpapi.StreamConfig{Log: log})
+	limiter := c.limiter()
 	apiConfig := httpapi.Config{
 		Auth: httpapi.WithAPIKeys(svc, auth), Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
-		Tickets: kept.tickets, Pace: c.pace(), Authenticated: conns.atWork,
+		Tickets: kept.tickets, Pace: c.pace(), Limiter: limiter, Authenticated: conns.atWork,
 		Ready: func(ctx context.Context) error {
 			if stopping.Load() {
 				return errors.New("stopping")
@@ -123,7 +124,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	}
 	api := httpapi.New(svc, apiConfig)
 	page := c.page(pageParts{
-		svc: svc, executor: executor, auth: auth, provider: provider, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
+		svc: svc, executor: executor, auth: auth, provider: provider, sessions: kept.sessions, streams: events, limiter: limiter, conns: conns, pool: pool, queue: queue, log: log,
 	})
 	if meter != nil {
 		page = meter.Counted("page", page)

@@ -21,6 +21,7 @@ import (
 // record settles the results of a job with several files as they arrive, as partial
 // results; it may block, and fails with ctx's error. nil: all results are given at the end.
 func (s *Service) Execute(ctx context.Context, c Claimed, record func(context.Context, core.FileResult) error) ([]core.FileResult, error) {
+	ctx = ports.WithTrace(ctx, c.Job.Trace)
 	return s.execute(ctx, ports.Task{Job: c.Job, Template: c.Template, Files: s.taskFiles(c)}, s.opts.Retry, record)
 }
 
@@ -92,7 +93,11 @@ func (s *Service) executeOnce(ctx context.Context, task ports.Task) (results []c
 		return failed
 	}
 	log := func() *slog.Logger { // made only if there is something to log
-		return s.log.With("tenant", task.Job.Tenant, "run", task.Job.Run, "job", task.Job.ID, "epoch", task.Job.Epoch, "try", task.Try)
+		log := s.log.With("tenant", task.Job.Tenant, "run", task.Job.Run, "job", task.Job.ID, "epoch", task.Job.Epoch, "try", task.Try)
+		if trace := ports.TraceOf(ctx); trace != "" {
+			log = log.With("trace_id", trace.ID())
+		}
+		return log
 	}
 	defer func() {
 		if p := recover(); p != nil {

@@ -72,6 +72,11 @@ type Options struct {
 	// from the workers; default 2 min and 2.
 	TrialTimeout time.Duration
 	MaxTrials    int
+	// MaxDownloads is how many downloads of runs' outputs this Service writes at once, and
+	// MaxTenantDownloads how many of one tenant; each takes a few megabytes. Default 32 and
+	// 8, negative for no limit.
+	MaxDownloads       int
+	MaxTenantDownloads int
 	// Webhooks says when events are sent again, and when an endpoint is paused; default:
 	// core.DefaultDeliveryPolicy.
 	Webhooks core.DeliveryPolicy
@@ -101,7 +106,8 @@ func DefaultOptions() Options {
 		MaxOutputBytes:  4 << 20,
 		TrialTimeout:    2 * time.Minute,
 		MaxTrials:       2,
-		Webhooks:        core.DefaultDeliveryPolicy(), WebhookRetention: 30 * 24 * time.Hour,
+		MaxDownloads:    32, MaxTenantDownloads: 8,
+		Webhooks: core.DefaultDeliveryPolicy(), WebhookRetention: 30 * 24 * time.Hour,
 		Roll: mathrand.Float64,
 	}
 }
@@ -141,6 +147,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxTrials == 0 {
 		o.MaxTrials = d.MaxTrials
 	}
+	if o.MaxDownloads == 0 {
+		o.MaxDownloads = d.MaxDownloads
+	}
+	if o.MaxTenantDownloads == 0 {
+		o.MaxTenantDownloads = d.MaxTenantDownloads
+	}
 	if o.Webhooks.Waits == nil {
 		o.Webhooks = d.Webhooks
 	}
@@ -157,23 +169,24 @@ func (o Options) withDefaults() Options {
 // uploads, trials and decisions under way hold, so any number of them may work on the same store and queue. Its methods may be
 // called by many goroutines at once; it starts none.
 type Service struct {
-	store    ports.Store
-	queue    ports.Queue
-	executor ports.Executor
-	files    ports.Files
-	clock    ports.Clock
-	ids      ports.IDs
-	log      *slog.Logger
-	opts     Options
-	stats    counters
-	outcomes outcomes
-	uploads  uploadsUnderWay
-	waiting  combiner            // of initiations and Continues
-	trials   chan struct{}       // one for each that is under way
-	sender   ports.WebhookSender // nil: there are no webhooks
-	random   io.Reader
-	told     chan struct{}  // has one if events may have been written since it was read
-	acceptor ports.Acceptor // the executor, if it says what it takes; else nil
+	store     ports.Store
+	queue     ports.Queue
+	executor  ports.Executor
+	files     ports.Files
+	clock     ports.Clock
+	ids       ports.IDs
+	log       *slog.Logger
+	opts      Options
+	stats     counters
+	outcomes  outcomes
+	uploads   uploadsUnderWay
+	downloads downloadsUnderWay
+	waiting   combiner            // of initiations and Continues
+	trials    chan struct{}       // one for each that is under way
+	sender    ports.WebhookSender // nil: there are no webhooks
+	random    io.Reader
+	told      chan struct{}  // has one if events may have been written since it was read
+	acceptor  ports.Acceptor // the executor, if it says what it takes; else nil
 }
 
 // New checks its parts and gives a Service.

@@ -17,6 +17,7 @@ type start struct {
 	template core.TemplateID // of an initiation
 	files    int             // of an initiation
 	key      core.Key        // the caller's idempotency key; empty for none
+	trace    core.Trace      // of the request
 	// decide decides on what it is given, and writes nothing. A refusal that is not to
 	// be remembered is an error, as faults are: there is no verdict then.
 	decide func(ctx context.Context, in inputs) (*verdict, error)
@@ -55,6 +56,7 @@ var errRunHeld = errors.New("another transaction has the run")
 // start decides a start, with others that wait for the same tenant's credits if there
 // are any, and dispatches what it began.
 func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (core.Run, error) {
+	st.trace = ports.TraceOf(ctx)
 	if err := s.decide(ctx, tenant, st); err != nil {
 		return core.Run{}, err
 	}
@@ -116,7 +118,7 @@ func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *sta
 		if err != nil {
 			return err
 		}
-		v.sendBy(ports.OutboxOf(tx), s.opts.Recovery)
+		v.sendBy(ports.OutboxOf(tx), s.opts.Recovery, st.trace)
 		st.verdict = v
 		if !v.done {
 			if err := tellStart(ctx, tx, &v.begin, before); err != nil {
@@ -134,7 +136,10 @@ func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *sta
 // sendBy lets the transaction that writes the verdict send the attempt's jobs as well, if
 // it can. The attempt is dispatched from the outset then: there is nothing to confirm,
 // and nothing to undo if it fails.
-func (v *verdict) sendBy(outbox ports.Outbox, policy core.RecoveryPolicy) {
+func (v *verdict) sendBy(outbox ports.Outbox, policy core.RecoveryPolicy, trace core.Trace) {
+	for i := range v.jobs {
+		v.jobs[i].Trace = trace
+	}
 	v.sent = outbox != nil && !v.done
 	if !v.sent {
 		return

@@ -102,7 +102,7 @@ func (g *groupInputs) decide(ctx context.Context, tx ports.Tx, group []*turn) er
 			g.errs[i] = err
 			continue
 		}
-		v.sendBy(ports.OutboxOf(tx), g.s.opts.Recovery)
+		v.sendBy(ports.OutboxOf(tx), g.s.opts.Recovery, t.start.trace)
 		t.start.verdict = v
 		if v.remember != nil {
 			answers = append(answers, *v.remember)

@@ -29,6 +29,10 @@ type Upload struct {
 	replay bool  // the request was answered before: nothing is stored
 	state  uploadState
 
+	request UploadRequest  // with which it was begun
+	wanted  core.NewUpload // likewise
+	covered int            // files that the credits covered when that was looked at
+
 	marked  bool         // it was begun in Files, or may have been
 	into    ports.Upload // nil until the first content
 	added   int          // refused ones included
@@ -55,7 +59,7 @@ const (
 // A refusal of one file is core.CodeInvalidRequest or CodePayloadTooLarge, with the file
 // in Fields. Initiate will then refuse the whole upload. More files may be added to find
 // all refused files; they are not stored. Any other refusal (CodeUploadQuotaExceeded, too
-// many files) and any fault (ports.ErrFull) concerns the whole upload. An error of reading
+// many files, credits or an accepted price that do not cover one more) and any fault (ports.ErrFull) concerns the whole upload. An error of reading
 // content is returned as it is.
 func (u *Upload) Add(ctx context.Context, name string, content io.Reader) (core.NewFile, error) {
 	if u.state != uploadOpen {
@@ -69,6 +73,11 @@ func (u *Upload) Add(ctx context.Context, name string, content io.Reader) (core.
 	if u.replay {
 		f, err := u.compared(name, content)
 		return f, u.fail(err)
+	}
+	if len(u.refused) == 0 { // else nothing more is stored
+		if err := u.cover(ctx); err != nil {
+			return core.NewFile{}, u.fail(err)
+		}
 	}
 	if err := core.CheckFileName(index, name); err != nil {
 		if e, ok := asRefusal(err); ok {

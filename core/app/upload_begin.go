@@ -44,7 +44,7 @@ func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadR
 	if err := core.CheckNewUpload(wanted); err != nil {
 		return nil, err
 	}
-	replay, err := s.mayUpload(ctx, req, wanted)
+	may, err := s.mayUpload(ctx, req, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -60,42 +60,51 @@ func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadR
 		limit = s.acceptor.MaxFileBytes()
 	}
 	return &Upload{
-		svc: s, tenant: req.Tenant, id: id, begun: s.clock.Now(), limit: max(0, limit), replay: replay,
+		svc: s, tenant: req.Tenant, id: id, begun: s.clock.Now(), limit: max(0, limit), replay: may.replay,
+		request: req, wanted: wanted, covered: may.files,
 	}, nil
+}
+
+// uploadAllowed says what an upload may be.
+type uploadAllowed struct {
+	replay bool // the request was answered before
+	files  int  // as many as the credits cover
 }
 
 // mayUpload decides without a lock. Only a refusal that has to be stored is decided again
 // under the tenant's lock, which every repeat takes as well.
-func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.NewUpload) (replay bool, err error) {
+func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.NewUpload) (may uploadAllowed, err error) {
 	memo := answerMemo{
 		key: req.IdempotencyKey, tenant: req.Tenant, op: core.OperationInitiate, fingerprint: req.fingerprint(),
 	}
 	err = s.store.View(ctx, req.Tenant, func(tx ports.Tx) (err error) {
-		if replay, err = memo.answered(ctx, tx); err != nil || replay {
+		may = uploadAllowed{}
+		if may.replay, err = memo.answered(ctx, tx); err != nil || may.replay {
 			return err
 		}
 		balance, err := tx.Ledger().Balance(ctx, core.PeriodOf(s.clock.Now()))
 		if err != nil {
 			return notFound(err, tenantNotFound(req.Tenant))
 		}
-		return decideUpload(ctx, tx, req, wanted, balance)
+		may.files, err = decideUpload(ctx, tx, req, wanted, balance)
+		return err
 	})
 	if refusal, ok := asRefusal(err); !ok || memo.key == "" || refusal.Code == core.CodeTenantNotFound {
-		return replay, err
+		return may, err
 	}
 
 	var decided decision
 	err = s.store.InTx(ctx, req.Tenant, func(tx ports.Tx) error {
-		decided = decision{}
+		decided, may = decision{}, uploadAllowed{}
 		balance, now, err := s.lockBalance(ctx, tx, req.Tenant)
 		if err != nil {
 			return err
 		}
 		memo.now = now
-		if replay, err = memo.answered(ctx, tx); err != nil || replay {
+		if may.replay, err = memo.answered(ctx, tx); err != nil || may.replay {
 			return err
 		}
-		if err := decideUpload(ctx, tx, req, wanted, balance); err != nil {
+		if may.files, err = decideUpload(ctx, tx, req, wanted, balance); err != nil {
 			refused, err := memo.refuse(err)
 			if err != nil {
 				return err
@@ -109,15 +118,38 @@ func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.
 		decided.tell(ctx)
 		_, err = decided.answer()
 	}
-	return replay, err
+	return may, err
 }
 
-func decideUpload(ctx context.Context, tx ports.Tx, req UploadRequest, wanted core.NewUpload, balance core.Balance) error {
+// decideUpload gives how many files the credits cover.
+func decideUpload(ctx context.Context, tx ports.Tx, req UploadRequest, wanted core.NewUpload, balance core.Balance) (files int, err error) {
 	template, err := tx.Templates().Get(ctx, req.Template)
 	if err != nil {
-		return notFound(err, templateNotFound(req.Template))
+		return 0, notFound(err, templateNotFound(req.Template))
 	}
-	return core.MayUpload(wanted, template, balance)
+	if err := core.MayUpload(wanted, template, balance); err != nil {
+		return 0, err
+	}
+	return core.CoveredFiles(wanted, template, balance), nil
+}
+
+// cover checks before the next file is stored that the credits cover it too: how many files
+// an upload has is not always said at its beginning. What was read then is read again only
+// when it does not suffice, since credits may have been bought meanwhile.
+func (u *Upload) cover(ctx context.Context) error {
+	if u.added <= u.covered {
+		return nil
+	}
+	wanted := u.wanted
+	wanted.Files = u.added
+	may, err := u.svc.mayUpload(ctx, u.request, wanted)
+	if err != nil {
+		return err
+	}
+	if u.covered = may.files; may.replay {
+		u.covered = u.svc.opts.MaxFiles // Initiate answers what another request got meanwhile
+	}
+	return nil
 }
 
 // answered reports whether a request with the upload's key was answered before. If that

@@ -239,9 +239,10 @@ func TestUploadLeavesNothing(t *testing.T) {
 			require.Panics(w.t, func() { _, _ = u.Add(w.ctx, "b", readerFunc(func([]byte) (int, error) { panic(broken) })) })
 		},
 		"Credits": func(w *uploads, u *app.Upload) {
-			for i := range 15 {
+			for i := range 14 {
 				w.add(u, fmt.Sprint("f", i), "x")
 			}
+			w.initiate(1) // takes the credits of one of them
 			w.requireRefused(core.ErrInsufficientCredits, func() (err error) { _, err = w.run(u, ""); return err })
 		},
 		"StoreFails": func(w *uploads, u *app.Upload) {
