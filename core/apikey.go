@@ -125,6 +125,9 @@ func (k APIKey) Actor() Actor {
 // of its own.
 func (a Actor) IsAPIKey() bool { return strings.HasPrefix(a.Subject, apiKeySubject) }
 
+// APIKeyID is the key that the actor is, if it is one.
+func (a Actor) APIKeyID() APIKeyID { return APIKeyID(strings.TrimPrefix(a.Subject, apiKeySubject)) }
+
 // Owns reports whether the token is that of the key, in a time that does not depend on how
 // much of it is right.
 func (k APIKey) Owns(token string) bool {

@@ -13,7 +13,7 @@ import (
 
 const (
 	keyID     core.APIKeyID = "3f9aK2LmQ0xZ"
-	keySecret               = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
+	keySecret string        = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 )
 
 func TestAPIKeyToken(t *testing.T) {

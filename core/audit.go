@@ -27,7 +27,8 @@ type Audit struct {
 	purchased Credits
 	runs      map[RunID]Split
 	charges   map[Key]Entry
-	refunded  map[Key]Key
+	refunded  map[Key]Key   // by Redrive itself, wholly
+	returned  map[Key]Split // by all refunds together
 	keys      map[Key]bool
 	recorded  map[Period]bool
 	seenRuns  map[RunID]bool
@@ -38,7 +39,7 @@ type Audit struct {
 func NewAudit(tenant TenantID) *Audit {
 	return &Audit{
 		tenant: tenant, monthly: map[Period]Credits{}, runs: map[RunID]Split{}, charges: map[Key]Entry{},
-		refunded: map[Key]Key{}, keys: map[Key]bool{}, recorded: map[Period]bool{}, seenRuns: map[RunID]bool{},
+		refunded: map[Key]Key{}, returned: map[Key]Split{}, keys: map[Key]bool{}, recorded: map[Period]bool{}, seenRuns: map[RunID]bool{},
 	}
 }
 
@@ -89,11 +90,21 @@ func (a *Audit) refund(e Entry) {
 		a.report(fmt.Sprintf("refund %s: charge", e.Key), e.Charge, "no such charge")
 		return
 	}
-	if by, twice := a.refunded[e.Charge]; twice {
+	back := a.returned[e.Charge]
+	back = Split{back.Monthly + e.Amount.Monthly, back.Purchased + e.Amount.Purchased}
+	a.returned[e.Charge] = back
+	by, twice := a.refunded[e.Charge]
+	switch {
+	case twice:
 		a.report(fmt.Sprintf("charge %s: refunds", e.Charge), e.Key, "already refunded by "+string(by))
+	case e.Reason == "" && e.Amount != charge.Amount: // reported below
+	case back.Monthly > charge.Amount.Monthly || back.Purchased > charge.Amount.Purchased:
+		a.report(fmt.Sprintf("charge %s: refunds", e.Charge), back, fmt.Sprint("at most ", charge.Amount))
 	}
-	a.refunded[e.Charge] = e.Key
-	if e.Amount != charge.Amount || e.Period != charge.Period || e.Run != charge.Run || e.Attempt != charge.Attempt {
+	if e.Reason == "" {
+		a.refunded[e.Charge] = e.Key
+	}
+	if e.Reason == "" && e.Amount != charge.Amount || e.Period != charge.Period || e.Run != charge.Run || e.Attempt != charge.Attempt {
 		a.report(fmt.Sprintf("refund %s: split and period", e.Key),
 			fmt.Sprint(e.Amount, e.Period, e.Run, e.Attempt), fmt.Sprint(charge.Amount, charge.Period, charge.Run, charge.Attempt))
 	}

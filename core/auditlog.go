@@ -26,6 +26,9 @@ const (
 	AuditTemplateDeleted   AuditAction = "template.deleted"
 	AuditMaxRetriesRaised  AuditAction = "run.max_retry_count_raised"
 	AuditRunCancelled      AuditAction = "run.cancelled"
+	AuditAPIKeyCreated     AuditAction = "api_key.created"
+	AuditAPIKeyRenamed     AuditAction = "api_key.renamed" //nolint:gosec // an action, no credential
+	AuditAPIKeyRevoked     AuditAction = "api_key.revoked"
 )
 
 // Bounds of an event, so that the log's rows stay small.

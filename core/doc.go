@@ -53,7 +53,8 @@
 //	I1  balances are what the ledger's entries add up to, and never negative
 //	I2  a run's creditsConsumed is its two parts together, and its charges less its refunds
 //	I3  at most one charge per attempt, of exactly its failed files × price
-//	I4  at most one refund per charge, equal to its split, to its period
+//	I4  at most one refund per charge, equal to its split, to its period; by hand in
+//	    parts, together at most its split
 //	I5  the charge that covers a pending or processing file stands
 //	I6  0 ≤ freeRetries ≤ retryAttempt, and retryAttempt - freeRetries ≤ maxRetryCount
 //	I7  completedJobs + failedJobs ≤ attemptJobs ≤ totalJobs; an attempt closes once

@@ -34,9 +34,11 @@ const (
 	CodeTemplateNotPublished Code = "template_not_published"
 	CodeTemplateDeleted      Code = "template_deleted"
 	CodeCreditsOutOfRange    Code = "credits_out_of_range"
+	CodeChargeNotFound       Code = "charge_not_found"
+	CodeRefundTooLarge       Code = "refund_too_large"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
-	CodeAPIKeyNotFound       Code = "api_key_not_found"
+	CodeAPIKeyNotFound       Code = "api_key_not_found" //nolint:gosec // a code, no credential
 	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 
 	CodeWebhookEndpointNotFound Code = "webhook_endpoint_not_found"
@@ -65,7 +67,7 @@ type Error struct {
 	Run       RunID        // enqueue_failed: the run that stays, for a later Continue
 	Files     []int        // max_retry_count_exceeded: indexes of the files that block the retry
 	Needed    Credits      // insufficient_credits: the price
-	Available Credits      // insufficient_credits: monthly left + purchased
+	Available Credits      // insufficient_credits: monthly left + purchased; refund_too_large: what can be refunded
 	Price     Credits      // price_changed: what it costs now
 	Fields    []FieldError // invalid_request, payload_too_large: one per offending field or file
 
@@ -96,6 +98,8 @@ var (
 	ErrTemplateNotPublished  = &Error{Code: CodeTemplateNotPublished}
 	ErrTemplateDeleted       = &Error{Code: CodeTemplateDeleted}
 	ErrCreditsOutOfRange     = &Error{Code: CodeCreditsOutOfRange}
+	ErrChargeNotFound        = &Error{Code: CodeChargeNotFound}
+	ErrRefundTooLarge        = &Error{Code: CodeRefundTooLarge}
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
 	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}

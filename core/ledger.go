@@ -17,7 +17,7 @@ const (
 	EntryAllowance EntryKind = "allowance" // adds to one period's monthly allowance
 	EntryPurchase  EntryKind = "purchase"  // adds to the purchased balance
 	EntryCharge    EntryKind = "charge"    // takes from both, by its split
-	EntryRefund    EntryKind = "refund"    // gives one charge back, by the charge's split
+	EntryRefund    EntryKind = "refund"    // gives one charge back, by the charge's split; a part of it if it has a Reason
 )
 
 // Valid reports whether the kind is one of the four.
@@ -40,6 +40,9 @@ type Entry struct {
 	Run     RunID         // charge and refund
 	Attempt AttemptNumber // charge and refund
 	Charge  Key           // refund: the key of the charge that it undoes
+	// Reason is why a platform admin refunded it, wholly or in part; empty of a refund by
+	// Redrive itself, which is of the whole charge.
+	Reason string
 
 	Actor Actor
 	At    time.Time
@@ -71,7 +74,7 @@ func (b Balance) Apply(e Entry) (Balance, error) {
 // the first one is the answer to the repeat. Time and actor may differ.
 func (e Entry) SameAs(o Entry) bool {
 	return e.Tenant == o.Tenant && e.Key == o.Key && e.Kind == o.Kind && e.Period == o.Period &&
-		e.Amount == o.Amount && e.Run == o.Run && e.Attempt == o.Attempt && e.Charge == o.Charge
+		e.Amount == o.Amount && e.Run == o.Run && e.Attempt == o.Attempt && e.Charge == o.Charge && e.Reason == o.Reason
 }
 
 // ChargeKey is the key of the only charge that an attempt can have (I3).

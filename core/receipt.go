@@ -17,6 +17,9 @@ type AttemptReceipt struct {
 	Attempt Attempt
 	Refund  Key // the entry that gave the charge back; empty unless it was refunded
 	Lines   []ReceiptLine
+	// ByHand are the refunds of a platform admin's, of the whole charge or parts of it. They
+	// change no line: a line says what happened to a file.
+	ByHand []Entry
 }
 
 // ReceiptLine is one file in one attempt.

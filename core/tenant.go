@@ -1,6 +1,7 @@
 package core
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -69,7 +70,7 @@ const MaxReasonLength = 500
 // goes on to its end. A suspended tenant gets the new reason, and stays suspended since
 // then. It fails with CodeInvalidRequest.
 func (t Tenant) Suspend(reason string, now time.Time) (Tenant, error) {
-	if err := checkReason(reason); err != nil {
+	if err := Invalid(reasonProblems(reason)...); err != nil {
 		return Tenant{}, err
 	}
 	t.SuspendedReason = reason
@@ -85,11 +86,11 @@ func (t Tenant) Reopen() Tenant {
 	return t
 }
 
-func checkReason(reason string) error {
+func reasonProblems(reason string) []FieldError {
 	if strings.TrimSpace(reason) == "" || utf8.RuneCountInString(reason) > MaxReasonLength {
-		return InvalidField("reason", "must have 1 to %d characters", MaxReasonLength)
+		return []FieldError{{"reason", fmt.Sprintf("must have 1 to %d characters", MaxReasonLength)}}
 	}
-	return Invalid(checkText("reason", reason)...)
+	return checkText("reason", reason)
 }
 
 // mayStart refuses whatever begins an attempt of a suspended tenant, whether it costs

@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -23,6 +24,7 @@ type Usage struct {
 	// Purchased is the present balance of purchased credits, which do not lapse.
 	Purchased Credits
 
+	Kinds     []KindUsage     // of each kind of entry, in the order of EntryKinds
 	Templates []TemplateUsage // the most expensive first
 	Days      []DayUsage      // every day of the period, in order
 }
@@ -36,6 +38,46 @@ func (u Usage) Lapsed() Credits {
 		return u.Left
 	}
 	return 0
+}
+
+// EntryKinds are the kinds of entries in the order of a statement.
+var EntryKinds = []EntryKind{EntryAllowance, EntryPurchase, EntryCharge, EntryRefund}
+
+// KindUsage is the sum of a period's entries of one kind. Amounts are never negative; the
+// kind gives the direction.
+type KindUsage struct {
+	Kind    EntryKind
+	Entries int
+	Amount  Split
+}
+
+// Statement is what became of a tenant's credits in one period, by the same count as Usage:
+// opening balance, entries, what lapsed, closing balance. Entries are those of the period,
+// also if they were posted before it, as an allowance, or after it, as a refund: a statement
+// of an ended month changes if a charge of it is refunded. The closing balance of purchased
+// credits is the opening balance of the next period.
+type Statement struct {
+	Usage
+
+	// Opening has no monthly part: the rest of a month is never added to the next one.
+	Opening Split
+	Closing Split
+}
+
+// Statement makes a statement of a period. balance is that of the period now, and later what
+// the entries of later periods add to the purchased balance, which may be below 0.
+func (c *UsageCount) Statement(balance Balance, later Credits, now time.Time) (Statement, error) {
+	s := Statement{Usage: c.Usage(balance, now)}
+	s.Closing.Purchased = balance.Purchased - later
+	if !s.Over {
+		s.Closing.Monthly = s.Left
+	}
+	spent := s.Spent()
+	s.Opening.Purchased = s.Closing.Purchased - s.Bought + spent.Purchased
+	if s.Opening.Purchased < 0 || s.Closing.Purchased < 0 || s.Granted-spent.Monthly != s.Left {
+		return Statement{}, fmt.Errorf("statement of %s: the entries do not add up to the balances; check the ledger", s.Period)
+	}
+	return s, nil
 }
 
 // TemplateUsage is the cost of one template's runs in a period.
@@ -78,6 +120,9 @@ type UsageCount struct {
 // NewUsageCount gives an empty count.
 func NewUsageCount(p Period) *UsageCount {
 	c := &UsageCount{usage: Usage{Period: p, Ends: p.End()}, templates: map[TemplateID]*TemplateUsage{}}
+	for _, kind := range EntryKinds {
+		c.usage.Kinds = append(c.usage.Kinds, KindUsage{Kind: kind})
+	}
 	for day := p.Start(); day.Before(p.End()); day = day.AddDate(0, 0, 1) {
 		c.usage.Days = append(c.usage.Days, DayUsage{Day: day})
 	}
@@ -92,6 +137,12 @@ func (c *UsageCount) Add(e Entry, template TemplateID) error {
 		return nil
 	}
 	day := c.day(e.At)
+	if i := slices.Index(EntryKinds, e.Kind); i >= 0 {
+		u.Kinds[i].Entries++
+		if err := plusSplit(e.Amount, &u.Kinds[i].Amount); err != nil {
+			return err
+		}
+	}
 	switch e.Kind {
 	case EntryAllowance:
 		return plus(e.Amount.Monthly, &u.Granted, &day.Granted)
@@ -126,7 +177,7 @@ func (c *UsageCount) of(template TemplateID) *TemplateUsage {
 func (c *UsageCount) Usage(balance Balance, now time.Time) Usage {
 	u := c.usage
 	u.Left, u.Purchased, u.Over = balance.Monthly, balance.Purchased, !now.Before(u.Ends)
-	u.Days = slices.Clone(u.Days)
+	u.Days, u.Kinds = slices.Clone(u.Days), slices.Clone(u.Kinds)
 	left := Credits(0)
 	for i := range u.Days {
 		d := &u.Days[i]

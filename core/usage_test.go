@@ -57,6 +57,10 @@ func TestUsage(t *testing.T) {
 	days := got.Days
 	got.Days = nil
 	require.Equal(t, core.Usage{
+		Kinds: []core.KindUsage{
+			{Kind: core.EntryAllowance, Entries: 1, Amount: core.Split{Monthly: 100}}, {Kind: core.EntryPurchase, Entries: 1, Amount: core.Split{Purchased: 50}},
+			{Kind: core.EntryCharge, Entries: 5, Amount: core.Split{Monthly: 125, Purchased: 25}}, {Kind: core.EntryRefund, Entries: 2, Amount: core.Split{Monthly: 50, Purchased: 25}},
+		},
 		Period: usagePeriod, Granted: 100, Bought: 50,
 		Charged: core.Split{Monthly: 125, Purchased: 25}, Refunded: core.Split{Monthly: 50, Purchased: 25},
 		Left: 25, Ends: usageAt(31, 0), Purchased: 50,
@@ -135,6 +139,20 @@ func TestUsageAddsUp(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, count.Add(e, core.TemplateID(e.Run)))
 		}
+		later := core.Credits(rapid.IntRange(-20, 20).Draw(t, "later"))
+		now := balance
+		now.Purchased += max(0, later)
+		for _, at := range []time.Time{p.Start(), p.End()} {
+			s, err := count.Statement(now, max(0, later), at)
+			require.NoError(t, err)
+			require.Equal(t, core.Split{}, s.Opening, "the first month opens with nothing")
+			require.Equal(t, balance.Purchased, s.Closing.Purchased)
+			require.Equal(t, balance.Monthly, s.Closing.Monthly+s.Lapsed())
+			require.Equal(t, at == p.End(), s.Over)
+		}
+		now.Monthly++
+		_, err := count.Statement(now, max(0, later), p.Start())
+		fault(t, err, "do not add up")
 		u := count.Usage(balance, p.Start())
 		require.Equal(t, balance.Monthly, u.Granted-u.Spent().Monthly)
 		require.Equal(t, balance.Monthly, u.Left)

@@ -19,6 +19,9 @@ type Finder interface {
 	// Entries gives the ledger's entries that the filter selects, the latest first.
 	// It stops at filter.Limit, or when it has looked at look.Entries entries.
 	Entries(ctx context.Context, filter EntryFilter, look Look) (EntryPage, error)
+	// PurchasedAfter gives what the entries of later periods than this one add to the
+	// purchased balance, which may be below 0. It reads them all.
+	PurchasedAfter(ctx context.Context, p core.Period) (core.Credits, error)
 	// Templates gives the templates that the filter selects, ascending by ID.
 	Templates(ctx context.Context, filter TemplateFilter) ([]core.Template, error)
 }

@@ -327,8 +327,10 @@ type Ledger interface {
 	BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error)
 	// Post appends an entry, assigns its Seq and moves the balances by it. The
 	// caller holds the tenant's lock. ErrExists if the key was used before or if
-	// the charge was refunded before, CodeCreditsOutOfRange if a balance would
-	// go below zero or overflow; both write nothing.
+	// the charge of a refund without a Reason was refunded before,
+	// CodeCreditsOutOfRange if a balance would go below zero or overflow; both write
+	// nothing. ErrRefused if the refunds of a charge together would be more than it
+	// took, or of another period; that is a fault.
 	Post(ctx context.Context, e core.Entry) (core.Entry, error)
 }
 
@@ -343,6 +345,8 @@ type LedgerReader interface {
 	Balances(ctx context.Context) ([]core.Balance, error)
 	// Entry finds an entry by its key. ErrNotFound.
 	Entry(ctx context.Context, key core.Key) (core.Entry, error)
+	// RefundsOf gives the refunds of a charge, ascending by Seq.
+	RefundsOf(ctx context.Context, charge core.Key) ([]core.Entry, error)
 	// Entries reads up to limit entries with Seq above after, ascending.
 	Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error)
 }

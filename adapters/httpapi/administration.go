@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // administrationRoutes are what a platform admin does to a tenant that is there.
@@ -12,6 +13,7 @@ func (a *api) administrationRoutes() []route {
 		patch("/tenants/:id", onPath(core.ActionManageTenants), a.patchTenant),
 		post("/tenants/:id/suspend", onPath(core.ActionManageTenants), a.suspendTenant),
 		post("/tenants/:id/reopen", onPath(core.ActionManageTenants), a.reopenTenant),
+		post("/tenants/:id/refunds", onPath(core.ActionManageCredits), a.refundCharge),
 	}
 }
 
@@ -38,6 +40,28 @@ func (a *api) patchTenant(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, toTenant(t))
+}
+
+// refundCharge is POST /tenants/{id}/refunds {charge, amount, reason}; without an amount all
+// that can be refunded.
+func (a *api) refundCharge(w http.ResponseWriter, r *request) error {
+	tenant, key, body, err := a.grantRequest(w, r)
+	if err != nil {
+		return err
+	}
+	req := app.RefundRequest{Tenant: tenant, Charge: core.Key(body.string("charge")), Reason: body.string("reason"), IdempotencyKey: key}
+	if n := body.optionalInt("amount"); n != nil {
+		amount := core.Credits(*n)
+		req.Amount = &amount
+	}
+	if err := body.done(); err != nil {
+		return err
+	}
+	entry, err := a.svc.RefundCharge(r.Context(), r.actor, req)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, toEntry(entry))
 }
 
 // suspendTenant is POST /tenants/{id}/suspend {reason}.

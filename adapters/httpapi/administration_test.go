@@ -73,3 +73,48 @@ func TestChangeTenant(t *testing.T) {
 	w.refused(http.StatusForbidden, core.CodeWrongTenant, func() answer { return w.write(http.MethodPatch, w.stranger, "/tenants/acme", `{"name":"x"}`) })
 	w.refused(http.StatusNotFound, core.CodeTenantNotFound, func() answer { return w.write(http.MethodPatch, w.platform, "/tenants/unknown", `{"name":"x"}`) })
 }
+
+func TestRefundCharge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	run := w.closed("fail-a.txt", "b.txt") // 2 files for 4 credits
+	charge := w.get(w.admin, "/workflow-runs/"+run+"/receipt").str("attempts", 0, "charge", "entry")
+	before := w.get(w.user, "/balance").int("available")
+	const path = "/tenants/acme/refunds"
+	body := `{"charge":"` + charge + `","amount":1,"reason":"The output was empty."}`
+	refund := w.post(w.platform, path, body, key("k1"))
+	require.Equal(t, http.StatusCreated, refund.status, refund.text())
+	require.Equal(t, "The output was empty.", refund.str("reason"))
+	require.Equal(t, charge, refund.str("charge"))
+	require.Equal(t, refund.text(), w.post(w.platform, path, body, key("k1")).text())
+	require.Equal(t, before+1, w.get(w.user, "/balance").int("available"))
+	receipt := w.get(w.user, "/workflow-runs/"+run+"/receipt")
+	require.Equal(t, any(refund.json()), receipt.at("attempts", 0, "refundsByHand", 0))
+	require.Equal(t, 3, w.get(w.user, "/workflow-runs/"+run).int("creditsConsumed"))
+	require.Equal(t, "credits.refunded", w.get(w.admin, "/audit-log?target="+refund.str("key")).str("events", 0, "action"))
+
+	too := w.refused(http.StatusConflict, core.CodeRefundTooLarge, func() answer {
+		return w.post(w.platform, path, `{"charge":"`+charge+`","amount":4,"reason":"r"}`, key("k2"))
+	})
+	require.Equal(t, 3, too.int("available"))
+	w.refused(http.StatusUnprocessableEntity, core.CodeIdempotencyKeyReused, func() answer {
+		return w.post(w.platform, path, `{"charge":"`+charge+`","amount":2,"reason":"r"}`, key("k1"))
+	})
+	rest := w.post(w.platform, path, `{"charge":"`+charge+`","reason":"r"}`, key("k3"))
+	require.Equal(t, http.StatusCreated, rest.status, rest.text())
+	require.Equal(t, before+4, w.get(w.user, "/balance").int("available"))
+	w.refused(http.StatusNotFound, core.CodeChargeNotFound, func() answer {
+		return w.post(w.platform, path, `{"charge":"charge/none/0","reason":"r"}`, key("k4"))
+	})
+	got := w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer {
+		return w.post(w.platform, path, `{"charge":"`+charge+`","amount":0,"reason":""}`, key("k4"))
+	})
+	require.Equal(t, []string{"amount", "reason"}, got.fields())
+	w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer { return w.post(w.platform, path, body) })
+	require.Equal(t, http.StatusOK, w.post(w.admin, "/workflow-runs/"+run+"/retry-failed", nil).status)
+	w.refused(http.StatusConflict, core.CodeRunAlreadyRunning, func() answer {
+		return w.post(w.platform, path, `{"charge":"`+strings.TrimSuffix(charge, "0")+`1","reason":"r"}`, key("k5"))
+	})
+	w.refused(http.StatusForbidden, core.CodeRoleNotAllowed, func() answer { return w.post(w.admin, path, body, key("k6")) })
+	w.refused(http.StatusForbidden, core.CodeWrongTenant, func() answer { return w.post(w.stranger, path, body, key("k6")) })
+}

@@ -60,6 +60,11 @@ type Config struct {
 	// that a server that is short of connections knows which ones to keep; nil: not called.
 	Authenticated func(context.Context)
 
+	// Answered is called for each request that was answered, with the pattern of its route,
+	// empty if there was none, and whether the answer was an event stream, which lasts as
+	// long as its client likes; nil: not called.
+	Answered func(method, route string, status int, streamed bool, took time.Duration)
+
 	// Ready says whether the process can serve (GET /readyz); nil: always. Its
 	// error goes to the log and not to the client.
 	Ready func(context.Context) error

@@ -30,7 +30,7 @@ func (k *keysAnd) Authenticate(r *http.Request) (core.Actor, error) {
 		actor, err := k.next.Authenticate(r)
 		if err == nil && actor.IsAPIKey() {
 			// What a key did is told from what others did by its subject.
-			return core.Actor{}, &Unauthenticated{bearerRealm + `, error="invalid_token"`, `a subject may not begin with "key:", as those of API keys do`}
+			return core.Actor{}, &Unauthenticated{realm + `, error="invalid_token"`, `a subject may not begin with "key:", as those of API keys do`}
 		}
 		return actor, err
 	}
@@ -44,17 +44,18 @@ func (k *keysAnd) Authenticate(r *http.Request) (core.Actor, error) {
 	case errors.Is(err, app.ErrAPIKeyExpired):
 		why = "expired"
 	case errors.Is(err, app.ErrAPIKeyUnknown):
-		return core.Actor{}, &Unauthenticated{bearerRealm + `, error="invalid_token"`, "the API key is not valid; look whether it was copied whole"}
+		return core.Actor{}, &Unauthenticated{realm + `, error="invalid_token"`, "the API key is not valid; look whether it was copied whole"}
 	default:
 		return core.Actor{}, fmt.Errorf("API key: %w", err)
 	}
 	return core.Actor{}, &Unauthenticated{
-		fmt.Sprintf(`%s, error="invalid_token", error_description="%s"`, bearerRealm, why),
+		fmt.Sprintf(`%s, error="invalid_token", error_description="%s"`, realm, why),
 		fmt.Sprintf("the API key is %s; ask an admin of the tenant for another", why),
 	}
 }
 
-const bearerRealm = `Bearer realm="redrive"`
+// realm begins each challenge.
+const realm = `Bearer realm="redrive"` //nolint:gosec // no credential
 
 // bearerKey gives the token of a request that has one alone, if it has the form of an API
 // key's.

@@ -232,6 +232,7 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		// Who it is.
 		"NoSubject":          f.by("ec", f.claims(map[string]any{"sub": nil})),
 		"SubjectBreaksLines": f.by("ec", f.claims(map[string]any{"sub": "ann\nrole: bubble_admin"})),
+		"SubjectOfAKey":      f.by("ec", f.claims(map[string]any{"sub": "key:Ab3"})),
 		"SubjectTooLong":     f.by("ec", f.claims(map[string]any{"sub": strings.Repeat("a", 256)})),
 		"NoTenant":           f.by("ec", f.claims(map[string]any{"tenant": nil})),
 		"TenantIsAPath":      f.by("ec", f.claims(map[string]any{"tenant": "../globex"})),
@@ -382,6 +383,7 @@ func TestClaimsElsewhere(t *testing.T) {
 	}{
 		"Keycloak":      {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": roles("offline_access", "redrive-users")}, core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerUser}},
 		"MostPowerful":  {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": roles("redrive-users", "redrive-admins")}, core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerAdmin}},
+		"WhateverOrder": {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": roles("redrive-admins", "redrive-users")}, core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerAdmin}},
 		"Operator":      {keycloak, map[string]any{"preferred_username": "ann", "realm_access": roles("redrive-operators")}, core.Actor{Subject: "ann", Role: core.RolePlatformAdmin}},
 		"OneString":     {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": map[string]any{"roles": "redrive-users"}}, core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerUser}},
 		"NoRoleOfOurs":  {keycloak, map[string]any{"preferred_username": "ann", "organization": map[string]any{"id": "acme"}, "realm_access": roles("offline_access")}, core.Actor{}},

@@ -131,6 +131,9 @@ func (c Claims) actor(from *claims) (core.Actor, error) {
 		}
 		actor.Role = byRank[at]
 	}
+	if actor.IsAPIKey() { // what a key did is told from what others did by its subject
+		return core.Actor{}, errors.New("the subject is that of an API key")
+	}
 	return actor, checkActor(actor)
 }
 

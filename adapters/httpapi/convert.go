@@ -92,6 +92,10 @@ func toFacts(e *core.Error) factsJSON {
 		needed, available := int64(e.Needed), int64(e.Available)
 		facts.Needed, facts.Available = &needed, &available
 	}
+	if e.Code == core.CodeRefundTooLarge {
+		available := int64(e.Available)
+		facts.Available = &available
+	}
 	if e.Code == core.CodePriceChanged {
 		price := int64(e.Price)
 		facts.Price = &price
@@ -126,6 +130,9 @@ func toReceipt(r core.Receipt) receiptJSON {
 		}
 		for j, line := range part.Lines {
 			receipt.Files[j] = receiptLineJSON{Index: line.Index, Kind: string(line.Kind), Why: string(line.Why), Credits: int64(line.Credits), Interrupted: toFailure(line.Interrupted)}
+		}
+		for _, e := range part.ByHand {
+			receipt.RefundsByHand = append(receipt.RefundsByHand, toEntry(e))
 		}
 		answer.Attempts[i] = receipt
 	}
@@ -176,7 +183,7 @@ func toEntries(entries []core.Entry) []entryJSON {
 func toEntry(e core.Entry) entryJSON {
 	entry := entryJSON{
 		Seq: e.Seq, Key: string(e.Key), Kind: string(e.Kind), Period: e.Period.String(), Amount: toSplit(e.Amount),
-		Run: string(e.Run), Charge: string(e.Charge), Actor: toActor(e.Actor), At: e.At,
+		Run: string(e.Run), Charge: string(e.Charge), Reason: e.Reason, Actor: toActor(e.Actor), At: e.At,
 	}
 	if e.Run != "" {
 		attempt := int(e.Attempt)

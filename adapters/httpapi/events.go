@@ -332,9 +332,9 @@ func (a *api) streamTenant(w http.ResponseWriter, r *request) error {
 func (a *api) stillAllowed(r *request) func(context.Context) error {
 	if r.ticket {
 		until := time.Now().Add(ticketStream)
-		return func(context.Context) error {
+		return func(ctx context.Context) error {
 			if time.Now().Before(until) {
-				return nil
+				return a.keyOfTicket(ctx, r.actor)
 			}
 			return refused(codeUnauthenticated, "a stream that was opened with a ticket ends after %s; get a new ticket and connect again", ticketStream)
 		}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -111,6 +112,10 @@ func (f *front) logAccess(req *http.Request, rec *recorder, x *exchange, began t
 	if x.actor.Subject != "" {
 		attrs = append(attrs, slog.String("subject", x.actor.Subject), slog.String("tenant", string(x.actor.Tenant)),
 			slog.String("role", string(x.actor.Role)))
+	}
+	if f.api.cfg.Answered != nil {
+		streamed := rec.Header().Get("Content-Type") == "text/event-stream"
+		f.api.cfg.Answered(req.Method, x.route, cmp.Or(rec.status, http.StatusOK), streamed, time.Since(began))
 	}
 	f.api.cfg.Log.LogAttrs(req.Context(), slog.LevelInfo, "request", attrs...)
 }

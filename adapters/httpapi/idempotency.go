@@ -35,7 +35,7 @@ func (r *request) markRepeats(w http.ResponseWriter, x *exchange) error {
 func curable(code core.Code) bool {
 	switch code {
 	case core.CodeInsufficientCredits, core.CodePriceChanged, core.CodeRunAlreadyRunning, core.CodeNothingToRetry,
-		core.CodeMaxRetryCountExceeded, core.CodeEnqueueFailed, core.CodeTemplateNotFound, core.CodeTemplateNotPublished:
+		core.CodeMaxRetryCountExceeded, core.CodeEnqueueFailed, core.CodeTenantSuspended, core.CodeTemplateNotFound, core.CodeTemplateNotPublished:
 		return true
 	default:
 		return false

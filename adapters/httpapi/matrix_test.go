@@ -30,7 +30,7 @@ const (
 type matrixRow struct {
 	may string
 	// body is what a caller that may sends; it must be valid, so that without the door
-	// the request reaches the use case.
+	// the request reaches the use case. It may be a function of the tenant's fixture.
 	body any
 	// set gives parameters of the path other than those in fixture.
 	set map[string]string
@@ -81,6 +81,12 @@ var matrix = map[string]matrixRow{
 	"PATCH /tenants/:id":        {may: operators, body: map[string]any{"name": "N"}},
 	"POST /tenants/:id/suspend": {may: operators, body: map[string]any{"reason": "unpaid"}},
 	"POST /tenants/:id/reopen":  {may: operators},
+
+	"POST /tenants/:id/refunds": {may: operators, body: func(fixture map[string]string) any {
+		return map[string]any{"charge": "charge/" + fixture["run"] + "/0", "reason": "r"}
+	}},
+
+	"GET /tenants/:id/statements/:period": {may: everyRole, set: map[string]string{":period": "2026-11"}},
 
 	"GET /audit-log":                                          {may: admins},
 	"GET /webhook-endpoints":                                  {may: admins},
@@ -147,7 +153,7 @@ var matrixRoles = []string{"customer_user", "customer_admin", "bubble_admin", "n
 func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 	t.Helper()
 	w := &matrixWorld{world: newWorld(t, func(o *options) { o.api.Tickets = memory.NewStore().Tickets() })}
-	install.Template(t, w.svc, globex, core.Template{ID: "summarise", Name: "S", Instructions: "Do it.", CreditsPerRun: 0, Mode: core.ModePerFile})
+	install.Template(t, w.svc, globex, core.Template{ID: "summarise", Name: "S", Instructions: "Do it.", CreditsPerRun: 1, Mode: core.ModePerFile})
 	w.script.set("fail-theirs", core.OutcomeTransient)
 	theirs := w.post(w.stranger, "/workflow-runs", inline("summarise", "done", "fail-theirs"))
 	require.Equal(t, http.StatusCreated, theirs.status, theirs.text())
@@ -281,7 +287,11 @@ func (w *matrixWorld) look(c cell) {
 		return
 	}
 	w.asked++
-	got := w.write(method, c.token, c.path, c.row.body, key("matrix-"+strconv.Itoa(w.asked)))
+	body := c.row.body
+	if of, depends := body.(func(fixture map[string]string) any); depends {
+		body = of(w.fixtures[c.tenant])
+	}
+	got := w.write(method, c.token, c.path, body, key("matrix-"+strconv.Itoa(w.asked)))
 	switch {
 	case want != "":
 		require.Equal(w.t, want, got.str("code"), "%s: %s", what, got.text())

@@ -149,6 +149,17 @@ var problems = map[core.Code]answerTo{
 		when: "A price or a balance would be larger than a 64-bit number.",
 		do:   "Use smaller amounts.",
 	},
+	core.CodeChargeNotFound: {
+		status: http.StatusNotFound, title: "There is no such charge",
+		when: "The tenant's ledger has no entry of kind charge under this key.",
+		do:   "Take the key from the ledger, or from the receipt of the run.",
+	},
+	core.CodeRefundTooLarge: {
+		status: http.StatusConflict, title: "So much cannot be refunded",
+		when:  "The amount is more than is left of the charge after earlier refunds and after what covers files that are pending, which are free to continue. Nothing was refunded.",
+		do:    "Refund at most available, under a new Idempotency-Key. What covers pending files can be refunded once they are done.",
+		facts: factsJSON{Available: new(int64(4))},
+	},
 	core.CodeTemplateNotPublished: {
 		status: http.StatusConflict, title: "The template is not published",
 		when: "A run was started of a template that is a draft.",

@@ -17,6 +17,7 @@ type request struct {
 	id     string        // the path's :id, decoded; it may be anything
 	index  string        // the path's :index, likewise
 	event  string        // the path's :event, likewise
+	period string        // the path's :period, likewise
 }
 
 // runID is the run that the path names.

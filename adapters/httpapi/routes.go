@@ -30,7 +30,7 @@ type route struct {
 func (a *api) allRoutes() []route {
 	return slices.Concat(
 		a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
-		a.administrationRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(),
+		a.administrationRoutes(), a.statementRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(),
 	)
 }
 
@@ -159,7 +159,9 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
-		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index"), event: req.Param("event")}
+		r := &request{
+			Request: req.Request, id: req.Param("id"), index: req.Param("index"), event: req.Param("event"), period: req.Param("period"),
+		}
 		if rt.need != anyone {
 			actor, challenge, err := a.callerOf(rt, r)
 			if err != nil {

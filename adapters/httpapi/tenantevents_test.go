@@ -202,6 +202,22 @@ func TestTenantEvents(t *testing.T) {
 		stream.run("created", id)
 	})
 
+	// Its closing is told of although it is among the running runs no more, and not among the
+	// newest ones.
+	bubble("AnOldRunCloses", func(t *testing.T, w *streamWorld) {
+		s := w.serve(httpapi.StreamConfig{})
+		old := startRun(t, w.svc, acme, "old")
+		for n := range 60 {
+			time.Sleep(time.Millisecond)
+			startRun(t, w.svc, acme, fmt.Sprint(n))
+		}
+		stream := s.tenantEvents(w.token(ann(acme), time.Hour), "")
+		defer stream.close()
+		require.Len(t, stream.next("snapshot").json(t)["running"], 61)
+		w.step()
+		stream.run("closed", old)
+	})
+
 	bubble("TheStoreIsAskedOnceForAllWhoWatch", func(t *testing.T, w *streamWorld) {
 		s := w.serve(httpapi.StreamConfig{})
 		token := w.token(ann(acme), time.Hour)
@@ -298,6 +314,24 @@ func TestTenantEvents(t *testing.T) {
 		}
 		require.Zero(t, s.streams.Open())
 	})
+
+	bubble("ATicketsStreamEndsWithItsKey", func(t *testing.T, w *streamWorld) {
+		s := w.serve(httpapi.StreamConfig{})
+		key, _, err := w.svc.MakeAPIKey(t.Context(), core.System, core.APIKeyRequest{Tenant: acme, By: core.System, Name: "ci", Role: core.RoleCustomerUser})
+		require.NoError(t, err)
+		now := time.Now()
+		require.NoError(t, w.tickets.Insert(t.Context(), ports.Ticket{
+			ID: ports.TicketID("rdt_x"), Actor: key.Actor(), CreatedAt: now, ExpiresAt: now.Add(time.Minute),
+		}, 1))
+		stream := openStream(t, s.client, "http://server/events?ticket=rdt_x", "", "")
+		stream.next("snapshot")
+		_, err = w.svc.RevokeAPIKey(t.Context(), core.System, acme, key.ID)
+		require.NoError(t, err)
+		code, reason := stream.ended()
+		require.Equal(t, "unauthenticated", code)
+		require.Contains(t, reason, "API key")
+		require.LessOrEqual(t, time.Since(now), 20*time.Second)
+	})
 }
 
 // ticket gets a ticket.
@@ -379,6 +413,17 @@ func TestTickets(t *testing.T) {
 	stream = open("/events", ticket)
 	require.Equal(t, http.StatusOK, stream.status, "none of these used it up")
 	stream.close()
+
+	// A ticket is worth no more than the API key that it was made with.
+	key, token, err := w.svc.MakeAPIKey(t.Context(), core.System, core.APIKeyRequest{Tenant: acme, By: core.System, Name: "ci", Role: core.RoleCustomerUser})
+	require.NoError(t, err)
+	ofKey := get(token)
+	stream = open("/events", get(token))
+	stream.next("snapshot")
+	stream.close()
+	_, err = w.svc.RevokeAPIKey(t.Context(), core.System, acme, key.ID)
+	require.NoError(t, err)
+	refused(open("/events", ofKey), "its key was revoked")
 
 	require.Equal(t, http.StatusUnauthorized, w.post("", "/event-tickets", nil).status)
 	for range 1000 {

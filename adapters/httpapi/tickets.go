@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -107,5 +108,17 @@ func (a *api) useTicket(ctx context.Context, token string) (core.Actor, error) {
 	case !a.svc.Clock().Now().Before(t.ExpiresAt):
 		return core.Actor{}, refused(codeUnauthenticated, bad)
 	}
-	return t.Actor, nil
+	return t.Actor, a.keyOfTicket(ctx, t.Actor)
+}
+
+// keyOfTicket refuses a ticket that was made with an API key which has ended since. What
+// other credentials have come to is not known here.
+func (a *api) keyOfTicket(ctx context.Context, actor core.Actor) error {
+	err := a.svc.APIKeyStillGood(ctx, actor)
+	for _, ended := range []error{app.ErrAPIKeyUnknown, app.ErrAPIKeyRevoked, app.ErrAPIKeyExpired} {
+		if errors.Is(err, ended) {
+			return refused(codeUnauthenticated, "the API key that the ticket was made with has ended")
+		}
+	}
+	return err
 }

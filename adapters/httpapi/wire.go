@@ -178,6 +178,8 @@ type attemptReceiptJSON struct {
 	RefundEntry   string            `json:"refundEntry,omitempty"`
 	CompensatedAt time.Time         `json:"compensatedAt,omitzero"`
 	Files         []receiptLineJSON `json:"files"`
+	// RefundsByHand are the entries by which platform admins gave back of the charge.
+	RefundsByHand []entryJSON `json:"refundsByHand,omitempty"`
 }
 
 // chargeJSON names the ledger entry of a charge.
@@ -262,6 +264,7 @@ type entryJSON struct {
 	Run     string    `json:"run,omitempty"`
 	Attempt *int      `json:"attempt,omitempty"` // charge and refund only; 0 is the initiation
 	Charge  string    `json:"charge,omitempty"`  // refund only: the entry that it undoes
+	Reason  string    `json:"reason,omitempty"`  // a refund by hand only
 	Actor   actorJSON `json:"actor"`
 	At      time.Time `json:"at"`
 }

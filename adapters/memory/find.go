@@ -157,6 +157,29 @@ func (s *Store) InterruptedRuns(_ context.Context, since time.Time, limit int) (
 	return keys, nil
 }
 
+func (f finder) PurchasedAfter(ctx context.Context, p core.Period) (core.Credits, error) {
+	st, err := f.t.read(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer f.t.done()
+	entries := f.t.wrote.posted.entries
+	if st != nil {
+		entries = slices.Concat(st.entries, entries)
+	}
+	sum := core.Credits(0)
+	for i := range entries {
+		switch e := &entries[i]; {
+		case !p.Before(e.Period):
+		case e.Credit():
+			sum += e.Amount.Purchased
+		default:
+			sum -= e.Amount.Purchased
+		}
+	}
+	return sum, nil
+}
+
 func (f finder) Templates(ctx context.Context, filter ports.TemplateFilter) ([]core.Template, error) {
 	list, err := f.t.Templates().List(ctx)
 	if err != nil {

@@ -2,6 +2,8 @@ package memory
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/redrive/redrive/core"
@@ -60,6 +62,10 @@ func (l ledger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
 	if e.Seq, err = l.next(ctx, &e); err != nil {
 		return core.Entry{}, err
 	}
+	if err := l.refundFits(ctx, &e); err != nil {
+		l.t.broken = err
+		return core.Entry{}, err
+	}
 	after, err := before.Apply(e)
 	if err != nil {
 		return core.Entry{}, err
@@ -80,18 +86,67 @@ func (l ledger) next(ctx context.Context, e *core.Entry) (seq int64, err error) 
 	seq = 1
 	if st != nil {
 		_, used := st.byKey[e.Key]
-		if used || e.Kind == core.EntryRefund && st.refunds[e.Charge] {
+		if used || whole(e) && st.refunds[e.Charge] {
 			return 0, ports.ErrExists
 		}
 		seq += int64(len(st.entries))
 	}
 	own := l.t.wrote.posted.entries
 	for i := range own {
-		if own[i].Key == e.Key || e.Kind == core.EntryRefund && own[i].Kind == core.EntryRefund && own[i].Charge == e.Charge {
+		if own[i].Key == e.Key || whole(e) && own[i].Kind == core.EntryRefund && own[i].Charge == e.Charge {
 			return 0, ports.ErrExists
 		}
 	}
 	return seq + int64(len(own)), nil
+}
+
+// whole reports whether an entry is a refund by Redrive itself.
+func whole(e *core.Entry) bool { return e.Kind == core.EntryRefund && e.Reason == "" }
+
+// refundFits refuses what gives back more than its charge took, or to another period.
+func (l ledger) refundFits(ctx context.Context, e *core.Entry) error {
+	if e.Kind != core.EntryRefund || e.Reason == "" {
+		return nil
+	}
+	charge, err := l.Entry(ctx, e.Charge)
+	if errors.Is(err, ports.ErrNotFound) || err == nil && (charge.Kind != core.EntryCharge || charge.Period != e.Period || charge.Run != e.Run || charge.Attempt != e.Attempt) {
+		return fmt.Errorf("%w: refund %s is of no such charge", ports.ErrRefused, e.Key)
+	}
+	if err != nil {
+		return err
+	}
+	refunds, err := l.RefundsOf(ctx, e.Charge)
+	if err != nil {
+		return err
+	}
+	left := charge.Amount
+	for _, r := range append(refunds, *e) {
+		if left, err = left.Minus(r.Amount); err != nil {
+			return fmt.Errorf("%w: refund %s is of more than its charge", ports.ErrRefused, e.Key)
+		}
+	}
+	return nil
+}
+
+func (l ledger) RefundsOf(ctx context.Context, charge core.Key) ([]core.Entry, error) {
+	st, err := l.t.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer l.t.done()
+	var list []core.Entry
+	of := func(entries []core.Entry) {
+		for i := range entries {
+			if entries[i].Kind == core.EntryRefund && entries[i].Charge == charge {
+				list = append(list, entries[i])
+			}
+		}
+	}
+	if st != nil && st.refunds[charge] {
+		of(st.entries)
+	}
+	of(l.t.wrote.posted.entries)
+	return list, nil
 }
 
 func (w *ledgerWrites) add(e *core.Entry, after core.Balance) {

@@ -274,6 +274,13 @@ SELECT tenant_id, run_id FROM runs
 	return list(ctx, s, scanRunKey, sql, since, limit)
 }
 
+func (f finder) PurchasedAfter(ctx context.Context, p core.Period) (core.Credits, error) {
+	const sql = `
+SELECT coalesce(sum(CASE kind WHEN 'charge' THEN -purchased ELSE purchased END), 0)::bigint
+  FROM ledger WHERE tenant_id = $1 AND period > $2`
+	return one(ctx, f.t, pgx.RowTo[core.Credits], sql, f.t.tenant, p.String())
+}
+
 func (f finder) Templates(ctx context.Context, filter ports.TemplateFilter) ([]core.Template, error) {
 	const sql = `
 SELECT ` + templateColumns + ` FROM templates

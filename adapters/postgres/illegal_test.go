@@ -216,6 +216,8 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"ledger_attempt", newEntry("charge", `{"key": "charge/ghost/1", "run_id": "ghost"}`)},
 	{"ledger_attempt", newEntry("charge", `{"tenant_id": "other"}`)},
 	{"ledger_refunded_once", newEntry("refund", `{"key": "again"}`)},
+	{"ledger_reason", newEntry("purchase", `{"key": "again", "reason": "r"}`)},
+	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "reason": "r"}`)},
 	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "charge_key": "ghost"}`)},
 	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "charge_key": "client/opening"}`)},
 	{"ledger_refund_exact", newEntry("refund", `{"key": "again", "monthly": 1}`)},

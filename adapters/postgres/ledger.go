@@ -83,7 +83,7 @@ SELECT $2::text, coalesce(a.monthly_left, 0), 0::bigint, t.suspended_at IS NOT N
 }
 
 const entryColumns = `tenant_id, seq, key, kind, period, monthly, purchased, run_id, attempt, charge_key,
- actor_subject, actor_tenant, actor_role, at`
+ actor_subject, actor_tenant, actor_role, at, reason`
 
 // Post decides by the rule of core on what it knows under the lock, and writes
 // entry and balances with one statement: all of them, or none if the entry's key
@@ -91,13 +91,13 @@ const entryColumns = `tenant_id, seq, key, kind, period, monthly, purchased, run
 func (l ledger) Post(ctx context.Context, e core.Entry) (core.Entry, error) {
 	const sql = `
 WITH entry AS (
-    INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+    INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
     ON CONFLICT DO NOTHING RETURNING tenant_id, seq, period
 ), account AS (
-    UPDATE credits c SET purchased = $15, last_seq = entry.seq
+    UPDATE credits c SET purchased = $16, last_seq = entry.seq
       FROM entry WHERE c.tenant_id = $1 AND c.tenant_id = entry.tenant_id
 ), month AS (
-    INSERT INTO allowances (tenant_id, period, monthly_left) SELECT tenant_id, period, $16 FROM entry
+    INSERT INTO allowances (tenant_id, period, monthly_left) SELECT tenant_id, period, $17 FROM entry
     ON CONFLICT (tenant_id, period) DO UPDATE SET monthly_left = excluded.monthly_left
 )
 SELECT FROM entry`
@@ -112,6 +112,12 @@ SELECT FROM entry`
 			return core.Entry{}, existsOr(lookErr)
 		}
 		return core.Entry{}, err
+	}
+	if e.Reason != "" {
+		// Its trigger comes before the key, and would take a repeat for too much.
+		if used, err := l.used(ctx, e); err != nil || used {
+			return core.Entry{}, existsOr(err)
+		}
 	}
 	e.Tenant, e.Seq = l.t.tenant, a.lastSeq+1
 	n, err := l.t.exec(ctx, sql, append(entryArgs(e), after.Purchased, after.Monthly)...)
@@ -134,7 +140,11 @@ func (l ledger) used(ctx context.Context, e core.Entry) (bool, error) {
 	const sql = `
 SELECT EXISTS (SELECT FROM ledger WHERE tenant_id = $1 AND key = $2)
     OR EXISTS (SELECT FROM ledger WHERE tenant_id = $1 AND charge_key = $3)`
-	return one(ctx, l.t, pgx.RowTo[bool], sql, l.t.tenant, e.Key, nullText(e.Charge))
+	charge := nullText(e.Charge)
+	if e.Reason != "" {
+		charge.Valid = false // there may be others of its charge
+	}
+	return one(ctx, l.t, pgx.RowTo[bool], sql, l.t.tenant, e.Key, charge)
 }
 
 func existsOr(err error) error {
@@ -147,6 +157,11 @@ func existsOr(err error) error {
 func (l ledger) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	const sql = `SELECT ` + entryColumns + ` FROM ledger WHERE tenant_id = $1 AND key = $2`
 	return one(ctx, l.t, scanEntry, sql, l.t.tenant, findable(key))
+}
+
+func (l ledger) RefundsOf(ctx context.Context, charge core.Key) ([]core.Entry, error) {
+	const sql = `SELECT ` + entryColumns + ` FROM ledger WHERE tenant_id = $1 AND charge_key = $2 ORDER BY seq`
+	return all(ctx, l.t, scanEntry, sql, l.t.tenant, findable(charge))
 }
 
 func (l ledger) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {

@@ -332,19 +332,20 @@ func entryArgs(e core.Entry) []any {
 		nullText(e.Run),
 		pgtype.Int4{Int32: int32(e.Attempt), Valid: e.Run != ""},
 		nullText(e.Charge),
-		text(e.Actor.Subject), e.Actor.Tenant, e.Actor.Role, e.At,
+		text(e.Actor.Subject), e.Actor.Tenant, e.Actor.Role, e.At, nullText(e.Reason),
 	}
 }
 
 func scanEntry(row pgx.CollectableRow) (e core.Entry, err error) {
 	var period string
-	var run, charge pgtype.Text
+	var run, charge, reason pgtype.Text
 	var attempt pgtype.Int4
 	err = row.Scan(&e.Tenant, &e.Seq, &e.Key, &e.Kind, &period, &e.Amount.Monthly, &e.Amount.Purchased,
-		&run, &attempt, &charge, &e.Actor.Subject, &e.Actor.Tenant, &e.Actor.Role, &e.At)
+		&run, &attempt, &charge, &e.Actor.Subject, &e.Actor.Tenant, &e.Actor.Role, &e.At, &reason)
 	if err != nil {
 		return e, err
 	}
+	e.Reason = reason.String
 	e.Run, e.Attempt, e.Charge, e.At = core.RunID(run.String), core.AttemptNumber(attempt.Int32), core.Key(charge.String), e.At.UTC()
 	e.Period, err = core.ParsePeriod(period)
 	return e, err

@@ -275,7 +275,7 @@ SELECT $1, $2, $3, v.* FROM unnest($4::int[], $5::text[], $6::text[], $7::bigint
 		return t.Amendments().Insert(ctx, r)
 	case []core.Entry:
 		const sql = `
-INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
+INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
 		batch := &pgx.Batch{}
 		for _, e := range r {
 			batch.Queue(sql, entryArgs(e)...)

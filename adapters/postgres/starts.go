@@ -162,7 +162,7 @@ func (w *writeBatch) charge(posted []core.Entry, a *account) {
 	months := map[core.Period]bool{}
 	for i := range posted {
 		w.write(ports.ErrExists, "ledger entry",
-			`INSERT INTO ledger (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT DO NOTHING`,
+			`INSERT INTO ledger (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
 			entryArgs(posted[i])...)
 		months[posted[i].Period] = true
 	}

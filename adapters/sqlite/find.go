@@ -266,6 +266,13 @@ SELECT tenant_id, run_id FROM runs
 	return list(ctx, s, scanRunKey, sql, since, max(limit, 0))
 }
 
+func (f finder) PurchasedAfter(ctx context.Context, p core.Period) (core.Credits, error) {
+	const sql = `
+SELECT coalesce(sum(CASE kind WHEN 'charge' THEN -purchased ELSE purchased END), 0)
+  FROM ledger WHERE tenant_id = ? AND period > ?`
+	return one(ctx, f.t, ofLedger, func(r *row) core.Credits { return core.Credits(r.number()) }, sql, f.t.tenant, p.String())
+}
+
 func (f finder) Templates(ctx context.Context, filter ports.TemplateFilter) ([]core.Template, error) {
 	const sql = `
 SELECT ` + templateColumns + ` FROM templates

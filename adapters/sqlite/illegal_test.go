@@ -209,6 +209,8 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"ledger_attempt", newEntry("charge", row{"key": `'charge/ghost/1'`, "run_id": `'ghost'`})},
 	{"ledger_attempt", newEntry("charge", row{"tenant_id": `'other'`})},
 	{"ledger_refunded_once", newEntry("refund", row{"key": `'again'`})},
+	{"ledger_reason", newEntry("purchase", row{"key": `'again'`, "reason": `'r'`})},
+	{"ledger_refund_exact", newEntry("refund", row{"key": `'again'`, "reason": `'r'`})},
 	{"ledger_refund_exact", newEntry("refund", row{"key": `'again'`, "charge_key": `'ghost'`})},
 	{"ledger_refund_exact", newEntry("refund", row{"key": `'again'`, "charge_key": `'client/opening'`})},
 	{"ledger_refund_exact", newEntry("refund", row{"key": `'again'`, "monthly": `1`})},
@@ -401,6 +403,9 @@ func guards(t *testing.T, w *world) map[string]string {
 		}
 		for _, m := range regexp.MustCompile(`RAISE\(ABORT, '(\w+):`).FindAllStringSubmatch(sql, -1) {
 			kinds[m[1]] = m[1]
+		}
+		for _, m := range regexp.MustCompile(`CREATE UNIQUE INDEX (\w+)`).FindAllStringSubmatch(sql, -1) {
+			kinds[m[1]] = "UNIQUE constraint failed: " + r[1].(string) + "."
 		}
 	}
 	return kinds

@@ -90,8 +90,8 @@ func (l ledger) another(ctx context.Context, p core.Period) error {
 
 const (
 	entryColumns = `tenant_id, seq, key, kind, period, monthly, purchased, run_id, attempt, charge_key,
- actor_subject, actor_tenant, actor_role, at`
-	insertEntry   = `INSERT INTO ledger (` + entryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+ actor_subject, actor_tenant, actor_role, at, reason`
+	insertEntry   = `INSERT INTO ledger (` + entryColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	saveCredits   = `UPDATE credits SET purchased = ?2, last_seq = ?3 WHERE tenant_id = ?1`
 	saveAllowance = `
 INSERT INTO allowances (tenant_id, period, monthly_left) VALUES (?, ?, ?)
@@ -162,11 +162,12 @@ func (l ledger) used(ctx context.Context, a *account, e *core.Entry) (bool, erro
 		byKey    = `SELECT 1 FROM ledger WHERE tenant_id = ?1 AND key = ?2`
 		byCharge = byKey + ` UNION ALL SELECT 1 FROM ledger WHERE tenant_id = ?1 AND charge_key = ?3`
 	)
-	if a.keys[e.Key] || e.Charge != "" && a.refunded[e.Charge] {
+	whole := e.Charge != "" && e.Reason == "" // else there may be others of its charge
+	if a.keys[e.Key] || whole && a.refunded[e.Charge] {
 		return true, nil
 	}
 	sql, values := byKey, []any{l.t.tenant, e.Key}
-	if e.Charge != "" {
+	if whole {
 		sql, values = byCharge, append(values, e.Charge)
 	}
 	found, err := all(ctx, l.t, 0, func(r *row) int64 { return r.number() }, sql, values...)
@@ -176,6 +177,11 @@ func (l ledger) used(ctx context.Context, a *account, e *core.Entry) (bool, erro
 func (l ledger) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	const sql = `SELECT ` + entryColumns + ` FROM ledger WHERE tenant_id = ? AND key = ?`
 	return one(ctx, l.t, ofLedger, scanEntry, sql, l.t.tenant, findable(key))
+}
+
+func (l ledger) RefundsOf(ctx context.Context, charge core.Key) ([]core.Entry, error) {
+	const sql = `SELECT ` + entryColumns + ` FROM ledger WHERE tenant_id = ? AND charge_key = ? ORDER BY seq`
+	return all(ctx, l.t, ofLedger, scanEntry, sql, l.t.tenant, findable(charge))
 }
 
 func (l ledger) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {

@@ -230,7 +230,7 @@ func entryArgs(e *core.Entry) []any {
 	return []any{
 		e.Tenant, e.Seq, e.Key, e.Kind, e.Period.String(), e.Amount.Monthly, e.Amount.Purchased,
 		nullText(e.Run), attempt, nullText(e.Charge),
-		text(e.Actor.Subject), e.Actor.Tenant, e.Actor.Role, e.At,
+		text(e.Actor.Subject), e.Actor.Tenant, e.Actor.Role, e.At, nullText(e.Reason),
 	}
 }
 
@@ -239,7 +239,7 @@ func scanEntry(r *row) core.Entry {
 		Tenant: core.TenantID(r.text()), Seq: r.number(), Key: core.Key(r.text()), Kind: core.EntryKind(r.text()),
 		Period: scannedPeriod(r, r.text()), Amount: core.Split{Monthly: core.Credits(r.number()), Purchased: core.Credits(r.number())},
 		Run: core.RunID(r.text()), Attempt: core.AttemptNumber(r.number()), Charge: core.Key(r.text()),
-		Actor: scanActor(r), At: r.time(),
+		Actor: scanActor(r), At: r.time(), Reason: r.text(),
 	}
 }
 

@@ -132,6 +132,9 @@ func (r *request) entryRow(e core.Entry) entryRow {
 	case core.EntryCharge, core.EntryRefund:
 		row.URL, row.What = addr("runs", string(e.Run), "receipt"), r.attemptTitle(e.Attempt)
 		row.URL = withQuery(row.URL, "attempt", strconv.Itoa(int(e.Attempt)))
+		if e.Reason != "" {
+			row.What += " · " + visible(e.Reason)
+		}
 	case core.EntryAllowance:
 		row.What = r.Month(e.Period)
 	case core.EntryPurchase:

@@ -28,7 +28,8 @@ var statuses = map[core.Code]int{
 	core.CodeRunAlreadyRunning: http.StatusConflict, core.CodeRunNotRunning: http.StatusConflict,
 	core.CodeTenantExists: http.StatusConflict, core.CodeTemplateNotPublished: http.StatusConflict,
 	core.CodeTemplateDeleted: http.StatusConflict, core.CodeTooManyAPIKeys: http.StatusConflict, core.CodePriceChanged: http.StatusConflict,
-	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeTenantSuspended: http.StatusForbidden, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
+	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeTenantSuspended: http.StatusForbidden,
+	core.CodeChargeNotFound: http.StatusNotFound, core.CodeRefundTooLarge: http.StatusConflict, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
 	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
 	codeSignInDenied: http.StatusForbidden, codeSignInNoAccess: http.StatusForbidden,
@@ -102,6 +103,8 @@ func (l language) problem(e *core.Error) problem {
 	switch {
 	case e.Code == core.CodeInsufficientCredits:
 		p.Text = l.T(key+".text", int64(e.Needed-e.Available), int64(e.Needed), int64(e.Available))
+	case e.Code == core.CodeRefundTooLarge:
+		p.Text = l.T(key+".text", int64(e.Available))
 	case e.Code == core.CodePriceChanged:
 		p.Text = l.T(key+".text", int64(e.Price))
 	case l.Has(key + ".text"):

@@ -112,6 +112,11 @@ func (u *ui) view(r *request, p page) view {
 			add("webhooks", "bell", r.of(tenant, Prefix+"webhooks"))
 		}
 	}
+	if v.Admin {
+		add("audit", "info", Prefix+"audit")
+	} else if core.Authorize(r.actor(), core.ActionReadAuditLog, r.actor().Tenant) == nil {
+		add("audit", "info", Prefix+"audit")
+	}
 	return v
 }
 

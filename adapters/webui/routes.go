@@ -75,6 +75,11 @@ func (u *ui) routes() http.Handler {
 	signedIn("GET /ui/tenants", u.tenantsPage)
 	signedIn("POST /ui/tenants", u.createTenant)
 	signedIn("GET /ui/tenants/{id}", u.tenantPage)
+	signedIn("POST /ui/tenants/{id}", u.changeTenant)
+	signedIn("POST /ui/tenants/{id}/suspend", u.suspendTenant)
+	signedIn("POST /ui/tenants/{id}/reopen", u.reopenTenant)
+	signedIn("GET /ui/audit", u.auditPage)
+	signedIn("POST /ui/runs/{id}/refund", u.refundCharge)
 	signedIn("POST /ui/tenants/{id}/allowances", u.grantAllowance)
 	signedIn("POST /ui/tenants/{id}/purchases", u.purchaseCredits)
 

@@ -175,6 +175,8 @@ func (w *world) states() []state {
 		{name: "keys", path: "/ui/keys", as: "admin"},
 		{name: "webhooks", path: "/ui/webhooks", as: "admin"},
 		{name: "tenant", path: "/ui/tenants/acme", as: "operator"},
+		{name: "receipt-operator", path: run(maxed) + "/receipt?attempt=0", as: "operator"},
+		{name: "audit", path: "/ui/audit", as: "operator"},
 		{name: "no-page", path: "/ui/nothing", as: "admin"},
 		{name: "no-run", path: "/ui/runs/none", as: "admin"},
 		{name: "menu", path: "/ui/runs", as: "admin", do: func(b *tab) { b.Click(".account summary") }},

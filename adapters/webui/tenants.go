@@ -109,6 +109,9 @@ type tenantView struct {
 	Purchase, Grant           []Field
 	PurchaseURL, GrantURL     string
 	Notice                    *Notice
+	Suspension                suspension
+	Change                    []Field
+	ChangeURL, Audit          string
 }
 
 // tenantPage is GET /ui/tenants/{id}.
@@ -141,8 +144,10 @@ func (u *ui) showTenant(w http.ResponseWriter, r *request, status int, typed map
 		Purchase: []Field{{Name: "purchase", Label: r.T("tenant.purchase"), Hint: r.T("tenant.purchase.hint"), Type: "number", Min: "1", Value: typed["purchase"], Error: messages["purchase"], Required: true}},
 		Grant:    []Field{{Name: "grant", Label: r.T("tenant.grant"), Hint: r.T("tenant.grant.hint", r.Month(b.Period)), Type: "number", Min: "1", Value: typed["grant"], Error: messages["grant"], Required: true}},
 	}
+	v.Suspension, v.Change = r.suspensionOf(t, typed, messages), r.changeFields(t, typed, messages)
+	v.ChangeURL, v.Audit = addr("tenants", string(id)), withQuery(Prefix+"audit", "tenant", string(id))
 	switch name := r.URL.Query().Get("notice"); name {
-	case "tenant_created", "credits_added":
+	case "tenant_created", "credits_added", "suspended", "reopened", "tenant_changed":
 		v.Notice = &Notice{Tone: ToneGood, Text: r.T("notice." + name)}
 	}
 	return u.render(w, r, status, "tenant.html", page{Title: v.Name, Nav: "tenants", Tenant: id, Data: v})

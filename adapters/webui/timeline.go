@@ -92,6 +92,9 @@ type receiptView struct {
 	Tabs      []Tab
 	Lines     []receiptRow
 	Raised    []raisedRow
+	Refund    *refundForm
+	Refunds   []refundRow
+	Notice    *Notice
 	Pager     Pager
 }
 
@@ -133,10 +136,15 @@ func (u *ui) receiptPage(w http.ResponseWriter, r *request) error {
 		Attempts: r.timeline(view.Run, receipt),
 	}
 	v.Total, v.Split = r.total(receipt.Total)
+	if r.URL.Query().Get("notice") == "refunded" {
+		v.Notice = &Notice{Tone: ToneGood, Text: r.T("notice.refunded")}
+	}
 	if n := len(receipt.Attempts); n > 0 {
-		if err := u.receiptLines(r, id, receipt, r.queryInt("attempt", n-1, 0, n-1), &v); err != nil {
+		chosen := r.queryInt("attempt", n-1, 0, n-1)
+		if err := u.receiptLines(r, id, receipt, chosen, &v); err != nil {
 			return err
 		}
+		v.Refund, v.Refunds = r.refundOf(view.Run, receipt.Attempts[chosen]), r.refundRows(receipt.Attempts[chosen])
 	}
 	for _, a := range receipt.Amendments {
 		v.Raised = append(v.Raised, raisedRow{

@@ -13,6 +13,7 @@ import (
 type usageView struct {
 	Month     string
 	Facts     []fact
+	Lines     []statementLine // of the statement
 	Templates []templateUsage
 	Chart     *chart
 	Previous  string // addresses of the months before and after
@@ -50,15 +51,16 @@ func (r *request) period() core.Period {
 }
 
 func (u *ui) usageView(r *request, tenant core.TenantID, p core.Period) (usageView, error) {
-	usage, err := u.svc.Usage(r.Context(), r.actor(), tenant, p)
+	statement, err := u.svc.Statement(r.Context(), r.actor(), tenant, p)
 	if err != nil {
 		return usageView{}, err
 	}
+	usage := statement.Usage
 	names, err := u.templateNames(r, tenant)
 	if err != nil {
 		return usageView{}, err
 	}
-	v := usageView{Month: r.Month(p), Chart: r.chart(usage, u.now())}
+	v := usageView{Month: r.Month(p), Chart: r.chart(usage, u.now()), Lines: r.statementLines(statement)}
 	base := r.of(tenant, Prefix+"credits")
 	v.Statement = withQuery(r.of(tenant, Prefix+"credits/statement"), "period", p.String())
 	v.Previous = withQuery(base, "period", core.PeriodOf(p.Start().AddDate(0, 0, -1)).String())

@@ -23,6 +23,7 @@ type serveCmd struct {
 
 	tokenFlags
 	signInFlags
+	metricsFlag
 	databaseFlags
 
 	Files   string `group:"store" env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files. Default: the folder files beside the SQLite database, data/files with Postgres."`

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/llm"
+	"github.com/redrive/redrive/adapters/metrics"
 	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
@@ -79,6 +80,14 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	if err != nil {
 		return err
 	}
+	what := built()
+	meter, closeMetrics, err := c.serveMetrics(ctx, metrics.Config{
+		Service: svc, Worker: pool, Queue: queue, Pool: poolOf(kept.pool), Version: what.version, Commit: what.commit, Log: log,
+	}, log)
+	if err != nil {
+		return err
+	}
+	defer closeMetrics()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("cannot listen: %w; choose another address with --listen", err)
@@ -99,7 +108,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	}
 	var stopping atomic.Bool
 	events := httpapi.NewStreams(svc, httpapi.StreamConfig{Log: log})
-	api := httpapi.New(svc, httpapi.Config{
+	apiConfig := httpapi.Config{
 		Auth: httpapi.WithAPIKeys(svc, auth), Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
 		Tickets: kept.tickets, Pace: c.pace(), Authenticated: conns.atWork,
 		Ready: func(ctx context.Context) error {
@@ -108,10 +117,17 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 			}
 			return errors.Join(kept.ready(ctx), queue.Ready(ctx))
 		},
-	})
+	}
+	if meter != nil {
+		apiConfig.Answered = meter.Answered
+	}
+	api := httpapi.New(svc, apiConfig)
 	page := c.page(pageParts{
 		svc: svc, executor: executor, auth: auth, provider: provider, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
 	})
+	if meter != nil {
+		page = meter.Counted("page", page)
+	}
 	server := c.server(pageAndAPI(page, api), conns, log)
 	server.RegisterOnShutdown(events.Stop) // else a stop would wait for event streams
 	s := service{

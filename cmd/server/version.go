@@ -15,8 +15,10 @@ var (
 	date    string // when that was committed, RFC 3339
 )
 
-// versionText is a line for people who report a bug.
-func versionText() string {
+// build is what was built.
+type build struct{ version, commit, date string }
+
+func built() build {
 	v, c, d := version, commit, date
 	if info, ok := debug.ReadBuildInfo(); ok && c == "" {
 		dirty := ""
@@ -36,8 +38,13 @@ func versionText() string {
 			c += dirty
 		}
 	}
-	return fmt.Sprintf("redrive %s (commit %s of %s, %s, %s/%s)",
-		cmp.Or(v, "dev"), cmp.Or(c, "unknown"), cmp.Or(d, "an unknown date"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return build{cmp.Or(v, "dev"), cmp.Or(c, "unknown"), cmp.Or(d, "an unknown date")}
+}
+
+// versionText is a line for people who report a bug.
+func versionText() string {
+	b := built()
+	return fmt.Sprintf("redrive %s (commit %s of %s, %s, %s/%s)", b.version, b.commit, b.date, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // versionCmd prints which Redrive this is.

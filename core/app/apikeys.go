@@ -37,7 +37,14 @@ func (s *Service) MakeAPIKey(ctx context.Context, actor core.Actor, q core.APIKe
 		key.ID = core.APIKeyID(randomBase62(core.APIKeyIDLength))
 		token = core.APIKeyToken(key.Tenant, key.ID, randomBase62(core.APIKeySecretLength))
 		key.Hash = core.APIKeyHash(token)
-		return tx.APIKeys().Insert(ctx, key)
+		if err := tx.APIKeys().Insert(ctx, key); err != nil {
+			return err
+		}
+		facts := core.AuditFacts{"name": key.Name, "role": string(key.Role)}
+		if !key.ExpiresAt.IsZero() {
+			facts["expiresAt"] = key.ExpiresAt.Format(time.RFC3339)
+		}
+		return s.audit(ctx, tx, key.Tenant, actor, now, core.AuditAPIKeyCreated, string(key.ID), facts)
 	})
 	if err != nil {
 		return core.APIKey{}, "", err
@@ -95,16 +102,20 @@ func (s *Service) APIKeys(ctx context.Context, actor core.Actor, tenant core.Ten
 // RenameAPIKey gives a key another name. Refusals: those of MakeAPIKey, and
 // CodeAPIKeyNotFound.
 func (s *Service) RenameAPIKey(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.APIKeyID, name string) (core.APIKey, error) {
-	return s.changeAPIKey(ctx, actor, tenant, id, func(k core.APIKey, _ time.Time) (core.APIKey, error) { return k.Rename(name) })
+	return s.changeAPIKey(ctx, actor, tenant, id, core.AuditAPIKeyRenamed, func(k core.APIKey, _ time.Time) (core.APIKey, error) {
+		return k.Rename(name)
+	})
 }
 
 // RevokeAPIKey ends a key for good: the next request with it is refused, on every server.
 // A repeat gives the key as it is. Refusals: those of RenameAPIKey.
 func (s *Service) RevokeAPIKey(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.APIKeyID) (core.APIKey, error) {
-	return s.changeAPIKey(ctx, actor, tenant, id, func(k core.APIKey, now time.Time) (core.APIKey, error) { return k.Revoke(now), nil })
+	return s.changeAPIKey(ctx, actor, tenant, id, core.AuditAPIKeyRevoked, func(k core.APIKey, now time.Time) (core.APIKey, error) {
+		return k.Revoke(now), nil
+	})
 }
 
-func (s *Service) changeAPIKey(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.APIKeyID, change func(core.APIKey, time.Time) (core.APIKey, error)) (core.APIKey, error) {
+func (s *Service) changeAPIKey(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.APIKeyID, deed core.AuditAction, change func(core.APIKey, time.Time) (core.APIKey, error)) (core.APIKey, error) {
 	// Before anything is locked or read; the role of the key is not known yet.
 	if err := core.AuthorizeAPIKey(actor, tenant, core.RoleCustomerUser); err != nil {
 		return core.APIKey{}, err
@@ -121,7 +132,17 @@ func (s *Service) changeAPIKey(ctx context.Context, actor core.Actor, tenant cor
 		if changed, err = change(k, now); err != nil {
 			return err
 		}
-		return tx.APIKeys().Save(ctx, changed)
+		if changed == k { // a repeat is no deed
+			return nil
+		}
+		if err := tx.APIKeys().Save(ctx, changed); err != nil {
+			return err
+		}
+		facts := core.AuditFacts{"name": changed.Name, "role": string(k.Role)}
+		if changed.Name != k.Name {
+			facts["nameBefore"] = k.Name
+		}
+		return s.audit(ctx, tx, tenant, actor, now, deed, string(id), facts)
 	})
 	if err != nil {
 		return core.APIKey{}, err
@@ -154,16 +175,42 @@ func (s *Service) AuthenticateAPIKey(ctx context.Context, token string) (core.Ac
 		return core.Actor{}, err
 	}
 	now := s.clock.Now()
-	switch {
-	case !k.RevokedAt.IsZero():
-		return core.Actor{}, ErrAPIKeyRevoked
-	case !k.Live(now):
-		return core.Actor{}, ErrAPIKeyExpired
-	case k.UseDue(now):
+	if err := whyEnded(k, now); err != nil {
+		return core.Actor{}, err
+	}
+	if k.UseDue(now) {
 		err := s.store.TouchAPIKey(ctx, tenant, id, now)
 		if err != nil && ctx.Err() == nil && !errors.Is(err, ports.ErrMoved) && !errors.Is(err, ports.ErrNotFound) {
 			s.log.Warn("the use of an API key could not be noted", "tenant", tenant, "key", id, "error", err)
 		}
 	}
 	return k.Actor(), nil
+}
+
+// APIKeyStillGood checks, for what was begun with an API key and goes on, that the key has
+// not ended since; for other actors it does nothing. Its errors are those of
+// AuthenticateAPIKey.
+func (s *Service) APIKeyStillGood(ctx context.Context, actor core.Actor) error {
+	if !actor.IsAPIKey() {
+		return nil
+	}
+	k, err := s.store.APIKey(ctx, actor.Tenant, actor.APIKeyID())
+	if errors.Is(err, ports.ErrNotFound) {
+		return ErrAPIKeyUnknown
+	}
+	if err != nil {
+		return err
+	}
+	return whyEnded(k, s.clock.Now())
+}
+
+// whyEnded says why a key cannot be used any more.
+func whyEnded(k core.APIKey, now time.Time) error {
+	switch {
+	case !k.RevokedAt.IsZero():
+		return ErrAPIKeyRevoked
+	case !k.Live(now):
+		return ErrAPIKeyExpired
+	}
+	return nil
 }

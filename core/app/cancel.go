@@ -16,7 +16,8 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	if err != nil {
 		return core.Run{}, err
 	}
-	cancelled, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
+	did := false // and not another request under the same key
+	run, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
 		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return core.Run{}, notFound(err, runNotFound(id))
@@ -35,10 +36,12 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
 			return core.Run{}, err
 		}
+		did = true
 		return plan.Run, s.audit(ctx, tx, tenant, actor, plan.Run.ClosedAt, core.AuditRunCancelled, string(id), nil)
 	})
-	if err == nil {
+	if err == nil && did {
+		s.outcomes.closed(run.Status, run.Reason)
 		s.toldSomething()
 	}
-	return cancelled, err
+	return run, err
 }

@@ -45,6 +45,7 @@ func (s *Service) Claim(ctx context.Context, jobs []core.Job, wait Wait) (claime
 		s.logDrops(ctx, "delivery", c.dropped)
 		claimed = append(claimed, c.claimed...)
 	}
+	s.outcomes.claimed(claimed)
 	return claimed, held, nil
 }
 

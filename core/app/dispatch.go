@@ -53,6 +53,7 @@ func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
 	default:
 		s.toldSomething()
 		s.stats.compensated.Add(1)
+		s.outcomes.undone(d.attempt == 0, d.run.CreditsConsumed-run.CreditsConsumed, run)
 		log.Warn("enqueueing failed; the attempt was undone and refunded", "enqueue_error", enqueueErr)
 		return run, enqueueFailed(d.run.ID, enqueueErr)
 	}

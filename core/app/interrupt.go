@@ -85,6 +85,7 @@ func (s *Service) interruptRun(ctx context.Context, tenant core.TenantID, id cor
 	}
 	s.toldSomething()
 	s.stats.interrupted.Add(1)
+	s.outcomes.closed(plan.Run.Status, plan.Run.Reason)
 	s.log.Warn("run interrupted by a fault of ours; once it is fixed a Continue is free", "tenant", tenant, "run", id,
 		"attempt", plan.Run.Attempt, "files", plan.Run.Tally.Unfinished, "fault", why.Code)
 	return true, nil

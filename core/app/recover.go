@@ -151,6 +151,7 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey, alone bool) 
 	if plan.Closed {
 		s.toldSomething()
 		s.stats.givenUp.Add(1)
+		s.outcomes.closed(plan.Run.Status, plan.Run.Reason)
 		log.Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
 		return true, nil
 	}

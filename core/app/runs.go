@@ -158,10 +158,29 @@ func (s *Service) Receipt(ctx context.Context, actor core.Actor, id core.RunID) 
 			return err
 		}
 		receipt = core.NewReceipt(run, attempts, pending)
+		if err := refundsByHand(ctx, tx, receipt.Attempts); err != nil {
+			return err
+		}
 		receipt.Amendments, err = tx.Amendments().List(ctx, id)
 		return err
 	})
 	return receipt, err
+}
+
+// refundsByHand finds what platform admins gave back of the attempts' charges, of which there
+// are few: one for each attempt that had to be paid.
+func refundsByHand(ctx context.Context, tx ports.Tx, attempts []core.AttemptReceipt) error {
+	for i := range attempts {
+		a := &attempts[i]
+		if a.Attempt.Charge.IsZero() || a.Attempt.Compensated() {
+			continue
+		}
+		var err error
+		if a.ByHand, err = tx.Ledger().RefundsOf(ctx, a.Attempt.Charge.Key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // viewRun reads a run that the actor may read, on one snapshot.

@@ -166,6 +166,7 @@ type Service struct {
 	log      *slog.Logger
 	opts     Options
 	stats    counters
+	outcomes outcomes
 	uploads  uploadsUnderWay
 	waiting  combiner            // of initiations and Continues
 	trials   chan struct{}       // one for each that is under way

@@ -22,9 +22,9 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement, wai
 	plans, heldJobs, unknown, err := onJobs(ctx, s.store, jobsOf(settlements), wait, func() planner[settled] {
 		return func(tx ports.Tx, run core.Run, files []core.File, _ []core.Job) (settled, ports.RunRows, error) {
 			p, err := core.Settle(run, files, ofRun(run.ID), s.clock.Now())
-			became := settled{dropped: p.Dropped}
+			became := settled{dropped: p.Dropped, files: outcomesOf(p.Files)}
 			if p.Closed {
-				became.closed = &closing{run.Tenant, run.ID, run.Attempt, p.Run.Status}
+				became.closed = &closing{run.Tenant, run.ID, run.Attempt, p.Run.Status, p.Run.Reason}
 				err = tellClosed(ctx, tx, p.Run)
 			}
 			return became, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.Changed()}, err
@@ -42,6 +42,7 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement, wai
 		if p.closed != nil {
 			s.toldSomething()
 		}
+		s.outcomes.settled(p)
 		if c := p.closed; c != nil && s.log.Enabled(ctx, slog.LevelInfo) {
 			s.log.Info("run closed", "tenant", c.tenant, "run", c.run, "attempt", c.attempt, "status", c.status)
 		}
@@ -55,6 +56,7 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement, wai
 // settled is what became of the settlements of one run.
 type settled struct {
 	dropped []core.Drop
+	files   []countedFiles
 	closed  *closing // nil if they did not
 }
 
@@ -64,6 +66,7 @@ type closing struct {
 	run     core.RunID
 	attempt core.AttemptNumber
 	status  core.RunStatus
+	reason  core.CloseReason
 }
 
 // settlementsByRun finds the settlements of a run.

@@ -59,6 +59,9 @@ func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (c
 		return core.Run{}, err
 	}
 	v := st.verdict
+	if !v.done {
+		s.outcomes.began(v.begin.Attempt)
+	}
 	switch {
 	case v.done:
 		v.tell(ctx)

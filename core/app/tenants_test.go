@@ -113,24 +113,39 @@ func TestSuspendedMeanwhile(t *testing.T) {
 	})
 }
 
-// suspendUnderTheLock begins start while a transaction that suspends the tenant has its lock.
+// askingTx says when the credits' lock is asked for, before it is.
+type askingTx struct {
+	ports.Tx
+	asked func()
+}
+
+func (t askingTx) Ledger() ports.Ledger { return askingLedger{t.Tx.Ledger(), t.asked} }
+
+type askingLedger struct {
+	ports.Ledger
+	asked func()
+}
+
+func (l askingLedger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
+	l.asked()
+	return l.Ledger.BalanceForUpdate(ctx, p)
+}
+
+// suspendUnderTheLock begins start while a transaction that suspends the tenant has its
+// lock, and commits that only when start asks for the lock.
 func (w *world) suspendUnderTheLock(t *testing.T, start func() error) {
 	t.Helper()
-	locked, asked := make(chan struct{}), make(chan struct{})
-	var group sync.WaitGroup
-	group.Add(1)
-	var started error
-	go func() {
-		defer group.Done()
-		<-locked
-		close(asked)
-		started = start()
-	}()
+	asked := make(chan struct{})
+	ask := sync.OnceFunc(func() { close(asked) })
+	w.faultyStore.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		return w.store.InTx(ctx, tenant, func(tx ports.Tx) error { return fn(askingTx{tx, ask}) })
+	})
+	started := make(chan error, 1)
 	require.NoError(t, w.store.InTx(w.ctx, acme, func(tx ports.Tx) error {
 		if _, err := tx.Ledger().BalanceForUpdate(w.ctx, core.PeriodOf(w.clock.Now())); err != nil {
 			return err
 		}
-		close(locked)
+		go func() { started <- start() }()
 		<-asked
 		owner, err := tx.Tenants().Get(w.ctx)
 		if err != nil {
@@ -141,8 +156,7 @@ func (w *world) suspendUnderTheLock(t *testing.T, start func() error) {
 		}
 		return tx.Tenants().Save(w.ctx, owner)
 	}))
-	group.Wait()
-	require.ErrorIs(t, started, core.ErrTenantSuspended)
+	require.ErrorIs(t, <-started, core.ErrTenantSuspended)
 }
 
 func TestChangeTenant(t *testing.T) {

@@ -17,8 +17,31 @@ const usagePage = 1000
 // none is added among them, so they are read afterwards in short transactions of their
 // own: a long month does not block other transactions.
 func (s *Service) Usage(ctx context.Context, actor core.Actor, tenant core.TenantID, p core.Period) (core.Usage, error) {
-	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+	count, balance, err := s.usage(ctx, actor, tenant, p, nil)
+	if err != nil {
 		return core.Usage{}, err
+	}
+	return count.Usage(balance, s.clock.Now()), nil
+}
+
+// Statement is the statement of a tenant's month (core.Statement): the same count, with the
+// balances before and after it.
+func (s *Service) Statement(ctx context.Context, actor core.Actor, tenant core.TenantID, p core.Period) (core.Statement, error) {
+	later := core.Credits(0)
+	count, balance, err := s.usage(ctx, actor, tenant, p, func(tx ports.Tx) (err error) {
+		later, err = tx.Find().PurchasedAfter(ctx, p)
+		return err
+	})
+	if err != nil {
+		return core.Statement{}, err
+	}
+	return count.Statement(balance, later, s.clock.Now())
+}
+
+// usage counts a period's entries. also reads on the snapshot of the balance; it may be nil.
+func (s *Service) usage(ctx context.Context, actor core.Actor, tenant core.TenantID, p core.Period, also func(ports.Tx) error) (*core.UsageCount, core.Balance, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return nil, core.Balance{}, err
 	}
 	var balance core.Balance
 	count := core.NewUsageCount(p)
@@ -30,6 +53,11 @@ func (s *Service) Usage(ctx context.Context, actor core.Actor, tenant core.Tenan
 				if balance, err = tx.Ledger().Balance(ctx, p); err != nil {
 					return notFound(err, tenantNotFound(tenant))
 				}
+				if also != nil {
+					if err := also(tx); err != nil {
+						return err
+					}
+				}
 			}
 			page, err = tx.Find().Entries(ctx, ports.EntryFilter{Period: p, Before: before, Limit: usagePage}, ports.Look{})
 			if err != nil {
@@ -38,15 +66,15 @@ func (s *Service) Usage(ctx context.Context, actor core.Actor, tenant core.Tenan
 			return templatesOf(ctx, tx, page.Entries, templates)
 		})
 		if err != nil {
-			return core.Usage{}, err
+			return nil, core.Balance{}, err
 		}
 		for _, e := range page.Entries {
 			if err := count.Add(e, templates[e.Run]); err != nil {
-				return core.Usage{}, err
+				return nil, core.Balance{}, err
 			}
 		}
 		if before = page.Next; before == 0 {
-			return count.Usage(balance, s.clock.Now()), nil
+			return count, balance, nil
 		}
 	}
 }

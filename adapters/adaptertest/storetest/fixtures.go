@@ -110,6 +110,7 @@ func newWorld(id core.TenantID) *world {
 		{Tenant: id, Key: "client/purchase", Kind: core.EntryPurchase, Period: march, Amount: core.Split{Purchased: 500}, Actor: by, At: at(5)},
 		chargeOf(w.attempts[0]), chargeOf(w.attempts[1]), chargeOf(w.attempts[2]), chargeOf(w.attempts[3]),
 		refundOf(w.attempts[3], at(31)),
+		handRefundOf(w.attempts[2], "client/hand", core.Split{Monthly: 5}, "a bad day: "+mark),
 	}
 	for i := range w.entries {
 		w.entries[i].Seq = int64(i) + 1
@@ -231,6 +232,13 @@ func refundOf(a core.Attempt, at time.Time) core.Entry {
 		Tenant: a.Tenant, Key: core.RefundKey(a.Run, a.Number), Kind: core.EntryRefund, Period: a.Charge.Period, Amount: a.Charge.Amount,
 		Run: a.Run, Attempt: a.Number, Charge: a.Charge.Key, Actor: core.System, At: at,
 	}
+}
+
+// handRefundOf is a part of a charge that a platform admin gave back.
+func handRefundOf(a core.Attempt, key core.Key, amount core.Split, reason string) core.Entry {
+	e := refundOf(a, at(33))
+	e.Key, e.Amount, e.Reason = key, amount, reason
+	return e
 }
 
 // build stores a world: what refers to something is written after it, as the

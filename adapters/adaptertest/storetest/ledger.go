@@ -175,6 +175,68 @@ func testLedger(t *testing.T, newStore Factory, _ Options) {
 		equal(t, []core.Balance{balance(march, 100, 50)}, MustRead(t, s, "acme").Balances)
 	})
 
+	t.Run("RefundedByHand", func(t *testing.T) {
+		t.Parallel()
+		s := newStore(t)
+		w := account(t, s, "acme")
+		a, other := w.attempts[0], w.attempts[1] // 11 monthly and 1 purchased, 2 purchased
+		post(t, s, allowance("acme", "a/3", march, 100), purchase("acme", "client/p", 50), chargeOf(a), chargeOf(other))
+		parts := []core.Entry{
+			handRefundOf(a, "client/1", core.Split{Purchased: 1}, "first"),
+			handRefundOf(a, "client/2", core.Split{Monthly: 7}, "second"),
+		}
+		for i, part := range parts {
+			post(t, s, part)
+			parts[i].Seq = int64(5 + i)
+		}
+		equal(t, []core.Balance{balance(march, 96, 48)}, MustRead(t, s, "acme").Balances)
+		refuse(t, s, handRefundOf(a, "client/2", core.Split{Monthly: 4}, "second"), ports.ErrExists) // a key is used once
+		refuse(t, s, handRefundOf(a, "client/1", core.Split{Monthly: 9}, "first"), ports.ErrExists)  // whatever it would be
+		for name, wrong := range map[string]core.Entry{
+			"more than is left of the month's part": handRefundOf(a, "client/3", core.Split{Monthly: 5}, "r"),
+			"more than is left of the other part":   handRefundOf(a, "client/3", core.Split{Monthly: 4, Purchased: 1}, "r"),
+			"of no charge":                          handRefundOf(w.attempts[2], "client/3", core.Split{Monthly: 1}, "r"),
+			"to another month": func() core.Entry {
+				e := handRefundOf(a, "client/3", core.Split{Monthly: 1}, "r")
+				e.Period = april
+				return e
+			}(),
+			"to another attempt": func() core.Entry {
+				e := handRefundOf(a, "client/3", core.Split{Monthly: 1}, "r")
+				e.Attempt = 1
+				return e
+			}(),
+		} {
+			err := s.InTx(bounded(t), "acme", func(tx ports.Tx) error {
+				_, err := tx.Ledger().Post(bounded(t), wrong)
+				return err
+			})
+			require.ErrorIs(t, err, ports.ErrRefused, name)
+		}
+		// What Redrive refunds by itself is all of a charge, of which nothing was given back.
+		require.Error(t, s.InTx(bounded(t), "acme", func(tx ports.Tx) error {
+			_, err := tx.Ledger().Post(bounded(t), refundOf(a, at(40)))
+			return err
+		}))
+		require.ErrorIs(t, s.InTx(bounded(t), "acme", func(tx ports.Tx) error {
+			if _, err := tx.Ledger().Post(bounded(t), refundOf(other, at(40))); err != nil {
+				return err
+			}
+			_, err := tx.Ledger().Post(bounded(t), handRefundOf(other, "client/3", core.Split{Purchased: 1}, "r"))
+			return err
+		}), ports.ErrRefused)
+		equal(t, []core.Balance{balance(march, 96, 48)}, MustRead(t, s, "acme").Balances)
+		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+			own, err := tx.Ledger().Post(ctx, handRefundOf(a, "client/3", core.Split{Monthly: 4}, "the rest"))
+			require.NoError(t, err)
+			same(t, append(parts, own))(tx.Ledger().RefundsOf(ctx, a.Charge.Key))
+			empty(t)(tx.Ledger().RefundsOf(ctx, other.Charge.Key))
+			empty(t)(tx.Ledger().RefundsOf(ctx, "ghost"))
+			return nil
+		})
+		equal(t, []core.Balance{balance(march, 100, 48)}, MustRead(t, s, "acme").Balances)
+	})
+
 	t.Run("NeverOverdrawn", func(t *testing.T) {
 		t.Parallel()
 		s := newStore(t)

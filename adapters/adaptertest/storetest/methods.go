@@ -88,6 +88,9 @@ var readings = []reading{
 	{name: "Ledger.Entry", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Ledger().Entry(ctx, w.attempts[0].Charge.Key)
 	}},
+	{name: "Ledger.RefundsOf", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Ledger().RefundsOf(ctx, w.attempts[3].Charge.Key)
+	}},
 	{name: "Ledger.Entries", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.Ledger().Entries(ctx, 0, 100)
 	}},
@@ -130,6 +133,9 @@ var readings = []reading{
 	{name: "APIKeys.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.APIKeys().List(ctx) }},
 	{name: "AuditLog.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.AuditLog().List(ctx, ports.AuditPage{Limit: 100})
+	}},
+	{name: "Finder.PurchasedAfter", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Find().PurchasedAfter(ctx, february)
 	}},
 	{name: "Finder.Templates", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.Find().Templates(ctx, ports.TemplateFilter{Limit: 100})

@@ -224,8 +224,8 @@ func (w *world) contents() Contents {
 		Amendments: map[core.RunID][]core.Amendment{w.running.ID: nil, w.closed.ID: {w.amendment}},
 		Entries:    w.entries,
 		Audit:      w.audit,
-		// 1000 + 500 less the charges, with the last one refunded.
-		Balances: []core.Balance{{Period: march, Split: core.Split{Monthly: 1000 - 23, Purchased: 500 - 3}}},
+		// 1000 + 500 less the charges, with the last one refunded, and a part of another.
+		Balances: []core.Balance{{Period: march, Split: core.Split{Monthly: 1000 - 23 + 5, Purchased: 500 - 3}}},
 		Answers:  map[core.Key]core.Answer{w.answer.Key: w.answer, w.refusal.Key: w.refusal},
 		Replies:  map[core.Key]core.Reply{w.reply.Key: w.reply},
 		Low:      w.low, Endpoints: w.endpoints, Deliveries: w.deliveries,

@@ -91,6 +91,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Tickets", testTickets},
 		{"APIKeys", testAPIKeys},
 		{"AuditLog", testAuditLog},
+		{"Statements", testStatements},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},

@@ -132,6 +132,10 @@ func (t txLedger) Entry(ctx context.Context, key core.Key) (core.Entry, error) {
 	})
 }
 
+func (t txLedger) RefundsOf(ctx context.Context, charge core.Key) ([]core.Entry, error) {
+	return read(t.tx, trace.BooksRead, "", func() ([]core.Entry, error) { return t.inner.Ledger().RefundsOf(ctx, charge) })
+}
+
 func (t txLedger) Entries(ctx context.Context, after int64, limit int) ([]core.Entry, error) {
 	return read(t.tx, trace.BooksRead, "", func() ([]core.Entry, error) { return t.inner.Ledger().Entries(ctx, after, limit) })
 }

@@ -25,6 +25,7 @@ type Month struct {
 type Entry struct {
 	core.Entry
 	Refunded bool
+	ByHand   core.Split // of a charge: what was given back of it by hand
 }
 
 // Reset empties the account and keeps its memory.
@@ -82,10 +83,11 @@ func (a *Account) Entry(key core.Key) *Entry {
 	return nil
 }
 
-// Of finds the entry of a kind for an attempt; nil if there is none.
+// Of finds the entry of a kind for an attempt that nobody posted by hand; nil if there is
+// none.
 func (a *Account) Of(kind core.EntryKind, run core.RunID, n core.AttemptNumber) *Entry {
 	for i := range a.Entries {
-		if e := &a.Entries[i]; e.Kind == kind && e.Run == run && e.Attempt == n {
+		if e := &a.Entries[i]; e.Kind == kind && e.Run == run && e.Attempt == n && e.Reason == "" {
 			return e
 		}
 	}
@@ -150,10 +152,27 @@ func (a *Account) refunded(j Judge, e *core.Entry) {
 		return
 	case charge.Refunded:
 		j(I4, "charge %s was refunded twice", e.Charge)
+	case e.Reason != "":
+		a.byHand(j, e, charge)
+		return
+	case charge.ByHand != (core.Split{}):
+		j(I4, "charge %s was refunded by hand, and then by Redrive itself", e.Charge)
 	case e.Amount != charge.Amount || e.Period != charge.Period || e.Run != charge.Run || e.Attempt != charge.Attempt:
 		j(I4, "charge %s took %+v of %s, its refund gives %+v to %s", e.Charge, charge.Amount, charge.Period, e.Amount, e.Period)
 	}
 	charge.Refunded = true
+}
+
+// byHand: what a platform admin gives back of a charge, in one or several entries, is no more
+// than it took, part by part, and goes back to where it came from.
+func (a *Account) byHand(j Judge, e *core.Entry, charge *Entry) {
+	charge.ByHand = sum(charge.ByHand, e.Amount)
+	if charge.ByHand.Monthly > charge.Amount.Monthly || charge.ByHand.Purchased > charge.Amount.Purchased {
+		j(I4, "charge %s took %+v, and %+v was given back by hand", e.Charge, charge.Amount, charge.ByHand)
+	}
+	if e.Period != charge.Period || e.Run != charge.Run || e.Attempt != charge.Attempt {
+		j(I4, "charge %s is of attempt %d of run %s in %s, what was given back of it is said to be of attempt %d of run %s in %s", e.Charge, charge.Attempt, charge.Run, charge.Period, e.Attempt, e.Run, e.Period)
+	}
 }
 
 func negative(s core.Split) core.Split {

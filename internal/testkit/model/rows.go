@@ -68,11 +68,35 @@ func (b *Rows) check(j Judge, r *RunRows) {
 			r.now(j, m, i)
 		}
 	}
+	b.byHand(j, r)
 	if m.Status == core.RunRunning {
 		m.stands(j, row.Status, row.Reason, row.Failure.Code, row.CompletedJobs, row.FailedJobs)
 	}
 	m.Compare(j, row, r.Files)
 	r.shape(j)
+}
+
+// byHand takes what was given back by hand off the run's credits. The rest of each charge has
+// to cover the files that wait, which are free to continue.
+func (b *Rows) byHand(j Judge, r *RunRows) {
+	m := &b.model
+	for i := range b.account.Entries {
+		charge := &b.account.Entries[i]
+		if charge.Kind != core.EntryCharge || charge.Run != m.ID || charge.ByHand == (core.Split{}) {
+			continue
+		}
+		m.Credits = sum(m.Credits, negative(charge.ByHand))
+		covered := 0
+		for f := range m.Files {
+			if m.Files[f].Open() && m.Files[f].PaidBy == charge.Attempt {
+				covered++
+			}
+		}
+		left := sum(charge.Amount, negative(charge.ByHand))
+		if need := r.Attempts[charge.Attempt].Price * core.Credits(covered); left.Monthly+left.Purchased < need {
+			j(I5, "%d files of run %s wait, for %d credits of charge %s, of which %+v is left", covered, m.ID, need, charge.Key, left)
+		}
+	}
 }
 
 // attempt takes the run from one attempt to the next, whose record says how it was found.
