@@ -43,6 +43,8 @@ const (
 	ActionManageCredits    Action = "manage_credits"
 	ActionManageTenants    Action = "manage_tenants"
 	ActionInspectAnyTenant Action = "inspect_any_tenant"
+	// ActionContinueAnyTenant is a bulk continue over the runs of several tenants.
+	ActionContinueAnyTenant Action = "continue_any_tenant"
 )
 
 // allowed says which roles may do what. Prices and credits are the platform's:
@@ -53,7 +55,7 @@ func allowed(role Role, action Action) bool {
 		return role.Valid()
 	case ActionContinue, ActionCancel:
 		return role == RolePlatformAdmin || role == RoleCustomerAdmin
-	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant:
+	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant, ActionContinueAnyTenant:
 		return role == RolePlatformAdmin
 	default:
 		return false

@@ -34,6 +34,12 @@ const (
 	CodeCreditsOutOfRange    Code = "credits_out_of_range"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
+
+	CodeBulkNotFound   Code = "bulk_not_found"
+	CodeBulkEnded      Code = "bulk_ended"
+	CodeBulkEmpty      Code = "bulk_empty"
+	CodeBulkTooLarge   Code = "bulk_too_large"
+	CodeBulkTooManyNow Code = "bulk_too_many"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -86,6 +92,12 @@ var (
 	ErrCreditsOutOfRange     = &Error{Code: CodeCreditsOutOfRange}
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
+
+	ErrBulkNotFound   = &Error{Code: CodeBulkNotFound}
+	ErrBulkEnded      = &Error{Code: CodeBulkEnded}
+	ErrBulkEmpty      = &Error{Code: CodeBulkEmpty}
+	ErrBulkTooLarge   = &Error{Code: CodeBulkTooLarge}
+	ErrBulkTooManyNow = &Error{Code: CodeBulkTooManyNow}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.
