@@ -87,6 +87,9 @@ type AcrossTenants interface {
 	// AllTenants lists every tenant after the given ID, ascending, up to limit,
 	// for the ledger check and platform admins.
 	AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error)
+
+	// BulkContinues are the bulk continues of all tenants.
+	BulkContinues() BulkContinues
 }
 
 // RunKey names a run with its tenant.
@@ -113,6 +116,7 @@ type RunTx interface {
 	Starts() Starts
 	Attempts() Attempts
 	Amendments() Amendments
+	BulkParts() BulkParts
 }
 
 // AccountTx is the part of a transaction that is about what a tenant owns.
@@ -234,6 +238,9 @@ type FileViews interface {
 	// AnyMaxed reports whether core.File.Maxed holds for a file, for rule 5 of spec 3 on
 	// reads.
 	AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error)
+	// FailedWith says which of these runs, in any order, have a failed or pending file with
+	// this failure code, for the selection of a bulk continue.
+	FailedWith(ctx context.Context, runs []core.RunID, code string) ([]core.RunID, error)
 }
 
 // FileFilter selects a page of a run's files.

@@ -61,6 +61,7 @@ func (s *Store) Reset() {
 		clear(st.versions)
 		clear(st.runs)
 		st.answers.reset()
+		clear(st.bulks)
 		clear(st.byKey)
 		clear(st.refunds)
 		clear(st.entries)
@@ -72,6 +73,7 @@ func (s *Store) Reset() {
 	clear(s.running)
 	clear(s.moves)
 	s.sessions.reset()
+	s.bulks.reset()
 	s.locks.Reset()
 }
 

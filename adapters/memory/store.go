@@ -25,6 +25,7 @@ type Store struct {
 	moves   map[core.TenantID]ports.Move
 
 	sessions sessions
+	bulks    bulks
 
 	// What Reset has emptied, to be used again.
 	spareTenants []*tenantState
@@ -39,6 +40,7 @@ type tenantState struct {
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
+	bulks     map[core.BulkID]*bulkState
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -223,6 +225,9 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	}
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
+	}
+	for _, b := range w.bulks {
+		st.saveBulk(b)
 	}
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)

@@ -46,6 +46,7 @@ func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
+func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
 
 // usable is asked before every statement.
 func (t *tx) usable(ctx context.Context) error {
@@ -78,6 +79,7 @@ const (
 	lockRun      = locktable.Run
 	lockFiles    = locktable.Files
 	lockAttempts = locktable.Attempts
+	lockBulk     = locktable.Bulk
 )
 
 // tryLock takes a row's lock if no other transaction holds it.

@@ -15,6 +15,7 @@ type writes struct {
 	templates   []core.Template // each ID once
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
+	bulks       []*bulkWrites // each ID once
 	posted      ledgerWrites
 	jobs        []core.Job // to be sent with the commit
 	runs        []*runWrites

@@ -19,7 +19,7 @@ var _ ports.Mover = (*Store)(nil)
 // closable are the tables whose trigger moved refuses writes for a closed tenant.
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
-	"attempt_file_rows", "amendments", "ledger", "answers",
+	"attempt_file_rows", "amendments", "ledger", "answers", "bulk_parts", "bulk_runs",
 }
 
 const (

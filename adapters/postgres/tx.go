@@ -37,6 +37,7 @@ func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
+func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
 
 // fail translates the error of a statement and remembers it, since the
 // transaction can only be rolled back after it. That a query found nothing is

@@ -27,6 +27,7 @@ const (
 	ofAmendments
 	ofLedger
 	ofAnswers
+	ofBulks
 )
 
 // tx is one transaction of one tenant. What it writes is kept here, as statements, until
@@ -65,6 +66,7 @@ func (t *tx) Templates() ports.Templates               { return templates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
+func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
 
 // fail remembers an error, since the transaction can only be rolled back after it.
 func (t *tx) fail(err error) error {

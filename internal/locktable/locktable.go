@@ -50,6 +50,7 @@ const (
 	Files                // all files of a run
 	Attempts             // attempts and amendments of a run
 	Owner                // a run's ID, of whatever tenant
+	Bulk                 // a tenant's part of a bulk continue, with its runs
 )
 
 // Table is exclusive locks that are held to the end of the transaction and handed

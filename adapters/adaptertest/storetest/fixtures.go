@@ -47,6 +47,8 @@ type world struct {
 	entries   []core.Entry // in order of Seq
 	answer    core.Answer  // a success
 	refusal   core.Answer  // a remembered refusal
+	bulk      core.BulkPart
+	bulkRuns  []core.BulkRun // of bulk
 }
 
 // newWorld describes a tenant's world without storing it.
@@ -110,6 +112,19 @@ func newWorld(id core.TenantID) *world {
 			Code: core.CodeMaxRetryCountExceeded, Message: "no: " + mark, Run: w.closed.ID, Files: []int{0, 3, 5},
 			Needed: math.MaxInt64, Available: 7, Price: 9, Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
 		},
+	}
+	w.bulk = core.BulkPart{
+		Tenant: id, Bulk: "bulk-1", CreatedAt: at(33), Fence: math.MaxInt64, LastAt: at(34),
+		Totals: core.BulkTotals{
+			Waiting: 1, Continued: 2, Refused: 3, Open: 4, Files: 5, Free: 6, Price: math.MaxInt64, Failures: core.BulkFailures{Closed: 7, Failed: 8},
+			RefusedBy: map[core.Code]int{core.CodeNothingToRetry: 1, core.CodeInsufficientCredits: 2},
+		},
+	}
+	w.bulkRuns = []core.BulkRun{
+		{Place: 0, Run: w.closed.ID, State: core.BulkRunContinued, At: at(34), Attempt: 7, Price: math.MaxInt64 - 1, Files: 8, Free: 3, ErrorsBefore: 2, Open: true},
+		{Place: 1, Run: w.running.ID, State: core.BulkRunRefused, At: at(35), Code: core.CodeRunAlreadyRunning, Message: "no: " + mark},
+		{Place: 2, Run: "another", State: core.BulkRunContinued, At: at(35), Attempt: 1, Files: 9, ClosedAt: at(36), Status: core.RunFailed, FailedFiles: 4},
+		{Place: 3, Run: "waits", State: core.BulkRunWaiting},
 	}
 	return w
 }
@@ -223,7 +238,7 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 			return err
 		}
 	}
-	return nil
+	return tx.BulkParts().Insert(ctx, w.bulk, w.bulkRuns)
 }
 
 // newRun describes another run of a world, not stored yet.

@@ -52,6 +52,15 @@ var readings = []reading{
 	{name: "TemplateVersions.List", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.TemplateVersions().List(ctx, w.template.ID, 0, 100)
 	}},
+	{name: "FileViews.FailedWith", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.FileViews().FailedWith(ctx, []core.RunID{w.running.ID, w.closed.ID}, "rate_limited")
+	}},
+	{name: "BulkParts.Runs", own: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.BulkParts().Runs(ctx, w.bulk.Bulk, ports.BulkRunFilter{Limit: 100})
+	}},
+	{name: "BulkParts.Lock", own: true, locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.BulkParts().Lock(ctx, w.bulk.Bulk)
+	}},
 	{name: "Runs.Lock", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: w.running.ID, Indexes: []int{0, 1}}, ports.FilesOf{Run: w.closed.ID, Indexes: []int{0}})
 	}},
@@ -116,7 +125,9 @@ type writing struct {
 	insert bool
 	// breaks says that the transaction can only be rolled back after ErrExists.
 	breaks bool
-	call   func(ctx context.Context, tx ports.Tx, w *world) error
+	// removes says that it is no error if there is nothing.
+	removes bool
+	call    func(ctx context.Context, tx ports.Tx, w *world) error
 }
 
 // writings has one for each method of ports.Tx that writes, but for
@@ -182,6 +193,20 @@ var writings = []writing{
 		answer.Fingerprint += " changed"
 		return tx.Answers().Save(ctx, answer)
 	}},
+	{name: "BulkParts.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		part := w.bulk
+		part.Bulk = "bulk-2"
+		return tx.BulkParts().Insert(ctx, part, w.bulkRuns[2:])
+	}},
+	{name: "BulkParts.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		part, run := w.bulk, w.bulkRuns[0]
+		part.Fence--
+		run.Open, run.FailedFiles = false, 3
+		return tx.BulkParts().Save(ctx, part, run)
+	}},
+	{name: "BulkParts.Delete", removes: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.BulkParts().Delete(ctx, w.bulk.Bulk)
+	}},
 }
 
 // keys are the answers' keys that the world and the writings use.
@@ -236,6 +261,6 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	for i := range store.NumMethod() {
 		methods = append(methods, store.Method(i).Name)
 	}
-	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants"}, methods,
+	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "BulkContinues"}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

@@ -212,6 +212,7 @@ func (w *world) contents() Contents {
 		// 1000 + 500 less the charges, with the last one refunded.
 		Balances: []core.Balance{{Period: march, Split: core.Split{Monthly: 1000 - 23, Purchased: 500 - 3}}},
 		Answers:  map[core.Key]core.Answer{w.answer.Key: w.answer, w.refusal.Key: w.refusal},
+		BulkRuns: map[core.BulkID][]core.BulkRun{w.bulk.Bulk: w.bulkRuns},
 	}
 }
 

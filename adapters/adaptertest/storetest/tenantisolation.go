@@ -95,6 +95,9 @@ func testTenantIsolation(t *testing.T, newStore Factory, _ Options) {
 				case known && sharesNames(write.name):
 					// The stranger has a row of that name: it may have changed its own.
 					unchanged(err == nil)
+				case write.removes:
+					require.NoError(t, err)
+					unchanged(false)
 				default:
 					require.ErrorIs(t, err, ports.ErrNotFound)
 					unchanged(false)
@@ -142,7 +145,7 @@ func testTenantIsolation(t *testing.T, newStore Factory, _ Options) {
 // sharesNames reports whether the row that the method changes is named by
 // something that two tenants may have alike.
 func sharesNames(method string) bool {
-	return method == "Tenants.Save" || method == "Templates.Save" || method == "Answers.Save"
+	return method == "BulkParts.Save" || method == "BulkParts.Delete" || method == "Tenants.Save" || method == "Templates.Save" || method == "Answers.Save"
 }
 
 // requireOwnedBy checks that every row says whose it is.

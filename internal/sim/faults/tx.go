@@ -161,6 +161,7 @@ func (t *tx) Templates() ports.Templates               { return txTemplates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return txTemplateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return txLedger{t} }
 func (t *tx) Answers() ports.Answers                   { return txAnswers{t} }
+func (t *tx) BulkParts() ports.BulkParts               { return txBulkParts{t} }
 
 // Find is passed through: what people look for decides nothing, so it is no step.
 func (t *tx) Find() ports.Finder { return t.inner.Find() }
