@@ -64,6 +64,12 @@ var problems = map[core.Code]answerTo{
 	core.CodeTemplateDeleted:      {http.StatusConflict, "The template was deleted"},
 	core.CodeCreditsOutOfRange:    {http.StatusBadRequest, "The amount of credits is out of range"},
 
+	core.CodeBulkNotFound:   {http.StatusNotFound, "There is no such bulk continue"},
+	core.CodeBulkEnded:      {http.StatusConflict, "The bulk continue has ended"},
+	core.CodeBulkEmpty:      {http.StatusBadRequest, "No run is selected"},
+	core.CodeBulkTooLarge:   {http.StatusBadRequest, "Too many runs are selected"},
+	core.CodeBulkTooManyNow: {http.StatusConflict, "Too many bulk continues at once"},
+
 	codeUnauthenticated:  {http.StatusUnauthorized, "You are not signed in"},
 	codeNotFound:         {http.StatusNotFound, "There is nothing here"},
 	codeMethodNotAllowed: {http.StatusMethodNotAllowed, "This method is not for this path"},

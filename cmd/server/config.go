@@ -178,6 +178,7 @@ func (c *serveCmd) options() app.Options {
 	o.Recovery.DispatchGrace = c.DispatchGrace
 	// The server that dispatches has given up before another one begins.
 	o.DispatchTimeout = min(o.DispatchTimeout, c.DispatchGrace/2)
+	o.BulkLease = min(o.BulkLease, c.Lease)
 	if c.Demo {
 		// A demo shows failures at once, without waiting for a backoff.
 		o.Retry.BaseDelay, o.Retry.MaxDelay = 50*time.Millisecond, 200*time.Millisecond

@@ -62,6 +62,11 @@ type Options struct {
 	// from the workers; default 2 min and 2.
 	TrialTimeout time.Duration
 	MaxTrials    int
+	// BulkLease is after what time without a sign of life of the server that drives a bulk
+	// continue another one does, and BulkKeep how long one is kept after its end; default
+	// 15 s and 90 days.
+	BulkLease time.Duration
+	BulkKeep  time.Duration
 	// Roll draws the jitter of in-job retries, a number in [0, 1).
 	Roll func() float64
 }
@@ -85,6 +90,8 @@ func DefaultOptions() Options {
 		MaxOutputBytes:  4 << 20,
 		TrialTimeout:    2 * time.Minute,
 		MaxTrials:       2,
+		BulkLease:       15 * time.Second,
+		BulkKeep:        90 * 24 * time.Hour,
 		Roll:            rand.Float64,
 	}
 }
@@ -121,6 +128,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxTrials == 0 {
 		o.MaxTrials = d.MaxTrials
 	}
+	if o.BulkLease == 0 {
+		o.BulkLease = d.BulkLease
+	}
+	if o.BulkKeep == 0 {
+		o.BulkKeep = d.BulkKeep
+	}
 	if o.Roll == nil {
 		o.Roll = d.Roll
 	}
@@ -144,6 +157,8 @@ type Service struct {
 	waiting  combiner       // of initiations and Continues
 	trials   chan struct{}  // one for each that is under way
 	acceptor ports.Acceptor // the executor, if it says what it takes; else nil
+
+	bulkSignal chan struct{} // see BulkSignal
 }
 
 // New checks its parts and gives a Service.
@@ -164,6 +179,9 @@ func New(d Deps, o Options) (*Service, error) {
 	}
 	if o.TrialTimeout < 0 || o.MaxTrials < 0 {
 		return nil, errors.New("app.New: TrialTimeout and MaxTrials must not be negative")
+	}
+	if o.BulkLease < 0 || o.BulkKeep < 0 {
+		return nil, errors.New("app.New: BulkLease and BulkKeep must not be negative")
 	}
 	if o.UploadGrace < 0 {
 		return nil, errors.New("app.New: UploadGrace must not be negative")
@@ -187,7 +205,8 @@ func New(d Deps, o Options) (*Service, error) {
 	return &Service{
 		store: d.Store, queue: d.Queue, executor: d.Executor, files: d.Files,
 		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o, acceptor: acceptor,
-		trials: make(chan struct{}, o.MaxTrials), waiting: combiner{newWait: d.NewWait, lines: map[core.TenantID]*line{}},
+		bulkSignal: make(chan struct{}, 1),
+		trials:     make(chan struct{}, o.MaxTrials), waiting: combiner{newWait: d.NewWait, lines: map[core.TenantID]*line{}},
 	}, nil
 }
 

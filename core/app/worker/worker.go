@@ -72,6 +72,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	loops.Go(func() { w.every(w.receiving, w.opts.RecoverEvery, "recovery", w.recover) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RefillEvery, "refill", w.svc.Refill) })
 	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of uploads", w.svc.Sweep) })
+	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of bulk continues", w.svc.SweepBulk) })
+	loops.Go(func() { w.driveBulks(w.receiving) })
 
 	w.loop()
 	stopReceiving()

@@ -1,0 +1,377 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
+)
+
+const (
+	defaultBulksPage    = 50
+	maxBulksPage        = 200
+	defaultBulkRunsPage = 100
+	maxBulkRunsPage     = 1000
+
+	bulkCursorKind    = "b"
+	bulkRunCursorKind = "c"
+)
+
+func (a *api) bulkRoutes() []route {
+	return []route{
+		get("/bulk-continues", a.listBulks),
+		post("/bulk-continues", a.createBulk),
+		post("/bulk-continues/preview", a.previewBulk),
+		get("/bulk-continues/:id", a.getBulk),
+		get("/bulk-continues/:id/runs", a.listBulkRuns),
+		post("/bulk-continues/:id/pause", a.pauseBulk),
+		post("/bulk-continues/:id/resume", a.resumeBulk),
+		post("/bulk-continues/:id/abort", a.abortBulk),
+	}
+}
+
+// bulkID is the bulk continue that the path names.
+func (r *request) bulkID() (core.BulkID, error) {
+	if !core.ValidID(r.id) {
+		return "", refused(core.CodeBulkNotFound, "there is no such bulk continue")
+	}
+	return core.BulkID(r.id), nil
+}
+
+// listBulks is GET /bulk-continues: newest first.
+func (a *api) listBulks(w http.ResponseWriter, r *request) error {
+	limit, err := r.queryInt("limit", defaultBulksPage, 1, maxBulksPage)
+	if err != nil {
+		return err
+	}
+	filter := ports.BulkFilter{Limit: int(limit) + 1}
+	var all bool
+	if all, err = r.queryBool("allTenants"); err != nil {
+		return err
+	}
+	if !all {
+		if filter.Tenant, err = r.queryTenant(); err != nil {
+			return err
+		}
+	}
+	if filter.Unended, err = r.queryBool("unended"); err != nil {
+		return err
+	}
+	cursor, err := r.query("cursor")
+	if err != nil {
+		return err
+	}
+	if filter.Before, err = parseBulkCursor(cursor); err != nil {
+		return err
+	}
+	list, err := a.svc.Bulks(r.Context(), r.actor, filter)
+	if err != nil {
+		return err
+	}
+	page := bulkPageJSON{BulkContinues: make([]bulkJSON, 0, len(list))}
+	if len(list) > int(limit) {
+		list = list[:limit]
+		last := list[limit-1].Bulk
+		page.NextCursor = encodeCursor(bulkCursorKind, strconv.FormatInt(last.CreatedAt.UnixNano(), 10)+"/"+string(last.ID))
+	}
+	for _, v := range list {
+		page.BulkContinues = append(page.BulkContinues, toBulk(v))
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+// queryBool gives a parameter that is true or false; false if it is not there.
+func (r *request) queryBool(name string) (bool, error) {
+	text, err := r.query(name)
+	switch {
+	case err != nil:
+		return false, err
+	case text == "", text == "false":
+		return false, nil
+	case text == "true":
+		return true, nil
+	}
+	return false, core.InvalidField(name, "must be true or false")
+}
+
+func parseBulkCursor(cursor string) (ports.BulkCursor, error) {
+	if cursor == "" {
+		return ports.BulkCursor{}, nil
+	}
+	place, ok := decodeCursor(bulkCursorKind, cursor)
+	nanos, id, slash := strings.Cut(place, "/")
+	n, err := strconv.ParseInt(nanos, 10, 64)
+	if !ok || !slash || err != nil || !core.ValidID(id) {
+		return ports.BulkCursor{}, badCursor()
+	}
+	return ports.BulkCursor{CreatedAt: time.Unix(0, n).UTC(), ID: core.BulkID(id)}, nil
+}
+
+// bulkRequest reads the body of what makes or previews a bulk continue.
+func (a *api) bulkRequest(w http.ResponseWriter, r *request) (app.BulkRequest, error) {
+	body, err := a.readObject(w, r, maxJSONBytes)
+	if err != nil {
+		return app.BulkRequest{}, err
+	}
+	var req app.BulkRequest
+	all := body.optionalBool("allTenants")
+	if tenant := body.optionalString("tenant"); tenant != nil {
+		if all {
+			body.refuse("tenant", "cannot be combined with allTenants")
+		}
+		req.Tenant = core.TenantID(*tenant)
+		if *tenant == "" {
+			body.refuse("tenant", "is no tenant's ID")
+		}
+	} else if !all {
+		if req.Tenant = r.actor.Tenant; req.Tenant == "" {
+			body.refuse("tenant", "your token names no tenant; say which one, or allTenants")
+		}
+	}
+	for _, id := range body.strings("runs", core.MaxBulkNamedRuns) {
+		req.Runs = append(req.Runs, core.RunID(id))
+	}
+	s := &req.Selection
+	if template := body.optionalString("template"); template != nil {
+		s.Template = core.TemplateID(*template)
+	}
+	for _, status := range body.strings("status", 5) {
+		s.Statuses = append(s.Statuses, core.RunStatus(status))
+	}
+	body.time("from", &s.CreatedFrom)
+	body.time("to", &s.CreatedTo)
+	if code := body.optionalString("failureCode"); code != nil {
+		s.FailureCode = *code
+	}
+	body.bulkTerms(&req.Terms)
+	return req, body.done()
+}
+
+func (o *object) bulkTerms(t *core.BulkTerms) {
+	if n := o.optionalInt("maxPrice"); n != nil {
+		most := core.Credits(*n)
+		t.MaxPrice = &most
+	}
+	if n := o.optionalInt("runsPerMinute"); n != nil {
+		if t.RunsPerMinute = int(*n); *n < 1 {
+			t.RunsPerMinute = -1 // 0 is not no limit: it is left out for that
+		}
+	}
+	small := func(o *object, name string, otherwise int) int {
+		if n := o.optionalInt(name); n != nil {
+			return int(min(max(*n, -1), 1<<30)) // what is out of range is refused as such
+		}
+		return otherwise
+	}
+	if c := o.object("canary"); c != nil {
+		t.Canary = &core.BulkCanary{Runs: small(c, "runs", 1), MaxFailedPercent: small(c, "maxFailedPercent", 0)}
+		c.rest()
+	}
+	if s := o.object("stop"); s != nil {
+		t.Stop = &core.BulkStop{MaxFailedPercent: small(s, "maxFailedPercent", 0), MinFiles: small(s, "minFiles", defaultStopFiles)}
+		s.rest()
+	}
+}
+
+// defaultStopFiles is after how many files a threshold says something.
+const defaultStopFiles = 20
+
+// createBulk is POST /bulk-continues.
+func (a *api) createBulk(w http.ResponseWriter, r *request) error {
+	key, err := r.idempotencyKey()
+	if err != nil {
+		return err
+	}
+	req, err := a.bulkRequest(w, r)
+	if err != nil {
+		return err
+	}
+	req.IdempotencyKey = key
+	v, replayed, err := a.svc.CreateBulk(r.Context(), r.actor, req)
+	if err != nil {
+		return err
+	}
+	if replayed {
+		w.Header().Set("Idempotency-Replayed", "true")
+	}
+	w.Header().Set("Location", a.cfg.Prefix+"/bulk-continues/"+string(v.Bulk.ID))
+	return writeJSON(w, http.StatusCreated, toBulk(v))
+}
+
+// previewBulk is POST /bulk-continues/preview: what createBulk would do.
+func (a *api) previewBulk(w http.ResponseWriter, r *request) error {
+	req, err := a.bulkRequest(w, r)
+	if err != nil {
+		return err
+	}
+	p, err := a.svc.PreviewBulk(r.Context(), r.actor, req)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toBulkPreview(p))
+}
+
+// getBulk is GET /bulk-continues/{id}.
+func (a *api) getBulk(w http.ResponseWriter, r *request) error {
+	id, err := r.bulkID()
+	if err != nil {
+		return err
+	}
+	v, err := a.svc.Bulk(r.Context(), r.actor, id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toBulkWithTenants(v))
+}
+
+// listBulkRuns is GET /bulk-continues/{id}/runs: what became of each run.
+func (a *api) listBulkRuns(w http.ResponseWriter, r *request) error {
+	id, err := r.bulkID()
+	if err != nil {
+		return err
+	}
+	limit, err := r.queryInt("limit", defaultBulkRunsPage, 1, maxBulkRunsPage)
+	if err != nil {
+		return err
+	}
+	state, err := r.query("state")
+	if err != nil {
+		return err
+	}
+	switch core.BulkRunState(state) {
+	case "", core.BulkRunWaiting, core.BulkRunContinued, core.BulkRunRefused:
+	default:
+		return core.InvalidField("state", "must be waiting, continued or refused")
+	}
+	cursor, err := r.query("cursor")
+	if err != nil {
+		return err
+	}
+	from, err := parseBulkRunCursor(cursor)
+	if err != nil {
+		return err
+	}
+	runs, next, err := a.svc.BulkRuns(r.Context(), r.actor, id, from, core.BulkRunState(state), int(limit))
+	if err != nil {
+		return err
+	}
+	page := bulkRunPageJSON{Runs: make([]bulkRunJSON, 0, len(runs))}
+	if next != nil {
+		page.NextCursor = encodeCursor(bulkRunCursorKind, strconv.Itoa(next.Place)+"/"+string(next.Tenant))
+	}
+	for _, run := range runs {
+		page.Runs = append(page.Runs, toBulkRun(run))
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func parseBulkRunCursor(cursor string) (app.BulkRunCursor, error) {
+	if cursor == "" {
+		return app.BulkRunCursor{}, nil
+	}
+	text, ok := decodeCursor(bulkRunCursorKind, cursor)
+	place, tenant, slash := strings.Cut(text, "/")
+	n, err := strconv.ParseInt(place, 10, 32)
+	if !ok || !slash || err != nil || n < 0 || !core.ValidID(tenant) {
+		return app.BulkRunCursor{}, badCursor()
+	}
+	return app.BulkRunCursor{Tenant: core.TenantID(tenant), Place: int(n)}, nil
+}
+
+// pauseBulk is POST /bulk-continues/{id}/pause.
+func (a *api) pauseBulk(w http.ResponseWriter, r *request) error {
+	return a.changeBulk(w, r, func(id core.BulkID) (app.BulkView, error) { return a.svc.PauseBulk(r.Context(), r.actor, id) })
+}
+
+// resumeBulk is POST /bulk-continues/{id}/resume; ?maxPrice= is the new limit of the sum.
+func (a *api) resumeBulk(w http.ResponseWriter, r *request) error {
+	most, err := r.maxPrice()
+	if err != nil {
+		return err
+	}
+	return a.changeBulk(w, r, func(id core.BulkID) (app.BulkView, error) { return a.svc.ResumeBulk(r.Context(), r.actor, id, most) })
+}
+
+// abortBulk is POST /bulk-continues/{id}/abort.
+func (a *api) abortBulk(w http.ResponseWriter, r *request) error {
+	return a.changeBulk(w, r, func(id core.BulkID) (app.BulkView, error) { return a.svc.AbortBulk(r.Context(), r.actor, id) })
+}
+
+func (a *api) changeBulk(w http.ResponseWriter, r *request, change func(core.BulkID) (app.BulkView, error)) error {
+	id, err := r.bulkID()
+	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
+	v, err := change(id)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, toBulkWithTenants(v))
+}
+
+// optionalBool gives false if the field is not there.
+func (o *object) optionalBool(name string) bool {
+	v := o.take(name)
+	if v == nil {
+		return false
+	}
+	switch v.kind {
+	case kindTrue, kindFalse:
+	default:
+		o.refuse(name, "must be true or false")
+	}
+	return v.kind == kindTrue
+}
+
+// strings gives an array of strings, at most limit of them; none if it is not there.
+func (o *object) strings(name string, limit int) []string {
+	v := o.take(name)
+	if v == nil {
+		return nil
+	}
+	if v.kind != kindArray || len(v.list) > limit {
+		o.refuse(name, "must be an array of at most %d strings", limit)
+		return nil
+	}
+	list := make([]string, 0, len(v.list))
+	for i, element := range v.list {
+		if element.kind != kindString {
+			o.refuse(name+"["+strconv.Itoa(i)+"]", "must be a string")
+			continue
+		}
+		list = append(list, element.text)
+	}
+	if len(v.list) == 0 {
+		o.refuse(name, "must have an element, or be left out")
+	}
+	return list
+}
+
+// object gives an object; nil if it is not there.
+func (o *object) object(name string) *object {
+	v := o.take(name)
+	if v == nil {
+		return nil
+	}
+	if v.kind != kindObject {
+		o.refuse(name, "must be an object")
+		return nil
+	}
+	return v.object
+}
+
+// time reads a time, or a day, as filters have it.
+func (o *object) time(name string, to *time.Time) {
+	if s := o.optionalString(name); s != nil {
+		if mistake := readTime(*s, to); mistake != "" {
+			o.refuse(name, "%s", mistake)
+		}
+	}
+}
