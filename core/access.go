@@ -62,6 +62,10 @@ func allowed(role Role, action Action) bool {
 	}
 }
 
+// Valid reports whether the action is one of those above: a platform admin may do each
+// of them, and nobody any other.
+func (a Action) Valid() bool { return allowed(RolePlatformAdmin, a) }
+
 // whoMay names the least role that an action needs.
 func whoMay(action Action) string {
 	if allowed(RoleCustomerAdmin, action) {

@@ -37,6 +37,7 @@ func TestAuthorize(t *testing.T) {
 		require.NotContains(t, r.Error(), string(globex), "another tenant is not named")
 	}
 	for action, roles := range own {
+		require.Equal(t, action != "delete_everything", action.Valid(), action)
 		for role, want := range roles {
 			actor := core.Actor{Subject: "ann", Tenant: acme, Role: role}
 			t.Run(string(action)+"/"+string(role)+"/own tenant", func(t *testing.T) {

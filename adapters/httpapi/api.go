@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bunrouter"
@@ -62,16 +63,21 @@ type Config struct {
 
 // api is the handlers with what they need.
 type api struct {
-	svc             *app.Service
-	cfg             Config
-	routes          []route
-	checks          singleflight.Group // of GET /readyz
-	openAPIDocument []byte
+	svc       *app.Service
+	cfg       Config
+	routes    []route
+	checks    singleflight.Group      // of GET /readyz
+	documents func() openAPIDocuments // made when they are first asked for
 }
 
 // New gives the handler of the whole API. It panics without Config.Auth, since a
 // server without authentication must not start, and for a Config.Prefix that is none.
 func New(svc *app.Service, cfg Config) http.Handler {
+	a := newAPI(svc, cfg)
+	return a.handler(a.admit)
+}
+
+func newAPI(svc *app.Service, cfg Config) *api {
 	if svc == nil || cfg.Auth == nil {
 		panic("httpapi.New: the service and Config.Auth are required")
 	}
@@ -91,17 +97,28 @@ func New(svc *app.Service, cfg Config) http.Handler {
 		cfg.Streams = NewStreams(svc, StreamConfig{Log: cfg.Log})
 	}
 	cfg.Pace = cfg.Pace.withDefaults()
-	a := &api{svc: svc, cfg: cfg, openAPIDocument: openAPIAt(cfg.Prefix)}
+	a := &api{svc: svc, cfg: cfg, documents: openAPIAtRoot}
+	if cfg.Prefix != "" {
+		a.documents = sync.OnceValue(func() openAPIDocuments { return openAPIAt(cfg.Prefix) })
+	}
 	a.routes = a.allRoutes()
+	return a
+}
 
+// handler serves the routes to the callers whom admit lets through. It panics for a route
+// that does not say who may use it.
+func (a *api) handler(admit func(*request, need) error) http.Handler {
 	unrouted := bunrouter.HandlerFunc(a.unrouted)
 	router := bunrouter.New(bunrouter.WithNotFoundHandler(unrouted), bunrouter.WithMethodNotAllowedHandler(unrouted))
 	for _, rt := range a.routes {
-		router.Handle(rt.method, rt.pattern, a.serve(rt))
+		if err := rt.need.check(); err != nil {
+			panic(fmt.Sprintf("httpapi.New: %s %s: %s", rt.method, rt.pattern, err))
+		}
+		router.Handle(rt.method, rt.pattern, a.serve(rt, admit))
 		if rt.method == http.MethodGet {
 			// net/http leaves the body out of what answers a HEAD.
-			router.Handle(http.MethodHead, rt.pattern, a.serve(rt))
+			router.Handle(http.MethodHead, rt.pattern, a.serve(rt, admit))
 		}
 	}
-	return http.StripPrefix(cfg.Prefix, &front{api: a, next: router})
+	return http.StripPrefix(a.cfg.Prefix, &front{api: a, next: router})
 }

@@ -23,14 +23,14 @@ const (
 
 func (a *api) bulkRoutes() []route {
 	return []route{
-		get("/bulk-continues", a.listBulks),
-		post("/bulk-continues", a.createBulk),
-		post("/bulk-continues/preview", a.previewBulk),
-		get("/bulk-continues/:id", a.getBulk),
-		get("/bulk-continues/:id/runs", a.listBulkRuns),
-		post("/bulk-continues/:id/pause", a.pauseBulk),
-		post("/bulk-continues/:id/resume", a.resumeBulk),
-		post("/bulk-continues/:id/abort", a.abortBulk),
+		get("/bulk-continues", onScope(core.ActionRead), a.listBulks),
+		post("/bulk-continues", onScope(core.ActionContinue), a.createBulk),
+		post("/bulk-continues/preview", onScope(core.ActionContinue), a.previewBulk),
+		get("/bulk-continues/:id", onBulk(core.ActionRead), a.getBulk),
+		get("/bulk-continues/:id/runs", onBulk(core.ActionRead), a.listBulkRuns),
+		post("/bulk-continues/:id/pause", onBulk(core.ActionContinue), a.pauseBulk),
+		post("/bulk-continues/:id/resume", onBulk(core.ActionContinue), a.resumeBulk),
+		post("/bulk-continues/:id/abort", onBulk(core.ActionContinue), a.abortBulk),
 	}
 }
 
@@ -49,14 +49,8 @@ func (a *api) listBulks(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	filter := ports.BulkFilter{Limit: int(limit) + 1}
-	var all bool
-	if all, err = r.queryBool("allTenants"); err != nil {
+	if filter.Tenant, err = r.scope(); err != nil {
 		return err
-	}
-	if !all {
-		if filter.Tenant, err = r.queryTenant(); err != nil {
-			return err
-		}
 	}
 	if filter.Unended, err = r.queryBool("unended"); err != nil {
 		return err
@@ -82,6 +76,22 @@ func (a *api) listBulks(w http.ResponseWriter, r *request) error {
 		page.BulkContinues = append(page.BulkContinues, toBulk(v))
 	}
 	return writeJSON(w, http.StatusOK, page)
+}
+
+// scope is the tenant that a request is about, empty if it is about all of them.
+func (r *request) scope() (core.TenantID, error) {
+	all, err := r.queryBool("allTenants")
+	if err != nil {
+		return "", err
+	}
+	if !all {
+		return r.queryTenant()
+	}
+	named, err := r.query("tenant")
+	if err == nil && named != "" {
+		err = core.InvalidField("tenant", "cannot be combined with allTenants")
+	}
+	return "", err
 }
 
 // queryBool gives a parameter that is true or false; false if it is not there.
@@ -113,25 +123,15 @@ func parseBulkCursor(cursor string) (ports.BulkCursor, error) {
 
 // bulkRequest reads the body of what makes or previews a bulk continue.
 func (a *api) bulkRequest(w http.ResponseWriter, r *request) (app.BulkRequest, error) {
+	tenant, err := r.scope()
+	if err != nil {
+		return app.BulkRequest{}, err
+	}
 	body, err := a.readObject(w, r, maxJSONBytes)
 	if err != nil {
 		return app.BulkRequest{}, err
 	}
-	var req app.BulkRequest
-	all := body.optionalBool("allTenants")
-	if tenant := body.optionalString("tenant"); tenant != nil {
-		if all {
-			body.refuse("tenant", "cannot be combined with allTenants")
-		}
-		req.Tenant = core.TenantID(*tenant)
-		if *tenant == "" {
-			body.refuse("tenant", "is no tenant's ID")
-		}
-	} else if !all {
-		if req.Tenant = r.actor.Tenant; req.Tenant == "" {
-			body.refuse("tenant", "your token names no tenant; say which one, or allTenants")
-		}
-	}
+	req := app.BulkRequest{Tenant: tenant}
 	for _, id := range body.strings("runs", core.MaxBulkNamedRuns) {
 		req.Runs = append(req.Runs, core.RunID(id))
 	}
@@ -314,20 +314,6 @@ func (a *api) changeBulk(w http.ResponseWriter, r *request, change func(core.Bul
 		return err
 	}
 	return writeJSON(w, http.StatusOK, toBulkWithTenants(v))
-}
-
-// optionalBool gives false if the field is not there.
-func (o *object) optionalBool(name string) bool {
-	v := o.take(name)
-	if v == nil {
-		return false
-	}
-	switch v.kind {
-	case kindTrue, kindFalse:
-	default:
-		o.refuse(name, "must be true or false")
-	}
-	return v.kind == kindTrue
 }
 
 // strings gives an array of strings, at most limit of them; none if it is not there.

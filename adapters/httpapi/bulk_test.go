@@ -94,9 +94,9 @@ func TestBulkContinueOfAllTenants(t *testing.T) {
 	w := newWorld(t)
 	w.closed("fail-1")
 	w.script.heal()
-	made := w.post(w.platform, "/bulk-continues", `{"allTenants":true,"failureCode":"`+w.get(w.platform, "/workflow-runs?tenant=acme").str("runs", 0, "id")+`"}`)
+	made := w.post(w.platform, "/bulk-continues?allTenants=true", `{"failureCode":"`+w.get(w.platform, "/workflow-runs?tenant=acme").str("runs", 0, "id")+`"}`)
 	require.Equal(t, "bulk_empty", made.str("code"), "no file has such a code")
-	made = w.post(w.platform, "/bulk-continues", `{"allTenants":true,"status":["FAILED"],"from":"2026-11-01","to":"2026-12-01T00:00:00Z"}`)
+	made = w.post(w.platform, "/bulk-continues?allTenants=true", `{"status":["FAILED"],"from":"2026-11-01","to":"2026-12-01T00:00:00Z"}`)
 	require.Equal(t, http.StatusCreated, made.status, made.text())
 	w.drive()
 	done := w.get(w.platform, "/bulk-continues/"+made.str("id"))
@@ -107,7 +107,7 @@ func TestBulkContinueOfAllTenants(t *testing.T) {
 	for _, path := range []string{"/bulk-continues/" + made.str("id"), "/bulk-continues?allTenants=true"} {
 		w.refused(http.StatusForbidden, core.CodeRoleNotAllowed, func() answer { return w.get(w.admin, path) })
 	}
-	w.refused(http.StatusForbidden, core.CodeRoleNotAllowed, func() answer { return w.post(w.admin, "/bulk-continues", `{"allTenants":true}`) })
+	w.refused(http.StatusForbidden, core.CodeRoleNotAllowed, func() answer { return w.post(w.admin, "/bulk-continues?allTenants=true", `{}`) })
 }
 
 func TestBulkContinueRefusals(t *testing.T) {
@@ -116,33 +116,35 @@ func TestBulkContinueRefusals(t *testing.T) {
 	run := w.closed("fail-1")
 	for _, path := range []string{"/bulk-continues", "/bulk-continues/preview"} {
 		for _, c := range []struct {
-			token, body string
-			status      int
-			code        core.Code
+			token, query, body string
+			status             int
+			code               core.Code
 		}{
-			{w.user, `{}`, http.StatusForbidden, core.CodeRoleNotAllowed},
-			{w.stranger, `{"tenant":"acme"}`, http.StatusForbidden, core.CodeWrongTenant},
-			{w.stranger, fmt.Sprintf(`{"runs":[%q]}`, run), http.StatusForbidden, core.CodeWrongTenant},
-			{w.stranger, `{}`, http.StatusBadRequest, core.CodeBulkEmpty},
-			{w.admin, `{"runs":["unknown"]}`, http.StatusNotFound, core.CodeRunNotFound},
-			{w.admin, `{"runs":["a/b"]}`, http.StatusNotFound, core.CodeRunNotFound},
-			{w.platform, `{"tenant":"nobody"}`, http.StatusNotFound, core.CodeTenantNotFound},
+			{w.user, "", `{}`, http.StatusForbidden, core.CodeRoleNotAllowed},
+			{w.stranger, "?tenant=acme", `{}`, http.StatusForbidden, core.CodeWrongTenant},
+			{w.stranger, "", fmt.Sprintf(`{"runs":[%q]}`, run), http.StatusForbidden, core.CodeWrongTenant},
+			{w.stranger, "", `{}`, http.StatusBadRequest, core.CodeBulkEmpty},
+			{w.admin, "", `{"runs":["unknown"]}`, http.StatusNotFound, core.CodeRunNotFound},
+			{w.admin, "", `{"runs":["a/b"]}`, http.StatusNotFound, core.CodeRunNotFound},
+			{w.platform, "?tenant=nobody", `{}`, http.StatusNotFound, core.CodeTenantNotFound},
 		} {
-			w.refused(c.status, c.code, func() answer { return w.post(c.token, path, c.body) })
+			w.refused(c.status, c.code, func() answer { return w.post(c.token, path+c.query, c.body) })
 		}
 		for body, field := range map[string]string{
 			`{"maxPrice":-1}`: "maxPrice", `{"maxPrice":"1"}`: "maxPrice", `{"runsPerMinute":0}`: "runsPerMinute", `{"runsPerMinute":6001}`: "runsPerMinute",
 			`{"canary":{"runs":0}}`: "canary.runs", `{"canary":{"x":0}}`: "canary.x", `{"canary":1}`: "canary", `{"stop":{"maxFailedPercent":101}}`: "stop.maxFailedPercent",
 			`{"stop":{"minFiles":0}}`: "stop.minFiles", `{"status":["RUNNING"]}`: "status", `{"status":[]}`: "status", `{"status":[1]}`: "status[0]", `{"status":"FAILED"}`: "status",
-			`{"from":"yesterday"}`: "from", `{"from":"2026-11-02","to":"2026-11-01"}`: "to", `{"allTenants":1}`: "allTenants", `{"tenant":""}`: "tenant",
-			`{"tenant":"acme","allTenants":true}`: "tenant", `{"template":"a b"}`: "template", `{"unknown":1}`: "unknown", `{"runs":["x"],"template":"t"}`: "runs",
+			`{"from":"yesterday"}`: "from", `{"from":"2026-11-02","to":"2026-11-01"}`: "to", `{"allTenants":true}`: "allTenants", `{"tenant":"acme"}`: "tenant",
+			`{"template":"a b"}`: "template", `{"unknown":1}`: "unknown", `{"runs":["x"],"template":"t"}`: "runs",
 			`{"failureCode":"` + fmt.Sprintf("%065d", 0) + `"}`: "failureCode",
 		} {
 			got := w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer { return w.post(w.admin, path, body) })
 			require.Equal(t, []string{field}, got.fields(), body)
 		}
-		got := w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer { return w.post(w.platform, path, `{}`) })
-		require.Equal(t, []string{"tenant"}, got.fields())
+		for _, query := range []string{"", "?allTenants=true&tenant=acme"} {
+			got := w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer { return w.post(w.platform, path+query, `{}`) })
+			require.Equal(t, []string{"tenant"}, got.fields())
+		}
 	}
 	got := w.refused(http.StatusConflict, core.CodePriceChanged, func() answer { return w.post(w.admin, "/bulk-continues", `{"maxPrice":1}`) })
 	require.Equal(t, 2, got.int("price"))

@@ -102,10 +102,10 @@ func toFacts(e *core.Error) factsJSON {
 	return facts
 }
 
-func toProblem(e *core.Error, to answerTo, instance, requestID string) problemJSON {
+func toProblem(e *core.Error, to answerTo, prefix, instance, requestID string) problemJSON {
 	return problemJSON{
-		Type: "/problems/" + string(e.Code), Title: to.title, Status: to.status, Detail: e.Message,
-		Instance: instance, Code: string(e.Code), RequestID: requestID, factsJSON: toFacts(e),
+		Type: prefix + problemsPath + string(e.Code), Title: to.title, Status: to.status, Detail: e.Message,
+		Instance: prefix + instance, Code: string(e.Code), RequestID: requestID, factsJSON: toFacts(e),
 	}
 }
 

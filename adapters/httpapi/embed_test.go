@@ -142,6 +142,7 @@ func TestUnderAPrefix(t *testing.T) {
 	missing := get("/redrive/no%20such")
 	require.Equal(t, http.StatusNotFound, missing.status)
 	require.Equal(t, "/redrive/no%20such", missing.str("instance"))
+	require.Equal(t, "/redrive/problems/not_found", missing.str("type"))
 	require.Equal(t, http.StatusNotFound, get("/redrive/redrive/balance").status)
 	require.Equal(t, http.StatusTeapot, get("/balance").status, "the rest of the mux is the embedder's")
 	require.Contains(t, get("/redrive/openapi.json").text(), `"url": "/redrive"`)

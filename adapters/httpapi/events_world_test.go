@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -268,20 +267,16 @@ func (s *eventStream) next(name string) event {
 			continue
 		}
 		require.Equal(s.t, name, e.name, e.data)
-		require.NoError(s.t, eventSchemas()[name].VisitJSON(e.json(s.t)), e.data)
+		require.NoError(s.t, eventSchema(name).VisitJSON(e.json(s.t), openapi3.EnableJSONSchema2020()), e.data)
 		return e
 	}
 }
 
-// eventSchemas are what the OpenAPI document says of each event's data.
-var eventSchemas = sync.OnceValue(func() map[string]*openapi3.Schema {
-	doc, err := openapi3.NewLoader().LoadFromData(httpapi.OpenAPI())
-	if err != nil {
-		panic(err)
-	}
-	of := func(name string) *openapi3.Schema { return doc.Components.Schemas[name].Value }
-	return map[string]*openapi3.Schema{"state": of("RunState"), "closed": of("RunClosed"), "end": of("StreamEnd")}
-})
+// eventSchema is what the OpenAPI document says of an event's data.
+func eventSchema(name string) *openapi3.Schema {
+	of := map[string]string{"state": "RunState", "closed": "RunClosed", "end": "StreamEnd"}[name]
+	return document().Components.Schemas[of].Value
+}
 
 // ended waits for the end of the stream, after which nothing comes.
 func (s *eventStream) ended() (code, reason string) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // RouteTable lists the routes, "GET /balance".
@@ -16,6 +17,19 @@ func RouteTable() []string {
 		list = append(list, rt.method+" "+rt.pattern)
 	}
 	return list
+}
+
+// Unguarded is New whose routes let every caller in that is signed in, so that only the
+// use cases decide.
+func Unguarded(svc *app.Service, cfg Config) http.Handler {
+	a := newAPI(svc, cfg)
+	return a.handler(func(*request, need) error { return nil })
+}
+
+// ServeRoute panics if this route would not be served.
+func ServeRoute(action core.Action, owner string) {
+	a := &api{routes: []route{get("/x", need{action, whose(owner)}, nil)}}
+	a.handler(a.admit)
 }
 
 // ProblemCodes lists the codes of the table, ascending.

@@ -29,10 +29,6 @@ func (a *api) initiate(w http.ResponseWriter, r *request) error {
 	if in.tenant, err = r.queryTenant(); err != nil {
 		return err
 	}
-	// The use case checks this again; here it saves reading an upload that may not be made.
-	if err := core.Authorize(r.actor, core.ActionInitiate, in.tenant); err != nil {
-		return err
-	}
 	if in.key, err = r.idempotencyKey(); err != nil {
 		return err
 	}

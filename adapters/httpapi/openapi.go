@@ -7,10 +7,15 @@ import (
 	"io/fs"
 	"maps"
 	"net/http"
+	"sync"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // openAPIFiles are the parts of the OpenAPI document: api.json with what all of them
-// share, and a part for each kind of resource, with its paths and schemas.
+// share, and a part for each kind of resource, with its paths and schemas. An operation
+// names the refusals of its own by their codes in x-problems; openapiproblems.go makes its
+// responses of them.
 //
 //go:embed openapi/*.json
 var openAPIFiles embed.FS
@@ -22,7 +27,7 @@ type openAPIPart struct {
 	Servers    []openAPIServer            `json:"servers,omitempty"`
 	Security   json.RawMessage            `json:"security,omitempty"`
 	Tags       []json.RawMessage          `json:"tags,omitempty"`
-	Paths      map[string]json.RawMessage `json:"paths,omitempty"`
+	Paths      map[string]openAPIPath     `json:"paths,omitempty"`
 	Webhooks   map[string]json.RawMessage `json:"webhooks,omitempty"`
 	Components openAPIComponents          `json:"components"`
 }
@@ -36,27 +41,62 @@ type openAPIComponents struct {
 	Parameters      map[string]json.RawMessage `json:"parameters,omitempty"`
 	Headers         map[string]json.RawMessage `json:"headers,omitempty"`
 	Responses       map[string]json.RawMessage `json:"responses,omitempty"`
+	Examples        map[string]json.RawMessage `json:"examples,omitempty"`
 	Schemas         map[string]json.RawMessage `json:"schemas,omitempty"`
 }
 
+// openAPIDocuments are the document under a prefix as JSON and as YAML, in the same order.
+type openAPIDocuments struct{ json, yaml []byte }
+
 // OpenAPI gives the OpenAPI document that GET /openapi.json serves.
-func OpenAPI() []byte { return openAPIAt("") }
+func OpenAPI() []byte { return openAPIAtRoot().json }
+
+var openAPIAtRoot = sync.OnceValue(func() openAPIDocuments { return openAPIAt("") })
 
 // openAPIAt is the document of an API under a prefix. It panics if the parts do not fit
 // together, which a test shows.
-func openAPIAt(prefix string) []byte {
+func openAPIAt(prefix string) openAPIDocuments {
 	doc, err := mergedOpenAPI()
+	if err == nil {
+		doc.addExamples()
+		err = doc.addProblems(prefix)
+	}
 	if err != nil {
 		panic("httpapi: the OpenAPI document: " + err.Error())
 	}
 	if prefix != "" {
 		doc.Servers = []openAPIServer{{prefix}}
 	}
-	text, err := json.MarshalIndent(doc, "", "  ")
+	var both openAPIDocuments
+	if both.json, err = json.MarshalIndent(doc, "", "  "); err == nil {
+		both.yaml, err = yamlOf(both.json)
+	}
 	if err != nil {
 		panic("httpapi: the OpenAPI document: " + err.Error())
 	}
-	return append(text, '\n')
+	both.json = line(both.json)
+	return both
+}
+
+// yamlOf is a JSON document in YAML's own style. JSON is YAML, so the order stays.
+func yamlOf(document []byte) ([]byte, error) {
+	var node yaml.Node
+	if err := yaml.Unmarshal(document, &node); err != nil {
+		return nil, err
+	}
+	inBlocks(&node)
+	return yaml.Marshal(&node)
+}
+
+func inBlocks(n *yaml.Node) {
+	if n.Kind != yaml.ScalarNode {
+		n.Style = 0
+	} else if n.Tag == "!!str" {
+		n.Style = 0 // the encoder quotes what would be read as something else
+	}
+	for _, child := range n.Content {
+		inBlocks(child)
+	}
 }
 
 // mergedOpenAPI puts the parts together. No two of them may define the same thing.
@@ -79,13 +119,16 @@ func mergedOpenAPI() (openAPIPart, error) {
 			doc.OpenAPI, doc.Info, doc.Servers, doc.Security = part.OpenAPI, part.Info, part.Servers, part.Security
 		}
 		doc.Tags = append(doc.Tags, part.Tags...)
+		if err := join(&doc.Paths, part.Paths); err != nil {
+			return doc, fmt.Errorf("%s: %w", name, err)
+		}
 		for _, both := range []struct{ to, from *map[string]json.RawMessage }{
-			{&doc.Paths, &part.Paths},
 			{&doc.Webhooks, &part.Webhooks},
 			{&doc.Components.SecuritySchemes, &part.Components.SecuritySchemes},
 			{&doc.Components.Parameters, &part.Components.Parameters},
 			{&doc.Components.Headers, &part.Components.Headers},
 			{&doc.Components.Responses, &part.Components.Responses},
+			{&doc.Components.Examples, &part.Components.Examples},
 			{&doc.Components.Schemas, &part.Components.Schemas},
 		} {
 			if err := join(both.to, *both.from); err != nil {
@@ -97,21 +140,27 @@ func mergedOpenAPI() (openAPIPart, error) {
 }
 
 // join adds a part's definitions to the document's.
-func join(to *map[string]json.RawMessage, from map[string]json.RawMessage) error {
+func join[V any](to *map[string]V, from map[string]V) error {
 	for key := range from {
 		if _, twice := (*to)[key]; twice {
 			return fmt.Errorf("%q is defined twice", key)
 		}
 	}
 	if *to == nil {
-		*to = map[string]json.RawMessage{}
+		*to = map[string]V{}
 	}
 	maps.Copy(*to, from)
 	return nil
 }
 
-// openAPI is GET /openapi.json.
-func (a *api) openAPI(w http.ResponseWriter, _ *request) error {
-	write(w, http.StatusOK, "application/json", a.openAPIDocument)
+// openAPIJSON is GET /openapi.json.
+func (a *api) openAPIJSON(w http.ResponseWriter, _ *request) error {
+	write(w, http.StatusOK, "application/json", a.documents().json)
+	return nil
+}
+
+// openAPIYAML is GET /openapi.yaml.
+func (a *api) openAPIYAML(w http.ResponseWriter, _ *request) error {
+	write(w, http.StatusOK, "application/yaml", a.documents().yaml)
 	return nil
 }

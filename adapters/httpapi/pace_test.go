@@ -80,6 +80,7 @@ func TestMissingBodies(t *testing.T) {
 		// As long as the test may take: what does not wait for the body shows by ending.
 		o.api.Pace = httpapi.Pace{Body: time.Hour, UploadWindow: time.Hour}
 	})
+	run := w.start("a")
 	for _, c := range []struct {
 		method, path, token string
 		status              int
@@ -98,7 +99,8 @@ func TestMissingBodies(t *testing.T) {
 		{"POST", "/tenants", w.admin, 403},
 		{"POST", "/workflow-runs", w.admin, 415},
 		{"PATCH", "/templates/x?tenant=acme", w.platform, 415},
-		{"POST", "/workflow-runs/x/retry-failed", w.admin, 413},
+		{"POST", "/workflow-runs/unknown/retry-failed", w.admin, 404},
+		{"POST", "/workflow-runs/" + run + "/retry-failed", w.admin, 413},
 	} {
 		var clients []*slowClient // all at once: each has half a second to read its answer
 		for _, beginning := range []string{"", "{", strings.Repeat(" ", 5000)} {
@@ -144,7 +146,7 @@ func TestBodyTimesOut(t *testing.T) {
 		client.closed()
 	}
 	client := dial(t, w.server)
-	client.send("POST /workflow-runs/x/cancel HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n", w.admin)
+	client.send("POST /workflow-runs/%s/cancel HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nTransfer-Encoding: chunked\r\n\r\n", w.start("a"), w.admin)
 	resp, _ := client.answer()
 	require.Equal(t, http.StatusRequestTimeout, resp.StatusCode)
 	client.closed()

@@ -33,58 +33,6 @@ const (
 
 const internalDetail = "something went wrong on our side; if it happens again, give the operator the requestId"
 
-// answerTo is the HTTP side of a code.
-type answerTo struct {
-	status int
-	title  string
-}
-
-// problems is the one table from codes to HTTP (spec 9). A code that is not in it is
-// answered as internal, and a test fails that names it.
-var problems = map[core.Code]answerTo{
-	core.CodeRunNotFound:           {http.StatusNotFound, "There is no such run"},
-	core.CodeWrongTenant:           {http.StatusForbidden, "This belongs to another tenant"},
-	core.CodeRoleNotAllowed:        {http.StatusForbidden, "Your role may not do this"},
-	core.CodeRunAlreadyRunning:     {http.StatusConflict, "The run is running"},
-	core.CodeNoErrorsToRetry:       {http.StatusBadRequest, "There are no errors to retry"},
-	core.CodeNothingToRetry:        {http.StatusBadRequest, "There is nothing to retry"},
-	core.CodeMaxRetryCountExceeded: {http.StatusBadRequest, "Files have used all their retries"},
-	core.CodeInsufficientCredits:   {http.StatusPaymentRequired, "Not enough credits"},
-	core.CodePriceChanged:          {http.StatusConflict, "The price is higher than was accepted"},
-	core.CodeEnqueueFailed:         {http.StatusServiceUnavailable, "The work could not be handed out"},
-	core.CodeIdempotencyKeyReused:  {http.StatusUnprocessableEntity, "The idempotency key was used for something else"},
-	core.CodeInvalidRequest:        {http.StatusBadRequest, "The request is not valid"},
-
-	core.CodeFileNotFound:         {http.StatusNotFound, "There is no such file"},
-	core.CodeRunNotRunning:        {http.StatusConflict, "The run is not running"},
-	core.CodeTenantNotFound:       {http.StatusNotFound, "There is no such tenant"},
-	core.CodeTenantExists:         {http.StatusConflict, "The tenant exists already"},
-	core.CodeTemplateNotFound:     {http.StatusNotFound, "There is no such template"},
-	core.CodeTemplateNotPublished: {http.StatusConflict, "The template is not published"},
-	core.CodeTemplateDeleted:      {http.StatusConflict, "The template was deleted"},
-	core.CodeCreditsOutOfRange:    {http.StatusBadRequest, "The amount of credits is out of range"},
-
-	core.CodeBulkNotFound:   {http.StatusNotFound, "There is no such bulk continue"},
-	core.CodeBulkEnded:      {http.StatusConflict, "The bulk continue has ended"},
-	core.CodeBulkEmpty:      {http.StatusBadRequest, "No run is selected"},
-	core.CodeBulkTooLarge:   {http.StatusBadRequest, "Too many runs are selected"},
-	core.CodeBulkTooManyNow: {http.StatusConflict, "Too many bulk continues at once"},
-
-	codeUnauthenticated:  {http.StatusUnauthorized, "You are not signed in"},
-	codeNotFound:         {http.StatusNotFound, "There is nothing here"},
-	codeMethodNotAllowed: {http.StatusMethodNotAllowed, "This method is not for this path"},
-	codeRequestTimeout:   {http.StatusRequestTimeout, "The request took too long to arrive"},
-	codePayloadTooLarge:  {http.StatusRequestEntityTooLarge, "Too large"},
-	codeUnsupportedMedia: {http.StatusUnsupportedMediaType, "This content type is not understood here"},
-	codeTooManyStreams:   {http.StatusTooManyRequests, "Too many event streams"},
-	codeInternal:         {http.StatusInternalServerError, "Something went wrong on our side"},
-	codeOutcomeUnknown:   {http.StatusInternalServerError, "It is not known whether this took effect"},
-	codeUnavailable:      {http.StatusServiceUnavailable, "Not available at the moment"},
-	codeStorageFull:      {http.StatusInsufficientStorage, "There is no room for the files"},
-
-	core.CodeUploadQuotaExceeded: {http.StatusTooManyRequests, "Too much is being uploaded"},
-}
-
 // refused makes a refusal of this package's own.
 func refused(code core.Code, format string, args ...any) *core.Error {
 	return &core.Error{Code: code, Message: fmt.Sprintf(format, args...)}
@@ -144,10 +92,10 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 	x := exchangeOf(req.Context())
 	x.code = e.Code
 	to := problems[e.Code]
-	if (e.Code == codeUnavailable || e.Code == core.CodeUploadQuotaExceeded) && w.Header().Get("Retry-After") == "" {
+	if to.waits && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", retryAfter)
 	}
-	p := toProblem(e, to, a.cfg.Prefix+instanceOf(req.URL), x.id)
+	p := toProblem(e, to, a.cfg.Prefix, instanceOf(req.URL), x.id)
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers always marshal
 		panic(err)

@@ -12,8 +12,9 @@ import (
 type request struct {
 	*http.Request
 	actor core.Actor
-	id    string // the path's :id, decoded; it may be anything
-	index string // the path's :index, likewise
+	owner core.TenantID // whose the route's resource is; the caller may use it
+	id    string        // the path's :id, decoded; it may be anything
+	index string        // the path's :index, likewise
 }
 
 // runID is the run that the path names.

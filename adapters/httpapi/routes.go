@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/uptrace/bunrouter"
+
+	"github.com/redrive/redrive/core"
 )
 
 // handler answers a request or gives the error that says why not. It writes
@@ -18,8 +20,8 @@ type route struct {
 	method  string
 	pattern string
 	handle  handler
+	need    need  // who may use it
 	maxBody int64 // bytes
-	public  bool  // needs no token
 	upload  bool  // its body may take its time
 }
 
@@ -30,72 +32,70 @@ func (a *api) allRoutes() []route {
 
 func (a *api) runRoutes() []route {
 	return []route{
-		{method: http.MethodPost, pattern: "/workflow-runs", handle: a.initiate, maxBody: a.cfg.MaxUploadBytes, upload: true},
-		get("/workflow-runs", a.listRuns),
-		get("/workflow-runs/:id", a.getRun),
-		patch("/workflow-runs/:id", a.patchRun),
-		get("/workflow-runs/:id/files", a.listFiles),
-		get("/workflow-runs/:id/files/:index/output", a.getOutput),
-		get("/workflow-runs/:id/retry-failed", a.previewRetry),
-		post("/workflow-runs/:id/retry-failed", a.retryFailed),
-		post("/workflow-runs/:id/cancel", a.cancelRun),
-		get("/workflow-runs/:id/receipt", a.getReceipt),
-		get("/workflow-runs/:id/events", a.streamEvents),
+		{method: http.MethodPost, pattern: "/workflow-runs", need: onQuery(core.ActionInitiate), handle: a.initiate, maxBody: a.cfg.MaxUploadBytes, upload: true},
+		get("/workflow-runs", onQuery(core.ActionRead), a.listRuns),
+		get("/workflow-runs/:id", onRun(core.ActionRead), a.getRun),
+		patch("/workflow-runs/:id", onRun(core.ActionRaiseMaxRetries), a.patchRun),
+		get("/workflow-runs/:id/files", onRun(core.ActionRead), a.listFiles),
+		get("/workflow-runs/:id/files/:index/output", onRun(core.ActionRead), a.getOutput),
+		get("/workflow-runs/:id/retry-failed", onRun(core.ActionContinue), a.previewRetry),
+		post("/workflow-runs/:id/retry-failed", onRun(core.ActionContinue), a.retryFailed),
+		post("/workflow-runs/:id/cancel", onRun(core.ActionCancel), a.cancelRun),
+		get("/workflow-runs/:id/receipt", onRun(core.ActionRead), a.getReceipt),
+		get("/workflow-runs/:id/events", onRun(core.ActionRead), a.streamEvents),
 	}
 }
 
 func (a *api) creditRoutes() []route {
 	return []route{
-		get("/balance", a.getBalance),
-		post("/tenants/:id/allowances", a.grantAllowance),
-		post("/tenants/:id/purchases", a.purchaseCredits),
-		get("/tenants/:id/ledger", a.listLedger),
+		get("/balance", onQuery(core.ActionRead), a.getBalance),
+		post("/tenants/:id/allowances", onPath(core.ActionManageCredits), a.grantAllowance),
+		post("/tenants/:id/purchases", onPath(core.ActionManageCredits), a.purchaseCredits),
+		get("/tenants/:id/ledger", onPath(core.ActionRead), a.listLedger),
 	}
 }
 
 func (a *api) templateRoutes() []route {
 	return []route{
-		get("/templates", a.listTemplates),
-		post("/templates", a.createTemplate),
-		get("/templates/:id", a.getTemplate),
-		get("/templates/:id/versions", a.listTemplateVersions),
-		patch("/templates/:id", a.patchTemplate),
-		remove("/templates/:id", a.deleteTemplate),
-		post("/templates/:id/publish", a.publishTemplate),
+		get("/templates", onQuery(core.ActionRead), a.listTemplates),
+		post("/templates", onQuery(core.ActionManageTemplates), a.createTemplate),
+		get("/templates/:id", onQuery(core.ActionRead), a.getTemplate),
+		get("/templates/:id/versions", onQuery(core.ActionRead), a.listTemplateVersions),
+		patch("/templates/:id", onQuery(core.ActionManageTemplates), a.patchTemplate),
+		remove("/templates/:id", onQuery(core.ActionManageTemplates), a.deleteTemplate),
+		post("/templates/:id/publish", onQuery(core.ActionManageTemplates), a.publishTemplate),
 	}
 }
 
 func (a *api) tenantRoutes() []route {
 	return []route{
-		get("/tenants", a.listTenants),
-		post("/tenants", a.createTenant),
-		get("/tenants/:id", a.getTenant),
+		get("/tenants", onPlatform(core.ActionInspectAnyTenant), a.listTenants),
+		post("/tenants", onPlatform(core.ActionManageTenants), a.createTenant),
+		get("/tenants/:id", onPath(core.ActionRead), a.getTenant),
 	}
 }
 
 func (a *api) operationRoutes() []route {
 	return []route{
-		public(get("/healthz", a.healthz)),
-		public(get("/readyz", a.readyz)),
-		public(get("/openapi.json", a.openAPI)),
+		get("/healthz", anyone, a.healthz),
+		get("/readyz", anyone, a.readyz),
+		get("/openapi.json", anyone, a.openAPIJSON),
+		get("/openapi.yaml", anyone, a.openAPIYAML),
 	}
 }
 
-func get(pattern string, h handler) route { return routeOf(http.MethodGet, pattern, h) }
+func get(pattern string, n need, h handler) route { return routeOf(http.MethodGet, pattern, n, h) }
 
-func post(pattern string, h handler) route { return routeOf(http.MethodPost, pattern, h) }
+func post(pattern string, n need, h handler) route { return routeOf(http.MethodPost, pattern, n, h) }
 
-func patch(pattern string, h handler) route { return routeOf(http.MethodPatch, pattern, h) }
+func patch(pattern string, n need, h handler) route { return routeOf(http.MethodPatch, pattern, n, h) }
 
-func remove(pattern string, h handler) route { return routeOf(http.MethodDelete, pattern, h) }
-
-func routeOf(method, pattern string, h handler) route {
-	return route{method: method, pattern: pattern, handle: h, maxBody: maxJSONBytes}
+func remove(pattern string, n need, h handler) route {
+	return routeOf(http.MethodDelete, pattern, n, h)
 }
 
-func public(r route) route {
-	r.public = true
-	return r
+func routeOf(method, pattern string, n need, h handler) route {
+	return route{method: method, pattern: pattern, need: n, handle: h, maxBody: maxJSONBytes}
 }
 
 // allowedMethods lists the methods of a path, for Allow; none if there is no such
@@ -148,14 +148,15 @@ func (a *api) unrouted(w http.ResponseWriter, req bunrouter.Request) error {
 	return nil
 }
 
-// serve makes the router's handler of a route. It authenticates the caller, bounds the
-// body, and answers the handler's error, so that none ever reaches the router.
-func (a *api) serve(rt route) bunrouter.HandlerFunc {
+// serve makes the router's handler of a route. It authenticates the caller, asks whether
+// it may use the route, bounds the body, and answers the handler's error, so that none
+// ever reaches the router.
+func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.HandlerFunc {
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
 		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
-		if !rt.public {
+		if rt.need != anyone {
 			actor, challenge, err := a.actorOf(req.Request)
 			if err != nil {
 				if challenge != "" {
@@ -169,6 +170,10 @@ func (a *api) serve(rt route) bunrouter.HandlerFunc {
 				a.cfg.Authenticated(req.Context())
 			}
 			x.body.senderKnown(req.Request)
+			if err := admit(r, rt.need); err != nil {
+				a.fail(w, req.Request, err)
+				return nil
+			}
 			if rt.upload {
 				x.body.isUpload()
 			}

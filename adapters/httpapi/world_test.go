@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/legacy"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/httpapi"
@@ -47,8 +45,6 @@ type world struct {
 	logs   *logBuffer
 	server *httptest.Server
 	client *http.Client
-	// documented finds the operations of the OpenAPI document.
-	documented routers.Router
 
 	admin, user, platform, stranger string // tokens
 }
@@ -89,8 +85,6 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	}
 	w.seed()
 
-	w.documented, err = legacy.NewRouter(document(t))
-	require.NoError(t, err)
 	o.api.Auth, o.api.Log = w.auth, log
 	w.server = httptest.NewServer(httpapi.New(w.svc, o.api))
 	w.client = w.server.Client()

@@ -92,8 +92,9 @@ func (x *bench) settleDown(b *testing.B) {
 	}
 }
 
-// BenchmarkContinue compares app.RetryFailed, without HTTP, with pgbench sending
-// the same statements (testdata/continue.sql) to the same database, in turns.
+// BenchmarkContinue compares app.RetryFailed, without HTTP, with pgbench sending what a
+// Continue needs in its plain form, an array for each column (testdata/continue.sql), to
+// the same database, in turns.
 // The figure to look at is go/pgbench, the ratio of the median rates.
 func BenchmarkContinue(b *testing.B) {
 	const rounds = 3

@@ -121,12 +121,25 @@ func (r runs) Save(ctx context.Context, rows ...ports.RunRows) error {
 	if err := r.t.writable(); err != nil {
 		return err
 	}
+	batch := &pgx.Batch{}
+	all := r.queueSave(batch, rows)
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := r.t.batch(ctx, batch); err != nil {
+		return err
+	}
+	return r.t.fail(all())
+}
+
+// queueSave adds the statements that save the rows. Once they were sent, all says whether
+// each row was there.
+func (r runs) queueSave(batch *pgx.Batch, rows []ports.RunRows) (all func() error) {
 	var s saving
 	for i := range rows {
 		s.add(&rows[i], r.t.locked[rows[i].Run.ID])
 		delete(r.t.locked, rows[i].Run.ID) // it is not what is there any more
 	}
-	batch := &pgx.Batch{}
 	var found int64
 	s.queue(r.t.tenant, func(sql string, args ...any) {
 		batch.Queue(sql, args...).Exec(func(tag pgconn.CommandTag) error {
@@ -134,15 +147,10 @@ func (r runs) Save(ctx context.Context, rows ...ports.RunRows) error {
 			return nil
 		})
 	})
-	if batch.Len() == 0 {
+	return func() error {
+		if found != s.rows {
+			return ports.ErrNotFound
+		}
 		return nil
 	}
-	if err := r.t.batch(ctx, batch); err != nil {
-		return err
-	}
-	if found != s.rows {
-		r.t.failed = ports.ErrNotFound
-		return ports.ErrNotFound
-	}
-	return nil
 }

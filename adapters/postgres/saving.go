@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -19,6 +20,7 @@ type saving struct {
 	leases    []leasedFiles
 	completed fileList // without a failure
 	results   fileList
+	same      []sameFiles
 	others    fileList
 }
 
@@ -55,14 +57,14 @@ func (s *saving) add(rows *ports.RunRows, was *lockedRows) {
 	for i := range rows.Files {
 		f := &rows.Files[i]
 		if was == nil {
-			s.others.add(run, f)
+			s.state(run, f)
 			continue
 		}
 		for next < len(was.files) && was.files[next].Index != f.Index {
 			next++
 		}
 		if next == len(was.files) {
-			s.others.add(run, f)
+			s.state(run, f)
 			continue
 		}
 		s.sort(run, &was.files[next], f)
@@ -74,13 +76,20 @@ func (s *saving) sort(run *core.Run, was, f *core.File) {
 	switch final := was.Status == core.FileCompleted || was.Status == core.FileError; {
 	case final || f.RetryAttempt != was.RetryAttempt || f.FreeRetries != was.FreeRetries || f.Epoch != was.Epoch ||
 		f.Redeliveries != was.Redeliveries || f.PaidBy != was.PaidBy || !f.LeaseUntil.IsZero() && f.Failure != was.Failure:
-		s.others.add(run, f)
+		s.state(run, f)
 	case f.Output == "" && f.Failure == was.Failure: // only a completed file has an output
 		s.lease(run, f)
 	case f.Status == core.FileCompleted && f.Failure == (core.Failure{}):
 		s.completed.add(run, f)
 	default:
 		s.results.add(run, f)
+	}
+}
+
+// state takes a file whose whole state is written.
+func (s *saving) state(run *core.Run, f *core.File) {
+	if !s.addSame(run, f) {
+		s.others.add(run, f)
 	}
 }
 
@@ -141,6 +150,10 @@ func (s *saving) queue(tenant core.TenantID, queue func(sql string, args ...any)
 	for i := range s.leases {
 		l := &s.leases[i]
 		runs, indexes := l.keys()
+		if ranges, ok := dense(indexes); ok && l.ofOneRun() {
+			queue(leaseRanges, tenant, runs[0], ranges, string(l.status), nullTime(l.until))
+			continue
+		}
 		queue(leaseFiles, tenant, runs, indexes, string(l.status), nullTime(l.until))
 	}
 	if l := &s.completed; len(l.files) > 0 {
@@ -154,6 +167,9 @@ func (s *saving) queue(tenant core.TenantID, queue func(sql string, args ...any)
 			l.texts(func(f *core.File) string { return text(f.Output) }),
 			l.texts(func(f *core.File) string { return text(f.Failure.Code) }),
 			l.texts(func(f *core.File) string { return text(f.Failure.Message) }))
+	}
+	for i := range s.same {
+		s.same[i].queue(tenant, queue)
 	}
 	if l := &s.others; len(l.files) > 0 {
 		runs, _ := l.keys()
@@ -169,6 +185,10 @@ func (l *fileList) keys() (runs []string, indexes []int32) {
 		runs[i], indexes[i] = string(findable(l.runs[i].ID)), int32(f.Index)
 	}
 	return runs, indexes
+}
+
+func (l *fileList) ofOneRun() bool {
+	return !slices.ContainsFunc(l.runs, func(run *core.Run) bool { return run != l.runs[0] })
 }
 
 func (l *fileList) texts(of func(*core.File) string) []string {

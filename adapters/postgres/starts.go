@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -44,9 +45,8 @@ func (s starts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, er
 	return all(ctx, s.t, scanAnswer, sql, s.t.tenant, asked)
 }
 
-// Write takes one round trip for the runs that are there and one for all else; another
-// one if a charge is of a period that was not read under the lock. Statements are sent
-// together, so what is in the way of one is found out after others were written.
+// Write takes one round trip, and another one if a charge is of a period that was not read
+// under the lock. Statements are sent together, so what is in the way of one is found out after others were written.
 func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answer) ([]core.Entry, error) {
 	if err := s.t.writable(); err != nil {
 		return nil, err
@@ -55,10 +55,8 @@ func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answ
 	if err != nil {
 		return nil, err
 	}
-	if err := s.overwrite(ctx, list); err != nil {
-		return nil, err
-	}
 	w := writeBatch{tenant: s.t.tenant}
+	allSaved := runs(s).queueSave(&w.batch, overwritten(list))
 	if err := w.queue(list, posted, s.t.account, given); err != nil {
 		return nil, err
 	}
@@ -76,9 +74,9 @@ func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answ
 		s.t.account = nil
 		return nil, err
 	}
-	if w.missing != nil {
-		s.t.failed, s.t.account = w.missing, nil
-		return nil, w.missing
+	if err := cmp.Or(allSaved(), w.missing); err != nil {
+		s.t.failed, s.t.account = err, nil
+		return nil, err
 	}
 	return posted, nil
 }
@@ -107,15 +105,15 @@ func (s starts) post(ctx context.Context, list []ports.Start) ([]core.Entry, err
 	return posted, nil
 }
 
-// overwrite saves the runs that are there.
-func (s starts) overwrite(ctx context.Context, list []ports.Start) error {
+// overwritten gives the runs that are there, with what changes of their files.
+func overwritten(list []ports.Start) []ports.RunRows {
 	var rows []ports.RunRows
 	for i := range list {
 		if b := &list[i]; !b.New {
 			rows = append(rows, ports.RunRows{Run: b.Run, Files: b.Files})
 		}
 	}
-	return runs(s).Save(ctx, rows...)
+	return rows
 }
 
 // writeBatch queues what starts write. Each statement must write a row of its table;

@@ -165,6 +165,13 @@ func (s *Service) checkUnended(ctx context.Context, tenant core.TenantID) error 
 	return &core.Error{Code: core.CodeBulkTooManyNow, Message: fmt.Sprintf("%d bulk continues have not ended; wait for them, or abort some", n)}
 }
 
+// AuthorizeBulk finds whose bulk continue it is, empty if it is over several tenants, and
+// whether the actor may do that to it.
+func (s *Service) AuthorizeBulk(ctx context.Context, actor core.Actor, action core.Action, id core.BulkID) (core.TenantID, error) {
+	b, err := s.bulk(ctx, actor, action, id)
+	return b.Tenant, err
+}
+
 // bulk reads one that the actor may see, or act on.
 func (s *Service) bulk(ctx context.Context, actor core.Actor, action core.Action, id core.BulkID) (core.Bulk, error) {
 	b, err := s.store.BulkContinues().Get(ctx, id)
@@ -210,6 +217,15 @@ func (s *Service) Bulk(ctx context.Context, actor core.Actor, id core.BulkID) (B
 func (s *Service) Bulks(ctx context.Context, actor core.Actor, filter ports.BulkFilter) ([]BulkView, error) {
 	if err := authorizeBulk(actor, core.ActionRead, filter.Tenant); err != nil {
 		return nil, err
+	}
+	if filter.Tenant != "" {
+		err := s.store.View(ctx, filter.Tenant, func(tx ports.Tx) error {
+			_, err := tx.Tenants().Get(ctx)
+			return notFound(err, tenantNotFound(filter.Tenant))
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	list, err := s.store.BulkContinues().List(ctx, filter)
 	if err != nil {

@@ -121,7 +121,7 @@ func (s *Service) namedRuns(ctx context.Context, actor core.Actor, req BulkReque
 		if !core.ValidID(id) {
 			return nil, runNotFound(id)
 		}
-		owner, err := s.authorizeRun(ctx, actor, core.ActionContinue, id)
+		owner, err := s.AuthorizeRun(ctx, actor, core.ActionContinue, id)
 		if err != nil {
 			return nil, err
 		}

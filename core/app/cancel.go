@@ -12,7 +12,7 @@ import (
 // fenced. Refusals: core.CodeRunNotFound, CodeWrongTenant, CodeRoleNotAllowed,
 // CodeRunNotRunning.
 func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (core.Run, error) {
-	tenant, err := s.authorizeRun(ctx, actor, core.ActionCancel, id)
+	tenant, err := s.AuthorizeRun(ctx, actor, core.ActionCancel, id)
 	if err != nil {
 		return core.Run{}, err
 	}

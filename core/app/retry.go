@@ -39,7 +39,7 @@ func (r RetryRequest) fingerprint(id core.RunID) string {
 // CodeInsufficientCredits: nothing was changed. CodeEnqueueFailed wraps the queue's error: charge and changes were
 // undone, or recovery will finish the dispatch.
 func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.RunID, req RetryRequest) (core.Run, error) {
-	tenant, err := s.authorizeRun(ctx, actor, core.ActionContinue, id)
+	tenant, err := s.AuthorizeRun(ctx, actor, core.ActionContinue, id)
 	if err != nil {
 		return core.Run{}, err
 	}
@@ -111,7 +111,7 @@ type Preview struct {
 // 8). Rules 2 to 7 come as Preview.Refusal; an unknown run, another tenant's, or
 // a role that may not continue is an error, as it is there.
 func (s *Service) PreviewRetry(ctx context.Context, actor core.Actor, id core.RunID) (Preview, error) {
-	tenant, err := s.authorizeRun(ctx, actor, core.ActionContinue, id)
+	tenant, err := s.AuthorizeRun(ctx, actor, core.ActionContinue, id)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -143,7 +143,7 @@ func (s *Service) PreviewRetry(ctx context.Context, actor core.Actor, id core.Ru
 // RaiseMaxRetryCount lets a platform admin raise a closed run's maxRetryCount,
 // which is the way out of core.CodeMaxRetryCountExceeded; the change is recorded.
 func (s *Service) RaiseMaxRetryCount(ctx context.Context, actor core.Actor, id core.RunID, to int) (core.Run, error) {
-	tenant, err := s.authorizeRun(ctx, actor, core.ActionRaiseMaxRetries, id)
+	tenant, err := s.AuthorizeRun(ctx, actor, core.ActionRaiseMaxRetries, id)
 	if err != nil {
 		return core.Run{}, err
 	}

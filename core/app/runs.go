@@ -158,7 +158,7 @@ func (s *Service) Receipt(ctx context.Context, actor core.Actor, id core.RunID) 
 
 // viewRun reads a run that the actor may read, on one snapshot.
 func (s *Service) viewRun(ctx context.Context, actor core.Actor, id core.RunID, fn func(ports.Tx, core.Run) error) error {
-	tenant, err := s.authorizeRun(ctx, actor, core.ActionRead, id)
+	tenant, err := s.AuthorizeRun(ctx, actor, core.ActionRead, id)
 	if err != nil {
 		return err
 	}

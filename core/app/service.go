@@ -248,9 +248,9 @@ func (s *Service) Stats() Stats {
 	}
 }
 
-// authorizeRun finds whose run it is and whether the actor may do that to it,
-// in the order of spec 3.1.
-func (s *Service) authorizeRun(ctx context.Context, actor core.Actor, action core.Action, id core.RunID) (core.TenantID, error) {
+// AuthorizeRun finds whose run it is and whether the actor may do that to it, in the
+// order of spec 3.1: CodeRunNotFound, CodeWrongTenant, CodeRoleNotAllowed.
+func (s *Service) AuthorizeRun(ctx context.Context, actor core.Actor, action core.Action, id core.RunID) (core.TenantID, error) {
 	owner, err := s.store.TenantOf(ctx, id)
 	if err != nil {
 		return "", notFound(err, runNotFound(id))

@@ -13,7 +13,7 @@ import (
 // CreateTenant adds a tenant and grants its monthly allowance, so that it can start at
 // once. Refusals: CodeRoleNotAllowed, CodeInvalidRequest, CodeTenantExists.
 func (s *Service) CreateTenant(ctx context.Context, actor core.Actor, id core.TenantID, name string, monthlyAllowance core.Credits) (core.Tenant, error) {
-	if err := core.Authorize(actor, core.ActionManageTenants, id); err != nil {
+	if err := core.Authorize(actor, core.ActionManageTenants, actor.Tenant); err != nil {
 		return core.Tenant{}, err
 	}
 	now := s.clock.Now()

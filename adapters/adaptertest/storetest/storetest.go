@@ -78,6 +78,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Refused", testRefused},
 		{"Runs", testRuns},
 		{"Files", testFiles},
+		{"Alike", testAlike},
 		{"LockRows", testLockRows},
 		{"Starts", testStarts},
 		{"Lists", testLists},

@@ -1,5 +1,6 @@
--- The statements of one Continue, as app.RetryFailed sends them through this
--- package, for pgbench: pgbench -n -M prepared -D i=0 -D first=… -f continue.sql
+-- The statements of one Continue, as app.RetryFailed sends them through this package but
+-- for those of many files, which are in their plain form here, for pgbench:
+-- pgbench -n -M prepared -D i=0 -D first=… -f continue.sql
 -- Each client has a tenant of its own and goes through its runs one by one.
 -- Values that Redrive computes are computed here by the server. Files are read
 -- and written as arrays, as Redrive writes them.
