@@ -20,31 +20,45 @@ import (
 // "Role" for "role", and the last of two duplicates. The issuer, or a gateway, could
 // then read one thing in a token and this server another.
 type claims struct {
-	subject, tenant, role string
+	names Claims // where subject, tenant and roles are
+
+	subject, tenant       string
+	roles                 []string
+	issuer                string
 	audience              []string
 	hasAudience           bool
+	bound                 bool // good only for who proves to have a key
 	expires, from, issued *jwt.NumericDate
 }
 
-// claimNames are the names that have a meaning here or in JWT's own specification.
-var claimNames = []string{"sub", "tenant", "role", "exp", "nbf", "iat", "aud", "iss", "jti"}
+// claimNames are the names that have a meaning in JWT's own specification, and those that
+// this service has unless others are configured.
+var claimNames = []string{"sub", "tenant", "role", "exp", "nbf", "iat", "aud", "iss", "jti", "cnf"}
 
 // headerNames are those of the header.
 var headerNames = []string{"alg", "typ", "kid", "cty", "crit", "b64", "zip", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"}
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (c *claims) UnmarshalJSON(payload []byte) error {
-	members, err := exactMembers(payload, claimNames)
+	members, err := exactMembers(payload, c.names.known(claimNames))
 	if err != nil {
 		return err
 	}
-	for name, into := range map[string]*string{"sub": &c.subject, "tenant": &c.tenant, "role": &c.role} {
-		if raw, there := members[name]; there {
-			if *into, err = textOf(raw); err != nil {
-				return fmt.Errorf("%s: %w", name, err)
-			}
+	if c.subject, err = c.names.text(members, c.names.Subject); err != nil {
+		return fmt.Errorf("subject: %w", err)
+	}
+	if c.tenant, err = c.names.text(members, c.names.Tenant); err != nil {
+		return fmt.Errorf("tenant: %w", err)
+	}
+	if c.roles, err = c.names.texts(members, c.names.Role); err != nil {
+		return fmt.Errorf("role: %w", err)
+	}
+	if raw, there := members["iss"]; there {
+		if c.issuer, err = textOf(raw); err != nil {
+			return fmt.Errorf("iss: %w", err)
 		}
 	}
+	_, c.bound = members["cnf"]
 	for name, into := range map[string]**jwt.NumericDate{"exp": &c.expires, "nbf": &c.from, "iat": &c.issued} {
 		if raw, there := members[name]; there {
 			if *into, err = dateOf(raw); err != nil {
@@ -74,7 +88,7 @@ func (c *claims) madeFor(audience string) error {
 func (c *claims) GetExpirationTime() (*jwt.NumericDate, error) { return c.expires, nil }
 func (c *claims) GetNotBefore() (*jwt.NumericDate, error)      { return c.from, nil }
 func (c *claims) GetIssuedAt() (*jwt.NumericDate, error)       { return c.issued, nil }
-func (c *claims) GetIssuer() (string, error)                   { return "", nil }
+func (c *claims) GetIssuer() (string, error)                   { return c.issuer, nil }
 func (c *claims) GetSubject() (string, error)                  { return c.subject, nil }
 func (c *claims) GetAudience() (jwt.ClaimStrings, error)       { return c.audience, nil }
 

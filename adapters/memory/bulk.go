@@ -74,6 +74,7 @@ func (s *Store) Reset() {
 	clear(s.moves)
 	s.sessions.reset()
 	s.bulks.reset()
+	s.tickets.reset()
 	s.locks.Reset()
 }
 

@@ -26,6 +26,7 @@ type Store struct {
 
 	sessions sessions
 	bulks    bulks
+	tickets  tickets
 
 	// What Reset has emptied, to be used again.
 	spareTenants []*tenantState

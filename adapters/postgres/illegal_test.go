@@ -48,6 +48,12 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"bulk_runs_part", `INSERT INTO bulk_runs VALUES ('acme', 'b', 0, 'r', 'waiting', false, '{}')`},
 	{"bulk_runs_state", `INSERT INTO bulk_runs VALUES ('acme', 'b', 0, 'r', 'waiting', true, '{}')`},
 
+	{"event_tickets_pkey", `INSERT INTO event_tickets SELECT repeat('a', 64), 'acme', 's', 'customer_user', now(), now() + interval '1 minute' FROM generate_series(1, 2)`},
+	{"event_tickets_id", newTicket("'short', 'acme', 's', 'customer_user'", "1 hour")},
+	{"event_tickets_role", newTicket("repeat('a', 64), 'acme', 's', 'king'", "1 hour")},
+	{"event_tickets_tenant", newTicket("repeat('a', 64), '', 's', 'customer_user'", "1 hour")},
+	{"event_tickets_subject", newTicket("repeat('a', 64), 'acme', '', 'customer_user'", "1 hour")},
+	{"event_tickets_times", newTicket("repeat('a', 64), 'acme', 's', 'customer_user'", "0 hours")},
 	{"sessions_pkey", `INSERT INTO sessions SELECT repeat('a', 64), 'acme', 's', 'customer_user', 'token', now(), now(), now() + interval '1 hour'
 		FROM generate_series(1, 2)`},
 	{"sessions_id", newSession("'short', 'acme', 's', 'customer_user', 'token'", "1 hour")},
@@ -298,4 +304,8 @@ func TestIllegalWrites(t *testing.T) {
 		         JOIN pg_proc p ON p.oid = d.refobjid WHERE k.conname LIKE '%_valid'`) {
 		require.True(t, refusals[guard], "no illegal write shows that %s works", guard)
 	}
+}
+
+func newTicket(values, lasts string) string {
+	return `INSERT INTO event_tickets VALUES (` + values + `, now(), now() + interval '` + lasts + `')`
 }

@@ -27,6 +27,12 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"moves_state", `INSERT INTO moves VALUES ('acme', 'm', 'lost', 1, 0)`},
 	{"moves_closed", `INSERT INTO moves VALUES ('acme', 'm', 'leaving', 0, 0)`},
 
+	{"event_tickets_pkey", newTicket(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 1`) + `, (hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 1)`},
+	{"event_tickets_id", newTicket(`'short', 'acme', 's', 'customer_user', 0, 1`)},
+	{"event_tickets_role", newTicket(`hex(zeroblob(32)), 'acme', 's', 'king', 0, 1`)},
+	{"event_tickets_tenant", newTicket(`hex(zeroblob(32)), '', 's', 'customer_user', 0, 1`)},
+	{"event_tickets_subject", newTicket(`hex(zeroblob(32)), 'acme', '', 'customer_user', 0, 1`)},
+	{"event_tickets_times", newTicket(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 0, 0`)},
 	{"sessions_pkey", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 1`) + `, (hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 1)`},
 	{"sessions_id", newSession(`'short', 'acme', 's', 'customer_user', 'token', 0, 0, 1`)},
 	{"sessions_role", newSession(`hex(zeroblob(32)), 'acme', 's', 'king', 'token', 0, 0, 1`)},
@@ -352,3 +358,5 @@ func guards(t *testing.T, w *world) map[string]string {
 	}
 	return kinds
 }
+
+func newTicket(values string) string { return `INSERT INTO event_tickets VALUES (` + values + `)` }

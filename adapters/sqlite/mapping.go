@@ -255,6 +255,13 @@ func jsonOf(r *row) []byte {
 	return []byte(r.text())
 }
 
+func scanTicket(r *row) ports.Ticket {
+	x := ports.Ticket{ID: r.text()}
+	x.Actor.Tenant, x.Actor.Subject, x.Actor.Role = core.TenantID(r.text()), r.text(), core.Role(r.text())
+	x.CreatedAt, x.ExpiresAt = r.time(), r.time()
+	return x
+}
+
 func scanSession(r *row) ports.Session {
 	x := ports.Session{ID: r.text()}
 	x.Actor.Tenant, x.Actor.Subject, x.Actor.Role = core.TenantID(r.text()), r.text(), core.Role(r.text())

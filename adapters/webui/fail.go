@@ -28,6 +28,7 @@ var statuses = map[core.Code]int{
 	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
 	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
+	codeSignInDenied: http.StatusForbidden, codeSignInNoAccess: http.StatusForbidden,
 	codeUnknown: http.StatusInternalServerError, codeInternal: http.StatusInternalServerError,
 }
 

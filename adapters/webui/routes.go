@@ -26,6 +26,8 @@ func (u *ui) routes() http.Handler {
 	public("GET /ui/sign-in", u.signInPage)
 	public("POST /ui/sign-in", u.signIn)
 	public("POST /ui/sign-in/demo", u.signInDemo)
+	public("GET /ui/sign-in/oidc", u.goToProvider)
+	public("GET "+ProviderCallback, u.backFromProvider)
 	public("POST /ui/sign-out", u.signOut)
 	public("POST /ui/preferences", u.setPreferences)
 	public("GET /ui/components", u.componentsPage)
@@ -77,6 +79,9 @@ const (
 	codeContentGone core.Code = "content_gone"
 	codeNoPage      core.Code = "no_page"
 	codeUnavailable core.Code = "unavailable"
-	codeUnknown     core.Code = "outcome_unknown"
-	codeInternal    core.Code = "internal"
+	// Those of a Provider.
+	codeSignInDenied   core.Code = "sign_in_denied"
+	codeSignInNoAccess core.Code = "sign_in_no_access"
+	codeUnknown        core.Code = "outcome_unknown"
+	codeInternal       core.Code = "internal"
 )

@@ -57,6 +57,8 @@ func (u *ui) findSession(r *request) (sessionState, error) {
 		return sessionEnded, nil
 	case err != nil:
 		return sessionNone, err
+	case s.Via == viaDemo && len(u.demoUsers(r.Request)) == 0:
+		return sessionEnded, nil // it was begun while this server was a demo
 	case !now.Before(s.ExpiresAt), now.Sub(s.SeenAt) > u.cfg.SessionIdle:
 		return sessionEnded, u.cfg.Sessions.Delete(r.Context(), id)
 	}

@@ -3,6 +3,7 @@ package webui_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,20 @@ func TestSignIn(t *testing.T) {
 		p := w.visitor().post("/ui/sign-in/demo", url.Values{"user": {"operator"}})
 		require.Equal(t, "/ui/tenants", p.path)
 		require.Equal(t, http.StatusNotFound, w.visitor().post("/ui/sign-in/demo", url.Values{"user": {"none"}}).status)
+	})
+	t.Run("DemoIsForThisMachine", func(t *testing.T) {
+		v := w.visitor()
+		v.post("/ui/sign-in/demo", url.Values{"user": {"operator"}})
+		for name, change := range map[string]func(*http.Request){
+			"AnotherName": func(r *http.Request) { r.Host = "rebound.example" },
+			"AProxy":      func(r *http.Request) { r.Header.Set("X-Forwarded-For", "192.0.2.1") },
+		} {
+			req, err := http.NewRequest(http.MethodGet, w.server.URL+"/ui/tenants", nil)
+			require.NoError(t, err)
+			change(req)
+			p := v.do(req)
+			require.True(t, strings.HasPrefix(p.path, "/ui/sign-in"), "%s: %s", name, p.path)
+		}
 	})
 	t.Run("SignOut", func(t *testing.T) {
 		v := w.signedIn(ann)

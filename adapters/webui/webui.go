@@ -37,8 +37,14 @@ type Config struct {
 	Auth     Authenticator  // required
 	Sessions ports.Sessions // required
 	Log      *slog.Logger   // nil: slog.Default()
-	Demo     []DemoUser     // empty: no sign-in without a credential
-	Streams  Streams        // nil: pages poll every two seconds instead
+	Demo     []DemoUser     // empty: no sign-in without a credential; else on this machine alone
+
+	// Provider lets people sign in with an identity provider, which the page calls
+	// ProviderName; nil: it does not.
+	Provider     Provider
+	ProviderName string
+
+	Streams Streams // nil: pages poll every two seconds instead
 
 	// SignedIn is called for each request with a session, and Uploads for each permitted
 	// upload, so that a server can give them priority and more time than anonymous requests.

@@ -8,30 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
 	"github.com/redrive/redrive/ports"
 )
-
-// secretFlag is the key that signs bearer tokens. It never appears in logs.
-type secretFlag struct {
-	JWTSecret   string `group:"server" secret:"" env:"REDRIVE_JWT_SECRET" placeholder:"SECRET" help:"Secret that signs bearer tokens (HS256), 32 bytes or more."`
-	JWTAudience string `group:"server" env:"REDRIVE_JWT_AUDIENCE" placeholder:"NAME" help:"Name of this service, which the aud claim of every token must have. Without it, tokens with an aud claim are refused."`
-}
-
-// auth checks the secret and gives the Auth that makes and reads tokens with it.
-func (f secretFlag) auth() (*httpapi.Auth, error) {
-	var options []httpapi.AuthOption
-	if f.JWTAudience != "" {
-		options = append(options, httpapi.WithAudience(f.JWTAudience))
-	}
-	auth, err := httpapi.NewAuth([]byte(f.JWTSecret), options...)
-	if err != nil {
-		return nil, fmt.Errorf("--jwt-secret (REDRIVE_JWT_SECRET): %w", err)
-	}
-	return auth, nil
-}
 
 // serveCmd is the configuration of a server. The order of groups is that of --help.
 type serveCmd struct {
@@ -41,7 +21,8 @@ type serveCmd struct {
 	Demo         bool          `group:"server" env:"REDRIVE_DEMO" help:"Make a demo tenant and template, print credentials for them, and use a bundled fake LLM unless one is configured."`
 	DrainTimeout time.Duration `group:"server" env:"REDRIVE_DRAIN_TIMEOUT" default:"30s" help:"How long running jobs may go on after a stop before they are released to other servers."`
 
-	secretFlag
+	tokenFlags
+	signInFlags
 	databaseFlags
 
 	Files   string `group:"store" env:"REDRIVE_FILES" placeholder:"FOLDER" help:"Folder, or bucket URL, for uploaded files. Default: the folder files beside the SQLite database, data/files with Postgres."`
@@ -98,11 +79,7 @@ func (c *serveCmd) check(named func(field any) string) error {
 	if _, _, err := c.place(); err != nil {
 		wrong = append(wrong, err)
 	}
-	if c.JWTSecret == "" {
-		if !c.Demo {
-			wrong = append(wrong, errors.New("set REDRIVE_JWT_SECRET to a secret of 32 bytes or more (for example from 'openssl rand -hex 32'), or try it with --demo"))
-		}
-	}
+	wrong = append(wrong, c.checkSignIn(named)...)
 	if c.LLMBaseURL == "" && !c.Demo {
 		wrong = append(wrong, errors.New("set LLM_BASE_URL and LLM_MODEL to the endpoint that does the work, or try it with --demo"))
 	}

@@ -20,6 +20,7 @@ type pageParts struct {
 	svc      *app.Service
 	executor ports.Executor
 	auth     *httpapi.Auth
+	provider webui.Provider // nil: none
 	sessions ports.Sessions
 	streams  *httpapi.Streams
 	conns    *connections
@@ -42,6 +43,9 @@ func (c *serveCmd) page(p pageParts) http.Handler {
 	}
 	if a, ok := p.executor.(ports.Acceptor); ok {
 		cfg.MaxFileBytes = min(cfg.MaxFileBytes, a.MaxFileBytes()) // the page shows the limit before an upload
+	}
+	if p.provider != nil {
+		cfg.Provider, cfg.ProviderName = p.provider, c.providerName()
 	}
 	if c.Demo {
 		cfg.Demo = []webui.DemoUser{{Name: "admin", Actor: demoAdmin}, {Name: "operator", Actor: demoOperator}}

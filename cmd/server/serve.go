@@ -36,12 +36,12 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	if err := c.check(flagNamer(parsed)); err != nil {
 		return err
 	}
-	if c.JWTSecret == "" { // of a demo
+	if c.Demo && len(c.secrets()) == 0 {
 		if c.JWTSecret, err = c.demoSecret(); err != nil {
 			return err
 		}
 	}
-	auth, err := c.auth()
+	auth, provider, err := c.authentication(log)
 	if err != nil {
 		return err
 	}
@@ -80,6 +80,9 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 		return fmt.Errorf("cannot listen: %w; choose another address with --listen", err)
 	}
 	conns := limitConnections(listener, c.MaxConnections, c.MaxConnectionsPerAddress, log)
+	if c.Demo && !loopback(listener.Addr().String()) { // localhost may be a name for anything
+		return errors.Join(fmt.Errorf("a demo is for this machine alone, and %s is not: use 127.0.0.1", listener.Addr()), listener.Close())
+	}
 	url := "http://" + listener.Addr().String()
 	log.Info("listening", "url", url)
 	if c.Demo {
@@ -103,7 +106,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 		},
 	})
 	page := c.page(pageParts{
-		svc: svc, executor: executor, auth: auth, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
+		svc: svc, executor: executor, auth: auth, provider: provider, sessions: kept.sessions, streams: events, conns: conns, pool: pool, queue: queue, log: log,
 	})
 	server := c.server(pageAndAPI(page, api), conns, log)
 	server.RegisterOnShutdown(events.Stop) // else a stop would wait for event streams
@@ -128,8 +131,10 @@ func goOn(ctx context.Context, svc *app.Service, log *slog.Logger) {
 
 // warn logs settings that are allowed but not recommended.
 func (c *serveCmd) warn(log *slog.Logger) {
-	if why := httpapi.WeakSecret([]byte(c.JWTSecret)); why != "" {
-		log.Warn("REDRIVE_JWT_SECRET may be guessed, and with it anyone can sign tokens for any user; make one with 'openssl rand -hex 32'", "why", why)
+	for i, secret := range c.secrets() { // on this machine alone: else check refuses it
+		if why := httpapi.WeakSecret(secret); why != "" {
+			log.Warn("a secret of REDRIVE_JWT_SECRET and REDRIVE_JWT_SECRETS may be guessed, and with it anyone can sign tokens for any user; make one with 'openssl rand -hex 32'", "secret", i+1, "why", why)
+		}
 	}
 	if !loopback(c.Listen) {
 		log.Warn("tokens and files are sent unencrypted, because this server has no TLS; put a TLS proxy in front of it, and let only the proxy reach it", "listen", c.Listen)

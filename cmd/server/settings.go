@@ -12,6 +12,7 @@ import (
 // groups are the headings of flags in --help.
 var groups = []kong.Group{
 	{Key: "server", Title: "Server:"},
+	{Key: "signin", Title: "Who signs in:"},
 	{Key: "store", Title: "Store:"},
 	{Key: "queue", Title: "Queue and workers:"},
 	{Key: "provider", Title: "Provider:"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -106,13 +107,26 @@ func TestWarnings(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, provider.Close()) })
 	const weak = "changeme-changeme-changeme-changeme"
-	p := start(t, "--listen=0.0.0.0:0", "--jwt-secret="+weak, "--llm-base-url="+base, "--llm-model=m")
+	p := start(t, "--jwt-secret="+weak, "--llm-base-url="+base, "--llm-model=m")
 	require.Zero(t, p.stop(t))
 	require.Contains(t, p.log.String(), "may be guessed")
-	require.Contains(t, p.log.String(), "put a TLS proxy in front of it")
+	require.NotContains(t, p.log.String(), "TLS")
 	require.NotContains(t, p.log.String(), weak)
 
-	p = start(t, "--jwt-secret=9b2f6c0e1d7a48c3b5e0f1a29d8c7b64", "--llm-base-url="+base, "--llm-model=m")
+	// Where other machines can reach it, a secret that may be guessed is refused.
+	const good = "9b2f6c0e1d7a48c3b5e0f1a29d8c7b64"
+	for _, secrets := range [][]string{{"--jwt-secret=" + weak}, {"--jwt-secret=" + good, "--jwt-secrets=" + weak}, {"--jwt-secrets=" + good + "," + weak}} {
+		var out, logs bytes.Buffer
+		line := append([]string{"serve", "--listen=0.0.0.0:0", "--database-url=memory:", "--llm-base-url=" + base, "--llm-model=m"}, secrets...)
+		require.Equal(t, 1, run(t.Context(), line, &out, &logs))
+		require.Contains(t, logs.String(), "may be guessed")
+		require.NotContains(t, logs.String(), weak)
+	}
+	p = start(t, "--listen=0.0.0.0:0", "--jwt-secret="+good, "--llm-base-url="+base, "--llm-model=m")
+	require.Zero(t, p.stop(t))
+	require.Contains(t, p.log.String(), "put a TLS proxy in front of it")
+
+	p = start(t, "--jwt-secret="+good, "--llm-base-url="+base, "--llm-model=m")
 	require.NotContains(t, p.log.String(), "may be guessed")
 	require.NotContains(t, p.log.String(), "TLS")
 	require.Zero(t, p.stop(t))

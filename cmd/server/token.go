@@ -10,7 +10,7 @@ import (
 // tokenCmd prints a bearer token, for operators and scripts. Users get their tokens from
 // an identity service that shares the secret.
 type tokenCmd struct {
-	secretFlag
+	tokenFlags
 
 	Subject string        `required:"" help:"User or program that the token is for; the ledger records it."`
 	Tenant  string        `help:"Tenant; a platform admin needs none."`

@@ -20,10 +20,11 @@ type Store struct {
 }
 
 // FullStore is what a store has that serves the page too. A wrapper of ports.Store alone
-// would hide the sessions.
+// would hide the sessions and tickets.
 type FullStore interface {
 	ports.Store
 	ports.SessionStore
+	ports.TicketStore
 }
 
 // Counts is what a Store has counted.

@@ -29,6 +29,9 @@ type Options struct {
 	// NoSessions says that the store is no ports.SessionStore. It serves everything but
 	// the page, whose sign-in needs one.
 	NoSessions bool
+	// NoTickets says that the store is no ports.TicketStore. It serves everything but
+	// tickets for event streams.
+	NoTickets bool
 	// NoMoves says that the store is no ports.Mover. It serves everything but the move of
 	// tenants to another database.
 	NoMoves bool
@@ -84,6 +87,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Lists", testLists},
 		{"Find", testFind},
 		{"Sessions", testSessions},
+		{"Tickets", testTickets},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},
