@@ -25,6 +25,7 @@ var statuses = map[core.Code]int{
 	core.CodeRunAlreadyRunning: http.StatusConflict, core.CodeRunNotRunning: http.StatusConflict,
 	core.CodeTenantExists: http.StatusConflict, core.CodeTemplateNotPublished: http.StatusConflict,
 	core.CodeTemplateDeleted: http.StatusConflict, core.CodePriceChanged: http.StatusConflict,
+	core.CodeBulkNotFound: http.StatusNotFound, core.CodeBulkEnded: http.StatusConflict, core.CodeBulkTooManyNow: http.StatusConflict,
 	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
 	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
