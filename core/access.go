@@ -45,6 +45,8 @@ const (
 	ActionInspectAnyTenant Action = "inspect_any_tenant"
 	// ActionContinueAnyTenant is a bulk continue over the runs of several tenants.
 	ActionContinueAnyTenant Action = "continue_any_tenant"
+	ActionManageAPIKeys     Action = "manage_api_keys"
+	ActionReadAuditLog      Action = "read_audit_log"
 )
 
 // allowed says which roles may do what. Prices and credits are the platform's:
@@ -53,7 +55,7 @@ func allowed(role Role, action Action) bool {
 	switch action {
 	case ActionRead, ActionInitiate:
 		return role.Valid()
-	case ActionContinue, ActionCancel:
+	case ActionContinue, ActionCancel, ActionManageAPIKeys, ActionReadAuditLog:
 		return role == RolePlatformAdmin || role == RoleCustomerAdmin
 	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant, ActionContinueAnyTenant:
 		return role == RolePlatformAdmin

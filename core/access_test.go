@@ -18,6 +18,7 @@ func TestAuthorize(t *testing.T) {
 		core.ActionRead:              {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: ok, unknown: no},
 		core.ActionInitiate:          {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: ok, unknown: no},
 		core.ActionContinue:          {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
+		core.ActionManageAPIKeys:     {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
 		core.ActionCancel:            {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
 		core.ActionRaiseMaxRetries:   {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 		core.ActionManageTemplates:   {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},

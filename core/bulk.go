@@ -53,6 +53,7 @@ const (
 	BulkReasonMaxPrice       BulkReason = "max_price"       // the next run costs more than is left of it
 	BulkReasonDispatchFailed BulkReason = "dispatch_failed" // the queue takes no work
 	BulkReasonTenantMoved    BulkReason = "tenant_moved"
+	BulkReasonNotAllowed     BulkReason = "not_allowed" // the API key that made it was revoked, or has expired
 )
 
 // Bulk is a bulk continue: many runs that are continued one after the other, each by the

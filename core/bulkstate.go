@@ -1,6 +1,9 @@
 package core
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // bulkEnded refuses what cannot be done to a bulk continue any more.
 func bulkEnded(b Bulk) error {
@@ -66,6 +69,12 @@ func (b Bulk) Abort(by Actor, now time.Time) (Bulk, error) {
 		return b, bulkEnded(b)
 	}
 	return b.change(BulkAborted, BulkReasonNone, by, now), nil
+}
+
+// MadeByAPIKey gives the API key as which its runs are continued, of the tenant By.Tenant.
+func (b Bulk) MadeByAPIKey() (APIKeyID, bool) {
+	id, is := strings.CutPrefix(b.By.Subject, apiKeySubject)
+	return APIKeyID(id), is
 }
 
 // Stop pauses it for a reason of its own.

@@ -101,6 +101,9 @@ func (s Split) Minus(t Split) (Split, error) {
 type Balance struct {
 	Period Period
 	Split
+	// Suspended says that nothing may be spent, because the tenant is suspended. Balances
+	// that are read as a list do not have it.
+	Suspended bool
 }
 
 // Available is the most that a charge in this period may take.

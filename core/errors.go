@@ -28,12 +28,15 @@ const (
 	CodeFileNotFound         Code = "file_not_found"
 	CodeTenantNotFound       Code = "tenant_not_found"
 	CodeTenantExists         Code = "tenant_exists"
+	CodeTenantSuspended      Code = "tenant_suspended"
 	CodeTemplateNotFound     Code = "template_not_found"
 	CodeTemplateNotPublished Code = "template_not_published"
 	CodeTemplateDeleted      Code = "template_deleted"
 	CodeCreditsOutOfRange    Code = "credits_out_of_range"
 	CodePayloadTooLarge      Code = "payload_too_large"
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
+	CodeAPIKeyNotFound       Code = "api_key_not_found"
+	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 
 	CodeBulkNotFound   Code = "bulk_not_found"
 	CodeBulkEnded      Code = "bulk_ended"
@@ -86,12 +89,15 @@ var (
 	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}
 	ErrTenantNotFound        = &Error{Code: CodeTenantNotFound}
 	ErrTenantExists          = &Error{Code: CodeTenantExists}
+	ErrTenantSuspended       = &Error{Code: CodeTenantSuspended}
 	ErrTemplateNotFound      = &Error{Code: CodeTemplateNotFound}
 	ErrTemplateNotPublished  = &Error{Code: CodeTemplateNotPublished}
 	ErrTemplateDeleted       = &Error{Code: CodeTemplateDeleted}
 	ErrCreditsOutOfRange     = &Error{Code: CodeCreditsOutOfRange}
 	ErrPayloadTooLarge       = &Error{Code: CodePayloadTooLarge}
 	ErrUploadQuotaExceeded   = &Error{Code: CodeUploadQuotaExceeded}
+	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
+	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
 
 	ErrBulkNotFound   = &Error{Code: CodeBulkNotFound}
 	ErrBulkEnded      = &Error{Code: CodeBulkEnded}

@@ -20,7 +20,7 @@ func TestErrorCodes(t *testing.T) {
 		"max_retry_count_exceeded": core.ErrMaxRetryCountExceeded, "insufficient_credits": core.ErrInsufficientCredits,
 		"enqueue_failed": core.ErrEnqueueFailed, "idempotency_key_reused": core.ErrIdempotencyKeyReused,
 		"invalid_request": core.ErrInvalidRequest, "run_not_running": core.ErrRunNotRunning,
-		"tenant_not_found": core.ErrTenantNotFound, "tenant_exists": core.ErrTenantExists,
+		"tenant_not_found": core.ErrTenantNotFound, "tenant_exists": core.ErrTenantExists, "tenant_suspended": core.ErrTenantSuspended,
 		"template_not_found": core.ErrTemplateNotFound, "template_not_published": core.ErrTemplateNotPublished,
 		"template_deleted": core.ErrTemplateDeleted, "credits_out_of_range": core.ErrCreditsOutOfRange,
 	}

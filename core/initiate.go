@@ -37,7 +37,8 @@ type RunPlan struct {
 // PlanRun decides an initiation (spec 2): the template must be published and
 // not deleted, 1..MaxFiles files, maxRetryCount 1..10, and the whole price
 // available. It fails with CodeInvalidRequest, CodeTemplateNotPublished,
-// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits or CodeCreditsOutOfRange.
+// CodeTemplateDeleted, CodePriceChanged, CodeTenantSuspended, CodeInsufficientCredits or
+// CodeCreditsOutOfRange.
 func PlanRun(req NewRun, t Template, balance Balance, now time.Time) (RunPlan, error) {
 	maxRetries, err := CheckNewRun(req)
 	if err != nil {
@@ -51,6 +52,9 @@ func PlanRun(req NewRun, t Template, balance Balance, now time.Time) (RunPlan, e
 		return RunPlan{}, err
 	}
 	if err := accepted(price, req.MaxPrice); err != nil {
+		return RunPlan{}, err
+	}
+	if err := balance.mayStart(); err != nil {
 		return RunPlan{}, err
 	}
 

@@ -58,7 +58,8 @@ func (b Balance) Apply(e Entry) (Balance, error) {
 	if err != nil {
 		return Balance{}, err
 	}
-	return Balance{Period: b.Period, Split: after}, nil
+	b.Split = after
+	return b, nil
 }
 
 // SameAs reports whether two entries under the same key are of the same request, so that

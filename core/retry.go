@@ -57,7 +57,7 @@ func accepted(price Credits, most *Credits) error {
 //
 // It fails with CodeRunAlreadyRunning, CodeNoErrorsToRetry, CodeNothingToRetry,
 // CodeMaxRetryCountExceeded (naming the files), CodeCreditsOutOfRange,
-// CodePriceChanged or CodeInsufficientCredits, and then there is nothing to write.
+// CodePriceChanged, CodeTenantSuspended or CodeInsufficientCredits, and then there is nothing to write.
 func PlanRetry(run Run, files []File, balance Balance, t Template, terms RetryTerms, now time.Time) (RetryPlan, error) {
 	by := terms.By
 	retried, err := eligible(run, files, terms)
@@ -75,6 +75,9 @@ func PlanRetry(run Run, files []File, balance Balance, t Template, terms RetryTe
 		return RetryPlan{}, err
 	}
 	if err := accepted(price, terms.MaxPrice); err != nil {
+		return RetryPlan{}, err
+	}
+	if err := balance.mayStart(); err != nil {
 		return RetryPlan{}, err
 	}
 

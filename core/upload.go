@@ -48,6 +48,9 @@ func MayUpload(req NewUpload, t Template, balance Balance) error {
 	if err := accepted(price, req.MaxPrice); err != nil {
 		return err
 	}
+	if err := balance.mayStart(); err != nil {
+		return err
+	}
 	_, err = balance.SplitPrice(price)
 	return err
 }

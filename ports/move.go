@@ -51,10 +51,10 @@ type Move struct {
 }
 
 // Record is a part of what a tenant owns, as it is exported and imported: one of
-// core.Tenant, core.Template, core.TemplateVersion, core.Run, []core.File (with outputs, of
+// core.Tenant, core.Template, core.TemplateVersion, []core.APIKey, core.Run, []core.File (with outputs, of
 // the run before it), core.Attempt, core.Amendment (both of the run before them),
-// []core.Entry, []core.Balance (what the entries add up to) and []core.Answer, in this
-// order: what refers to something comes after it.
+// []core.Entry, []core.Balance (what the entries add up to), []core.Answer and
+// []core.AuditEvent, in this order: what refers to something comes after it.
 type Record any
 
 // Mover is an optional interface of a Store, for moving tenants to another store. The two

@@ -62,6 +62,8 @@ type Store interface {
 	View(ctx context.Context, tenant core.TenantID, fn func(Tx) error) error
 
 	AcrossTenants
+	APIKeyUses
+	AuditTrail
 }
 
 // AcrossTenants is what a store answers of all tenants at once, outside any
@@ -126,6 +128,8 @@ type AccountTx interface {
 	TemplateVersions() TemplateVersions
 	Ledger() Ledger
 	Answers() Answers
+	APIKeys() APIKeys
+	AuditLog() AuditLog
 }
 
 // Runs are the runs with their files.

@@ -138,7 +138,7 @@ func toReceipt(r core.Receipt) receiptJSON {
 func toBalance(tenant core.TenantID, b core.Balance) balanceJSON {
 	return balanceJSON{
 		Tenant: string(tenant), Period: b.Period.String(),
-		Monthly: int64(b.Monthly), Purchased: int64(b.Purchased), Available: int64(b.Available()),
+		Monthly: int64(b.Monthly), Purchased: int64(b.Purchased), Available: int64(b.Available()), Suspended: b.Suspended,
 	}
 }
 
@@ -159,7 +159,10 @@ func toTemplateVersions(list []core.TemplateVersion) []templateVersionJSON {
 }
 
 func toTenant(t core.Tenant) tenantJSON {
-	return tenantJSON{ID: string(t.ID), Name: t.Name, MonthlyAllowance: int64(t.MonthlyAllowance), CreatedAt: t.CreatedAt}
+	return tenantJSON{
+		ID: string(t.ID), Name: t.Name, MonthlyAllowance: int64(t.MonthlyAllowance), CreatedAt: t.CreatedAt,
+		SuspendedAt: t.SuspendedAt, SuspendedReason: t.SuspendedReason,
+	}
 }
 
 func toEntry(e core.Entry) entryJSON {

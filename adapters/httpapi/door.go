@@ -23,6 +23,7 @@ const (
 	ofQuery    whose = "query"    // ?tenant=, else the caller's own
 	ofScope    whose = "scope"    // as ofQuery, or with ?allTenants=true that of nobody: it is about several
 	ofBulk     whose = "bulk"     // that of the bulk continue in the path
+	ofAny      whose = "any"      // as ofQuery, or all of them for a platform admin who names none
 	ofPlatform whose = "platform" // none: it is about all of them, or about what is none's yet
 	ofNobody   whose = "public"   // none, and nobody has to be signed in
 )
@@ -30,12 +31,13 @@ const (
 // anyone is the need of a route that takes no credential.
 var anyone = need{whose: ofNobody}
 
-func onRun(a core.Action) need      { return need{a, ofRun} }
-func onPath(a core.Action) need     { return need{a, ofPath} }
-func onQuery(a core.Action) need    { return need{a, ofQuery} }
-func onScope(a core.Action) need    { return need{a, ofScope} }
-func onBulk(a core.Action) need     { return need{a, ofBulk} }
-func onPlatform(a core.Action) need { return need{a, ofPlatform} }
+func onRun(a core.Action) need        { return need{a, ofRun} }
+func onPath(a core.Action) need       { return need{a, ofPath} }
+func onQuery(a core.Action) need      { return need{a, ofQuery} }
+func onQueryOrAll(a core.Action) need { return need{a, ofAny} }
+func onPlatform(a core.Action) need   { return need{a, ofPlatform} }
+func onScope(a core.Action) need      { return need{a, ofScope} }
+func onBulk(a core.Action) need       { return need{a, ofBulk} }
 
 // check says what is wrong with a need. A route without one must not be served.
 func (n need) check() error {
@@ -45,7 +47,7 @@ func (n need) check() error {
 			return fmt.Errorf("it is public and needs %q", n.action)
 		}
 		return nil
-	case ofRun, ofPath, ofQuery, ofScope, ofBulk, ofPlatform:
+	case ofRun, ofPath, ofQuery, ofAny, ofScope, ofBulk, ofPlatform:
 		if !n.action.Valid() {
 			return fmt.Errorf("%q is no action that core.Authorize knows", n.action)
 		}
@@ -87,6 +89,8 @@ func (a *api) admit(r *request, n need) (err error) {
 		r.owner, err = r.pathTenant()
 	case ofQuery:
 		r.owner, err = r.queryTenant()
+	case ofAny:
+		r.owner, err = r.queryTenantOrAll()
 	case ofPlatform:
 		r.owner = r.actor.Tenant
 	default:

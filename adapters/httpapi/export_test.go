@@ -23,7 +23,10 @@ func RouteTable() []string {
 // use cases decide.
 func Unguarded(svc *app.Service, cfg Config) http.Handler {
 	a := newAPI(svc, cfg)
-	return a.handler(func(*request, need) error { return nil })
+	return a.handler(func(r *request, n need) error {
+		_ = a.admit(r, n) // for the owner that it finds
+		return nil
+	})
 }
 
 // ServeRoute panics if this route would not be served.

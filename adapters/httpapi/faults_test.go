@@ -51,6 +51,25 @@ type faultyStore struct {
 	mu    sync.Mutex
 	err   error
 	panic any
+	keys  int // look-ups of API keys
+}
+
+// APIKey implements ports.Store.
+func (s *faultyStore) APIKey(ctx context.Context, tenant core.TenantID, id core.APIKeyID) (core.APIKey, error) {
+	s.mu.Lock()
+	s.keys++
+	s.mu.Unlock()
+	if err := s.fault(); err != nil {
+		return core.APIKey{}, err
+	}
+	return s.Store.APIKey(ctx, tenant, id)
+}
+
+// looked gives how often API keys were looked up.
+func (s *faultyStore) looked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys
 }
 
 func (s *faultyStore) fail(err error) {

@@ -15,6 +15,7 @@ import (
 	"github.com/uptrace/bunrouter"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
 )
 
 // front stands before the router, where it sees every request and every panic:
@@ -48,7 +49,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	in := newBody(w, req, f.api.cfg.Pace)
 	x := &exchange{id: requestID(req.Header), raw: w, body: in}
 	rec := &recorder{ResponseWriter: w, body: in, timeout: f.api.cfg.Pace.Write}
-	req = req.WithContext(context.WithValue(req.Context(), exchangeKey{}, x))
+	req = req.WithContext(app.WithRequestID(context.WithValue(req.Context(), exchangeKey{}, x), x.id))
 	req.Body = in
 	defer in.leave()
 

@@ -77,6 +77,16 @@ var matrix = map[string]matrixRow{
 	"POST /bulk-continues/:id/resume": {may: admins},
 	"POST /bulk-continues/:id/abort":  {may: admins},
 
+	"GET /api-keys":             {may: admins},
+	"POST /api-keys":            {may: admins, body: map[string]any{"name": "K", "role": "customer_user"}},
+	"PATCH /api-keys/:id":       {may: admins, body: map[string]any{"name": "L"}},
+	"DELETE /api-keys/:id":      {may: admins},
+	"PATCH /tenants/:id":        {may: operators, body: map[string]any{"name": "N"}},
+	"POST /tenants/:id/suspend": {may: operators, body: map[string]any{"reason": "unpaid"}},
+	"POST /tenants/:id/reopen":  {may: operators},
+
+	"GET /audit-log": {may: admins},
+
 	"GET /healthz":      {may: anybody, tenantless: true},
 	"GET /readyz":       {may: anybody, tenantless: true},
 	"GET /openapi.json": {may: anybody, tenantless: true},
@@ -142,10 +152,16 @@ func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 		return made.str("id")
 	}
 	w.script.heal()
+	keys := map[core.TenantID]string{}
+	for _, tenant := range []core.TenantID{acme, globex} {
+		k, _, err := w.svc.MakeAPIKey(t.Context(), core.System, core.APIKeyRequest{Tenant: tenant, Name: "fixture", Role: core.RoleCustomerUser})
+		require.NoError(t, err)
+		keys[tenant] = string(k.ID)
+	}
 	w.fixtures = map[string]map[string]string{
-		"own":     {"bulk": bulk(w.admin), "run": ours, "template": "summarise", "tenant": string(acme)},
-		"other":   {"bulk": bulk(w.stranger), "run": theirs.str("id"), "template": "summarise", "tenant": string(globex)},
-		"unknown": {"bulk": "no-such-bulk", "run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant"},
+		"own":     {"bulk": bulk(w.admin), "run": ours, "template": "summarise", "tenant": string(acme), "apiKey": keys[acme]},
+		"other":   {"bulk": bulk(w.stranger), "run": theirs.str("id"), "template": "summarise", "tenant": string(globex), "apiKey": keys[globex]},
+		"unknown": {"bulk": "no-such-bulk", "run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant", "apiKey": "no-such-key"},
 	}
 	w.tokens = map[string]string{"customer_user": w.user, "customer_admin": w.admin, "bubble_admin": w.platform, "nobody": ""}
 	if unguarded {
@@ -200,12 +216,14 @@ func (w *matrixWorld) path(c cell) string {
 		kind = "bulk"
 	case strings.HasPrefix(path, "/tenants/:id"):
 		kind = "tenant"
+	case strings.HasPrefix(path, "/api-keys/:id"):
+		kind = "apiKey"
 	}
 	for name, value := range c.row.set {
 		path = strings.ReplaceAll(path, name, value)
 	}
 	path = strings.ReplaceAll(strings.ReplaceAll(path, ":id", f[kind]), ":index", "0")
-	if kind == "template" && !c.row.tenantless {
+	if (kind == "template" || kind == "apiKey") && !c.row.tenantless {
 		path += "?tenant=" + f["tenant"]
 	}
 	return path

@@ -35,10 +35,25 @@ var problems = map[core.Code]answerTo{
 		when: "A platform admin named a tenant that does not exist.",
 		do:   "Check the ID; GET /tenants lists all of them.",
 	},
+	core.CodeTenantSuspended: {
+		status: http.StatusForbidden, title: "The tenant is suspended",
+		when: "The operator of the platform has suspended the tenant. Nothing was started or charged; what runs goes on to its end, and everything can be read.",
+		do:   "Read GET /tenants/{id} for the reason, and ask the operator to reopen the tenant. Then send the request under a new Idempotency-Key, if it had one.",
+	},
 	core.CodeTemplateNotFound: {
 		status: http.StatusNotFound, title: "There is no such template",
 		when: "The tenant has no template of this ID.",
 		do:   "Check the ID; GET /templates lists them.",
+	},
+	core.CodeAPIKeyNotFound: {
+		status: http.StatusNotFound, title: "There is no such API key",
+		when: "The tenant has no API key of this ID, or it was removed ninety days after it ended.",
+		do:   "Check the ID; GET /api-keys lists them.",
+	},
+	core.CodeTooManyAPIKeys: {
+		status: http.StatusConflict, title: "The tenant has too many API keys",
+		when: "The tenant has 50 API keys in use, or made 500 within ninety days.",
+		do:   "Revoke those that nothing uses (DELETE /api-keys/{id}).",
 	},
 	codeNotFound: {
 		status: http.StatusNotFound, title: "There is nothing here",

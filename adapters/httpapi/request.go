@@ -61,6 +61,16 @@ func (r *request) queryTenant() (core.TenantID, error) {
 	return r.checkTenant(named)
 }
 
+// queryTenantOrAll is queryTenant, but that a platform admin who names no tenant asks for
+// all of them: empty.
+func (r *request) queryTenantOrAll() (core.TenantID, error) {
+	named, err := r.query("tenant")
+	if err != nil || named == "" && r.actor.Role == core.RolePlatformAdmin {
+		return "", err
+	}
+	return r.queryTenant()
+}
+
 // checkTenant refuses a name that cannot be a tenant's ID. A caller that may act for its
 // own tenant only is refused with wrong_tenant, as for any other tenant.
 func (r *request) checkTenant(named string) (core.TenantID, error) {

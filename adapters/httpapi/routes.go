@@ -27,7 +27,10 @@ type route struct {
 
 // allRoutes is every route of the API; each kind of resource has its own list.
 func (a *api) allRoutes() []route {
-	return slices.Concat(a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.bulkRoutes(), a.operationRoutes())
+	return slices.Concat(
+		a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
+		a.administrationRoutes(), a.bulkRoutes(), a.auditRoutes(), a.operationRoutes(),
+	)
 }
 
 func (a *api) runRoutes() []route {

@@ -197,6 +197,7 @@ type balanceJSON struct {
 	Monthly   int64  `json:"monthly"`
 	Purchased int64  `json:"purchased"`
 	Available int64  `json:"available"`
+	Suspended bool   `json:"suspended,omitempty"`
 }
 
 type templateVersionJSON struct {
@@ -235,6 +236,8 @@ type tenantJSON struct {
 	Name             string    `json:"name"`
 	MonthlyAllowance int64     `json:"monthlyAllowance"`
 	CreatedAt        time.Time `json:"createdAt"`
+	SuspendedAt      time.Time `json:"suspendedAt,omitzero"`
+	SuspendedReason  string    `json:"suspendedReason,omitempty"`
 }
 
 type tenantPageJSON struct {

@@ -85,7 +85,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	}
 	w.seed()
 
-	o.api.Auth, o.api.Log = w.auth, log
+	o.api.Auth, o.api.Log = httpapi.WithAPIKeys(w.svc, w.auth), log
 	w.server = httptest.NewServer(httpapi.New(w.svc, o.api))
 	w.client = w.server.Client()
 	w.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -62,10 +62,12 @@ func (s *Store) Reset() {
 		clear(st.runs)
 		st.answers.reset()
 		clear(st.bulks)
+		clear(st.apiKeys)
 		clear(st.byKey)
 		clear(st.refunds)
 		clear(st.entries)
-		st.tenant, st.purchased, st.order, st.monthly, st.entries = core.Tenant{}, 0, st.order[:0], st.monthly[:0], st.entries[:0]
+		clear(st.audit)
+		st.tenant, st.purchased, st.order, st.monthly, st.entries, st.audit = core.Tenant{}, 0, st.order[:0], st.monthly[:0], st.entries[:0], st.audit[:0]
 		s.spareTenants = append(s.spareTenants, st)
 	}
 	clear(s.tenants)

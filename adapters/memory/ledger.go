@@ -21,8 +21,12 @@ func (l ledger) Balance(ctx context.Context, p core.Period) (core.Balance, error
 		return balance, ports.ErrNotFound
 	}
 	if st != nil {
+		balance.Suspended = st.tenant.Suspended()
 		balance.Purchased = st.purchased
 		balance.Monthly = monthly(st.monthly, p, 0)
+	}
+	if l.t.wrote.savedTenant {
+		balance.Suspended = l.t.wrote.tenant.Suspended()
 	}
 	if w := &l.t.wrote.posted; len(w.entries) > 0 {
 		balance.Purchased = w.purchased
@@ -91,6 +95,7 @@ func (l ledger) next(ctx context.Context, e *core.Entry) (seq int64, err error) 
 }
 
 func (w *ledgerWrites) add(e *core.Entry, after core.Balance) {
+	after.Suspended = false // which is no part of what is posted
 	w.purchased = after.Purchased
 	w.entries = append(w.entries, *e)
 	for i := range w.monthly {

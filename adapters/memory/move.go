@@ -95,6 +95,12 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 		return t.Templates().Insert(ctx, r)
 	case core.TemplateVersion:
 		return t.TemplateVersions().Insert(ctx, r)
+	case []core.APIKey:
+		for _, k := range r {
+			if err := t.APIKeys().Insert(ctx, k); err != nil {
+				return err
+			}
+		}
 	case core.Run:
 		in.run = &r
 	case core.Attempt:
@@ -113,6 +119,12 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 	case []core.Answer:
 		for _, a := range r {
 			if err := t.Answers().Insert(ctx, a); err != nil {
+				return err
+			}
+		}
+	case []core.AuditEvent:
+		for _, e := range r {
+			if err := t.AuditLog().Insert(ctx, e); err != nil {
 				return err
 			}
 		}

@@ -42,12 +42,15 @@ type tenantState struct {
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
 	bulks     map[core.BulkID]*bulkState
+	apiKeys   map[core.APIKeyID]core.APIKey
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
 	entries   []core.Entry   // Seq is the place, from 1
 	byKey     map[core.Key]int
 	refunds   map[core.Key]bool // charges that were refunded
+
+	audit []core.AuditEvent // as they were inserted
 }
 
 type runState struct {
@@ -230,6 +233,8 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	for _, b := range w.bulks {
 		st.saveBulk(b)
 	}
+	st.saveAPIKeys(w.apiKeys)
+	st.audit = append(st.audit, w.audit...)
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
 	}

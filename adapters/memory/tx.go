@@ -47,6 +47,8 @@ func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
+func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
+func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
 
 // usable is asked before every statement.
 func (t *tx) usable(ctx context.Context) error {
@@ -76,6 +78,7 @@ const (
 	lockCredits  = locktable.Credits
 	lockTemplate = locktable.Template
 	lockAnswer   = locktable.Answer
+	lockAPIKey   = locktable.APIKey
 	lockRun      = locktable.Run
 	lockFiles    = locktable.Files
 	lockAttempts = locktable.Attempts

@@ -16,7 +16,9 @@ type writes struct {
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
 	bulks       []*bulkWrites // each ID once
+	apiKeys     map[core.APIKeyID]core.APIKey
 	posted      ledgerWrites
+	audit       []core.AuditEvent
 	jobs        []core.Job // to be sent with the commit
 	runs        []*runWrites
 	runsByID    map[core.RunID]*runWrites // nil while there are few
@@ -129,7 +131,7 @@ func (w *writes) empty() {
 		runs = nil
 	}
 	*w = writes{
-		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs,
+		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs, audit: emptied(w.audit),
 		posted: ledgerWrites{monthly: emptied(w.posted.monthly), entries: emptied(w.posted.entries)},
 	}
 }

@@ -42,6 +42,14 @@ var (
 // credits a file, 10 credits of allowance for the month and 1,000,000 purchased.
 func newWorld(t testing.TB, c postgres.Config, execute ports.ExecutorFunc) *world {
 	t.Helper()
+	w := emptyWorld(t, c, execute)
+	w.addTenant(t, "acme")
+	return w
+}
+
+// emptyWorld has no tenant.
+func emptyWorld(t testing.TB, c postgres.Config, execute ports.ExecutorFunc) *world {
+	t.Helper()
 	store, pool := pgtest.Open(t, c)
 	w := &world{
 		store: store, pool: pool,
@@ -49,7 +57,6 @@ func newWorld(t testing.TB, c postgres.Config, execute ports.ExecutorFunc) *worl
 		clock: memory.NewManualClock(time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)),
 	}
 	w.Service = install.Service(t, app.Deps{Store: store, Queue: w.queue, Executor: execute, Clock: w.clock}, app.Options{})
-	w.addTenant(t, "acme")
 	return w
 }
 

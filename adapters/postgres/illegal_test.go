@@ -17,8 +17,8 @@ import (
 // 0 is completed, 1 failed, 2 error, 3 pending. $running is a running run.
 // Another tenant, "other", has nothing but itself and its templates.
 var illegalWrites = []struct{ guard, sql string }{
-	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, now())`},
-	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, now())`},
+	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, now(), NULL, '')`},
+	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, now(), NULL, '')`},
 	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
 
 	{"queue_jobs_pkey", `INSERT INTO queue_jobs (tenant_id, message_id, template_id, metadata, payload)
@@ -78,6 +78,14 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"templates_price", `UPDATE templates SET credits_per_run = -1`},
 	{"templates_mode", `UPDATE templates SET mode = 'one_by_one'`},
 	{"templates_version", `UPDATE templates SET version = 0`},
+	{"api_keys_pkey", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`) + `, ('acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL)`},
+	{"api_keys_tenant", newAPIKey(`'ghost', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_id", newAPIKey(`'acme', '', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_hash", newAPIKey(`'acme', 'k', 'n', 'customer_user', 'rdk_acme_a_token', 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_role", newAPIKey(`'acme', 'k', 'n', 'king', repeat('0', 64), 's', '', 'bubble_admin', now(), NULL, NULL, NULL`)},
+	{"api_keys_by_role", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'king', now(), NULL, NULL, NULL`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', repeat('0', 64), 's', '', 'bubble_admin', now(), now(), NULL, NULL`)},
+
 	{"template_versions_pkey", `INSERT INTO template_versions SELECT * FROM template_versions WHERE tenant_id = 'acme'`},
 	{"template_versions_template", `INSERT INTO template_versions VALUES ('ghost', 'x', 1, '', '', '', 'bubble_admin', now())`},
 	{"template_versions_number", `INSERT INTO template_versions SELECT tenant_id, template_id, 0, '', '', '', 'bubble_admin', now() FROM templates WHERE tenant_id = 'acme'`},
@@ -196,6 +204,21 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"amendments_raise", newAmendment(`$closed, 4, 11, 'bubble_admin'`)},
 	{"amendments_append_only", `DELETE FROM amendments`},
 
+	{"tenants_suspended", `UPDATE tenants SET suspended_reason = 'unpaid'`},
+	{"tenants_suspended", `UPDATE tenants SET suspended_at = now()`},
+
+	{"audit_log_pkey", `INSERT INTO audit_log SELECT * FROM audit_log`},
+	{"audit_log_tenant", newAudit(`{"tenant_id": "ghost"}`)},
+	{"audit_log_id", newAudit(`{"event_id": ""}`)},
+	{"audit_log_role", newAudit(`{"actor_role": "king"}`)},
+	{"audit_log_action", newAudit(`{"action": ""}`)},
+	{"audit_log_target", newAudit(`{"target": ""}`)},
+	{"audit_log_facts", newAudit(`{"facts": []}`)},
+	{"audit_log_request", newAudit(`{"request_id": "0123456789012345678901234567890123456789012345678901234567890123456789"}`)},
+	{"audit_log_append_only", `UPDATE audit_log SET at = now()`},
+	{"audit_log_append_only", `DELETE FROM audit_log`},
+	{"audit_log_append_only", `TRUNCATE audit_log`},
+
 	{"ledger_pkey", newEntry("purchase", `{"key": "new", "seq": 1}`)},
 	{"ledger_key", newEntry("purchase", `{}`)},
 	{"ledger_key", newEntry("charge", `{}`)},
@@ -233,6 +256,8 @@ var illegalWrites = []struct{ guard, sql string }{
 
 // The helpers copy a row of their kind with some columns changed.
 
+func newAPIKey(values string) string { return `INSERT INTO api_keys VALUES (` + values + `)` }
+
 func newSession(values, lasts string) string {
 	return `INSERT INTO sessions VALUES (` + values + `, now(), now(), now() + interval '` + lasts + `')`
 }
@@ -252,6 +277,11 @@ func newAttemptFile(change string) string {
 func newEntry(kind, change string) string {
 	return `INSERT INTO ledger SELECT (r).* FROM (SELECT jsonb_populate_record(l, '{"seq": 1000}'::jsonb || '` + change + `') r FROM ledger l
 	 WHERE tenant_id = 'acme' AND kind = '` + kind + `' ORDER BY seq DESC LIMIT 1) x`
+}
+
+// newAudit is an event like one that is there, but for what is changed.
+func newAudit(change string) string {
+	return `INSERT INTO audit_log SELECT (r).* FROM (SELECT jsonb_populate_record(a, '{"event_id": "new"}'::jsonb || '` + change + `') r FROM audit_log a WHERE action = 'tenant.created' AND tenant_id = 'acme') x`
 }
 
 func newAmendment(values string) string {

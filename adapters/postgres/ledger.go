@@ -16,21 +16,22 @@ type ledger struct{ t *tx }
 // that it has their lock. No other transaction can change them until it ends.
 type account struct {
 	purchased core.Credits
+	suspended bool
 	lastSeq   int64
 	monthly   map[core.Period]core.Credits // of the periods that were asked for
 }
 
 func (a *account) balance(p core.Period) core.Balance {
-	return core.Balance{Period: p, Split: core.Split{Monthly: a.monthly[p], Purchased: a.purchased}}
+	return core.Balance{Period: p, Split: core.Split{Monthly: a.monthly[p], Purchased: a.purchased}, Suspended: a.suspended}
 }
 
 // Balance gives a period without entries 0 credits.
 func (l ledger) Balance(ctx context.Context, p core.Period) (core.Balance, error) {
 	const sql = `
-SELECT $2, coalesce(a.monthly_left, 0), c.purchased
-  FROM credits c LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = $2
+SELECT $2, coalesce(a.monthly_left, 0), c.purchased, t.suspended_at IS NOT NULL
+  FROM credits c JOIN tenants t ON t.tenant_id = c.tenant_id LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = $2
  WHERE c.tenant_id = $1`
-	return one(ctx, l.t, scanBalance, sql, l.t.tenant, p.String())
+	return one(ctx, l.t, scanSpendable, sql, l.t.tenant, p.String())
 }
 
 func (l ledger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
@@ -42,9 +43,9 @@ func (l ledger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balan
 }
 
 // lock locks the tenant's credits and reads one period. These are two
-// statements, in one round trip: a single one that joined both tables would,
-// after it had waited, give the locked row as it is now and the other as it was
-// when the statement began.
+// statements, in one round trip: a single one that joined the tables would,
+// after it had waited, give the locked row as it is now and the others as they were
+// when the statement began, the tenant open although it was suspended meanwhile.
 func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 	if err := l.t.writable(); err != nil {
 		return nil, err
@@ -55,12 +56,15 @@ func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 		}
 	}
 	var held []account
-	var left []core.Credits
+	var left []core.Balance
 	batch := &pgx.Batch{}
 	batch.Queue(`SELECT purchased, last_seq FROM credits WHERE tenant_id = $1 FOR UPDATE`, l.t.tenant).
 		Query(collect(&held, scanAccount))
-	batch.Queue(`SELECT monthly_left FROM allowances WHERE tenant_id = $1 AND period = $2`, l.t.tenant, p.String()).
-		Query(collect(&left, pgx.RowTo[core.Credits]))
+	batch.Queue(`
+SELECT $2::text, coalesce(a.monthly_left, 0), 0::bigint, t.suspended_at IS NOT NULL
+  FROM tenants t LEFT JOIN allowances a ON a.tenant_id = t.tenant_id AND a.period = $2
+ WHERE t.tenant_id = $1`, l.t.tenant, p.String()).
+		Query(collect(&left, scanSpendable))
 	if err := l.t.batch(ctx, batch); err != nil {
 		return nil, err
 	}
@@ -72,7 +76,7 @@ func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 	}
 	l.t.account.monthly[p] = 0
 	if len(left) > 0 {
-		l.t.account.monthly[p] = left[0]
+		l.t.account.monthly[p], l.t.account.suspended = left[0].Monthly, left[0].Suspended
 	}
 	return l.t.account, nil
 }

@@ -65,9 +65,14 @@ func scanRunKey(row pgx.CollectableRow) (k ports.RunKey, err error) {
 	return k, err
 }
 
+func tenantArgs(tenant core.TenantID, t core.Tenant) []any {
+	return []any{tenant, t.Name, t.MonthlyAllowance, t.CreatedAt, nullTime(t.SuspendedAt), t.SuspendedReason}
+}
+
 func scanTenant(row pgx.CollectableRow) (t core.Tenant, err error) {
-	err = row.Scan(&t.ID, &t.Name, &t.MonthlyAllowance, &t.CreatedAt)
-	t.CreatedAt = t.CreatedAt.UTC()
+	var suspended pgtype.Timestamptz
+	err = row.Scan(&t.ID, &t.Name, &t.MonthlyAllowance, &t.CreatedAt, &suspended, &t.SuspendedReason)
+	t.CreatedAt, t.SuspendedAt = t.CreatedAt.UTC(), timeOf(suspended)
 	return t, err
 }
 
@@ -299,6 +304,16 @@ func scanAmendment(row pgx.CollectableRow) (a core.Amendment, err error) {
 func scanAccount(row pgx.CollectableRow) (a account, err error) {
 	err = row.Scan(&a.purchased, &a.lastSeq)
 	return a, err
+}
+
+// scanSpendable is scanBalance, and whether the tenant is suspended.
+func scanSpendable(row pgx.CollectableRow) (b core.Balance, err error) {
+	var period string
+	if err = row.Scan(&period, &b.Monthly, &b.Purchased, &b.Suspended); err != nil {
+		return b, err
+	}
+	b.Period, err = core.ParsePeriod(period)
+	return b, err
 }
 
 func scanBalance(row pgx.CollectableRow) (b core.Balance, err error) {

@@ -19,7 +19,7 @@ var _ ports.Mover = (*Store)(nil)
 // closable are the tables whose trigger moved refuses writes for a closed tenant.
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
-	"attempt_file_rows", "amendments", "ledger", "answers", "bulk_parts", "bulk_runs",
+	"attempt_file_rows", "amendments", "ledger", "answers", "api_keys", "audit_log", "bulk_parts", "bulk_runs",
 }
 
 const (
@@ -250,6 +250,13 @@ func (in *importer) write(ctx context.Context, record ports.Record) error {
 		return t.Templates().Insert(ctx, r)
 	case core.TemplateVersion:
 		return t.TemplateVersions().Insert(ctx, r)
+	case []core.APIKey:
+		for _, k := range r {
+			if err := t.APIKeys().Insert(ctx, k); err != nil {
+				return err
+			}
+		}
+		return nil
 	case core.Run:
 		in.run = r
 		return t.Runs().Insert(ctx, r, nil)
@@ -284,6 +291,16 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 				return err
 			}
 			batch.Queue(insertAnswer, args...)
+		}
+		return t.batch(ctx, batch)
+	case []core.AuditEvent:
+		batch := &pgx.Batch{}
+		for _, e := range r {
+			args, err := auditArgs(t.tenant, e)
+			if err != nil {
+				return err
+			}
+			batch.Queue(insertAudit, args...)
 		}
 		return t.batch(ctx, batch)
 	default:

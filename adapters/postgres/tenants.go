@@ -9,7 +9,7 @@ import (
 
 type tenants struct{ t *tx }
 
-const tenantColumns = `tenant_id, name, monthly_allowance, created_at`
+const tenantColumns = `tenant_id, name, monthly_allowance, created_at, suspended_at, suspended_reason`
 
 // Insert writes the tenant with its credits, which are none.
 func (r tenants) Insert(ctx context.Context, row core.Tenant) error {
@@ -18,10 +18,10 @@ func (r tenants) Insert(ctx context.Context, row core.Tenant) error {
 	}
 	const sql = `
 WITH tenant AS (
-    INSERT INTO tenants (` + tenantColumns + `) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING tenant_id
+    INSERT INTO tenants (` + tenantColumns + `) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING tenant_id
 )
 INSERT INTO credits (tenant_id) SELECT tenant_id FROM tenant`
-	return r.t.insert(ctx, sql, r.t.tenant, row.Name, row.MonthlyAllowance, row.CreatedAt)
+	return r.t.insert(ctx, sql, tenantArgs(r.t.tenant, row)...)
 }
 
 func (r tenants) Get(ctx context.Context) (core.Tenant, error) {
@@ -33,8 +33,13 @@ func (r tenants) Save(ctx context.Context, row core.Tenant) error {
 	if row.ID != r.t.tenant {
 		return ports.ErrNotFound
 	}
-	const sql = `UPDATE tenants SET name = $2, monthly_allowance = $3, created_at = $4 WHERE tenant_id = $1`
-	return r.t.overwrite(ctx, sql, r.t.tenant, row.Name, row.MonthlyAllowance, row.CreatedAt)
+	const sql = `
+UPDATE tenants SET name = $2, monthly_allowance = $3, created_at = $4, suspended_at = $5, suspended_reason = $6 WHERE tenant_id = $1`
+	err := r.t.overwrite(ctx, sql, tenantArgs(r.t.tenant, row)...)
+	if err == nil && r.t.account != nil {
+		r.t.account.suspended = row.Suspended()
+	}
+	return err
 }
 
 type answers struct{ t *tx }

@@ -38,6 +38,8 @@ func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
+func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
+func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
 
 // fail translates the error of a statement and remembers it, since the
 // transaction can only be rolled back after it. That a query found nothing is

@@ -41,6 +41,22 @@ SELECT attempt, index, charged, before_status, before_retry_attempt, before_rede
   FROM attempt_files WHERE tenant_id = $1 AND run_id = $2 ORDER BY attempt, index`
 )
 
+// oldTenant makes a tenant with a published template, as the version before did.
+func oldTenant(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	for _, sql := range []string{
+		`INSERT INTO tenants (tenant_id, name, monthly_allowance, created_at) VALUES ('acme', 'Acme', 10, now())`,
+		`INSERT INTO credits (tenant_id) VALUES ('acme')`,
+		`INSERT INTO templates (tenant_id, template_id, name, instructions, credits_per_run, mode, status, created_at, updated_at, version)
+		 VALUES ('acme', 'summarize', 'summarize', 'do it', 2, 'per_file', 'published', now(), now(), 1)`,
+		`INSERT INTO template_versions (tenant_id, template_id, version, instructions, by_subject, by_tenant, by_role, at)
+		 VALUES ('acme', 'summarize', 1, 'do it', 'system', '', 'bubble_admin', now())`,
+	} {
+		_, err := pool.Exec(t.Context(), sql)
+		require.NoError(t, err)
+	}
+}
+
 // oldRun starts a free run of three files as the version before did, of which all have failed.
 func oldRun(t *testing.T, pool *pgxpool.Pool, id core.RunID) {
 	t.Helper()
@@ -73,15 +89,13 @@ func TestUpgradeOfAttempts(t *testing.T) {
 	require.NoError(t, err)
 	_, err = steps.UpTo(ctx, 11)
 	require.NoError(t, err)
-	// The refill of the fixture is of the present version, which asks for moves.
-	_, err = pool.Exec(ctx, `CREATE TABLE moves (tenant_id text, closed boolean)`)
-	require.NoError(t, err)
-	w := newWorld(t, postgres.Config{URL: url}, noExecution)
-	_, err = pool.Exec(ctx, `DROP TABLE moves`)
-	require.NoError(t, err)
+	w := emptyWorld(t, postgres.Config{URL: url}, noExecution)
+	oldTenant(t, pool)
 	oldRun(t, pool, "before")
 
 	_, err = postgres.Migrate(ctx, pool)
+	require.NoError(t, err)
+	_, err = w.PurchaseCredits(ctx, admin, "acme", "opening", 1_000_000)
 	require.NoError(t, err)
 	pool.Reset() // of statements that were prepared for the schema before
 	oldRun(t, pool, "beside")

@@ -19,8 +19,8 @@ import (
 // 1 failed, 2 error, 3 pending. $running is a running run. Another tenant, "other", has
 // nothing but itself and its templates.
 var illegalWrites = []struct{ guard, sql string }{
-	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, 0)`},
-	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, 0)`},
+	{"tenants_pkey", `INSERT INTO tenants VALUES ('acme', 'twice', 0, 0, NULL, '')`},
+	{"tenants_id", `INSERT INTO tenants VALUES ('', 'nobody', 0, 0, NULL, '')`},
 	{"tenants_allowance", `UPDATE tenants SET monthly_allowance = -1`},
 
 	{"moves_pkey", `INSERT INTO moves VALUES ('acme', 'm', 'arrived', 0, 0), ('acme', 'm', 'arrived', 0, 0)`},
@@ -40,6 +40,15 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"sessions_subject", newSession(`hex(zeroblob(32)), 'acme', '', 'customer_user', 'token', 0, 0, 1`)},
 	{"sessions_via", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', '', 0, 0, 1`)},
 	{"sessions_times", newSession(`hex(zeroblob(32)), 'acme', 's', 'customer_user', 'token', 0, 0, 0`)},
+
+	{"api_keys_pkey", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`) + `, ('acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1)`},
+	{"api_keys_tenant", newAPIKey(`'ghost', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_id", newAPIKey(`'acme', '', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_hash", newAPIKey(`'acme', 'k', 'n', 'customer_user', 'rdk_acme_a_token', 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_role", newAPIKey(`'acme', 'k', 'n', 'king', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 1, 1`)},
+	{"api_keys_by_role", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'king', 1, 2, 1, 1`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 1, NULL, NULL`)},
+	{"api_keys_times", newAPIKey(`'acme', 'k', 'n', 'customer_user', printf('%064d', 0), 's', '', 'bubble_admin', 1, 2, 0, NULL`)},
 
 	{"credits_pkey", `INSERT INTO credits (tenant_id) VALUES ('acme')`},
 	{"credits_tenant", `INSERT INTO credits (tenant_id) VALUES ('ghost')`},
@@ -179,6 +188,20 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"amendments_append_only", `UPDATE amendments SET at = 0`},
 	{"amendments_append_only", `DELETE FROM amendments`},
 
+	{"tenants_suspended", `UPDATE tenants SET suspended_reason = 'unpaid'`},
+	{"tenants_suspended", `UPDATE tenants SET suspended_at = 1`},
+
+	{"audit_log_pkey", like("audit_log", `true`, nil)},
+	{"audit_log_tenant", like("audit_log", `true`, row{"tenant_id": `'ghost'`})},
+	{"audit_log_id", like("audit_log", `true`, row{"event_id": `''`})},
+	{"audit_log_role", like("audit_log", `true`, row{"event_id": `'new'`, "actor_role": `'king'`})},
+	{"audit_log_action", like("audit_log", `true`, row{"event_id": `'new'`, "action": `''`})},
+	{"audit_log_target", like("audit_log", `true`, row{"event_id": `'new'`, "target": `''`})},
+	{"audit_log_facts", like("audit_log", `true`, row{"event_id": `'new'`, "facts": `'{'`})},
+	{"audit_log_request", like("audit_log", `true`, row{"event_id": `'new'`, "request_id": `hex(zeroblob(33))`})},
+	{"audit_log_append_only", `UPDATE audit_log SET at = 0`},
+	{"audit_log_append_only", `DELETE FROM audit_log`},
+
 	{"ledger_pkey", newEntry("purchase", row{"key": `'new'`, "seq": `1`})},
 	{"ledger_key", newEntry("purchase", nil)},
 	{"ledger_key", newEntry("charge", nil)},
@@ -245,6 +268,8 @@ func like(table, where string, change row) string {
 	}
 	return fmt.Sprintf(`INSERT INTO %s LIKE {%s} WHERE %s LIMIT 1`, table, s.String(), where)
 }
+
+func newAPIKey(values string) string { return `INSERT INTO api_keys VALUES (` + values + `)` }
 
 func newAttempt(change row) string {
 	return like("attempts", `run_id = $closed AND attempt = 1`, change)

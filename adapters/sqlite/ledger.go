@@ -14,6 +14,7 @@ type ledger struct{ t *tx }
 // their lock. No other transaction can change them until it ends.
 type account struct {
 	purchased core.Credits
+	suspended bool
 	lastSeq   int64
 	monthly   map[core.Period]core.Credits // of the periods that were asked for
 	keys      map[core.Key]bool            // that the transaction has posted under
@@ -21,16 +22,16 @@ type account struct {
 }
 
 func (a *account) balance(p core.Period) core.Balance {
-	return core.Balance{Period: p, Split: core.Split{Monthly: a.monthly[p], Purchased: a.purchased}}
+	return core.Balance{Period: p, Split: core.Split{Monthly: a.monthly[p], Purchased: a.purchased}, Suspended: a.suspended}
 }
 
 // Balance gives a period without entries 0 credits.
 func (l ledger) Balance(ctx context.Context, p core.Period) (core.Balance, error) {
 	const sql = `
-SELECT ?2, coalesce(a.monthly_left, 0), c.purchased
-  FROM credits c LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = ?2
+SELECT ?2, coalesce(a.monthly_left, 0), c.purchased, t.suspended_at IS NOT NULL
+  FROM credits c JOIN tenants t ON t.tenant_id = c.tenant_id LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = ?2
  WHERE c.tenant_id = ?1`
-	return one(ctx, l.t, ofCredits, scanBalance, sql, l.t.tenant, p.String())
+	return one(ctx, l.t, ofCredits|ofTenants, scanSpendable, sql, l.t.tenant, p.String())
 }
 
 func (l ledger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balance, error) {
@@ -44,8 +45,8 @@ func (l ledger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balan
 // lock locks the tenant's credits and reads one period.
 func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 	const held = `
-SELECT c.purchased, c.last_seq, coalesce(a.monthly_left, 0)
-  FROM credits c LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = ?2
+SELECT c.purchased, c.last_seq, coalesce(a.monthly_left, 0), t.suspended_at IS NOT NULL
+  FROM credits c JOIN tenants t ON t.tenant_id = c.tenant_id LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = ?2
  WHERE c.tenant_id = ?1`
 	if err := l.t.lock(ctx, locktable.Credits, ""); err != nil {
 		return nil, err
@@ -53,9 +54,9 @@ SELECT c.purchased, c.last_seq, coalesce(a.monthly_left, 0)
 	if l.t.account != nil {
 		return l.t.account, l.another(ctx, p)
 	}
-	a, err := one(ctx, l.t, ofCredits, func(r *row) *account {
+	a, err := one(ctx, l.t, ofCredits|ofTenants, func(r *row) *account {
 		return &account{
-			purchased: core.Credits(r.number()), lastSeq: r.number(), monthly: map[core.Period]core.Credits{p: core.Credits(r.number())},
+			purchased: core.Credits(r.number()), lastSeq: r.number(), monthly: map[core.Period]core.Credits{p: core.Credits(r.number())}, suspended: r.number() != 0,
 			keys: map[core.Key]bool{}, refunded: map[core.Key]bool{},
 		}
 	}, held, l.t.tenant, p.String())

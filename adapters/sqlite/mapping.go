@@ -55,8 +55,15 @@ func scanActor(r *row) core.Actor {
 	return core.Actor{Subject: r.text(), Tenant: core.TenantID(r.text()), Role: core.Role(r.text())}
 }
 
+func tenantArgs(tenant core.TenantID, t core.Tenant) []any {
+	return []any{tenant, t.Name, t.MonthlyAllowance, t.CreatedAt, nullTime(t.SuspendedAt), t.SuspendedReason}
+}
+
 func scanTenant(r *row) core.Tenant {
-	return core.Tenant{ID: core.TenantID(r.text()), Name: r.text(), MonthlyAllowance: core.Credits(r.number()), CreatedAt: r.time()}
+	return core.Tenant{
+		ID: core.TenantID(r.text()), Name: r.text(), MonthlyAllowance: core.Credits(r.number()), CreatedAt: r.time(),
+		SuspendedAt: r.time(), SuspendedReason: r.text(),
+	}
 }
 
 func templateArgs(tenant core.TenantID, t core.Template) []any {
@@ -198,6 +205,13 @@ func scanAmendment(r *row) core.Amendment {
 		Tenant: core.TenantID(r.text()), Run: core.RunID(r.text()), By: scanActor(r), At: r.time(),
 		MaxRetryCountFrom: r.int(), MaxRetryCountTo: r.int(),
 	}
+}
+
+// scanSpendable is scanBalance, and whether the tenant is suspended.
+func scanSpendable(r *row) core.Balance {
+	b := scanBalance(r)
+	b.Suspended = r.number() != 0
+	return b
 }
 
 func scanBalance(r *row) core.Balance {

@@ -124,7 +124,7 @@ func (in *importing) state(record ports.Record) error {
 	t := in.t
 	switch r := record.(type) {
 	case core.Tenant:
-		if err := t.write(ofTenants, 1, ports.ErrExists, insertTenant, t.tenant, r.Name, r.MonthlyAllowance, r.CreatedAt); err != nil {
+		if err := t.write(ofTenants, 1, ports.ErrExists, insertTenant, tenantArgs(t.tenant, r)...); err != nil {
 			return err
 		}
 		return t.write(ofCredits, 1, ports.ErrExists, insertCredits, t.tenant)
@@ -133,6 +133,13 @@ func (in *importing) state(record ports.Record) error {
 	case core.TemplateVersion:
 		return t.write(ofVersions, 1, ports.ErrExists, insertVersion,
 			t.tenant, r.Template, r.Number, r.Instructions, text(r.By.Subject), r.By.Tenant, r.By.Role, r.At)
+	case []core.APIKey:
+		for _, k := range r {
+			if err := t.write(ofAPIKeys, 1, ports.ErrExists, insertAPIKey, apiKeyArgs(t.tenant, k)...); err != nil {
+				return err
+			}
+		}
+		return nil
 	case core.Run:
 		in.run = r
 		if err := t.write(ofRuns, 1, ports.ErrExists, insertOwner, r.ID, t.tenant); err != nil {
@@ -163,6 +170,17 @@ func (in *importing) state(record ports.Record) error {
 				return err
 			}
 			if err := t.write(ofAnswers, 1, ports.ErrExists, insertAnswer, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	case []core.AuditEvent:
+		for _, e := range r {
+			args, err := auditArgs(t.tenant, e)
+			if err != nil {
+				return err
+			}
+			if err := t.write(ofAudit, 1, ports.ErrExists, insertAudit, args...); err != nil {
 				return err
 			}
 		}

@@ -11,8 +11,8 @@ import (
 type tenants struct{ t *tx }
 
 const (
-	tenantColumns = `tenant_id, name, monthly_allowance, created_at`
-	insertTenant  = `INSERT INTO tenants (` + tenantColumns + `) VALUES (?, ?, ?, ?)`
+	tenantColumns = `tenant_id, name, monthly_allowance, created_at, suspended_at, suspended_reason`
+	insertTenant  = `INSERT INTO tenants (` + tenantColumns + `) VALUES (?, ?, ?, ?, ?, ?)`
 	insertCredits = `INSERT INTO credits (tenant_id) VALUES (?)`
 )
 
@@ -34,8 +34,7 @@ func (r tenants) Insert(ctx context.Context, row core.Tenant) error {
 	if err := mustNot(r.t.tenantExists(ctx)); err != nil {
 		return err
 	}
-	if err := r.t.write(ofTenants, 1, ports.ErrExists, insertTenant,
-		r.t.tenant, row.Name, row.MonthlyAllowance, row.CreatedAt); err != nil {
+	if err := r.t.write(ofTenants, 1, ports.ErrExists, insertTenant, tenantArgs(r.t.tenant, row)...); err != nil {
 		return err
 	}
 	r.t.isThere(rowKey{kind: locktable.Tenant})
@@ -60,8 +59,12 @@ func (r tenants) Save(ctx context.Context, row core.Tenant) error {
 	if err := must(r.t.tenantExists(ctx)); err != nil {
 		return err
 	}
-	const sql = `UPDATE tenants SET name = ?2, monthly_allowance = ?3, created_at = ?4 WHERE tenant_id = ?1`
-	return r.t.write(ofTenants, 1, ports.ErrNotFound, sql, r.t.tenant, row.Name, row.MonthlyAllowance, row.CreatedAt)
+	const sql = `
+UPDATE tenants SET name = ?2, monthly_allowance = ?3, created_at = ?4, suspended_at = ?5, suspended_reason = ?6 WHERE tenant_id = ?1`
+	if r.t.account != nil {
+		r.t.account.suspended = row.Suspended()
+	}
+	return r.t.write(ofTenants, 1, ports.ErrNotFound, sql, tenantArgs(r.t.tenant, row)...)
 }
 
 type answers struct{ t *tx }

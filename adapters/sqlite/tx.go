@@ -14,7 +14,7 @@ import (
 var errOver = errors.New("sqlite: transaction is over")
 
 // tables is a set of tables, as far as reads have to know what was written.
-type tables uint16
+type tables uint32
 
 const (
 	ofTenants tables = 1 << iota
@@ -28,6 +28,8 @@ const (
 	ofLedger
 	ofAnswers
 	ofBulks
+	ofAPIKeys
+	ofAudit
 )
 
 // tx is one transaction of one tenant. What it writes is kept here, as statements, until
@@ -67,6 +69,8 @@ func (t *tx) TemplateVersions() ports.TemplateVersions { return templateVersions
 func (t *tx) Ledger() ports.Ledger                     { return ledger{t} }
 func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
+func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
+func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
 
 // fail remembers an error, since the transaction can only be rolled back after it.
 func (t *tx) fail(err error) error {

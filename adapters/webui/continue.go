@@ -175,7 +175,7 @@ func (u *ui) continueRun(w http.ResponseWriter, r *request) error {
 		return back("running")
 	case core.CodePriceChanged, core.CodeEnqueueFailed, codeUnavailable, codeUnknown:
 		return back(string(refusal.Code))
-	case core.CodeInsufficientCredits, core.CodeMaxRetryCountExceeded, core.CodeNothingToRetry, core.CodeNoErrorsToRetry:
+	case core.CodeInsufficientCredits, core.CodeTenantSuspended, core.CodeMaxRetryCountExceeded, core.CodeNothingToRetry, core.CodeNoErrorsToRetry:
 		return back("refused")
 	default:
 		return err

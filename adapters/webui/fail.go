@@ -20,13 +20,13 @@ type problem struct {
 // statuses are the HTTP statuses of the codes that a page can fail with; the rest is 400.
 var statuses = map[core.Code]int{
 	codeNoPage: http.StatusNotFound, codeContentGone: http.StatusGone, core.CodeFileNotFound: http.StatusNotFound, core.CodeRunNotFound: http.StatusNotFound,
-	core.CodeTenantNotFound: http.StatusNotFound, core.CodeTemplateNotFound: http.StatusNotFound,
+	core.CodeTenantNotFound: http.StatusNotFound, core.CodeTemplateNotFound: http.StatusNotFound, core.CodeAPIKeyNotFound: http.StatusNotFound,
 	core.CodeWrongTenant: http.StatusForbidden, core.CodeRoleNotAllowed: http.StatusForbidden,
 	core.CodeRunAlreadyRunning: http.StatusConflict, core.CodeRunNotRunning: http.StatusConflict,
 	core.CodeTenantExists: http.StatusConflict, core.CodeTemplateNotPublished: http.StatusConflict,
-	core.CodeTemplateDeleted: http.StatusConflict, core.CodePriceChanged: http.StatusConflict,
+	core.CodeTemplateDeleted: http.StatusConflict, core.CodeTooManyAPIKeys: http.StatusConflict, core.CodePriceChanged: http.StatusConflict,
+	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeTenantSuspended: http.StatusForbidden, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	core.CodeBulkNotFound: http.StatusNotFound, core.CodeBulkEnded: http.StatusConflict, core.CodeBulkTooManyNow: http.StatusConflict,
-	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
 	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,
 	codeSignInDenied: http.StatusForbidden, codeSignInNoAccess: http.StatusForbidden,

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"runtime/debug"
 	"time"
+
+	"github.com/redrive/redrive/core/app"
 )
 
 // contentPolicy allows only the page's own assets: no inline script or style, no foreign
@@ -51,6 +53,7 @@ func (u *ui) front(next http.Handler) http.Handler {
 				slog.Int64("bytes", rec.bytes), slog.Duration("took", time.Since(began)),
 				slog.String("subject", rec.subject), slog.String("tenant", rec.tenant))
 		}()
+		req = req.WithContext(app.WithRequestID(req.Context(), rec.id))
 		defer u.recovered(rec, req)
 		next.ServeHTTP(rec, req)
 	})

@@ -115,7 +115,7 @@ func (l language) newRunWrong(in newRunForm, e *core.Error, wrong map[string]str
 	case core.CodeInsufficientCredits:
 		wrong["form"] = l.problem(e).Text
 		return
-	case core.CodeIdempotencyKeyReused:
+	case core.CodeIdempotencyKeyReused, core.CodeTenantSuspended:
 		wrong["form"] = l.problem(e).Title + ". " + l.problem(e).Text
 		return
 	case core.CodePriceChanged:

@@ -105,6 +105,9 @@ func (u *ui) view(r *request, p page) view {
 		add("new", "plus", r.of(tenant, Prefix+"runs/new"))
 		add("credits", "coins", r.of(tenant, Prefix+"credits"))
 		add("templates", "template", r.of(tenant, Prefix+"templates"))
+		if r.may(core.ActionManageAPIKeys, tenant) {
+			add("keys", "key", r.of(tenant, Prefix+"keys"))
+		}
 	}
 	return v
 }

@@ -172,6 +172,7 @@ func (w *world) states() []state {
 		{name: "template-tried-in-vain", path: "/ui/templates/draft?tenant=acme", as: "operator", do: try("")},
 		{name: "template-new", path: "/ui/templates/new?tenant=acme", as: "operator"},
 		{name: "tenants", path: "/ui/tenants", as: "operator"},
+		{name: "keys", path: "/ui/keys", as: "admin"},
 		{name: "tenant", path: "/ui/tenants/acme", as: "operator"},
 		{name: "no-page", path: "/ui/nothing", as: "admin"},
 		{name: "no-run", path: "/ui/runs/none", as: "admin"},

@@ -22,6 +22,7 @@ type cli struct {
 	Serve      serveCmd   `cmd:"" default:"withargs" help:"Serve the HTTP API and the page, and work the queue (the default)."`
 	Demo       demoCmd    `cmd:"" help:"Play the journey from upload to Continue against a server of its own, and print what happens."`
 	Token      tokenCmd   `cmd:"" help:"Print a bearer token for the API."`
+	Keys       keysCmd    `cmd:"" help:"Make, list and revoke API keys."`
 	Migrate    migrateCmd `cmd:"" help:"Bring the database's schema up to date, or list its migrations."`
 	Move       moveCmd    `cmd:"" help:"Move tenants to another database, with all that they own."`
 	Backup     backupCmd  `cmd:"" help:"Copy a SQLite database and its files while a server works on them."`

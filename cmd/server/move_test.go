@@ -45,7 +45,7 @@ func TestMove(t *testing.T) {
 	require.Zero(t, code, "%s%s", out, logs)
 	require.Contains(t, out, "all 20 tenants live in the target")
 	require.Contains(t, out, "tenant-00  moved before")
-	require.Contains(t, out, "tenant-19  moved: 1 templates, 2 versions, 10 runs, 30 files, ")
+	require.Contains(t, out, "tenant-19  moved: 1 templates, 2 versions, 0 API keys, 10 runs, 30 files, ")
 	code, out, logs = command(append([]string{"move"}, args...)...)
 	require.Zero(t, code, "%s%s", out, logs)
 	require.Equal(t, 20, strings.Count(out, "moved before"))

@@ -96,7 +96,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	var stopping atomic.Bool
 	events := httpapi.NewStreams(svc, httpapi.StreamConfig{Log: log})
 	api := httpapi.New(svc, httpapi.Config{
-		Auth: auth, Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
+		Auth: httpapi.WithAPIKeys(svc, auth), Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
 		Pace: c.pace(), Authenticated: conns.atWork,
 		Ready: func(ctx context.Context) error {
 			if stopping.Load() {

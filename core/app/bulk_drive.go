@@ -215,6 +215,11 @@ func (d *BulkDriver) turn(ctx context.Context, id core.BulkID, h *heldBulk) erro
 			h.at = h.notTil
 			return nil
 		}
+		if allowed, err := d.allowed(ctx, b, now); err != nil {
+			return err
+		} else if !allowed {
+			return d.stop(ctx, b, core.BulkReasonNotAllowed)
+		}
 		if err := d.look(ctx, b, h, now); err != nil {
 			return d.failed(ctx, b, h, err)
 		}
@@ -228,6 +233,19 @@ func (d *BulkDriver) turn(ctx context.Context, id core.BulkID, h *heldBulk) erro
 	}
 	h.at = d.s.clock.Now()
 	return nil
+}
+
+// allowed reports whether the API key that made it, if one did, is still good.
+func (d *BulkDriver) allowed(ctx context.Context, b core.Bulk, now time.Time) (bool, error) {
+	id, is := b.MadeByAPIKey()
+	if !is {
+		return true, nil
+	}
+	key, err := d.s.store.APIKey(ctx, b.By.Tenant, id)
+	if errors.Is(err, ports.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && key.Live(now), err
 }
 
 // look sees which of the continued runs have closed, when it is time for it.

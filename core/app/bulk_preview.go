@@ -71,7 +71,11 @@ func (s *Service) previewRuns(ctx context.Context, chosen []runsOf) (BulkPreview
 					return notFound(err, tenantNotFound(of.tenant))
 				}
 				t.Available = balance.Total()
-				return previewPage(ctx, tx, &p, &t, runs)
+				owner, err := tx.Tenants().Get(ctx)
+				if err != nil {
+					return err
+				}
+				return previewPage(ctx, tx, &p, &t, runs, owner.NotSuspended())
 			})
 			if err != nil {
 				return BulkPreview{}, err
@@ -86,7 +90,7 @@ func (s *Service) previewRuns(ctx context.Context, chosen []runsOf) (BulkPreview
 }
 
 // previewPage looks at some runs, as if those before had been continued.
-func previewPage(ctx context.Context, tx ports.Tx, p *BulkPreview, t *BulkTenantPreview, runs []core.Run) error {
+func previewPage(ctx context.Context, tx ports.Tx, p *BulkPreview, t *BulkTenantPreview, runs []core.Run, suspended error) error {
 	prices := map[core.TemplateID]core.Credits{}
 	for _, run := range runs {
 		price, known := prices[run.Template]
@@ -103,6 +107,9 @@ func previewPage(ctx context.Context, tx ports.Tx, p *BulkPreview, t *BulkTenant
 			return err
 		}
 		cost, refusal := core.Credits(0), v.Refusal
+		if refusal == nil {
+			refusal = suspended
+		}
 		if refusal == nil {
 			if cost, refusal = price.Times(run.Tally.Failed); refusal == nil && cost > t.Available-t.Price {
 				refusal = &core.Error{

@@ -637,3 +637,34 @@ func TestBulkOverSeveralTenants(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, all[2:], refused)
 }
+
+// It is continued as who made it, as far as that goes at the time.
+func TestBulkOfARevokedAPIKeyAndASuspendedTenant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	ids := w.failedRuns(3)
+	key, _, err := w.svc.MakeAPIKey(w.ctx, platform, core.APIKeyRequest{Tenant: acme, Name: "k", Role: core.RoleCustomerAdmin})
+	require.NoError(t, err)
+	v, _, err := w.svc.CreateBulk(w.ctx, key.Actor(), app.BulkRequest{Tenant: acme, Runs: ids[:2], Terms: core.BulkTerms{RunsPerMinute: 60}})
+	require.NoError(t, err)
+	d := w.svc.NewBulkDriver("test")
+	w.drive(d)
+	require.Equal(t, 1, w.bulk(v.Bulk.ID).Totals.Continued)
+	_, err = w.svc.RevokeAPIKey(w.ctx, platform, acme, key.ID)
+	require.NoError(t, err)
+	w.clock.Advance(time.Minute)
+	w.drive(d)
+	after := w.bulk(v.Bulk.ID)
+	require.Equal(t, 1, after.Totals.Continued)
+	require.Equal(t, core.BulkReasonNotAllowed, after.Bulk.Reason)
+
+	_, err = w.svc.SuspendTenant(w.ctx, platform, acme, "unpaid")
+	require.NoError(t, err)
+	preview, err := w.svc.PreviewBulk(w.ctx, admin, app.BulkRequest{Tenant: acme, Runs: ids[2:]})
+	require.NoError(t, err)
+	require.Equal(t, map[core.Code]int{core.CodeTenantSuspended: 1}, preview.Refused)
+	id := w.createBulk(core.BulkTerms{}, ids[2:]...)
+	require.Equal(t, map[core.Code]int{core.CodeTenantSuspended: 1}, w.driveToTheEnd(id).Totals.RefusedBy)
+	require.Equal(t, core.AttemptNumber(0), w.run(ids[2]).Attempt)
+	w.requireBooks()
+}

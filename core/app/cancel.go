@@ -29,7 +29,10 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		if plan, err = core.PlanCancel(run, processing, s.clock.Now()); err != nil {
 			return err
 		}
-		return tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files})
+		if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, actor, plan.Run.ClosedAt, core.AuditRunCancelled, string(id), nil)
 	})
 	if err != nil {
 		return core.Run{}, err

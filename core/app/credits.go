@@ -70,8 +70,10 @@ func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.Tenan
 			if err != nil {
 				return err
 			}
-			posted, err = tx.Ledger().Post(ctx, wanted)
-			return err
+			if posted, err = tx.Ledger().Post(ctx, wanted); err != nil {
+				return err
+			}
+			return s.auditGrant(ctx, tx, posted)
 		case err != nil:
 			return err
 		}
@@ -88,6 +90,17 @@ func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.Tenan
 		return core.Entry{}, err
 	}
 	return posted, nil
+}
+
+// auditGrant records an entry that an administrator posted.
+func (s *Service) auditGrant(ctx context.Context, tx ports.Tx, e core.Entry) error {
+	facts := core.AuditFacts{"amount": creditsText(e.Amount.Total())}
+	action := core.AuditCreditsPurchased
+	if e.Kind == core.EntryAllowance {
+		action = core.AuditAllowanceGranted
+		facts["period"] = e.Period.String()
+	}
+	return s.audit(ctx, tx, e.Tenant, e.Actor, e.At, action, string(e.Key), facts)
 }
 
 // Entries reads a page of a tenant's ledger, in order.

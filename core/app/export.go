@@ -34,7 +34,7 @@ type movable interface {
 func exportTenant(ctx context.Context, store movable, tenant core.TenantID) iter.Seq2[ports.Record, error] {
 	return func(yield func(ports.Record, error) bool) {
 		e := exporting{ctx: ctx, store: store, tenant: tenant, yield: yield}
-		for _, part := range []func() error{e.account, e.runs, e.ledger, e.answers} {
+		for _, part := range []func() error{e.account, e.runs, e.ledger, e.answers, e.auditLog} {
 			if err := part(); err != nil {
 				if !errors.Is(err, errEnough) {
 					yield(nil, err)
@@ -110,7 +110,19 @@ func (e *exporting) account() error {
 			below = versions[len(versions)-1].Number
 		}
 	}
-	return nil
+	return e.apiKeys()
+}
+
+// apiKeys gives the API keys, which are few.
+func (e *exporting) apiKeys() error {
+	var keys []core.APIKey
+	if err := e.view(func(tx ports.Tx) (err error) {
+		keys, err = tx.APIKeys().List(e.ctx)
+		return err
+	}); err != nil || len(keys) == 0 {
+		return err
+	}
+	return e.give(keys)
 }
 
 // runs gives each run with what belongs to it, the newest first.
@@ -259,10 +271,33 @@ func (e *exporting) answers() error {
 	}
 }
 
+// auditLog gives the audit log, the latest event first.
+func (e *exporting) auditLog() error {
+	for before := (ports.AuditCursor{}); ; {
+		var page []core.AuditEvent
+		if err := e.view(func(tx ports.Tx) (err error) {
+			page, err = tx.AuditLog().List(e.ctx, ports.AuditPage{Before: before, Limit: exportFiles})
+			return err
+		}); err != nil {
+			return err
+		}
+		if len(page) > 0 {
+			if err := e.give(page); err != nil {
+				return err
+			}
+			before = ports.AuditCursorOf(page[len(page)-1])
+		}
+		if len(page) < exportFiles {
+			return nil
+		}
+	}
+}
+
 // MoveCounts is how much a tenant owns.
 type MoveCounts struct {
-	Templates, Versions, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers int
-	OutputBytes                                                                                      int64
+	Templates, Versions, APIKeys, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers, AuditEvents int
+
+	OutputBytes int64
 }
 
 // inventory counts records as they pass, and has a checksum of them: two sides with the same
@@ -289,6 +324,9 @@ func (i *inventory) add(r ports.Record) error {
 	case core.TemplateVersion:
 		i.Versions++
 		return i.to.Encode(r)
+	case []core.APIKey:
+		i.APIKeys += len(r)
+		return encodeEach(i.to, r)
 	case core.Run:
 		i.Runs++
 		return i.to.Encode(r)
@@ -315,6 +353,9 @@ func (i *inventory) add(r ports.Record) error {
 		return encodeEach(i.to, r)
 	case []core.Answer:
 		i.Answers += len(r)
+		return encodeEach(i.to, r)
+	case []core.AuditEvent:
+		i.AuditEvents += len(r)
 		return encodeEach(i.to, r)
 	default:
 		return fmt.Errorf("app: %T is no record of a tenant", r)

@@ -71,7 +71,7 @@ func appendMaxPrice(line []byte, most *core.Credits) []byte {
 //
 // Refusals: core.CodeInvalidRequest, CodeWrongTenant, CodeRoleNotAllowed,
 // CodeTenantNotFound, CodeTemplateNotFound, CodeTemplateNotPublished,
-// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits, CodeIdempotencyKeyReused,
+// CodeTemplateDeleted, CodePriceChanged, CodeTenantSuspended, CodeInsufficientCredits, CodeIdempotencyKeyReused,
 // and CodePayloadTooLarge of an upload: nothing was changed. CodeEnqueueFailed wraps the queue's error and comes with the run:
 // it was refunded and closed, and a Continue runs it.
 func (s *Service) Initiate(ctx context.Context, actor core.Actor, req InitiateRequest) (core.Run, error) {

@@ -74,6 +74,10 @@ func (s *Service) refill(ctx context.Context, t core.Tenant, m month) error {
 		if m.period.Before(core.PeriodOf(now)) {
 			return nil // it ended while this waited: nothing can be spent of it any more
 		}
+		// It was listed without a lock, and may have been given another allowance since.
+		if t, err = tx.Tenants().Get(ctx); err != nil || t.MonthlyAllowance == 0 {
+			return err
+		}
 		entry, err := core.NewAllowance(t.ID, m.key, m.period, t.MonthlyAllowance, core.System, now)
 		if err != nil {
 			return err

@@ -35,7 +35,7 @@ func (r RetryRequest) fingerprint(id core.RunID) string {
 //
 // Refusals, in the order of the rules: core.CodeRunNotFound, CodeWrongTenant,
 // CodeRoleNotAllowed, CodeRunAlreadyRunning, CodeNoErrorsToRetry,
-// CodeNothingToRetry, CodeMaxRetryCountExceeded, CodePriceChanged,
+// CodeNothingToRetry, CodeMaxRetryCountExceeded, CodePriceChanged, CodeTenantSuspended,
 // CodeInsufficientCredits: nothing was changed. CodeEnqueueFailed wraps the queue's error: charge and changes were
 // undone, or recovery will finish the dispatch.
 func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.RunID, req RetryRequest) (core.Run, error) {
@@ -160,7 +160,12 @@ func (s *Service) RaiseMaxRetryCount(ctx context.Context, actor core.Actor, id c
 		if err := tx.Runs().Save(ctx, ports.RunRows{Run: raised}); err != nil {
 			return err
 		}
-		return tx.Amendments().Insert(ctx, amendment)
+		if err := tx.Amendments().Insert(ctx, amendment); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, actor, amendment.At, core.AuditMaxRetriesRaised, string(id), core.AuditFacts{
+			"from": strconv.Itoa(amendment.MaxRetryCountFrom), "to": strconv.Itoa(amendment.MaxRetryCountTo),
+		})
 	})
 	if err != nil {
 		return core.Run{}, err

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -36,7 +37,12 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 		if err != nil {
 			return err
 		}
-		return tx.TemplateVersions().Insert(ctx, draft.VersionBy(actor, draft.CreatedAt))
+		if err := tx.TemplateVersions().Insert(ctx, draft.VersionBy(actor, draft.CreatedAt)); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, t.Tenant, actor, draft.CreatedAt, core.AuditTemplateCreated, string(draft.ID), core.AuditFacts{
+			"name": draft.Name, "creditsPerRun": creditsText(draft.CreditsPerRun),
+		})
 	})
 	if err != nil {
 		return core.Template{}, err
@@ -47,20 +53,20 @@ func (s *Service) CreateTemplate(ctx context.Context, actor core.Actor, t core.T
 // ChangeTemplate changes name, instructions or price. New instructions are a new version,
 // for runs that are initiated from then on.
 func (s *Service) ChangeTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, c core.TemplateChange) (core.Template, error) {
-	return s.updateTemplate(ctx, actor, tenant, id, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
+	return s.updateTemplate(ctx, actor, tenant, id, core.AuditTemplateChanged, func(t core.Template, now time.Time) (core.Template, error) { return t.Change(c, now) })
 }
 
 // PublishTemplate makes a draft usable for runs.
 func (s *Service) PublishTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
-	return s.updateTemplate(ctx, actor, tenant, id, core.Template.Publish)
+	return s.updateTemplate(ctx, actor, tenant, id, core.AuditTemplatePublished, core.Template.Publish)
 }
 
 // DeleteTemplate soft-deletes a template: its runs can still be continued.
 func (s *Service) DeleteTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID) (core.Template, error) {
-	return s.updateTemplate(ctx, actor, tenant, id, func(t core.Template, now time.Time) (core.Template, error) { return t.SoftDelete(now), nil })
+	return s.updateTemplate(ctx, actor, tenant, id, core.AuditTemplateDeleted, func(t core.Template, now time.Time) (core.Template, error) { return t.SoftDelete(now), nil })
 }
 
-func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, update func(core.Template, time.Time) (core.Template, error)) (core.Template, error) {
+func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, action core.AuditAction, update func(core.Template, time.Time) (core.Template, error)) (core.Template, error) {
 	if err := core.Authorize(actor, core.ActionManageTemplates, tenant); err != nil {
 		return core.Template{}, err
 	}
@@ -79,12 +85,34 @@ func (s *Service) updateTemplate(ctx context.Context, actor core.Actor, tenant c
 				return err
 			}
 		}
-		return tx.Templates().Save(ctx, updated)
+		if updated == t {
+			return nil // as it was: nothing was done
+		}
+		if err := tx.Templates().Save(ctx, updated); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, actor, now, action, string(id), templateFacts(t, updated))
 	})
 	if err != nil {
 		return core.Template{}, err
 	}
 	return updated, nil
+}
+
+// templateFacts are what changed of a template. Of instructions, which are long, it is the
+// version.
+func templateFacts(before, after core.Template) core.AuditFacts {
+	facts := core.AuditFacts{}
+	if before.Name != after.Name {
+		facts["nameFrom"], facts["nameTo"] = before.Name, after.Name
+	}
+	if before.CreditsPerRun != after.CreditsPerRun {
+		facts["creditsPerRunFrom"], facts["creditsPerRunTo"] = creditsText(before.CreditsPerRun), creditsText(after.CreditsPerRun)
+	}
+	if before.Version != after.Version {
+		facts["version"] = strconv.Itoa(after.Version)
+	}
+	return facts
 }
 
 // Template reads one template, soft-deleted or not.

@@ -29,12 +29,82 @@ func (s *Service) CreateTenant(ctx context.Context, actor core.Actor, id core.Te
 		if err != nil {
 			return err
 		}
+		if err := s.audit(ctx, tx, id, actor, now, core.AuditTenantCreated, string(id), core.AuditFacts{
+			"name": name, "monthlyAllowance": creditsText(monthlyAllowance),
+		}); err != nil {
+			return err
+		}
 		return grantMonths(ctx, tx, tenant, now)
 	})
 	if err != nil {
 		return core.Tenant{}, err
 	}
 	return tenant, nil
+}
+
+// ChangeTenant changes a tenant's name or monthly allowance. A new allowance is that of
+// every month that was not granted yet. Refusals: CodeRoleNotAllowed, CodeTenantNotFound,
+// CodeInvalidRequest.
+func (s *Service) ChangeTenant(ctx context.Context, actor core.Actor, id core.TenantID, c core.TenantChange) (core.Tenant, error) {
+	return s.updateTenant(ctx, actor, id, core.AuditTenantChanged, func(t core.Tenant, _ time.Time) (core.Tenant, error) { return t.Change(c) })
+}
+
+// SuspendTenant keeps a tenant from beginning attempts and being charged, until it is
+// reopened: initiations, Continues and trials are refused with CodeTenantSuspended. What
+// runs goes on to its end. Refusals: CodeRoleNotAllowed, CodeTenantNotFound,
+// CodeInvalidRequest.
+func (s *Service) SuspendTenant(ctx context.Context, actor core.Actor, id core.TenantID, reason string) (core.Tenant, error) {
+	return s.updateTenant(ctx, actor, id, core.AuditTenantSuspended, func(t core.Tenant, now time.Time) (core.Tenant, error) { return t.Suspend(reason, now) })
+}
+
+// ReopenTenant ends a suspension. Refusals: CodeRoleNotAllowed, CodeTenantNotFound.
+func (s *Service) ReopenTenant(ctx context.Context, actor core.Actor, id core.TenantID) (core.Tenant, error) {
+	return s.updateTenant(ctx, actor, id, core.AuditTenantReopened, func(t core.Tenant, _ time.Time) (core.Tenant, error) { return t.Reopen(), nil })
+}
+
+// updateTenant changes the tenant under the lock of its credits, which whatever charges it
+// takes too: once it has returned, nothing is decided on what the tenant was before.
+func (s *Service) updateTenant(ctx context.Context, actor core.Actor, id core.TenantID, action core.AuditAction, update func(core.Tenant, time.Time) (core.Tenant, error)) (core.Tenant, error) {
+	if err := core.Authorize(actor, core.ActionManageTenants, id); err != nil {
+		return core.Tenant{}, err
+	}
+	var updated core.Tenant
+	err := s.store.InTx(ctx, id, func(tx ports.Tx) error {
+		_, now, err := s.lockBalance(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		t, err := tx.Tenants().Get(ctx)
+		if err != nil {
+			return err
+		}
+		if updated, err = update(t, now); err != nil || updated == t {
+			return err
+		}
+		if err := tx.Tenants().Save(ctx, updated); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, id, actor, now, action, string(id), tenantFacts(t, updated))
+	})
+	if err != nil {
+		return core.Tenant{}, err
+	}
+	return updated, nil
+}
+
+// tenantFacts are what changed of a tenant.
+func tenantFacts(before, after core.Tenant) core.AuditFacts {
+	facts := core.AuditFacts{}
+	if before.Name != after.Name {
+		facts["nameFrom"], facts["nameTo"] = before.Name, after.Name
+	}
+	if before.MonthlyAllowance != after.MonthlyAllowance {
+		facts["monthlyAllowanceFrom"], facts["monthlyAllowanceTo"] = creditsText(before.MonthlyAllowance), creditsText(after.MonthlyAllowance)
+	}
+	if before.SuspendedReason != after.SuspendedReason {
+		facts["reason"] = after.SuspendedReason
+	}
+	return facts
 }
 
 // Tenant reads one tenant.

@@ -21,7 +21,7 @@ var ErrTrialsBusy = fmt.Errorf("app: too many trials of templates at once: %w", 
 // not changed.
 //
 // Refusals, in this order: core.CodeWrongTenant, CodeRoleNotAllowed,
-// CodeTemplateNotFound, CodeTemplateDeleted, CodeInvalidRequest and CodePayloadTooLarge,
+// CodeTemplateNotFound, CodeTemplateDeleted, CodeTenantSuspended, CodeInvalidRequest and CodePayloadTooLarge,
 // both with the field "file": then the executor was not called. ErrTrialsBusy is not a
 // refusal.
 func (s *Service) TryTemplate(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.TemplateID, name string, content []byte) (core.FileResult, error) {
@@ -33,6 +33,13 @@ func (s *Service) TryTemplate(ctx context.Context, actor core.Actor, tenant core
 		return core.FileResult{}, err
 	}
 	if err := template.NotDeleted(); err != nil {
+		return core.FileResult{}, err
+	}
+	owner, err := s.Tenant(ctx, actor, tenant)
+	if err != nil {
+		return core.FileResult{}, err
+	}
+	if err := owner.NotSuspended(); err != nil {
 		return core.FileResult{}, err
 	}
 	if err := s.triable(name, content); err != nil {

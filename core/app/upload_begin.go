@@ -31,7 +31,7 @@ type UploadRequest struct {
 //
 // Refusals: core.CodeInvalidRequest, CodeWrongTenant, CodeRoleNotAllowed,
 // CodeTenantNotFound, CodeTemplateNotFound, CodeTemplateNotPublished,
-// CodeTemplateDeleted, CodePriceChanged, CodeInsufficientCredits, CodeCreditsOutOfRange,
+// CodeTemplateDeleted, CodePriceChanged, CodeTenantSuspended, CodeInsufficientCredits, CodeCreditsOutOfRange,
 // CodeIdempotencyKeyReused, CodeUploadQuotaExceeded.
 func (s *Service) BeginUpload(ctx context.Context, actor core.Actor, req UploadRequest) (*Upload, error) {
 	if err := core.Authorize(actor, core.ActionInitiate, req.Tenant); err != nil {

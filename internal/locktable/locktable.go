@@ -51,6 +51,8 @@ const (
 	Attempts             // attempts and amendments of a run
 	Owner                // a run's ID, of whatever tenant
 	Bulk                 // a tenant's part of a bulk continue, with its runs
+	APIKey               // one API key
+	Audit                // one event of the audit log
 )
 
 // Table is exclusive locks that are held to the end of the transaction and handed

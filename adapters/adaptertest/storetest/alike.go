@@ -76,7 +76,9 @@ func testAlike(t *testing.T, newStore Factory, _ Options) {
 				f.Status, f.Failure, f.RetryAttempt, f.PaidBy, f.Epoch, f.Redeliveries = core.FilePending, core.Failure{}, f.RetryAttempt+1, 1, 77, 0
 			}
 			change(runs[:1], pending)
-			change(runs, func(_ int, f *core.File) { f.Status, f.LeaseUntil, f.Failure = core.FileProcessing, at(50), core.Failure{} })
+			change(runs, func(_ int, f *core.File) {
+				f.Status, f.LeaseUntil, f.Failure = core.FileProcessing, at(50), core.Failure{}
+			})
 			change(runs[1:], func(_ int, f *core.File) { f.LeaseUntil = at(55) })
 			change(runs, func(_ int, f *core.File) { f.Status, f.LeaseUntil = core.FilePending, time.Time{} })
 			change(runs[:1], func(place int, f *core.File) { f.Redeliveries, f.FreeRetries = place%3, place%2 })

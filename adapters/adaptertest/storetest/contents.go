@@ -17,12 +17,14 @@ type Contents struct {
 	Tenant     *core.Tenant // nil: there is no such tenant
 	Templates  []core.Template
 	Versions   map[core.TemplateID][]core.TemplateVersion // newest first
+	APIKeys    []core.APIKey                              // ascending by ID
 	Runs       []core.Run                                 // newest first
 	Files      map[core.RunID][]core.File
 	Attempts   map[core.RunID][]core.Attempt
 	Amendments map[core.RunID][]core.Amendment
 	Entries    []core.Entry
 	Balances   []core.Balance
+	Audit      []core.AuditEvent // the latest first
 	// Answers has those of the keys that were asked for: answers cannot be listed.
 	Answers map[core.Key]core.Answer
 	// BulkRuns has those of the bulk continues of the fixtures, for the same reason.
@@ -75,6 +77,9 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 			c.Versions[t.ID] = versions
 		}
 	}
+	if c.APIKeys, err = tx.APIKeys().List(ctx); err != nil {
+		return c, err
+	}
 	if c.Runs, err = tx.Runs().List(ctx, ports.RunFilter{Limit: 1 << 20}); err != nil {
 		return c, err
 	}
@@ -93,6 +98,9 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 		return c, err
 	}
 	if c.Balances, err = tx.Ledger().Balances(ctx); err != nil {
+		return c, err
+	}
+	if c.Audit, err = tx.AuditLog().List(ctx, ports.AuditPage{Limit: 1 << 20}); err != nil {
 		return c, err
 	}
 	for _, key := range keys {
@@ -120,7 +128,8 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 
 // tidy makes lists without elements nil: a store may give them either way.
 func (c *Contents) tidy() {
-	c.Templates, c.Runs, c.Entries, c.Balances = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances)
+	c.APIKeys = orNil(c.APIKeys)
+	c.Templates, c.Runs, c.Entries, c.Balances, c.Audit = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances), orNil(c.Audit)
 	for id := range c.Files {
 		c.Files[id], c.Attempts[id], c.Amendments[id] = orNil(c.Files[id]), orNil(c.Attempts[id]), orNil(c.Amendments[id])
 	}

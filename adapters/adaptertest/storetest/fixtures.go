@@ -39,14 +39,16 @@ type world struct {
 	tenant    core.Tenant
 	template  core.Template
 	versions  []core.TemplateVersion // newest first
+	apiKeys   []core.APIKey          // ascending by ID
 	running   core.Run               // attempt 1 is under way
 	closed    core.Run               // attempt 1 was compensated
 	files     []core.File
 	attempts  []core.Attempt // of running, then of closed
 	amendment core.Amendment
-	entries   []core.Entry // in order of Seq
-	answer    core.Answer  // a success
-	refusal   core.Answer  // a remembered refusal
+	entries   []core.Entry      // in order of Seq
+	answer    core.Answer       // a success
+	refusal   core.Answer       // a remembered refusal
+	audit     []core.AuditEvent // the latest first
 	bulk      core.BulkPart
 	bulkRuns  []core.BulkRun // of bulk
 }
@@ -56,7 +58,7 @@ func newWorld(id core.TenantID) *world {
 	mark := string(id) + " " + awkward
 	by := core.Actor{Subject: "user of " + mark, Tenant: id, Role: core.RoleCustomerAdmin}
 	w := &world{
-		tenant: core.Tenant{ID: id, Name: "Tenant " + mark, MonthlyAllowance: math.MaxInt64, CreatedAt: at(0)},
+		tenant: core.Tenant{ID: id, Name: "Tenant " + mark, MonthlyAllowance: math.MaxInt64, CreatedAt: at(0), SuspendedAt: at(8), SuspendedReason: "unpaid: " + mark},
 		template: core.Template{
 			ID: "template-1", Tenant: id, Name: "Template " + mark, Instructions: strings.Repeat("Do this: "+mark+"\n", 20),
 			Version: 2, CreditsPerRun: 2, Mode: core.ModePerFile, Status: core.TemplatePublished,
@@ -67,6 +69,13 @@ func newWorld(id core.TenantID) *world {
 	w.versions = []core.TemplateVersion{
 		w.template.VersionBy(by, at(2)),
 		{Tenant: id, Template: w.template.ID, Number: 1, Instructions: "at first: " + mark, By: core.System, At: at(1)},
+	}
+	w.apiKeys = []core.APIKey{
+		{
+			ID: "key-0", Tenant: id, Name: "Key of " + mark, Role: core.RoleCustomerAdmin, Hash: core.APIKeyHash(mark), CreatedBy: by,
+			CreatedAt: at(1), ExpiresAt: at(100), RevokedAt: at(50), LastUsedAt: at(49),
+		},
+		{ID: "key-1", Tenant: id, Name: "x", Role: core.RolePlatformAdmin, Hash: core.APIKeyHash("1" + mark), CreatedBy: core.System, CreatedAt: at(2)},
 	}
 	w.running = core.Run{
 		ID: core.RunID("run-" + string(id) + "-a"), Tenant: id, Template: w.template.ID, TemplateVersion: 1, Mode: core.ModePerFile,
@@ -101,6 +110,13 @@ func newWorld(id core.TenantID) *world {
 	}
 	for i := range w.entries {
 		w.entries[i].Seq = int64(i) + 1
+	}
+	w.audit = []core.AuditEvent{
+		{Tenant: id, ID: "event-2", At: at(7), Actor: core.System, Action: core.AuditTenantChanged, Target: mark},
+		{
+			Tenant: id, ID: "event-1", At: at(6), Actor: by, Action: core.AuditCreditsPurchased, Target: "client/purchase",
+			Facts: core.AuditFacts{"amount": "500", "note": mark}, RequestID: "request-1",
+		},
 	}
 	w.answer = core.Answer{
 		Tenant: id, Key: awkwardKey, Operation: core.OperationContinue, Fingerprint: "print " + mark,
@@ -215,6 +231,11 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 			return err
 		}
 	}
+	for _, k := range w.apiKeys {
+		if err := tx.APIKeys().Insert(ctx, k); err != nil {
+			return err
+		}
+	}
 	for _, run := range []core.Run{w.running, w.closed} {
 		if err := tx.Runs().Insert(ctx, run, w.files); err != nil {
 			return err
@@ -230,6 +251,11 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 	}
 	for _, e := range w.entries {
 		if _, err := tx.Ledger().Post(ctx, e); err != nil {
+			return err
+		}
+	}
+	for _, e := range w.audit {
+		if err := tx.AuditLog().Insert(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -253,7 +279,7 @@ func (w *world) newRun(suffix string) core.Run {
 func bare(t *testing.T, s ports.Store, id core.TenantID) (core.Tenant, core.Template) {
 	t.Helper()
 	w := newWorld(id)
-	w.template.DeletedAt = time.Time{}
+	w.tenant, w.template.DeletedAt = w.tenant.Reopen(), time.Time{}
 	commit(t, s, id, func(ctx context.Context, tx ports.Tx) error {
 		require.NoError(t, tx.Tenants().Insert(ctx, w.tenant))
 		return tx.Templates().Insert(ctx, w.template)

@@ -140,6 +140,56 @@ func testLocks(t *testing.T, newStore Factory, _ Options) {
 		})
 		require.NoError(t, await(t, "the waiter", waiter))
 	})
+	t.Run("SuspendedMeanwhile", func(t *testing.T) { testSuspendedMeanwhile(t, newStore) })
+}
+
+// testSuspendedMeanwhile: who waits for the tenant's credits while it is suspended, or
+// reopened, is told so when it has their lock.
+func testSuspendedMeanwhile(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	tenant, _ := bare(t, s, "acme")
+	other := bounded(t)
+	for _, suspended := range []bool{true, false} {
+		is := tenant
+		if suspended {
+			is.SuspendedAt, is.SuspendedReason = at(70), "unpaid"
+		}
+		var waiter <-chan error
+		var told core.Balance
+		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+			before, err := tx.Ledger().BalanceForUpdate(ctx, march)
+			if err != nil {
+				return err
+			}
+			require.Equal(t, !suspended, before.Suspended)
+			waiter = async(func() error {
+				return s.InTx(other, "acme", func(tx ports.Tx) (err error) {
+					if _, err = tx.Ledger().Balance(other, march); err != nil { // whatever it read before
+						return err
+					}
+					told, err = tx.Ledger().BalanceForUpdate(other, march)
+					return err
+				})
+			})
+			time.Sleep(grace)
+			require.NoError(t, tx.Tenants().Save(ctx, is))
+			for _, read := range []func(context.Context, core.Period) (core.Balance, error){tx.Ledger().Balance, tx.Ledger().BalanceForUpdate} {
+				own, err := read(ctx, march)
+				require.NoError(t, err)
+				require.Equal(t, suspended, own.Suspended, "it sees its own write")
+			}
+			return nil
+		})
+		require.NoError(t, await(t, "the waiter", waiter))
+		require.Equal(t, suspended, told.Suspended)
+		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+			same(t, is)(tx.Tenants().Get(ctx))
+			balance, err := tx.Ledger().Balance(ctx, march)
+			require.Equal(t, suspended, balance.Suspended)
+			return err
+		})
+	}
 }
 
 // testWaits: the second to lock waits until the first has committed, or rolled

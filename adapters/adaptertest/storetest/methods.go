@@ -111,6 +111,13 @@ var readings = []reading{
 		page, err := tx.Find().Entries(ctx, ports.EntryFilter{Limit: 100}, ports.Look{})
 		return page.Entries, err
 	}},
+	{name: "APIKeys.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.APIKeys().Get(ctx, w.apiKeys[0].ID)
+	}},
+	{name: "APIKeys.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) { return tx.APIKeys().List(ctx) }},
+	{name: "AuditLog.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.AuditLog().List(ctx, ports.AuditPage{Limit: 100})
+	}},
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
 	}},
@@ -182,6 +189,21 @@ var writings = []writing{
 	{name: "Ledger.Post", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		_, err := tx.Ledger().Post(ctx, purchase(w.tenant.ID, "client/more", 5))
 		return err
+	}},
+	{name: "APIKeys.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		k := w.apiKeys[0]
+		k.ID = "another"
+		return tx.APIKeys().Insert(ctx, k)
+	}},
+	{name: "APIKeys.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		k := w.apiKeys[0]
+		k.Name += " renamed"
+		return tx.APIKeys().Save(ctx, k)
+	}},
+	{name: "AuditLog.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		e := w.audit[0]
+		e.ID = "another"
+		return tx.AuditLog().Insert(ctx, e)
 	}},
 	{name: "Answers.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		answer := w.answer
@@ -261,6 +283,9 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	for i := range store.NumMethod() {
 		methods = append(methods, store.Method(i).Name)
 	}
-	require.ElementsMatch(t, []string{"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "BulkContinues"}, methods,
+	require.ElementsMatch(t, []string{
+		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents",
+		"BulkContinues",
+	}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

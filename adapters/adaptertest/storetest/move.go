@@ -26,6 +26,7 @@ func testMoves(t *testing.T, newStore Factory, o Options) {
 	require.True(t, ok, "the store is no ports.Mover, or its wrapper hides that it is one; Options.NoMoves if that is meant")
 	t.Run("RoundTrip", func(t *testing.T) { testMoveRoundTrip(t, newStore) })
 	t.Run("ClosedTakesNoWrites", func(t *testing.T) { testMoveClosed(t, newStore) })
+	t.Run("APIKeys", func(t *testing.T) { testMoveAPIKeys(t, newStore) })
 	t.Run("WaitsForWhatWrites", func(t *testing.T) { testMoveWaits(t, newStore) })
 	t.Run("CompareAndSet", func(t *testing.T) { testMoveCompareAndSet(t, newStore) })
 	t.Run("ImportIsAllOrNothing", func(t *testing.T) { testMoveAllOrNothing(t, newStore) })
@@ -63,6 +64,7 @@ func (w *world) records() []ports.Record {
 	for _, v := range w.versions {
 		list = append(list, v)
 	}
+	list = append(list, w.apiKeys)
 	for _, run := range []core.Run{w.running, w.closed} {
 		list = append(list, run, w.files[:2], w.files[2:])
 		for _, a := range w.attempts {
@@ -74,7 +76,7 @@ func (w *world) records() []ports.Record {
 			list = append(list, w.amendment)
 		}
 	}
-	return append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal})
+	return append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal}, w.audit)
 }
 
 func given(list []ports.Record, then error) iter.Seq2[ports.Record, error] {
@@ -172,6 +174,11 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 		"Ledger": func(ctx context.Context, tx ports.Tx) error {
 			_, err := tx.Ledger().Post(ctx, purchase("acme", "client/closed", 5))
 			return err
+		},
+		"AuditEvent": func(ctx context.Context, tx ports.Tx) error {
+			e := w.audit[0]
+			e.ID = "closed"
+			return tx.AuditLog().Insert(ctx, e)
 		},
 		"Answer": func(ctx context.Context, tx ports.Tx) error {
 			a := w.answer

@@ -79,6 +79,9 @@ func testRoundTrips(t *testing.T, newStore Factory, _ Options) {
 				planned[i].Output = "" // which plans do not read
 			}
 			same(t, planned)(tx.Files().ByIndex(ctx, w.running.ID, []int{0, 1, 2, 3, 4, 5}))
+			for _, k := range w.apiKeys {
+				same(t, k)(tx.APIKeys().Get(ctx, k.ID))
+			}
 			for _, v := range w.versions {
 				same(t, v)(tx.TemplateVersions().Get(ctx, v.Template, v.Number))
 			}
@@ -190,6 +193,7 @@ func testNotAliased(t *testing.T, newStore Factory) {
 			attempts[0].Files[0].Index = 99
 			attempts[0].Price = 99
 		}
+		c.Audit[1].Facts["amount"] = "spoilt"
 		c.Answers["refused"].Refusal.Message = "spoilt"
 		c.Answers["refused"].Refusal.Files[0] = 99
 		c.Answers["refused"].Refusal.Fields[0].Message = "spoilt"
@@ -203,12 +207,13 @@ func testNotAliased(t *testing.T, newStore Factory) {
 // contents is the world as Read must give it.
 func (w *world) contents() Contents {
 	return Contents{
-		Tenant: &w.tenant, Templates: []core.Template{w.template}, Runs: []core.Run{w.running, w.closed},
+		Tenant: &w.tenant, Templates: []core.Template{w.template}, APIKeys: w.apiKeys, Runs: []core.Run{w.running, w.closed},
 		Versions:   map[core.TemplateID][]core.TemplateVersion{w.template.ID: w.versions},
 		Files:      map[core.RunID][]core.File{w.running.ID: w.files, w.closed.ID: w.files},
 		Attempts:   map[core.RunID][]core.Attempt{w.running.ID: w.attempts[:2], w.closed.ID: w.attempts[2:]},
 		Amendments: map[core.RunID][]core.Amendment{w.running.ID: nil, w.closed.ID: {w.amendment}},
 		Entries:    w.entries,
+		Audit:      w.audit,
 		// 1000 + 500 less the charges, with the last one refunded.
 		Balances: []core.Balance{{Period: march, Split: core.Split{Monthly: 1000 - 23, Purchased: 500 - 3}}},
 		Answers:  map[core.Key]core.Answer{w.answer.Key: w.answer, w.refusal.Key: w.refusal},

@@ -88,6 +88,8 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Find", testFind},
 		{"Sessions", testSessions},
 		{"Tickets", testTickets},
+		{"APIKeys", testAPIKeys},
+		{"AuditLog", testAuditLog},
 		{"Ledger", testLedger},
 		{"Transaction", testTransactions},
 		{"ReadCommitted", testReadCommitted},

@@ -145,7 +145,8 @@ func testTenantIsolation(t *testing.T, newStore Factory, _ Options) {
 // sharesNames reports whether the row that the method changes is named by
 // something that two tenants may have alike.
 func sharesNames(method string) bool {
-	return method == "BulkParts.Save" || method == "BulkParts.Delete" || method == "Tenants.Save" || method == "Templates.Save" || method == "Answers.Save"
+	return method == "Tenants.Save" || method == "Templates.Save" || method == "Answers.Save" || method == "APIKeys.Save" ||
+		method == "BulkParts.Save" || method == "BulkParts.Delete"
 }
 
 // requireOwnedBy checks that every row says whose it is.
@@ -153,6 +154,9 @@ func requireOwnedBy(t *testing.T, tenant core.TenantID, c Contents) {
 	t.Helper()
 	equal(t, tenant, c.Tenant.ID)
 	for _, x := range c.Templates {
+		equal(t, tenant, x.Tenant)
+	}
+	for _, x := range c.APIKeys {
 		equal(t, tenant, x.Tenant)
 	}
 	for _, x := range c.Runs {
@@ -165,6 +169,9 @@ func requireOwnedBy(t *testing.T, tenant core.TenantID, c Contents) {
 		}
 	}
 	for _, x := range c.Entries {
+		equal(t, tenant, x.Tenant)
+	}
+	for _, x := range c.Audit {
 		equal(t, tenant, x.Tenant)
 	}
 	for _, x := range c.Answers {

@@ -33,6 +33,22 @@ addEventListener("keydown", (event) => {
   });
 });
 
+// A button copies a field. Without a secure connection the browser has no clipboard for
+// pages; then the field is selected for the user to copy.
+document.querySelectorAll("[data-copy]").forEach((button) => {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.select();
+    try {
+      await navigator.clipboard.writeText(field.value);
+      document.getElementById(field.id + "-said").textContent = button.dataset.done;
+    } catch {
+      field.focus();
+    }
+  });
+});
+
 // morph makes one element equal to another and does not touch equal parts, so that focus,
 // selection and unfolded parts are kept.
 function morph(from, to) {

@@ -184,6 +184,11 @@ func look[T any](e *Env, op trace.Op, run core.RunID, get func() (T, error)) (fo
 	return get()
 }
 
+// AuditEvents implements ports.Store. No use case that is played reads it.
+func (s *Store) AuditEvents(ctx context.Context, page ports.AuditPage) ([]core.AuditEvent, error) {
+	return s.Inner.AuditEvents(ctx, page)
+}
+
 // TenantOf implements ports.Store.
 func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error) {
 	return look(s.Env, trace.TenantOf, run, func() (core.TenantID, error) { return s.Inner.TenantOf(ctx, run) })
@@ -207,4 +212,19 @@ func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) 
 // InterruptedRuns implements ports.Store. It is passed through, as tx.Find is.
 func (s *Store) InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]ports.RunKey, error) {
 	return s.Inner.InterruptedRuns(ctx, since, limit)
+}
+
+// APIKey implements ports.Store. It is passed through, as tx.APIKeys is.
+func (s *Store) APIKey(ctx context.Context, tenant core.TenantID, id core.APIKeyID) (core.APIKey, error) {
+	return s.Inner.APIKey(ctx, tenant, id)
+}
+
+// TouchAPIKey implements ports.Store. It is passed through, as tx.APIKeys is.
+func (s *Store) TouchAPIKey(ctx context.Context, tenant core.TenantID, id core.APIKeyID, at time.Time) error {
+	return s.Inner.TouchAPIKey(ctx, tenant, id, at)
+}
+
+// SweepAPIKeys implements ports.Store. It is passed through, as tx.APIKeys is.
+func (s *Store) SweepAPIKeys(ctx context.Context, tenant core.TenantID, before time.Time) (int, error) {
+	return s.Inner.SweepAPIKeys(ctx, tenant, before)
 }

@@ -163,6 +163,12 @@ func (t *tx) Ledger() ports.Ledger                     { return txLedger{t} }
 func (t *tx) Answers() ports.Answers                   { return txAnswers{t} }
 func (t *tx) BulkParts() ports.BulkParts               { return txBulkParts{t} }
 
+// APIKeys is passed through: the simulator's clients come without any.
+func (t *tx) APIKeys() ports.APIKeys { return t.inner.APIKeys() }
+
+// AuditLog is passed through: what it has decides nothing, so it is no step.
+func (t *tx) AuditLog() ports.AuditLog { return t.inner.AuditLog() }
+
 // Find is passed through: what people look for decides nothing, so it is no step.
 func (t *tx) Find() ports.Finder { return t.inner.Find() }
 
