@@ -60,8 +60,9 @@ func TestBulkStates(t *testing.T) {
 	by := core.Actor{Subject: "ada", Tenant: "acme", Role: core.RoleCustomerAdmin}
 	running := core.Bulk{ID: "b", Status: core.BulkRunning}.Take("here", bulkNow, time.Second)
 	require.True(t, running.HeldBy("here", 1))
-	require.False(t, running.Free(bulkNow))
-	require.True(t, running.Free(bulkNow.Add(time.Second)))
+	require.False(t, running.Free(bulkNow, time.Minute))
+	require.True(t, running.Free(bulkNow.Add(time.Second), time.Minute))
+	require.True(t, running.Free(bulkNow.Add(-time.Hour), time.Minute), "a clock that was ahead wrote its lease")
 	require.False(t, running.Take("there", bulkNow, time.Second).HeldBy("here", 1))
 
 	paused, err := running.Pause(by, bulkNow)
@@ -69,13 +70,13 @@ func TestBulkStates(t *testing.T) {
 	require.Equal(t, core.BulkPaused, paused.Status)
 	require.Equal(t, core.BulkReasonUser, paused.Reason)
 	require.False(t, paused.HeldBy("here", 1), "who drove it stops")
-	require.False(t, paused.Free(bulkNow.Add(time.Hour)), "nobody drives it")
+	require.False(t, paused.Free(bulkNow.Add(time.Hour), time.Minute), "nobody drives it")
 	again, err := paused.Pause(core.System, bulkNow.Add(time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, paused, again)
 	resumed, err := paused.Resume(by, nil, core.BulkTotals{}, bulkNow)
 	require.NoError(t, err)
-	require.True(t, resumed.Free(bulkNow))
+	require.True(t, resumed.Free(bulkNow, time.Minute))
 	require.Equal(t, int64(1), resumed.Fence, "the next one has a higher fence")
 
 	stopped := running.Stop(core.BulkReasonCanaryFailed, bulkNow)

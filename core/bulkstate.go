@@ -93,8 +93,11 @@ func (b Bulk) PassCanary() Bulk {
 	return b
 }
 
-// Free reports whether nobody drives it, though it is to be driven.
-func (b Bulk) Free(now time.Time) bool { return b.Status == BulkRunning && !b.LeaseUntil.After(now) }
+// Free reports whether nobody drives it, though it is to be driven. A lease that ends
+// beyond the horizon was written by a clock that is ahead, and counts for nothing.
+func (b Bulk) Free(now time.Time, horizon time.Duration) bool {
+	return b.Status == BulkRunning && (!b.LeaseUntil.After(now) || b.LeaseUntil.After(now.Add(horizon)))
+}
 
 // Take gives it to a server for a while. Fence grows, so that whatever the one before still
 // tries is refused.

@@ -33,7 +33,7 @@ type BulkContinues interface {
 	// List gives those that the filter selects, newest first.
 	List(ctx context.Context, filter BulkFilter) ([]core.Bulk, error)
 	// Free lists up to limit of those for which core.Bulk.Free holds, longest free first.
-	Free(ctx context.Context, now time.Time, limit int) ([]core.BulkID, error)
+	Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error)
 	// Parts gives the parts of one, ascending by tenant; none if there are none.
 	Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error)
 	// DeleteEnded removes up to limit that have ended before a time, and says how many.

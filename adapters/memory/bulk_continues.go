@@ -133,8 +133,8 @@ func (b bulkContinues) List(ctx context.Context, f ports.BulkFilter) ([]core.Bul
 	}, newestFirst)
 }
 
-func (b bulkContinues) Free(ctx context.Context, now time.Time, limit int) ([]core.BulkID, error) {
-	found, err := b.where(ctx, limit, func(x core.Bulk) bool { return x.Free(now) }, func(x, y core.Bulk) int {
+func (b bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
+	found, err := b.where(ctx, limit, func(x core.Bulk) bool { return x.Free(now, horizon) }, func(x, y core.Bulk) int {
 		return cmp.Or(x.LeaseUntil.Compare(y.LeaseUntil), cmp.Compare(x.ID, y.ID))
 	})
 	ids := make([]core.BulkID, len(found))

@@ -120,11 +120,11 @@ func (x bulkContinues) List(ctx context.Context, f ports.BulkFilter) ([]core.Bul
 	return list(ctx, x.s, scanBulk, sql+` ORDER BY created_at DESC, bulk_id DESC LIMIT $1`, args...)
 }
 
-func (x bulkContinues) Free(ctx context.Context, now time.Time, limit int) ([]core.BulkID, error) {
+func (x bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
 	const sql = `
-SELECT bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= $1)
- ORDER BY lease_until NULLS FIRST, bulk_id LIMIT $2`
-	return list(ctx, x.s, pgx.RowTo[core.BulkID], sql, now, max(limit, 0))
+SELECT bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= $1 OR lease_until > $2)
+ ORDER BY lease_until NULLS FIRST, bulk_id LIMIT $3`
+	return list(ctx, x.s, pgx.RowTo[core.BulkID], sql, now, now.Add(horizon), max(limit, 0))
 }
 
 func (x bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {

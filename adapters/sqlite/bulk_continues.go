@@ -109,9 +109,9 @@ func (x bulkContinues) List(ctx context.Context, f ports.BulkFilter) ([]core.Bul
 	return list(ctx, x.s, scanBulk, sql+` ORDER BY created_at DESC, bulk_id DESC LIMIT ?`, append(values, max(f.Limit, 0))...)
 }
 
-func (x bulkContinues) Free(ctx context.Context, now time.Time, limit int) ([]core.BulkID, error) {
-	const sql = `SELECT bulk_id FROM bulk_continues WHERE status = 'running' AND lease_until <= ? ORDER BY lease_until, bulk_id LIMIT ?`
-	return list(ctx, x.s, func(r *row) core.BulkID { return core.BulkID(r.text()) }, sql, now, max(limit, 0))
+func (x bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
+	const sql = `SELECT bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until <= ? OR lease_until > ?) ORDER BY lease_until, bulk_id LIMIT ?`
+	return list(ctx, x.s, func(r *row) core.BulkID { return core.BulkID(r.text()) }, sql, now, now.Add(horizon), max(limit, 0))
 }
 
 func (x bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {

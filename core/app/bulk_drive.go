@@ -84,6 +84,9 @@ func (d *BulkDriver) Release(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// horizon is further ahead than any lease, but for the mistakes of clocks.
+func (d *BulkDriver) horizon() time.Duration { return 2 * d.s.opts.BulkLease }
+
 func (d *BulkDriver) all() ports.BulkContinues { return d.s.store.BulkContinues() }
 
 // take takes what nobody drives.
@@ -92,7 +95,7 @@ func (d *BulkDriver) take(ctx context.Context) error {
 	if room <= 0 {
 		return nil
 	}
-	free, err := d.all().Free(ctx, d.s.clock.Now(), room)
+	free, err := d.all().Free(ctx, d.s.clock.Now(), d.horizon(), room)
 	if err != nil {
 		return err
 	}
@@ -109,7 +112,7 @@ func (d *BulkDriver) takeOne(ctx context.Context, id core.BulkID) error {
 	delete(d.held, id) // its own lease has ended
 	b, err := d.all().Get(ctx, id)
 	now := d.s.clock.Now()
-	if err != nil || !b.Free(now) {
+	if err != nil || !b.Free(now, d.horizon()) {
 		return err
 	}
 	b = b.Take(d.holder, now, d.s.opts.BulkLease)

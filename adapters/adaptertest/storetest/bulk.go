@@ -247,10 +247,13 @@ func testBulkLists(t *testing.T, newStore Factory) {
 		}
 	}
 	// b00 until 30, b04 until 26, b08 without.
-	same(t, []core.BulkID{"b08"})(b.Free(ctx, at(25), 10))
-	same(t, []core.BulkID{"b08", "b04"})(b.Free(ctx, at(26), 10))
-	same(t, []core.BulkID{"b08", "b04", "b00"})(b.Free(ctx, at(30), 10))
-	same(t, []core.BulkID{"b08", "b04"})(b.Free(ctx, at(30), 2))
+	same(t, []core.BulkID{"b08"})(b.Free(ctx, at(25), time.Hour, 10))
+	same(t, []core.BulkID{"b08", "b04"})(b.Free(ctx, at(26), time.Hour, 10))
+	same(t, []core.BulkID{"b08", "b04", "b00"})(b.Free(ctx, at(30), time.Hour, 10))
+	same(t, []core.BulkID{"b08", "b04"})(b.Free(ctx, at(30), time.Hour, 2))
+
+	// A lease that ends beyond the horizon is none.
+	same(t, []core.BulkID{"b08", "b00"})(b.Free(ctx, at(25), 4*time.Minute, 10))
 
 	same(t, 0)(b.DeleteEnded(ctx, at(22), 10)) // not at that very moment
 	same(t, 1)(b.DeleteEnded(ctx, at(23), 10))

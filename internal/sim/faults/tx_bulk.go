@@ -58,7 +58,13 @@ type bulkContinues struct {
 }
 
 func (b bulkContinues) Insert(ctx context.Context, row core.Bulk) error {
-	return b.write(trace.BulkInsert, func() error { return b.inner.Insert(ctx, row) })
+	return b.write(trace.BulkInsert, func() error {
+		err := b.inner.Insert(ctx, row)
+		if err == nil {
+			b.env.Oracle.BulkMade(row)
+		}
+		return err
+	})
 }
 
 func (b bulkContinues) Save(ctx context.Context, row core.Bulk) error {
@@ -98,8 +104,8 @@ func (b bulkContinues) List(ctx context.Context, filter ports.BulkFilter) ([]cor
 	return look(b.env, trace.BulkRead, "", func() ([]core.Bulk, error) { return b.inner.List(ctx, filter) })
 }
 
-func (b bulkContinues) Free(ctx context.Context, now time.Time, limit int) ([]core.BulkID, error) {
-	return look(b.env, trace.BulkRead, "", func() ([]core.BulkID, error) { return b.inner.Free(ctx, now, limit) })
+func (b bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
+	return look(b.env, trace.BulkRead, "", func() ([]core.BulkID, error) { return b.inner.Free(ctx, now, horizon, limit) })
 }
 
 func (b bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {

@@ -23,6 +23,7 @@ const (
 	UseTemplate
 	UseInterrupt
 	UseTenant
+	UseBulk
 	UseSetUp
 )
 
