@@ -43,10 +43,11 @@ const (
 	ActionManageCredits    Action = "manage_credits"
 	ActionManageTenants    Action = "manage_tenants"
 	ActionInspectAnyTenant Action = "inspect_any_tenant"
+	ActionManageAPIKeys    Action = "manage_api_keys"
+	ActionReadAuditLog     Action = "read_audit_log"
+	ActionManageWebhooks   Action = "manage_webhooks"
 	// ActionContinueAnyTenant is a bulk continue over the runs of several tenants.
 	ActionContinueAnyTenant Action = "continue_any_tenant"
-	ActionManageAPIKeys     Action = "manage_api_keys"
-	ActionReadAuditLog      Action = "read_audit_log"
 )
 
 // allowed says which roles may do what. Prices and credits are the platform's:
@@ -55,7 +56,7 @@ func allowed(role Role, action Action) bool {
 	switch action {
 	case ActionRead, ActionInitiate:
 		return role.Valid()
-	case ActionContinue, ActionCancel, ActionManageAPIKeys, ActionReadAuditLog:
+	case ActionContinue, ActionCancel, ActionManageAPIKeys, ActionReadAuditLog, ActionManageWebhooks:
 		return role == RolePlatformAdmin || role == RoleCustomerAdmin
 	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant, ActionContinueAnyTenant:
 		return role == RolePlatformAdmin

@@ -25,6 +25,7 @@ func TestAuthorize(t *testing.T) {
 		core.ActionManageCredits:     {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 		core.ActionManageTenants:     {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 		core.ActionInspectAnyTenant:  {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		core.ActionManageWebhooks:    {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
 		core.ActionContinueAnyTenant: {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 		"delete_everything":          {core.RolePlatformAdmin: no, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 	}

@@ -22,6 +22,7 @@ const (
 	CodePriceChanged          Code = "price_changed"
 	CodeEnqueueFailed         Code = "enqueue_failed"
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
+	CodeIdempotencyInProgress Code = "idempotency_in_progress"
 	CodeInvalidRequest        Code = "invalid_request"
 
 	CodeRunNotRunning        Code = "run_not_running"
@@ -38,11 +39,16 @@ const (
 	CodeAPIKeyNotFound       Code = "api_key_not_found"
 	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 
-	CodeBulkNotFound   Code = "bulk_not_found"
-	CodeBulkEnded      Code = "bulk_ended"
-	CodeBulkEmpty      Code = "bulk_empty"
-	CodeBulkTooLarge   Code = "bulk_too_large"
-	CodeBulkTooManyNow Code = "bulk_too_many"
+	CodeBulkNotFound            Code = "bulk_not_found"
+	CodeBulkEnded               Code = "bulk_ended"
+	CodeBulkEmpty               Code = "bulk_empty"
+	CodeBulkTooLarge            Code = "bulk_too_large"
+	CodeBulkTooManyNow          Code = "bulk_too_many"
+	CodeWebhookEndpointNotFound Code = "webhook_endpoint_not_found"
+	CodeWebhookDeliveryNotFound Code = "webhook_delivery_not_found"
+	CodeWebhookEndpointPaused   Code = "webhook_endpoint_paused"
+	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
+	CodeWebhooksDisabled        Code = "webhooks_disabled"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -84,6 +90,7 @@ var (
 	ErrPriceChanged          = &Error{Code: CodePriceChanged}
 	ErrEnqueueFailed         = &Error{Code: CodeEnqueueFailed}
 	ErrIdempotencyKeyReused  = &Error{Code: CodeIdempotencyKeyReused}
+	ErrIdempotencyInProgress = &Error{Code: CodeIdempotencyInProgress}
 	ErrInvalidRequest        = &Error{Code: CodeInvalidRequest}
 	ErrFileNotFound          = &Error{Code: CodeFileNotFound}
 	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}
@@ -99,11 +106,16 @@ var (
 	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
 	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
 
-	ErrBulkNotFound   = &Error{Code: CodeBulkNotFound}
-	ErrBulkEnded      = &Error{Code: CodeBulkEnded}
-	ErrBulkEmpty      = &Error{Code: CodeBulkEmpty}
-	ErrBulkTooLarge   = &Error{Code: CodeBulkTooLarge}
-	ErrBulkTooManyNow = &Error{Code: CodeBulkTooManyNow}
+	ErrBulkNotFound            = &Error{Code: CodeBulkNotFound}
+	ErrBulkEnded               = &Error{Code: CodeBulkEnded}
+	ErrBulkEmpty               = &Error{Code: CodeBulkEmpty}
+	ErrBulkTooLarge            = &Error{Code: CodeBulkTooLarge}
+	ErrBulkTooManyNow          = &Error{Code: CodeBulkTooManyNow}
+	ErrWebhookEndpointNotFound = &Error{Code: CodeWebhookEndpointNotFound}
+	ErrWebhookDeliveryNotFound = &Error{Code: CodeWebhookDeliveryNotFound}
+	ErrWebhookEndpointPaused   = &Error{Code: CodeWebhookEndpointPaused}
+	ErrTooManyWebhookEndpoints = &Error{Code: CodeTooManyWebhookEndpoints}
+	ErrWebhooksDisabled        = &Error{Code: CodeWebhooksDisabled}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

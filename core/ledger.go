@@ -20,6 +20,11 @@ const (
 	EntryRefund    EntryKind = "refund"    // gives one charge back, by the charge's split
 )
 
+// Valid reports whether the kind is one of the four.
+func (k EntryKind) Valid() bool {
+	return k == EntryAllowance || k == EntryPurchase || k == EntryCharge || k == EntryRefund
+}
+
 // Entry is one line of a tenant's append-only ledger. The key identifies it within the
 // tenant. Amounts are never negative; the kind gives the direction.
 type Entry struct {

@@ -24,6 +24,9 @@ const (
 	TemplatePublished TemplateStatus = "published"
 )
 
+// Valid reports whether the status is one of the two.
+func (s TemplateStatus) Valid() bool { return s == TemplateDraft || s == TemplatePublished }
+
 // Template says what to do with a file.
 type Template struct {
 	ID           TemplateID

@@ -19,6 +19,16 @@ type Finder interface {
 	// Entries gives the ledger's entries that the filter selects, the latest first.
 	// It stops at filter.Limit, or when it has looked at look.Entries entries.
 	Entries(ctx context.Context, filter EntryFilter, look Look) (EntryPage, error)
+	// Templates gives the templates that the filter selects, ascending by ID.
+	Templates(ctx context.Context, filter TemplateFilter) ([]core.Template, error)
+}
+
+// TemplateFilter selects a page of a tenant's templates. A zero field leaves nothing out.
+type TemplateFilter struct {
+	After   core.TemplateID // those with a higher ID
+	Status  core.TemplateStatus
+	Deleted *bool // only those that are soft-deleted, or only those that are not
+	Limit   int   // 1 or more
 }
 
 // Look bounds what one answer of a Finder reads. A zero field means its default.

@@ -53,8 +53,9 @@ type Move struct {
 // Record is a part of what a tenant owns, as it is exported and imported: one of
 // core.Tenant, core.Template, core.TemplateVersion, []core.APIKey, core.Run, []core.File (with outputs, of
 // the run before it), core.Attempt, core.Amendment (both of the run before them),
-// []core.Entry, []core.Balance (what the entries add up to), []core.Answer and
-// []core.AuditEvent, in this order: what refers to something comes after it.
+// []core.Entry, []core.Balance (what the entries add up to), []core.Answer, []core.Reply, []core.AuditEvent,
+// core.LowCredits, core.WebhookEndpoint and []core.WebhookDelivery (those that are
+// pending), in this order: what refers to something comes after it.
 type Record any
 
 // Mover is an optional interface of a Store, for moving tenants to another store. The two
@@ -78,4 +79,6 @@ type Mover interface {
 	Import(ctx context.Context, tenant core.TenantID, was, is Move, records iter.Seq2[Record, error]) error
 	// AnswersAfter reads up to limit answers with keys above after, ascending by key.
 	AnswersAfter(ctx context.Context, tenant core.TenantID, after core.Key, limit int) ([]core.Answer, error)
+	// RepliesAfter reads up to limit replies after an operation and key, ascending by both.
+	RepliesAfter(ctx context.Context, tenant core.TenantID, op core.Operation, key core.Key, limit int) ([]core.Reply, error)
 }

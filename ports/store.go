@@ -64,6 +64,7 @@ type Store interface {
 	AcrossTenants
 	APIKeyUses
 	AuditTrail
+	AllWebhooks
 }
 
 // AcrossTenants is what a store answers of all tenants at once, outside any
@@ -92,6 +93,11 @@ type AcrossTenants interface {
 
 	// BulkContinues are the bulk continues of all tenants.
 	BulkContinues() BulkContinues
+	// Forget removes up to limit of the replies and the refusals that were remembered
+	// before a time, of all tenants but those that are closed by a move, and says how
+	// many. Answers with a run stay: they are what keeps a late repeat from being charged.
+	// Servers may do so at once.
+	Forget(ctx context.Context, before time.Time, limit int) (int, error)
 }
 
 // RunKey names a run with its tenant.
@@ -130,6 +136,10 @@ type AccountTx interface {
 	Answers() Answers
 	APIKeys() APIKeys
 	AuditLog() AuditLog
+	Replies() Replies
+	WebhookEvents() WebhookEvents
+	WebhookEndpoints() WebhookEndpoints
+	WebhookDeliveries() WebhookDeliveries
 }
 
 // Runs are the runs with their files.
@@ -352,4 +362,16 @@ type Answers interface {
 	Insert(ctx context.Context, a core.Answer) error
 	// Save overwrites an answer. ErrNotFound.
 	Save(ctx context.Context, a core.Answer) error
+}
+
+// Replies remembers for a time what other operations than initiations and Continues answered
+// under callers' idempotency keys.
+type Replies interface {
+	// Get finds a reply. ErrNotFound.
+	Get(ctx context.Context, op core.Operation, key core.Key) (core.Reply, error)
+	// Insert remembers a reply. ErrExists; two transactions that insert the same key of an
+	// operation wait for each other: ErrDeadlock, ErrLockTimeout.
+	Insert(ctx context.Context, r core.Reply) error
+	// Save overwrites a reply. ErrNotFound.
+	Save(ctx context.Context, r core.Reply) error
 }

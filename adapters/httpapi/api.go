@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
 )
 
 // Limits of requests and answers.
@@ -51,6 +52,9 @@ type Config struct {
 	// begins with a slash and does not end in one. Addresses in answers begin with it.
 	// Empty: the root.
 	Prefix string
+
+	// Tickets open event streams for clients that cannot send headers; nil: there are none.
+	Tickets ports.Tickets
 
 	// Authenticated is called for each request with a valid token, with its context, so
 	// that a server that is short of connections knows which ones to keep; nil: not called.

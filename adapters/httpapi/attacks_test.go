@@ -155,9 +155,8 @@ func TestTokensOfAnIssuer(t *testing.T) {
 		"OurSecret":       f.secret(nil),
 		"OurSecretAlone":  f.secret(map[string]any{"iss": nil}),
 		"OurOtherSecret":  f.sign("HS256", []byte(olderSecret), nil, f.claims(nil)),
-		"ExpiredJustNow":  f.by("ec", f.claims(map[string]any{"exp": time.Now().Add(-2 * time.Second).Unix()})),
-		"ValidInASecond":  f.by("ec", f.claims(map[string]any{"nbf": time.Now().Add(2 * time.Second).Unix()})),
 		"IssuedInASecond": f.by("ec", f.claims(map[string]any{"iat": time.Now().Add(2 * time.Second).Unix()})),
+		"ValidInASecond":  f.by("ec", f.claims(map[string]any{"nbf": time.Now().Add(2 * time.Second).Unix()})),
 	} {
 		got := w.get(token, "/balance")
 		require.Equal(t, http.StatusOK, got.status, "%s: %s", name, got.text())
@@ -421,8 +420,12 @@ func TestClaimsElsewhere(t *testing.T) {
 	_, err := f.auth(httpapi.WithClaims(entra)).Token(core.Actor{Subject: "x", Role: core.RolePlatformAdmin}, time.Hour)
 	require.ErrorContains(t, err, "bubble_admin")
 	for _, bad := range []httpapi.Claims{
-		{Tenant: "/"}, {Role: "/a//b"}, {Subject: "//"}, {Role: strings.Repeat("a", 300)},
-		{Roles: map[string]core.Role{"a": "root"}}, {Roles: map[string]core.Role{"": core.RoleCustomerUser}},
+		{Tenant: "/"},
+		{Role: "/a//b"},
+		{Subject: "//"},
+		{Role: strings.Repeat("a", 300)},
+		{Roles: map[string]core.Role{"a": "root"}},
+		{Roles: map[string]core.Role{"": core.RoleCustomerUser}},
 	} {
 		_, err := httpapi.NewAuth([]byte(testSecret), httpapi.WithClaims(bad))
 		require.Error(t, err, "%v", bad)

@@ -29,6 +29,17 @@ func (a *api) listAuditLog(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	list, err := a.listing(r, "audit log", req.Tenant, "action", "actor", "target", "from", "to")
+	if err != nil {
+		return err
+	}
+	place, err := list.place()
+	if err != nil {
+		return err
+	}
+	if req.Page.Before, err = parseAuditPlace(place); err != nil {
+		return err
+	}
 	found, err := a.svc.AuditLog(r.Context(), r.actor, req)
 	if err != nil {
 		return err
@@ -44,9 +55,9 @@ func (a *api) listAuditLog(w http.ResponseWriter, r *request) error {
 		}
 	}
 	if found.Next != (ports.AuditCursor{}) {
-		page.NextCursor = auditCursor(found.Next)
+		page.NextCursor = list.next(w, auditPlace(found.Next))
 	}
-	return writeJSON(w, http.StatusOK, page)
+	return writeTagged(w, r, page)
 }
 
 // auditRequest reads tenant, filter and page. A platform admin that names no tenant asks for
@@ -78,11 +89,6 @@ func auditRequest(r *request) (app.AuditRequest, error) {
 		{"target", text(&req.Filter.Target)},
 		{"from", func(v string) string { return readTime(v, &req.Page.From) }},
 		{"to", func(v string) string { return readTime(v, &req.Page.To) }},
-		{"cursor", func(v string) (mistake string) {
-			var ok bool
-			req.Page.Before, ok = parseAuditCursor(v)
-			return mistakeIf(!ok, "is not one that this list has given; begin without a cursor")
-		}},
 	} {
 		value, err := r.query(p.name)
 		if err != nil {
@@ -98,20 +104,24 @@ func auditRequest(r *request) (app.AuditRequest, error) {
 	return req, core.Invalid(wrong...)
 }
 
-const auditCursorKind = "a"
-
-func auditCursor(at ports.AuditCursor) string {
-	return encodeCursor(auditCursorKind, strconv.FormatInt(at.At.UnixNano(), 10)+"/"+string(at.Tenant)+"/"+string(at.ID))
+func auditPlace(at ports.AuditCursor) string {
+	return strconv.FormatInt(at.At.UnixNano(), 10) + "/" + string(at.Tenant) + "/" + string(at.ID)
 }
 
-func parseAuditCursor(cursor string) (ports.AuditCursor, bool) {
-	place, ok := decodeCursor(auditCursorKind, cursor)
-	parts := strings.Split(place, "/")
-	if !ok || len(parts) != 3 || !core.ValidID(parts[1]) || !core.ValidID(parts[2]) {
-		return ports.AuditCursor{}, false
+// parseAuditPlace reads a place in the audit log; an empty one is the latest event.
+func parseAuditPlace(place string) (ports.AuditCursor, error) {
+	if place == "" {
+		return ports.AuditCursor{}, nil
 	}
-	n, err := strconv.ParseInt(parts[0], 10, 64)
-	return ports.AuditCursor{At: time.Unix(0, n).UTC(), Tenant: core.TenantID(parts[1]), ID: core.AuditID(parts[2])}, err == nil
+	parts := strings.Split(place, "/")
+	if len(parts) != 3 || !core.ValidID(parts[1]) || !core.ValidID(parts[2]) {
+		return ports.AuditCursor{}, badCursor()
+	}
+	nanos, err := strconv.ParseInt(parts[0], 10, 64)
+	if err != nil {
+		return ports.AuditCursor{}, badCursor()
+	}
+	return ports.AuditCursor{At: time.Unix(0, nanos).UTC(), Tenant: core.TenantID(parts[1]), ID: core.AuditID(parts[2])}, nil
 }
 
 type auditEventJSON struct {

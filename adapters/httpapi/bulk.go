@@ -16,9 +16,6 @@ const (
 	maxBulksPage        = 200
 	defaultBulkRunsPage = 100
 	maxBulkRunsPage     = 1000
-
-	bulkCursorKind    = "b"
-	bulkRunCursorKind = "c"
 )
 
 func (a *api) bulkRoutes() []route {
@@ -55,11 +52,15 @@ func (a *api) listBulks(w http.ResponseWriter, r *request) error {
 	if filter.Unended, err = r.queryBool("unended"); err != nil {
 		return err
 	}
-	cursor, err := r.query("cursor")
+	cursors, err := a.listing(r, "bulk continues", filter.Tenant, "allTenants", "unended")
 	if err != nil {
 		return err
 	}
-	if filter.Before, err = parseBulkCursor(cursor); err != nil {
+	place, err := cursors.place()
+	if err != nil {
+		return err
+	}
+	if filter.Before, err = parseBulkPlace(place); err != nil {
 		return err
 	}
 	list, err := a.svc.Bulks(r.Context(), r.actor, filter)
@@ -70,7 +71,7 @@ func (a *api) listBulks(w http.ResponseWriter, r *request) error {
 	if len(list) > int(limit) {
 		list = list[:limit]
 		last := list[limit-1].Bulk
-		page.NextCursor = encodeCursor(bulkCursorKind, strconv.FormatInt(last.CreatedAt.UnixNano(), 10)+"/"+string(last.ID))
+		page.NextCursor = cursors.cursor(strconv.FormatInt(last.CreatedAt.UnixNano(), 10) + "/" + string(last.ID))
 	}
 	for _, v := range list {
 		page.BulkContinues = append(page.BulkContinues, toBulk(v))
@@ -108,14 +109,13 @@ func (r *request) queryBool(name string) (bool, error) {
 	return false, core.InvalidField(name, "must be true or false")
 }
 
-func parseBulkCursor(cursor string) (ports.BulkCursor, error) {
-	if cursor == "" {
+func parseBulkPlace(place string) (ports.BulkCursor, error) {
+	if place == "" {
 		return ports.BulkCursor{}, nil
 	}
-	place, ok := decodeCursor(bulkCursorKind, cursor)
 	nanos, id, slash := strings.Cut(place, "/")
 	n, err := strconv.ParseInt(nanos, 10, 64)
-	if !ok || !slash || err != nil || !core.ValidID(id) {
+	if !slash || err != nil || !core.ValidID(id) {
 		return ports.BulkCursor{}, badCursor()
 	}
 	return ports.BulkCursor{CreatedAt: time.Unix(0, n).UTC(), ID: core.BulkID(id)}, nil
@@ -247,11 +247,15 @@ func (a *api) listBulkRuns(w http.ResponseWriter, r *request) error {
 	default:
 		return core.InvalidField("state", "must be waiting, continued or refused")
 	}
-	cursor, err := r.query("cursor")
+	cursors, err := a.listing(r, "runs of a bulk continue", "", "state")
 	if err != nil {
 		return err
 	}
-	from, err := parseBulkRunCursor(cursor)
+	place, err := cursors.place()
+	if err != nil {
+		return err
+	}
+	from, err := parseBulkRunPlace(place)
 	if err != nil {
 		return err
 	}
@@ -261,7 +265,7 @@ func (a *api) listBulkRuns(w http.ResponseWriter, r *request) error {
 	}
 	page := bulkRunPageJSON{Runs: make([]bulkRunJSON, 0, len(runs))}
 	if next != nil {
-		page.NextCursor = encodeCursor(bulkRunCursorKind, strconv.Itoa(next.Place)+"/"+string(next.Tenant))
+		page.NextCursor = cursors.cursor(strconv.Itoa(next.Place) + "/" + string(next.Tenant))
 	}
 	for _, run := range runs {
 		page.Runs = append(page.Runs, toBulkRun(run))
@@ -269,14 +273,13 @@ func (a *api) listBulkRuns(w http.ResponseWriter, r *request) error {
 	return writeJSON(w, http.StatusOK, page)
 }
 
-func parseBulkRunCursor(cursor string) (app.BulkRunCursor, error) {
-	if cursor == "" {
+func parseBulkRunPlace(text string) (app.BulkRunCursor, error) {
+	if text == "" {
 		return app.BulkRunCursor{}, nil
 	}
-	text, ok := decodeCursor(bulkRunCursorKind, cursor)
 	place, tenant, slash := strings.Cut(text, "/")
 	n, err := strconv.ParseInt(place, 10, 32)
-	if !ok || !slash || err != nil || n < 0 || !core.ValidID(tenant) {
+	if !slash || err != nil || n < 0 || !core.ValidID(tenant) {
 		return app.BulkRunCursor{}, badCursor()
 	}
 	return app.BulkRunCursor{Tenant: core.TenantID(tenant), Place: int(n)}, nil

@@ -165,6 +165,14 @@ func toTenant(t core.Tenant) tenantJSON {
 	}
 }
 
+func toEntries(entries []core.Entry) []entryJSON {
+	list := make([]entryJSON, len(entries))
+	for i, e := range entries {
+		list[i] = toEntry(e)
+	}
+	return list
+}
+
 func toEntry(e core.Entry) entryJSON {
 	entry := entryJSON{
 		Seq: e.Seq, Key: string(e.Key), Kind: string(e.Kind), Period: e.Period.String(), Amount: toSplit(e.Amount),

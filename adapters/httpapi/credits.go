@@ -3,8 +3,12 @@ package httpapi
 import (
 	"math"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
 const (
@@ -77,14 +81,10 @@ func (a *api) grantRequest(w http.ResponseWriter, r *request) (core.TenantID, co
 	return tenant, key, body, err
 }
 
-// listLedger is GET /tenants/{id}/ledger: the entries in the order in which they
-// were posted.
+// listLedger is GET /tenants/{id}/ledger: the entries in the order in which they were posted,
+// or the latest first, which can be filtered.
 func (a *api) listLedger(w http.ResponseWriter, r *request) error {
 	tenant, err := r.pathTenant()
-	if err != nil {
-		return err
-	}
-	after, err := r.queryInt("after", 0, 0, math.MaxInt64)
 	if err != nil {
 		return err
 	}
@@ -92,17 +92,104 @@ func (a *api) listLedger(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	filter, newest, err := entryFilter(r)
+	if err != nil {
+		return err
+	}
+	list, err := a.listing(r, "ledger", tenant, "order", "kind", "period", "run")
+	if err != nil {
+		return err
+	}
+	if newest {
+		filter.Limit = int(limit)
+		return a.latestEntries(w, r, tenant, list, filter)
+	}
+	place, err := list.place()
+	if err != nil {
+		return err
+	}
+	after, err := r.queryInt("after", 0, 0, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	if place != "" {
+		if after != 0 {
+			return core.InvalidField("after", "cannot be there together with a cursor; send the cursor alone")
+		}
+		if after, err = strconv.ParseInt(place, 10, 64); err != nil || after < 0 {
+			return badCursor()
+		}
+	}
 	entries, err := a.svc.Entries(r.Context(), r.actor, tenant, after, int(limit)+1)
 	if err != nil {
 		return err
 	}
-	page := ledgerPageJSON{Entries: make([]entryJSON, 0, len(entries))}
+	page := ledgerPageJSON{}
 	if len(entries) > int(limit) {
 		entries = entries[:limit]
 		page.NextAfter = entries[limit-1].Seq
+		page.NextCursor = list.next(w, strconv.FormatInt(page.NextAfter, 10))
 	}
-	for _, e := range entries {
-		page.Entries = append(page.Entries, toEntry(e))
+	page.Entries = toEntries(entries)
+	return writeTagged(w, r, page)
+}
+
+// latestEntries answers with the latest entries that the filter selects.
+func (a *api) latestEntries(w http.ResponseWriter, r *request, tenant core.TenantID, list listing, filter ports.EntryFilter) error {
+	place, err := list.after()
+	if err != nil {
+		return err
 	}
-	return writeJSON(w, http.StatusOK, page)
+	if place != "" {
+		if filter.Before, err = strconv.ParseInt(place, 10, 64); err != nil || filter.Before < 1 {
+			return badCursor()
+		}
+	}
+	found, err := a.svc.FindEntries(r.Context(), r.actor, tenant, filter)
+	if err != nil {
+		return err
+	}
+	page := ledgerPageJSON{Entries: toEntries(found.Entries)}
+	if found.Next != 0 {
+		page.NextCursor = list.next(w, strconv.FormatInt(found.Next, 10))
+	}
+	return writeTagged(w, r, page)
+}
+
+// entryFilter reads the filter of GET /tenants/{id}/ledger.
+func entryFilter(r *request) (filter ports.EntryFilter, newest bool, err error) {
+	filtered := ""
+	err = r.readFilter([]parameter{
+		{"order", func(v string) string {
+			newest = v == "newest"
+			return mistakeIf(!newest && v != "oldest", "must be oldest or newest: which entries come first")
+		}},
+		{"kind", func(v string) string {
+			filtered = "kind"
+			for word := range strings.SplitSeq(v, ",") {
+				if !core.EntryKind(word).Valid() {
+					return "must be allowance, purchase, charge or refund, or several of them with commas between"
+				}
+				if !slices.Contains(filter.Kinds, core.EntryKind(word)) {
+					filter.Kinds = append(filter.Kinds, core.EntryKind(word))
+				}
+			}
+			return ""
+		}},
+		{"period", func(v string) string {
+			filtered = "period"
+			var err error
+			filter.Period, err = core.ParsePeriod(v)
+			return mistakeIf(err != nil, "must be a month such as 2026-11")
+		}},
+		{"run", func(v string) string {
+			filtered = "run"
+			filter.Run = core.RunID(v)
+			return mistakeIf(!core.ValidID(v), "is no run's ID")
+		}},
+	})
+	if err == nil && filtered != "" && !newest {
+		err = core.InvalidField(filtered, "can be looked for only with order=newest")
+	}
+	return filter, newest, err
 }

@@ -53,7 +53,8 @@ type watcher struct {
 	hub     *hub
 	key     ports.RunKey
 	run     *watchedRun
-	changed chan struct{} // holds one signal: latest has changed
+	changed chan struct{} // holds one signal: the latest state has changed
+	sent    string        // the ID of the state that the client has
 }
 
 func newHub(ctx context.Context, svc *app.Service, cfg StreamConfig) *hub {
@@ -61,7 +62,9 @@ func newHub(ctx context.Context, svc *app.Service, cfg StreamConfig) *hub {
 }
 
 // watch begins to watch a run; it is read at once, unless other streams watch it already.
-func (h *hub) watch(key ports.RunKey) *watcher {
+//
+// lastEventID is that of the state that the client has; it gets the next one.
+func (h *hub) watch(key ports.RunKey, lastEventID string) *watcher {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	run := h.watched[key]
@@ -69,7 +72,7 @@ func (h *hub) watch(key ports.RunKey) *watcher {
 		run = &watchedRun{watchers: map[*watcher]struct{}{}}
 		h.watched[key] = run
 	}
-	w := &watcher{hub: h, key: key, run: run, changed: make(chan struct{}, 1)}
+	w := &watcher{hub: h, key: key, run: run, changed: make(chan struct{}, 1), sent: lastEventID}
 	run.watchers[w] = struct{}{}
 	if !h.polling {
 		h.polling = true
@@ -92,12 +95,19 @@ func (w *watcher) stop() {
 	}
 }
 
-// latest is the newest state that is known, or nil.
-func (w *watcher) latest() *snapshot {
+// next gives the newest state, unless the client has it.
+func (w *watcher) next() ([]byte, error) {
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()
-	return w.run.last
+	now := w.run.last
+	if now == nil || now.id == w.sent {
+		return nil, nil
+	}
+	w.sent = now.id
+	return now.frame, nil
 }
+
+func (w *watcher) moved() <-chan struct{} { return w.changed }
 
 func signal(c chan struct{}) {
 	select {

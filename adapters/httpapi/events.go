@@ -23,9 +23,11 @@ const codeTooManyStreams core.Code = "too_many_streams"
 type StreamConfig struct {
 	MaxStreams          int // on this server at once; default 1,000
 	MaxStreamsPerTenant int // of those, of one tenant; default 100
+	MaxStreamsPerCaller int // and of one caller; default 50
 
 	RunningEvery time.Duration // how often a running run is polled; default 500 ms
 	ClosedEvery  time.Duration // and a closed one, which may be continued; default 2 s
+	TenantEvery  time.Duration // how often a tenant is polled for its own stream; default 1 s
 	// Heartbeat is how often a line is sent on an idle stream, so that no proxy closes
 	// it; default 15 s.
 	Heartbeat time.Duration
@@ -46,6 +48,7 @@ func (c StreamConfig) withDefaults() StreamConfig {
 	}{
 		{&c.RunningEvery, 500 * time.Millisecond},
 		{&c.ClosedEvery, 2 * time.Second},
+		{&c.TenantEvery, time.Second},
 		{&c.Heartbeat, 15 * time.Second},
 		{&c.CheckEvery, 15 * time.Second},
 		{&c.WriteTimeout, 10 * time.Second},
@@ -60,26 +63,31 @@ func (c StreamConfig) withDefaults() StreamConfig {
 	if c.MaxStreamsPerTenant <= 0 {
 		c.MaxStreamsPerTenant = 100
 	}
+	if c.MaxStreamsPerCaller <= 0 {
+		c.MaxStreamsPerCaller = 50
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	return c
 }
 
-// Streams sends runs' events (server-sent events) to all clients of this server that
+// Streams sends runs' and tenants' events (server-sent events) to all clients of this server that
 // watch them. The API and a page with its own authentication share one Streams, so that
 // its bounds are those of the whole server.
 type Streams struct {
 	svc *app.Service
 	cfg StreamConfig
 	hub *hub
+	all *tenantHub
 
 	stopped context.Context // ends with Stop
 	stop    context.CancelFunc
 
-	mu   sync.Mutex
-	open map[core.TenantID]int // streams by their client's tenant; "" are platform admins
-	all  int
+	mu      sync.Mutex
+	open    map[core.TenantID]int // streams by their client's tenant; "" are platform admins
+	callers map[core.Actor]int
+	total   int
 }
 
 // NewStreams makes Streams. Call Stop when the server stops:
@@ -88,7 +96,10 @@ type Streams struct {
 func NewStreams(svc *app.Service, cfg StreamConfig) *Streams {
 	cfg = cfg.withDefaults()
 	ctx, stop := context.WithCancel(context.Background())
-	return &Streams{svc: svc, cfg: cfg, hub: newHub(ctx, svc, cfg), stopped: ctx, stop: stop, open: map[core.TenantID]int{}}
+	return &Streams{
+		svc: svc, cfg: cfg, hub: newHub(ctx, svc, cfg), all: newTenantHub(ctx, svc, cfg), stopped: ctx, stop: stop,
+		open: map[core.TenantID]int{}, callers: map[core.Actor]int{},
+	}
 }
 
 // Stop ends all streams at once, each with an event that says so, and refuses new ones.
@@ -111,6 +122,30 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, actor core.Actor
 	if err != nil {
 		return err
 	}
+	return s.serve(w, r, actor, allowed, func() source {
+		return s.hub.watch(ports.RunKey{Tenant: view.Run.Tenant, Run: id}, r.Header.Get("Last-Event-ID"))
+	})
+}
+
+// ServeTenant is Serve for what happens in a tenant: it streams its runs and its balance.
+func (s *Streams) ServeTenant(w http.ResponseWriter, r *http.Request, actor core.Actor, tenant core.TenantID, allowed func(context.Context) error) error {
+	if _, err := s.svc.Balance(r.Context(), actor, tenant); err != nil { // unknown, or not the actor's to read
+		return err
+	}
+	return s.serve(w, r, actor, allowed, func() source { return s.all.watch(tenant, r.Header.Get("Last-Event-ID")) })
+}
+
+// source is what a stream sends.
+type source interface {
+	// next gives what the client has to get now; nothing if it is up to date.
+	next() ([]byte, error)
+	// moved is signalled when next may have something.
+	moved() <-chan struct{}
+	stop()
+}
+
+// serve streams what watch begins to watch. The caller has checked that the actor may read it.
+func (s *Streams) serve(w http.ResponseWriter, r *http.Request, actor core.Actor, allowed func(context.Context) error, watch func() source) error {
 	if r.Method == http.MethodHead {
 		streamHeader(w.Header(), r)
 		w.WriteHeader(http.StatusOK)
@@ -126,30 +161,33 @@ func (s *Streams) Serve(w http.ResponseWriter, r *http.Request, actor core.Actor
 	if err := out.begin(r); err != nil {
 		return err
 	}
-	watch := s.hub.watch(ports.RunKey{Tenant: view.Run.Tenant, Run: id})
-	defer watch.stop()
-	if err := s.run(r, out, watch, allowed); err != nil {
-		s.cfg.Log.Debug("events: stream cut", "run", id, "error", err)
+	from := watch()
+	defer from.stop()
+	if err := s.run(r, out, from, allowed); err != nil {
+		s.cfg.Log.Debug("events: stream cut", "path", r.URL.Path, "error", err)
 	}
 	return nil
 }
 
 // run sends the events. Its error is that of a client that disconnected or is too slow.
-func (s *Streams) run(r *http.Request, out *stream, watch *watcher, allowed func(context.Context) error) error {
+func (s *Streams) run(r *http.Request, out *stream, from source, allowed func(context.Context) error) error {
 	heartbeat, check := time.NewTicker(s.cfg.Heartbeat), time.NewTicker(s.cfg.CheckEvery)
 	defer heartbeat.Stop()
 	defer check.Stop()
-	sent, failures := r.Header.Get("Last-Event-ID"), 0
+	failures := 0
 	for {
-		if now := watch.latest(); now != nil && now.id != sent {
-			if err := out.send(now.frame); err != nil {
+		now, err := from.next()
+		if err != nil {
+			return err
+		}
+		if len(now) > 0 {
+			if err := out.send(now); err != nil {
 				return err
 			}
-			sent = now.id
 			heartbeat.Reset(s.cfg.Heartbeat)
 		}
 		select {
-		case <-watch.changed:
+		case <-from.moved():
 		case <-heartbeat.C:
 			if err := out.send([]byte(": still here\n\n")); err != nil {
 				return err
@@ -200,17 +238,23 @@ func (s *Streams) enter(actor core.Actor) (leave func(), err error) {
 	switch {
 	case s.stopped.Err() != nil:
 		return nil, unavailable("the server stops; connect again")
-	case s.all >= s.cfg.MaxStreams:
+	case s.total >= s.cfg.MaxStreams:
 		return nil, unavailable("this server has as many event streams open as it can; read the run instead, or try again in a while")
 	case s.open[tenant] >= s.cfg.MaxStreamsPerTenant:
 		return nil, refused(codeTooManyStreams, "%d event streams are open already; close some, or read the run instead", s.open[tenant])
+	case s.callers[actor] >= s.cfg.MaxStreamsPerCaller:
+		return nil, refused(codeTooManyStreams, "you have %d event streams open already; close some, or read the run instead", s.callers[actor])
 	}
-	s.all++
+	s.total++
 	s.open[tenant]++
+	s.callers[actor]++
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.all--
+		s.total--
+		if s.callers[actor]--; s.callers[actor] == 0 {
+			delete(s.callers, actor)
+		}
 		if s.open[tenant]--; s.open[tenant] == 0 {
 			delete(s.open, tenant)
 		}
@@ -272,11 +316,34 @@ func (a *api) streamEvents(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return a.cfg.Streams.Serve(w, r.Request, r.actor, id, func(ctx context.Context) error {
+	return a.cfg.Streams.Serve(w, r.Request, r.actor, id, a.stillAllowed(r))
+}
+
+// streamTenant is GET /events.
+func (a *api) streamTenant(w http.ResponseWriter, r *request) error {
+	tenant, err := r.queryTenant()
+	if err != nil {
+		return err
+	}
+	return a.cfg.Streams.ServeTenant(w, r.Request, r.actor, tenant, a.stillAllowed(r))
+}
+
+// stillAllowed checks that a stream's caller is still the one who opened it.
+func (a *api) stillAllowed(r *request) func(context.Context) error {
+	if r.ticket {
+		until := time.Now().Add(ticketStream)
+		return func(context.Context) error {
+			if time.Now().Before(until) {
+				return nil
+			}
+			return refused(codeUnauthenticated, "a stream that was opened with a ticket ends after %s; get a new ticket and connect again", ticketStream)
+		}
+	}
+	return func(ctx context.Context) error {
 		actor, _, err := a.actorOf(r.WithContext(ctx))
 		if err == nil && actor != r.actor {
 			err = refused(codeUnauthenticated, "this token is for another caller; connect again")
 		}
 		return err
-	})
+	}
 }

@@ -28,13 +28,14 @@ import (
 // streamWorld is several servers on one store, inside a synctest bubble: its time is the
 // bubble's, and its connections are pipes without buffers.
 type streamWorld struct {
-	t     *testing.T
-	store *countingStore
-	queue *memory.Queue
-	work  *script
-	svc   *app.Service
-	auth  *httpapi.Auth
-	logs  *logBuffer
+	t       *testing.T
+	store   *countingStore
+	tickets ports.Tickets
+	queue   *memory.Queue
+	work    *script
+	svc     *app.Service
+	auth    *httpapi.Auth
+	logs    *logBuffer
 }
 
 // countingStore counts the reads of runs.
@@ -51,8 +52,9 @@ func (s *countingStore) View(ctx context.Context, tenant core.TenantID, fn func(
 
 func newStreamWorld(t *testing.T) *streamWorld {
 	t.Helper()
+	kept := memory.NewStore()
 	w := &streamWorld{
-		t: t, store: &countingStore{faultyStore: &faultyStore{Store: memory.NewStore()}}, queue: memory.NewQueue(),
+		t: t, store: &countingStore{faultyStore: &faultyStore{Store: kept}}, tickets: kept.Tickets(), queue: memory.NewQueue(),
 		work: &script{outcomes: map[string]core.Outcome{}}, logs: &logBuffer{},
 	}
 	w.svc = install.Service(t, app.Deps{Store: w.store, Queue: w.queue, Executor: w.work, IDs: memory.NewSequence("id")}, app.Options{})
@@ -116,7 +118,7 @@ type streamServer struct {
 func (w *streamWorld) serve(cfg httpapi.StreamConfig) *streamServer {
 	cfg.Log = slog.New(slog.NewTextHandler(w.logs, nil))
 	streams := httpapi.NewStreams(w.svc, cfg)
-	return w.serveHandler(streams, httpapi.New(w.svc, httpapi.Config{Auth: w.auth, Log: slog.New(slog.DiscardHandler), Streams: streams}))
+	return w.serveHandler(streams, httpapi.New(w.svc, httpapi.Config{Auth: w.auth, Log: slog.New(slog.DiscardHandler), Streams: streams, Tickets: w.tickets}))
 }
 
 func (w *streamWorld) serveHandler(streams *httpapi.Streams, h http.Handler) *streamServer {
@@ -201,9 +203,17 @@ type eventStream struct {
 // open asks for a run's events. The bodies of refusals are read as problems by the caller.
 func openEvents(t *testing.T, client *http.Client, base, token string, id core.RunID, lastEventID string) *eventStream {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/workflow-runs/"+string(id)+"/events", nil)
+	return openStream(t, client, base+"/workflow-runs/"+string(id)+"/events", token, lastEventID)
+}
+
+// openStream asks for the events of an address; without a token if there is none.
+func openStream(t *testing.T, client *http.Client, url, token, lastEventID string) *eventStream {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+token)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
 	if lastEventID != "" {
 		req.Header.Set("Last-Event-ID", lastEventID)
 	}
@@ -274,7 +284,7 @@ func (s *eventStream) next(name string) event {
 
 // eventSchema is what the OpenAPI document says of an event's data.
 func eventSchema(name string) *openapi3.Schema {
-	of := map[string]string{"state": "RunState", "closed": "RunClosed", "end": "StreamEnd"}[name]
+	of := map[string]string{"state": "RunState", "closed": "RunClosed", "end": "StreamEnd", "snapshot": "TenantSnapshot", "run": "RunEvent", "balance": "Balance"}[name]
 	return document().Components.Schemas[of].Value
 }
 

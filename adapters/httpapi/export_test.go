@@ -76,7 +76,7 @@ func (s *Streams) Watched() (runs, watchers int) {
 func (s *Streams) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.all
+	return s.total
 }
 
 // DecodeObject reads a JSON body as the handlers do.

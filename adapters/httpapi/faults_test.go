@@ -51,7 +51,8 @@ type faultyStore struct {
 	mu    sync.Mutex
 	err   error
 	panic any
-	keys  int // look-ups of API keys
+	keys  int  // look-ups of API keys
+	held  bool // another transaction holds every idempotency key
 }
 
 // APIKey implements ports.Store.
@@ -71,6 +72,22 @@ func (s *faultyStore) looked() int {
 	defer s.mu.Unlock()
 	return s.keys
 }
+
+func (s *faultyStore) holdKeys(held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = held
+}
+
+type heldTx struct{ ports.Tx }
+
+// Replies implements ports.Tx.
+func (t heldTx) Replies() ports.Replies { return heldReplies{t.Tx.Replies()} }
+
+type heldReplies struct{ ports.Replies }
+
+// Insert implements ports.Replies.
+func (heldReplies) Insert(context.Context, core.Reply) error { return ports.ErrLockTimeout }
 
 func (s *faultyStore) fail(err error) {
 	s.mu.Lock()
@@ -97,6 +114,12 @@ func (s *faultyStore) fault() error {
 func (s *faultyStore) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
 	if err := s.fault(); err != nil {
 		return err
+	}
+	s.mu.Lock()
+	held := s.held
+	s.mu.Unlock()
+	if held {
+		return s.Store.InTx(ctx, tenant, func(tx ports.Tx) error { return fn(heldTx{tx}) })
 	}
 	return s.Store.InTx(ctx, tenant, fn)
 }

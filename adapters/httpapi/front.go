@@ -32,6 +32,7 @@ type exchange struct {
 	route string     // the pattern; empty if there was none
 	actor core.Actor // zero if it is not known
 	code  core.Code  // of the problem; empty if there was none
+	kept  bool       // the refusal stays the answer under the request's idempotency key
 	raw   http.ResponseWriter
 	body  *body
 }

@@ -83,7 +83,7 @@ func TestTemplateVersions(t *testing.T) {
 	require.Len(t, second.at("versions"), 5)
 	require.Equal(t, "Do it.", second.str("versions", 4, "instructions"))
 	require.Nil(t, second.at("nextCursor"))
-	require.Len(t, w.get(w.user, path+"?limit=1&cursor=3").at("versions"), 1)
+	require.Equal(t, 25, second.int("total"))
 
 	w.refused(http.StatusForbidden, core.CodeWrongTenant, func() answer { return w.get(w.stranger, path+"?tenant=acme") })
 	w.refused(http.StatusNotFound, core.CodeTemplateNotFound, func() answer { return w.get(w.user, "/templates/nothing/versions") })

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/httpapi"
+	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/install"
 )
@@ -35,6 +36,8 @@ type matrixRow struct {
 	set map[string]string
 	// tenantless: the route takes no tenant, so that a caller's own counts.
 	tenantless bool
+	// once: what it removes is not there for the next caller.
+	once bool
 }
 
 // matrix has a row for every route.
@@ -50,6 +53,9 @@ var matrix = map[string]matrixRow{
 	"POST /workflow-runs/:id/cancel":             {may: admins},
 	"GET /workflow-runs/:id/receipt":             {may: everyRole},
 	"GET /workflow-runs/:id/events":              {may: everyRole},
+
+	"GET /events":         {may: everyRole},
+	"POST /event-tickets": {may: everyRole, tenantless: true},
 
 	"GET /balance":                 {may: everyRole},
 	"POST /tenants/:id/allowances": {may: operators, body: map[string]any{"period": "2026-11", "amount": 1}},
@@ -85,7 +91,19 @@ var matrix = map[string]matrixRow{
 	"POST /tenants/:id/suspend": {may: operators, body: map[string]any{"reason": "unpaid"}},
 	"POST /tenants/:id/reopen":  {may: operators},
 
-	"GET /audit-log": {may: admins},
+	"GET /audit-log":                                          {may: admins},
+	"GET /webhook-endpoints":                                  {may: admins},
+	"POST /webhook-endpoints":                                 {may: admins, body: map[string]any{"url": "https://example.com/m", "events": []string{"run.closed"}}},
+	"GET /webhook-endpoints/:id":                              {may: admins},
+	"PATCH /webhook-endpoints/:id":                            {may: admins, body: map[string]any{"description": "M"}},
+	"DELETE /webhook-endpoints/:id":                           {may: admins, once: true},
+	"POST /webhook-endpoints/:id/rotate-secret":               {may: admins},
+	"POST /webhook-endpoints/:id/ping":                        {may: admins},
+	"GET /webhook-endpoints/:id/deliveries":                   {may: admins},
+	"GET /webhook-endpoints/:id/deliveries/:event":            {may: admins},
+	"POST /webhook-endpoints/:id/deliveries/:event/redeliver": {may: admins},
+	"GET /low-credits":                                        {may: admins},
+	"PATCH /low-credits":                                      {may: admins, body: map[string]any{"threshold": 5}},
 
 	"GET /healthz":      {may: anybody, tenantless: true},
 	"GET /readyz":       {may: anybody, tenantless: true},
@@ -137,7 +155,7 @@ var matrixRoles = []string{"customer_user", "customer_admin", "bubble_admin", "n
 
 func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 	t.Helper()
-	w := &matrixWorld{world: newWorld(t)}
+	w := &matrixWorld{world: newWorld(t, func(o *options) { o.api.Tickets = memory.NewStore().Tickets() })}
 	install.Template(t, w.svc, globex, core.Template{ID: "summarise", Name: "S", Instructions: "Do it.", CreditsPerRun: 0, Mode: core.ModePerFile})
 	w.script.set("fail-theirs", core.OutcomeTransient)
 	theirs := w.post(w.stranger, "/workflow-runs", inline("summarise", "done", "fail-theirs"))
@@ -152,6 +170,8 @@ func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 		return made.str("id")
 	}
 	w.script.heal()
+	ownHook, ownEvent := w.webhook(acme)
+	theirHook, theirEvent := w.webhook(globex)
 	keys := map[core.TenantID]string{}
 	for _, tenant := range []core.TenantID{acme, globex} {
 		k, _, err := w.svc.MakeAPIKey(t.Context(), core.System, core.APIKeyRequest{Tenant: tenant, Name: "fixture", Role: core.RoleCustomerUser})
@@ -159,18 +179,28 @@ func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 		keys[tenant] = string(k.ID)
 	}
 	w.fixtures = map[string]map[string]string{
-		"own":     {"bulk": bulk(w.admin), "run": ours, "template": "summarise", "tenant": string(acme), "apiKey": keys[acme]},
-		"other":   {"bulk": bulk(w.stranger), "run": theirs.str("id"), "template": "summarise", "tenant": string(globex), "apiKey": keys[globex]},
-		"unknown": {"bulk": "no-such-bulk", "run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant", "apiKey": "no-such-key"},
+		"own":     {"bulk": bulk(w.admin), "run": ours, "template": "summarise", "tenant": string(acme), "apiKey": keys[acme], "endpoint": ownHook, "event": ownEvent},
+		"other":   {"bulk": bulk(w.stranger), "run": theirs.str("id"), "template": "summarise", "tenant": string(globex), "apiKey": keys[globex], "endpoint": theirHook, "event": theirEvent},
+		"unknown": {"bulk": "no-such-bulk", "run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant", "apiKey": "no-such-key", "endpoint": "no-such-endpoint", "event": "no-such-event"},
 	}
 	w.tokens = map[string]string{"customer_user": w.user, "customer_admin": w.admin, "bubble_admin": w.platform, "nobody": ""}
 	if unguarded {
 		w.server.Close()
-		w.server = httptest.NewServer(httpapi.Unguarded(w.svc, httpapi.Config{Auth: w.auth, Log: slog.New(slog.DiscardHandler)}))
+		w.server = httptest.NewServer(httpapi.Unguarded(w.svc, httpapi.Config{Auth: w.auth, Tickets: memory.NewStore().Tickets(), Log: slog.New(slog.DiscardHandler)}))
 		w.client = w.server.Client()
 		t.Cleanup(w.server.Close)
 	}
 	return w
+}
+
+// webhook makes an endpoint of a tenant, with an event.
+func (w *matrixWorld) webhook(tenant core.TenantID) (endpoint, event string) {
+	w.t.Helper()
+	e, err := w.svc.CreateWebhookEndpoint(w.t.Context(), core.System, tenant, core.WebhookSpec{URL: "https://example.com", Types: core.WebhookEventTypes()})
+	require.NoError(w.t, err)
+	d, err := w.svc.PingWebhookEndpoint(w.t.Context(), core.System, tenant, e.ID)
+	require.NoError(w.t, err)
+	return string(e.ID), string(d.Event.ID)
 }
 
 // cells are all of them. A caller that may is asked last, so that what it changes
@@ -218,12 +248,15 @@ func (w *matrixWorld) path(c cell) string {
 		kind = "tenant"
 	case strings.HasPrefix(path, "/api-keys/:id"):
 		kind = "apiKey"
+	case strings.HasPrefix(path, "/webhook-endpoints"):
+		kind = "endpoint"
+		path = strings.ReplaceAll(path, ":event", f["event"])
 	}
 	for name, value := range c.row.set {
 		path = strings.ReplaceAll(path, name, value)
 	}
 	path = strings.ReplaceAll(strings.ReplaceAll(path, ":id", f[kind]), ":index", "0")
-	if (kind == "template" || kind == "apiKey") && !c.row.tenantless {
+	if (kind == "template" || kind == "apiKey" || kind == "endpoint") && !c.row.tenantless {
 		path += "?tenant=" + f["tenant"]
 	}
 	return path
@@ -265,7 +298,7 @@ func (w *matrixWorld) look(c cell) {
 	w.t.Helper()
 	what := c.role + " of acme, " + c.route + " of the " + c.tenant + " tenant"
 	want, method := c.want(), c.route[:strings.Index(c.route, " ")]
-	if want == "" && strings.HasSuffix(c.route, "/events") {
+	if want == "" && c.tenant != "unknown" && strings.HasSuffix(c.route, "/events") {
 		w.streams(c, what)
 		return
 	}
@@ -274,6 +307,8 @@ func (w *matrixWorld) look(c cell) {
 	switch {
 	case want != "":
 		require.Equal(w.t, want, got.str("code"), "%s: %s", what, got.text())
+	case c.row.once && c.role == "bubble_admin" && c.tenant == "own": // the customer_admin was before
+		require.Equal(w.t, http.StatusNotFound, got.status, "%s: %s", what, got.text())
 	case c.tenant == "unknown" && !c.row.tenantless:
 		require.Equal(w.t, http.StatusNotFound, got.status, "%s: %s", what, got.text())
 	default:

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -59,7 +60,7 @@ func openAPIAt(prefix string) openAPIDocuments {
 	doc, err := mergedOpenAPI()
 	if err == nil {
 		doc.addExamples()
-		err = doc.addProblems(prefix)
+		err = errors.Join(doc.addHeaders(), doc.addProblems(prefix))
 	}
 	if err != nil {
 		panic("httpapi: the OpenAPI document: " + err.Error())

@@ -26,8 +26,10 @@ var (
 		"BulkID":         {core.CodeBulkNotFound, core.CodeWrongTenant},
 		"RunID":          {core.CodeRunNotFound, core.CodeWrongTenant},
 		"TemplateID":     {core.CodeTemplateNotFound},
+		"EndpointID":     {core.CodeWebhookEndpointNotFound},
+		"EventID":        {core.CodeWebhookDeliveryNotFound},
 		"MaxPrice":       {core.CodePriceChanged},
-		"IdempotencyKey": {core.CodeIdempotencyKeyReused},
+		"IdempotencyKey": {core.CodeIdempotencyKeyReused, core.CodeIdempotencyInProgress},
 		"RequiredKey":    {core.CodeIdempotencyKeyReused},
 	}
 
@@ -111,7 +113,7 @@ func (o *openAPIOperation) addProblems(method string) error {
 // written out.
 func componentOf(parameter json.RawMessage) string {
 	_, name, _ := strings.Cut(string(parameter), "#/components/parameters/")
-	return strings.TrimRight(name, "\"} \n")
+	return strings.TrimRight(name, "\"} \t\n")
 }
 
 var inPath = regexp.MustCompile(`"in": ?"path"`)

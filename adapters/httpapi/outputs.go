@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"io"
 	"mime"
 	"net/http"
@@ -36,20 +34,19 @@ func (a *api) outputURL(run core.RunID, index int) string {
 }
 
 // pageOf makes a page of up to limit files, which were read without their outputs. If
-// files has one more than limit, there is a next page. It then reads the outputs that
+// files has one more than limit, there is a next page, which begins with the file next. It then reads the outputs that
 // fit into the answer, in order. They are read separately, so that no others are ever in
 // memory. They cannot have changed meanwhile, since a completed file never changes.
-func (a *api) pageOf(r *request, run core.RunID, files []core.File, filter ports.FileFilter, limit int) (filePageJSON, error) {
-	next := ""
+func (a *api) pageOf(r *request, run core.RunID, files []core.File, filter ports.FileFilter, limit int) (page []fileJSON, next int, err error) {
 	if end := endOfPage(files, limit); end < len(files) {
-		next = fileCursor(files[end].Index)
+		next = files[end].Index
 		files = files[:end]
 	}
 	filter.Limit, filter.OutputBytes = roomForOutputs(files), maxInlineOutput
 	if filter.Limit > 0 {
 		read, err := a.svc.RunFiles(r.Context(), r.actor, run, filter)
 		if err != nil {
-			return filePageJSON{}, err
+			return nil, 0, err
 		}
 		for i := range min(len(read), filter.Limit) {
 			if read[i].Index == files[i].Index && files[i].Status == core.FileCompleted {
@@ -57,7 +54,7 @@ func (a *api) pageOf(r *request, run core.RunID, files []core.File, filter ports
 			}
 		}
 	}
-	return filePageJSON{Files: a.toFiles(run, files), NextCursor: next}, nil
+	return a.toFiles(run, files), next, nil
 }
 
 // endOfPage is how many of the files fit a page.
@@ -106,12 +103,9 @@ func (a *api) getOutput(w http.ResponseWriter, r *request) error {
 	if f.Status != core.FileCompleted {
 		return &core.Error{Code: core.CodeFileNotFound, Run: id, Message: "the file is " + string(f.Status) + " and has no output; only completed files have"}
 	}
-	sum := sha256.Sum256([]byte(f.Output))
 	h := w.Header()
-	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": outputName(f.Name)}))
-	if matchesETag(r.Header.Values("If-None-Match"), h.Get("ETag")) {
-		w.WriteHeader(http.StatusNotModified)
+	if notModified(w, r, f.Output) {
 		return nil
 	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
@@ -119,18 +113,6 @@ func (a *api) getOutput(w http.ResponseWriter, r *request) error {
 	w.WriteHeader(http.StatusOK)
 	_, _ = io.WriteString(w, f.Output) // an error means that the client disconnected or does not read
 	return nil
-}
-
-// matchesETag reports whether If-None-Match names the tag.
-func matchesETag(header []string, tag string) bool {
-	for _, line := range header {
-		for word := range strings.SplitSeq(line, ",") {
-			if word = strings.TrimPrefix(strings.TrimSpace(word), "W/"); word == tag || word == "*" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // outputName is the name to save an output under: the name of its file without folders,

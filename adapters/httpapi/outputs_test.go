@@ -84,7 +84,7 @@ func TestPagesOfFilesAreBounded(t *testing.T) {
 		files[i] = map[string]any{"name": fmt.Sprintf("%04d", i) + strings.Repeat("😀", 251), "text": "x"}
 	}
 	id := w.done(files)
-	got := w.get(w.user, "/workflow-runs/"+id)
+	got := w.get(w.user, "/workflow-runs/"+id+"?files=1000")
 	require.Less(t, len(got.body), 2<<20)
 	seen := len(got.at("files").([]any))
 	require.Less(t, seen, 1000)
@@ -211,9 +211,6 @@ func TestLongReceipts(t *testing.T) {
 	for _, bad := range []string{"?limit=0", "?limit=10001", "?cursor=x", "?cursor=cjEvMQ", "?cursor=Yy0xLzA", "?limit=x"} {
 		require.Equal(t, "invalid_request", w.get(w.user, path+bad).str("code"), bad)
 	}
-	beyond := w.get(w.user, path+"?cursor=Yzk5OTk5LzA") // "c99999/0"
-	require.Equal(t, http.StatusOK, beyond.status)
-	require.Empty(t, beyond.at("attempts"))
 }
 
 // A tenant with many long templates gets them in pages.

@@ -96,6 +96,10 @@ func (a *api) writeProblem(w http.ResponseWriter, req *http.Request, e *core.Err
 		w.Header().Set("Retry-After", retryAfter)
 	}
 	p := toProblem(e, to, a.cfg.Prefix, instanceOf(req.URL), x.id)
+	if x.kept && curable(e.Code) {
+		p.Detail += keptDetail
+		p.NewKey = true
+	}
 	body, err := json.Marshal(p)
 	if err != nil { // strings and numbers always marshal
 		panic(err)

@@ -45,6 +45,31 @@ var problems = map[core.Code]answerTo{
 		when: "The tenant has no template of this ID.",
 		do:   "Check the ID; GET /templates lists them.",
 	},
+	core.CodeWebhookEndpointNotFound: {
+		status: http.StatusNotFound, title: "There is no such webhook endpoint",
+		when: "The tenant has no webhook endpoint of this ID.",
+		do:   "Check the ID; GET /webhook-endpoints lists them.",
+	},
+	core.CodeWebhookDeliveryNotFound: {
+		status: http.StatusNotFound, title: "There is no such delivery",
+		when: "No event of this ID was written for the endpoint, or it is so old that it was removed.",
+		do:   "Check the ID; GET /webhook-endpoints/{id}/deliveries lists what there is.",
+	},
+	core.CodeWebhookEndpointPaused: {
+		status: http.StatusConflict, title: "The webhook endpoint is paused",
+		when: "Something was to be sent to an endpoint that is paused, by hand or because it failed for too long.",
+		do:   "Enable it first, with PATCH /webhook-endpoints/{id} and paused false.",
+	},
+	core.CodeTooManyWebhookEndpoints: {
+		status: http.StatusConflict, title: "There are too many webhook endpoints",
+		when: "The tenant has as many webhook endpoints as it may have.",
+		do:   "Remove one that is not needed; an endpoint can take several types of events.",
+	},
+	core.CodeWebhooksDisabled: {
+		status: http.StatusConflict, title: "This server sends no webhooks",
+		when: "The operator has turned webhooks off.",
+		do:   "Ask the operator, or follow GET /workflow-runs/{id}/events instead.",
+	},
 	core.CodeAPIKeyNotFound: {
 		status: http.StatusNotFound, title: "There is no such API key",
 		when: "The tenant has no API key of this ID, or it was removed ninety days after it ended.",
@@ -143,6 +168,12 @@ var problems = map[core.Code]answerTo{
 		status: http.StatusUnprocessableEntity, title: "The idempotency key was used for something else",
 		when: "The Idempotency-Key was sent before, with another request.",
 		do:   "Make a new key for each new request; repeat a request under its key unchanged.",
+	},
+	core.CodeIdempotencyInProgress: {
+		status: http.StatusConflict, title: "The first request with this key is under way",
+		when:  "A repeat under an Idempotency-Key came while the first request was still being decided, and has waited for it in vain.",
+		do:    "Wait as long as Retry-After says, and send it again, unchanged and under the same key.",
+		waits: true,
 	},
 	core.CodeInvalidRequest: {
 		status: http.StatusBadRequest, title: "The request is not valid",

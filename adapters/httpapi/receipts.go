@@ -29,11 +29,15 @@ func (a *api) getReceipt(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	cursor, err := r.query("cursor")
+	list, err := a.listing(r, "receipt", "")
 	if err != nil {
 		return err
 	}
-	from, err := parseReceiptCursor(cursor)
+	place, err := list.place()
+	if err != nil {
+		return err
+	}
+	from, err := parseReceiptPlace(place)
 	if err != nil {
 		return err
 	}
@@ -44,9 +48,9 @@ func (a *api) getReceipt(w http.ResponseWriter, r *request) error {
 	page, next := receiptPage(receipt, from, int(limit))
 	answer := toReceipt(page)
 	if next != nil {
-		answer.NextCursor = receiptCursor(*next)
+		answer.NextCursor = list.next(w, strconv.Itoa(next.attempt)+"/"+strconv.Itoa(next.line))
 	}
-	return writeJSON(w, http.StatusOK, answer)
+	return writeTagged(w, r, answer)
 }
 
 // receiptPage cuts a page out of a receipt, and gives where the next one begins; nil if
@@ -74,22 +78,15 @@ func receiptPage(r core.Receipt, from receiptPlace, limit int) (page core.Receip
 	return page, nil
 }
 
-const receiptCursorKind = "c"
-
-func receiptCursor(p receiptPlace) string {
-	return encodeCursor(receiptCursorKind, strconv.Itoa(p.attempt)+"/"+strconv.Itoa(p.line))
-}
-
-// parseReceiptCursor gives where to go on; an empty cursor is the beginning.
-func parseReceiptCursor(cursor string) (receiptPlace, error) {
-	if cursor == "" {
+// parseReceiptPlace gives where to go on; an empty place is the beginning.
+func parseReceiptPlace(place string) (receiptPlace, error) {
+	if place == "" {
 		return receiptPlace{}, nil
 	}
-	place, ok := decodeCursor(receiptCursorKind, cursor)
 	attempt, line, slash := strings.Cut(place, "/")
 	a, err := strconv.ParseUint(attempt, 10, 31)
 	l, lineErr := strconv.ParseUint(line, 10, 31)
-	if !ok || !slash || err != nil || lineErr != nil {
+	if !slash || err != nil || lineErr != nil {
 		return receiptPlace{}, badCursor()
 	}
 	return receiptPlace{attempt: int(a), line: int(l)}, nil

@@ -11,10 +11,12 @@ import (
 // request is an HTTP request with its caller and the parameters of its path.
 type request struct {
 	*http.Request
-	actor core.Actor
-	owner core.TenantID // whose the route's resource is; the caller may use it
-	id    string        // the path's :id, decoded; it may be anything
-	index string        // the path's :index, likewise
+	actor  core.Actor
+	ticket bool          // the caller is known by a ticket
+	owner  core.TenantID // whose the route's resource is; the caller may use it
+	id     string        // the path's :id, decoded; it may be anything
+	index  string        // the path's :index, likewise
+	event  string        // the path's :event, likewise
 }
 
 // runID is the run that the path names.

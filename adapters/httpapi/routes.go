@@ -23,13 +23,14 @@ type route struct {
 	need    need  // who may use it
 	maxBody int64 // bytes
 	upload  bool  // its body may take its time
+	stream  bool  // its caller may come with a ticket
 }
 
 // allRoutes is every route of the API; each kind of resource has its own list.
 func (a *api) allRoutes() []route {
 	return slices.Concat(
 		a.runRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
-		a.administrationRoutes(), a.bulkRoutes(), a.auditRoutes(), a.operationRoutes(),
+		a.administrationRoutes(), a.bulkRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(),
 	)
 }
 
@@ -45,7 +46,7 @@ func (a *api) runRoutes() []route {
 		post("/workflow-runs/:id/retry-failed", onRun(core.ActionContinue), a.retryFailed),
 		post("/workflow-runs/:id/cancel", onRun(core.ActionCancel), a.cancelRun),
 		get("/workflow-runs/:id/receipt", onRun(core.ActionRead), a.getReceipt),
-		get("/workflow-runs/:id/events", onRun(core.ActionRead), a.streamEvents),
+		streaming(get("/workflow-runs/:id/events", onRun(core.ActionRead), a.streamEvents)),
 	}
 }
 
@@ -158,9 +159,9 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 	return func(w http.ResponseWriter, req bunrouter.Request) error {
 		x := exchangeOf(req.Context())
 		x.route = rt.pattern
-		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index")}
+		r := &request{Request: req.Request, id: req.Param("id"), index: req.Param("index"), event: req.Param("event")}
 		if rt.need != anyone {
-			actor, challenge, err := a.actorOf(req.Request)
+			actor, challenge, err := a.callerOf(rt, r)
 			if err != nil {
 				if challenge != "" {
 					w.Header().Set("WWW-Authenticate", challenge)
@@ -179,6 +180,12 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 			}
 			if rt.upload {
 				x.body.isUpload()
+			}
+		}
+		if rt.method == http.MethodPost {
+			if err := r.markRepeats(w, x); err != nil {
+				a.fail(w, req.Request, err)
+				return nil
 			}
 		}
 		// MaxBytesReader needs net/http's own writer: only then is the connection closed

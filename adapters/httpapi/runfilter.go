@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -8,25 +9,46 @@ import (
 	"github.com/redrive/redrive/ports"
 )
 
-// runFilter reads the filter of GET /workflow-runs. It names all mistakes at once.
-func runFilter(r *request) (ports.RunFilter, error) {
-	var filter ports.RunFilter
+// parameter is one parameter of a filter.
+type parameter struct {
+	name string
+	read func(value string) (mistake string)
+}
+
+// readFilter reads the parameters that are there. It names all mistakes at once.
+func (r *request) readFilter(parameters []parameter) error {
+	var wrong []core.FieldError
+	for _, p := range parameters {
+		value, err := r.query(p.name)
+		if err != nil {
+			return err
+		}
+		if value == "" {
+			continue
+		}
+		if mistake := p.read(value); mistake != "" {
+			wrong = append(wrong, core.FieldError{Field: p.name, Message: mistake})
+		}
+	}
+	return core.Invalid(wrong...)
+}
+
+// runFilter reads the filter of GET /workflow-runs. continuable is nil if it is not in it.
+func runFilter(r *request) (filter ports.RunFilter, continuable *bool, err error) {
 	limit, err := r.queryInt("limit", defaultRunsPage, 1, maxRunsPage)
 	if err != nil {
-		return filter, err
+		return filter, nil, err
 	}
 	filter.Limit = int(limit)
-	var wrong []core.FieldError
-	for _, p := range []struct {
-		name string
-		read func(value string) (mistake string)
-	}{
+	err = r.readFilter([]parameter{
 		{"status", func(v string) string {
 			for word := range strings.SplitSeq(v, ",") {
 				if !core.RunStatus(word).Valid() {
 					return "must be RUNNING, COMPLETED, COMPLETED_WITH_ERRORS, FAILED or INTERRUPTED, or several of them with commas between"
 				}
-				filter.Statuses = append(filter.Statuses, core.RunStatus(word))
+				if !slices.Contains(filter.Statuses, core.RunStatus(word)) {
+					filter.Statuses = append(filter.Statuses, core.RunStatus(word))
+				}
 			}
 			return ""
 		}},
@@ -44,27 +66,37 @@ func runFilter(r *request) (ports.RunFilter, error) {
 		}},
 		{"from", func(v string) string { return readTime(v, &filter.CreatedFrom) }},
 		{"to", func(v string) string { return readTime(v, &filter.CreatedTo) }},
-	} {
-		value, err := r.query(p.name)
-		if err != nil {
-			return filter, err
-		}
-		if value == "" {
-			continue
-		}
-		if mistake := p.read(value); mistake != "" {
-			wrong = append(wrong, core.FieldError{Field: p.name, Message: mistake})
-		}
-	}
-	if err := core.Invalid(wrong...); err != nil {
-		return filter, err
-	}
-	cursor, err := r.query("cursor")
-	if err != nil {
-		return filter, err
-	}
-	filter.Before, err = parseRunCursor(cursor)
+		{"continuable", func(v string) string { return readBool(v, &continuable) }},
+	})
+	return filter, continuable, err
+}
+
+// fileFilter reads the filter of GET /workflow-runs/{id}/files.
+func fileFilter(r *request) (filter ports.FileFilter, err error) {
+	err = r.readFilter([]parameter{
+		{"status", func(v string) string {
+			for word := range strings.SplitSeq(v, ",") {
+				if !core.FileStatus(word).Valid() {
+					return "must be pending, processing, completed, failed or error, or several of them with commas between"
+				}
+				if !slices.Contains(filter.Statuses, core.FileStatus(word)) {
+					filter.Statuses = append(filter.Statuses, core.FileStatus(word))
+				}
+			}
+			return ""
+		}},
+		{"name", func(v string) string {
+			filter.Name = v
+			return mistakeIf(len([]rune(v)) > core.MaxNameLength || strings.ContainsFunc(v, isControl), "must have at most 255 characters without control characters")
+		}},
+	})
 	return filter, err
+}
+
+func readBool(value string, to **bool) (mistake string) {
+	is := value == "true"
+	*to = &is
+	return mistakeIf(!is && value != "false", "must be true or false")
 }
 
 func mistakeIf(wrong bool, mistake string) string {

@@ -25,6 +25,10 @@ func TestFindRuns(t *testing.T) {
 	for query, want := range map[string][]string{
 		"":                                 {other, completed, failed},
 		"status=RUNNING":                   {other},
+		"continuable=true":                 {failed},
+		"continuable=false":                {other, completed},
+		"continuable=true&status=RUNNING":  {},
+		"continuable=true&status=FAILED":   {failed},
 		"status=FAILED,COMPLETED":          {completed, failed},
 		"template=translate":               {other},
 		"template=no-such-template":        {},
@@ -58,7 +62,7 @@ func TestFindRuns(t *testing.T) {
 	}
 	require.Empty(t, w.get(w.stranger, "/workflow-runs?file=a").at("runs"))
 
-	bad := w.get(w.admin, "/workflow-runs?status=FAILED,&template=%20&createdBy=%00&file=%0a&from=yesterday&to=2026-13-01")
+	bad := w.get(w.admin, "/workflow-runs?status=FAILED,&template=%20&createdBy=%00&file=%0a&from=yesterday&to=2026-13-01&continuable=maybe")
 	require.Equal(t, http.StatusBadRequest, bad.status)
-	require.Equal(t, []string{"status", "template", "createdBy", "file", "from", "to"}, bad.fields())
+	require.Equal(t, []string{"status", "template", "createdBy", "file", "from", "to", "continuable"}, bad.fields())
 }

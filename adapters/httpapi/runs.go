@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
@@ -14,8 +15,9 @@ const (
 	maxRunsPage      = 200
 	defaultFilesPage = 100
 	maxFilesPage     = 1000
-	// inlineFiles is how many files a run carries with it when it is read.
-	inlineFiles = 1000
+	// defaultRunFiles is how many files a run carries with it when it is read, so that a
+	// run of 10,000 files is small; ?files= asks for more, up to a page, or for none.
+	defaultRunFiles = 100
 )
 
 // listRuns is GET /workflow-runs: newest first. A search that reached its bound answers
@@ -25,22 +27,38 @@ func (a *api) listRuns(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	filter, err := runFilter(r)
+	filter, continuable, err := runFilter(r)
 	if err != nil {
 		return err
 	}
-	found, err := a.svc.FindRuns(r.Context(), r.actor, tenant, filter)
+	list, err := a.listing(r, "runs", tenant, "status", "template", "createdBy", "file", "from", "to", "continuable")
+	if err != nil {
+		return err
+	}
+	place, err := list.place()
+	if err != nil {
+		return err
+	}
+	if filter.Before, err = parseRunPlace(place); err != nil {
+		return err
+	}
+	var found app.RunsPage
+	if continuable == nil {
+		found, err = a.svc.FindRuns(r.Context(), r.actor, tenant, filter)
+	} else {
+		found, err = a.svc.FindContinuable(r.Context(), r.actor, tenant, filter, *continuable)
+	}
 	if err != nil {
 		return err
 	}
 	page := runPageJSON{Runs: make([]runJSON, 0, len(found.Runs))}
 	if found.Next != (ports.RunCursor{}) {
-		page.NextCursor = runCursor(found.Next)
+		page.NextCursor = list.next(w, runPlace(found.Next))
 	}
 	for _, v := range found.Runs {
 		page.Runs = append(page.Runs, toRun(v))
 	}
-	return writeJSON(w, http.StatusOK, page)
+	return writeTagged(w, r, page)
 }
 
 // getRun is GET /workflow-runs/{id}: the run with its first files, on one snapshot.
@@ -49,16 +67,33 @@ func (a *api) getRun(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	filter := ports.FileFilter{Limit: inlineFiles + 1}
-	view, files, err := a.svc.RunWithFiles(r.Context(), r.actor, id, filter)
+	files, err := r.queryInt("files", defaultRunFiles, 0, maxFilesPage)
 	if err != nil {
 		return err
 	}
-	page, err := a.pageOf(r, id, files, filter, inlineFiles)
+	list, err := a.filesOf(r)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, runWithFilesJSON{runJSON: toRun(view), Files: page.Files, NextFilesCursor: page.NextCursor})
+	filter := ports.FileFilter{Limit: int(files) + 1}
+	view, read, err := a.svc.RunWithFiles(r.Context(), r.actor, id, filter)
+	if err != nil {
+		return err
+	}
+	page, next, err := a.pageOf(r, id, read, filter, int(files))
+	if err != nil {
+		return err
+	}
+	answer := runWithFilesJSON{runJSON: toRun(view), Files: page, FilesURL: a.cfg.Prefix + "/workflow-runs/" + string(id) + "/files"}
+	if next > 0 || files == 0 && len(read) > 0 {
+		answer.NextFilesCursor = list.cursor(strconv.Itoa(next))
+	}
+	return writeTagged(w, r, answer)
+}
+
+// filesOf is the list of a run's files, whose cursors a run's own answer gives too.
+func (a *api) filesOf(r *request, filters ...string) (listing, error) {
+	return a.listing(r, "files", "", filters...)
 }
 
 // listFiles is GET /workflow-runs/{id}/files: ascending by index.
@@ -71,24 +106,39 @@ func (a *api) listFiles(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	cursor, err := r.query("cursor")
+	filter, err := fileFilter(r)
 	if err != nil {
 		return err
 	}
-	from, err := parseFileCursor(cursor)
+	list, err := a.filesOf(r, "status", "name")
 	if err != nil {
 		return err
 	}
-	filter := ports.FileFilter{From: from, Limit: int(limit) + 1}
-	files, err := a.svc.RunFiles(r.Context(), r.actor, id, filter)
+	place, err := list.place()
 	if err != nil {
 		return err
 	}
-	page, err := a.pageOf(r, id, files, filter, int(limit))
+	if filter.From, err = parseIndex(place); err != nil {
+		return err
+	}
+	filter.Limit = int(limit) + 1
+	run, files, err := a.svc.FilesPage(r.Context(), r.actor, id, filter)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, page)
+	page, next, err := a.pageOf(r, id, files, filter, int(limit))
+	if err != nil {
+		return err
+	}
+	answer := filePageJSON{Files: page}
+	if next > 0 {
+		answer.NextCursor = list.next(w, strconv.Itoa(next))
+	}
+	if len(filter.Statuses) == 0 && filter.Name == "" {
+		total := run.Tally.Total()
+		answer.Total = &total
+	}
+	return writeTagged(w, r, answer)
 }
 
 // cancelRun is POST /workflow-runs/{id}/cancel.

@@ -1,18 +1,16 @@
 package httpapi
 
 import (
-	"math"
 	"net/http"
 	"strconv"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
 
-// Bounds of a page of templates, each of which may have 100,000 bytes of instructions.
-const (
-	maxTemplatesPage  = 500
-	maxTemplatesBytes = 4 << 20
-)
+// maxTemplatesPage bounds a page of templates, which ends sooner if their instructions are
+// long (app.TemplatesPage).
+const maxTemplatesPage = 500
 
 // listTemplates is GET /templates: the soft-deleted ones too, ascending by ID.
 func (a *api) listTemplates(w http.ResponseWriter, r *request) error {
@@ -20,7 +18,11 @@ func (a *api) listTemplates(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	after, err := r.query("after")
+	list, err := a.listing(r, "templates", tenant, "status", "deleted")
+	if err != nil {
+		return err
+	}
+	after, err := list.after()
 	if err != nil {
 		return err
 	}
@@ -31,23 +33,29 @@ func (a *api) listTemplates(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.svc.Templates(r.Context(), r.actor, tenant)
+	filter := ports.TemplateFilter{After: core.TemplateID(after), Limit: int(limit)}
+	if err := r.readFilter([]parameter{
+		{"status", func(v string) string {
+			filter.Status = core.TemplateStatus(v)
+			return mistakeIf(!filter.Status.Valid(), "must be draft or published")
+		}},
+		{"deleted", func(v string) string { return readBool(v, &filter.Deleted) }},
+	}); err != nil {
+		return err
+	}
+	found, err := a.svc.FindTemplates(r.Context(), r.actor, tenant, filter)
 	if err != nil {
 		return err
 	}
-	page, left := templatesJSON{Templates: []templateJSON{}}, maxTemplatesBytes
-	for _, t := range list {
-		if string(t.ID) <= after {
-			continue
-		}
-		left -= len(t.Name) + len(t.Instructions)
-		if n := len(page.Templates); n == int(limit) || left < 0 && n > 0 {
-			page.NextAfter = page.Templates[n-1].ID
-			break
-		}
+	page := templatesJSON{Templates: make([]templateJSON, 0, len(found.Templates))}
+	if found.Next != "" {
+		page.NextAfter = string(found.Next)
+		page.NextCursor = list.next(w, page.NextAfter)
+	}
+	for _, t := range found.Templates {
 		page.Templates = append(page.Templates, toTemplate(t))
 	}
-	return writeJSON(w, http.StatusOK, page)
+	return writeTagged(w, r, page)
 }
 
 // createTemplate is POST /templates: a draft.
@@ -97,7 +105,7 @@ func (a *api) getTemplate(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, toTemplate(t))
+	return writeTagged(w, r, toTemplate(t))
 }
 
 // patchTemplate is PATCH /templates/{id}: name, instructions, price.
@@ -129,7 +137,7 @@ func (a *api) patchTemplate(w http.ResponseWriter, r *request) error {
 const maxVersionsPage = 20
 
 // listTemplateVersions is GET /templates/{id}/versions: what the instructions were,
-// newest first. The cursor is the number of a version.
+// newest first.
 func (a *api) listTemplateVersions(w http.ResponseWriter, r *request) error {
 	tenant, id, err := templateOf(r)
 	if err != nil {
@@ -139,21 +147,29 @@ func (a *api) listTemplateVersions(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	below, err := r.queryInt("cursor", 0, 1, math.MaxInt32)
+	list, err := a.listing(r, "versions", tenant)
 	if err != nil {
 		return err
 	}
-	list, err := a.svc.TemplateVersions(r.Context(), r.actor, tenant, id, int(below), int(limit)+1)
+	place, err := list.place()
 	if err != nil {
 		return err
 	}
-	page := templateVersionPageJSON{}
-	if len(list) > int(limit) {
-		list = list[:limit]
-		page.NextCursor = strconv.Itoa(list[limit-1].Number)
+	below, err := parseIndex(place)
+	if err != nil {
+		return err
 	}
-	page.Versions = toTemplateVersions(list)
-	return writeJSON(w, http.StatusOK, page)
+	t, found, err := a.svc.TemplateVersionsPage(r.Context(), r.actor, tenant, id, below, int(limit)+1)
+	if err != nil {
+		return err
+	}
+	page := templateVersionPageJSON{Total: t.Version}
+	if len(found) > int(limit) {
+		found = found[:limit]
+		page.NextCursor = list.next(w, strconv.Itoa(found[limit-1].Number))
+	}
+	page.Versions = toTemplateVersions(found)
+	return writeTagged(w, r, page)
 }
 
 // publishTemplate is POST /templates/{id}/publish.

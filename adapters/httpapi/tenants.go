@@ -13,7 +13,11 @@ const (
 
 // listTenants is GET /tenants: ascending by ID, for platform admins.
 func (a *api) listTenants(w http.ResponseWriter, r *request) error {
-	after, err := r.query("after")
+	list, err := a.listing(r, "tenants", "")
+	if err != nil {
+		return err
+	}
+	after, err := list.after()
 	if err != nil {
 		return err
 	}
@@ -24,19 +28,20 @@ func (a *api) listTenants(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	list, err := a.svc.Tenants(r.Context(), r.actor, core.TenantID(after), int(limit)+1)
+	found, err := a.svc.Tenants(r.Context(), r.actor, core.TenantID(after), int(limit)+1)
 	if err != nil {
 		return err
 	}
-	page := tenantPageJSON{Tenants: make([]tenantJSON, 0, len(list))}
-	if len(list) > int(limit) {
-		list = list[:limit]
-		page.NextAfter = string(list[limit-1].ID)
+	page := tenantPageJSON{Tenants: make([]tenantJSON, 0, len(found))}
+	if len(found) > int(limit) {
+		found = found[:limit]
+		page.NextAfter = string(found[limit-1].ID)
+		page.NextCursor = list.next(w, page.NextAfter)
 	}
-	for _, t := range list {
+	for _, t := range found {
 		page.Tenants = append(page.Tenants, toTenant(t))
 	}
-	return writeJSON(w, http.StatusOK, page)
+	return writeTagged(w, r, page)
 }
 
 // createTenant is POST /tenants.
@@ -71,5 +76,5 @@ func (a *api) getTenant(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, toTenant(t))
+	return writeTagged(w, r, toTenant(t))
 }

@@ -38,6 +38,8 @@ type value struct {
 const (
 	kindInvalid   jsontext.Kind = 0 // the reader's next answer is an error
 	kindNull      jsontext.Kind = 'n'
+	kindTrue      jsontext.Kind = 't'
+	kindFalse     jsontext.Kind = 'f'
 	kindString    jsontext.Kind = '"'
 	kindNumber    jsontext.Kind = '0'
 	kindArray     jsontext.Kind = '['

@@ -64,6 +64,7 @@ type continuableJSON struct {
 type runWithFilesJSON struct {
 	runJSON
 	Files           []fileJSON `json:"files"`
+	FilesURL        string     `json:"filesUrl"` // where all of them are, in pages
 	NextFilesCursor string     `json:"nextFilesCursor,omitempty"`
 }
 
@@ -92,6 +93,7 @@ type failureJSON struct {
 
 type filePageJSON struct {
 	Files      []fileJSON `json:"files"`
+	Total      *int       `json:"total,omitempty"` // of the run; not with a filter
 	NextCursor string     `json:"nextCursor,omitempty"`
 }
 
@@ -143,6 +145,9 @@ type problemJSON struct {
 	Instance  string `json:"instance"`
 	Code      string `json:"code"`
 	RequestID string `json:"requestId"`
+	// NewKey says that this stays the answer under the request's Idempotency-Key, and that
+	// the same request under a new one may succeed.
+	NewKey bool `json:"newKey,omitempty"`
 	factsJSON
 }
 
@@ -209,6 +214,7 @@ type templateVersionJSON struct {
 
 type templateVersionPageJSON struct {
 	Versions   []templateVersionJSON `json:"versions"` // newest first
+	Total      int                   `json:"total"`
 	NextCursor string                `json:"nextCursor,omitempty"`
 }
 
@@ -227,8 +233,9 @@ type templateJSON struct {
 }
 
 type templatesJSON struct {
-	Templates []templateJSON `json:"templates"`
-	NextAfter string         `json:"nextAfter,omitempty"`
+	Templates  []templateJSON `json:"templates"`
+	NextCursor string         `json:"nextCursor,omitempty"`
+	NextAfter  string         `json:"nextAfter,omitempty"` // the same for ?after=
 }
 
 type tenantJSON struct {
@@ -241,8 +248,9 @@ type tenantJSON struct {
 }
 
 type tenantPageJSON struct {
-	Tenants   []tenantJSON `json:"tenants"`
-	NextAfter string       `json:"nextAfter,omitempty"`
+	Tenants    []tenantJSON `json:"tenants"`
+	NextCursor string       `json:"nextCursor,omitempty"`
+	NextAfter  string       `json:"nextAfter,omitempty"` // the same for ?after=
 }
 
 type entryJSON struct {
@@ -259,8 +267,9 @@ type entryJSON struct {
 }
 
 type ledgerPageJSON struct {
-	Entries   []entryJSON `json:"entries"`
-	NextAfter int64       `json:"nextAfter,omitempty"`
+	Entries    []entryJSON `json:"entries"`
+	NextCursor string      `json:"nextCursor,omitempty"`
+	NextAfter  int64       `json:"nextAfter,omitempty"` // the same for ?after=; oldest first only
 }
 
 type healthJSON struct {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/adapters/webhooks"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/install"
@@ -76,7 +78,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	}
 	w.svc = install.Service(t, app.Deps{
 		Store: w.store, Queue: w.queue, Executor: executor, Files: w.files,
-		Clock: w.clock, IDs: memory.NewSequence("id"), Log: log,
+		Clock: w.clock, IDs: memory.NewSequence("id"), Log: log, Webhooks: webhooks.New(webhooks.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}, o.app)
 	var err error
 	if w.auth = o.auth; w.auth == nil {

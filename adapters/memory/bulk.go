@@ -63,10 +63,12 @@ func (s *Store) Reset() {
 		st.answers.reset()
 		clear(st.bulks)
 		clear(st.apiKeys)
+		clear(st.replies)
 		clear(st.byKey)
 		clear(st.refunds)
 		clear(st.entries)
 		clear(st.audit)
+		st.webhooks = webhookState{}
 		st.tenant, st.purchased, st.order, st.monthly, st.entries, st.audit = core.Tenant{}, 0, st.order[:0], st.monthly[:0], st.entries[:0], st.audit[:0]
 		s.spareTenants = append(s.spareTenants, st)
 	}

@@ -156,3 +156,15 @@ func (s *Store) InterruptedRuns(_ context.Context, since time.Time, limit int) (
 	}
 	return keys, nil
 }
+
+func (f finder) Templates(ctx context.Context, filter ports.TemplateFilter) ([]core.Template, error) {
+	list, err := f.t.Templates().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(list, func(t core.Template) bool {
+		return t.ID <= filter.After || filter.Status != "" && t.Status != filter.Status ||
+			filter.Deleted != nil && t.Deleted() != *filter.Deleted
+	})
+	return list[:min(len(list), max(filter.Limit, 0))], nil
+}

@@ -122,12 +122,24 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 				return err
 			}
 		}
+	case []core.Reply:
+		for _, x := range r {
+			if err := t.Replies().Insert(ctx, x); err != nil {
+				return err
+			}
+		}
 	case []core.AuditEvent:
 		for _, e := range r {
 			if err := t.AuditLog().Insert(ctx, e); err != nil {
 				return err
 			}
 		}
+	case core.LowCredits:
+		return t.WebhookEvents().SaveLowCredits(ctx, r)
+	case core.WebhookEndpoint:
+		return t.WebhookEndpoints().Insert(ctx, r)
+	case []core.WebhookDelivery:
+		return t.WebhookDeliveries().Insert(ctx, r...)
 	default:
 		return fmt.Errorf("memory: %T is no record of a tenant", record)
 	}

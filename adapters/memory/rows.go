@@ -27,6 +27,27 @@ func (r *rows[K, R]) put(key K, row *R) {
 	r.list = append(r.list, *row)
 }
 
+// removeIf removes up to limit of the rows that are unwanted, and says how many.
+func (r *rows[K, R]) removeIf(limit int, unwanted func(*R) bool) (removed int) {
+	keys := make([]K, len(r.list))
+	for key, at := range r.at {
+		keys[at] = key
+	}
+	kept := 0
+	for at, key := range keys {
+		if removed < limit && unwanted(&r.list[at]) {
+			delete(r.at, key)
+			removed++
+			continue
+		}
+		r.list[kept], r.at[key] = r.list[at], kept
+		kept++
+	}
+	clear(r.list[kept:])
+	r.list = r.list[:kept]
+	return removed
+}
+
 // reset empties them and keeps their memory.
 func (r *rows[K, R]) reset() {
 	clear(r.list)

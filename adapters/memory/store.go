@@ -43,6 +43,8 @@ type tenantState struct {
 	answers   rows[core.Key, core.Answer]
 	bulks     map[core.BulkID]*bulkState
 	apiKeys   map[core.APIKeyID]core.APIKey
+	replies   map[replyKey]core.Reply
+	webhooks  webhookState
 
 	purchased core.Credits
 	monthly   []core.Balance // of each period; Purchased is not kept up
@@ -235,8 +237,17 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	}
 	st.saveAPIKeys(w.apiKeys)
 	st.audit = append(st.audit, w.audit...)
+	for _, r := range w.replies {
+		if st.replies == nil {
+			st.replies = map[replyKey]core.Reply{}
+		}
+		st.replies[replyKey{r.Operation, r.Key}] = r
+	}
 	if len(w.posted.entries) > 0 {
 		st.post(&w.posted)
+	}
+	if w.webhooks != nil {
+		st.webhooks.apply(tenant, w.webhooks)
 	}
 	for _, r := range w.runs {
 		s.commitRun(st, ports.RunKey{Tenant: tenant, Run: r.id}, r)

@@ -49,6 +49,12 @@ func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
 func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
 func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
+func (t *tx) Replies() ports.Replies                   { return replies{t} }
+func (t *tx) WebhookEvents() ports.WebhookEvents       { return webhookEvents{t} }
+func (t *tx) WebhookEndpoints() ports.WebhookEndpoints { return webhookEndpoints{t} }
+func (t *tx) WebhookDeliveries() ports.WebhookDeliveries {
+	return webhookDeliveries{t}
+}
 
 // usable is asked before every statement.
 func (t *tx) usable(ctx context.Context) error {
@@ -83,6 +89,7 @@ const (
 	lockFiles    = locktable.Files
 	lockAttempts = locktable.Attempts
 	lockBulk     = locktable.Bulk
+	lockWebhook  = locktable.Webhook
 )
 
 // tryLock takes a row's lock if no other transaction holds it.

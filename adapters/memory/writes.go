@@ -17,9 +17,11 @@ type writes struct {
 	answers     []core.Answer // each key once
 	bulks       []*bulkWrites // each ID once
 	apiKeys     map[core.APIKeyID]core.APIKey
+	replies     []core.Reply // each operation and key once
 	posted      ledgerWrites
 	audit       []core.AuditEvent
-	jobs        []core.Job // to be sent with the commit
+	webhooks    *webhookWrites // nil: nothing of them
+	jobs        []core.Job     // to be sent with the commit
 	runs        []*runWrites
 	runsByID    map[core.RunID]*runWrites // nil while there are few
 }
@@ -131,7 +133,8 @@ func (w *writes) empty() {
 		runs = nil
 	}
 	*w = writes{
-		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), runs: runs, audit: emptied(w.audit),
+		templates: emptied(w.templates), versions: emptied(w.versions), answers: emptied(w.answers), replies: emptied(w.replies),
+		runs: runs, audit: emptied(w.audit),
 		posted: ledgerWrites{monthly: emptied(w.posted.monthly), entries: emptied(w.posted.entries)},
 	}
 }

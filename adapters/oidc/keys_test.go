@@ -100,7 +100,7 @@ func TestKeysAreFetchedOnceAndKept(t *testing.T) {
 	require.Equal(t, two.Private.Public(), got)
 	require.Equal(t, 1, w.idp.Fetches())
 
-	for _, c := range [][2]string{{"one", "EdDSA"}, {"two", "ES256"}, {"one", "RS256"}, {"one", "HS256"}, {"secret", "HS256"}, {"secret", "ES256"}} {
+	for _, c := range [][2]string{{"one", "EdDSA"}, {"two", "ES256"}, {"one", "RS256"}, {"one", "HS256"}, {"secret", "HS256"}, {"secret", "ES256"}, {"private-one", "ES256"}} {
 		got, err := w.key(t, c[0], c[1])
 		require.NoError(t, err)
 		require.Nil(t, got, "%v: a key is for its own algorithm, and a secret is no public key", c)
@@ -281,18 +281,22 @@ func TestAddresses(t *testing.T) {
 // not believed.
 func TestBadDocuments(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(string) string{
-		"AnotherIssuer": func(s string) string { return strings.Replace(s, `"issuer":"`, `"issuer":"x`, 1) },
-		"KeysByHTTP":    func(s string) string { return strings.Replace(s, `KEYS`, `http://keys.example`, 1) },
-		"TokensByHTTP":  func(s string) string { return strings.Replace(s, `TOKENS`, `http://tokens.example`, 1) },
-		"Nothing":       func(string) string { return `{}` },
+	const insecure = "must begin with https://"
+	for name, c := range map[string]struct {
+		change func(string) string
+		says   string
+	}{
+		"AnotherIssuer": {func(s string) string { return strings.Replace(s, `"issuer":"`, `"issuer":"x`, 1) }, "issuer"},
+		"KeysByHTTP":    {func(s string) string { return strings.Replace(s, `KEYS`, `http://keys.example`, 1) }, insecure},
+		"TokensByHTTP":  {func(s string) string { return strings.Replace(s, `TOKENS`, `http://tokens.example`, 1) }, insecure},
+		"Nothing":       {func(string) string { return `{}` }, "issuer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var url string
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", "application/json")
-				document := change(`{"issuer":"` + url + `","jwks_uri":"KEYS","authorization_endpoint":"https://a.example","token_endpoint":"TOKENS"}`)
+				document := c.change(`{"issuer":"` + url + `","jwks_uri":"KEYS","authorization_endpoint":"https://a.example","token_endpoint":"TOKENS"}`)
 				_, _ = w.Write([]byte(strings.NewReplacer("KEYS", "https://k.example", "TOKENS", "https://t.example").Replace(document)))
 			}))
 			t.Cleanup(server.Close)
@@ -301,6 +305,7 @@ func TestBadDocuments(t *testing.T) {
 			require.NoError(t, err)
 			_, err = p.Key(t.Context(), "a", "ES256")
 			require.ErrorIs(t, err, ports.ErrUnavailable)
+			require.ErrorContains(t, err, c.says)
 		})
 	}
 }

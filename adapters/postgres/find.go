@@ -273,3 +273,11 @@ SELECT tenant_id, run_id FROM runs
  ORDER BY closed_at DESC, run_id DESC LIMIT $2`
 	return list(ctx, s, scanRunKey, sql, since, limit)
 }
+
+func (f finder) Templates(ctx context.Context, filter ports.TemplateFilter) ([]core.Template, error) {
+	const sql = `
+SELECT ` + templateColumns + ` FROM templates
+ WHERE tenant_id = $1 AND template_id > $2 AND ($3 = '' OR status = $3) AND ($4::boolean IS NULL OR (deleted_at IS NOT NULL) = $4)
+ ORDER BY template_id LIMIT $5`
+	return all(ctx, f.t, scanTemplate, sql, f.t.tenant, findable(filter.After), findable(filter.Status), filter.Deleted, max(filter.Limit, 0))
+}

@@ -252,6 +252,21 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"answers_tenant", `INSERT INTO answers VALUES ('ghost', 'k', 'continue', '', '{}', NULL, now())`},
 	{"answers_operation", `INSERT INTO answers VALUES ('acme', 'k', 'delete', '', '{}', NULL, now())`},
 	{"answers_something", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', NULL, NULL, now())`},
+
+	{"replies_pkey", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{}', NULL, now()), ('acme', 'cancel', 'k', '', '[]', NULL, now())`},
+	{"replies_tenant", `INSERT INTO replies VALUES ('ghost', 'cancel', 'k', '', '{}', NULL, now())`},
+	{"replies_operation", `INSERT INTO replies VALUES ('acme', '', 'k', '', '{}', NULL, now())`},
+	{"credits_low", `UPDATE credits SET low_credits = -1`},
+	{"webhook_endpoints_pkey", newEndpoint("'acme', 'e', 'u', '', '{run.closed}', true, '', NULL") + ", " + endpointValues("'acme', 'e', 'u', '', '{run.closed}', true, '', NULL")},
+	{"webhook_endpoints_tenant", newEndpoint("'ghost', 'e', 'u', '', '{run.closed}', true, '', NULL")},
+	{"webhook_endpoints_id", newEndpoint("'acme', '', 'u', '', '{run.closed}', true, '', NULL")},
+	{"webhook_endpoints_types", newEndpoint("'acme', 'e', 'u', '', '{}', true, '', NULL")},
+	{"webhook_endpoints_pause", newEndpoint("'acme', 'e', 'u', '', '{run.closed}', false, 'tired', now()")},
+	{"webhook_endpoints_paused", newEndpoint("'acme', 'e', 'u', '', '{run.closed}', true, 'by_hand', NULL")},
+	{"webhook_endpoints_collects", newEndpoint("'acme', 'e', 'u', '', '{run.closed}', true, 'gone', now()")},
+	{"webhook_deliveries_pkey", newDelivery("'pending', 0, 0, now()") + ", " + deliveryValues("'pending', 0, 0, now()")},
+	{"webhook_deliveries_status", newDelivery("'lost', 0, 0, NULL")},
+	{"webhook_deliveries_due", newDelivery("'delivered', 1, 0, now()")},
 }
 
 // The helpers copy a row of their kind with some columns changed.
@@ -260,6 +275,22 @@ func newAPIKey(values string) string { return `INSERT INTO api_keys VALUES (` + 
 
 func newSession(values, lasts string) string {
 	return `INSERT INTO sessions VALUES (` + values + `, now(), now(), now() + interval '` + lasts + `')`
+}
+
+func newEndpoint(values string) string {
+	return `INSERT INTO webhook_endpoints VALUES ` + endpointValues(values)
+}
+
+func endpointValues(values string) string {
+	return `(` + values + `, 'whsec', '', NULL, NULL, NULL, 's', '', 'bubble_admin', now(), now())`
+}
+
+func newDelivery(values string) string {
+	return `INSERT INTO webhook_deliveries VALUES ` + deliveryValues(values)
+}
+
+func deliveryValues(values string) string {
+	return `('acme', 'e', 'evt', 'run.closed', NULL, now(), '{}', ` + values + `, '[]')`
 }
 
 func newFile(change string) string {

@@ -19,6 +19,7 @@ type account struct {
 	suspended bool
 	lastSeq   int64
 	monthly   map[core.Period]core.Credits // of the periods that were asked for
+	low       core.LowCredits
 }
 
 func (a *account) balance(p core.Period) core.Balance {
@@ -58,7 +59,7 @@ func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 	var held []account
 	var left []core.Balance
 	batch := &pgx.Batch{}
-	batch.Queue(`SELECT purchased, last_seq FROM credits WHERE tenant_id = $1 FOR UPDATE`, l.t.tenant).
+	batch.Queue(`SELECT purchased, last_seq, low_credits, low_told FROM credits WHERE tenant_id = $1 FOR UPDATE`, l.t.tenant).
 		Query(collect(&held, scanAccount))
 	batch.Queue(`
 SELECT $2::text, coalesce(a.monthly_left, 0), 0::bigint, t.suspended_at IS NOT NULL
@@ -72,7 +73,7 @@ SELECT $2::text, coalesce(a.monthly_left, 0), 0::bigint, t.suspended_at IS NOT N
 		return nil, ports.ErrNotFound
 	}
 	if l.t.account == nil {
-		l.t.account = &account{purchased: held[0].purchased, lastSeq: held[0].lastSeq, monthly: map[core.Period]core.Credits{}}
+		l.t.account = &account{purchased: held[0].purchased, lastSeq: held[0].lastSeq, low: held[0].low, monthly: map[core.Period]core.Credits{}}
 	}
 	l.t.account.monthly[p] = 0
 	if len(left) > 0 {

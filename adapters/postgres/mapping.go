@@ -302,7 +302,7 @@ func scanAmendment(row pgx.CollectableRow) (a core.Amendment, err error) {
 }
 
 func scanAccount(row pgx.CollectableRow) (a account, err error) {
-	err = row.Scan(&a.purchased, &a.lastSeq)
+	err = row.Scan(&a.purchased, &a.lastSeq, &a.low.Threshold, &a.low.Told)
 	return a, err
 }
 

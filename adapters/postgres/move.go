@@ -19,7 +19,8 @@ var _ ports.Mover = (*Store)(nil)
 // closable are the tables whose trigger moved refuses writes for a closed tenant.
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
-	"attempt_file_rows", "amendments", "ledger", "answers", "api_keys", "audit_log", "bulk_parts", "bulk_runs",
+	"attempt_file_rows", "amendments", "ledger", "answers", "replies", "api_keys", "audit_log",
+	"webhook_endpoints", "webhook_deliveries", "bulk_parts", "bulk_runs",
 }
 
 const (
@@ -293,6 +294,16 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 			batch.Queue(insertAnswer, args...)
 		}
 		return t.batch(ctx, batch)
+	case []core.Reply:
+		batch := &pgx.Batch{}
+		for _, x := range r {
+			args, err := replyArgs(t.tenant, x)
+			if err != nil {
+				return err
+			}
+			batch.Queue(insertReply, args...)
+		}
+		return t.batch(ctx, batch)
 	case []core.AuditEvent:
 		batch := &pgx.Batch{}
 		for _, e := range r {
@@ -303,6 +314,12 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 			batch.Queue(insertAudit, args...)
 		}
 		return t.batch(ctx, batch)
+	case core.LowCredits:
+		return t.WebhookEvents().SaveLowCredits(ctx, r)
+	case core.WebhookEndpoint:
+		return t.WebhookEndpoints().Insert(ctx, r)
+	case []core.WebhookDelivery:
+		return t.WebhookDeliveries().Insert(ctx, r...)
 	default:
 		return fmt.Errorf("postgres: %T is no record of a tenant", record)
 	}

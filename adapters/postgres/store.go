@@ -144,6 +144,11 @@ func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(port
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
+	if len(t.told) > 0 {
+		if err := t.batch(ctx, &pgx.Batch{}); err != nil {
+			return err
+		}
+	}
 	if t.conn != nil && t.conn.Conn().IsClosed() {
 		return fmt.Errorf("%w: the connection was lost before the commit", ports.ErrUnavailable)
 	}

@@ -24,6 +24,7 @@ type tx struct {
 	account  *account                   // what is known under the lock of the tenant's credits; nil without it
 	outbox   Outbox                     // nil: it sends nothing
 	sent     []core.Job                 // by the transaction, if it is committed
+	told     []core.WebhookEvent        // goes with the next statement, or before the commit
 }
 
 func (t *tx) Runs() ports.Runs                         { return runs{t} }
@@ -40,6 +41,12 @@ func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
 func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
 func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
+func (t *tx) Replies() ports.Replies                   { return replies{t} }
+func (t *tx) WebhookEvents() ports.WebhookEvents       { return webhookEvents{t} }
+func (t *tx) WebhookEndpoints() ports.WebhookEndpoints { return webhookEndpoints{t} }
+func (t *tx) WebhookDeliveries() ports.WebhookDeliveries {
+	return webhookDeliveries{t}
+}
 
 // fail translates the error of a statement and remembers it, since the
 // transaction can only be rolled back after it. That a query found nothing is
@@ -148,6 +155,11 @@ func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, a
 
 // batch runs queued queries in one round trip.
 func (t *tx) batch(ctx context.Context, b *pgx.Batch) error {
+	if len(t.told) > 0 {
+		var told pgx.Batch
+		t.queueTold(&told)
+		b.QueuedQueries = append(told.QueuedQueries, b.QueuedQueries...)
+	}
 	return t.do(ctx, func(ctx context.Context) error { return t.send(ctx, b) })
 }
 

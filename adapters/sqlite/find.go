@@ -265,3 +265,18 @@ SELECT tenant_id, run_id FROM runs
  ORDER BY closed_at DESC, run_id DESC LIMIT ?`
 	return list(ctx, s, scanRunKey, sql, since, max(limit, 0))
 }
+
+func (f finder) Templates(ctx context.Context, filter ports.TemplateFilter) ([]core.Template, error) {
+	const sql = `
+SELECT ` + templateColumns + ` FROM templates
+ WHERE tenant_id = ?1 AND template_id > ?2 AND (?3 = '' OR status = ?3) AND (?4 < 0 OR (deleted_at IS NOT NULL) = ?4)
+ ORDER BY template_id LIMIT ?5`
+	deleted := -1 // either
+	if filter.Deleted != nil {
+		deleted = 0
+		if *filter.Deleted {
+			deleted = 1
+		}
+	}
+	return all(ctx, f.t, ofTemplates, scanTemplate, sql, f.t.tenant, findable(filter.After), findable(filter.Status), deleted, max(filter.Limit, 0))
+}

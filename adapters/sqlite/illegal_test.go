@@ -249,13 +249,45 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"answers_something", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', NULL, NULL, 0)`},
 	{"answers_json", `INSERT INTO answers VALUES ('acme', 'k', 'continue', '', '{', NULL, 0)`},
 
+	{"replies_pkey", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{}', NULL, 0), ('acme', 'cancel', 'k', '', '[]', NULL, 0)`},
+	{"replies_tenant", `INSERT INTO replies VALUES ('ghost', 'cancel', 'k', '', '{}', NULL, 0)`},
+	{"replies_operation", `INSERT INTO replies VALUES ('acme', '', 'k', '', '{}', NULL, 0)`},
+	{"replies_json", `INSERT INTO replies VALUES ('acme', 'cancel', 'k', '', '{', NULL, 0)`},
+
 	// STRICT: a column of numbers keeps no text.
 	{"", `UPDATE credits SET purchased = 'much'`},
 	{"", `UPDATE runs SET created_at = 'yesterday'`},
 	{"", `UPDATE files SET size = 1.5`},
+
+	{"credits_low", `UPDATE credits SET low_credits = -1`},
+	{"webhook_endpoints_pkey", newEndpoint("'acme', 'e', 'u', '', ',run.closed,', 1, '', NULL") + ", " + endpointValues("'acme', 'e', 'u', '', ',run.closed,', 1, '', NULL")},
+	{"webhook_endpoints_tenant", newEndpoint("'ghost', 'e', 'u', '', ',run.closed,', 1, '', NULL")},
+	{"webhook_endpoints_types", newEndpoint("'acme', 'e', 'u', '', '', 1, '', NULL")},
+	{"webhook_endpoints_pause", newEndpoint("'acme', 'e', 'u', '', ',run.closed,', 0, 'tired', 5")},
+	{"webhook_endpoints_paused", newEndpoint("'acme', 'e', 'u', '', ',run.closed,', 1, 'by_hand', NULL")},
+	{"webhook_endpoints_collects", newEndpoint("'acme', 'e', 'u', '', ',run.closed,', 1, 'gone', 5")},
+	{"webhook_deliveries_pkey", newDelivery("'pending', 0, 0, 5") + ", " + deliveryValues("'pending', 0, 0, 5")},
+	{"webhook_deliveries_status", newDelivery("'lost', 0, 0, NULL")},
+	{"webhook_deliveries_due", newDelivery("'delivered', 1, 0, 5")},
 }
 
 func newSession(values string) string { return `INSERT INTO sessions VALUES (` + values + `)` }
+
+func newEndpoint(values string) string {
+	return `INSERT INTO webhook_endpoints VALUES ` + endpointValues(values)
+}
+
+func endpointValues(values string) string {
+	return `(` + values + `, 'whsec', '', NULL, NULL, NULL, 's', '', 'bubble_admin', 1, 1)`
+}
+
+func newDelivery(values string) string {
+	return `INSERT INTO webhook_deliveries VALUES ` + deliveryValues(values)
+}
+
+func deliveryValues(values string) string {
+	return `('acme', 'e', 'evt', 'run.closed', NULL, 1, '{}', ` + values + `, '[]')`
+}
 
 // row is what a copy of a row has otherwise, as SQL.
 type row map[string]string

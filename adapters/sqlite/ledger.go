@@ -19,6 +19,7 @@ type account struct {
 	monthly   map[core.Period]core.Credits // of the periods that were asked for
 	keys      map[core.Key]bool            // that the transaction has posted under
 	refunded  map[core.Key]bool            // charges that it has refunded
+	low       core.LowCredits
 }
 
 func (a *account) balance(p core.Period) core.Balance {
@@ -45,7 +46,7 @@ func (l ledger) BalanceForUpdate(ctx context.Context, p core.Period) (core.Balan
 // lock locks the tenant's credits and reads one period.
 func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 	const held = `
-SELECT c.purchased, c.last_seq, coalesce(a.monthly_left, 0), t.suspended_at IS NOT NULL
+SELECT c.purchased, c.last_seq, coalesce(a.monthly_left, 0), t.suspended_at IS NOT NULL, c.low_credits, c.low_told
   FROM credits c JOIN tenants t ON t.tenant_id = c.tenant_id LEFT JOIN allowances a ON a.tenant_id = c.tenant_id AND a.period = ?2
  WHERE c.tenant_id = ?1`
 	if err := l.t.lock(ctx, locktable.Credits, ""); err != nil {
@@ -57,6 +58,7 @@ SELECT c.purchased, c.last_seq, coalesce(a.monthly_left, 0), t.suspended_at IS N
 	a, err := one(ctx, l.t, ofCredits|ofTenants, func(r *row) *account {
 		return &account{
 			purchased: core.Credits(r.number()), lastSeq: r.number(), monthly: map[core.Period]core.Credits{p: core.Credits(r.number())}, suspended: r.number() != 0,
+			low:  scanLowCredits(r),
 			keys: map[core.Key]bool{}, refunded: map[core.Key]bool{},
 		}
 	}, held, l.t.tenant, p.String())

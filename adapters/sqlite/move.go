@@ -174,6 +174,32 @@ func (in *importing) state(record ports.Record) error {
 			}
 		}
 		return nil
+	case []core.Reply:
+		for _, x := range r {
+			args, err := replyArgs(t.tenant, x)
+			if err != nil {
+				return err
+			}
+			if err := t.write(ofReplies, 1, ports.ErrExists, insertReply, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	case core.LowCredits:
+		return t.write(ofCredits, 1, ports.ErrNotFound, saveLowCredits, t.tenant, r.Threshold, r.Told)
+	case core.WebhookEndpoint:
+		return t.write(ofWebhooks, 1, ports.ErrExists, insertEndpoint, endpointArgs(t.tenant, r)...)
+	case []core.WebhookDelivery:
+		for _, d := range r {
+			args, err := deliveryArgs(t.tenant, d)
+			if err != nil {
+				return err
+			}
+			if err := t.write(ofWebhooks, 1, ports.ErrExists, insertDelivery, args...); err != nil {
+				return err
+			}
+		}
+		return nil
 	case []core.AuditEvent:
 		for _, e := range r {
 			args, err := auditArgs(t.tenant, e)

@@ -30,6 +30,8 @@ const (
 	ofBulks
 	ofAPIKeys
 	ofAudit
+	ofReplies
+	ofWebhooks
 )
 
 // tx is one transaction of one tenant. What it writes is kept here, as statements, until
@@ -71,6 +73,12 @@ func (t *tx) Answers() ports.Answers                   { return answers{t} }
 func (t *tx) BulkParts() ports.BulkParts               { return bulkParts{t} }
 func (t *tx) APIKeys() ports.APIKeys                   { return apiKeys{t} }
 func (t *tx) AuditLog() ports.AuditLog                 { return auditLog{t} }
+func (t *tx) Replies() ports.Replies                   { return replies{t} }
+func (t *tx) WebhookEvents() ports.WebhookEvents       { return webhookEvents{t} }
+func (t *tx) WebhookEndpoints() ports.WebhookEndpoints { return webhookEndpoints{t} }
+func (t *tx) WebhookDeliveries() ports.WebhookDeliveries {
+	return webhookDeliveries{t}
+}
 
 // fail remembers an error, since the transaction can only be rolled back after it.
 func (t *tx) fail(err error) error {

@@ -108,6 +108,9 @@ func (u *ui) view(r *request, p page) view {
 		if r.may(core.ActionManageAPIKeys, tenant) {
 			add("keys", "key", r.of(tenant, Prefix+"keys"))
 		}
+		if r.may(core.ActionManageWebhooks, tenant) {
+			add("webhooks", "bell", r.of(tenant, Prefix+"webhooks"))
+		}
 	}
 	return v
 }

@@ -173,6 +173,7 @@ func (w *world) states() []state {
 		{name: "template-new", path: "/ui/templates/new?tenant=acme", as: "operator"},
 		{name: "tenants", path: "/ui/tenants", as: "operator"},
 		{name: "keys", path: "/ui/keys", as: "admin"},
+		{name: "webhooks", path: "/ui/webhooks", as: "admin"},
 		{name: "tenant", path: "/ui/tenants/acme", as: "operator"},
 		{name: "no-page", path: "/ui/nothing", as: "admin"},
 		{name: "no-run", path: "/ui/runs/none", as: "admin"},

@@ -8,11 +8,15 @@ import (
 	"strings"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
 )
+
+const templatesPerPage = 100
 
 // templatesView is the list of a tenant's templates.
 type templatesView struct {
 	Rows   []templateRow
+	Pager  Pager
 	New    string // address; empty for users who may not create one
 	Empty  Empty
 	Notice *Notice
@@ -32,7 +36,11 @@ func (u *ui) templatesPage(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	list, err := u.svc.Templates(r.Context(), r.actor(), tenant)
+	after := core.TemplateID(r.URL.Query().Get("after"))
+	if !core.ValidID(after) {
+		after = ""
+	}
+	found, err := u.svc.FindTemplates(r.Context(), r.actor(), tenant, ports.TemplateFilter{After: after, Limit: templatesPerPage})
 	if err != nil {
 		return err
 	}
@@ -41,7 +49,15 @@ func (u *ui) templatesPage(w http.ResponseWriter, r *request) error {
 		v.New = r.of(tenant, Prefix+"templates/new")
 		v.Empty.URL, v.Empty.Link = v.New, r.T("templates.new")
 	}
-	for _, t := range list {
+	next, first := "", ""
+	if found.Next != "" {
+		next = withQuery(r.of(tenant, Prefix+"templates"), "after", string(found.Next))
+	}
+	if after != "" {
+		first = r.of(tenant, Prefix+"templates")
+	}
+	v.Pager = r.pager(r.T("templates.shown", len(found.Templates)), first, "", next)
+	for _, t := range found.Templates {
 		row := templateRow{
 			URL: r.of(tenant, addr("templates", string(t.ID))), Name: visible(t.Name), ID: string(t.ID), Badge: r.templateBadge(t),
 			Price: r.Credits(t.CreditsPerRun), Mode: r.modeWords(t.Mode), Changed: r.Time(t.UpdatedAt),

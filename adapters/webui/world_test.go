@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ import (
 	"github.com/redrive/redrive/adapters/llm"
 	"github.com/redrive/redrive/adapters/memory"
 	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/adapters/webhooks"
 	"github.com/redrive/redrive/adapters/webui"
 	"github.com/redrive/redrive/cmd/server/fakellm"
 	"github.com/redrive/redrive/core"
@@ -150,6 +152,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	w.store = o.store
 	w.svc = install.Service(t, app.Deps{
 		Store: w.store, Queue: w.queue, Executor: executor, Files: o.files, Clock: w.clock, Log: log,
+		Webhooks: webhooks.New(webhooks.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}, app.Options{})
 	w.auth, err = httpapi.NewAuth([]byte(secret))
 	require.NoError(t, err)

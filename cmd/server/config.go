@@ -57,8 +57,11 @@ type serveCmd struct {
 	MaxTenantUploadBytes int64         `group:"limits" env:"REDRIVE_MAX_TENANT_UPLOAD_BYTES" default:"2147483648" help:"Most bytes of one tenant's uploads that are not runs yet, in this server; 0 for no limit."`
 	MaxTenantUploads     int           `group:"limits" env:"REDRIVE_MAX_TENANT_UPLOADS" default:"64" help:"Most uploads of one tenant at once, in this server; 0 for no limit."`
 	UploadGrace          time.Duration `group:"limits" env:"REDRIVE_UPLOAD_GRACE" default:"24h" help:"After what time an upload that did not become a run is removed. No upload may take longer than half of it."`
+	IdempotencyTTL       time.Duration `group:"limits" name:"idempotency-ttl" env:"REDRIVE_IDEMPOTENCY_TTL" default:"24h" help:"For how long answers under an Idempotency-Key are remembered. What was charged or granted keeps its key for ever."`
 
 	listenFlags
+
+	webhookFlags
 
 	LogFormat string     `group:"logging" env:"REDRIVE_LOG_FORMAT" enum:"text,json" default:"text" help:"Log format, text or json; logs go to standard error."`
 	LogLevel  slog.Level `group:"logging" env:"REDRIVE_LOG_LEVEL" default:"info" help:"Least level that is logged: debug, info, warn or error."`
@@ -80,6 +83,7 @@ func (c *serveCmd) check(named func(field any) string) error {
 		wrong = append(wrong, err)
 	}
 	wrong = append(wrong, c.checkSignIn(named)...)
+	wrong = append(wrong, c.webhookFlags.check(named)...)
 	if c.LLMBaseURL == "" && !c.Demo {
 		wrong = append(wrong, errors.New("set LLM_BASE_URL and LLM_MODEL to the endpoint that does the work, or try it with --demo"))
 	}
@@ -93,6 +97,9 @@ func (c *serveCmd) check(named func(field any) string) error {
 	if c.UploadGrace < time.Minute || c.UploadGrace < 2*c.UploadTimeout {
 		wrong = append(wrong, fmt.Errorf("%s: %s is too short, uploads under way would be removed; use 1m or more, and at least twice %s (%s)",
 			named(&c.UploadGrace), c.UploadGrace, named(&c.UploadTimeout), c.UploadTimeout))
+	}
+	if c.IdempotencyTTL < time.Hour {
+		wrong = append(wrong, fmt.Errorf("%s: %s is too short, clients repeat requests for longer; use 1h or more", named(&c.IdempotencyTTL), c.IdempotencyTTL))
 	}
 	if c.Lease < time.Second {
 		wrong = append(wrong, fmt.Errorf("%s: %s is too short to be renewed in time; use 1s or more", named(&c.Lease), c.Lease))
@@ -146,7 +153,8 @@ func (c *serveCmd) options() app.Options {
 	if o.MaxTenantUploads = c.MaxTenantUploads; o.MaxTenantUploads == 0 {
 		o.MaxTenantUploads = -1
 	}
-	o.UploadGrace = c.UploadGrace
+	o.UploadGrace, o.IdempotencyTTL = c.UploadGrace, c.IdempotencyTTL
+	o.WebhookRetention = c.WebhookRetention
 	o.Recovery.Lease = c.Lease
 	o.Recovery.MaxRedeliveries = c.Redeliveries
 	// A queue in memory loses its jobs with the process. Sending them again soon is

@@ -75,6 +75,7 @@ max-files = 31
 		"drain-timeout":    {"'30s'", "default"},
 		"template-workers": {"0", "default"},
 		"upload-grace":     {"'24h'", "default"},
+		"idempotency-ttl":  {"'24h'", "default"},
 		"jwt-secret":       {"", "default"},
 	} {
 		require.Equal(t, want, [2]string{values[name], sources[name]}, name)
@@ -108,9 +109,11 @@ llm-api-key = "sk-hush"
 database-url = "postgres://redrive:hush@db.example/redrive?sslmode=require"
 queue-url = "nats://hush@n1.example:4222,nats://n2.example:4222"
 `)
-	env := []string{"REDRIVE_JWT_SECRET=hush-hush-hush-hush-hush-hush-hush-hush", "REDRIVE_JWT_SECRETS=hush-hush", "REDRIVE_OIDC_CLIENT_SECRET=hush",
+	env := []string{
+		"REDRIVE_JWT_SECRET=hush-hush-hush-hush-hush-hush-hush-hush", "REDRIVE_JWT_SECRETS=hush-hush", "REDRIVE_OIDC_CLIENT_SECRET=hush",
 		"REDRIVE_OIDC_ISSUER=https://idp.example", "REDRIVE_OIDC_CLIENT_ID=redrive", "REDRIVE_JWT_AUDIENCE=redrive",
-		"REDRIVE_OIDC_REDIRECT_URL=https://redrive.example/ui/sign-in/oidc/callback", "REDRIVE_FILES=s3://bucket?region=eu&secret_key=hush"}
+		"REDRIVE_OIDC_REDIRECT_URL=https://redrive.example/ui/sign-in/oidc/callback", "REDRIVE_FILES=s3://bucket?region=eu&secret_key=hush",
+	}
 	code, out, logs := redrive(t, folder, env, "serve", "--print-config", "--config=c.toml", "--llm-base-url=https://user:hush@llm.example/v1", "--llm-model=m")
 	require.Zero(t, code, logs)
 	require.NotContains(t, out+logs, "hush")

@@ -75,6 +75,7 @@ type migration struct {
 type database struct {
 	store    ports.Store
 	sessions ports.Sessions
+	tickets  ports.Tickets
 	pool     *pgxpool.Pool               // nil: not Postgres
 	sole     bool                        // no other process has it, nor the queue in memory of one before
 	ready    func(context.Context) error // nil if the store answers
@@ -94,7 +95,7 @@ func (f databaseFlags) open(ctx context.Context, log *slog.Logger) (*database, e
 		store := memory.NewStore()
 		none := func(context.Context) ([]migration, error) { return nil, nil }
 		return &database{
-			store: store, sessions: store.Sessions(), migrate: none, status: none,
+			store: store, sessions: store.Sessions(), tickets: store.Tickets(), migrate: none, status: none,
 			ready: func(context.Context) error { return nil },
 			close: func() error { return nil },
 		}, nil
@@ -104,7 +105,7 @@ func (f databaseFlags) open(ctx context.Context, log *slog.Logger) (*database, e
 			return nil, err
 		}
 		return &database{
-			store: store, sessions: store.Sessions(), sole: true, ready: store.Ping, close: store.Close,
+			store: store, sessions: store.Sessions(), tickets: store.Tickets(), sole: true, ready: store.Ping, close: store.Close,
 			migrate: func(ctx context.Context) ([]migration, error) {
 				applied, err := sqlite.Migrate(ctx, store)
 				return steps(applied), err
@@ -134,7 +135,7 @@ func (f databaseFlags) openPostgres(ctx context.Context) (*database, error) {
 		return nil, err
 	}
 	return &database{
-		store: store, sessions: store.Sessions(), pool: pool, ready: store.Ping,
+		store: store, sessions: store.Sessions(), tickets: store.Tickets(), pool: pool, ready: store.Ping,
 		close: func() error { pool.Close(); return nil },
 		migrate: func(ctx context.Context) ([]migration, error) {
 			applied, err := postgres.Migrate(ctx, pool)

@@ -61,9 +61,13 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 		return err
 	}
 	defer closing(log, "the queue", queue.Close)
+	sender, err := c.sender()
+	if err != nil {
+		return err
+	}
 	svc, err := app.New(app.Deps{
 		Store: c.withOutbox(kept.store, queue), Queue: queue, Executor: executor, Files: kept.files,
-		Log: log,
+		Webhooks: sender, Log: log,
 	}, c.options())
 	if err != nil {
 		return err
@@ -97,7 +101,7 @@ func (c *serveCmd) Run(ctx context.Context, to streams, all *cli, parsed *kong.C
 	events := httpapi.NewStreams(svc, httpapi.StreamConfig{Log: log})
 	api := httpapi.New(svc, httpapi.Config{
 		Auth: httpapi.WithAPIKeys(svc, auth), Log: log, Streams: events, MaxFileBytes: c.MaxFileBytes, MaxUploadBytes: c.MaxUploadBytes,
-		Pace: c.pace(), Authenticated: conns.atWork,
+		Tickets: kept.tickets, Pace: c.pace(), Authenticated: conns.atWork,
 		Ready: func(ctx context.Context) error {
 			if stopping.Load() {
 				return errors.New("stopping")

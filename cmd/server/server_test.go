@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -254,6 +255,34 @@ func TestStopEndsEventStreams(t *testing.T) {
 	require.NotContains(t, p.log.String(), "deadline exceeded")
 }
 
+// A browser watches its tenant with a ticket, and a stop ends that stream as well.
+func TestTicketsOfAServer(t *testing.T) {
+	t.Parallel()
+	p := start(t, "--demo", "--database-url=sqlite:"+filepath.Join(t.TempDir(), "redrive.db"))
+	status, made := p.call(t, demoAdmin, http.MethodPost, "/event-tickets", "")
+	require.Equal(t, http.StatusCreated, status, "%v", made)
+	ticket := made["ticket"].(string)
+	res, err := http.Get(p.url + "/events?ticket=" + ticket)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, res.Body.Close()) }()
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	lines := bufio.NewScanner(res.Body)
+	var events []string
+	for lines.Scan() {
+		name, found := strings.CutPrefix(lines.Text(), "event: ")
+		if !found {
+			continue
+		}
+		if events = append(events, name); name == "snapshot" {
+			require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		}
+	}
+	require.NoError(t, lines.Err())
+	require.Equal(t, []string{"snapshot", "end"}, events)
+	require.NoError(t, p.cmd.Wait(), "exit code must be 0")
+	require.NotContains(t, p.log.String(), ticket)
+}
+
 // A job that takes longer than the drain timeout is released; that is no failure.
 func TestStopWithAHangingProvider(t *testing.T) {
 	t.Parallel()
@@ -329,6 +358,9 @@ func TestCommandLine(t *testing.T) {
 		"ClientSecret":    {[]string{"serve", "--demo", "--oidc-client-secret=x"}, 1, "no effect"},
 		"NoRedirect":      {[]string{"serve", "--demo", "--jwt-audience=x", "--oidc-issuer=https://b.example", "--oidc-client-id=x"}, 1, "/ui/sign-in/oidc/callback"},
 		"PlainRedirect":   {[]string{"serve", "--demo", "--jwt-audience=x", "--oidc-issuer=https://b.example", "--oidc-client-id=x", "--oidc-redirect-url=http://r.example/ui/sign-in/oidc/callback"}, 1, "https://"},
+		"BadNetwork":      {[]string{"serve", "--demo", "--webhook-allow=10.0.0.1"}, 1, "--webhook-allow (REDRIVE_WEBHOOK_ALLOW)"},
+		"SlowWebhooks":    {[]string{"serve", "--demo", "--webhook-timeout=1m"}, 1, "--webhook-timeout (REDRIVE_WEBHOOK_TIMEOUT)"},
+		"NoEvents":        {[]string{"serve", "--demo", "--webhook-retention=1s"}, 1, "--webhook-retention"},
 		"BadEnum":         {[]string{"serve", "--log-format=xml"}, 2, "REDRIVE_LOG_FORMAT"},
 		"DemoForAll":      {[]string{"serve", "--demo", "--listen=0.0.0.0:0"}, 1, "--listen (REDRIVE_LISTEN)"},
 		"DemoForAll6":     {[]string{"serve", "--demo", "--listen=[::]:0"}, 1, "prints its credentials"},

@@ -17,6 +17,7 @@ var groups = []kong.Group{
 	{Key: "queue", Title: "Queue and workers:"},
 	{Key: "provider", Title: "Provider:"},
 	{Key: "limits", Title: "Limits:"},
+	{Key: "webhooks", Title: "Webhooks:"},
 	{Key: "logging", Title: "Logging:"},
 }
 

@@ -15,6 +15,19 @@ type decision struct {
 	done    bool
 	run     *core.Run // nil with a refusal
 	refusal error
+	// replay says that it is the first answer to a repeat; kept, that the refusal stays the
+	// answer under the caller's key.
+	replay, kept bool
+}
+
+// tell tells the caller what it wants to know of the decision.
+func (d decision) tell(ctx context.Context) {
+	if d.replay {
+		replayed(ctx)
+	}
+	if d.kept {
+		kept(ctx)
+	}
 }
 
 // answer gives the result for the caller.
@@ -56,7 +69,8 @@ func (m answerMemo) replay(ctx context.Context, in inputs) (decision, error) {
 		fingerprint = m.before
 	}
 	run, err := answer.Replay(m.op, fingerprint)
-	return decision{done: true, run: &run, refusal: err}, nil
+	same := !errors.Is(err, core.ErrIdempotencyKeyReused)
+	return decision{done: true, run: &run, refusal: err, replay: same, kept: same && err != nil}, nil
 }
 
 // refuse stores a refusal. With a key the transaction commits with the stored refusal as
@@ -69,7 +83,7 @@ func (m answerMemo) refuse(err error) (*verdict, error) {
 	}
 	answer := m.answer()
 	answer.Refusal = refusal
-	return &verdict{decision: decision{done: true, refusal: refusal}, remember: &answer}, nil
+	return &verdict{decision: decision{done: true, refusal: refusal, kept: true}, remember: &answer}, nil
 }
 
 // accept stores a success.

@@ -31,7 +31,8 @@ func (s *Service) bulkStep(ctx context.Context, b core.Bulk, part core.BulkPart,
 		if err != nil || len(next) == 0 {
 			return err
 		}
-		in := ownInputs{s: s, tx: tx, tenant: part.Tenant}
+		var before core.Balance
+		in := ownInputs{s: s, tx: tx, tenant: part.Tenant, balance: &before}
 		run, err := in.run(ctx, next[0].Run) // before the part: the order of locks
 		missing := errors.Is(err, ports.ErrNotFound)
 		if err != nil && !missing {
@@ -63,11 +64,17 @@ func (s *Service) bulkStep(ctx context.Context, b core.Bulk, part core.BulkPart,
 		if after, item, err = after.Continued(item, plan, plan.Attempt.RequestedAt); err != nil {
 			return err
 		}
+		if err := tellStart(ctx, tx, &v.begin, before); err != nil {
+			return err
+		}
 		if err := tx.BulkParts().Save(ctx, after, item); err != nil {
 			return err
 		}
 		return write(ctx, tx, v)
 	})
+	if err == nil {
+		s.toldSomething()
+	}
 	if err != nil || v == nil || v.sent {
 		return after, place, err
 	}

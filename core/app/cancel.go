@@ -16,26 +16,29 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	if err != nil {
 		return core.Run{}, err
 	}
-	var plan core.InterruptPlan
-	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+	cancelled, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
 		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
-			return notFound(err, runNotFound(id))
+			return core.Run{}, notFound(err, runNotFound(id))
 		}
 		processing, err := tx.Files().InStatus(ctx, id, core.FileProcessing)
 		if err != nil {
-			return err
+			return core.Run{}, err
 		}
-		if plan, err = core.PlanCancel(run, processing, s.clock.Now()); err != nil {
-			return err
+		plan, err := core.PlanCancel(run, processing, s.clock.Now())
+		if err != nil {
+			return core.Run{}, err
+		}
+		if err := tellClosed(ctx, tx, plan.Run); err != nil {
+			return core.Run{}, err
 		}
 		if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
-			return err
+			return core.Run{}, err
 		}
-		return s.audit(ctx, tx, tenant, actor, plan.Run.ClosedAt, core.AuditRunCancelled, string(id), nil)
+		return plan.Run, s.audit(ctx, tx, tenant, actor, plan.Run.ClosedAt, core.AuditRunCancelled, string(id), nil)
 	})
-	if err != nil {
-		return core.Run{}, err
+	if err == nil {
+		s.toldSomething()
 	}
-	return plan.Run, nil
+	return cancelled, err
 }

@@ -58,7 +58,9 @@ func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.Tenan
 		return core.Entry{}, err
 	}
 	var posted core.Entry
+	again := false
 	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		again = false
 		_, now, err := s.lockBalance(ctx, tx, tenant)
 		if err != nil {
 			return err
@@ -83,11 +85,14 @@ func (s *Service) grant(ctx context.Context, actor core.Actor, tenant core.Tenan
 		if err != nil || !first.SameAs(wanted) {
 			return core.KeyReused()
 		}
-		posted = first
+		posted, again = first, true
 		return nil
 	})
 	if err != nil {
 		return core.Entry{}, err
+	}
+	if again {
+		replayed(ctx)
 	}
 	return posted, nil
 }

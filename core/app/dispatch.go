@@ -52,6 +52,7 @@ func (s *Service) dispatch(ctx context.Context, d dispatch) (core.Run, error) {
 		log.Warn("enqueueing failed, and the run was closed meanwhile", "enqueue_error", enqueueErr)
 		return run, enqueueFailed(d.run.ID, enqueueErr)
 	default:
+		s.toldSomething()
 		s.stats.compensated.Add(1)
 		log.Warn("enqueueing failed; the attempt was undone and refunded", "enqueue_error", enqueueErr)
 		return run, enqueueFailed(d.run.ID, enqueueErr)
@@ -164,6 +165,9 @@ func (s *Service) undo(ctx context.Context, tx ports.Tx, run core.Run, d dispatc
 		if err := post(ctx, tx, plan.Refund); err != nil {
 			return core.Run{}, err
 		}
+	}
+	if err := tx.WebhookEvents().Tell(ctx, core.ClosingEvent(plan.Run, true, plan.Attempt.CompensatedAt)); err != nil {
+		return core.Run{}, err
 	}
 	if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
 		return core.Run{}, err

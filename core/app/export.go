@@ -34,7 +34,7 @@ type movable interface {
 func exportTenant(ctx context.Context, store movable, tenant core.TenantID) iter.Seq2[ports.Record, error] {
 	return func(yield func(ports.Record, error) bool) {
 		e := exporting{ctx: ctx, store: store, tenant: tenant, yield: yield}
-		for _, part := range []func() error{e.account, e.runs, e.ledger, e.answers, e.auditLog} {
+		for _, part := range []func() error{e.account, e.runs, e.ledger, e.answers, e.replies, e.auditLog, e.webhooks} {
 			if err := part(); err != nil {
 				if !errors.Is(err, errEnough) {
 					yield(nil, err)
@@ -271,6 +271,51 @@ func (e *exporting) answers() error {
 	}
 }
 
+// webhooks gives the endpoints and what is pending for them. What was delivered or given up
+// is a log, which stays.
+func (e *exporting) webhooks() error {
+	var low core.LowCredits
+	var endpoints []core.WebhookEndpoint
+	if err := e.view(func(tx ports.Tx) (err error) {
+		if low, err = tx.WebhookEvents().LowCredits(e.ctx); err != nil {
+			return err
+		}
+		endpoints, err = tx.WebhookEndpoints().List(e.ctx)
+		return err
+	}); err != nil {
+		return err
+	}
+	if err := e.give(low); err != nil {
+		return err
+	}
+	for _, endpoint := range endpoints {
+		if err := e.give(endpoint); err != nil {
+			return err
+		}
+		filter := ports.DeliveryFilter{Endpoint: endpoint.ID, Status: core.DeliveryPending, Limit: exportFiles}
+		for {
+			var page []core.WebhookDelivery
+			if err := e.view(func(tx ports.Tx) (err error) {
+				page, err = tx.WebhookDeliveries().List(e.ctx, filter)
+				return err
+			}); err != nil {
+				return err
+			}
+			if len(page) > 0 {
+				if err := e.give(page); err != nil {
+					return err
+				}
+				last := page[len(page)-1].Event
+				filter.Before = ports.DeliveryCursor{At: last.At, ID: last.ID}
+			}
+			if len(page) < exportFiles {
+				break
+			}
+		}
+	}
+	return nil
+}
+
 // auditLog gives the audit log, the latest event first.
 func (e *exporting) auditLog() error {
 	for before := (ports.AuditCursor{}); ; {
@@ -293,11 +338,30 @@ func (e *exporting) auditLog() error {
 	}
 }
 
+func (e *exporting) replies() error {
+	for op, key := core.Operation(""), core.Key(""); ; {
+		page, err := e.store.RepliesAfter(e.ctx, e.tenant, op, key, exportFiles)
+		if err != nil {
+			return err
+		}
+		if len(page) > 0 {
+			if err := e.give(page); err != nil {
+				return err
+			}
+			op, key = page[len(page)-1].Operation, page[len(page)-1].Key
+		}
+		if len(page) < exportFiles {
+			return nil
+		}
+	}
+}
+
 // MoveCounts is how much a tenant owns.
 type MoveCounts struct {
-	Templates, Versions, APIKeys, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers, AuditEvents int
+	Templates, Versions, APIKeys, Runs, Files, Attempts, AttemptFiles, Amendments, Entries, Balances, Answers, Replies, AuditEvents int
 
-	OutputBytes int64
+	Endpoints, Deliveries int // of webhooks
+	OutputBytes           int64
 }
 
 // inventory counts records as they pass, and has a checksum of them: two sides with the same
@@ -353,6 +417,17 @@ func (i *inventory) add(r ports.Record) error {
 		return encodeEach(i.to, r)
 	case []core.Answer:
 		i.Answers += len(r)
+		return encodeEach(i.to, r)
+	case []core.Reply:
+		i.Replies += len(r)
+		return encodeEach(i.to, r)
+	case core.LowCredits:
+		return i.to.Encode(r)
+	case core.WebhookEndpoint:
+		i.Endpoints++
+		return i.to.Encode(r)
+	case []core.WebhookDelivery:
+		i.Deliveries += len(r)
 		return encodeEach(i.to, r)
 	case []core.AuditEvent:
 		i.AuditEvents += len(r)

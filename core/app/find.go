@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -41,6 +42,121 @@ func (s *Service) FindRuns(ctx context.Context, actor core.Actor, tenant core.Te
 			page.Runs = append(page.Runs, v)
 		}
 		return nil
+	})
+	return page, err
+}
+
+// maxContinuableLook is how many runs one answer of FindContinuable looks at.
+const maxContinuableLook = 1000
+
+// FindContinuable is FindRuns for those runs that can be continued as far as the run and its
+// files say (RunView.Refusal is nil), or for those that cannot. It looks at up to 1,000 runs
+// for one page, which may then have few, or none, with a Next.
+func (s *Service) FindContinuable(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.RunFilter, continuable bool) (RunsPage, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return RunsPage{}, err
+	}
+	if continuable {
+		if filter.Statuses = mayContinue(filter.Statuses); len(filter.Statuses) == 0 {
+			return RunsPage{}, nil
+		}
+	}
+	var page RunsPage
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) error {
+		page = RunsPage{}
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		look := filter
+		for looked := 0; looked < maxContinuableLook; {
+			found, err := tx.Find().Runs(ctx, look, ports.Look{})
+			if err != nil {
+				return err
+			}
+			for i, run := range found.Runs {
+				v, err := viewOf(ctx, tx, run)
+				if err != nil {
+					return err
+				}
+				if (v.Refusal == nil) != continuable {
+					continue
+				}
+				page.Runs = append(page.Runs, v)
+				if len(page.Runs) == filter.Limit {
+					page.Next = found.Next
+					if i < len(found.Runs)-1 {
+						page.Next = ports.RunCursor{CreatedAt: run.CreatedAt, ID: run.ID}
+					}
+					return nil
+				}
+			}
+			page.Next, look.Before = found.Next, found.Next
+			looked += len(found.Runs)
+			if found.Next == (ports.RunCursor{}) || len(found.Runs) < look.Limit { // or the search has reached its own bound
+				return nil
+			}
+		}
+		return nil
+	})
+	return page, err
+}
+
+// mayContinue gives those of these statuses, or of all, in which a run may be continued.
+func mayContinue(statuses []core.RunStatus) []core.RunStatus {
+	var list []core.RunStatus
+	for _, s := range []core.RunStatus{core.RunCompletedWithErrors, core.RunFailed, core.RunInterrupted} {
+		if len(statuses) == 0 || slices.Contains(statuses, s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// Bounds of a page of templates, each of which may have 100,000 bytes of instructions.
+const (
+	templatesAtOnce   = 50
+	maxTemplatesBytes = 4 << 20
+)
+
+// TemplatesPage is a page of the result of FindTemplates.
+type TemplatesPage struct {
+	Templates []core.Template
+	// Next is the After of the next page; empty if there is none. A page whose texts have
+	// 4 MiB ends before its limit.
+	Next core.TemplateID
+}
+
+// FindTemplates lists the tenant's templates that the filter selects, ascending by ID.
+func (s *Service) FindTemplates(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.TemplateFilter) (TemplatesPage, error) {
+	if err := core.Authorize(actor, core.ActionRead, tenant); err != nil {
+		return TemplatesPage{}, err
+	}
+	var page TemplatesPage
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) error {
+		page = TemplatesPage{}
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		part, left := filter, maxTemplatesBytes
+		for {
+			part.Limit = min(templatesAtOnce, filter.Limit-len(page.Templates)) + 1 // one more says that there is a next page
+			found, err := tx.Find().Templates(ctx, part)
+			if err != nil {
+				return err
+			}
+			for _, t := range found {
+				left -= len(t.Name) + len(t.Instructions)
+				if n := len(page.Templates); n == filter.Limit || left < 0 && n > 0 {
+					page.Next = page.Templates[n-1].ID
+					return nil
+				}
+				page.Templates = append(page.Templates, t)
+				part.After = t.ID
+			}
+			if len(found) < part.Limit {
+				return nil
+			}
+		}
 	})
 	return page, err
 }

@@ -75,11 +75,15 @@ func (s *Service) interruptRun(ctx context.Context, tenant core.TenantID, id cor
 		if err != nil || !done {
 			return err
 		}
+		if err := tellClosed(ctx, tx, plan.Run); err != nil {
+			return err
+		}
 		return tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files})
 	})
 	if err != nil || !done {
 		return false, err
 	}
+	s.toldSomething()
 	s.stats.interrupted.Add(1)
 	s.log.Warn("run interrupted by a fault of ours; once it is fixed a Continue is free", "tenant", tenant, "run", id,
 		"attempt", plan.Run.Attempt, "files", plan.Run.Tally.Unfinished, "fault", why.Code)

@@ -129,6 +129,11 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey, alone bool) 
 			planned.Run, _ = core.ConfirmDispatch(planned.Run, planned.Run.Attempt)
 		}
 		plan, acted = &planned, true
+		if planned.Closed {
+			if err := tellClosed(ctx, tx, planned.Run); err != nil {
+				return err
+			}
+		}
 		free[0] = ports.RunRows{Run: plan.Run, Files: plan.Files} // in the place of what was read
 		if err := tx.Runs().Save(ctx, free...); err != nil || !sent {
 			return err
@@ -144,6 +149,7 @@ func (s *Service) recoverRun(ctx context.Context, key ports.RunKey, alone bool) 
 	log := s.log.With("tenant", key.Tenant, "run", key.Run, "attempt", plan.Run.Attempt)
 	s.stats.expiredLeases.Add(int64(plan.Expired))
 	if plan.Closed {
+		s.toldSomething()
 		s.stats.givenUp.Add(1)
 		log.Warn("run interrupted: redelivery was tried often enough", "files", plan.Run.Tally.Unfinished)
 		return true, nil

@@ -72,12 +72,20 @@ func (s *Service) Runs(ctx context.Context, actor core.Actor, tenant core.Tenant
 
 // RunFiles reads a page of a run's files with their results.
 func (s *Service) RunFiles(ctx context.Context, actor core.Actor, id core.RunID, filter ports.FileFilter) ([]core.File, error) {
+	_, files, err := s.FilesPage(ctx, actor, id, filter)
+	return files, err
+}
+
+// FilesPage is RunFiles with the run, on one snapshot.
+func (s *Service) FilesPage(ctx context.Context, actor core.Actor, id core.RunID, filter ports.FileFilter) (core.Run, []core.File, error) {
+	var run core.Run
 	var files []core.File
-	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
+	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, is core.Run) (err error) {
+		run = is
 		files, err = tx.FileViews().Page(ctx, id, filter)
 		return err
 	})
-	return files, err
+	return run, files, err
 }
 
 // FileOutput reads one file of a run with its whole output, which is empty unless the

@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +24,10 @@ type Deps struct {
 	Clock    ports.Clock  // nil: SystemClock
 	IDs      ports.IDs    // nil: UUIDs
 	Log      *slog.Logger // nil: slog.Default()
+	// Webhooks sends events to tenants' endpoints; nil: none can be made.
+	Webhooks ports.WebhookSender
+	// Random gives the bytes of webhook secrets; nil: crypto/rand.
+	Random io.Reader
 	// NewWait makes the waits of requests for their turn at their tenant's credits; nil:
 	// channels.
 	NewWait NewWait
@@ -41,6 +47,10 @@ type Options struct {
 	// default 24 h. An upload that takes longer than half of it is refused, so that
 	// none is swept while its run is being made.
 	UploadGrace time.Duration
+	// IdempotencyTTL is for how long replies under idempotency keys, and refusals of
+	// initiations and Continues, are remembered at least; default 24 h. What was charged or
+	// granted keeps its key for ever.
+	IdempotencyTTL time.Duration
 	// Recovery says when recovery acts. Its Lease is how long a claim holds
 	// without renewal. Default: grace 30 s, redispatch after 5 min doubling up
 	// to 1 h, lease 1 min, 3 redeliveries.
@@ -67,7 +77,12 @@ type Options struct {
 	// 15 s and 90 days.
 	BulkLease time.Duration
 	BulkKeep  time.Duration
-	// Roll draws the jitter of in-job retries, a number in [0, 1).
+	// Webhooks says when events are sent again, and when an endpoint is paused; default:
+	// core.DefaultDeliveryPolicy.
+	Webhooks core.DeliveryPolicy
+	// WebhookRetention is how long events and what became of them are kept; default 30 days.
+	WebhookRetention time.Duration
+	// Roll draws the jitter of in-job retries and of webhooks, a number in [0, 1).
 	Roll func() float64
 }
 
@@ -78,6 +93,7 @@ func DefaultOptions() Options {
 		MaxTenantUploadBytes: 2 << 30,
 		MaxTenantUploads:     64,
 		UploadGrace:          24 * time.Hour,
+		IdempotencyTTL:       24 * time.Hour,
 		Recovery: core.RecoveryPolicy{
 			DispatchGrace:   30 * time.Second,
 			RedispatchAfter: 5 * time.Minute, MaxRedispatchAfter: time.Hour,
@@ -92,7 +108,8 @@ func DefaultOptions() Options {
 		MaxTrials:       2,
 		BulkLease:       15 * time.Second,
 		BulkKeep:        90 * 24 * time.Hour,
-		Roll:            rand.Float64,
+		Webhooks:        core.DefaultDeliveryPolicy(), WebhookRetention: 30 * 24 * time.Hour,
+		Roll: mathrand.Float64,
 	}
 }
 
@@ -109,6 +126,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.UploadGrace == 0 {
 		o.UploadGrace = d.UploadGrace
+	}
+	if o.IdempotencyTTL == 0 {
+		o.IdempotencyTTL = d.IdempotencyTTL
 	}
 	if o.Recovery == (core.RecoveryPolicy{}) {
 		o.Recovery = d.Recovery
@@ -134,6 +154,12 @@ func (o Options) withDefaults() Options {
 	if o.BulkKeep == 0 {
 		o.BulkKeep = d.BulkKeep
 	}
+	if o.Webhooks.Waits == nil {
+		o.Webhooks = d.Webhooks
+	}
+	if o.WebhookRetention == 0 {
+		o.WebhookRetention = d.WebhookRetention
+	}
 	if o.Roll == nil {
 		o.Roll = d.Roll
 	}
@@ -154,8 +180,11 @@ type Service struct {
 	opts     Options
 	stats    counters
 	uploads  uploadsUnderWay
-	waiting  combiner       // of initiations and Continues
-	trials   chan struct{}  // one for each that is under way
+	waiting  combiner            // of initiations and Continues
+	trials   chan struct{}       // one for each that is under way
+	sender   ports.WebhookSender // nil: there are no webhooks
+	random   io.Reader
+	told     chan struct{}  // has one if events may have been written since it was read
 	acceptor ports.Acceptor // the executor, if it says what it takes; else nil
 
 	bulkSignal chan struct{} // see BulkSignal
@@ -171,7 +200,7 @@ func New(d Deps, o Options) (*Service, error) {
 		}
 	}
 	o = o.withDefaults()
-	if err := errors.Join(o.Recovery.Validate(), o.Retry.Validate()); err != nil {
+	if err := errors.Join(o.Recovery.Validate(), o.Retry.Validate(), o.Webhooks.Validate()); err != nil {
 		return nil, err
 	}
 	if o.MaxFiles < 1 || o.MaxOutputBytes < 1 {
@@ -183,8 +212,8 @@ func New(d Deps, o Options) (*Service, error) {
 	if o.BulkLease < 0 || o.BulkKeep < 0 {
 		return nil, errors.New("app.New: BulkLease and BulkKeep must not be negative")
 	}
-	if o.UploadGrace < 0 {
-		return nil, errors.New("app.New: UploadGrace must not be negative")
+	if o.UploadGrace < 0 || o.IdempotencyTTL < 0 || o.WebhookRetention < 0 {
+		return nil, errors.New("app.New: UploadGrace, IdempotencyTTL and WebhookRetention must not be negative")
 	}
 	acceptor, ok := d.Executor.(ports.Acceptor)
 	if ok && acceptor.MaxFileBytes() < 1 {
@@ -199,6 +228,9 @@ func New(d Deps, o Options) (*Service, error) {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
+	if d.Random == nil {
+		d.Random = rand.Reader
+	}
 	if d.NewWait == nil {
 		d.NewWait = channelWaits
 	}
@@ -206,7 +238,8 @@ func New(d Deps, o Options) (*Service, error) {
 		store: d.Store, queue: d.Queue, executor: d.Executor, files: d.Files,
 		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o, acceptor: acceptor,
 		bulkSignal: make(chan struct{}, 1),
-		trials:     make(chan struct{}, o.MaxTrials), waiting: combiner{newWait: d.NewWait, lines: map[core.TenantID]*line{}},
+		sender:     d.Webhooks, random: d.Random, told: make(chan struct{}, 1),
+		trials: make(chan struct{}, o.MaxTrials), waiting: combiner{newWait: d.NewWait, lines: map[core.TenantID]*line{}},
 	}, nil
 }
 
@@ -229,12 +262,15 @@ type Stats struct {
 	Interrupted          int64 // runs that a fault of ours closed INTERRUPTED
 	ExecutorPanics       int64
 	SweptUploads         int64 // uploads of no run that were removed after UploadGrace
+	WebhooksDelivered    int64 // events that endpoints have taken
+	WebhookFailures      int64 // tries that failed
+	WebhooksPaused       int64 // endpoints that were paused because they fail or are gone
 }
 
 type counters struct {
 	compensated, compensationFailures, unconfirmed, dropped, expiredLeases, redispatched, givenUp, interrupted, executorPanics atomic.Int64
 
-	sweptUploads atomic.Int64
+	sweptUploads, webhooksDelivered, webhookFailures, webhooksPaused atomic.Int64
 }
 
 // Stats reads the counters.
@@ -244,7 +280,8 @@ func (s *Service) Stats() Stats {
 		Compensated: c.compensated.Load(), CompensationFailures: c.compensationFailures.Load(),
 		Unconfirmed: c.unconfirmed.Load(), Dropped: c.dropped.Load(), ExpiredLeases: c.expiredLeases.Load(),
 		Redispatched: c.redispatched.Load(), GivenUp: c.givenUp.Load(), Interrupted: c.interrupted.Load(), ExecutorPanics: c.executorPanics.Load(),
-		SweptUploads: c.sweptUploads.Load(),
+		SweptUploads: c.sweptUploads.Load(), WebhooksDelivered: c.webhooksDelivered.Load(),
+		WebhookFailures: c.webhookFailures.Load(), WebhooksPaused: c.webhooksPaused.Load(),
 	}
 }
 

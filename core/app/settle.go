@@ -20,11 +20,12 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement, wai
 	}
 	ofRun := settlementsByRun(settlements)
 	plans, heldJobs, unknown, err := onJobs(ctx, s.store, jobsOf(settlements), wait, func() planner[settled] {
-		return func(_ ports.Tx, run core.Run, files []core.File, _ []core.Job) (settled, ports.RunRows, error) {
+		return func(tx ports.Tx, run core.Run, files []core.File, _ []core.Job) (settled, ports.RunRows, error) {
 			p, err := core.Settle(run, files, ofRun(run.ID), s.clock.Now())
 			became := settled{dropped: p.Dropped}
 			if p.Closed {
 				became.closed = &closing{run.Tenant, run.ID, run.Attempt, p.Run.Status}
+				err = tellClosed(ctx, tx, p.Run)
 			}
 			return became, ports.RunRows{Run: p.Run, Files: p.Files, FilesOnly: !p.Changed()}, err
 		}
@@ -38,6 +39,9 @@ func (s *Service) Settle(ctx context.Context, settlements []core.Settlement, wai
 	s.logDrops(ctx, "result", dropUnknown(unknown))
 	for _, p := range plans {
 		s.logDrops(ctx, "result", p.dropped)
+		if p.closed != nil {
+			s.toldSomething()
+		}
 		if c := p.closed; c != nil && s.log.Enabled(ctx, slog.LevelInfo) {
 			s.log.Info("run closed", "tenant", c.tenant, "run", c.run, "attempt", c.attempt, "status", c.status)
 		}

@@ -61,6 +61,7 @@ func (s *Service) start(ctx context.Context, tenant core.TenantID, st *start) (c
 	v := st.verdict
 	switch {
 	case v.done:
+		v.tell(ctx)
 		return v.answer()
 	case v.sent:
 		return v.begin.Run, nil
@@ -106,15 +107,25 @@ func (s *Service) lead(tenant core.TenantID, leader *turn) {
 // decideAlone decides a start in a transaction of its own. With skip it fails with
 // errRunHeld instead of waiting for its run.
 func (s *Service) decideAlone(ctx context.Context, tenant core.TenantID, st *start, skip bool) error {
-	return s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		v, err := st.decide(ctx, ownInputs{s: s, tx: tx, tenant: tenant, skip: skip})
+	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		var before core.Balance
+		v, err := st.decide(ctx, ownInputs{s: s, tx: tx, tenant: tenant, skip: skip, balance: &before})
 		if err != nil {
 			return err
 		}
 		v.sendBy(ports.OutboxOf(tx), s.opts.Recovery)
 		st.verdict = v
+		if !v.done {
+			if err := tellStart(ctx, tx, &v.begin, before); err != nil {
+				return err
+			}
+		}
 		return write(ctx, tx, v)
 	})
+	if err == nil {
+		s.toldSomething()
+	}
+	return err
 }
 
 // sendBy lets the transaction that writes the verdict send the attempt's jobs as well, if
@@ -168,6 +179,8 @@ type ownInputs struct {
 	tx     ports.Tx
 	tenant core.TenantID
 	skip   bool // errRunHeld instead of waiting for a run
+	// balance takes what credits has given; nil: it is not asked for.
+	balance *core.Balance
 }
 
 func (in ownInputs) run(ctx context.Context, id core.RunID) (core.Run, error) {
@@ -197,5 +210,9 @@ func (in ownInputs) answer(ctx context.Context, key core.Key) (core.Answer, erro
 }
 
 func (in ownInputs) credits(ctx context.Context) (core.Balance, time.Time, error) {
-	return in.s.lockBalance(ctx, in.tx, in.tenant)
+	balance, now, err := in.s.lockBalance(ctx, in.tx, in.tenant)
+	if in.balance != nil {
+		*in.balance = balance
+	}
+	return balance, now, err
 }

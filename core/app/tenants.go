@@ -21,32 +21,29 @@ func (s *Service) CreateTenant(ctx context.Context, actor core.Actor, id core.Te
 	if err != nil {
 		return core.Tenant{}, err
 	}
-	err = s.store.InTx(ctx, id, func(tx ports.Tx) error {
+	d := deed{tenant: id, op: core.OperationCreateTenant, creates: true, request: []any{name, monthlyAllowance}}
+	return once(ctx, s, d, func(tx ports.Tx) (core.Tenant, error) {
 		err := tx.Tenants().Insert(ctx, tenant)
 		if errors.Is(err, ports.ErrExists) {
-			return &core.Error{Code: core.CodeTenantExists, Message: fmt.Sprintf("there is a tenant %q already", id)}
+			return core.Tenant{}, &core.Error{Code: core.CodeTenantExists, Message: fmt.Sprintf("there is a tenant %q already", id)}
 		}
 		if err != nil {
-			return err
+			return core.Tenant{}, err
 		}
 		if err := s.audit(ctx, tx, id, actor, now, core.AuditTenantCreated, string(id), core.AuditFacts{
 			"name": name, "monthlyAllowance": creditsText(monthlyAllowance),
 		}); err != nil {
-			return err
+			return core.Tenant{}, err
 		}
-		return grantMonths(ctx, tx, tenant, now)
+		return tenant, grantMonths(ctx, tx, tenant, now)
 	})
-	if err != nil {
-		return core.Tenant{}, err
-	}
-	return tenant, nil
 }
 
 // ChangeTenant changes a tenant's name or monthly allowance. A new allowance is that of
 // every month that was not granted yet. Refusals: CodeRoleNotAllowed, CodeTenantNotFound,
 // CodeInvalidRequest.
 func (s *Service) ChangeTenant(ctx context.Context, actor core.Actor, id core.TenantID, c core.TenantChange) (core.Tenant, error) {
-	return s.updateTenant(ctx, actor, id, core.AuditTenantChanged, func(t core.Tenant, _ time.Time) (core.Tenant, error) { return t.Change(c) })
+	return s.updateTenant(ctx, actor, deed{tenant: id}, core.AuditTenantChanged, func(t core.Tenant, _ time.Time) (core.Tenant, error) { return t.Change(c) })
 }
 
 // SuspendTenant keeps a tenant from beginning attempts and being charged, until it is
@@ -54,42 +51,40 @@ func (s *Service) ChangeTenant(ctx context.Context, actor core.Actor, id core.Te
 // runs goes on to its end. Refusals: CodeRoleNotAllowed, CodeTenantNotFound,
 // CodeInvalidRequest.
 func (s *Service) SuspendTenant(ctx context.Context, actor core.Actor, id core.TenantID, reason string) (core.Tenant, error) {
-	return s.updateTenant(ctx, actor, id, core.AuditTenantSuspended, func(t core.Tenant, now time.Time) (core.Tenant, error) { return t.Suspend(reason, now) })
+	d := deed{tenant: id, op: core.OperationSuspendTenant, request: reason}
+	return s.updateTenant(ctx, actor, d, core.AuditTenantSuspended, func(t core.Tenant, now time.Time) (core.Tenant, error) { return t.Suspend(reason, now) })
 }
 
 // ReopenTenant ends a suspension. Refusals: CodeRoleNotAllowed, CodeTenantNotFound.
 func (s *Service) ReopenTenant(ctx context.Context, actor core.Actor, id core.TenantID) (core.Tenant, error) {
-	return s.updateTenant(ctx, actor, id, core.AuditTenantReopened, func(t core.Tenant, _ time.Time) (core.Tenant, error) { return t.Reopen(), nil })
+	d := deed{tenant: id, op: core.OperationReopenTenant}
+	return s.updateTenant(ctx, actor, d, core.AuditTenantReopened, func(t core.Tenant, _ time.Time) (core.Tenant, error) { return t.Reopen(), nil })
 }
 
 // updateTenant changes the tenant under the lock of its credits, which whatever charges it
 // takes too: once it has returned, nothing is decided on what the tenant was before.
-func (s *Service) updateTenant(ctx context.Context, actor core.Actor, id core.TenantID, action core.AuditAction, update func(core.Tenant, time.Time) (core.Tenant, error)) (core.Tenant, error) {
-	if err := core.Authorize(actor, core.ActionManageTenants, id); err != nil {
+func (s *Service) updateTenant(ctx context.Context, actor core.Actor, d deed, action core.AuditAction, update func(core.Tenant, time.Time) (core.Tenant, error)) (core.Tenant, error) {
+	if err := core.Authorize(actor, core.ActionManageTenants, d.tenant); err != nil {
 		return core.Tenant{}, err
 	}
-	var updated core.Tenant
-	err := s.store.InTx(ctx, id, func(tx ports.Tx) error {
-		_, now, err := s.lockBalance(ctx, tx, id)
+	return once(ctx, s, d, func(tx ports.Tx) (core.Tenant, error) {
+		_, now, err := s.lockBalance(ctx, tx, d.tenant)
 		if err != nil {
-			return err
+			return core.Tenant{}, err
 		}
 		t, err := tx.Tenants().Get(ctx)
 		if err != nil {
-			return err
+			return core.Tenant{}, err
 		}
-		if updated, err = update(t, now); err != nil || updated == t {
-			return err
+		updated, err := update(t, now)
+		if err != nil || updated == t {
+			return updated, err
 		}
 		if err := tx.Tenants().Save(ctx, updated); err != nil {
-			return err
+			return core.Tenant{}, err
 		}
-		return s.audit(ctx, tx, id, actor, now, action, string(id), tenantFacts(t, updated))
+		return updated, s.audit(ctx, tx, d.tenant, actor, now, action, string(d.tenant), tenantFacts(t, updated))
 	})
-	if err != nil {
-		return core.Tenant{}, err
-	}
-	return updated, nil
 }
 
 // tenantFacts are what changed of a tenant.

@@ -60,6 +60,7 @@ func (s *Service) decideTogether(tenant core.TenantID, group []*turn) (next []*t
 			t.err = g.errs[i]
 		}
 	}
+	s.toldSomething()
 	return g.next
 }
 
@@ -79,6 +80,7 @@ type groupInputs struct {
 	answers   map[core.Key]core.Answer
 	balance   core.Balance
 	now       time.Time
+	events    startEvents
 }
 
 func (g *groupInputs) decide(ctx context.Context, tx ports.Tx, group []*turn) error {
@@ -110,12 +112,18 @@ func (g *groupInputs) decide(ctx context.Context, tx ports.Tx, group []*turn) er
 			continue
 		}
 		starts = append(starts, v.begin)
+		if err := g.events.add(ctx, tx, &v.begin, g.balance); err != nil {
+			return err
+		}
 		if err := g.accept(&v.begin); err != nil {
 			return err
 		}
 	}
 	if len(starts)+len(answers) == 0 {
 		return nil
+	}
+	if err := g.events.write(ctx, tx); err != nil {
+		return err
 	}
 	_, err := tx.Starts().Write(ctx, starts, answers)
 	return err

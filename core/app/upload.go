@@ -192,11 +192,12 @@ func (u *Upload) Hopeless() bool { return len(u.refused) >= MaxNamedFiles }
 
 var errUploadEnded = errors.New("app: the upload has ended")
 
-// kept fails if no run can be made of the upload because its files were not stored. u may
-// be nil.
+// kept fails if no run can be made of the upload because its files were not stored: the
+// answer that they were to be compared with was a refusal, which was forgotten meanwhile. u
+// may be nil.
 func (u *Upload) kept() error {
 	if u != nil && u.replay {
-		return errors.New("app: the answer to an upload's idempotency key is gone, and its files were not stored")
+		return fmt.Errorf("app: the answer to an upload's idempotency key is gone, and its files were not stored: %w", ports.ErrUnavailable)
 	}
 	return nil
 }

@@ -106,6 +106,7 @@ func (s *Service) mayUpload(ctx context.Context, req UploadRequest, wanted core.
 		return nil // the reason for the refusal is gone
 	})
 	if err == nil && decided.done {
+		decided.tell(ctx)
 		_, err = decided.answer()
 	}
 	return replay, err
@@ -134,6 +135,9 @@ func (m answerMemo) answered(ctx context.Context, tx ports.Tx) (replay bool, err
 		return false, err
 	case answer.Fingerprint == m.fingerprint:
 		_, err := answer.Replay(m.op, m.fingerprint)
+		if _, refused := asRefusal(err); refused && answer.Operation == m.op {
+			decision{replay: true, kept: true}.tell(ctx)
+		}
 		return err == nil, err
 	}
 	return true, nil

@@ -49,6 +49,7 @@ type world struct {
 	faultyQueue *faultyQueue
 	faultyStore *faultyStore
 	script      *script
+	inbox       *inbox
 }
 
 // sleepingClock is a manual clock on which sleeping moves the time.
@@ -80,7 +81,7 @@ func newWorld(t install.TB, opts ...worldOption) *world {
 	w := &world{
 		t: t, ctx: context.Background(), store: memory.NewStore(), queue: memory.NewQueue(),
 		clock: memory.NewManualClock(began), script: &script{}, files: memory.NewFiles(),
-		arrived: make(chan struct{}, 100),
+		arrived: make(chan struct{}, 100), inbox: &inbox{},
 	}
 	w.faultyQueue = &faultyQueue{Queue: w.queue}
 	w.faultyStore = &faultyStore{Store: w.store}
@@ -93,7 +94,7 @@ func newWorld(t install.TB, opts ...worldOption) *world {
 	}
 	w.svc = install.Service(t, app.Deps{
 		Store: w.faultyStore, Queue: w.faultyQueue, Executor: w.script, Files: w.files,
-		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("run"), NewWait: w.newWait,
+		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("run"), NewWait: w.newWait, Webhooks: w.inbox,
 	}, options)
 	install.Make(t, w.svc,
 		install.Tenant{ID: acme, Granted: 100, Purchased: 50, Templates: []core.Template{tmpl}},

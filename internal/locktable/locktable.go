@@ -46,6 +46,7 @@ const (
 	Credits              // all balances and the ledger of a tenant
 	Template             // one template and its versions
 	Answer               // one idempotency key
+	Reply                // one idempotency key of one operation
 	Run                  // a run's row
 	Files                // all files of a run
 	Attempts             // attempts and amendments of a run
@@ -53,6 +54,7 @@ const (
 	Bulk                 // a tenant's part of a bulk continue, with its runs
 	APIKey               // one API key
 	Audit                // one event of the audit log
+	Webhook              // a webhook endpoint and its deliveries
 )
 
 // Table is exclusive locks that are held to the end of the transaction and handed

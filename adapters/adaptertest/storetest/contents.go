@@ -29,6 +29,11 @@ type Contents struct {
 	Answers map[core.Key]core.Answer
 	// BulkRuns has those of the bulk continues of the fixtures, for the same reason.
 	BulkRuns map[core.BulkID][]core.BulkRun
+	// Replies has those of the operation "storetest" under the same keys.
+	Replies    map[core.Key]core.Reply
+	Low        core.LowCredits
+	Endpoints  []core.WebhookEndpoint
+	Deliveries []core.WebhookDelivery // of each endpoint, newest first
 }
 
 // bulkIDs are the bulk continues of the fixtures.
@@ -55,7 +60,7 @@ func MustRead(t *testing.T, s ports.Store, tenant core.TenantID, keys ...core.Ke
 func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error) {
 	c := Contents{
 		Versions: map[core.TemplateID][]core.TemplateVersion{}, Files: map[core.RunID][]core.File{}, Attempts: map[core.RunID][]core.Attempt{},
-		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{},
+		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{}, Replies: map[core.Key]core.Reply{},
 		BulkRuns: map[core.BulkID][]core.BulkRun{},
 	}
 	tenant, err := tx.Tenants().Get(ctx)
@@ -104,6 +109,13 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 		return c, err
 	}
 	for _, key := range keys {
+		reply, err := tx.Replies().Get(ctx, storetestOperation, key)
+		switch {
+		case err == nil:
+			c.Replies[key] = reply
+		case !errors.Is(err, ports.ErrNotFound):
+			return c, err
+		}
 		answer, err := tx.Answers().Get(ctx, key)
 		if errors.Is(err, ports.ErrNotFound) {
 			continue
@@ -122,14 +134,35 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 			c.BulkRuns[id] = runs
 		}
 	}
+	if err := c.readWebhooks(ctx, tx); err != nil {
+		return c, err
+	}
 	c.tidy()
 	return c, nil
+}
+
+func (c *Contents) readWebhooks(ctx context.Context, tx ports.Tx) (err error) {
+	if c.Low, err = tx.WebhookEvents().LowCredits(ctx); err != nil && !errors.Is(err, ports.ErrNotFound) {
+		return err
+	}
+	if c.Endpoints, err = tx.WebhookEndpoints().List(ctx); err != nil {
+		return err
+	}
+	for _, e := range c.Endpoints {
+		list, err := tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: e.ID, Limit: 1 << 20})
+		if err != nil {
+			return err
+		}
+		c.Deliveries = append(c.Deliveries, list...)
+	}
+	return nil
 }
 
 // tidy makes lists without elements nil: a store may give them either way.
 func (c *Contents) tidy() {
 	c.APIKeys = orNil(c.APIKeys)
 	c.Templates, c.Runs, c.Entries, c.Balances, c.Audit = orNil(c.Templates), orNil(c.Runs), orNil(c.Entries), orNil(c.Balances), orNil(c.Audit)
+	c.Endpoints, c.Deliveries = orNil(c.Endpoints), orNil(c.Deliveries)
 	for id := range c.Files {
 		c.Files[id], c.Attempts[id], c.Amendments[id] = orNil(c.Files[id]), orNil(c.Attempts[id]), orNil(c.Amendments[id])
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -31,6 +32,7 @@ func testFind(t *testing.T, newStore Factory, _ Options) {
 		})
 	})
 	t.Run("Entries", func(t *testing.T) { testFindEntries(t, newStore) })
+	t.Run("Templates", func(t *testing.T) { testFindTemplates(t, newStore) })
 	t.Run("InterruptedRuns", func(t *testing.T) { testInterruptedRuns(t, newStore) })
 }
 
@@ -280,4 +282,51 @@ func testInterruptedRuns(t *testing.T, newStore Factory) {
 	}
 	same(t, want[:2])(s.InterruptedRuns(ctx, at(59), 10)) // at that very moment
 	empty(t)(s.InterruptedRuns(ctx, at(61), 10))
+}
+
+func testFindTemplates(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	_, template := bare(t, s, "acme")
+	build(t, s, "beta")
+	all := []core.Template{template}
+	commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+		for i, id := range mixedIDs {
+			more := template
+			more.ID, more.Status = core.TemplateID(id), core.TemplateDraft
+			if i%2 == 0 {
+				more.Status = core.TemplatePublished
+			}
+			if i%3 == 0 {
+				more.DeletedAt = at(3)
+			}
+			require.NoError(t, tx.Templates().Insert(ctx, more))
+			all = append(all, more)
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b core.Template) int { return cmp.Compare(a.ID, b.ID) })
+	yes, no := true, false
+	view(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+		for _, status := range []core.TemplateStatus{"", core.TemplateDraft, core.TemplatePublished, "ghost"} {
+			for _, deleted := range []*bool{nil, &yes, &no} {
+				var want []core.Template
+				for _, x := range all {
+					if (status == "" || x.Status == status) && (deleted == nil || x.Deleted() == *deleted) {
+						want = append(want, x)
+					}
+				}
+				got, err := tx.Find().Templates(ctx, ports.TemplateFilter{Status: status, Deleted: deleted, Limit: 100})
+				require.NoError(t, err)
+				equal(t, orNil(want), orNil(got))
+			}
+		}
+		for i := range all[1:] {
+			same(t, all[i+1:])(tx.Find().Templates(ctx, ports.TemplateFilter{After: all[i].ID, Limit: 100}))
+			same(t, all[i+1:i+2])(tx.Find().Templates(ctx, ports.TemplateFilter{After: all[i].ID, Limit: 1}))
+		}
+		empty(t)(tx.Find().Templates(ctx, ports.TemplateFilter{After: all[len(all)-1].ID, Limit: 100}))
+		empty(t)(tx.Find().Templates(ctx, ports.TemplateFilter{}))
+		return nil
+	})
 }

@@ -51,6 +51,11 @@ type world struct {
 	audit     []core.AuditEvent // the latest first
 	bulk      core.BulkPart
 	bulkRuns  []core.BulkRun // of bulk
+	reply     core.Reply     // with a result and, as no use case has it, a refusal as well
+
+	low        core.LowCredits
+	endpoints  []core.WebhookEndpoint // by ID; the second has no deliveries
+	deliveries []core.WebhookDelivery // newest first
 }
 
 // newWorld describes a tenant's world without storing it.
@@ -142,8 +147,41 @@ func newWorld(id core.TenantID) *world {
 		{Place: 2, Run: "another", State: core.BulkRunContinued, At: at(35), Attempt: 1, Files: 9, ClosedAt: at(36), Status: core.RunFailed, FailedFiles: 4},
 		{Place: 3, Run: "waits", State: core.BulkRunWaiting},
 	}
+	w.reply = core.Reply{
+		Tenant: id, Operation: storetestOperation, Key: awkwardKey, Fingerprint: "print 3 " + mark,
+		Result: []byte(`{"a": "\u0000 ` + "\u2028 ñ 你好" + `", "b":[1, 2.50]}`), Refusal: w.refusal.Refusal, At: at(23),
+	}
+	w.low = core.LowCredits{Threshold: math.MaxInt64, Told: true}
+	w.endpoints, w.deliveries = webhooksOf(w, by, mark)
 	return w
 }
+
+func webhooksOf(w *world, by core.Actor, mark string) ([]core.WebhookEndpoint, []core.WebhookDelivery) {
+	e := core.WebhookEndpoint{
+		ID: core.WebhookEndpointID("endpoint-" + w.tenant.ID + "-a"), Tenant: w.tenant.ID, URL: "https://example.com/" + mark, Description: "for " + mark,
+		Types: core.WebhookEventTypes(), Pause: core.PausedByHand, PausedAt: at(33), Secret: "whsec_a", OldSecret: "whsec_b", OldSecretUntil: at(99),
+		FailingSince: at(34), SucceededAt: at(32), CreatedBy: by, CreatedAt: at(6), UpdatedAt: at(33),
+	}
+	idle := core.WebhookEndpoint{
+		ID: core.WebhookEndpointID("endpoint-" + w.tenant.ID + "-b"), Tenant: w.tenant.ID, URL: "https://example.com/", Types: []core.WebhookEventType{core.EventCreditsLow},
+		Secret: "whsec_c", CreatedBy: by, CreatedAt: at(7), UpdatedAt: at(7),
+	}
+	event := core.ClosingEvent(w.running, true, at(35))
+	event.Body = `{"text": "` + mark + `"}`
+	return []core.WebhookEndpoint{e, idle}, []core.WebhookDelivery{
+		{
+			Tenant: w.tenant.ID, Endpoint: e.ID, Event: event, Status: core.DeliveryPending, Claim: 3, Tries: 2, DueAt: at(70),
+			Log: []core.DeliveryTry{
+				{Number: 2, At: at(36), Took: time.Second, Status: 500, Answer: "answer " + mark},
+				{Number: 3, At: at(37), Took: time.Minute, Error: "no answer " + mark},
+			},
+		},
+		core.NewDelivery(w.tenant.ID, e.ID, core.PingEvent("ping_1", e, at(34))),
+	}
+}
+
+// storetestOperation is the operation of the world's reply.
+const storetestOperation core.Operation = "storetest"
 
 // filesOf gives one file in each status, and a second pending one.
 func filesOf(mark string) []core.File {
@@ -264,7 +302,21 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 			return err
 		}
 	}
-	return tx.BulkParts().Insert(ctx, w.bulk, w.bulkRuns)
+	if err := tx.BulkParts().Insert(ctx, w.bulk, w.bulkRuns); err != nil {
+		return err
+	}
+	if err := tx.Replies().Insert(ctx, w.reply); err != nil {
+		return err
+	}
+	if err := tx.WebhookEvents().SaveLowCredits(ctx, w.low); err != nil {
+		return err
+	}
+	for _, e := range w.endpoints {
+		if err := tx.WebhookEndpoints().Insert(ctx, e); err != nil {
+			return err
+		}
+	}
+	return tx.WebhookDeliveries().Insert(ctx, w.deliveries...)
 }
 
 // newRun describes another run of a world, not stored yet.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -111,6 +112,27 @@ var readings = []reading{
 		page, err := tx.Find().Entries(ctx, ports.EntryFilter{Limit: 100}, ports.Look{})
 		return page.Entries, err
 	}},
+	{name: "WebhookEvents.LowCredits", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.WebhookEvents().LowCredits(ctx)
+	}},
+	{name: "WebhookEndpoints.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookEndpoints().Get(ctx, w.endpoints[0].ID)
+	}},
+	{name: "WebhookEndpoints.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.WebhookEndpoints().List(ctx)
+	}},
+	{name: "WebhookEndpoints.Lock", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, w.endpoints[0].ID)
+	}},
+	{name: "WebhookDeliveries.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookDeliveries().Get(ctx, w.endpoints[0].ID, w.deliveries[0].Event.ID)
+	}},
+	{name: "WebhookDeliveries.Due", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookDeliveries().Due(ctx, w.endpoints[0].ID, at(1000), 100)
+	}},
+	{name: "WebhookDeliveries.List", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: w.endpoints[0].ID, Limit: 100})
+	}},
 	{name: "APIKeys.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.APIKeys().Get(ctx, w.apiKeys[0].ID)
 	}},
@@ -118,8 +140,14 @@ var readings = []reading{
 	{name: "AuditLog.List", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
 		return tx.AuditLog().List(ctx, ports.AuditPage{Limit: 100})
 	}},
+	{name: "Finder.Templates", own: true, call: func(ctx context.Context, tx ports.Tx, _ *world) (any, error) {
+		return tx.Find().Templates(ctx, ports.TemplateFilter{Limit: 100})
+	}},
 	{name: "Answers.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Answers().Get(ctx, w.answer.Key)
+	}},
+	{name: "Replies.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Replies().Get(ctx, w.reply.Operation, w.reply.Key)
 	}},
 }
 
@@ -132,7 +160,10 @@ type writing struct {
 	insert bool
 	// breaks says that the transaction can only be rolled back after ErrExists.
 	breaks bool
-	// removes says that it is no error if there is nothing.
+	// quiet says that it writes nothing, instead of failing, if there is nothing to write to
+	// or it is there already.
+	quiet bool
+	// removes says that it takes a row away.
 	removes bool
 	call    func(ctx context.Context, tx ports.Tx, w *world) error
 }
@@ -210,6 +241,33 @@ var writings = []writing{
 		answer.Key = "another"
 		return tx.Answers().Insert(ctx, answer)
 	}},
+	{name: "WebhookEvents.Tell", quiet: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.WebhookEvents().Tell(ctx, core.ClosingEvent(w.closed, false, at(52)))
+	}},
+	{name: "WebhookEvents.SaveLowCredits", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.WebhookEvents().SaveLowCredits(ctx, core.LowCredits{Threshold: w.low.Threshold - 1})
+	}},
+	{name: "WebhookEndpoints.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		e := w.endpoints[0]
+		e.ID += "-another"
+		return tx.WebhookEndpoints().Insert(ctx, e)
+	}},
+	{name: "WebhookEndpoints.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		e := w.endpoints[0]
+		e.Description += " changed"
+		return tx.WebhookEndpoints().Save(ctx, e)
+	}},
+	{name: "WebhookEndpoints.Delete", removes: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.WebhookEndpoints().Delete(ctx, w.endpoints[1].ID)
+	}},
+	{name: "WebhookDeliveries.Insert", insert: true, breaks: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.WebhookDeliveries().Insert(ctx, core.NewDelivery(w.tenant.ID, w.endpoints[0].ID, core.PingEvent("ping_new", w.endpoints[0], at(53))))
+	}},
+	{name: "WebhookDeliveries.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		d := w.deliveries[0]
+		d.Status, d.DueAt, d.Claim = core.DeliveryDelivered, time.Time{}, d.Claim+1
+		return tx.WebhookDeliveries().Save(ctx, d)
+	}},
 	{name: "Answers.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		answer := w.answer
 		answer.Fingerprint += " changed"
@@ -226,8 +284,18 @@ var writings = []writing{
 		run.Open, run.FailedFiles = false, 3
 		return tx.BulkParts().Save(ctx, part, run)
 	}},
-	{name: "BulkParts.Delete", removes: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+	{name: "BulkParts.Delete", quiet: true, removes: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		return tx.BulkParts().Delete(ctx, w.bulk.Bulk)
+	}},
+	{name: "Replies.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		reply := w.reply
+		reply.Key = "another"
+		return tx.Replies().Insert(ctx, reply)
+	}},
+	{name: "Replies.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		reply := w.reply
+		reply.Fingerprint += " changed"
+		return tx.Replies().Save(ctx, reply)
 	}},
 }
 
@@ -284,8 +352,8 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 		methods = append(methods, store.Method(i).Name)
 	}
 	require.ElementsMatch(t, []string{
-		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents",
-		"BulkContinues",
+		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents", "Forget",
+		"BulkContinues", "DueEndpoints", "SweepDeliveries",
 	}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

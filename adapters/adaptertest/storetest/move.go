@@ -31,6 +31,7 @@ func testMoves(t *testing.T, newStore Factory, o Options) {
 	t.Run("CompareAndSet", func(t *testing.T) { testMoveCompareAndSet(t, newStore) })
 	t.Run("ImportIsAllOrNothing", func(t *testing.T) { testMoveAllOrNothing(t, newStore) })
 	t.Run("Racing", func(t *testing.T) { testMoveRacing(t, newStore, o) })
+	t.Run("RepliesAfter", func(t *testing.T) { testRepliesAfter(t, newStore) })
 	t.Run("AnswersAfter", func(t *testing.T) { testAnswersAfter(t, newStore) })
 }
 
@@ -76,7 +77,11 @@ func (w *world) records() []ports.Record {
 			list = append(list, w.amendment)
 		}
 	}
-	return append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal}, w.audit)
+	list = append(list, w.entries[:1], w.entries[1:], w.contents().Balances, []core.Answer{w.answer, w.refusal}, []core.Reply{w.reply}, w.audit, w.low)
+	for _, e := range w.endpoints {
+		list = append(list, e)
+	}
+	return append(list, w.deliveries)
 }
 
 func given(list []ports.Record, then error) iter.Seq2[ports.Record, error] {
@@ -184,6 +189,11 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 			a := w.answer
 			a.Key = "closed"
 			return tx.Answers().Insert(ctx, a)
+		},
+		"Reply": func(ctx context.Context, tx ports.Tx) error {
+			r := w.reply
+			r.Key = "closed"
+			return tx.Replies().Insert(ctx, r)
 		},
 	} {
 		err := s.InTx(bounded(t), "acme", func(tx ports.Tx) error { return write(bounded(t), tx) })
@@ -321,7 +331,7 @@ func testMoveAllOrNothing(t *testing.T, newStore Factory) {
 
 // onlyWhatIsThere is the zero value if there is nothing.
 func onlyWhatIsThere(c Contents) Contents {
-	if c.Tenant == nil && len(c.Templates)+len(c.Runs)+len(c.Entries)+len(c.Balances)+len(c.Answers) == 0 {
+	if c.Tenant == nil && len(c.Templates)+len(c.Runs)+len(c.Entries)+len(c.Balances)+len(c.Answers)+len(c.Replies) == 0 {
 		return Contents{}
 	}
 	return c
@@ -411,4 +421,32 @@ func testAnswersAfter(t *testing.T, newStore Factory) {
 	none, err = m.AnswersAfter(bounded(t), "nobody", "", 10)
 	require.NoError(t, err)
 	require.Empty(t, none)
+}
+
+func testRepliesAfter(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	w := build(t, s, "acme")
+	build(t, s, "other")
+	m := mover(t, s)
+	list := []core.Reply{w.reply, w.reply, w.reply, w.reply}
+	list[0].Operation, list[0].Key = "a", "z"
+	list[2].Key = "z"
+	list[3].Operation, list[3].Key = "z", "a"
+	commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+		for _, r := range []core.Reply{list[3], list[0], list[2]} {
+			require.NoError(t, tx.Replies().Insert(ctx, r))
+		}
+		return nil
+	})
+	same(t, list)(m.RepliesAfter(bounded(t), "acme", "", "", 10))
+	same(t, list[:2])(m.RepliesAfter(bounded(t), "acme", "", "", 2))
+	for i, r := range list[:3] {
+		same(t, list[i+1:])(m.RepliesAfter(bounded(t), "acme", r.Operation, r.Key, 10))
+	}
+	for tenant, after := range map[core.TenantID]core.Reply{"acme": list[3], "nobody": {}} {
+		none, err := m.RepliesAfter(bounded(t), tenant, after.Operation, after.Key, 10)
+		require.NoError(t, err)
+		require.Empty(t, none)
+	}
 }

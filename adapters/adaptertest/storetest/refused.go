@@ -34,8 +34,15 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 					template.ID = "ghost"
 					return tx.Templates().Save(ctx, template)
 				},
-				"Ledger.Entry": func() error { _, err := tx.Ledger().Entry(ctx, "ghost"); return err },
-				"Answers.Get":  func() error { _, err := tx.Answers().Get(ctx, "ghost"); return err },
+				"Ledger.Entry":          func() error { _, err := tx.Ledger().Entry(ctx, "ghost"); return err },
+				"Replies.Get":           func() error { _, err := tx.Replies().Get(ctx, w.reply.Operation, "ghost"); return err },
+				"Replies.Get operation": func() error { _, err := tx.Replies().Get(ctx, "ghost", w.reply.Key); return err },
+				"Replies.Save": func() error {
+					reply := w.reply
+					reply.Key = "ghost"
+					return tx.Replies().Save(ctx, reply)
+				},
+				"Answers.Get": func() error { _, err := tx.Answers().Get(ctx, "ghost"); return err },
 				"Answers.Save": func() error {
 					answer := w.answer
 					answer.Key = "ghost"
@@ -90,7 +97,8 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 		w := build(t, s, "acme")
 		before := MustRead(t, s, "acme", w.keys()...)
 		// The same identity with something else in it: it must not be written over.
-		run, template, attempt, answer, tenant := w.closed, w.template, w.attempts[0], w.refusal, w.tenant
+		run, template, attempt, answer, tenant, reply := w.closed, w.template, w.attempts[0], w.refusal, w.tenant, w.reply
+		reply.Fingerprint = "another"
 		run.ID, run.MaxRetryCount = w.running.ID, 9
 		template.Name, tenant.Name = "another", "another"
 		attempt.Jobs, attempt.Price = 99, 99
@@ -100,6 +108,7 @@ func testRefused(t *testing.T, newStore Factory, _ Options) {
 			"Templates.Insert": func(ctx context.Context, tx ports.Tx) error { return tx.Templates().Insert(ctx, template) },
 			"Attempts.Insert":  func(ctx context.Context, tx ports.Tx) error { return tx.Attempts().Insert(ctx, attempt) },
 			"Answers.Insert":   func(ctx context.Context, tx ports.Tx) error { return tx.Answers().Insert(ctx, answer) },
+			"Replies.Insert":   func(ctx context.Context, tx ports.Tx) error { return tx.Replies().Insert(ctx, reply) },
 			"Tenants.Insert":   func(ctx context.Context, tx ports.Tx) error { return tx.Tenants().Insert(ctx, tenant) },
 			"Ledger.Post": func(ctx context.Context, tx ports.Tx) error {
 				_, err := tx.Ledger().Post(ctx, purchase("acme", w.entries[0].Key, 1))

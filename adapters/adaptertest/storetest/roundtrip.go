@@ -30,6 +30,9 @@ func testRoundTrips(t *testing.T, newStore Factory, _ Options) {
 			{values: []any{w.attempts}},
 			{values: []any{w.amendment}},
 			{values: []any{w.entries}},
+			{values: []any{w.low}},
+			{values: []any{w.endpoints}},
+			{values: []any{w.deliveries}},
 			{values: []any{w.answer, w.refusal}, missing: []string{"Refusal.Err"}}, // a cause is for logs, it is not kept
 		} {
 			values := make([]reflect.Value, len(kind.values))
@@ -71,6 +74,7 @@ func testRoundTrips(t *testing.T, newStore Factory, _ Options) {
 			for _, a := range []core.Answer{w.answer, w.refusal} {
 				same(t, a)(tx.Answers().Get(ctx, a.Key))
 			}
+			same(t, w.reply)(tx.Replies().Get(ctx, w.reply.Operation, w.reply.Key))
 			same(t, w.tenant)(tx.Tenants().Get(ctx))
 			same(t, w.template)(tx.Templates().Get(ctx, w.template.ID))
 			same(t, w.template)(tx.Templates().GetForUpdate(ctx, w.template.ID))
@@ -140,18 +144,22 @@ func testSaved(t *testing.T, newStore Factory) {
 	tenant.Name, tenant.MonthlyAllowance = "renamed", 0
 	answer := w.refusal
 	answer.Refusal, answer.Run = nil, w.running
+	reply := w.reply
+	reply.Fingerprint, reply.Result, reply.Refusal, reply.At = "changed", nil, nil, at(72)
 
 	changed := w.contents()
 	changed.Tenant, changed.Templates = &tenant, []core.Template{template}
 	changed.Runs = []core.Run{run, w.closed}
 	changed.Files[run.ID] = files
 	changed.Answers[answer.Key] = answer
+	changed.Replies[reply.Key] = reply
 	save := func(c Contents) {
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			require.NoError(t, tx.Tenants().Save(ctx, *c.Tenant))
 			require.NoError(t, tx.Templates().Save(ctx, c.Templates[0]))
 			require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: c.Runs[0]}))
 			require.NoError(t, tx.Runs().Save(ctx, ports.RunRows{Run: run, Files: c.Files[run.ID], FilesOnly: true}))
+			require.NoError(t, tx.Replies().Save(ctx, c.Replies[reply.Key]))
 			return tx.Answers().Save(ctx, c.Answers[answer.Key])
 		})
 		equal(t, c, MustRead(t, s, "acme", w.keys()...))
@@ -197,6 +205,8 @@ func testNotAliased(t *testing.T, newStore Factory) {
 		c.Answers["refused"].Refusal.Message = "spoilt"
 		c.Answers["refused"].Refusal.Files[0] = 99
 		c.Answers["refused"].Refusal.Fields[0].Message = "spoilt"
+		c.Replies[w.reply.Key].Result[0] = 'x'
+		c.Replies[w.reply.Key].Refusal.Files[0] = 99
 	}
 	spoil(w.contents())
 	equal(t, want, MustRead(t, s, "acme", w.keys()...), "what was inserted was changed by the caller afterwards")
@@ -218,6 +228,8 @@ func (w *world) contents() Contents {
 		Balances: []core.Balance{{Period: march, Split: core.Split{Monthly: 1000 - 23, Purchased: 500 - 3}}},
 		Answers:  map[core.Key]core.Answer{w.answer.Key: w.answer, w.refusal.Key: w.refusal},
 		BulkRuns: map[core.BulkID][]core.BulkRun{w.bulk.Bulk: w.bulkRuns},
+		Replies:  map[core.Key]core.Reply{w.reply.Key: w.reply},
+		Low:      w.low, Endpoints: w.endpoints, Deliveries: w.deliveries,
 	}
 }
 

@@ -51,7 +51,7 @@ type Options struct {
 	CancelEvery  time.Duration
 	RecoverEvery time.Duration // how often recovery looks for due runs; default 5 s
 	RefillEvery  time.Duration // how often the monthly refill is looked after; default 10 min
-	SweepEvery   time.Duration // how often uploads that became no run are looked for; default 1 h
+	SweepEvery   time.Duration // how often uploads that became no run, and old idempotency keys, are looked for; default 1 h
 	BulkEvery    time.Duration // how often bulk continues that no server drives are looked for; default 5 s
 	// DrainTimeout is how long running jobs may go on after the stop before
 	// they are handed back; default 30 s. Negative: hand back at once.

@@ -71,7 +71,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { w.every(w.receiving, w.opts.RecoverEvery, "recovery", w.recover) })
 	loops.Go(func() { w.every(w.receiving, w.opts.RefillEvery, "refill", w.svc.Refill) })
-	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of uploads", w.svc.Sweep) })
+	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep", w.sweep) })
+	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of webhooks", w.sweepWebhooks) })
+	if w.svc.WebhooksEnabled() {
+		loops.Go(func() { w.sendWebhooks(w.receiving) })
+	}
 	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of bulk continues", w.svc.SweepBulk) })
 	loops.Go(func() { w.driveBulks(w.receiving) })
 
@@ -95,6 +99,11 @@ func (w *Worker) every(ctx context.Context, d time.Duration, what string, do fun
 			return
 		}
 	}
+}
+
+// sweep removes what became of no use: uploads of no run, and old idempotency keys.
+func (w *Worker) sweep(ctx context.Context) error {
+	return errors.Join(w.svc.Sweep(ctx), w.svc.ForgetKeys(ctx))
 }
 
 func (w *Worker) recover(ctx context.Context) error {

@@ -209,9 +209,25 @@ func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) 
 	return look(s.Env, trace.AllTenants, "", func() ([]core.Tenant, error) { return s.Inner.AllTenants(ctx, after, limit) })
 }
 
+// Forget implements ports.Store. It is passed through, as tx.Replies is.
+func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+	return s.Inner.Forget(ctx, before, limit)
+}
+
 // InterruptedRuns implements ports.Store. It is passed through, as tx.Find is.
 func (s *Store) InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]ports.RunKey, error) {
 	return s.Inner.InterruptedRuns(ctx, since, limit)
+}
+
+// DueEndpoints implements ports.Store. It is passed through, as SweepDeliveries is: sending
+// changes nothing that rules are about.
+func (s *Store) DueEndpoints(ctx context.Context, now time.Time, after ports.EndpointKey, limit int) ([]ports.EndpointKey, error) {
+	return s.Inner.DueEndpoints(ctx, now, after, limit)
+}
+
+// SweepDeliveries implements ports.Store.
+func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
+	return s.Inner.SweepDeliveries(ctx, before, limit)
 }
 
 // APIKey implements ports.Store. It is passed through, as tx.APIKeys is.

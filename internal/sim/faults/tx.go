@@ -162,12 +162,16 @@ func (t *tx) TemplateVersions() ports.TemplateVersions { return txTemplateVersio
 func (t *tx) Ledger() ports.Ledger                     { return txLedger{t} }
 func (t *tx) Answers() ports.Answers                   { return txAnswers{t} }
 func (t *tx) BulkParts() ports.BulkParts               { return txBulkParts{t} }
+func (t *tx) WebhookEvents() ports.WebhookEvents       { return txWebhookEvents{t} }
 
 // APIKeys is passed through: the simulator's clients come without any.
 func (t *tx) APIKeys() ports.APIKeys { return t.inner.APIKeys() }
 
 // AuditLog is passed through: what it has decides nothing, so it is no step.
 func (t *tx) AuditLog() ports.AuditLog { return t.inner.AuditLog() }
+
+// Replies is passed through: the simulator gives no keys to the operations that have replies.
+func (t *tx) Replies() ports.Replies { return t.inner.Replies() }
 
 // Find is passed through: what people look for decides nothing, so it is no step.
 func (t *tx) Find() ports.Finder { return t.inner.Find() }
@@ -193,4 +197,5 @@ var (
 	_ ports.TemplateVersions = txTemplateVersions{}
 	_ ports.Ledger           = txLedger{}
 	_ ports.Answers          = txAnswers{}
+	_ ports.WebhookEvents    = txWebhookEvents{}
 )

@@ -52,6 +52,7 @@ type Commit struct {
 	Answers    []core.Answer
 	Bulks      []BulkWrite
 	Sent       []core.Job // to the queue, by the transaction itself
+	Told       []core.WebhookEvent
 }
 
 // NewRun is a run that was inserted.
@@ -77,7 +78,7 @@ func (c *Commit) Reset() {
 	c.Tenants, c.Templates, c.Inserted = c.Tenants[:0], c.Templates[:0], c.Inserted[:0]
 	c.Runs, c.Files, c.Attempts, c.Marks = c.Runs[:0], c.Files[:0], c.Attempts[:0], c.Marks[:0]
 	c.Entries, c.Amendments, c.Answers, c.Bulks = c.Entries[:0], c.Amendments[:0], c.Answers[:0], c.Bulks[:0]
-	c.Sent = c.Sent[:0]
+	c.Sent, c.Told = c.Sent[:0], c.Told[:0]
 }
 
 // Wrote reports whether there is anything to commit.

@@ -134,7 +134,11 @@ func (o *Oracle) changed(t *tenant, c *Commit, r *run) {
 			next = &c.Runs[i]
 		}
 	}
-	switch added, marked := o.recordsOf(c, r); {
+	added, marked := o.recordsOf(c, r)
+	if c.Use != UseSetUp {
+		o.told(c, r, added != nil, next)
+	}
+	switch {
 	case added != nil && marked != nil:
 		o.fail(Refinement, "run %s: an attempt was begun and undone in one transaction", r.row.ID)
 	case added != nil:

@@ -34,6 +34,7 @@ func (wrap *Wrap) options() app.Options {
 	o.DispatchTimeout = -1
 	// The clock jumps by months, and nothing is swept here.
 	o.UploadGrace = 100 * 365 * 24 * time.Hour
+	o.IdempotencyTTL = o.UploadGrace
 	// A process that is killed here comes back with its counts of uploads.
 	o.MaxTenantUploads, o.MaxTenantUploadBytes = -1, -1
 	o.Roll = func() float64 { return 0.5 }

@@ -158,8 +158,10 @@ func (p *Provider) configuration(w http.ResponseWriter, _ *http.Request) {
 
 func (p *Provider) publish(w http.ResponseWriter, _ *http.Request) {
 	p.fetches++
-	set := []any{map[string]any{"kty": "oct", "kid": "secret", "k": "AAAA"}, map[string]any{"kty": "new-kind"}}
+	set := []any{map[string]any{"kty": "oct", "kid": "secret", "alg": "HS256", "k": "AAAA"}, map[string]any{"kty": "new-kind"}}
 	for _, k := range p.keys {
+		// A private key, which must not be there and so is good for nothing.
+		set = append(set, jose.JSONWebKey{Key: k.Private, KeyID: "private-" + k.ID, Algorithm: k.Alg, Use: "sig"})
 		if !p.hidden[k.ID] {
 			set = append(set, jose.JSONWebKey{Key: k.Private.Public(), KeyID: k.ID, Algorithm: k.Alg, Use: "sig"})
 		}
@@ -184,7 +186,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	if p.Ask {
 		w.Header().Set("Content-Type", "text/html")
-		fmt.Fprintf(w, `<!doctype html><title>Provider</title><a id="go" href="/go?%s">Sign in as Ann</a>`, to.Encode())
+		_, _ = fmt.Fprintf(w, `<!doctype html><title>Provider</title><a id="go" href="/go?%s">Sign in as Ann</a>`, to.Encode())
 		return
 	}
 	http.Redirect(w, r, p.Back+"?"+to.Encode(), http.StatusFound)
@@ -206,7 +208,7 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		base64.RawURLEncoding.EncodeToString(sum[:]) != asked.challenge {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusBadRequest)
-		fmt.Fprint(w, `{"error":"invalid_grant","error_description":"with a secret in it"}`)
+		_, _ = fmt.Fprint(w, `{"error":"invalid_grant","error_description":"with a secret in it"}`)
 		return
 	}
 	claims := jwt.MapClaims{

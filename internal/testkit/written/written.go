@@ -50,6 +50,9 @@ func (t tx) Ledger() ports.Ledger { t.w.Wait(); return ledger{t.Tx.Ledger(), t.w
 // Answers implements ports.Tx.
 func (t tx) Answers() ports.Answers { t.w.Wait(); return t.Tx.Answers() }
 
+// Replies implements ports.Tx.
+func (t tx) Replies() ports.Replies { t.w.Wait(); return t.Tx.Replies() }
+
 type runs struct {
 	ports.Runs
 	w *Log

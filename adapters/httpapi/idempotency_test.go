@@ -1,0 +1,191 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/adapters/httpapi"
+	"github.com/redrive/redrive/core"
+)
+
+// repeatable says how a POST is sent twice.
+type repeatable struct {
+	// request makes what is needed and gives the path and body of a request that is
+	// accepted, and another body that is a request for something else; nil: it has no body.
+	request     func(w *world) (path string, body, other any)
+	otherPath   func(w *world) string // something else, of a request without a body
+	token       func(w *world) string
+	notRepeated string // why a repeat is no repeat; empty: it is one
+}
+
+func platform(w *world) string { return w.platform }
+func admin(w *world) string    { return w.admin }
+
+// repeatables has a row for each POST of the API. A new one needs its row: either a repeat
+// under its Idempotency-Key has no second effect, or there is a reason.
+var repeatables = map[string]repeatable{
+	"/workflow-runs": {token: admin, request: func(*world) (string, any, any) {
+		return "/workflow-runs", inline("summarise", "a.txt"), inline("summarise", "b.txt")
+	}},
+	"/workflow-runs/:id/retry-failed": {
+		token: admin, request: func(w *world) (string, any, any) {
+			return "/workflow-runs/" + w.closed("fail-a") + "/retry-failed", nil, nil
+		},
+		otherPath: func(w *world) string { return "/workflow-runs/" + w.closed("fail-b") + "/retry-failed" },
+	},
+	"/workflow-runs/:id/cancel": {
+		token: admin, request: func(w *world) (string, any, any) {
+			return "/workflow-runs/" + w.start("a.txt") + "/cancel", nil, nil
+		},
+		otherPath: func(w *world) string { return "/workflow-runs/" + w.start("b.txt") + "/cancel" },
+	},
+	"/tenants/:id/allowances": {token: platform, request: func(*world) (string, any, any) {
+		return "/tenants/acme/allowances", map[string]any{"period": "2026-12", "amount": 5}, map[string]any{"period": "2026-12", "amount": 6}
+	}},
+	"/tenants/:id/purchases": {token: platform, request: func(*world) (string, any, any) {
+		return "/tenants/acme/purchases", map[string]any{"amount": 5}, map[string]any{"amount": 6}
+	}},
+	"/templates": {token: platform, request: func(*world) (string, any, any) {
+		template := func(name string) any {
+			return map[string]any{"name": name, "instructions": "Do it.", "creditsPerRun": 1, "mode": "per_file"}
+		}
+		return "/templates?tenant=acme", template("One"), template("Two")
+	}},
+	"/templates/:id/publish": {
+		token: platform, request: func(w *world) (string, any, any) {
+			w.template("another", 1, core.ModePerFile)
+			return "/templates/summarise/publish?tenant=acme", nil, nil
+		},
+		otherPath: func(*world) string { return "/templates/another/publish?tenant=acme" },
+	},
+	"/tenants/:id/suspend": {token: platform, request: func(*world) (string, any, any) {
+		return "/tenants/acme/suspend", map[string]any{"reason": "unpaid"}, map[string]any{"reason": "abuse"}
+	}},
+	"/tenants/:id/reopen": {
+		token: platform, request: func(*world) (string, any, any) { return "/tenants/acme/reopen", nil, nil },
+		notRepeated: "a repeat finds an open tenant, and changes nothing",
+	},
+	"/event-tickets":                                     {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
+	"/webhook-endpoints":                                 {notRepeated: "the secret is shown once and in no other answer, so a repeat makes another endpoint"},
+	"/webhook-endpoints/:id/rotate-secret":               {notRepeated: "the secret is shown once, so a repeat makes another one"},
+	"/webhook-endpoints/:id/ping":                        {notRepeated: "a repeat sends another ping, which says nothing"},
+	"/webhook-endpoints/:id/deliveries/:event/redeliver": {notRepeated: "events are delivered at least once, and their ID tells a repeat"},
+	"/api-keys": {notRepeated: "the token is shown once and kept nowhere, so a repeat makes another key"},
+	"/tenants": {token: platform, request: func(*world) (string, any, any) {
+		return "/tenants", map[string]any{"id": "fresh", "name": "Fresh", "monthlyAllowance": 3}, map[string]any{"id": "fresh", "name": "Other"}
+	}},
+}
+
+func TestEveryPostIsRepeatable(t *testing.T) {
+	t.Parallel()
+	for _, line := range httpapi.RouteTable() {
+		method, pattern, _ := strings.Cut(line, " ")
+		if method != http.MethodPost {
+			continue
+		}
+		t.Run(pattern, func(t *testing.T) {
+			t.Parallel()
+			r, ok := repeatables[pattern]
+			require.True(t, ok, "%s needs a row in repeatables", line)
+			if r.notRepeated != "" {
+				return
+			}
+			w := newWorld(t)
+			path, body, other := r.request(w)
+			token := r.token(w)
+			first := w.post(token, path, body, key("k"))
+			require.Less(t, first.status, 300, first.text())
+			require.Empty(t, first.header.Get("Idempotency-Replayed"))
+			effect := w.state()
+			for range 2 {
+				again := w.post(token, path, body, key("k"))
+				require.Equal(t, first.status, again.status, again.text())
+				require.JSONEq(t, first.text(), again.text())
+				require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+				require.Equal(t, first.header.Get("Location"), again.header.Get("Location"))
+				require.Equal(t, effect, w.state(), "nothing more happened")
+			}
+			otherPath := path
+			if r.otherPath != nil {
+				otherPath = r.otherPath(w)
+			}
+			w.refused(http.StatusUnprocessableEntity, core.CodeIdempotencyKeyReused, func() answer { return w.post(token, otherPath, other, key("k")) })
+			for _, bad := range []string{"", "with a space", "ünicode", strings.Repeat("x", 256)} {
+				w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer {
+					got := w.post(token, path, body, key(bad))
+					require.Equal(t, []string{"Idempotency-Key"}, got.fields(), "%q", bad)
+					return got
+				})
+			}
+		})
+	}
+	for pattern := range repeatables {
+		require.Contains(t, httpapi.RouteTable(), http.MethodPost+" "+pattern)
+	}
+}
+
+// A refusal that is kept under its key says that another try needs a new one, if another try
+// makes sense; one that is not kept does not.
+func TestRefusalsUnderAKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	costly := make([]string, 60) // 120 credits
+	for i := range costly {
+		costly[i] = fmt.Sprint("file-", i)
+	}
+	ask := func(opts ...option) answer {
+		return w.post(w.admin, "/workflow-runs", inline("summarise", costly...), opts...)
+	}
+	require.NotContains(t, ask().json(), "newKey", "without a key nothing is kept")
+	for i := range 2 {
+		got := ask(key("k"))
+		require.Equal(t, http.StatusPaymentRequired, got.status)
+		require.Equal(t, true, got.at("newKey"))
+		require.Contains(t, got.str("detail"), "use a new one")
+		require.Equal(t, i > 0, got.header.Get("Idempotency-Replayed") == "true")
+	}
+	w.post(w.platform, "/tenants/acme/purchases", map[string]any{"amount": 100}, key("more"))
+	require.Equal(t, http.StatusPaymentRequired, ask(key("k")).status, "the first answer stands")
+	require.Equal(t, http.StatusCreated, ask(key("k2")).status)
+
+	// What nobody can cure, and what is not kept, promise nothing.
+	done := w.closed("a.txt")
+	got := w.post(w.admin, "/workflow-runs/"+done+"/retry-failed", nil, key("done"))
+	require.Equal(t, "no_errors_to_retry", got.str("code"))
+	require.NotContains(t, got.json(), "newKey")
+	got = w.post(w.admin, "/workflow-runs/"+done+"/cancel", nil, key("done"))
+	require.Equal(t, "run_not_running", got.str("code"))
+	require.NotContains(t, got.json(), "newKey")
+
+	// After its time a refusal is forgotten, and what was charged is not.
+	before := w.state()
+	w.clock.Advance(25 * time.Hour)
+	require.NoError(t, w.svc.ForgetKeys(t.Context()))
+	require.Equal(t, http.StatusCreated, ask(key("k2")).status)
+	require.Equal(t, before, w.state(), "a repeat after its time charges nothing")
+	again := w.post(w.platform, "/tenants/acme/purchases", map[string]any{"amount": 100}, key("more"))
+	require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+	require.Equal(t, before, w.state(), "and adds nothing")
+	w.post(w.platform, "/tenants/acme/purchases", map[string]any{"amount": 200}, key("much-more"))
+	free := ask(key("k"))
+	require.Equal(t, http.StatusCreated, free.status, "the refused key is free again: %s", free.text())
+}
+
+// While the first request is not decided, a repeat is told to come again.
+func TestARepeatOfWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.start("a.txt")
+	w.store.holdKeys(true)
+	got := w.refused(http.StatusConflict, core.CodeIdempotencyInProgress, func() answer {
+		return w.post(w.admin, "/workflow-runs/"+id+"/cancel", nil, key("k"))
+	})
+	require.NotEmpty(t, got.header.Get("Retry-After"))
+	w.store.holdKeys(false)
+	require.Equal(t, http.StatusOK, w.post(w.admin, "/workflow-runs/"+id+"/cancel", nil, key("k")).status)
+}

@@ -1,0 +1,26 @@
+-- What operations other than initiations and Continues answered under callers' idempotency
+-- keys, kept for a time and then swept; and the sweep of refusals in answers, which are kept
+-- no longer. Accepted answers stay: they keep a late repeat from being charged.
+
+-- +goose Up
+
+CREATE TABLE replies (
+    tenant_id   text COLLATE "C" NOT NULL,
+    operation   text COLLATE "C" NOT NULL,
+    key         text COLLATE "C" NOT NULL,
+    fingerprint text             NOT NULL,
+    result      bytea, -- JSON; NULL: refused, or not decided yet, which only its transaction sees
+    refusal     jsonb, -- NULL: it succeeded
+    at          timestamptz      NOT NULL,
+    CONSTRAINT replies_pkey PRIMARY KEY (tenant_id, operation, key),
+    CONSTRAINT replies_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id),
+    CONSTRAINT replies_operation CHECK (octet_length(operation) BETWEEN 1 AND 64)
+);
+CREATE INDEX replies_at ON replies (at);
+
+-- Only refusals are in it, so that an accepted initiation costs nothing more.
+CREATE INDEX answers_refused ON answers (at) WHERE run IS NULL;
+
+-- See 00016_moves.sql.
+CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON replies FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+ALTER TABLE replies DISABLE TRIGGER moved;

@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/answerjson"
+	"github.com/redrive/redrive/ports"
+)
+
+type replies struct{ t *tx }
+
+const replyColumns = `tenant_id, operation, key, fingerprint, result, refusal, at`
+
+const insertReply = `INSERT INTO replies (` + replyColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`
+
+func (r replies) Get(ctx context.Context, op core.Operation, key core.Key) (core.Reply, error) {
+	const sql = `SELECT ` + replyColumns + ` FROM replies WHERE tenant_id = $1 AND operation = $2 AND key = $3`
+	return one(ctx, r.t, scanReply, sql, r.t.tenant, findable(op), findable(key))
+}
+
+func (r replies) Insert(ctx context.Context, row core.Reply) error {
+	args, err := replyArgs(r.t.tenant, row)
+	if err != nil {
+		return err
+	}
+	return r.t.insert(ctx, insertReply, args...)
+}
+
+func (r replies) Save(ctx context.Context, row core.Reply) error {
+	const sql = `
+UPDATE replies SET fingerprint = $4, result = $5, refusal = $6, at = $7
+ WHERE tenant_id = $1 AND operation = $2 AND key = $3`
+	args, err := replyArgs(r.t.tenant, row)
+	if err != nil {
+		return err
+	}
+	return r.t.overwrite(ctx, sql, args...)
+}
+
+func replyArgs(tenant core.TenantID, r core.Reply) ([]any, error) {
+	_, refusal, err := answerjson.Encode(core.Answer{Refusal: r.Refusal})
+	if err != nil {
+		return nil, err
+	}
+	return []any{tenant, r.Operation, r.Key, r.Fingerprint, r.Result, refusal, r.At}, nil
+}
+
+func scanReply(row pgx.CollectableRow) (r core.Reply, err error) {
+	var refusal []byte
+	if err := row.Scan(&r.Tenant, &r.Operation, &r.Key, &r.Fingerprint, &r.Result, &refusal, &r.At); err != nil {
+		return core.Reply{}, err
+	}
+	var a core.Answer
+	if err := answerjson.Decode(&a, nil, refusal); err != nil {
+		return core.Reply{}, err
+	}
+	r.Refusal, r.At = a.Refusal, r.At.UTC()
+	return r, nil
+}
+
+// Forget implements ports.Store. It passes over what another server removes at the moment.
+// What belongs to a closed tenant stays, or a move would find less than it counted.
+func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+	const (
+		ofReplies = `
+WITH old AS MATERIALIZED (
+    SELECT tenant_id, operation, key FROM replies r
+     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = r.tenant_id AND m.closed OFFSET 0)
+     ORDER BY at LIMIT $2 FOR UPDATE OF r SKIP LOCKED
+)
+DELETE FROM replies r USING old WHERE r.tenant_id = old.tenant_id AND r.operation = old.operation AND r.key = old.key`
+		ofAnswers = `
+WITH old AS MATERIALIZED (
+    SELECT tenant_id, key FROM answers a
+     WHERE at < $1 AND run IS NULL AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = a.tenant_id AND m.closed OFFSET 0)
+     ORDER BY at LIMIT $2 FOR UPDATE OF a SKIP LOCKED
+)
+DELETE FROM answers a USING old WHERE a.tenant_id = old.tenant_id AND a.key = old.key`
+	)
+	limit = max(limit, 0)
+	removed, err := s.execute(ctx, ofReplies, before, limit)
+	if err != nil || removed == limit {
+		return removed, err
+	}
+	refusals, err := s.execute(ctx, ofAnswers, before, limit-removed)
+	return removed + refusals, err
+}
+
+// RepliesAfter implements ports.Mover.
+func (s *Store) RepliesAfter(ctx context.Context, tenant core.TenantID, op core.Operation, key core.Key, limit int) ([]core.Reply, error) {
+	const sql = `SELECT ` + replyColumns + ` FROM replies WHERE tenant_id = $1 AND (operation, key) > ($2, $3) ORDER BY operation, key LIMIT $4`
+	return list(ctx, s, scanReply, sql, findable(tenant), findable(op), findable(key), max(limit, 0))
+}
+
+var _ ports.Replies = replies{}

@@ -1,0 +1,328 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/ports"
+)
+
+// webhookSecretBytes is how many random bytes a secret is made of.
+const webhookSecretBytes = 32
+
+// WebhooksEnabled reports whether this Service can send webhooks.
+func (s *Service) WebhooksEnabled() bool { return s.sender != nil }
+
+// CreateWebhookEndpoint adds an endpoint, enabled and with a new secret. Refusals:
+// CodeWrongTenant, CodeRoleNotAllowed, CodeWebhooksDisabled, CodeInvalidRequest,
+// CodeTenantNotFound, CodeTooManyWebhookEndpoints.
+func (s *Service) CreateWebhookEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, spec core.WebhookSpec) (core.WebhookEndpoint, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	if s.sender == nil {
+		return core.WebhookEndpoint{}, &core.Error{Code: core.CodeWebhooksDisabled, Message: "this server sends no webhooks; ask its operator"}
+	}
+	id, err := newID[core.WebhookEndpointID](s.ids)
+	if err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	secret, err := s.newWebhookSecret()
+	if err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	endpoint, err := core.NewWebhookEndpoint(id, tenant, spec, secret, actor, s.clock.Now())
+	if err == nil {
+		err = s.checkTarget(spec.URL)
+	}
+	if err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		// Under the tenant's lock, so that of two at once the second counts the first.
+		if _, _, err := s.lockBalance(ctx, tx, tenant); err != nil {
+			return err
+		}
+		there, err := tx.WebhookEndpoints().List(ctx)
+		if err != nil {
+			return err
+		}
+		if len(there) >= core.MaxWebhookEndpoints {
+			return &core.Error{
+				Code:    core.CodeTooManyWebhookEndpoints,
+				Message: fmt.Sprintf("a tenant has at most %d endpoints; remove one that is not needed", core.MaxWebhookEndpoints),
+			}
+		}
+		return tx.WebhookEndpoints().Insert(ctx, endpoint)
+	})
+	if err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	s.log.Info("webhook endpoint made", "tenant", tenant, "endpoint", id, "by", actor.Subject)
+	return endpoint, nil
+}
+
+func (s *Service) newWebhookSecret() (string, error) {
+	random := make([]byte, webhookSecretBytes)
+	if _, err := io.ReadFull(s.random, random); err != nil {
+		return "", fmt.Errorf("random bytes for a webhook secret: %w", err)
+	}
+	return core.WebhookSecret(random)
+}
+
+func (s *Service) checkTarget(url string) error {
+	if s.sender == nil {
+		return nil // it is not sent to by this server
+	}
+	if err := s.sender.Check(url); err != nil {
+		return core.InvalidField("url", "%s", err.Error())
+	}
+	return nil
+}
+
+// WebhookEndpoints lists a tenant's endpoints, ascending by ID. They have their secrets,
+// which are shown to nobody.
+func (s *Service) WebhookEndpoints(ctx context.Context, actor core.Actor, tenant core.TenantID) ([]core.WebhookEndpoint, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return nil, err
+	}
+	var list []core.WebhookEndpoint
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		if _, err := tx.Tenants().Get(ctx); err != nil {
+			return notFound(err, tenantNotFound(tenant))
+		}
+		list, err = tx.WebhookEndpoints().List(ctx)
+		return err
+	})
+	return list, err
+}
+
+// WebhookEndpoint reads one endpoint. CodeWebhookEndpointNotFound.
+func (s *Service) WebhookEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID) (core.WebhookEndpoint, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	var e core.WebhookEndpoint
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		e, err = tx.WebhookEndpoints().Get(ctx, id)
+		return notFound(err, endpointNotFound(id))
+	})
+	return e, err
+}
+
+// WebhookChange is what may be changed of an endpoint; nil leaves it as it is.
+type WebhookChange struct {
+	URL, Description *string
+	Types            []core.WebhookEventType
+	Paused           *bool
+}
+
+// UpdateWebhookEndpoint changes an endpoint, pauses it or enables it again. What is pending
+// then goes to the new address. Refusals: those of CreateWebhookEndpoint, and
+// CodeWebhookEndpointNotFound.
+func (s *Service) UpdateWebhookEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, change WebhookChange) (core.WebhookEndpoint, error) {
+	if change.URL != nil {
+		if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+			return core.WebhookEndpoint{}, err
+		}
+		if err := s.checkTarget(*change.URL); err != nil {
+			return core.WebhookEndpoint{}, err
+		}
+	}
+	return s.changeEndpoint(ctx, actor, tenant, id, func(e core.WebhookEndpoint) (core.WebhookEndpoint, error) {
+		now, spec := s.clock.Now(), core.WebhookSpec{URL: e.URL, Description: e.Description, Types: e.Types}
+		if change.URL != nil {
+			spec.URL = *change.URL
+		}
+		if change.Description != nil {
+			spec.Description = *change.Description
+		}
+		if change.Types != nil {
+			spec.Types = change.Types
+		}
+		e, err := e.Change(spec, now)
+		if err == nil && change.Paused != nil {
+			e = e.SetPaused(*change.Paused, now)
+		}
+		return e, err
+	})
+}
+
+// RotateWebhookSecret gives an endpoint a new secret; the one of before signs beside it for
+// 24 hours.
+func (s *Service) RotateWebhookSecret(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID) (core.WebhookEndpoint, error) {
+	secret, err := s.newWebhookSecret()
+	if err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	return s.changeEndpoint(ctx, actor, tenant, id, func(e core.WebhookEndpoint) (core.WebhookEndpoint, error) {
+		return e.Rotate(secret, s.clock.Now()), nil
+	})
+}
+
+func (s *Service) changeEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, change func(core.WebhookEndpoint) (core.WebhookEndpoint, error)) (core.WebhookEndpoint, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	var e core.WebhookEndpoint
+	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) (err error) {
+		if e, err = tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id); err != nil {
+			return notFound(err, endpointNotFound(id))
+		}
+		if e, err = change(e); err != nil {
+			return err
+		}
+		return tx.WebhookEndpoints().Save(ctx, e)
+	})
+	if err != nil {
+		return core.WebhookEndpoint{}, err
+	}
+	s.toldSomething() // it may be enabled again
+	return e, nil
+}
+
+// DeleteWebhookEndpoint removes an endpoint with its secrets; what is pending is not sent
+// any more. CodeWebhookEndpointNotFound.
+func (s *Service) DeleteWebhookEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID) error {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return err
+	}
+	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		if _, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id); err != nil {
+			return notFound(err, endpointNotFound(id))
+		}
+		return tx.WebhookEndpoints().Delete(ctx, id)
+	})
+	if err == nil {
+		s.log.Info("webhook endpoint removed", "tenant", tenant, "endpoint", id, "by", actor.Subject)
+	}
+	return err
+}
+
+// LowCredits reads when a tenant is warned that its credits are low.
+func (s *Service) LowCredits(ctx context.Context, actor core.Actor, tenant core.TenantID) (core.LowCredits, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return core.LowCredits{}, err
+	}
+	var low core.LowCredits
+	err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		low, err = tx.WebhookEvents().LowCredits(ctx)
+		return notFound(err, tenantNotFound(tenant))
+	})
+	return low, err
+}
+
+// SetLowCredits says below how many credits a tenant is warned, once each time that a charge
+// takes them there; 0 never warns.
+func (s *Service) SetLowCredits(ctx context.Context, actor core.Actor, tenant core.TenantID, threshold core.Credits) (core.LowCredits, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return core.LowCredits{}, err
+	}
+	if threshold < 0 {
+		return core.LowCredits{}, core.InvalidField("threshold", "must be 0 or more credits")
+	}
+	low := core.LowCredits{Threshold: threshold}
+	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		if _, _, err := s.lockBalance(ctx, tx, tenant); err != nil {
+			return err
+		}
+		return tx.WebhookEvents().SaveLowCredits(ctx, low)
+	})
+	return low, err
+}
+
+// PingWebhookEndpoint sends an event to one endpoint that tells nothing, so that its owner
+// sees that it works. CodeWebhookEndpointNotFound, CodeWebhookEndpointPaused.
+func (s *Service) PingWebhookEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID) (core.WebhookDelivery, error) {
+	ping, err := newID[core.WebhookEventID](s.ids)
+	if err != nil {
+		return core.WebhookDelivery{}, err
+	}
+	return s.toEndpoint(ctx, actor, tenant, id, func(tx ports.Tx, e core.WebhookEndpoint) (core.WebhookDelivery, error) {
+		d := core.NewDelivery(tenant, id, core.PingEvent("ping_"+ping, e, s.clock.Now()))
+		return d, tx.WebhookDeliveries().Insert(ctx, d)
+	})
+}
+
+// Redeliver sends an event to an endpoint again, whatever became of it.
+// CodeWebhookEndpointNotFound, CodeWebhookEndpointPaused, CodeWebhookDeliveryNotFound.
+func (s *Service) Redeliver(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, event core.WebhookEventID) (core.WebhookDelivery, error) {
+	return s.toEndpoint(ctx, actor, tenant, id, func(tx ports.Tx, _ core.WebhookEndpoint) (core.WebhookDelivery, error) {
+		d, err := tx.WebhookDeliveries().Get(ctx, id, event)
+		if err != nil {
+			return d, notFound(err, deliveryNotFound(event))
+		}
+		d = d.SendAgain(s.clock.Now())
+		return d, tx.WebhookDeliveries().Save(ctx, d)
+	})
+}
+
+// toEndpoint writes a delivery to an endpoint that is enabled, under its lock.
+func (s *Service) toEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, write func(ports.Tx, core.WebhookEndpoint) (core.WebhookDelivery, error)) (core.WebhookDelivery, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return core.WebhookDelivery{}, err
+	}
+	var d core.WebhookDelivery
+	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+		e, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
+		if err != nil {
+			return notFound(err, endpointNotFound(id))
+		}
+		if e.Pause != core.NotPaused {
+			return &core.Error{Code: core.CodeWebhookEndpointPaused, Message: "the endpoint is paused; enable it first"}
+		}
+		d, err = write(tx, e)
+		return err
+	})
+	if err != nil {
+		return core.WebhookDelivery{}, err
+	}
+	s.toldSomething()
+	return d, nil
+}
+
+// WebhookDeliveries lists what was sent or is to be sent to an endpoint, newest first.
+// CodeWebhookEndpointNotFound.
+func (s *Service) WebhookDeliveries(ctx context.Context, actor core.Actor, tenant core.TenantID, filter ports.DeliveryFilter) ([]core.WebhookDelivery, error) {
+	var list []core.WebhookDelivery
+	err := s.viewEndpoint(ctx, actor, tenant, filter.Endpoint, func(tx ports.Tx) (err error) {
+		list, err = tx.WebhookDeliveries().List(ctx, filter)
+		return err
+	})
+	return list, err
+}
+
+// WebhookDelivery reads one delivery. CodeWebhookEndpointNotFound, CodeWebhookDeliveryNotFound.
+func (s *Service) WebhookDelivery(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, event core.WebhookEventID) (core.WebhookDelivery, error) {
+	var d core.WebhookDelivery
+	err := s.viewEndpoint(ctx, actor, tenant, id, func(tx ports.Tx) (err error) {
+		d, err = tx.WebhookDeliveries().Get(ctx, id, event)
+		return notFound(err, deliveryNotFound(event))
+	})
+	return d, err
+}
+
+func (s *Service) viewEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, view func(ports.Tx) error) error {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+		return err
+	}
+	return s.store.View(ctx, tenant, func(tx ports.Tx) error {
+		if _, err := tx.WebhookEndpoints().Get(ctx, id); err != nil {
+			return notFound(err, endpointNotFound(id))
+		}
+		return view(tx)
+	})
+}
+
+func endpointNotFound(id core.WebhookEndpointID) *core.Error {
+	return &core.Error{Code: core.CodeWebhookEndpointNotFound, Message: fmt.Sprintf("there is no webhook endpoint %.64q", id)}
+}
+
+func deliveryNotFound(id core.WebhookEventID) *core.Error {
+	return &core.Error{Code: core.CodeWebhookDeliveryNotFound, Message: fmt.Sprintf("there is no delivery of an event %.80q to this endpoint, or it was swept", id)}
+}
+
+var errNoSender = errors.New("app: Deps.Webhooks is required to send webhooks")
