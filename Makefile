@@ -133,6 +133,10 @@ chaos: postgres ## Kill servers for minutes while users work, then look at the b
 chaos-sqlite: postgres ## The same on SQLite: one server, killed once a second and started again on its file
 	$(GO) test -run '^TestChaosSQLite$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 270s -runs 200 -files 50 -workers 64 -kill-every 1s -faults 150s -settle 75s $(CHAOS)
 
+.PHONY: chaos-bulk
+chaos-bulk: postgres ## Continue 300 runs by one bulk continue while a server is killed each second
+	$(GO) test -run '^TestChaosBulk$$' -count 1 -v -timeout 6m ./internal/testkit/chaos -args -within 270s -bulk-runs 300 -kill-every 1s $(CHAOS)
+
 .PHONY: sim
 sim: ## Play 10,000 simulated worlds full of faults and look for lost work or money (ARGS="--for 10m" for more)
 	$(GO) run ./cmd/sim run $(ARGS)

@@ -46,6 +46,8 @@ const (
 	ActionManageAPIKeys    Action = "manage_api_keys"
 	ActionReadAuditLog     Action = "read_audit_log"
 	ActionManageWebhooks   Action = "manage_webhooks"
+	// ActionContinueAnyTenant is a bulk continue over the runs of several tenants.
+	ActionContinueAnyTenant Action = "continue_any_tenant"
 )
 
 // allowed says which roles may do what. Prices and credits are the platform's:
@@ -56,7 +58,7 @@ func allowed(role Role, action Action) bool {
 		return role.Valid()
 	case ActionContinue, ActionCancel, ActionManageAPIKeys, ActionReadAuditLog, ActionManageWebhooks:
 		return role == RolePlatformAdmin || role == RoleCustomerAdmin
-	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant:
+	case ActionRaiseMaxRetries, ActionManageTemplates, ActionManageCredits, ActionManageTenants, ActionInspectAnyTenant, ActionContinueAnyTenant:
 		return role == RolePlatformAdmin
 	default:
 		return false

@@ -15,18 +15,19 @@ func TestAuthorize(t *testing.T) {
 	// Per action, what each role gets in its own tenant. In another tenant all
 	// but the platform admin get wrong_tenant, for any action.
 	own := map[core.Action]map[core.Role]core.Code{
-		core.ActionRead:             {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: ok, unknown: no},
-		core.ActionInitiate:         {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: ok, unknown: no},
-		core.ActionContinue:         {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
-		core.ActionManageAPIKeys:    {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
-		core.ActionCancel:           {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
-		core.ActionRaiseMaxRetries:  {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
-		core.ActionManageTemplates:  {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
-		core.ActionManageCredits:    {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
-		core.ActionManageTenants:    {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
-		core.ActionInspectAnyTenant: {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
-		core.ActionManageWebhooks:   {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
-		"delete_everything":         {core.RolePlatformAdmin: no, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		core.ActionRead:              {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: ok, unknown: no},
+		core.ActionInitiate:          {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: ok, unknown: no},
+		core.ActionContinue:          {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
+		core.ActionManageAPIKeys:     {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
+		core.ActionCancel:            {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
+		core.ActionRaiseMaxRetries:   {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		core.ActionManageTemplates:   {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		core.ActionManageCredits:     {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		core.ActionManageTenants:     {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		core.ActionInspectAnyTenant:  {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		core.ActionManageWebhooks:    {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: ok, core.RoleCustomerUser: no, unknown: no},
+		core.ActionContinueAnyTenant: {core.RolePlatformAdmin: ok, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
+		"delete_everything":          {core.RolePlatformAdmin: no, core.RoleCustomerAdmin: no, core.RoleCustomerUser: no, unknown: no},
 	}
 	check := func(t *testing.T, actor core.Actor, action core.Action, owner core.TenantID, want core.Code) {
 		err := core.Authorize(actor, action, owner)

@@ -42,6 +42,11 @@ const (
 	CodeAPIKeyNotFound       Code = "api_key_not_found" //nolint:gosec // a code, no credential
 	CodeTooManyAPIKeys       Code = "too_many_api_keys"
 
+	CodeBulkNotFound            Code = "bulk_not_found"
+	CodeBulkEnded               Code = "bulk_ended"
+	CodeBulkEmpty               Code = "bulk_empty"
+	CodeBulkTooLarge            Code = "bulk_too_large"
+	CodeBulkTooManyNow          Code = "bulk_too_many"
 	CodeWebhookEndpointNotFound Code = "webhook_endpoint_not_found"
 	CodeWebhookDeliveryNotFound Code = "webhook_delivery_not_found"
 	CodeWebhookEndpointPaused   Code = "webhook_endpoint_paused"
@@ -107,6 +112,11 @@ var (
 	ErrAPIKeyNotFound        = &Error{Code: CodeAPIKeyNotFound}
 	ErrTooManyAPIKeys        = &Error{Code: CodeTooManyAPIKeys}
 
+	ErrBulkNotFound            = &Error{Code: CodeBulkNotFound}
+	ErrBulkEnded               = &Error{Code: CodeBulkEnded}
+	ErrBulkEmpty               = &Error{Code: CodeBulkEmpty}
+	ErrBulkTooLarge            = &Error{Code: CodeBulkTooLarge}
+	ErrBulkTooManyNow          = &Error{Code: CodeBulkTooManyNow}
 	ErrWebhookEndpointNotFound = &Error{Code: CodeWebhookEndpointNotFound}
 	ErrWebhookDeliveryNotFound = &Error{Code: CodeWebhookDeliveryNotFound}
 	ErrWebhookEndpointPaused   = &Error{Code: CodeWebhookEndpointPaused}

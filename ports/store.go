@@ -91,6 +91,8 @@ type AcrossTenants interface {
 	// for the ledger check and platform admins.
 	AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error)
 
+	// BulkContinues are the bulk continues of all tenants.
+	BulkContinues() BulkContinues
 	// Forget removes up to limit of the replies and the refusals that were remembered
 	// before a time, of all tenants but those that are closed by a move, and says how
 	// many. Answers with a run stay: they are what keeps a late repeat from being charged.
@@ -122,6 +124,7 @@ type RunTx interface {
 	Starts() Starts
 	Attempts() Attempts
 	Amendments() Amendments
+	BulkParts() BulkParts
 }
 
 // AccountTx is the part of a transaction that is about what a tenant owns.
@@ -249,6 +252,9 @@ type FileViews interface {
 	// AnyMaxed reports whether core.File.Maxed holds for a file, for rule 5 of spec 3 on
 	// reads.
 	AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount int) (bool, error)
+	// FailedWith says which of these runs, in any order, have a failed or pending file with
+	// this failure code, for the selection of a bulk continue.
+	FailedWith(ctx context.Context, runs []core.RunID, code string) ([]core.RunID, error)
 }
 
 // FileFilter selects a page of a run's files.

@@ -70,6 +70,14 @@ var repeatables = map[string]repeatable{
 		require.Equal(w.t, http.StatusOK, w.post(w.platform, "/tenants/acme/suspend", map[string]any{"reason": "unpaid"}).status)
 		return "/tenants/acme/reopen", nil, nil
 	}},
+	"/bulk-continues": {token: admin, request: func(w *world) (string, any, any) {
+		w.closed("fail-a")
+		return "/bulk-continues", map[string]any{}, map[string]any{"template": "summarise"}
+	}},
+	"/bulk-continues/preview":                            {notRepeated: "it changes nothing"},
+	"/bulk-continues/:id/pause":                          {notRepeated: "a repeat finds it paused"},
+	"/bulk-continues/:id/resume":                         {notRepeated: "a repeat finds it under way"},
+	"/bulk-continues/:id/abort":                          {notRepeated: "a repeat finds it ended"},
 	"/event-tickets":                                     {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
 	"/webhook-endpoints":                                 {notRepeated: "the secret is shown once and in no other answer, so a repeat makes another endpoint"},
 	"/webhook-endpoints/:id/rotate-secret":               {notRepeated: "the secret is shown once, so a repeat makes another one"},

@@ -76,6 +76,15 @@ var matrix = map[string]matrixRow{
 	"POST /tenants":    {may: operators, tenantless: true, body: map[string]any{"id": "initech", "name": "Initech"}},
 	"GET /tenants/:id": {may: everyRole},
 
+	"GET /bulk-continues":             {may: everyRole},
+	"POST /bulk-continues":            {may: admins, body: map[string]any{}},
+	"POST /bulk-continues/preview":    {may: admins, body: map[string]any{}},
+	"GET /bulk-continues/:id":         {may: everyRole},
+	"GET /bulk-continues/:id/runs":    {may: everyRole},
+	"POST /bulk-continues/:id/pause":  {may: admins},
+	"POST /bulk-continues/:id/resume": {may: admins},
+	"POST /bulk-continues/:id/abort":  {may: admins},
+
 	"GET /api-keys":             {may: admins},
 	"POST /api-keys":            {may: admins, body: map[string]any{"name": "K", "role": "customer_user"}},
 	"PATCH /api-keys/:id":       {may: admins, body: map[string]any{"name": "L"}},
@@ -163,6 +172,14 @@ func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 	theirs := w.post(w.stranger, "/workflow-runs", inline("summarise", "done", "fail-theirs"))
 	require.Equal(t, http.StatusCreated, theirs.status, theirs.text())
 	ours := w.closed("done", "fail-this")
+	w.closed("fail-bulk") // for bulk continues
+	require.Equal(t, http.StatusCreated, w.post(w.stranger, "/workflow-runs", inline("summarise", "fail-bulk")).status)
+	w.work()
+	bulk := func(token string) string {
+		made := w.post(token, "/bulk-continues", map[string]any{})
+		require.Equal(t, http.StatusCreated, made.status, made.text())
+		return made.str("id")
+	}
 	w.script.heal()
 	ownHook, ownEvent := w.webhook(acme)
 	theirHook, theirEvent := w.webhook(globex)
@@ -173,9 +190,9 @@ func newMatrixWorld(t *testing.T, unguarded bool) *matrixWorld {
 		keys[tenant] = string(k.ID)
 	}
 	w.fixtures = map[string]map[string]string{
-		"own":     {"run": ours, "template": "summarise", "tenant": string(acme), "apiKey": keys[acme], "endpoint": ownHook, "event": ownEvent},
-		"other":   {"run": theirs.str("id"), "template": "summarise", "tenant": string(globex), "apiKey": keys[globex], "endpoint": theirHook, "event": theirEvent},
-		"unknown": {"run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant", "apiKey": "no-such-key", "endpoint": "no-such-endpoint", "event": "no-such-event"},
+		"own":     {"bulk": bulk(w.admin), "run": ours, "template": "summarise", "tenant": string(acme), "apiKey": keys[acme], "endpoint": ownHook, "event": ownEvent},
+		"other":   {"bulk": bulk(w.stranger), "run": theirs.str("id"), "template": "summarise", "tenant": string(globex), "apiKey": keys[globex], "endpoint": theirHook, "event": theirEvent},
+		"unknown": {"bulk": "no-such-bulk", "run": "no-such-run", "template": "summarise", "tenant": "no-such-tenant", "apiKey": "no-such-key", "endpoint": "no-such-endpoint", "event": "no-such-event"},
 	}
 	w.tokens = map[string]string{"customer_user": w.user, "customer_admin": w.admin, "bubble_admin": w.platform, "nobody": ""}
 	if unguarded {
@@ -236,6 +253,8 @@ func (w *matrixWorld) path(c cell) string {
 	switch {
 	case strings.HasPrefix(path, "/workflow-runs/:id"):
 		kind = "run"
+	case strings.HasPrefix(path, "/bulk-continues/:id"):
+		kind = "bulk"
 	case strings.HasPrefix(path, "/tenants/:id"):
 		kind = "tenant"
 	case strings.HasPrefix(path, "/api-keys/:id"):
@@ -278,6 +297,9 @@ func (c cell) want() string {
 	refusal := c.row.refusal(c.role, c.tenant)
 	if refusal != "unauthenticated" && c.tenant == "unknown" && strings.Contains(c.route, " /workflow-runs/:id") {
 		return "run_not_found"
+	}
+	if refusal != "unauthenticated" && c.tenant == "unknown" && strings.Contains(c.route, " /bulk-continues/:id") {
+		return "bulk_not_found"
 	}
 	return refusal
 }

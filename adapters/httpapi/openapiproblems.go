@@ -24,6 +24,7 @@ var (
 	problemsOfParameters = map[string][]core.Code{
 		"Tenant":         {core.CodeTenantNotFound, core.CodeWrongTenant},
 		"TenantID":       {core.CodeTenantNotFound, core.CodeWrongTenant},
+		"BulkID":         {core.CodeBulkNotFound, core.CodeWrongTenant},
 		"RunID":          {core.CodeRunNotFound, core.CodeWrongTenant},
 		"TemplateID":     {core.CodeTemplateNotFound},
 		"EndpointID":     {core.CodeWebhookEndpointNotFound},

@@ -248,6 +248,31 @@ var problems = map[core.Code]answerTo{
 		do:    "Continue the run in a moment: its files stay uploaded.",
 		facts: factsJSON{Run: "run-1"},
 	},
+	core.CodeBulkNotFound: {
+		status: http.StatusNotFound, title: "There is no such bulk continue",
+		when: "No bulk continue has the ID of the path. They are kept for 90 days after their end.",
+		do:   "Check the ID; GET /bulk-continues lists them.",
+	},
+	core.CodeBulkEmpty: {
+		status: http.StatusBadRequest, title: "No run is selected",
+		when: "No run that can be continued is selected by the filter. Nothing was made.",
+		do:   "Widen the filter, or do nothing: there is nothing to continue.",
+	},
+	core.CodeBulkTooLarge: {
+		status: http.StatusBadRequest, title: "Too many runs are selected",
+		when: "More than 10,000 runs are selected, or more than 2,000 tenants would have to be looked through. Nothing was made.",
+		do:   "Narrow the time, or make one for each template or tenant.",
+	},
+	core.CodeBulkTooManyNow: {
+		status: http.StatusConflict, title: "Too many bulk continues at once",
+		when: "20 bulk continues of the tenant have not ended.",
+		do:   "Wait for them, or abort those that are not needed any more.",
+	},
+	core.CodeBulkEnded: {
+		status: http.StatusConflict, title: "The bulk continue has ended",
+		when: "It has finished or was aborted, so it cannot be paused, resumed or aborted.",
+		do:   "Nothing, or make another one for the runs that are left.",
+	},
 	codeUnavailable: {
 		status: http.StatusServiceUnavailable, title: "Not available at the moment",
 		when:  "Something that the server depends on does not answer, or the server is stopping. Nothing was changed.",

@@ -31,7 +31,7 @@ type route struct {
 func (a *api) allRoutes() []route {
 	return slices.Concat(
 		a.runRoutes(), a.resultRoutes(), a.creditRoutes(), a.templateRoutes(), a.tenantRoutes(), a.apiKeyRoutes(),
-		a.administrationRoutes(), a.statementRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(), a.pageRoutes(),
+		a.administrationRoutes(), a.bulkRoutes(), a.statementRoutes(), a.auditRoutes(), a.eventRoutes(), a.webhookRoutes(), a.operationRoutes(), a.pageRoutes(),
 	)
 }
 

@@ -61,6 +61,7 @@ func (s *Store) Reset() {
 		clear(st.versions)
 		clear(st.runs)
 		st.answers.reset()
+		clear(st.bulks)
 		clear(st.apiKeys)
 		clear(st.replies)
 		clear(st.byKey)
@@ -76,6 +77,7 @@ func (s *Store) Reset() {
 	clear(s.running)
 	clear(s.moves)
 	s.sessions.reset()
+	s.bulks.reset()
 	s.tickets.reset()
 	s.locks.Reset()
 }

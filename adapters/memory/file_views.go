@@ -93,3 +93,21 @@ func (f fileViews) AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount i
 	})
 	return maxed, err
 }
+
+func (f fileViews) FailedWith(ctx context.Context, runs []core.RunID, code string) ([]core.RunID, error) {
+	var found []core.RunID
+	for _, run := range runs {
+		has := false
+		err := f.each(ctx, run, 0, func(file core.File) bool {
+			has = file.Status.Retriable() && file.Failure.Code == code
+			return !has
+		})
+		if err != nil {
+			return nil, err
+		}
+		if has && !slices.Contains(found, run) {
+			found = append(found, run)
+		}
+	}
+	return found, nil
+}

@@ -25,6 +25,7 @@ type Store struct {
 	moves   map[core.TenantID]ports.Move
 
 	sessions sessions
+	bulks    bulks
 	tickets  tickets
 
 	// What Reset has emptied, to be used again.
@@ -40,6 +41,7 @@ type tenantState struct {
 	runs      map[core.RunID]*runState
 	order     []ports.RunCursor // every run, oldest first
 	answers   rows[core.Key, core.Answer]
+	bulks     map[core.BulkID]*bulkState
 	apiKeys   map[core.APIKeyID]core.APIKey
 	replies   map[replyKey]core.Reply
 	webhooks  webhookState
@@ -229,6 +231,9 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	}
 	for i := range w.answers {
 		st.answers.put(w.answers[i].Key, &w.answers[i])
+	}
+	for _, b := range w.bulks {
+		st.saveBulk(b)
 	}
 	st.saveAPIKeys(w.apiKeys)
 	st.audit = append(st.audit, w.audit...)

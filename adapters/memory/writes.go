@@ -15,6 +15,7 @@ type writes struct {
 	templates   []core.Template // each ID once
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
+	bulks       []*bulkWrites // each ID once
 	apiKeys     map[core.APIKeyID]core.APIKey
 	replies     []core.Reply // each operation and key once
 	posted      ledgerWrites

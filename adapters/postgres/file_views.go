@@ -48,3 +48,18 @@ SELECT EXISTS (SELECT FROM files
  WHERE tenant_id = $1 AND run_id = $2 AND status = 'failed' AND retry_attempt - free_retries >= $3)`
 	return one(ctx, f.t, pgx.RowTo[bool], sql, f.t.tenant, findable(run), maxRetryCount)
 }
+
+// FailedWith looks at each run by its key: see files.ByIndex.
+func (f fileViews) FailedWith(ctx context.Context, runs []core.RunID, code string) ([]core.RunID, error) {
+	if !core.ValidText(code) {
+		return nil, nil
+	}
+	ids := make([]string, 0, len(runs))
+	for _, run := range runs {
+		ids = append(ids, string(findable(run)))
+	}
+	const sql = `
+SELECT r.run_id FROM unnest($2::text[]) AS r (run_id) WHERE EXISTS (SELECT FROM files
+ WHERE tenant_id = $1 AND run_id = r.run_id AND status IN ('failed', 'pending') AND failure_code = $3)`
+	return all(ctx, f.t, pgx.RowTo[core.RunID], sql, f.t.tenant, ids, findable(code))
+}

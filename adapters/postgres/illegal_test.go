@@ -38,6 +38,16 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"moved", `ALTER TABLE tenants ENABLE ALWAYS TRIGGER moved; INSERT INTO moves VALUES ('acme', 'm', 'leaving', true, now());
 		UPDATE tenants SET name = 'moved' WHERE tenant_id = 'acme'`},
 
+	{"bulk_continues_pkey", `INSERT INTO bulk_continues SELECT 'b', 'acme', NULL, 'running', now(), now(), NULL, 0, '{}' FROM generate_series(1, 2)`},
+	{"bulk_continues_key", `INSERT INTO bulk_continues SELECT 'b' || n, 'acme', 'k', 'running', now(), now(), NULL, 0, '{}' FROM generate_series(1, 2) n`},
+	{"bulk_continues_status", `INSERT INTO bulk_continues VALUES ('b', 'acme', NULL, 'lost', now(), now(), NULL, 0, '{}')`},
+	{"bulk_parts_pkey", `INSERT INTO bulk_parts SELECT 'acme', 'b', now(), 0, NULL, '{}' FROM generate_series(1, 2)`},
+	{"bulk_parts_tenant", `INSERT INTO bulk_parts VALUES ('ghost', 'b', now(), 0, NULL, '{}')`},
+	{"bulk_runs_pkey", `INSERT INTO bulk_runs SELECT 'acme', 'b', 0, 'r' || n, 'waiting', false, '{}' FROM generate_series(1, 2) n`},
+	{"bulk_runs_once", `INSERT INTO bulk_runs SELECT 'acme', 'b', n, 'r', 'waiting', false, '{}' FROM generate_series(1, 2) n`},
+	{"bulk_runs_part", `INSERT INTO bulk_runs VALUES ('acme', 'b', 0, 'r', 'waiting', false, '{}')`},
+	{"bulk_runs_state", `INSERT INTO bulk_runs VALUES ('acme', 'b', 0, 'r', 'waiting', true, '{}')`},
+
 	{"event_tickets_pkey", `INSERT INTO event_tickets SELECT repeat('a', 64), 'acme', 's', 'customer_user', now(), now() + interval '1 minute' FROM generate_series(1, 2)`},
 	{"event_tickets_id", newTicket("'short', 'acme', 's', 'customer_user'", "1 hour")},
 	{"event_tickets_role", newTicket("repeat('a', 64), 'acme', 's', 'king'", "1 hour")},

@@ -20,7 +20,7 @@ var _ ports.Mover = (*Store)(nil)
 var closable = []string{
 	"tenants", "credits", "allowances", "templates", "template_versions", "runs", "files", "attempts",
 	"attempt_file_rows", "amendments", "ledger", "answers", "replies", "api_keys", "audit_log",
-	"webhook_endpoints", "webhook_deliveries",
+	"webhook_endpoints", "webhook_deliveries", "bulk_parts", "bulk_runs",
 }
 
 const (

@@ -56,3 +56,13 @@ SELECT EXISTS (SELECT 1 FROM files
  WHERE tenant_id = ? AND run_id = ? AND status = 'failed' AND retry_attempt - free_retries >= ?)`
 	return one(ctx, f.t, ofFiles, func(r *row) bool { return r.number() != 0 }, sql, f.t.tenant, findable(run), maxRetryCount)
 }
+
+func (f fileViews) FailedWith(ctx context.Context, runs []core.RunID, code string) ([]core.RunID, error) {
+	if len(runs) == 0 || !isText(code) {
+		return nil, f.t.usable(ctx)
+	}
+	const sql = `
+SELECT r.value FROM json_each(?2) r WHERE EXISTS (SELECT 1 FROM files
+ WHERE tenant_id = ?1 AND run_id = r.value AND status IN ('failed', 'pending') AND failure_code = ?3)`
+	return all(ctx, f.t, ofFiles, func(r *row) core.RunID { return core.RunID(r.text()) }, sql, f.t.tenant, jsonWords(runs), code)
+}

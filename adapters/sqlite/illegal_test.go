@@ -235,6 +235,16 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"ledger_append_only", `DELETE FROM ledger`},
 	{"ledger_append_only", `INSERT OR REPLACE ` + strings.TrimPrefix(newEntry("purchase", nil), `INSERT `)},
 
+	{"bulk_continues_pkey", `INSERT INTO bulk_continues VALUES ('b', 'acme', NULL, 'running', 0, 0, 0, 0, '{}'), ('b', 'acme', NULL, 'running', 0, 0, 0, 0, '{}')`},
+	{"bulk_continues_key", `INSERT INTO bulk_continues VALUES ('b', 'acme', 'k', 'running', 0, 0, 0, 0, '{}'), ('c', 'acme', 'k', 'running', 0, 0, 0, 0, '{}')`},
+	{"bulk_continues_status", `INSERT INTO bulk_continues VALUES ('b', 'acme', NULL, 'lost', 0, 0, 0, 0, '{}')`},
+	{"bulk_parts_pkey", `INSERT INTO bulk_parts VALUES ('acme', 'b', 0, 0, NULL, '{}'), ('acme', 'b', 0, 0, NULL, '{}')`},
+	{"bulk_parts_tenant", `INSERT INTO bulk_parts VALUES ('ghost', 'b', 0, 0, NULL, '{}')`},
+	{"bulk_runs_pkey", `INSERT INTO bulk_runs VALUES ('acme', 'b', 0, 'r', 'waiting', 0, '{}'), ('acme', 'b', 0, 's', 'waiting', 0, '{}')`},
+	{"bulk_runs_once", `INSERT INTO bulk_runs VALUES ('acme', 'b', 0, 'r', 'waiting', 0, '{}'), ('acme', 'b', 1, 'r', 'waiting', 0, '{}')`},
+	{"bulk_runs_part", `INSERT INTO bulk_runs VALUES ('acme', 'b', 0, 'r', 'waiting', 0, '{}')`},
+	{"bulk_runs_state", `INSERT INTO bulk_runs VALUES ('acme', 'b', 0, 'r', 'waiting', 1, '{}')`},
+
 	{"answers_pkey", like("answers", `true`, nil)},
 	{"answers_tenant", `INSERT INTO answers VALUES ('ghost', 'k', 'continue', '', '{}', NULL, 0)`},
 	{"answers_operation", `INSERT INTO answers VALUES ('acme', 'k', 'delete', '', '{}', NULL, 0)`},

@@ -30,6 +30,7 @@ var statuses = map[core.Code]int{
 	core.CodeTemplateDeleted: http.StatusConflict, core.CodeTooManyAPIKeys: http.StatusConflict, core.CodePriceChanged: http.StatusConflict,
 	core.CodeInsufficientCredits: http.StatusPaymentRequired, core.CodeTenantSuspended: http.StatusForbidden,
 	core.CodeChargeNotFound: http.StatusNotFound, core.CodeRefundTooLarge: http.StatusConflict, core.CodeIdempotencyKeyReused: http.StatusUnprocessableEntity,
+	core.CodeBulkNotFound: http.StatusNotFound, core.CodeBulkEnded: http.StatusConflict, core.CodeBulkTooManyNow: http.StatusConflict,
 	core.CodePayloadTooLarge: http.StatusRequestEntityTooLarge, core.CodeUploadQuotaExceeded: http.StatusTooManyRequests,
 	core.CodeTooManyDownloads: http.StatusTooManyRequests, codeRateLimited: http.StatusTooManyRequests,
 	core.CodeEnqueueFailed: http.StatusServiceUnavailable, codeUnavailable: http.StatusServiceUnavailable,

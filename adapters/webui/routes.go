@@ -49,6 +49,14 @@ func (u *ui) routes() http.Handler {
 	signedIn("GET /ui/runs/{id}/files/{index}/output", u.fileOutput)
 	signedIn("GET /ui/runs/{id}/files/{index}/input", u.fileInput)
 
+	signedIn("GET /ui/bulk", u.bulksPage)
+	signedIn("POST /ui/bulk", u.createBulk)
+	signedIn("GET /ui/bulk/new", u.newBulkPage)
+	signedIn("GET /ui/bulk/{id}", u.bulkPage)
+	signedIn("POST /ui/bulk/{id}/pause", u.pauseBulk)
+	signedIn("POST /ui/bulk/{id}/resume", u.resumeBulk)
+	signedIn("POST /ui/bulk/{id}/abort", u.abortBulk)
+
 	signedIn("GET /ui/credits", u.creditsPage)
 	signedIn("GET /ui/credits/ledger.csv", u.ledgerCSV)
 	signedIn("GET /ui/credits/statement", u.statementPage)

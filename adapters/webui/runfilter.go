@@ -23,11 +23,13 @@ type option struct {
 }
 
 // runFilter reads the query; invalid values are ignored.
-func (r *request) runFilter() runFilter {
-	q := r.URL.Query()
+func (r *request) runFilter() runFilter { return r.filterOf(r.URL.Query().Get) }
+
+// filterOf reads the fields of a filter.
+func (r *request) filterOf(get func(string) string) runFilter {
 	f := runFilter{
-		Status: q.Get("status"), Template: q.Get("template"), By: cut(q.Get("by")), File: cut(q.Get("file")),
-		before: parsePlace(q.Get("before")),
+		Status: get("status"), Template: get("template"), By: cut(get("by")), File: cut(get("file")),
+		before: parsePlace(get("before")),
 	}
 	if !core.RunStatus(f.Status).Valid() {
 		f.Status = ""
@@ -35,11 +37,11 @@ func (r *request) runFilter() runFilter {
 	if !core.ValidID(f.Template) {
 		f.Template = ""
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, q.Get("from"), r.Zone); err == nil {
-		f.From, f.from = q.Get("from"), day.UTC()
+	if day, err := time.ParseInLocation(time.DateOnly, get("from"), r.Zone); err == nil {
+		f.From, f.from = get("from"), day.UTC()
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, q.Get("to"), r.Zone); err == nil {
-		f.To, f.to = q.Get("to"), day.AddDate(0, 0, 1).UTC()
+	if day, err := time.ParseInLocation(time.DateOnly, get("to"), r.Zone); err == nil {
+		f.To, f.to = get("to"), day.AddDate(0, 0, 1).UTC()
 	}
 	return f
 }

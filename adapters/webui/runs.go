@@ -26,6 +26,9 @@ type runsView struct {
 	Pager     Pager
 	Empty     Empty
 	NewURL    string
+	// Of bulk continues: where the selected runs go, those of the filter, and the list.
+	BulkURL, BulkAll, Bulks string
+	Selectable              bool // some of the runs can be continued together
 }
 
 // runRow is one run of the list.
@@ -37,6 +40,7 @@ type runRow struct {
 	Credits       string
 	By            string
 	At            Moment
+	Selectable    bool
 }
 
 // runsPage is GET /ui/runs: newest first.
@@ -74,10 +78,19 @@ func (u *ui) runsPage(w http.ResponseWriter, r *request) error {
 	for _, s := range []core.RunStatus{core.RunRunning, core.RunCompletedWithErrors, core.RunFailed, core.RunInterrupted, core.RunCompleted} {
 		v.Filter = append(v.Filter, Tab{Text: r.T("run.status." + string(s)), URL: withQuery(f.in(base), "status", string(s)), Current: string(s) == f.Status})
 	}
+	if core.Authorize(r.actor(), core.ActionContinue, tenant) == nil {
+		v.BulkURL, v.Bulks = r.of(tenant, Prefix+"bulk/new"), r.of(tenant, Prefix+"bulk")
+		if canContinue(core.RunStatus(f.Status)) && f.By == "" && f.File == "" {
+			v.BulkAll = withQuery(v.BulkURL, "status", f.Status, "template", f.Template, "from", f.From, "to", f.To)
+		}
+	}
 	v.Filtered = f.Status != "" || f.searches() || f.dated() || first != ""
 	p := page{Title: r.T("runs.title"), Nav: "runs", Tenant: tenant}
 	for _, view := range views {
-		v.Rows = append(v.Rows, r.runRow(view.Run, names))
+		row := r.runRow(view.Run, names)
+		row.Selectable = v.BulkURL != "" && canContinue(view.Run.Status)
+		v.Selectable = v.Selectable || row.Selectable
+		v.Rows = append(v.Rows, row)
 		if view.Run.Status == core.RunRunning {
 			p.Poll = 5
 		}
@@ -92,6 +105,11 @@ func (u *ui) runsPage(w http.ResponseWriter, r *request) error {
 	}
 	p.Data = v
 	return u.render(w, r, http.StatusOK, "runs.html", p)
+}
+
+// canContinue reports whether runs of this status may be continued together.
+func canContinue(s core.RunStatus) bool {
+	return s == core.RunCompletedWithErrors || s == core.RunFailed || s == core.RunInterrupted
 }
 
 func (r *request) runRow(run core.Run, names map[core.TemplateID]string) runRow {

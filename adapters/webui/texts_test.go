@@ -67,7 +67,7 @@ func TestTextsAreUsed(t *testing.T) {
 	// Keys that are composed with a value of the domain begin with one of these.
 	made := []string{
 		"month.", "role.", "run.status.", "file.status.", "reason.", "failure.", "notice.", "problem.", "continue.", "entry.",
-		"mode.", "try.fault.", "signin.demo.", "receipt.", "field.", "nav.", "upload.", "files.", "tally.", "key.role.", "key.status.", "webhook.event.", "webhook.status.", "webhook.delivery.", "audit.",
+		"mode.", "try.fault.", "signin.demo.", "receipt.", "field.", "nav.", "upload.", "files.", "tally.", "key.role.", "key.status.", "webhook.event.", "webhook.status.", "webhook.delivery.", "audit.", "bulk.",
 	}
 	for key := range english {
 		if !strings.Contains(sources, `"`+key+`"`) {

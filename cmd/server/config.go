@@ -170,6 +170,7 @@ func (c *serveCmd) options() app.Options {
 	o.Recovery.DispatchGrace = c.DispatchGrace
 	// The server that dispatches has given up before another one begins.
 	o.DispatchTimeout = min(o.DispatchTimeout, c.DispatchGrace/2)
+	o.BulkLease = min(o.BulkLease, c.Lease)
 	if c.Demo {
 		// A demo shows failures at once, without waiting for a backoff.
 		o.Retry.BaseDelay, o.Retry.MaxDelay = 50*time.Millisecond, 200*time.Millisecond
@@ -196,7 +197,7 @@ func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 		},
 		// Half of the connections, so that requests get the other half.
 		Transactions: max(1, int(c.DBMaxConns)/2),
-		RecoverEvery: c.RecoverEvery, DrainTimeout: drain, Log: log,
+		RecoverEvery: c.RecoverEvery, BulkEvery: c.RecoverEvery, DrainTimeout: drain, Log: log,
 	}
 }
 

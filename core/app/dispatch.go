@@ -15,7 +15,8 @@ type dispatch struct {
 	run     core.Run // as it was answered
 	attempt core.AttemptNumber
 	jobs    []core.Job
-	key     core.Key // the caller's idempotency key, empty for none
+	key     core.Key    // the caller's idempotency key, empty for none
+	bulk    core.BulkID // of which it is a step; empty for none
 }
 
 // dispatch enqueues the jobs of an attempt that was committed, and undoes the
@@ -152,6 +153,11 @@ func (s *Service) undo(ctx context.Context, tx ports.Tx, run core.Run, d dispatc
 	plan, err := core.Compensate(run, attempt, files, core.System, s.clock.Now())
 	if err != nil {
 		return core.Run{}, err
+	}
+	if d.bulk != "" { // its lock comes before that of the credits
+		if err := undoBulkStep(ctx, tx, d); err != nil {
+			return core.Run{}, err
+		}
 	}
 	if len(plan.Refund) > 0 {
 		if _, err := tx.Ledger().BalanceForUpdate(ctx, attempt.Charge.Period); err != nil {

@@ -93,7 +93,7 @@ func (s *Service) Resume(ctx context.Context) (visited int, err error) {
 	if failed > maxRecoveryErrors {
 		errs = append(errs, fmt.Errorf("and %d more runs", failed-maxRecoveryErrors))
 	}
-	return visited, errors.Join(errs...)
+	return visited, errors.Join(append(errs, s.releaseBulks(ctx))...)
 }
 
 // endOfTime is further than any clock's mistake.

@@ -77,6 +77,11 @@ type Options struct {
 	// 8, negative for no limit.
 	MaxDownloads       int
 	MaxTenantDownloads int
+	// BulkLease is after what time without a sign of life of the server that drives a bulk
+	// continue another one does, and BulkKeep how long one is kept after its end; default
+	// 15 s and 90 days.
+	BulkLease time.Duration
+	BulkKeep  time.Duration
 	// Webhooks says when events are sent again, and when an endpoint is paused; default:
 	// core.DefaultDeliveryPolicy.
 	Webhooks core.DeliveryPolicy
@@ -107,7 +112,9 @@ func DefaultOptions() Options {
 		TrialTimeout:    2 * time.Minute,
 		MaxTrials:       2,
 		MaxDownloads:    32, MaxTenantDownloads: 8,
-		Webhooks: core.DefaultDeliveryPolicy(), WebhookRetention: 30 * 24 * time.Hour,
+		BulkLease: 15 * time.Second,
+		BulkKeep:  90 * 24 * time.Hour,
+		Webhooks:  core.DefaultDeliveryPolicy(), WebhookRetention: 30 * 24 * time.Hour,
 		Roll: mathrand.Float64,
 	}
 }
@@ -153,6 +160,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxTenantDownloads == 0 {
 		o.MaxTenantDownloads = d.MaxTenantDownloads
 	}
+	if o.BulkLease == 0 {
+		o.BulkLease = d.BulkLease
+	}
+	if o.BulkKeep == 0 {
+		o.BulkKeep = d.BulkKeep
+	}
 	if o.Webhooks.Waits == nil {
 		o.Webhooks = d.Webhooks
 	}
@@ -187,6 +200,8 @@ type Service struct {
 	random    io.Reader
 	told      chan struct{}  // has one if events may have been written since it was read
 	acceptor  ports.Acceptor // the executor, if it says what it takes; else nil
+
+	bulkSignal chan struct{} // see BulkSignal
 }
 
 // New checks its parts and gives a Service.
@@ -207,6 +222,9 @@ func New(d Deps, o Options) (*Service, error) {
 	}
 	if o.TrialTimeout < 0 || o.MaxTrials < 0 {
 		return nil, errors.New("app.New: TrialTimeout and MaxTrials must not be negative")
+	}
+	if o.BulkLease < 0 || o.BulkKeep < 0 {
+		return nil, errors.New("app.New: BulkLease and BulkKeep must not be negative")
 	}
 	if o.UploadGrace < 0 || o.IdempotencyTTL < 0 || o.WebhookRetention < 0 {
 		return nil, errors.New("app.New: UploadGrace, IdempotencyTTL and WebhookRetention must not be negative")
@@ -233,7 +251,8 @@ func New(d Deps, o Options) (*Service, error) {
 	return &Service{
 		store: d.Store, queue: d.Queue, executor: d.Executor, files: d.Files,
 		clock: d.Clock, ids: d.IDs, log: d.Log, opts: o, acceptor: acceptor,
-		sender: d.Webhooks, random: d.Random, told: make(chan struct{}, 1),
+		bulkSignal: make(chan struct{}, 1),
+		sender:     d.Webhooks, random: d.Random, told: make(chan struct{}, 1),
 		trials: make(chan struct{}, o.MaxTrials), waiting: combiner{newWait: d.NewWait, lines: map[core.TenantID]*line{}},
 	}, nil
 }

@@ -51,6 +51,7 @@ const (
 	Files                // all files of a run
 	Attempts             // attempts and amendments of a run
 	Owner                // a run's ID, of whatever tenant
+	Bulk                 // a tenant's part of a bulk continue, with its runs
 	APIKey               // one API key
 	Audit                // one event of the audit log
 	Webhook              // a webhook endpoint and its deliveries

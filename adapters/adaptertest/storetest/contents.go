@@ -27,12 +27,17 @@ type Contents struct {
 	Audit      []core.AuditEvent // the latest first
 	// Answers has those of the keys that were asked for: answers cannot be listed.
 	Answers map[core.Key]core.Answer
+	// BulkRuns has those of the bulk continues of the fixtures, for the same reason.
+	BulkRuns map[core.BulkID][]core.BulkRun
 	// Replies has those of the operation "storetest" under the same keys.
 	Replies    map[core.Key]core.Reply
 	Low        core.LowCredits
 	Endpoints  []core.WebhookEndpoint
 	Deliveries []core.WebhookDelivery // of each endpoint, newest first
 }
+
+// bulkIDs are the bulk continues of the fixtures.
+var bulkIDs = []core.BulkID{"bulk-1", "bulk-2"}
 
 // Read reads everything of a tenant on one snapshot, and the answers under keys.
 func Read(ctx context.Context, s ports.Store, tenant core.TenantID, keys ...core.Key) (Contents, error) {
@@ -56,6 +61,7 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 	c := Contents{
 		Versions: map[core.TemplateID][]core.TemplateVersion{}, Files: map[core.RunID][]core.File{}, Attempts: map[core.RunID][]core.Attempt{},
 		Amendments: map[core.RunID][]core.Amendment{}, Answers: map[core.Key]core.Answer{}, Replies: map[core.Key]core.Reply{},
+		BulkRuns: map[core.BulkID][]core.BulkRun{},
 	}
 	tenant, err := tx.Tenants().Get(ctx)
 	switch {
@@ -118,6 +124,15 @@ func readAll(ctx context.Context, tx ports.Tx, keys []core.Key) (Contents, error
 			return c, err
 		}
 		c.Answers[key] = answer
+	}
+	for _, id := range bulkIDs {
+		runs, err := tx.BulkParts().Runs(ctx, id, ports.BulkRunFilter{Limit: 1 << 20})
+		if err != nil {
+			return c, err
+		}
+		if len(runs) > 0 {
+			c.BulkRuns[id] = runs
+		}
 	}
 	if err := c.readWebhooks(ctx, tx); err != nil {
 		return c, err

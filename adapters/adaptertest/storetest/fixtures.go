@@ -49,7 +49,9 @@ type world struct {
 	answer    core.Answer       // a success
 	refusal   core.Answer       // a remembered refusal
 	audit     []core.AuditEvent // the latest first
-	reply     core.Reply        // with a result and, as no use case has it, a refusal as well
+	bulk      core.BulkPart
+	bulkRuns  []core.BulkRun // of bulk
+	reply     core.Reply     // with a result and, as no use case has it, a refusal as well
 
 	low        core.LowCredits
 	endpoints  []core.WebhookEndpoint // by ID; the second has no deliveries
@@ -132,6 +134,19 @@ func newWorld(id core.TenantID) *world {
 			Code: core.CodeMaxRetryCountExceeded, Message: "no: " + mark, Run: w.closed.ID, Files: []int{0, 3, 5},
 			Needed: math.MaxInt64, Available: 7, Price: 9, Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
 		},
+	}
+	w.bulk = core.BulkPart{
+		Tenant: id, Bulk: "bulk-1", CreatedAt: at(33), Fence: math.MaxInt64, LastAt: at(34),
+		Totals: core.BulkTotals{
+			Waiting: 1, Continued: 2, Refused: 3, Open: 4, Files: 5, Free: 6, Price: math.MaxInt64, Failures: core.BulkFailures{Closed: 7, Failed: 8},
+			RefusedBy: map[core.Code]int{core.CodeNothingToRetry: 1, core.CodeInsufficientCredits: 2},
+		},
+	}
+	w.bulkRuns = []core.BulkRun{
+		{Place: 0, Run: w.closed.ID, State: core.BulkRunContinued, At: at(34), Attempt: 7, Price: math.MaxInt64 - 1, Files: 8, Free: 3, ErrorsBefore: 2, Open: true},
+		{Place: 1, Run: w.running.ID, State: core.BulkRunRefused, At: at(35), Code: core.CodeRunAlreadyRunning, Message: "no: " + mark},
+		{Place: 2, Run: "another", State: core.BulkRunContinued, At: at(35), Attempt: 1, Files: 9, ClosedAt: at(36), Status: core.RunFailed, FailedFiles: 4},
+		{Place: 3, Run: "waits", State: core.BulkRunWaiting},
 	}
 	w.reply = core.Reply{
 		Tenant: id, Operation: storetestOperation, Key: awkwardKey, Fingerprint: "print 3 " + mark,
@@ -294,6 +309,9 @@ func (w *world) insert(ctx context.Context, tx ports.Tx) error {
 		if err := tx.Answers().Insert(ctx, a); err != nil {
 			return err
 		}
+	}
+	if err := tx.BulkParts().Insert(ctx, w.bulk, w.bulkRuns); err != nil {
+		return err
 	}
 	if err := tx.Replies().Insert(ctx, w.reply); err != nil {
 		return err

@@ -53,6 +53,15 @@ var readings = []reading{
 	{name: "TemplateVersions.List", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.TemplateVersions().List(ctx, w.template.ID, 0, 100)
 	}},
+	{name: "FileViews.FailedWith", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.FileViews().FailedWith(ctx, []core.RunID{w.running.ID, w.closed.ID}, "rate_limited")
+	}},
+	{name: "BulkParts.Runs", own: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.BulkParts().Runs(ctx, w.bulk.Bulk, ports.BulkRunFilter{Limit: 100})
+	}},
+	{name: "BulkParts.Lock", own: true, locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.BulkParts().Lock(ctx, w.bulk.Bulk)
+	}},
 	{name: "Runs.Lock", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: w.running.ID, Indexes: []int{0, 1}}, ports.FilesOf{Run: w.closed.ID, Indexes: []int{0}})
 	}},
@@ -270,6 +279,20 @@ var writings = []writing{
 		answer.Fingerprint += " changed"
 		return tx.Answers().Save(ctx, answer)
 	}},
+	{name: "BulkParts.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		part := w.bulk
+		part.Bulk = "bulk-2"
+		return tx.BulkParts().Insert(ctx, part, w.bulkRuns[2:])
+	}},
+	{name: "BulkParts.Save", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		part, run := w.bulk, w.bulkRuns[0]
+		part.Fence--
+		run.Open, run.FailedFiles = false, 3
+		return tx.BulkParts().Save(ctx, part, run)
+	}},
+	{name: "BulkParts.Delete", quiet: true, removes: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		return tx.BulkParts().Delete(ctx, w.bulk.Bulk)
+	}},
 	{name: "Replies.Insert", insert: true, call: func(ctx context.Context, tx ports.Tx, w *world) error {
 		reply := w.reply
 		reply.Key = "another"
@@ -336,7 +359,7 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 	}
 	require.ElementsMatch(t, []string{
 		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents", "Forget",
-		"DueEndpoints", "SweepDeliveries",
+		"BulkContinues", "DueEndpoints", "SweepDeliveries",
 	}, methods,
 		"a new method of ports.Store needs tests, and its place here")
 }

@@ -227,6 +227,7 @@ func (w *world) contents() Contents {
 		// 1000 + 500 less the charges, with the last one refunded, and a part of another.
 		Balances: []core.Balance{{Period: march, Split: core.Split{Monthly: 1000 - 23 + 5, Purchased: 500 - 3}}},
 		Answers:  map[core.Key]core.Answer{w.answer.Key: w.answer, w.refusal.Key: w.refusal},
+		BulkRuns: map[core.BulkID][]core.BulkRun{w.bulk.Bulk: w.bulkRuns},
 		Replies:  map[core.Key]core.Reply{w.reply.Key: w.reply},
 		Low:      w.low, Endpoints: w.endpoints, Deliveries: w.deliveries,
 	}

@@ -110,6 +110,7 @@ func RunWith(t *testing.T, newStore Factory, o Options) {
 		{"Races", testRaces},
 		{"LargeRun", testLargeRun},
 		{"Moves", testMoves},
+		{"Bulk", testBulk},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

@@ -146,7 +146,7 @@ func testTenantIsolation(t *testing.T, newStore Factory, _ Options) {
 // something that two tenants may have alike.
 func sharesNames(method string) bool {
 	switch method {
-	case "Tenants.Save", "Templates.Save", "Answers.Save", "APIKeys.Save", "Replies.Save", "WebhookEvents.SaveLowCredits":
+	case "Tenants.Save", "Templates.Save", "Answers.Save", "APIKeys.Save", "Replies.Save", "BulkParts.Save", "BulkParts.Delete", "WebhookEvents.SaveLowCredits":
 		return true
 	default:
 		return false

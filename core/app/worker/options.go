@@ -52,6 +52,7 @@ type Options struct {
 	RecoverEvery time.Duration // how often recovery looks for due runs; default 5 s
 	RefillEvery  time.Duration // how often the monthly refill is looked after; default 10 min
 	SweepEvery   time.Duration // how often uploads that became no run, and old idempotency keys, are looked for; default 1 h
+	BulkEvery    time.Duration // how often bulk continues that no server drives are looked for; default 5 s
 	// DrainTimeout is how long running jobs may go on after the stop before
 	// they are handed back; default 30 s. Negative: hand back at once.
 	DrainTimeout time.Duration
@@ -88,6 +89,7 @@ func (o Options) withDefaults() Options {
 		{&o.RecoverEvery, 5 * time.Second},
 		{&o.RefillEvery, 10 * time.Minute},
 		{&o.SweepEvery, time.Hour},
+		{&o.BulkEvery, 5 * time.Second},
 		{&o.DrainTimeout, 30 * time.Second},
 	} {
 		if *d.field == 0 {
@@ -148,8 +150,8 @@ func (o Options) validate() error {
 		return errors.New("worker.New: Concurrency and Transactions must be 1 or more")
 	case o.TenantConcurrency < 0 || o.TemplateConcurrency < 0:
 		return errors.New("worker.New: TenantConcurrency and TemplateConcurrency must not be negative")
-	case o.RecoverEvery < 0 || o.RefillEvery < 0 || o.SweepEvery < 0 || o.Breaker.OpenFor < 0 || o.Breaker.MaxOutage < 0 || o.Breaker.InterruptAfter < 0:
-		return errors.New("worker.New: RecoverEvery, RefillEvery, SweepEvery and the breaker's times must be positive")
+	case o.RecoverEvery < 0 || o.RefillEvery < 0 || o.SweepEvery < 0 || o.BulkEvery < 0 || o.Breaker.OpenFor < 0 || o.Breaker.MaxOutage < 0 || o.Breaker.InterruptAfter < 0:
+		return errors.New("worker.New: RecoverEvery, RefillEvery, SweepEvery, BulkEvery and the breaker's times must be positive")
 	}
 	return nil
 }

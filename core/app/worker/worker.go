@@ -76,6 +76,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.svc.WebhooksEnabled() {
 		loops.Go(func() { w.sendWebhooks(w.receiving) })
 	}
+	loops.Go(func() { w.every(w.receiving, w.opts.SweepEvery, "sweep of bulk continues", w.svc.SweepBulk) })
+	loops.Go(func() { w.driveBulks(w.receiving) })
 
 	w.loop()
 	stopReceiving()

@@ -161,6 +161,7 @@ func (t *tx) Templates() ports.Templates               { return txTemplates{t} }
 func (t *tx) TemplateVersions() ports.TemplateVersions { return txTemplateVersions{t} }
 func (t *tx) Ledger() ports.Ledger                     { return txLedger{t} }
 func (t *tx) Answers() ports.Answers                   { return txAnswers{t} }
+func (t *tx) BulkParts() ports.BulkParts               { return txBulkParts{t} }
 func (t *tx) WebhookEvents() ports.WebhookEvents       { return txWebhookEvents{t} }
 
 // APIKeys is passed through: the simulator's clients come without any.

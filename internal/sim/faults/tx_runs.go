@@ -155,6 +155,10 @@ func (t txFileViews) AnyMaxed(ctx context.Context, run core.RunID, maxRetryCount
 	return read(t.tx, trace.FilesRead, run, func() (bool, error) { return t.inner.FileViews().AnyMaxed(ctx, run, maxRetryCount) })
 }
 
+func (t txFileViews) FailedWith(ctx context.Context, runs []core.RunID, code string) ([]core.RunID, error) {
+	return read(t.tx, trace.FilesRead, "", func() ([]core.RunID, error) { return t.inner.FileViews().FailedWith(ctx, runs, code) })
+}
+
 type txAttempts struct{ *tx }
 
 func (t txAttempts) Insert(ctx context.Context, a core.Attempt) error {

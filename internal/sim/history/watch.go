@@ -80,7 +80,7 @@ func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core
 		q.Kind, q.Key = Preview, ""
 	case world.Purchase:
 		q.Kind, q.Run, q.Template = Purchase, "", ""
-	case world.Reprice, world.Delete, world.Audit, world.Stop, world.Edit, world.Enroll, world.Break, world.Mend:
+	case world.Reprice, world.Delete, world.Audit, world.Stop, world.Edit, world.Enroll, world.Break, world.Mend, world.Bulk:
 		return
 	}
 	w.asked[user] = w.recorder.Ask(q, now)
@@ -121,7 +121,7 @@ func (w *Watcher) Committed(c *oracle.Commit) {
 	switch c.Use {
 	case oracle.UseInitiate, oracle.UseContinue, oracle.UseCancel, oracle.UseRaise, oracle.UseGrant, oracle.UseTemplate:
 		return
-	case oracle.UseOther, oracle.UseSetUp, oracle.UseWork, oracle.UseRecover, oracle.UseRefill, oracle.UseInterrupt, oracle.UseTenant:
+	case oracle.UseOther, oracle.UseSetUp, oracle.UseWork, oracle.UseRecover, oracle.UseRefill, oracle.UseInterrupt, oracle.UseTenant, oracle.UseBulk:
 	}
 	var writes []Write
 	at := func(run core.RunID) *Write {

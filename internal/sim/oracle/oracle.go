@@ -26,6 +26,8 @@ type Oracle struct {
 	judge     model.Judge // fails the model's rules
 	rows      model.Rows  // of Final
 	met_      [SituationCount]bool
+	bulks     []core.Bulk
+	bulkRuns  []bulkRun
 
 	// MaxRedeliveries is the recovery policy's.
 	MaxRedeliveries int
@@ -59,6 +61,7 @@ func (o *Oracle) Reset() {
 	o.tenants, o.runs = o.tenants[:0], o.runs[:0]
 	o.commits, o.effects, o.violation, o.met_ = 0, [256]int{}, nil, [SituationCount]bool{}
 	o.requests = [maxActors]request{}
+	o.bulks, o.bulkRuns = o.bulks[:0], o.bulkRuns[:0]
 	o.Step, o.NeedsRecovery = 0, false
 }
 
@@ -129,6 +132,10 @@ func (o *Oracle) Committed(c *Commit) {
 	}
 	for _, r := range o.touched {
 		o.settled(c, r)
+	}
+	if len(c.Bulks) > 0 || c.Use == UseBulk || len(o.bulkRuns) > 0 && len(c.Marks) > 0 {
+		o.bulkCommitted(c)
+		o.bulkSpent()
 	}
 	if o.Watch != nil {
 		o.Watch(c)

@@ -53,6 +53,7 @@ const (
 	Places
 	Fair
 	SentOnce
+	BulkOnce
 	Told
 	ruleCount
 )
@@ -84,6 +85,7 @@ var rules = [...]struct{ name, words string }{
 	Drained:            {"drained", "a worker that stops receives and claims nothing more"},
 	Places:             {"places", "a worker has no more jobs in hand than places and limits allow, and lets go of what is done"},
 	SentOnce:           {"sent-once", "jobs that a transaction sends are sent by it alone"},
+	BulkOnce:           {"bulk-once", "a run is continued at most once by a bulk continue, whose record says so; a finished one has an outcome of each run"},
 	Told:               {"told", "the end of an attempt, and a Continue, is told once, by the transaction that writes it"},
 	Fair:               {"fair", "no tenant waits while another has more than its share"},
 }

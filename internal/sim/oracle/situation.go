@@ -72,6 +72,10 @@ const (
 	DecidedApart
 	ResultRefused
 	SentByTransaction
+	BulkContinued
+	BulkRefused
+	BulkUndone
+	BulkEnded
 	situationCount
 )
 
@@ -145,6 +149,10 @@ var situationNames = [...]string{
 	DecidedApart:              "requests that were decided together failed, and went each alone",
 	ResultRefused:             "result that the store can never hold",
 	SentByTransaction:         "attempt sent by the transaction that began it",
+	BulkContinued:             "run continued by a bulk continue",
+	BulkRefused:               "run refused to a bulk continue",
+	BulkUndone:                "run of a bulk continue whose dispatch was undone, so that it waits again",
+	BulkEnded:                 "bulk continue finished",
 }
 
 // String names the situation.

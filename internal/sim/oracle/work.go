@@ -11,7 +11,7 @@ func (o *Oracle) Enqueued(jobs []core.Job, use Use) {
 		}
 		attempts := r.model.Attempts
 		for n := range attempts {
-			if attempts[n].Epoch == jobs[i].Epoch && (use == UseInitiate || use == UseContinue) {
+			if attempts[n].Epoch == jobs[i].Epoch && (use == UseInitiate || use == UseContinue || use == UseBulk) {
 				r.known[n].enqueued = true
 			}
 		}

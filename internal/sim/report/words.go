@@ -112,7 +112,7 @@ func usedBy(s *world.Scenario) parts {
 			case world.Reprice, world.Delete, world.Edit, world.Break, world.Mend:
 				template(op.Template)
 			case world.Stop, world.Enroll:
-			case world.Purchase, world.Audit:
+			case world.Purchase, world.Audit, world.Bulk:
 				p.tenants[op.Tenant] = true
 			}
 		}
@@ -205,6 +205,8 @@ func operation(s *world.Scenario, op *world.Op) string {
 		text += fmt.Sprintf(" %d for %s", op.Amount, s.Tenants[op.Tenant].ID)
 	case world.Stop:
 		text = fmt.Sprintf("stop server %d", op.Server)
+	case world.Bulk:
+		text += fmt.Sprintf(" of %s", s.Tenants[op.Tenant].ID)
 	case world.Audit:
 		text += fmt.Sprintf(" %s", s.Tenants[op.Tenant].ID)
 	}

@@ -57,6 +57,10 @@ const (
 	UploadRemove
 	UploadList
 	StartsWrite
+	BulkInsert
+	BulkLock
+	BulkSave
+	BulkRead
 )
 
 var opNames = [...]string{
@@ -69,6 +73,7 @@ var opNames = [...]string{
 	"read answer", "insert answer", "save answer",
 	"enqueue", "receive", "ack", "nack", "release", "execute", "put file", "open file", "sleep", "start", "wait for run",
 	"begin upload", "commit upload", "keep upload", "remove upload", "list uploads", "write starts",
+	"insert bulk continue", "lock bulk continue", "save bulk continue", "read bulk continue",
 }
 
 // String names the call.

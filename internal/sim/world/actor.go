@@ -20,6 +20,7 @@ const (
 	refiller
 	timer
 	carrier
+	driver
 )
 
 // actor is what the world knows of an actor; it outlives the actor's process.
@@ -49,8 +50,8 @@ func (a *actor) died() {
 	}
 }
 
-var actorNames = func() (names [6][sched.MaxActors]string) {
-	for kind, word := range [...]string{"user", "simple-worker", "recovery", "refill", "timer", "worker"} {
+var actorNames = func() (names [7][sched.MaxActors]string) {
+	for kind, word := range [...]string{"user", "simple-worker", "recovery", "refill", "timer", "worker", "driver"} {
 		for n := range names[kind] {
 			names[kind][n] = word + "-" + strconv.Itoa(n)
 			if kind == int(carrier) {
@@ -62,12 +63,16 @@ var actorNames = func() (names [6][sched.MaxActors]string) {
 }()
 
 func (w *World) addActors() {
-	w.actors, w.refillers = w.actors[:0], 0
+	w.actors, w.refillers, w.drivers = w.actors[:0], 0, 0
 	add := func(kind actorKind, nth, process int, script []Op) {
 		id := w.sched.Add()
 		w.addActor(actor{name: actorNames[kind][nth], kind: kind, nth: nth, process: process, script: script})
-		if kind == refiller {
+		switch kind {
+		case refiller:
 			w.refillers |= 1 << id
+		case driver:
+			w.drivers |= 1 << id
+		default:
 		}
 		if kind != carrier {
 			w.start(id, false)
@@ -84,6 +89,9 @@ func (w *World) addActors() {
 	}
 	for n := range w.sc.Servers {
 		w.addWorker(n, add)
+	}
+	for n := range w.sc.Drivers {
+		add(driver, n, n%len(w.sc.Servers), nil)
 	}
 }
 
@@ -127,6 +135,8 @@ func (w *World) act(id sched.ActorID) {
 		w.refill(ctx, a)
 	case timer:
 		w.keepTime(a)
+	case driver:
+		w.driveBulks(ctx, a)
 	case carrier:
 		w.carry(ctx, a)
 	}

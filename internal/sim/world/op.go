@@ -21,9 +21,10 @@ const (
 	Enroll // a new tenant
 	Break  // from now on the executor fails a template's files by a fault of the operator's
 	Mend   // he mends it after a while
+	Bulk   // a bulk continue of a tenant's runs
 )
 
-var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit", "stop", "edit", "enroll", "break", "mend"}
+var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit", "stop", "edit", "enroll", "break", "mend", "bulk continue"}
 
 // String names the operation.
 func (k OpKind) String() string { return opKindNames[k] }

@@ -99,7 +99,11 @@ func (w *World) decide() {
 // the month: they would wake for ever. Once faults have stopped, they are waited for until
 // they have looked once.
 func (w *World) idle() bool {
-	return (w.sched.Ready()|w.sched.Asleep())&^w.refillers == 0 && (!w.healing || w.filled())
+	others := w.refillers
+	if _, open := w.oracle.Open(); open {
+		others |= w.drivers // who can do nothing for a run that is under way
+	}
+	return (w.sched.Ready()|w.sched.Asleep())&^others == 0 && (!w.healing || w.filled())
 }
 
 // filled reports whether all refills have been tried since faults stopped.
@@ -186,6 +190,7 @@ func (w *World) heal() {
 	if !w.paused {
 		w.startRecovery()
 	}
+	w.wakeDrivers()
 	for i := range w.slots {
 		w.wakeWaiters(&w.slots[i])
 	}
@@ -220,7 +225,7 @@ func (w *World) healed() bool {
 			return false
 		}
 	}
-	if !w.filled() || !w.usersDone() || w.leaked() != "" {
+	if w.bulkUnderWay() || !w.filled() || !w.usersDone() || w.leaked() != "" {
 		return false
 	}
 	if w.paused {

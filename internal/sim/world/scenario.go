@@ -21,6 +21,7 @@ type Scenario struct {
 	Servers    []Server
 	Recoverers int
 	Refillers  int
+	Drivers    int // of bulk continues
 	// Sluggish lets servers renew too late, as one does that got no processor for a while.
 	Sluggish bool
 	// Reads lets users upload files, and executors read them.
@@ -190,6 +191,21 @@ func (s *Scenario) Reset(seed uint64) {
 		s.crowd()
 	}
 	s.Outbox = sched.Mix(seed^0x0b0c)%3 == 0
+	if sched.Mix(seed^0xb01c)%8 == 0 {
+		s.bulk(&r)
+	}
+}
+
+// bulk has runs of a tenant continued together, while others continue them by themselves.
+func (s *Scenario) bulk(r *sched.Rand) {
+	const operator = users
+	s.Drivers = len(s.Servers)
+	op := Op{Kind: Bulk, Tenant: s.Templates[s.Runs[0].Template].Tenant, Amount: core.Credits(1 + r.IntN(40)), Again: r.IntN(2) == 0}
+	if op.Again {
+		op.Key = "bulk"
+	}
+	script := s.user(operator)
+	*script = slices.Insert(*script, 0, op)
 }
 
 // crowd makes everything one tenant's, and has all of it asked of one server, so that

@@ -141,7 +141,7 @@ func (w *World) endActor(id sched.ActorID, crash bool) {
 		w.oracle.Met(oracle.CrashAfterCommit)
 	}
 	a.died()
-	if a.kind == user || a.kind == recoverer || a.kind == refiller {
+	if a.kind == user || a.kind == recoverer || a.kind == refiller || a.kind == driver {
 		w.start(id, true)
 	}
 }

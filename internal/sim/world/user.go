@@ -28,6 +28,10 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	a := &w.actors[id]
 	for a.at < len(a.script) {
 		op := &a.script[a.at]
+		if op.Kind == Bulk && w.options.Observer != nil { // histories know nothing of them
+			w.next(a)
+			continue
+		}
 		if op.Dropped || w.healing && a.tries == 0 && !a.unknown { // what is asked once faults have stopped finds little
 			w.next(a)
 			continue
@@ -104,7 +108,7 @@ func (w *World) next(a *actor) {
 func (w *World) await(id sched.ActorID, op *Op) bool {
 	switch op.Kind {
 	case Continue, Raise, Cancel, Preview:
-	case Initiate, Reprice, Delete, Purchase, Audit, Stop, Edit, Enroll, Break, Mend:
+	case Initiate, Reprice, Delete, Purchase, Audit, Stop, Edit, Enroll, Break, Mend, Bulk:
 		return true
 	}
 	s := &w.slots[op.Run]
@@ -123,7 +127,7 @@ func (w *World) tenantOf(op *Op) core.TenantID {
 	switch op.Kind {
 	case Reprice, Delete, Edit, Break, Mend:
 		return w.sc.Tenants[w.sc.Templates[op.Template].Tenant].ID
-	case Purchase, Audit:
+	case Purchase, Audit, Bulk:
 		return w.sc.Tenants[op.Tenant].ID
 	case Enroll:
 		return newTenant
@@ -205,6 +209,9 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseGrant)
 		answer.Use = oracle.UseGrant
 		_, err = svc.PurchaseCredits(ctx, core.System, tenant, op.Key, op.Amount)
+	case Bulk:
+		w.env.Enter(oracle.UseOther)
+		err = w.bulk(ctx, svc, who, op)
 	case Audit:
 		w.env.Enter(oracle.UseOther)
 		_, err = svc.CheckLedger(ctx, core.System, tenant)
@@ -251,7 +258,7 @@ func useOf(k OpKind) oracle.Use {
 		return oracle.UseContinue
 	case Purchase:
 		return oracle.UseGrant
-	case Cancel, Raise, Preview, Reprice, Delete, Audit, Stop, Edit, Enroll, Break, Mend:
+	case Cancel, Raise, Preview, Reprice, Delete, Audit, Stop, Edit, Enroll, Break, Mend, Bulk:
 	}
 	return oracle.UseOther
 }

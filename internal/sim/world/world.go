@@ -68,8 +68,9 @@ type World struct {
 	contents  memory.Contents // of the tenant that is set up
 	commit    oracle.Commit   // by which it is
 	refillers sched.Set
-	turn      turn // what comes next
-	decided   bool // turn is, and has not come yet
+	drivers   sched.Set // of bulk continues
+	turn      turn      // what comes next
+	decided   bool      // turn is, and has not come yet
 	healing   bool
 	paused    bool // recovery is, while it is tried to do without it
 	stack     string
@@ -101,6 +102,7 @@ var recovery = core.RecoveryPolicy{
 const (
 	recoverEvery = time.Minute
 	refillEvery  = 6 * time.Hour
+	bulkEvery    = 5 * time.Second
 )
 
 // maxServers is the most that a scenario can have.

@@ -21,6 +21,11 @@
 //
 //	make chaos-sqlite
 //
+// TestChaosBulk continues many runs of all tenants by one bulk continue meanwhile. Each must
+// be continued exactly once, with the record and the charges of that, and nothing else.
+//
+//	make chaos-bulk
+//
 // A seed decides what the provider and the users do and which server is killed. It does
 // not decide how processes interleave, so the same seed often repeats a failure, but not
 // always.

@@ -1,0 +1,147 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/bulkjson"
+	"github.com/redrive/redrive/ports"
+)
+
+// BulkContinues implements ports.Store.
+func (s *Store) BulkContinues() ports.BulkContinues { return bulkContinues{s} }
+
+type bulkContinues struct{ s *Store }
+
+const bulkColumns = `bulk_id, tenant_id, key, status, created_at, changed_at, lease_until, version, details`
+
+func scanBulk(row pgx.CollectableRow) (b core.Bulk, err error) {
+	var key *string
+	var until *time.Time
+	var changed time.Time // among the details too
+	var details string
+	if err := row.Scan(&b.ID, &b.Tenant, &key, &b.Status, &b.CreatedAt, &changed, &until, &b.Version, &details); err != nil {
+		return b, err
+	}
+	b.CreatedAt = b.CreatedAt.UTC()
+	if key != nil {
+		b.Key = core.Key(*key)
+	}
+	if until != nil {
+		b.LeaseUntil = until.UTC()
+	}
+	return b, bulkjson.Decode(&b, details)
+}
+
+func bulkArgs(b core.Bulk) ([]any, error) {
+	details, err := bulkjson.Encode(b)
+	return []any{b.ID, b.Tenant, nullText(b.Key), b.Status, b.CreatedAt, b.ChangedAt, nullTime(b.LeaseUntil), b.Version, details}, err
+}
+
+// Insert is not repeated on another connection, unlike the others: a repeat after a
+// lost answer would find its own row.
+func (x bulkContinues) Insert(ctx context.Context, b core.Bulk) error {
+	args, err := bulkArgs(b)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, x.s.cfg.StatementTimeout)
+	defer cancel()
+	tag, err := x.s.pool.Exec(ctx, `INSERT INTO bulk_continues (`+bulkColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, args...)
+	if err == nil && tag.RowsAffected() == 0 {
+		return ports.ErrExists
+	}
+	return translate(err)
+}
+
+func (x bulkContinues) one(ctx context.Context, where string, args ...any) (core.Bulk, error) {
+	found, err := list(ctx, x.s, scanBulk, `SELECT `+bulkColumns+` FROM bulk_continues WHERE `+where, args...)
+	if err == nil && len(found) == 0 {
+		err = ports.ErrNotFound
+	}
+	if err != nil {
+		return core.Bulk{}, err
+	}
+	return found[0], nil
+}
+
+func (x bulkContinues) Get(ctx context.Context, id core.BulkID) (core.Bulk, error) {
+	return x.one(ctx, `bulk_id = $1`, findable(id))
+}
+
+func (x bulkContinues) ByKey(ctx context.Context, tenant core.TenantID, key core.Key) (core.Bulk, error) {
+	if findable(tenant) != tenant {
+		return core.Bulk{}, ports.ErrNotFound // else it would be taken for those over several tenants
+	}
+	return x.one(ctx, `tenant_id = $1 AND key = $2`, tenant, findable(key))
+}
+
+// Save may be repeated: a repeat finds the version that it wrote, and says that it was changed.
+func (x bulkContinues) Save(ctx context.Context, b core.Bulk) error {
+	version := b.Version
+	b.Version++
+	args, err := bulkArgs(b)
+	if err != nil {
+		return err
+	}
+	const sql = `
+UPDATE bulk_continues SET tenant_id = $2, key = $3, status = $4, created_at = $5, changed_at = $6, lease_until = $7, version = $8, details = $9
+ WHERE bulk_id = $1 AND version = $10`
+	n, err := x.s.execute(ctx, sql, append(args, version)...)
+	if err != nil || n > 0 {
+		return err
+	}
+	if _, err := x.Get(ctx, b.ID); err != nil {
+		return err
+	}
+	return ports.ErrBulkChanged
+}
+
+func (x bulkContinues) List(ctx context.Context, f ports.BulkFilter) ([]core.Bulk, error) {
+	sql, args := `SELECT `+bulkColumns+` FROM bulk_continues WHERE true`, []any{max(f.Limit, 0)}
+	if f.Tenant != "" {
+		if findable(f.Tenant) != f.Tenant {
+			return nil, nil
+		}
+		args = append(args, f.Tenant)
+		sql += fmt.Sprintf(` AND tenant_id = $%d`, len(args))
+	}
+	if f.Unended {
+		sql += ` AND status IN ('running', 'paused')`
+	}
+	if f.Before != (ports.BulkCursor{}) {
+		args = append(args, f.Before.CreatedAt, findable(f.Before.ID))
+		sql += fmt.Sprintf(` AND (created_at, bulk_id) < ($%d, $%d)`, len(args)-1, len(args))
+	}
+	return list(ctx, x.s, scanBulk, sql+` ORDER BY created_at DESC, bulk_id DESC LIMIT $1`, args...)
+}
+
+func (x bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
+	const sql = `
+SELECT bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= $1 OR lease_until > $2)
+ ORDER BY lease_until NULLS FIRST, bulk_id LIMIT $3`
+	return list(ctx, x.s, pgx.RowTo[core.BulkID], sql, now, now.Add(horizon), max(limit, 0))
+}
+
+func (x bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
+	return list(ctx, x.s, scanBulkPart, `SELECT `+bulkPartColumns+` FROM bulk_parts WHERE bulk_id = $1 ORDER BY tenant_id`, findable(id))
+}
+
+// DeleteEnded passes over what another server sweeps at the moment.
+func (x bulkContinues) DeleteEnded(ctx context.Context, before time.Time, limit int) (int, error) {
+	const sql = `
+DELETE FROM bulk_continues WHERE bulk_id = ANY (ARRAY(
+    SELECT bulk_id FROM bulk_continues WHERE status IN ('finished', 'aborted') AND changed_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))`
+	return x.s.execute(ctx, sql, before, max(limit, 0))
+}
+
+func (x bulkContinues) Orphans(ctx context.Context, before time.Time, limit int) ([]ports.BulkPartKey, error) {
+	const sql = `
+SELECT p.tenant_id, p.bulk_id FROM bulk_parts p
+ WHERE p.created_at < $1 AND NOT EXISTS (SELECT FROM bulk_continues b WHERE b.bulk_id = p.bulk_id) LIMIT $2`
+	return list(ctx, x.s, pgx.RowToStructByPos[ports.BulkPartKey], sql, before, max(limit, 0))
+}

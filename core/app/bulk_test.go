@@ -1,0 +1,670 @@
+package app_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
+)
+
+// createBulk makes a bulk continue as the tenant's admin.
+func (w *world) createBulk(terms core.BulkTerms, runs ...core.RunID) core.BulkID {
+	w.t.Helper()
+	v, replayed, err := w.svc.CreateBulk(w.ctx, admin, app.BulkRequest{Tenant: acme, Runs: runs, Terms: terms})
+	require.NoError(w.t, err)
+	require.False(w.t, replayed)
+	require.Equal(w.t, core.BulkRunning, v.Bulk.Status)
+	return v.Bulk.ID
+}
+
+func (w *world) bulk(id core.BulkID) app.BulkView {
+	w.t.Helper()
+	v, err := w.svc.Bulk(w.ctx, admin, id)
+	require.NoError(w.t, err)
+	return v
+}
+
+func (w *world) bulkRuns(id core.BulkID) []app.BulkRunOf {
+	w.t.Helper()
+	runs, next, err := w.svc.BulkRuns(w.ctx, admin, id, app.BulkRunCursor{}, "", 1000)
+	require.NoError(w.t, err)
+	require.Nil(w.t, next)
+	return runs
+}
+
+// drive lets a driver do what it can do now.
+func (w *world) drive(d *app.BulkDriver) time.Time {
+	w.t.Helper()
+	next, err := d.Pass(w.ctx)
+	require.NoError(w.t, err)
+	return next
+}
+
+// driveToTheEnd drives and works until it is over, or paused.
+func (w *world) driveToTheEnd(id core.BulkID) app.BulkView {
+	w.t.Helper()
+	d := w.svc.NewBulkDriver("test")
+	for range 200 {
+		w.drive(d)
+		if v := w.bulk(id); v.Bulk.Status != core.BulkRunning {
+			return v
+		}
+		w.workAll()
+		w.clock.Advance(time.Second)
+	}
+	require.FailNow(w.t, "it does not end", "%+v", w.bulk(id))
+	return app.BulkView{}
+}
+
+// failedRuns gives runs of which each has one file failed and one completed.
+func (w *world) failedRuns(n int) (ids []core.RunID) {
+	w.t.Helper()
+	for range n {
+		ids = append(ids, w.closedRun("fc").ID)
+		w.clock.Advance(time.Second)
+	}
+	w.script.set("")
+	return ids
+}
+
+func TestBulkContinuesEachRunOnItsOwnMerits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	good := w.failedRuns(2)
+	free := w.mixedRun("cp").ID
+	complete := w.closedRun("c").ID
+	w.script.set("f")
+	maxed := w.closedRun("f").ID
+	for range core.DefaultMaxRetryCount {
+		w.continueRun(maxed)
+		w.workAll()
+	}
+	w.script.set("")
+	running := w.initiate(1).ID
+	deliveries, err := w.queue.Receive(w.ctx, 1, ports.Skip{})
+	require.NoError(t, err)
+
+	before := w.balance().Total()
+	all := []core.RunID{good[0], complete, free, maxed, running, good[1], good[0]}
+	preview, err := w.svc.PreviewBulk(w.ctx, admin, app.BulkRequest{Tenant: acme, Runs: all})
+	require.NoError(t, err)
+	refused := map[core.Code]int{core.CodeNoErrorsToRetry: 1, core.CodeMaxRetryCountExceeded: 1, core.CodeRunAlreadyRunning: 1}
+	require.Equal(t, app.BulkPreviewTotals{Runs: 6, Accepted: 3, Charged: 2, Free: 1, Price: 2, Refused: refused}, preview.BulkPreviewTotals)
+	require.Len(t, preview.Samples, 3)
+	require.Equal(t, before, preview.Tenants[0].Available)
+	require.Equal(t, before, w.balance().Total(), "a preview charges nothing")
+
+	id := w.createBulk(core.BulkTerms{}, all...)
+	require.Equal(t, 6, w.bulk(id).Bulk.Runs)
+	d := w.svc.NewBulkDriver("test")
+	w.drive(d)
+	v := w.bulk(id)
+	require.Equal(t, core.BulkTotals{Continued: 3, Refused: 3, Open: 3, Files: 3, Free: 1, Price: 2, RefusedBy: refused}, v.Totals)
+	require.Equal(t, core.BulkRunning, v.Bulk.Status, "until they have closed")
+	require.Equal(t, before-2, w.balance().Total())
+	require.NoError(t, w.svc.Work(w.ctx, deliveries[0]))
+	v = w.driveToTheEnd(id)
+	require.Equal(t, core.BulkFinished, v.Bulk.Status)
+	require.Equal(t, core.BulkFailures{Closed: 3}, v.Totals.Failures)
+
+	runs := w.bulkRuns(id)
+	for i, want := range []struct {
+		run     core.RunID
+		state   core.BulkRunState
+		code    core.Code
+		attempt core.AttemptNumber
+		price   core.Credits
+	}{
+		{good[0], core.BulkRunContinued, "", 1, 1},
+		{complete, core.BulkRunRefused, core.CodeNoErrorsToRetry, 0, 0},
+		{free, core.BulkRunContinued, "", 1, 0},
+		{maxed, core.BulkRunRefused, core.CodeMaxRetryCountExceeded, 0, 0},
+		{running, core.BulkRunRefused, core.CodeRunAlreadyRunning, 0, 0},
+		{good[1], core.BulkRunContinued, "", 1, 1},
+	} {
+		r := runs[i]
+		require.Equal(t, want.run, r.Run)
+		require.Equal(t, want.state, r.State)
+		require.Equal(t, want.code, r.Code)
+		require.Equal(t, want.attempt, r.Attempt)
+		require.Equal(t, want.price, r.Price)
+		if r.State == core.BulkRunContinued {
+			require.Equal(t, core.RunCompleted, r.Status)
+			require.Equal(t, core.RunCompleted, w.run(r.Run).Status)
+		}
+	}
+	w.requireBooks()
+}
+
+func TestBulkSelectsAndPreviews(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	ids := w.failedRuns(3)
+	w.closedRun("c")
+	interrupted := w.mixedRun("cp").ID
+	refused := w.closedRun("e").ID
+	at := func(id core.RunID) time.Time { return w.run(id).CreatedAt }
+	for name, c := range map[string]struct {
+		selection core.BulkSelection
+		want      []core.RunID
+	}{
+		"all that can be continued": {core.BulkSelection{}, append(ids[:3:3], interrupted, refused)},
+		"of a template":             {core.BulkSelection{Template: template}, append(ids[:3:3], interrupted, refused)},
+		"of another":                {core.BulkSelection{Template: "other"}, nil},
+		"by status":                 {core.BulkSelection{Statuses: []core.RunStatus{core.RunInterrupted}}, []core.RunID{interrupted}},
+		"by time":                   {core.BulkSelection{CreatedFrom: at(ids[1]), CreatedTo: at(interrupted)}, ids[1:]},
+		"by failure":                {core.BulkSelection{FailureCode: "rate_limited"}, ids},
+		"by a permanent failure":    {core.BulkSelection{FailureCode: "refused"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req := app.BulkRequest{Tenant: acme, Selection: c.selection}
+			if c.want == nil {
+				_, err := w.svc.PreviewBulk(w.ctx, admin, req)
+				require.ErrorIs(t, err, core.ErrBulkEmpty)
+				return
+			}
+			v, _, err := w.svc.CreateBulk(w.ctx, admin, req)
+			require.NoError(t, err)
+			var got []core.RunID
+			for _, r := range w.bulkRuns(v.Bulk.ID) {
+				got = append(got, r.Run)
+			}
+			require.Equal(t, c.want, got, "the oldest first")
+			_, err = w.svc.AbortBulk(w.ctx, admin, v.Bulk.ID)
+			require.NoError(t, err)
+		})
+	}
+	for name, req := range map[string]app.BulkRequest{
+		"a status that cannot be continued": {Selection: core.BulkSelection{Statuses: []core.RunStatus{core.RunCompleted}}},
+		"an ID":                             {Selection: core.BulkSelection{Template: "a/b"}},
+		"times":                             {Selection: core.BulkSelection{CreatedFrom: began, CreatedTo: began}},
+		"named and filtered":                {Runs: ids, Selection: core.BulkSelection{FailureCode: "x"}},
+		"too many":                          {Runs: make([]core.RunID, core.MaxBulkNamedRuns+1)},
+		"terms":                             {Terms: core.BulkTerms{RunsPerMinute: -1}},
+	} {
+		req.Tenant = acme
+		w.requireRefused(core.ErrInvalidRequest, func() error { _, _, err := w.svc.CreateBulk(w.ctx, admin, req); return err })
+		_ = name
+	}
+}
+
+func TestBulkPermissions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	run := w.failedRuns(1)[0]
+	create := func(actor core.Actor, req app.BulkRequest) error {
+		_, preview := w.svc.PreviewBulk(w.ctx, actor, req)
+		_, _, err := w.svc.CreateBulk(w.ctx, actor, req)
+		require.Equal(t, preview == nil, err == nil)
+		return err
+	}
+	for _, c := range []struct {
+		actor core.Actor
+		req   app.BulkRequest
+		want  *core.Error
+	}{
+		{user, app.BulkRequest{Tenant: acme}, core.ErrRoleNotAllowed},
+		{stranger, app.BulkRequest{Tenant: acme}, core.ErrWrongTenant},
+		{admin, app.BulkRequest{}, core.ErrRoleNotAllowed},
+		{stranger, app.BulkRequest{Tenant: globex, Runs: []core.RunID{run}}, core.ErrWrongTenant},
+		{platform, app.BulkRequest{Tenant: globex, Runs: []core.RunID{run}}, core.ErrWrongTenant},
+		{admin, app.BulkRequest{Tenant: acme, Runs: []core.RunID{"unknown"}}, core.ErrRunNotFound},
+		{platform, app.BulkRequest{Tenant: "nobody"}, core.ErrTenantNotFound},
+	} {
+		w.requireRefused(c.want, func() error { return create(c.actor, c.req) })
+	}
+	v, _, err := w.svc.CreateBulk(w.ctx, platform, app.BulkRequest{})
+	require.NoError(t, err)
+	require.Len(t, v.Parts, 1, "of the tenants that have such runs")
+	all := v.Bulk.ID
+	own := w.createBulk(core.BulkTerms{})
+	for _, c := range []struct {
+		actor core.Actor
+		id    core.BulkID
+		read  *core.Error
+		act   *core.Error
+	}{
+		{platform, all, nil, nil}, {platform, own, nil, nil}, {admin, own, nil, nil},
+		{admin, all, core.ErrRoleNotAllowed, core.ErrRoleNotAllowed},
+		{user, own, nil, core.ErrRoleNotAllowed},
+		{stranger, own, core.ErrWrongTenant, core.ErrWrongTenant},
+		{platform, "unknown", core.ErrBulkNotFound, core.ErrBulkNotFound},
+	} {
+		is := func(want *core.Error, err error) {
+			t.Helper()
+			if want == nil {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, want)
+		}
+		_, err := w.svc.Bulk(w.ctx, c.actor, c.id)
+		is(c.read, err)
+		_, _, err = w.svc.BulkRuns(w.ctx, c.actor, c.id, app.BulkRunCursor{}, "", 10)
+		is(c.read, err)
+		_, err = w.svc.PauseBulk(w.ctx, c.actor, c.id)
+		is(c.act, err)
+		_, err = w.svc.ResumeBulk(w.ctx, c.actor, c.id, nil)
+		is(c.act, err)
+		if c.act != nil {
+			_, err = w.svc.AbortBulk(w.ctx, c.actor, c.id)
+			is(c.act, err)
+		}
+	}
+	list, err := w.svc.Bulks(w.ctx, user, ports.BulkFilter{Tenant: acme, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Equal(t, own, list[0].Bulk.ID)
+	_, err = w.svc.Bulks(w.ctx, admin, ports.BulkFilter{Limit: 10})
+	require.ErrorIs(t, err, core.ErrRoleNotAllowed)
+	list, err = w.svc.Bulks(w.ctx, platform, ports.BulkFilter{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+}
+
+func TestBulkIdempotencyKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	ids := w.failedRuns(2)
+	req := app.BulkRequest{Tenant: acme, Runs: ids[:1], IdempotencyKey: "key"}
+	first, replayed, err := w.svc.CreateBulk(w.ctx, admin, req)
+	require.NoError(t, err)
+	require.False(t, replayed)
+	second, replayed, err := w.svc.CreateBulk(w.ctx, admin, req)
+	require.NoError(t, err)
+	require.True(t, replayed)
+	require.Equal(t, first, second)
+	req.Runs = ids
+	w.requireRefused(core.ErrIdempotencyKeyReused, func() error { _, _, err := w.svc.CreateBulk(w.ctx, admin, req); return err })
+}
+
+func TestBulkBounds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	ids := w.failedRuns(1)
+	most := core.Credits(0)
+	refusal := w.requireRefused(core.ErrPriceChanged, func() error {
+		_, _, err := w.svc.CreateBulk(w.ctx, admin, app.BulkRequest{Tenant: acme, Terms: core.BulkTerms{MaxPrice: &most}})
+		return err
+	})
+	require.Equal(t, core.Credits(1), refusal.Price)
+	for range core.MaxBulkUnended {
+		w.createBulk(core.BulkTerms{}, ids...)
+	}
+	_, _, err := w.svc.CreateBulk(w.ctx, admin, app.BulkRequest{Tenant: acme})
+	require.ErrorIs(t, err, core.ErrBulkTooManyNow)
+	_, _, err = w.svc.CreateBulk(w.ctx, platform, app.BulkRequest{})
+	require.NoError(t, err, "those over several tenants are counted by themselves")
+}
+
+func TestBulkCanary(t *testing.T) {
+	t.Parallel()
+	terms := core.BulkTerms{Canary: &core.BulkCanary{Runs: 1, MaxFailedPercent: 0}}
+	t.Run("Passes", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, withPrice(1))
+		w.failedRuns(3)
+		id := w.createBulk(terms)
+		d := w.svc.NewBulkDriver("test")
+		w.drive(d)
+		require.Equal(t, 1, w.bulk(id).Totals.Continued, "the others wait for the first to close")
+		w.clock.Advance(time.Minute)
+		w.drive(d)
+		require.Equal(t, 1, w.bulk(id).Totals.Continued)
+		v := w.driveToTheEnd(id)
+		require.Equal(t, core.BulkFinished, v.Bulk.Status)
+		require.Equal(t, 3, v.Totals.Continued)
+		require.True(t, v.Bulk.CanaryPassed)
+	})
+	t.Run("Fails", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, withPrice(1))
+		w.failedRuns(3)
+		id := w.createBulk(terms)
+		w.script.set("f")
+		v := w.driveToTheEnd(id)
+		require.Equal(t, core.BulkPaused, v.Bulk.Status)
+		require.Equal(t, core.BulkReasonCanaryFailed, v.Bulk.Reason)
+		require.Equal(t, 1, v.Totals.Continued)
+		require.Equal(t, core.BulkFailures{Closed: 1, Failed: 1}, v.Totals.Failures)
+		w.script.set("")
+		_, err := w.svc.ResumeBulk(w.ctx, admin, id, nil)
+		require.NoError(t, err)
+		v = w.driveToTheEnd(id)
+		require.Equal(t, core.BulkFinished, v.Bulk.Status, "who resumes it goes on with the rest")
+		require.Equal(t, 3, v.Totals.Continued)
+	})
+}
+
+func TestBulkStopsWhenTooMuchFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	w.failedRuns(6)
+	id := w.createBulk(core.BulkTerms{RunsPerMinute: 60, Stop: &core.BulkStop{MaxFailedPercent: 50, MinFiles: 2}})
+	w.script.set("f")
+	v := w.driveToTheEnd(id)
+	require.Equal(t, core.BulkReasonFailures, v.Bulk.Reason)
+	require.Less(t, v.Totals.Continued, 6)
+	require.GreaterOrEqual(t, v.Totals.Continued, 2)
+	w.script.set("")
+	_, err := w.svc.ResumeBulk(w.ctx, admin, id, nil)
+	require.NoError(t, err)
+	require.Equal(t, core.BulkFinished, w.driveToTheEnd(id).Bulk.Status)
+}
+
+func TestBulkSpeedLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	w.failedRuns(3)
+	id := w.createBulk(core.BulkTerms{RunsPerMinute: 6})
+	d := w.svc.NewBulkDriver("test")
+	w.drive(d)
+	require.Equal(t, 1, w.bulk(id).Totals.Continued)
+	w.clock.Advance(9 * time.Second)
+	w.drive(w.svc.NewBulkDriver("another, after a crash")) // it holds nothing
+	w.drive(d)
+	require.Equal(t, 1, w.bulk(id).Totals.Continued)
+	w.clock.Advance(time.Second)
+	w.drive(d)
+	require.Equal(t, 2, w.bulk(id).Totals.Continued)
+	// The limit holds over a takeover.
+	w.clock.Advance(time.Second)
+	require.NoError(t, d.Release(w.ctx))
+	other := w.svc.NewBulkDriver("other")
+	w.drive(other)
+	require.Equal(t, 2, w.bulk(id).Totals.Continued)
+	w.clock.Advance(9 * time.Second)
+	w.drive(other)
+	require.Equal(t, 3, w.bulk(id).Totals.Continued)
+}
+
+func TestBulkMaxPrice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	w.failedRuns(3)
+	most := core.Credits(5)
+	id := w.createBulk(core.BulkTerms{MaxPrice: &most})
+	price := core.Credits(2)
+	_, err := w.svc.ChangeTemplate(w.ctx, platform, acme, template, core.TemplateChange{CreditsPerRun: &price})
+	require.NoError(t, err)
+	v := w.driveToTheEnd(id)
+	require.Equal(t, core.BulkPaused, v.Bulk.Status)
+	require.Equal(t, core.BulkReasonMaxPrice, v.Bulk.Reason)
+	require.Equal(t, core.Credits(4), v.Totals.Price)
+	require.Equal(t, 1, v.Totals.Waiting)
+	_, err = w.svc.ResumeBulk(w.ctx, admin, id, nil)
+	require.ErrorIs(t, err, core.ErrInvalidRequest)
+	more := core.Credits(6)
+	_, err = w.svc.ResumeBulk(w.ctx, admin, id, &more)
+	require.NoError(t, err)
+	v = w.driveToTheEnd(id)
+	require.Equal(t, core.BulkFinished, v.Bulk.Status)
+	require.Equal(t, core.Credits(6), v.Totals.Price)
+	w.requireBooks()
+}
+
+func TestBulkPauseAndAbort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	w.failedRuns(3)
+	id := w.createBulk(core.BulkTerms{RunsPerMinute: 60})
+	d := w.svc.NewBulkDriver("test")
+	w.drive(d)
+	_, err := w.svc.PauseBulk(w.ctx, admin, id)
+	require.NoError(t, err)
+	w.clock.Advance(time.Hour)
+	w.drive(d)
+	require.Equal(t, 1, w.bulk(id).Totals.Continued)
+	_, err = w.svc.ResumeBulk(w.ctx, admin, id, nil)
+	require.NoError(t, err)
+	w.drive(d)
+	require.Equal(t, 2, w.bulk(id).Totals.Continued)
+	_, err = w.svc.AbortBulk(w.ctx, admin, id)
+	require.NoError(t, err)
+	w.clock.Advance(time.Hour)
+	w.drive(d)
+	v := w.bulk(id)
+	require.Equal(t, 2, v.Totals.Continued)
+	require.Equal(t, 1, v.Totals.Waiting)
+	_, err = w.svc.ResumeBulk(w.ctx, admin, id, nil)
+	require.ErrorIs(t, err, core.ErrBulkEnded)
+}
+
+// A server that was taken for dead and lives on continues nothing more.
+func TestBulkIsFenced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	w.failedRuns(4)
+	id := w.createBulk(core.BulkTerms{RunsPerMinute: 60})
+	slow, other := w.svc.NewBulkDriver("slow"), w.svc.NewBulkDriver("other")
+	w.drive(slow)
+	w.drive(other)
+	require.Equal(t, "slow", w.bulk(id).Bulk.Holder)
+	// The other one takes over while the slow one is in the midst of a step.
+	taken := false
+	w.clock.Advance(time.Second)
+	w.faultyStore.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		if !taken {
+			taken = true
+			w.clock.Advance(app.DefaultOptions().BulkLease)
+			w.drive(other)
+			require.Equal(t, "other", w.bulk(id).Bulk.Holder)
+			require.Equal(t, 2, w.bulk(id).Totals.Continued)
+		}
+		return w.store.InTx(ctx, tenant, fn)
+	})
+	w.drive(slow)
+	require.True(t, taken)
+	v := w.bulk(id)
+	require.Equal(t, 2, v.Totals.Continued, "the slow one continued nothing more")
+	require.Equal(t, "other", v.Bulk.Holder)
+	require.Equal(t, int64(2), v.Parts[0].Fence)
+	for range 10 {
+		w.clock.Advance(time.Second)
+		w.drive(slow)
+		w.drive(other)
+		w.workAll()
+	}
+	v = w.bulk(id)
+	require.Equal(t, core.BulkFinished, v.Bulk.Status)
+	require.Equal(t, 4, v.Totals.Continued)
+	w.requireBooks()
+}
+
+// While no work can be handed out nothing is lost of a bulk continue: each run is tried
+// again, and in the end it waits for somebody.
+func TestBulkWhileTheQueueIsDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	ids := w.failedRuns(2)
+	before := w.balance().Total()
+	id := w.createBulk(core.BulkTerms{})
+	w.faultyQueue.fail(0)
+	d := w.svc.NewBulkDriver("test")
+	for range 100 {
+		w.drive(d)
+		w.clock.Advance(time.Second)
+	}
+	v := w.bulk(id)
+	require.Equal(t, core.BulkReasonDispatchFailed, v.Bulk.Reason)
+	require.Equal(t, core.BulkTotals{Waiting: 2}, v.Totals)
+	require.Equal(t, before, w.balance().Total())
+	require.Equal(t, core.AttemptNumber(core.BulkDispatchFaults), w.run(ids[0]).Attempt)
+	w.faultyQueue.heal()
+	_, err := w.svc.ResumeBulk(w.ctx, admin, id, nil)
+	require.NoError(t, err)
+	v = w.driveToTheEnd(id)
+	require.Equal(t, core.BulkFinished, v.Bulk.Status)
+	require.Equal(t, 2, v.Totals.Continued)
+	require.Equal(t, before-2, w.balance().Total())
+	w.requireBooks()
+}
+
+// Whatever of the store fails, and whether it had its effect or not: each run is continued
+// once.
+func TestBulkSurvivesFaultsOfTheStore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	ids := w.failedRuns(5)
+	id := w.createBulk(core.BulkTerms{})
+	n := 0
+	w.faultyStore.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		switch n++; n % 4 {
+		case 1:
+			return errStore
+		case 3:
+			if err := w.store.InTx(ctx, tenant, fn); err != nil {
+				return err
+			}
+			return ports.ErrCommitUnknown
+		}
+		return w.store.InTx(ctx, tenant, fn)
+	})
+	d := w.svc.NewBulkDriver("test")
+	for range 100 {
+		_, _ = d.Pass(w.ctx)
+		w.clock.Advance(time.Second)
+	}
+	w.faultyStore.set(nil)
+	_, err := w.svc.Recover(w.ctx, 100)
+	require.NoError(t, err)
+	w.workAll()
+	v := w.driveToTheEnd(id)
+	require.Equal(t, core.BulkFinished, v.Bulk.Status)
+	require.Equal(t, 5, v.Totals.Continued)
+	for _, run := range ids {
+		require.Equal(t, core.AttemptNumber(1), w.run(run).Attempt)
+		require.Equal(t, core.RunCompleted, w.run(run).Status)
+	}
+	w.requireBooks()
+}
+
+func TestBulkGoesOnAtOnceWithASoleProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	w.failedRuns(2)
+	id := w.createBulk(core.BulkTerms{RunsPerMinute: 60})
+	w.drive(w.svc.NewBulkDriver("dies"))
+	w.clock.Advance(time.Second)
+	next := w.svc.NewBulkDriver("next")
+	w.drive(next)
+	require.Equal(t, 1, w.bulk(id).Totals.Continued)
+	_, err := w.svc.Resume(w.ctx)
+	require.NoError(t, err)
+	w.drive(next)
+	require.Equal(t, 2, w.bulk(id).Totals.Continued)
+}
+
+func TestBulkIsSwept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	ids := w.failedRuns(1)
+	id := w.createBulk(core.BulkTerms{})
+	open := w.createBulk(core.BulkTerms{}, ids...)
+	_, err := w.svc.PauseBulk(w.ctx, admin, open)
+	require.NoError(t, err)
+	w.driveToTheEnd(id)
+	// One whose making was cut off.
+	require.NoError(t, w.store.InTx(w.ctx, acme, func(tx ports.Tx) error {
+		return tx.BulkParts().Insert(w.ctx, core.NewBulkPart(acme, "cut off", 1, w.clock.Now()), []core.BulkRun{{Run: ids[0], State: core.BulkRunWaiting}})
+	}))
+	parts := func(id core.BulkID) int {
+		list, err := w.store.BulkContinues().Parts(w.ctx, id)
+		require.NoError(t, err)
+		return len(list)
+	}
+	require.NoError(t, w.svc.SweepBulk(w.ctx))
+	require.Equal(t, 1, parts(id))
+	require.Equal(t, 1, parts("cut off"))
+	w.clock.Advance(app.DefaultOptions().BulkKeep + time.Minute)
+	require.NoError(t, w.svc.SweepBulk(w.ctx))
+	require.Zero(t, parts(id))
+	require.Zero(t, parts("cut off"))
+	require.Equal(t, 1, parts(open))
+	_, err = w.svc.Bulk(w.ctx, admin, id)
+	require.ErrorIs(t, err, core.ErrBulkNotFound)
+}
+
+func TestBulkOverSeveralTenants(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	w.failedRuns(2)
+	// The other tenant has one, too, and no credits for it.
+	_, err := w.svc.CreateTemplate(w.ctx, platform, core.Template{ID: template, Tenant: globex, Name: "T", Instructions: "T", CreditsPerRun: 1, Mode: core.ModePerFile})
+	require.NoError(t, err)
+	_, err = w.svc.PublishTemplate(w.ctx, platform, globex, template)
+	require.NoError(t, err)
+	_, err = w.svc.PurchaseCredits(w.ctx, platform, globex, "one", 1)
+	require.NoError(t, err)
+	w.script.set("f")
+	run, err := w.svc.Initiate(w.ctx, stranger, app.InitiateRequest{Tenant: globex, Template: template, Files: []core.NewFile{{Name: "x", Ref: "x"}}})
+	require.NoError(t, err)
+	w.workAll()
+	w.script.set("")
+	v, _, err := w.svc.CreateBulk(w.ctx, platform, app.BulkRequest{})
+	require.NoError(t, err)
+	require.Equal(t, 3, v.Bulk.Runs)
+	d := w.svc.NewBulkDriver("test")
+	for range 10 {
+		w.drive(d)
+		w.workAll()
+		w.clock.Advance(time.Second)
+	}
+	v, err = w.svc.Bulk(w.ctx, platform, v.Bulk.ID)
+	require.NoError(t, err)
+	require.Equal(t, core.BulkFinished, v.Bulk.Status)
+	require.Equal(t, 2, v.Parts[0].Totals.Continued)
+	require.Equal(t, map[core.Code]int{core.CodeInsufficientCredits: 1}, v.Parts[1].Totals.RefusedBy)
+	require.Equal(t, core.AttemptNumber(0), w.run(run.ID).Attempt)
+	var all []app.BulkRunOf
+	for from := (app.BulkRunCursor{}); ; {
+		page, next, err := w.svc.BulkRuns(w.ctx, platform, v.Bulk.ID, from, "", 2)
+		require.NoError(t, err)
+		all = append(all, page...)
+		if next == nil {
+			break
+		}
+		from = *next
+	}
+	require.Len(t, all, 3)
+	require.Equal(t, globex, all[2].Tenant)
+	refused, _, err := w.svc.BulkRuns(w.ctx, platform, v.Bulk.ID, app.BulkRunCursor{}, core.BulkRunRefused, 2)
+	require.NoError(t, err)
+	require.Equal(t, all[2:], refused)
+}
+
+// It is continued as who made it, as far as that goes at the time.
+func TestBulkOfARevokedAPIKeyAndASuspendedTenant(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	ids := w.failedRuns(3)
+	key, _, err := w.svc.MakeAPIKey(w.ctx, platform, core.APIKeyRequest{Tenant: acme, Name: "k", Role: core.RoleCustomerAdmin})
+	require.NoError(t, err)
+	v, _, err := w.svc.CreateBulk(w.ctx, key.Actor(), app.BulkRequest{Tenant: acme, Runs: ids[:2], Terms: core.BulkTerms{RunsPerMinute: 60}})
+	require.NoError(t, err)
+	d := w.svc.NewBulkDriver("test")
+	w.drive(d)
+	require.Equal(t, 1, w.bulk(v.Bulk.ID).Totals.Continued)
+	_, err = w.svc.RevokeAPIKey(w.ctx, platform, acme, key.ID)
+	require.NoError(t, err)
+	w.clock.Advance(time.Minute)
+	w.drive(d)
+	after := w.bulk(v.Bulk.ID)
+	require.Equal(t, 1, after.Totals.Continued)
+	require.Equal(t, core.BulkReasonNotAllowed, after.Bulk.Reason)
+
+	_, err = w.svc.SuspendTenant(w.ctx, platform, acme, "unpaid")
+	require.NoError(t, err)
+	preview, err := w.svc.PreviewBulk(w.ctx, admin, app.BulkRequest{Tenant: acme, Runs: ids[2:]})
+	require.NoError(t, err)
+	require.Equal(t, map[core.Code]int{core.CodeTenantSuspended: 1}, preview.Refused)
+	id := w.createBulk(core.BulkTerms{}, ids[2:]...)
+	require.Equal(t, map[core.Code]int{core.CodeTenantSuspended: 1}, w.driveToTheEnd(id).Totals.RefusedBy)
+	require.Equal(t, core.AttemptNumber(0), w.run(ids[2]).Attempt)
+	w.requireBooks()
+}
