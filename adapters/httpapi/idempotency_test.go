@@ -63,6 +63,13 @@ var repeatables = map[string]repeatable{
 		},
 		otherPath: func(*world) string { return "/templates/another/publish?tenant=acme" },
 	},
+	"/tenants/:id/refunds": {token: platform, request: func(w *world) (string, any, any) {
+		charge := "charge/" + w.closed("a.txt") + "/0"
+		refund := func(amount int) any {
+			return map[string]any{"charge": charge, "amount": amount, "reason": "the result was empty"}
+		}
+		return "/tenants/acme/refunds", refund(1), refund(2)
+	}},
 	"/tenants/:id/suspend": {token: platform, request: func(*world) (string, any, any) {
 		return "/tenants/acme/suspend", map[string]any{"reason": "unpaid"}, map[string]any{"reason": "abuse"}
 	}},

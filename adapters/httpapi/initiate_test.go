@@ -63,9 +63,13 @@ func TestInitiate(t *testing.T) {
 		got := w.post(w.user, "/workflow-runs", inline("all", "a", "b", "c"))
 		require.Equal(t, http.StatusCreated, got.status, got.text())
 		require.Equal(t, 1, got.int("totalJobs"))
-		require.Equal(t, []core.Job{{
+		jobs := w.queue.Waiting()
+		require.Len(t, jobs, 1)
+		require.NotEmpty(t, jobs[0].Trace)
+		require.Equal(t, core.Job{
 			Tenant: acme, Run: core.RunID(got.str("id")), Epoch: 1, ID: core.JobID(got.str("id")), Template: "all", Files: []int{0, 1, 2},
-		}}, w.queue.Waiting())
+			Trace: jobs[0].Trace,
+		}, jobs[0])
 	})
 
 	t.Run("PlatformAdminForTenant", func(t *testing.T) {

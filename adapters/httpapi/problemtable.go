@@ -265,7 +265,7 @@ var problems = map[core.Code]answerTo{
 	},
 	core.CodeBulkTooManyNow: {
 		status: http.StatusConflict, title: "Too many bulk continues at once",
-		when: "20 bulk continues of the tenant have not ended.",
+		when: "The tenant has 20 bulk continues that have not ended.",
 		do:   "Wait for them, or abort those that are not needed any more.",
 	},
 	core.CodeBulkEnded: {

@@ -87,6 +87,12 @@ func TestUsage(t *testing.T) {
 		Period: november, Granted: 100, Bought: 50,
 		Charged: core.Split{Monthly: 100, Purchased: 10}, Refunded: core.Split{Purchased: 10},
 		Left: 0, Ends: november.End(), Purchased: 50,
+		Kinds: []core.KindUsage{
+			{Kind: core.EntryAllowance, Entries: 1, Amount: core.Split{Monthly: 100}},
+			{Kind: core.EntryPurchase, Entries: 1, Amount: core.Split{Purchased: 50}},
+			{Kind: core.EntryCharge, Entries: 3, Amount: core.Split{Monthly: 100, Purchased: 10}},
+			{Kind: core.EntryRefund, Entries: 1, Amount: core.Split{Purchased: 10}},
+		},
 		Templates: []core.TemplateUsage{
 			{Template: "dear", Charges: 1, Charged: core.Split{Monthly: 80}},
 			{Template: template, Charges: 2, Charged: core.Split{Monthly: 20, Purchased: 10}, Refunded: core.Split{Purchased: 10}},

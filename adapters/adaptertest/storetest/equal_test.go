@@ -18,7 +18,7 @@ func TestDifferences(t *testing.T) {
 		want   string
 	}{
 		"field":       {func(c *Contents) { c.Runs[1].Epoch = 7 }, ".Runs[1].Epoch: want 9223372036854775807, got 7"},
-		"length":      {func(c *Contents) { c.Entries = c.Entries[:2] }, ".Entries: length: want 7, got 2"},
+		"length":      {func(c *Contents) { c.Entries = c.Entries[:2] }, ".Entries: length: want 8, got 2"},
 		"nil":         {func(c *Contents) { c.Templates = []core.Template{} }, ".Templates: length: want 1, got 0"},
 		"missing key": {func(c *Contents) { delete(c.Answers, "refused") }, ".Answers[refused]: want core.Answer{"},
 		"pointer":     {func(c *Contents) { c.Tenant = nil }, ".Tenant: want &core.Tenant{"},
