@@ -16,7 +16,7 @@ import (
 )
 
 // mayBeScanned are reads of a whole table, or of a whole index, that are meant.
-var mayBeScanned = regexp.MustCompile(`^SCAN (CONSTANT ROW|json_each|w VIRTUAL|l$|of_run|\(subquery|[0-9]+-ROW VALUES|tenants$)`)
+var mayBeScanned = regexp.MustCompile(`^SCAN (CONSTANT ROW|json_each|w VIRTUAL|l$|of_run|\(subquery|[0-9]+-ROW VALUES|tenants$|bulk_continues USING INDEX bulk_continues_unended)`)
 
 // ofRun are searches in tables that have many rows of a run: they have to go by the run.
 var ofRun = regexp.MustCompile(`^SEARCH (files|f|outputs|o|attempts|attempt_file_rows|amendments) `)
