@@ -67,6 +67,7 @@ func (b Bulk) Abort(by Actor, now time.Time) (Bulk, error) {
 		return b, nil
 	case BulkFinished:
 		return b, bulkEnded(b)
+	case BulkRunning, BulkPaused:
 	}
 	return b.change(BulkAborted, BulkReasonNone, by, now), nil
 }

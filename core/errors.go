@@ -40,7 +40,7 @@ const (
 	CodeUploadQuotaExceeded  Code = "upload_quota_exceeded"
 	CodeTooManyDownloads     Code = "too_many_downloads"
 	CodeAPIKeyNotFound       Code = "api_key_not_found" //nolint:gosec // a code, no credential
-	CodeTooManyAPIKeys       Code = "too_many_api_keys"
+	CodeTooManyAPIKeys       Code = "too_many_api_keys" //nolint:gosec // a code, no credential
 
 	CodeBulkNotFound            Code = "bulk_not_found"
 	CodeBulkEnded               Code = "bulk_ended"

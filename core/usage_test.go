@@ -58,8 +58,10 @@ func TestUsage(t *testing.T) {
 	got.Days = nil
 	require.Equal(t, core.Usage{
 		Kinds: []core.KindUsage{
-			{Kind: core.EntryAllowance, Entries: 1, Amount: core.Split{Monthly: 100}}, {Kind: core.EntryPurchase, Entries: 1, Amount: core.Split{Purchased: 50}},
-			{Kind: core.EntryCharge, Entries: 5, Amount: core.Split{Monthly: 125, Purchased: 25}}, {Kind: core.EntryRefund, Entries: 2, Amount: core.Split{Monthly: 50, Purchased: 25}},
+			{Kind: core.EntryAllowance, Entries: 1, Amount: core.Split{Monthly: 100}},
+			{Kind: core.EntryPurchase, Entries: 1, Amount: core.Split{Purchased: 50}},
+			{Kind: core.EntryCharge, Entries: 5, Amount: core.Split{Monthly: 125, Purchased: 25}},
+			{Kind: core.EntryRefund, Entries: 2, Amount: core.Split{Monthly: 50, Purchased: 25}},
 		},
 		Period: usagePeriod, Granted: 100, Bought: 50,
 		Charged: core.Split{Monthly: 125, Purchased: 25}, Refunded: core.Split{Monthly: 50, Purchased: 25},
@@ -148,7 +150,7 @@ func TestUsageAddsUp(t *testing.T) {
 			require.Equal(t, core.Split{}, s.Opening, "the first month opens with nothing")
 			require.Equal(t, balance.Purchased, s.Closing.Purchased)
 			require.Equal(t, balance.Monthly, s.Closing.Monthly+s.Lapsed())
-			require.Equal(t, at == p.End(), s.Over)
+			require.Equal(t, at.Equal(p.End()), s.Over)
 		}
 		now.Monthly++
 		_, err := count.Statement(now, max(0, later), p.Start())

@@ -225,9 +225,12 @@ func TestDeliveryTried(t *testing.T) {
 	require.Zero(t, long.Log[core.MaxDeliveryLog-1].Status, "the caller's own is as it was")
 
 	for _, wrong := range []core.DeliveryPolicy{
-		{}, {Lease: time.Second}, {Lease: time.Second, PauseAfter: time.Second, Jitter: -1},
+		{},
+		{Lease: time.Second},
+		{Lease: time.Second, PauseAfter: time.Second, Jitter: -1},
 		{Lease: time.Second, PauseAfter: time.Second, Waits: make([]time.Duration, 21)},
-		{Lease: time.Second, PauseAfter: time.Second, Waits: []time.Duration{-1}}, {Lease: time.Second, PauseAfter: time.Second, MaxWait: -1},
+		{Lease: time.Second, PauseAfter: time.Second, Waits: []time.Duration{-1}},
+		{Lease: time.Second, PauseAfter: time.Second, MaxWait: -1},
 	} {
 		require.Error(t, wrong.Validate())
 	}

@@ -55,7 +55,7 @@ func (k *keysAnd) Authenticate(r *http.Request) (core.Actor, error) {
 }
 
 // realm begins each challenge.
-const realm = `Bearer realm="redrive"` //nolint:gosec // no credential
+const realm = `Bearer realm="redrive"`
 
 // bearerKey gives the token of a request that has one alone, if it has the form of an API
 // key's.

@@ -71,7 +71,7 @@ func (a *api) listBulks(w http.ResponseWriter, r *request) error {
 	if len(list) > int(limit) {
 		list = list[:limit]
 		last := list[limit-1].Bulk
-		page.NextCursor = cursors.next(w, strconv.FormatInt(last.CreatedAt.UnixNano(), 10) + "/" + string(last.ID))
+		page.NextCursor = cursors.next(w, strconv.FormatInt(last.CreatedAt.UnixNano(), 10)+"/"+string(last.ID))
 	}
 	for _, v := range list {
 		page.BulkContinues = append(page.BulkContinues, toBulk(v))
@@ -265,7 +265,7 @@ func (a *api) listBulkRuns(w http.ResponseWriter, r *request) error {
 	}
 	page := bulkRunPageJSON{Runs: make([]bulkRunJSON, 0, len(runs))}
 	if next != nil {
-		page.NextCursor = cursors.next(w, strconv.Itoa(next.Place) + "/" + string(next.Tenant))
+		page.NextCursor = cursors.next(w, strconv.Itoa(next.Place)+"/"+string(next.Tenant))
 	}
 	for _, run := range runs {
 		page.Runs = append(page.Runs, toBulkRun(run))

@@ -70,7 +70,7 @@ func (r *receiver) take(t *testing.T, secret string) []map[string]any {
 		item := document().Webhooks[body["type"].(string)]
 		require.NotNil(t, item, "%s is not in the document", body["type"])
 		schema := item.Post.RequestBody.Value.Content["application/json"].Schema.Value
-		require.NoError(t, schema.VisitJSON(map[string]any(body), openapi3.EnableJSONSchema2020()), "%s", g.body)
+		require.NoError(t, schema.VisitJSON(body, openapi3.EnableJSONSchema2020()), "%s", g.body)
 		bodies = append(bodies, body)
 	}
 	r.got = nil
@@ -188,12 +188,18 @@ func TestWebhookRefusals(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, body := range []any{
-		map[string]any{}, map[string]any{"url": "https://example.com"}, map[string]any{"events": []string{"run.closed"}},
-		map[string]any{"url": "https://example.com", "events": []string{}}, map[string]any{"url": "https://example.com", "events": "run.closed"},
-		map[string]any{"url": "https://example.com", "events": []any{1}}, map[string]any{"url": "https://example.com", "events": []string{"webhook.ping"}},
+		map[string]any{},
+		map[string]any{"url": "https://example.com"},
+		map[string]any{"events": []string{"run.closed"}},
+		map[string]any{"url": "https://example.com", "events": []string{}},
+		map[string]any{"url": "https://example.com", "events": "run.closed"},
+		map[string]any{"url": "https://example.com", "events": []any{1}},
+		map[string]any{"url": "https://example.com", "events": []string{"webhook.ping"}},
 		map[string]any{"url": "https://example.com", "events": []string{"a", "b", "c", "d", "e"}},
-		map[string]any{"url": "https://10.0.0.1", "events": []string{"run.closed"}}, map[string]any{"url": "https://169.254.169.254/latest", "events": []string{"run.closed"}},
-		map[string]any{"url": "ftp://example.com", "events": []string{"run.closed"}}, map[string]any{"url": "https://example.com", "events": []string{"run.closed"}, "secret": "mine"},
+		map[string]any{"url": "https://10.0.0.1", "events": []string{"run.closed"}},
+		map[string]any{"url": "https://169.254.169.254/latest", "events": []string{"run.closed"}},
+		map[string]any{"url": "ftp://example.com", "events": []string{"run.closed"}},
+		map[string]any{"url": "https://example.com", "events": []string{"run.closed"}, "secret": "mine"},
 	} {
 		w.refused(http.StatusBadRequest, core.CodeInvalidRequest, func() answer { return w.post(w.admin, "/webhook-endpoints", body) })
 	}

@@ -13,7 +13,7 @@ import (
 
 type apiKeys struct{ t *tx }
 
-const apiKeyColumns = `tenant_id, key_id, name, role, hash, by_subject, by_tenant, by_role, created_at, expires_at, revoked_at, used_at`
+const apiKeyColumns = `tenant_id, key_id, name, role, hash, by_subject, by_tenant, by_role, created_at, expires_at, revoked_at, used_at` //nolint:gosec // names of columns
 
 func (r apiKeys) Insert(ctx context.Context, k core.APIKey) error {
 	const sql = `

@@ -57,7 +57,7 @@ func (b bulkParts) runArgs(id core.BulkID, runs []core.BulkRun) ([]any, error) {
 		if details[i], err = bulkjson.EncodeRun(r); err != nil {
 			return nil, err
 		}
-		places[i], ids[i], states[i], opens[i] = int32(r.Place), string(r.Run), string(r.State), r.Open //nolint:gosec // core.MaxBulkRuns at most
+		places[i], ids[i], states[i], opens[i] = int32(r.Place), string(r.Run), string(r.State), r.Open
 	}
 	return []any{b.t.tenant, id, places, ids, states, opens, details}, nil
 }

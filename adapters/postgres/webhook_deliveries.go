@@ -67,7 +67,7 @@ ON CONFLICT DO NOTHING`
 		if n > 0 {
 			continue
 		}
-		if _, err := (tenants(r)).Get(ctx); err != nil {
+		if _, err := tenants(r).Get(ctx); err != nil {
 			return err
 		}
 		return r.breaks(ports.ErrExists)

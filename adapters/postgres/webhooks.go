@@ -111,7 +111,7 @@ ON CONFLICT DO NOTHING`
 	if err != nil || n > 0 {
 		return err
 	}
-	if _, err := (tenants(r)).Get(ctx); err != nil {
+	if _, err := tenants(r).Get(ctx); err != nil {
 		return err
 	}
 	return ports.ErrExists

@@ -75,7 +75,9 @@ func (u *ui) newBulkPage(w http.ResponseWriter, r *request) error {
 		Runs: runs, Status: f.Status, Template: f.Template, From: f.From, To: f.To, Price: int64(preview.Price), Key: rand.Text(),
 	}
 	v.Facts = []fact{
-		{r.T("bulk.runs"), r.N(int64(preview.Accepted))}, {r.T("bulk.charged"), r.N(int64(preview.Charged))}, {r.T("bulk.free"), r.N(int64(preview.Free))},
+		{r.T("bulk.runs"), r.N(int64(preview.Accepted))},
+		{r.T("bulk.charged"), r.N(int64(preview.Charged))},
+		{r.T("bulk.free"), r.N(int64(preview.Free))},
 		{r.T("bulk.price"), r.Credits(preview.Price)},
 	}
 	if len(preview.Tenants) == 1 {
@@ -180,8 +182,12 @@ func (u *ui) bulkPage(w http.ResponseWriter, r *request) error {
 	done := r.T("bulk.done", t.Continued+t.Refused, b.Runs)
 	v.Bar = newBar(done, b.Runs, barPart{t.Continued - t.Open, ToneGood}, barPart{t.Open, ToneBusy}, barPart{t.Refused, ToneWarn})
 	v.Facts = []fact{
-		{r.T("bulk.continued"), r.N(int64(t.Continued))}, {r.T("bulk.open"), r.N(int64(t.Open))}, {r.T("bulk.waiting"), r.N(int64(t.Waiting))},
-		{r.T("bulk.files"), r.N(int64(t.Files))}, {r.T("bulk.failed"), r.N(int64(t.Failures.Failed))}, {r.T("bulk.price"), r.Credits(t.Price)},
+		{r.T("bulk.continued"), r.N(int64(t.Continued))},
+		{r.T("bulk.open"), r.N(int64(t.Open))},
+		{r.T("bulk.waiting"), r.N(int64(t.Waiting))},
+		{r.T("bulk.files"), r.N(int64(t.Files))},
+		{r.T("bulk.failed"), r.N(int64(t.Failures.Failed))},
+		{r.T("bulk.price"), r.Credits(t.Price)},
 	}
 	if b.Terms.MaxPrice != nil {
 		v.Facts = append(v.Facts, fact{r.T("bulk.most"), r.Credits(*b.Terms.MaxPrice)})

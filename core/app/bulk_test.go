@@ -229,7 +229,9 @@ func TestBulkPermissions(t *testing.T) {
 		read  *core.Error
 		act   *core.Error
 	}{
-		{platform, all, nil, nil}, {platform, own, nil, nil}, {admin, own, nil, nil},
+		{platform, all, nil, nil},
+		{platform, own, nil, nil},
+		{admin, own, nil, nil},
 		{admin, all, core.ErrRoleNotAllowed, core.ErrRoleNotAllowed},
 		{user, own, nil, core.ErrRoleNotAllowed},
 		{stranger, own, core.ErrWrongTenant, core.ErrWrongTenant},

@@ -161,9 +161,18 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		view(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
 			b := tx.BulkParts()
 			for _, f := range []ports.BulkRunFilter{
-				{Limit: 9}, {Limit: 2}, {From: 1, Limit: 9}, {State: core.BulkRunContinued, Limit: 9}, {State: core.BulkRunWaiting, Limit: 9},
-				{State: core.BulkRunRefused, Limit: 9}, {Open: true, Limit: 9}, {Run: "another", Limit: 9}, {Run: "unknown", Limit: 9},
-				{From: 1, State: core.BulkRunContinued, Limit: 1}, {From: 9, Limit: 9}, {Run: "\x00", Limit: 9},
+				{Limit: 9},
+				{Limit: 2},
+				{From: 1, Limit: 9},
+				{State: core.BulkRunContinued, Limit: 9},
+				{State: core.BulkRunWaiting, Limit: 9},
+				{State: core.BulkRunRefused, Limit: 9},
+				{Open: true, Limit: 9},
+				{Run: "another", Limit: 9},
+				{Run: "unknown", Limit: 9},
+				{From: 1, State: core.BulkRunContinued, Limit: 1},
+				{From: 9, Limit: 9},
+				{Run: "\x00", Limit: 9},
 			} {
 				var want []core.BulkRun
 				for _, r := range w.bulkRuns {
