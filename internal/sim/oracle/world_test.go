@@ -30,7 +30,8 @@ type world struct {
 	balance  core.Balance
 	template core.Template
 	seq      int64
-	together oracle.Actors // of the commits
+	together oracle.Actors        // of the commits
+	told     func(*oracle.Commit) // tampers with what the commits tell of the run; nil: nothing
 }
 
 // newWorld has a tenant with 10 monthly and 100 purchased credits and a template
@@ -71,6 +72,9 @@ func (w *world) entries(list ...core.Entry) []core.Entry {
 func (w *world) commit(use oracle.Use, fill func(c *oracle.Commit)) {
 	c := &oracle.Commit{Tenant: "acme", Use: use, Began: w.Commits(), SeenMin: now, SeenMax: now, Together: w.together}
 	fill(c)
+	if w.told != nil {
+		w.told(c)
+	}
 	w.Committed(c)
 }
 
@@ -79,8 +83,12 @@ func (w *world) touch(use oracle.Use, run core.Run, files []core.File) {
 	w.commit(use, func(c *oracle.Commit) { w.rows(c, run, files) })
 }
 
+// rows also tells the end of an attempt, as every use case does that closes a run.
 func (w *world) rows(c *oracle.Commit, run core.Run, files []core.File) {
 	c.Runs = append(c.Runs, run)
+	if w.run.Status == core.RunRunning && run.Status != core.RunRunning {
+		c.Told = append(c.Told, core.ClosingEvent(run, len(c.Marks) > 0, now))
+	}
 	w.run = run
 	for _, f := range files {
 		c.Files = append(c.Files, oracle.FileWrite{Run: run.ID, File: f})
@@ -162,6 +170,7 @@ func (w *world) retried(tamper func(*core.RetryPlan)) {
 	tamper(&plan)
 	w.commit(oracle.UseContinue, func(c *oracle.Commit) {
 		w.rows(c, plan.Run, plan.Files)
+		c.Told = append(c.Told, core.ContinuedEvent(plan.Run, plan.Attempt))
 		c.Attempts = []core.Attempt{plan.Attempt}
 		c.Entries = w.entries(plan.Charge...)
 	})
@@ -178,8 +187,8 @@ func (w *world) compensate(tamper func(*core.CompensatePlan)) {
 	require.NoError(w.t, err)
 	tamper(&plan)
 	w.commit(oracle.UseContinue, func(c *oracle.Commit) {
-		w.rows(c, plan.Run, plan.Files)
 		c.Marks = []oracle.Mark{{Run: "run", Number: w.attempt.Number}}
+		w.rows(c, plan.Run, plan.Files)
 		c.Entries = w.entries(plan.Refund...)
 	})
 }
