@@ -36,6 +36,7 @@ func TestBulkJourney(t *testing.T) {
 	b.Open("/ui/runs")
 	require.Equal(t, 2, eval[int](b, `document.querySelectorAll(".pick").length`), "what is completed cannot be selected")
 	b.accessible("the list with boxes", looks[0])
+	b.fitsPhone("the list with boxes")
 	for _, id := range []core.RunID{one, two} {
 		b.Click(`.pick[value="` + string(id) + `"]`)
 	}
@@ -45,12 +46,14 @@ func TestBulkJourney(t *testing.T) {
 	require.Contains(t, b.Text("#bulk-preview"), "Failed files, charged again\n3")
 	require.Contains(t, b.Text("#bulk-preview"), "6 credits")
 	b.accessible("the sum before", looks[0])
+	b.fitsPhone("the sum before")
 	require.Equal(t, before, w.balance(acme))
 	b.Click("#bulk-do")
 	b.Until(`document.querySelector("#bulk-pause")`)
 	b.Until(`document.querySelector("#bulk-facts").innerText.includes("Continued\n1")`)
 	require.Contains(t, b.Text("#bulk-facts"), "Waiting\n1", "the first run has to close before the others")
 	b.accessible("a bulk continue", looks[0])
+	b.fitsPhone("a bulk continue")
 	b.Click("#bulk-pause")
 	b.Until(`document.querySelector("#bulk-why")?.innerText.includes("It was paused.")`)
 	close(release)

@@ -43,6 +43,7 @@ func TestKeysInTheBrowser(t *testing.T) {
 	b.Until(`document.querySelector("#keys")`)
 	require.NotContains(t, eval[string](b, `document.documentElement.outerHTML`), token[len(token)-38:], "it is shown once")
 	require.Contains(t, b.Text("#keys"), "nightly <import>")
+	b.fitsPhone("keys")
 	b.Click("#keys details.confirm summary")
 	b.Click("#keys details.confirm .danger")
 	b.Until(`document.body.innerText.includes("The key is revoked; every server refuses it.")`)

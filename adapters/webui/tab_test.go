@@ -84,6 +84,15 @@ func (b *tab) withoutScript() {
 	})
 }
 
+// fitsPhone checks that what is shown is no wider than a phone's screen, and goes back to
+// the screen of before.
+func (b *tab) fitsPhone(what string) {
+	b.T.Helper()
+	b.as(looks[2])
+	b.accessible(what, looks[2])
+	b.as(looks[0])
+}
+
 // accessible runs axe-core on the page as it is. It also checks that the page requests
 // nothing from other hosts, keeps to its content policy and is no wider than the screen.
 // With the dark theme it checks the colours only, since nothing else differs.

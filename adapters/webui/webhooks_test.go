@@ -56,6 +56,7 @@ func TestWebhooksInTheBrowser(t *testing.T) {
 	require.Contains(t, b.Text("#deliveries"), "Status 202")
 	require.Contains(t, b.Text("#deliveries"), "thank <you>")
 	b.accessible("an endpoint with deliveries", looks[0])
+	b.fitsPhone("an endpoint with deliveries")
 	require.EqualValues(t, 1, came.Load())
 	b.Click(`#deliveries form button`)
 	require.Eventually(t, func() bool { return came.Load() == 2 }, 30*time.Second, 20*time.Millisecond)

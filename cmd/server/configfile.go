@@ -18,8 +18,8 @@ import (
 // of a command line.
 type configFile struct {
 	path   string
-	values map[string]string
-	leaks  bool // it has secrets, and other users of the machine may read it
+	values map[string]any // what kong decodes: texts, and lists of them
+	leaks  bool           // it has secrets, and other users of the machine may read it
 }
 
 // isSetting reports whether a flag may stand in a file: those with an environment variable
@@ -42,11 +42,12 @@ func readConfig(path string, k *kong.Kong) (*configFile, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	known := settings(k.Model)
-	file := &configFile{path: path, values: map[string]string{}}
+	file := &configFile{path: path, values: map[string]any{}}
 	var wrong []error
 	for _, key := range slices.Sorted(maps.Keys(read)) {
-		value, err := scalar(read[key])
-		switch _, there := known[key]; {
+		f, there := known[key]
+		value, err := fileValue(f, read[key])
+		switch {
 		case errors.Is(err, errTable):
 			wrong = append(wrong, fmt.Errorf("%s: [%s]: settings do not stand in tables, take away this line", path, key))
 		case !there:
@@ -55,7 +56,7 @@ func readConfig(path string, k *kong.Kong) (*configFile, error) {
 			wrong = append(wrong, fmt.Errorf("%s: %s: %w", path, key, err))
 		default:
 			file.values[key] = value
-			file.leaks = file.leaks || known[key].Tag.Has("secret") || redact(value) != value
+			file.leaks = file.leaks || f.Tag.Has("secret") || hasSecrets(value)
 		}
 	}
 	if err := errors.Join(wrong...); err != nil {
@@ -82,6 +83,36 @@ func settings(model *kong.Application) map[string]*kong.Flag {
 }
 
 var errTable = errors.New("a table")
+
+// fileValue is what kong decodes of a value in a file. Settings that are lists (f may be nil)
+// are lists of strings there, or one string as on the command line.
+func fileValue(f *kong.Flag, v any) (any, error) {
+	if f == nil || !f.IsSlice() {
+		return scalar(v)
+	}
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case []any:
+		if !slices.ContainsFunc(v, func(e any) bool { _, text := e.(string); return !text }) {
+			return v, nil
+		}
+	case map[string]any:
+		return nil, errTable
+	}
+	return nil, errors.New("must be a list of strings, or a string with commas")
+}
+
+// hasSecrets reports whether a text, or one of a list, has what redact hides.
+func hasSecrets(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return redact(v) != v
+	case []any:
+		return slices.ContainsFunc(v, hasSecrets)
+	}
+	return false
+}
 
 // scalar gives a value as it would be typed on the command line.
 func scalar(v any) (string, error) {

@@ -100,6 +100,61 @@ max-files = 31
 	require.Regexp(t, `^[\w-]+\.[\w-]+\.[\w-]+\n$`, out)
 }
 
+// Settings that are lists are printed as lists, which a file may have; a string with commas
+// as on the command line will do too, and an empty list is none.
+func TestListsInConfigFile(t *testing.T) {
+	t.Parallel()
+	parser, _ := parserOf(t)
+	var lists []string
+	for name, f := range settings(parser.Model) {
+		if f.IsSlice() {
+			lists = append(lists, name)
+		}
+	}
+	require.Subset(t, lists, []string{"trusted-proxies", "webhook-allow"})
+	for _, name := range lists {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			folder := t.TempDir()
+			const networks = "['10.0.0.0/8', '192.168.0.0/16']"
+			flag := "--" + name + "=10.0.0.0/8,192.168.0.0/16"
+			code, out, logs := redrive(t, folder, nil, "serve", "--demo", "--print-config", flag)
+			require.Zero(t, code, logs)
+			values, _ := settingsOf(t, out)
+			require.Equal(t, networks, values[name])
+			for text, want := range map[string]string{
+				out:                                     networks,
+				name + ` = "10.0.0.0/8,192.168.0.0/16"`: networks,
+				name + ` = ["10.1.0.0/16"]`:             "['10.1.0.0/16']",
+				name + ` = []`:                          "",
+			} {
+				writeFile(t, filepath.Join(folder, "c.toml"), text)
+				code, again, logs := redrive(t, folder, nil, "serve", "--demo", "--print-config", "--config=c.toml")
+				require.Zero(t, code, logs)
+				values, sources := settingsOf(t, again)
+				require.Equal(t, want, values[name], text)
+				require.Equal(t, "file c.toml", sources[name], text)
+			}
+			// The command line wins, and does not add to the file's.
+			writeFile(t, filepath.Join(folder, "c.toml"), name+` = ["10.1.0.0/16"]`)
+			code, out, logs = redrive(t, folder, nil, "serve", "--demo", "--print-config", "--config=c.toml", flag)
+			require.Zero(t, code, logs)
+			values, _ = settingsOf(t, out)
+			require.Equal(t, networks, values[name])
+			for text, says := range map[string]string{
+				name + " = 10":                  name + ": must be a list of strings, or a string with commas",
+				name + " = [10, '10.0.0.0/8']":  name + ": must be a list of strings, or a string with commas",
+				name + " = [['10.0.0.0/8']]":    name + ": must be a list of strings, or a string with commas",
+				name + " = ['10.0.0.0/8', 'x']": "--" + name,
+			} {
+				code, _, logs := command("serve", "--demo", "--database-url=memory:", "--config="+writeFile(t, filepath.Join(folder, "wrong.toml"), text))
+				require.NotZero(t, code, text)
+				require.Contains(t, logs, says, text)
+			}
+		})
+	}
+}
+
 // No secret is printed, wherever it stands.
 func TestPrintConfigHidesSecrets(t *testing.T) {
 	t.Parallel()

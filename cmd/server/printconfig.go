@@ -58,7 +58,7 @@ func settingLine(f *kong.Flag) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if value == "" {
+	if list, ok := value.([]any); value == "" || ok && len(list) == 0 {
 		return "# " + f.Name + " is not set", nil
 	}
 	if text, ok := value.(string); ok {
@@ -70,13 +70,30 @@ func settingLine(f *kong.Flag) (string, error) {
 			return "# " + f.Name + " = " + shown, nil
 		}
 	}
+	if f.IsSlice() && (f.Tag.Has("secret") || hasSecrets(value)) {
+		return "# " + f.Name + " = " + hidden, nil
+	}
 	line, err := toml.Marshal(map[string]any{f.Name: value})
 	return strings.TrimSuffix(string(line), "\n"), err
 }
 
 // settingValue is the value of a flag as it stands in a file.
 func settingValue(f *kong.Flag) (any, error) {
-	switch v := f.Target.Interface().(type) {
+	if !f.IsSlice() {
+		return asInFile(f.Target.Interface())
+	}
+	list := make([]any, f.Target.Len())
+	for i := range list {
+		var err error
+		if list[i], err = asInFile(f.Target.Index(i).Interface()); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func asInFile(v any) (any, error) {
+	switch v := v.(type) {
 	case time.Duration:
 		return shortDuration(v), nil
 	case encoding.TextMarshaler:
