@@ -37,8 +37,7 @@ func TestPageInPieces(t *testing.T) {
 		}
 		whole.ServeHTTP(rw, r)
 	}))
-	t.Cleanup(front.Close)
-	t.Cleanup(front.CloseClientConnections)
+	t.Cleanup(func() { stopServer(front) })
 	w.server = front
 	id := w.closed("a-timeout.txt", "b.txt")
 	b := w.browser(t)

@@ -15,8 +15,7 @@ func (w *world) restart(between func()) {
 	w.t.Helper()
 	address := w.server.Listener.Addr().String()
 	handler := w.server.Config.Handler
-	w.server.CloseClientConnections()
-	w.server.Close()
+	stopServer(w.server)
 	between()
 	listener, err := net.Listen("tcp", address)
 	require.NoError(w.t, err)
@@ -24,7 +23,7 @@ func (w *world) restart(between func()) {
 	require.NoError(w.t, again.Listener.Close())
 	again.Listener = listener
 	again.Start()
-	w.t.Cleanup(again.Close)
+	w.t.Cleanup(func() { stopServer(again) })
 	w.server = again
 }
 

@@ -30,7 +30,7 @@ func TestWebhooksInTheBrowser(t *testing.T) {
 		rw.WriteHeader(http.StatusAccepted)
 		_, _ = rw.Write([]byte("thank <you>"))
 	}))
-	t.Cleanup(theirs.Close)
+	t.Cleanup(func() { stopServer(theirs) })
 	b := w.browser(t)
 	b.signIn("admin")
 	b.Click(`.nav a[href="/ui/webhooks"]`)

@@ -172,8 +172,17 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	mux.Handle("/ui/", page)
 	mux.Handle("GET /{$}", page)
 	w.server = httptest.NewServer(mux)
-	t.Cleanup(w.server.Close)
+	served := w.server
+	t.Cleanup(func() { stopServer(served) })
 	return w
+}
+
+// stopServer stops a server that pages may still have streams of events from. They would
+// come back to it if it still listened when they are cut off.
+func stopServer(s *httptest.Server) {
+	_ = s.Listener.Close() // Close does it again and finds nothing wrong with that
+	s.CloseClientConnections()
+	s.Close()
 }
 
 func (w *world) work(n int, log *slog.Logger) {
