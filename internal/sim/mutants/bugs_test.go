@@ -29,6 +29,24 @@ func TestBugsCanBePlanted(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 }
 
+// A table that nothing reads plants nothing, and all that is said of its bugs would be untrue.
+func TestEveryTableIsRead(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir("bugs")
+	require.NoError(t, err)
+	written := 0
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join("bugs", e.Name()))
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "bug ") {
+				written++
+			}
+		}
+	}
+	require.Len(t, mutants.Bugs(), written)
+}
+
 // Bugs that worlds are too small for are found by the tests that the table names.
 func TestBugsThatTestsFind(t *testing.T) {
 	t.Parallel()
