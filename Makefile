@@ -101,7 +101,7 @@ clients: ## Find Node.js and the packages of npm that lint the OpenAPI document 
 
 .PHONY: screenshots
 screenshots: browser ## Picture every page in its states into docs/screenshots, and look at each with axe-core
-	$(GO) test -run '^TestEveryState$$' -count 1 -timeout 15m ./adapters/webui -screenshots $(CURDIR)/docs/screenshots
+	$(GO) test -run '^TestEveryState$$' -count 1 -timeout 15m ./adapters/webui -looks all -screenshots $(CURDIR)/docs/screenshots
 
 .PHONY: test
 test: postgres browser clients ## Run all tests
@@ -112,15 +112,19 @@ test: postgres browser clients ## Run all tests
 compiler: ## Find the C compiler that the race detector needs, or install it
 	@internal/testkit/race/install.sh
 
+# Left out of the race detector's run as a whole: what starts programs, which are not watched,
+# compares texts, or plays worlds with one goroutine at a time. Of the stores, what runs at the
+# same time: SQLite is C translated to Go and slow when it is watched (it cannot be built without
+# the detector: generic code of the standard library that it shares with the rest would not be
+# watched either), and Postgres is another program.
+UNWATCHED = -e '/adapters/sqlite$$' -e '/adapters/postgres$$' -e '/internal/apiclients' -e '/internal/sim' -e '/cmd/sim$$' -e '/internal/testkit/archtest$$' -e '/internal/testkit/chaos$$'
+AT_ONCE = ^Test(Group.*|Backup.*|WriteAhead.*|MixedRace|ConcurrentContinues|Compensation|Closed|LockOrder|Deadlock.*|Conformance)$$/^(Deadlock|Races|HotTenant|Starts|Moves)?$$
+
 .PHONY: race
-race: postgres browser compiler ## Run all tests under the race detector, but for the look at every state of the page
-	@# Looking at the page in 140 browser states finds no race that its journeys, which run here, do not.
-	@# SQLite is C translated to Go, and slow when it is watched: for it, what runs at the same time.
-	@# It cannot be built without the detector: generic code of the standard library that it shares
-	@# with the rest would not be watched either, which hides races and reports some that are none.
-	@# Left out too is what starts programs and compares texts, where no goroutine of Redrive's runs.
-	CGO_ENABLED=1 $(GO) test -race -skip '^TestEveryState$$' $$($(GO) list ./... | grep -v -e '/adapters/sqlite$$' -e '/internal/apiclients' -e '/internal/sim/mutants$$' -e '/internal/testkit/archtest$$' -e '/cmd/sim$$')
-	CGO_ENABLED=1 $(GO) test -race -run '^Test(Group.*|Backup.*|WriteAhead.*|MixedRace|ConcurrentContinues|Compensation|Closed|Conformance)$$/^(Deadlock|Races|HotTenant|Starts|Moves)?$$' ./adapters/sqlite
+race: postgres browser compiler ## Run all tests of what runs at the same time under the race detector
+	@# Looking at the page in many browser states finds no race that its journeys, which run here, do not.
+	CGO_ENABLED=1 $(GO) test -race -skip '^TestEveryState$$' $$($(GO) list ./... | grep -v $(UNWATCHED))
+	CGO_ENABLED=1 $(GO) test -race -run '$(AT_ONCE)' ./adapters/sqlite ./adapters/postgres
 
 .PHONY: load
 load: ## Put 2,000 idle connections, 500 event streams, slow and vanishing clients and bodies of 10 GB on a server, and look at what it holds afterwards
