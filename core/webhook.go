@@ -28,7 +28,7 @@ const (
 	EventRunContinued WebhookEventType = "run.continued"
 	// EventCreditsLow: a charge took a tenant's credits below its threshold.
 	EventCreditsLow WebhookEventType = "credits.low"
-	// EventPing is sent to one endpoint, when somebody asks for it. Nobody subscribes to it.
+	// EventPing is sent to one endpoint on request; endpoints do not subscribe to it.
 	EventPing WebhookEventType = "webhook.ping"
 )
 
@@ -191,7 +191,7 @@ type EndpointPause string
 
 const (
 	NotPaused    EndpointPause = ""        // it is enabled
-	PausedByHand EndpointPause = "by_hand" // somebody did; what happens meanwhile is kept for it
+	PausedByHand EndpointPause = "by_hand" // by an admin; what happens meanwhile is kept for it
 	PausedFails  EndpointPause = "failing" // it failed for too long
 	PausedGone   EndpointPause = "gone"    // it answered 410
 )
@@ -217,7 +217,7 @@ type WebhookEndpoint struct {
 	Pause       EndpointPause
 	PausedAt    time.Time // zero if it is enabled
 	Secret      string    // whsec_…; whoever has it can sign as we do
-	// OldSecret is the one of before, and signs too, until OldSecretUntil.
+	// OldSecret is the previous one, which signs too until OldSecretUntil.
 	OldSecret      string
 	OldSecretUntil time.Time
 	FailingSince   time.Time // the first failure since the last success; zero if there is none
@@ -304,7 +304,7 @@ func (e WebhookEndpoint) SetPaused(paused bool, now time.Time) WebhookEndpoint {
 	return e
 }
 
-// Rotate gives the endpoint a new secret. The one of before signs as well for a day, so
+// Rotate gives the endpoint a new secret. The previous one signs as well for a day, so
 // that the receiver can change over.
 func (e WebhookEndpoint) Rotate(secret string, now time.Time) WebhookEndpoint {
 	e.OldSecret, e.OldSecretUntil = e.Secret, now.Add(webhookSecretOverlap)

@@ -8,7 +8,7 @@ import (
 	"github.com/redrive/redrive/core"
 )
 
-// ErrBulkChanged says that somebody else has changed the bulk continue meanwhile; nothing
+// ErrBulkChanged says that another caller has changed the bulk continue meanwhile; nothing
 // was written.
 var ErrBulkChanged = errors.New("the bulk continue was changed meanwhile")
 

@@ -174,7 +174,7 @@ func TestAPIKeysThatAreNone(t *testing.T) {
 	req := w.request(call{method: http.MethodGet, path: "/balance"})
 	req.Header["Authorization"] = []string{"Bearer " + token, "Bearer " + w.admin}
 	require.Equal(t, http.StatusUnauthorized, w.exchange(req).status)
-	// A token of somebody who calls himself like a key.
+	// A token whose subject is that of a key.
 	forged := w.token(core.Actor{Subject: "key:" + string(id), Tenant: acme, Role: core.RoleCustomerAdmin})
 	require.Equal(t, http.StatusUnauthorized, w.get(forged, "/balance").status)
 

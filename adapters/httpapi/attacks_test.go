@@ -434,8 +434,8 @@ func TestClaimsElsewhere(t *testing.T) {
 	}
 }
 
-// FuzzTokens: whatever the token, it is refused or means somebody who can be let in, and a
-// token that nobody signed means nobody. Its corpus is in testdata.
+// FuzzTokens looks for a token that is accepted although none of our keys signed it, or for
+// an actor that cannot be one. Its corpus is in testdata.
 func FuzzTokens(f *testing.F) {
 	forge := newForger(f)
 	auth := forge.auth(httpapi.WithClaims(httpapi.Claims{Role: "/realm_access/roles", Roles: map[string]core.Role{"a": core.RoleCustomerUser}}))

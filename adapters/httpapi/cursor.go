@@ -100,7 +100,7 @@ func (l listing) next(w http.ResponseWriter, place string) string {
 }
 
 // after gives the place of a list that goes on after an ID or a number: by its cursor, or by
-// ?after=, as clients of before did it.
+// ?after=, as earlier clients did.
 func (l listing) after() (string, error) {
 	place, err := l.place()
 	if err != nil {

@@ -103,7 +103,7 @@ var problems = map[core.Code]answerTo{
 	core.CodeRoleNotAllowed: {
 		status: http.StatusForbidden, title: "Your role may not do this",
 		when: "The action needs another role.",
-		do:   "Ask somebody who has the role: a customer_admin of your tenant, or the operator of the platform.",
+		do:   "Ask a user who has the role: a customer_admin of your tenant, or the operator of the platform.",
 	},
 	core.CodeRunAlreadyRunning: {
 		status: http.StatusConflict, title: "The run is running",

@@ -21,7 +21,7 @@ const (
 	ticketStream = 5 * time.Minute
 	// maxTickets is how many unused ones a tenant has at most, and the platform admins.
 	maxTickets = 1000
-	// ticketPrefix tells what it is where somebody finds one.
+	// ticketPrefix tells what it is where one is found.
 	ticketPrefix    = "rdt_"
 	maxTicketLength = 64
 	// ticketChallenge is the WWW-Authenticate header of a refusal: a ticket has no scheme.

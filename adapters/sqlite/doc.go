@@ -8,7 +8,7 @@
 //
 // A file has one Store at a time. The second one to open it, in whatever process, is told
 // who has it (ErrInUse): a lock on a file beside the database says so, which the system
-// frees when its process dies. When Open succeeds, the process of before is gone for
+// frees when its process dies. When Open succeeds, the previous process is gone for
 // certain, and with it all that it had in its hands.
 //
 // # Transactions

@@ -18,7 +18,7 @@ type webhookView struct {
 	Badge                    Badge
 	Why                      *Notice // if it is paused or fails
 	Secret                   string  // that was just made: it is shown this once
-	Until                    Moment  // until when the secret of before signs too; empty: it does not
+	Until                    Moment  // until when the previous secret signs too; zero: there is none
 	Notice                   *Notice
 	Fields                   []Field
 	Events                   []eventChoice

@@ -65,7 +65,7 @@ func TestWebhooksInTheBrowser(t *testing.T) {
 	b.Click(`form[action$="/rotate"] button`)
 	b.Until(`document.querySelector("#secret") && document.readyState === "complete"`)
 	require.NotEqual(t, secret, eval[string](b, `document.querySelector("#secret").value`))
-	require.Contains(t, eval[string](b, `document.body.innerText`), "The secret of before is good until")
+	require.Contains(t, eval[string](b, `document.body.innerText`), "The previous secret is good until")
 	b.Click("#pause")
 	b.Until(`document.body.innerText.includes("What happens meanwhile is kept for it.")`)
 	require.True(t, eval[bool](b, `document.querySelector("#ping") === null`))

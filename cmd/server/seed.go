@@ -76,7 +76,7 @@ func demoFileNames() ([]string, error) {
 const demoSecretFile = "demo-secret"
 
 // demoSecret gives the secret of a demo. It is kept beside the SQLite database, so that the
-// credentials of before, and who is signed in, outlive a restart as the data does.
+// earlier credentials, and who is signed in, outlive a restart as the data does.
 func (c *serveCmd) demoSecret() (string, error) {
 	fresh := rand.Text() + rand.Text()
 	if kind, _, err := c.place(); err != nil || kind != inSQLite {

@@ -49,7 +49,7 @@ func completed(run map[string]any) int {
 
 // A newcomer uploads, stops the server in the middle and starts it again, with no flag but
 // those of make run: the run goes on by itself and at once, nothing is done or paid for
-// twice, and the credential of before is still good.
+// twice, and the earlier credential is still good.
 func TestRestartGoesOn(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(*testing.T, *process){

@@ -19,7 +19,7 @@ var (
 
 // bulkStep continues the next run of a part, by the rules of a Continue, and records what
 // became of it in the same transaction: so it happens once, whatever crashes. It gives the
-// part after it, and the least place that may still wait; from is that of before.
+// part after it, and the least place that may still wait; from is the previous one.
 //
 // It fails with errBulkLost, errBulkPrice or errBulkDispatch (then the run waits again, or
 // recovery sends its jobs), or a fault of the store.

@@ -62,7 +62,7 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 const maxRecoveryErrors = 10
 
 // Resume is Recover for the start of a process that is the only one on its store, and
-// whose queue was lost with the process of before: of every run that is under way, what was
+// whose queue was lost with the previous process: of every run that is under way, what was
 // claimed or waits is dispatched at once, without waiting for leases to run out. A store that
 // one process has at a time makes sure of it, such as adapters/sqlite. Call it before the
 // process accepts or claims anything: it would take the process's own leases for void. It

@@ -151,7 +151,7 @@ func (s *Service) UpdateWebhookEndpoint(ctx context.Context, actor core.Actor, t
 	})
 }
 
-// RotateWebhookSecret gives an endpoint a new secret; the one of before signs beside it for
+// RotateWebhookSecret gives an endpoint a new secret; the previous one signs beside it for
 // 24 hours.
 func (s *Service) RotateWebhookSecret(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID) (core.WebhookEndpoint, error) {
 	secret, err := s.newWebhookSecret()
