@@ -3,6 +3,7 @@ package ports
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redrive/redrive/core"
@@ -39,6 +40,9 @@ var (
 	// a form that it has no place for. No effect, and time does not cure it: it
 	// is refused again, however often it is tried, so the work ends with a reason.
 	ErrRefused = errors.New("the store can never hold this")
+	// ErrIncomplete says: a part of the store cannot be reached. What came with it is what
+	// the others have; the error names what is missing. It is an ErrUnavailable too.
+	ErrIncomplete = fmt.Errorf("some tenants cannot be asked: %w", ErrUnavailable)
 	// ErrReadOnly says: a write inside View.
 	ErrReadOnly = errors.New("write in a read-only transaction")
 )
@@ -68,9 +72,11 @@ type Store interface {
 }
 
 // AcrossTenants is what a store answers of all tenants at once, outside any
-// transaction.
+// transaction. While a part of the store cannot be reached, its lists and sweeps go on for
+// the others, and give an error that is ErrIncomplete beside what these answered.
 type AcrossTenants interface {
-	// TenantOf says whose run this is, for authorization alone. ErrNotFound.
+	// TenantOf says whose run this is, for authorization alone. ErrNotFound, and never
+	// while a part of the store cannot be asked. See LikelyOwner.
 	TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error)
 
 	// DueRuns lists up to limit RUNNING runs of all tenants for which

@@ -39,19 +39,39 @@ WITH attempt AS (` + insertAttempt + ` RETURNING tenant_id, run_id, attempt
 )
 SELECT FROM attempt`
 
+// insertFilesOfAttempt writes the rows of its files alone, on Citus.
+const insertFilesOfAttempt = `
+INSERT INTO attempt_file_rows (tenant_id, run_id, attempt, ` + attemptFileColumns + `)
+SELECT a.tenant_id, a.run_id, a.attempt, v.*
+  FROM attempts a, unnest($4::int[], $5::boolean[], $6::text[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[], $12::int[]) AS v
+ WHERE a.tenant_id = $1 AND a.run_id = $2 AND a.attempt = $3`
+
 func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
-	sql, args := insertingAttempt(a.t.tenant, &attempt)
-	return a.t.insert(ctx, sql, args...)
+	for _, st := range insertingAttempt(a.t.citus, a.t.tenant, &attempt) {
+		if err := a.t.insert(ctx, st.sql, st.args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// insertingAttempt takes one statement. What can be told from the attempt's row has no
-// rows of its own, which an initiation would write as many of as it has files.
-func insertingAttempt(tenant core.TenantID, attempt *core.Attempt) (sql string, args []any) {
-	args = attemptArgs(tenant, *attempt)
+// insertingAttempt takes one statement, on Citus two. What can be told from the attempt's row
+// has no rows of its own, which an initiation would write as many of as it has files.
+func insertingAttempt(citus bool, tenant core.TenantID, attempt *core.Attempt) []statement {
+	args := attemptArgs(tenant, *attempt)
 	if ofAllFiles(attempt) {
-		return insertAttempt, append(args, pgtype.Int4{Int32: int32(len(attempt.Files)), Valid: true})
+		return []statement{{insertAttempt, append(args, pgtype.Int4{Int32: int32(len(attempt.Files)), Valid: true})}}
 	}
-	return insertAttemptFiles, append(append(args, pgtype.Int4{}), attemptFileArgs(attempt.Files)...)
+	args = append(args, pgtype.Int4{})
+	files := attemptFileArgs(attempt.Files)
+	if !citus {
+		return []statement{{insertAttemptFiles, append(args, files...)}}
+	}
+	all := []statement{{insertAttempt, args}}
+	if len(attempt.Files) > 0 {
+		all = append(all, statement{insertFilesOfAttempt, append([]any{tenant, attempt.Run, attempt.Number}, files...)})
+	}
+	return all
 }
 
 // ofAllFiles reports whether allFiles gives the attempt's files.

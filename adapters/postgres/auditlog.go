@@ -35,8 +35,11 @@ func (a auditLog) List(ctx context.Context, page ports.AuditPage) ([]core.AuditE
 
 // AuditEvents implements ports.Store.
 func (s *Store) AuditEvents(ctx context.Context, page ports.AuditPage) ([]core.AuditEvent, error) {
-	sql, args := listAudit(` WHERE true`, nil, page)
-	return list(ctx, s, scanAudit, sql, planned(args)...)
+	_, args := listAudit(` WHERE true`, nil, page)
+	return across(ctx, s, scanAudit, func(and string) string {
+		sql, _ := listAudit(` WHERE true`+of(and, "audit_log"), nil, page)
+		return sql
+	}, planned(args)...)
 }
 
 func listAudit(where string, args []any, page ports.AuditPage) (string, []any) {

@@ -128,7 +128,9 @@ SELECT bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until IS 
 }
 
 func (x bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
-	return list(ctx, x.s, scanBulkPart, `SELECT `+bulkPartColumns+` FROM bulk_parts WHERE bulk_id = $1 ORDER BY tenant_id`, findable(id))
+	return across(ctx, x.s, scanBulkPart, func(and string) string {
+		return `SELECT ` + bulkPartColumns + ` FROM bulk_parts WHERE bulk_id = $1` + of(and, "bulk_parts") + ` ORDER BY tenant_id`
+	}, findable(id))
 }
 
 // DeleteEnded passes over what another server sweeps at the moment.
@@ -140,8 +142,23 @@ DELETE FROM bulk_continues WHERE bulk_id = ANY (ARRAY(
 }
 
 func (x bulkContinues) Orphans(ctx context.Context, before time.Time, limit int) ([]ports.BulkPartKey, error) {
+	if x.s.citus(ctx) {
+		return x.orphansOnCitus(ctx, before, max(limit, 0))
+	}
 	const sql = `
 SELECT p.tenant_id, p.bulk_id FROM bulk_parts p
  WHERE p.created_at < $1 AND NOT EXISTS (SELECT FROM bulk_continues b WHERE b.bulk_id = p.bulk_id) LIMIT $2`
 	return list(ctx, x.s, pgx.RowToStructByPos[ports.BulkPartKey], sql, before, max(limit, 0))
+}
+
+// orphansOnCitus reads the old parts, of the nodes, and leaves out those whose bulk continue
+// is there, on the coordinator. Bulk continues are few, and swept themselves.
+func (x bulkContinues) orphansOnCitus(ctx context.Context, before time.Time, limit int) ([]ports.BulkPartKey, error) {
+	there, err := list(ctx, x.s, pgx.RowTo[string], `SELECT bulk_id FROM bulk_continues`)
+	if err != nil {
+		return nil, err
+	}
+	return across(ctx, x.s, pgx.RowToStructByPos[ports.BulkPartKey], func(and string) string {
+		return `SELECT p.tenant_id, p.bulk_id FROM bulk_parts p WHERE p.created_at < $1 AND p.bulk_id <> ALL ($3::text[])` + of(and, "p") + ` LIMIT $2`
+	}, before, limit, there)
 }

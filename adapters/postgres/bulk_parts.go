@@ -73,7 +73,8 @@ func (b bulkParts) Insert(ctx context.Context, p core.BulkPart, runs []core.Bulk
 	}
 	const sql = `
 INSERT INTO bulk_runs (tenant_id, bulk_id, ` + bulkRunColumns + `)
-SELECT $1, $2, v.* FROM unnest($3::int[], $4::text[], $5::text[], $6::bool[], $7::text[]) AS v`
+SELECT p.tenant_id, p.bulk_id, v.* FROM bulk_parts p, unnest($3::int[], $4::text[], $5::text[], $6::bool[], $7::text[]) AS v
+ WHERE p.tenant_id = $1 AND p.bulk_id = $2`
 	for chunk := range slices.Chunk(runs, maxBulkChunk) {
 		args, err := b.runArgs(p.Bulk, chunk)
 		if err != nil {
@@ -103,11 +104,11 @@ func (b bulkParts) Save(ctx context.Context, p core.BulkPart, runs ...core.BulkR
 	if args, err = b.runArgs(p.Bulk, runs); err != nil {
 		return b.t.fail(err)
 	}
-	const sql = `
+	sql := `
 UPDATE bulk_runs r SET state = v.state, open = v.open, details = v.details
   FROM (SELECT $1::text AS tenant_id, $2::text AS bulk_id, u.*
           FROM unnest($3::int[], $4::text[], $5::text[], $6::bool[], $7::text[]) AS u (` + bulkRunColumns + `) OFFSET 0) v
- WHERE r.tenant_id = v.tenant_id AND r.bulk_id = v.bulk_id AND r.place = v.place AND r.run_id = v.run_id`
+ WHERE r.tenant_id = v.tenant_id AND r.bulk_id = v.bulk_id AND r.place = v.place AND r.run_id = v.run_id` + ofTenant(b.t.citus, "r")
 	n, err := b.t.exec(ctx, sql, args...)
 	if err == nil && n != int64(len(runs)) {
 		err = b.t.fail(ports.ErrNotFound)

@@ -9,12 +9,14 @@ import (
 type files struct{ t *tx }
 
 // The columns that fileArgs has arrays for, and the arrays as parameters from
-// $35 (after a run's) and from $3 on.
+// $35 (after a run's), from $4 and from $3 on.
 const (
 	fileColumns = `index, name, ref, size, status, retry_attempt, free_retries, epoch, lease_until, redeliveries, paid_by,
  output, failure_code, failure_message`
 	fileArrays35 = `$35::int[], $36::text[], $37::text[], $38::bigint[], $39::text[], $40::int[], $41::int[], $42::bigint[],
  $43::timestamptz[], $44::int[], $45::int[], $46::text[], $47::text[], $48::text[]`
+	fileArrays4 = `$4::int[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::int[], $10::int[], $11::bigint[],
+ $12::timestamptz[], $13::int[], $14::int[], $15::text[], $16::text[], $17::text[]`
 	fileState   = `index, status, retry_attempt, free_retries, epoch, lease_until, redeliveries, paid_by, output, failure_code, failure_message`
 	fileArrays3 = `$3::int[], $4::text[], $5::int[], $6::int[], $7::bigint[], $8::timestamptz[], $9::int[], $10::int[], $11::text[], $12::text[], $13::text[]`
 	// setFileState writes fileState from v.
@@ -34,10 +36,10 @@ const (
 // take minutes. OFFSET 0 keeps it from taking the subquery apart.
 
 func (f files) ByIndex(ctx context.Context, run core.RunID, indexes []int) ([]core.File, error) {
-	const sql = `
+	sql := `
 SELECT ` + readFile + `
   FROM (SELECT $1::text AS tenant_id, $2::text AS run_id, u.* FROM unnest($3::int[]) WITH ORDINALITY AS u (index, place) OFFSET 0) wanted
-  JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id AND f.index = wanted.index
+  JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id AND f.index = wanted.index` + ofTenant(f.t.citus, "f") + `
  ORDER BY wanted.place`
 	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), int32s(indexes))
 }

@@ -267,11 +267,12 @@ func (f finder) Entries(ctx context.Context, filter ports.EntryFilter, look port
 
 // InterruptedRuns implements ports.Store.
 func (s *Store) InterruptedRuns(ctx context.Context, since time.Time, limit int) ([]ports.RunKey, error) {
-	const sql = `
+	return across(ctx, s, scanRunKey, func(and string) string {
+		return `
 SELECT tenant_id, run_id FROM runs
- WHERE status = 'INTERRUPTED' AND reason <> 'cancelled' AND closed_at >= $1
+ WHERE status = 'INTERRUPTED' AND reason <> 'cancelled' AND closed_at >= $1` + of(and, "runs") + `
  ORDER BY closed_at DESC, run_id DESC LIMIT $2`
-	return list(ctx, s, scanRunKey, sql, since, limit)
+	}, since, limit)
 }
 
 func (f finder) PurchasedAfter(ctx context.Context, p core.Period) (core.Credits, error) {

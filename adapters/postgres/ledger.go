@@ -85,6 +85,14 @@ SELECT $2::text, coalesce(a.monthly_left, 0), 0::bigint, t.suspended_at IS NOT N
 const entryColumns = `tenant_id, seq, key, kind, period, monthly, purchased, run_id, attempt, charge_key,
  actor_subject, actor_tenant, actor_role, at, reason`
 
+const (
+	insertEntry = `
+INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
+	saveAllowance = `
+INSERT INTO allowances (tenant_id, period, monthly_left) VALUES ($1, $2, $3)
+ON CONFLICT (tenant_id, period) DO UPDATE SET monthly_left = excluded.monthly_left`
+)
+
 // Post decides by the rule of core on what it knows under the lock, and writes
 // entry and balances with one statement: all of them, or none if the entry's key
 // or charge was used before.
@@ -120,7 +128,12 @@ SELECT FROM entry`
 		}
 	}
 	e.Tenant, e.Seq = l.t.tenant, a.lastSeq+1
-	n, err := l.t.exec(ctx, sql, append(entryArgs(e), after.Purchased, after.Monthly)...)
+	var n int64
+	if l.t.citus {
+		n, err = l.postSingly(ctx, e, after)
+	} else {
+		n, err = l.t.exec(ctx, sql, append(entryArgs(e), after.Purchased, after.Monthly)...)
+	}
 	if err != nil {
 		return core.Entry{}, err
 	}
@@ -133,6 +146,19 @@ SELECT FROM entry`
 	}
 	a.purchased, a.lastSeq, a.monthly[e.Period] = after.Purchased, e.Seq, after.Monthly
 	return e, nil
+}
+
+// postSingly is the statement of Post, on Citus one after the other. It gives the number of
+// entries written.
+func (l ledger) postSingly(ctx context.Context, e core.Entry, after core.Balance) (int64, error) {
+	n, err := l.t.exec(ctx, insertEntry+` ON CONFLICT DO NOTHING`, entryArgs(e)...)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	batch := &pgx.Batch{}
+	batch.Queue(`UPDATE credits SET purchased = $2, last_seq = $3 WHERE tenant_id = $1`, l.t.tenant, after.Purchased, e.Seq)
+	batch.Queue(saveAllowance, l.t.tenant, e.Period.String(), after.Monthly)
+	return n, l.t.batch(ctx, batch)
 }
 
 // used reports whether the entry's key was used, or its charge refunded, before.

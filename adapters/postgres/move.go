@@ -262,23 +262,16 @@ func (in *importer) write(ctx context.Context, record ports.Record) error {
 		in.run = r
 		return t.Runs().Insert(ctx, r, nil)
 	case []core.File:
-		// The statement of a new run's files, without the run.
-		const sql = `
-INSERT INTO files (tenant_id, run_id, max_retry_count, ` + fileColumns + `)
-SELECT $1, $2, $3, v.* FROM unnest($4::int[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::int[], $10::int[], $11::bigint[],
- $12::timestamptz[], $13::int[], $14::int[], $15::text[], $16::text[], $17::text[]) AS v`
-		_, err := t.exec(ctx, sql, append([]any{t.tenant, in.run.ID, in.run.MaxRetryCount}, fileArgs(r)...)...)
+		_, err := t.exec(ctx, anyFilesAlone, append([]any{t.tenant, in.run.ID, in.run.MaxRetryCount}, fileArgs(r)...)...)
 		return err
 	case core.Attempt:
 		return t.Attempts().Insert(ctx, r)
 	case core.Amendment:
 		return t.Amendments().Insert(ctx, r)
 	case []core.Entry:
-		const sql = `
-INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
 		batch := &pgx.Batch{}
 		for _, e := range r {
-			batch.Queue(sql, entryArgs(e)...)
+			batch.Queue(insertEntry, entryArgs(e)...)
 			in.last = e.Seq
 		}
 		return t.batch(ctx, batch)

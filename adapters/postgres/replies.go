@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,28 +66,40 @@ func scanReply(row pgx.CollectableRow) (r core.Reply, err error) {
 // Forget implements ports.Store. It passes over what another server removes at the moment.
 // What belongs to a closed tenant stays, or a move would find less than it counted.
 func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
-	const (
-		ofReplies = `
+	ofReplies := func(and string) string {
+		return `
 WITH old AS MATERIALIZED (
     SELECT tenant_id, operation, key FROM replies r
-     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = r.tenant_id AND m.closed OFFSET 0)
+     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = r.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "r") + `
      ORDER BY at LIMIT $2 FOR UPDATE OF r SKIP LOCKED
 )
-DELETE FROM replies r USING old WHERE r.tenant_id = old.tenant_id AND r.operation = old.operation AND r.key = old.key`
-		ofAnswers = `
+DELETE FROM replies r USING old WHERE r.tenant_id = old.tenant_id AND r.operation = old.operation AND r.key = old.key` + of(and, "r")
+	}
+	ofAnswers := func(and string) string {
+		return `
 WITH old AS MATERIALIZED (
     SELECT tenant_id, key FROM answers a
-     WHERE at < $1 AND run IS NULL AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = a.tenant_id AND m.closed OFFSET 0)
+     WHERE at < $1 AND run IS NULL AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = a.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "a") + `
      ORDER BY at LIMIT $2 FOR UPDATE OF a SKIP LOCKED
 )
-DELETE FROM answers a USING old WHERE a.tenant_id = old.tenant_id AND a.key = old.key`
-	)
+DELETE FROM answers a USING old WHERE a.tenant_id = old.tenant_id AND a.key = old.key` + of(and, "a")
+	}
+	having := func(table, old string) func(and string) string {
+		return func(and string) string {
+			return `
+SELECT DISTINCT o.tenant_id FROM ` + table + ` o
+ WHERE ` + old + ` AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = o.tenant_id AND m.closed)` + of(and, "o") + ` LIMIT $2`
+		}
+	}
 	limit = max(limit, 0)
-	removed, err := s.execute(ctx, ofReplies, before, limit)
-	if err != nil || removed == limit {
+	removed, err := s.sweep(ctx, ofReplies, having("replies", "o.at < $1"), before, limit)
+	if err != nil && !errors.Is(err, ports.ErrIncomplete) || removed == limit {
 		return removed, err
 	}
-	refusals, err := s.execute(ctx, ofAnswers, before, limit-removed)
+	refusals, answersErr := s.sweep(ctx, ofAnswers, having("answers", "o.at < $1 AND o.run IS NULL"), before, limit-removed)
+	if answersErr != nil {
+		err = answersErr
+	}
 	return removed + refusals, err
 }
 

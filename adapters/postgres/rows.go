@@ -21,7 +21,8 @@ func (r runs) Lock(ctx context.Context, wait ports.Wait, want ...ports.FilesOf) 
 		lockRuns = `
 SELECT ` + runColumns + `
   FROM (SELECT $1::text AS of_tenant, u.of_run FROM unnest($2::text[]) AS u (of_run) OFFSET 0) wanted
-  JOIN runs r ON r.tenant_id = wanted.of_tenant AND r.run_id = wanted.of_run
+  JOIN runs r ON r.tenant_id = wanted.of_tenant AND r.run_id = wanted.of_run`
+		lockedInOrder = `
    FOR UPDATE OF r`
 		readFiles = `
 SELECT wanted.place, ` + readFile + `
@@ -42,14 +43,14 @@ SELECT wanted.place, ` + readFile + `
 	lock, which := lockRun, any(ids[0])
 	if len(ids) > 1 {
 		slices.Sort(ids)
-		lock, which = lockRuns, ids
+		lock, which = lockRuns+ofTenant(r.t.citus, "r")+lockedInOrder, ids
 	}
 	if wait == ports.SkipLocked {
 		lock += ` SKIP LOCKED`
 	}
 	batch.Queue(lock, r.t.tenant, which).Query(collect(&locked, scanRun))
 	if len(indexes) > 0 {
-		batch.Queue(readFiles, r.t.tenant, fileRuns, int32s(indexes)).Query(func(rows pgx.Rows) error {
+		batch.Queue(readFiles+ofTenant(r.t.citus, "f"), r.t.tenant, fileRuns, int32s(indexes)).Query(func(rows pgx.Rows) error {
 			return scanPlaced(rows, files, found)
 		})
 	}
@@ -135,7 +136,7 @@ func (r runs) Save(ctx context.Context, rows ...ports.RunRows) error {
 // queueSave adds the statements that save the rows. Once they were sent, all says whether
 // each row was there.
 func (r runs) queueSave(batch *pgx.Batch, rows []ports.RunRows) (all func() error) {
-	var s saving
+	s := saving{citus: r.t.citus}
 	for i := range rows {
 		s.add(&rows[i], r.t.locked[rows[i].Run.ID])
 		delete(r.t.locked, rows[i].Run.ID) // it is not what is there any more

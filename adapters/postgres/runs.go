@@ -44,22 +44,65 @@ WITH owner AS (
 	insertedRun = `
 )
 SELECT FROM owner`
+
+	// The same on Citus. The files are read from the run, for the node to insert them itself.
+	insertRunAlone = `
+INSERT INTO runs (` + runColumns + `, file_count)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,
+        $28, $29, $30, $31, $32, $33, $34) ON CONFLICT DO NOTHING`
+	insertFiles = `
+INSERT INTO files (tenant_id, run_id, max_retry_count, ` + fileColumns + `)`
+	newFilesAlone = insertFiles + `
+SELECT r.tenant_id, r.run_id, $3::int, v.place - 1, v.name, v.ref, v.size, 'pending', 0, 0, $7::bigint, NULL, 0, 0, '', '', ''
+  FROM runs r, unnest($4::text[], $5::text[], $6::bigint[]) WITH ORDINALITY AS v (name, ref, size, place)
+ WHERE r.tenant_id = $1 AND r.run_id = $2`
+	anyFilesAlone = insertFiles + `
+SELECT r.tenant_id, r.run_id, $3::int, v.* FROM runs r, unnest(` + fileArrays4 + `) AS v
+ WHERE r.tenant_id = $1 AND r.run_id = $2`
 )
 
-func (r runs) Insert(ctx context.Context, run core.Run, list []core.File) error {
-	sql, args := insertingRun(r.t.tenant, run, list)
-	return r.t.insert(ctx, sql, args...)
+// statement is one with its arguments.
+type statement struct {
+	sql  string
+	args []any
 }
 
-// insertingRun writes the directory's row, the run and its files with one statement.
-// If the run's ID is taken, by whatever tenant, none of them is written.
-func insertingRun(tenant core.TenantID, run core.Run, list []core.File) (sql string, args []any) {
-	args = append(runArgs(tenant, run), run.Tally.Total())
-	if areNew(list) {
-		name, ref, size := fileInputArgs(list)
-		return insertRun + newFiles + insertedRun, append(args, name, ref, size, list[0].Epoch)
+func (r runs) Insert(ctx context.Context, run core.Run, list []core.File) error {
+	for _, st := range insertingRun(r.t.citus, r.t.tenant, run, list) {
+		if err := r.t.insert(ctx, st.sql, st.args...); err != nil {
+			return err
+		}
 	}
-	return insertRun + anyFiles + insertedRun, append(args, fileArgs(list)...)
+	return nil
+}
+
+// insertingRun writes the directory's row, the run and its files: with one statement, or on
+// Citus with one after the other. If the run's ID is taken, by whatever tenant, the first one
+// writes nothing, and then none of them is to be written.
+func insertingRun(citus bool, tenant core.TenantID, run core.Run, list []core.File) []statement {
+	args := append(runArgs(tenant, run), run.Tally.Total())
+	if !citus {
+		if areNew(list) {
+			name, ref, size := fileInputArgs(list)
+			return []statement{{insertRun + newFiles + insertedRun, append(args, name, ref, size, list[0].Epoch)}}
+		}
+		return []statement{{insertRun + anyFiles + insertedRun, append(args, fileArgs(list)...)}}
+	}
+	var all []statement
+	if !unmistakable(run.ID) {
+		all = append(all, statement{`INSERT INTO run_owners (run_id, tenant_id) VALUES ($2, $1) ON CONFLICT DO NOTHING`, args[:2]})
+	}
+	all = append(all, statement{insertRunAlone, args})
+	of := []any{tenant, run.ID, run.MaxRetryCount}
+	switch {
+	case len(list) == 0:
+	case areNew(list):
+		name, ref, size := fileInputArgs(list)
+		all = append(all, statement{newFilesAlone, append(of, name, ref, size, list[0].Epoch)})
+	default:
+		all = append(all, statement{anyFilesAlone, append(of, fileArgs(list)...)})
+	}
+	return all
 }
 
 // areNew reports whether newFiles writes these files.

@@ -69,8 +69,8 @@ UPDATE files f SET status = $4, lease_until = $5`
 )
 
 // queue gives the statement that writes the files.
-func (l *sameFiles) queue(tenant core.TenantID, queue func(sql string, args ...any)) {
-	sql, which := saveSameList, any(l.indexes)
+func (l *sameFiles) queue(tenant core.TenantID, ofTenant string, queue func(sql string, args ...any)) {
+	sql, which := saveSameList+ofTenant, any(l.indexes)
 	if ranges, ok := dense(l.indexes); ok {
 		sql, which = saveSameRanges, ranges
 	}

@@ -13,7 +13,8 @@ import (
 // not read under its lock by the same transaction, or differs in another way than
 // those below, is written as a whole.
 type saving struct {
-	rows int64 // that have to be there
+	citus bool
+	rows  int64 // that have to be there
 
 	counted   []*core.Run // differ in their counters alone
 	whole     []*core.Run
@@ -141,11 +142,12 @@ UPDATE files f SET ` + setFileState + `, max_retry_count = v.max_retry_count
 
 // queue gives the statements that write the rows.
 func (s *saving) queue(tenant core.TenantID, queue func(sql string, args ...any)) {
+	ofRuns, ofFiles := ofTenant(s.citus, "r"), ofTenant(s.citus, "f")
 	for _, run := range s.whole {
 		queue(saveRun, runArgs(tenant, *run)...)
 	}
 	if len(s.counted) > 0 {
-		queue(countRuns, append([]any{tenant}, runCounterArgs(s.counted)...)...)
+		queue(countRuns+ofRuns, append([]any{tenant}, runCounterArgs(s.counted)...)...)
 	}
 	for i := range s.leases {
 		l := &s.leases[i]
@@ -154,27 +156,27 @@ func (s *saving) queue(tenant core.TenantID, queue func(sql string, args ...any)
 			queue(leaseRanges, tenant, runs[0], ranges, string(l.status), nullTime(l.until))
 			continue
 		}
-		queue(leaseFiles, tenant, runs, indexes, string(l.status), nullTime(l.until))
+		queue(leaseFiles+ofFiles, tenant, runs, indexes, string(l.status), nullTime(l.until))
 	}
 	if l := &s.completed; len(l.files) > 0 {
 		runs, indexes := l.keys()
-		queue(completeFiles, tenant, runs, indexes, l.texts(func(f *core.File) string { return text(f.Output) }))
+		queue(completeFiles+ofFiles, tenant, runs, indexes, l.texts(func(f *core.File) string { return text(f.Output) }))
 	}
 	if l := &s.results; len(l.files) > 0 {
 		runs, indexes := l.keys()
-		queue(recordFiles, tenant, runs, indexes,
+		queue(recordFiles+ofFiles, tenant, runs, indexes,
 			l.texts(func(f *core.File) string { return string(f.Status) }),
 			l.texts(func(f *core.File) string { return text(f.Output) }),
 			l.texts(func(f *core.File) string { return text(f.Failure.Code) }),
 			l.texts(func(f *core.File) string { return text(f.Failure.Message) }))
 	}
 	for i := range s.same {
-		s.same[i].queue(tenant, queue)
+		s.same[i].queue(tenant, ofFiles, queue)
 	}
 	if l := &s.others; len(l.files) > 0 {
 		runs, _ := l.keys()
 		args := append([]any{tenant, runs}, fileStateArgs(l.files)...)
-		queue(saveFiles, append(args, l.maxRetryCounts())...)
+		queue(saveFiles+ofFiles, append(args, l.maxRetryCounts())...)
 	}
 }
 

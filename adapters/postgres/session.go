@@ -13,7 +13,7 @@ import (
 // and the transaction is begun in one round trip with it.
 type session struct {
 	store *Store
-	begin [2]string     // the statements that begin the transaction
+	begin []string      // the statements that begin the transaction
 	conn  *pgxpool.Conn // nil before the first statement
 }
 
@@ -45,7 +45,9 @@ func (s *session) first(ctx context.Context, b *pgx.Batch) error {
 		s.conn = conn
 		return nil
 	})
-	all.Queue(s.begin[1])
+	for _, setting := range s.begin[1:] {
+		all.Queue(setting)
+	}
 	for _, q := range b.QueuedQueries { // a query that was sent knows the connection that prepared it
 		all.QueuedQueries = append(all.QueuedQueries, &pgx.QueuedQuery{SQL: q.SQL, Arguments: q.Arguments, Fn: q.Fn})
 	}

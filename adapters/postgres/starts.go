@@ -15,11 +15,11 @@ import (
 type starts struct{ t *tx }
 
 func (s starts) Retriable(ctx context.Context, ids []core.RunID) (map[core.RunID][]core.File, error) {
-	const sql = `
+	sql := `
 SELECT f.run_id, ` + readFile + `
   FROM (SELECT $1::text AS tenant_id, u.* FROM unnest($2::text[]) AS u (run_id) OFFSET 0) wanted
   JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id
- WHERE f.status = ANY('{failed,pending}'::text[])
+ WHERE f.status = ANY('{failed,pending}'::text[])` + ofTenant(s.t.citus, "f") + `
  ORDER BY f.run_id, f.index`
 	asked := make([]string, len(ids))
 	for i, id := range ids {
@@ -55,7 +55,7 @@ func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answ
 	if err != nil {
 		return nil, err
 	}
-	w := writeBatch{tenant: s.t.tenant}
+	w := writeBatch{tenant: s.t.tenant, citus: s.t.citus}
 	allSaved := runs(s).queueSave(&w.batch, overwritten(list))
 	if err := w.queue(list, posted, s.t.account, given); err != nil {
 		return nil, err
@@ -120,6 +120,7 @@ func overwritten(list []ports.Start) []ports.RunRows {
 // why one did not is in missing.
 type writeBatch struct {
 	tenant  core.TenantID
+	citus   bool
 	batch   pgx.Batch
 	missing error
 }
@@ -137,11 +138,13 @@ func (w *writeBatch) queue(list []ports.Start, posted []core.Entry, a *account, 
 	for i := range list {
 		b := &list[i]
 		if b.New {
-			sql, args := insertingRun(w.tenant, b.Run, b.Files)
-			w.write(ports.ErrExists, "run", sql, args...)
+			for _, st := range insertingRun(w.citus, w.tenant, b.Run, b.Files) {
+				w.write(ports.ErrExists, "run", st.sql, st.args...)
+			}
 		}
-		sql, args := insertingAttempt(w.tenant, &b.Attempt)
-		w.write(ports.ErrExists, "attempt", sql, args...)
+		for _, st := range insertingAttempt(w.citus, w.tenant, &b.Attempt) {
+			w.write(ports.ErrExists, "attempt", st.sql, st.args...)
+		}
 	}
 	w.charge(posted, a)
 	for i := range given {
@@ -161,15 +164,11 @@ func (w *writeBatch) charge(posted []core.Entry, a *account) {
 	}
 	months := map[core.Period]bool{}
 	for i := range posted {
-		w.write(ports.ErrExists, "ledger entry",
-			`INSERT INTO ledger (`+entryColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
-			entryArgs(posted[i])...)
+		w.write(ports.ErrExists, "ledger entry", insertEntry+` ON CONFLICT DO NOTHING`, entryArgs(posted[i])...)
 		months[posted[i].Period] = true
 	}
 	w.write(ports.ErrNotFound, "credits", `UPDATE credits SET purchased = $2, last_seq = $3 WHERE tenant_id = $1`, w.tenant, a.purchased, a.lastSeq)
 	for p := range months {
-		w.write(ports.ErrNotFound, "allowance", `
-INSERT INTO allowances (tenant_id, period, monthly_left) VALUES ($1, $2, $3)
-ON CONFLICT (tenant_id, period) DO UPDATE SET monthly_left = excluded.monthly_left`, w.tenant, p.String(), a.monthly[p])
+		w.write(ports.ErrNotFound, "allowance", saveAllowance, w.tenant, p.String(), a.monthly[p])
 	}
 }

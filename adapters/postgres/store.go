@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -25,9 +24,9 @@ type Store struct {
 	pool   *pgxpool.Pool
 	conns  int32 // the most that the pool may have
 	cfg    Config
-	write  [2]string // the statements that begin a transaction
-	relax  [2]string // for ports.Relaxed
-	read   [2]string
+	plain  begins
+	spread begins // on Citus
+	layout *layout
 	again  core.RetryPolicy // of retryable transactions
 	roll   func() float64   // jitter
 	outbox Outbox           // nil: transactions send nothing
@@ -43,12 +42,12 @@ func New(pool *pgxpool.Pool, c Config) (*Store, error) {
 		return nil, err
 	}
 	return &Store{
-		pool:  pool,
-		conns: pool.Config().MaxConns,
-		cfg:   c,
-		write: [2]string{"begin isolation level read committed", c.settings(byIndex...)},
-		relax: [2]string{"begin isolation level read committed", c.settings(append(slices.Clip(byIndex), setting{"synchronous_commit", "off"})...)},
-		read:  [2]string{"begin isolation level repeatable read read only", c.settings()},
+		pool:   pool,
+		conns:  pool.Config().MaxConns,
+		cfg:    c,
+		plain:  c.begins(),
+		spread: c.citusBegins(),
+		layout: &layout{},
 		again: core.RetryPolicy{
 			MaxTries: c.MaxTries, BaseDelay: 5 * time.Millisecond, MaxDelay: 200 * time.Millisecond, Budget: time.Minute,
 		},
@@ -111,14 +110,16 @@ func (s *Store) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 
 // transact runs fn in one transaction, once.
 func (s *Store) transact(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
-	options := s.write
-	if ports.IsRelaxed(ctx) {
-		options = s.relax
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := &tx{session: session{store: s, begin: options}, tenant: findable(tenant), timeout: s.timeout(), outbox: s.outbox}
+	citus := s.citus(ctx)
+	begin := s.begins(citus)
+	options := begin.write
+	if ports.IsRelaxed(ctx) {
+		options = begin.relax
+	}
+	t := &tx{session: session{store: s, begin: options}, citus: citus, tenant: findable(tenant), timeout: s.timeout(), outbox: s.outbox}
 	committing := false
 	defer t.release()
 	defer func() {
@@ -167,10 +168,18 @@ func (s *Store) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	t := &tx{session: session{store: s, begin: s.read}, tenant: findable(tenant), timeout: s.timeout(), readOnly: true, outbox: s.outbox}
+	citus := s.citus(ctx)
+	t := &tx{session: session{store: s, begin: s.begins(citus).read}, citus: citus, tenant: findable(tenant), timeout: s.timeout(), readOnly: true, outbox: s.outbox}
 	defer t.release()
 	defer t.rollback(ctx) // there is nothing to commit
 	return fn(t)
+}
+
+func (s *Store) begins(citus bool) begins {
+	if citus {
+		return s.spread
+	}
+	return s.plain
 }
 
 // timeout is somewhat longer than Postgres takes to time a statement out itself.
@@ -188,42 +197,44 @@ func query[T any](ctx context.Context, s *Store, fn func(context.Context) (T, er
 	}
 }
 
-// TenantOf implements ports.Store.
-func (s *Store) TenantOf(ctx context.Context, run core.RunID) (core.TenantID, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)
-	defer cancel()
-	return query(ctx, s, func(ctx context.Context) (tenant core.TenantID, err error) {
-		err = s.pool.QueryRow(ctx, `SELECT tenant_id FROM run_owners WHERE run_id = $1`, findable(run)).Scan(&tenant)
-		return tenant, err
-	})
-}
-
 // DueRuns implements ports.Store.
 func (s *Store) DueRuns(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.RunKey, error) {
-	const sql = `
+	return across(ctx, s, scanRunKey, func(and string) string {
+		return `
 SELECT tenant_id, run_id FROM runs
  WHERE status = 'RUNNING' AND (recover_at <= $1 OR recover_at > $3)
-   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = runs.tenant_id AND m.closed OFFSET 0)
+   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = runs.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "runs") + `
  ORDER BY recover_at, run_id LIMIT $2`
-	return list(ctx, s, scanRunKey, sql, now, limit, now.Add(horizon))
+	}, now, limit, now.Add(horizon))
 }
 
 // Ungranted implements ports.Store. Each tenant is looked up by the ledger's unique key:
 // OFFSET 0 keeps Postgres from joining, for which it would read the whole ledger.
 func (s *Store) Ungranted(ctx context.Context, key core.Key, after core.TenantID, limit int) ([]core.Tenant, error) {
-	const sql = `
+	return across(ctx, s, scanTenant, func(and string) string {
+		return `
 SELECT ` + tenantColumns + ` FROM tenants t
  WHERE tenant_id > $1 AND monthly_allowance > 0
-   AND NOT EXISTS (SELECT FROM ledger e WHERE e.tenant_id = t.tenant_id AND e.key = $2 OFFSET 0)
-   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = t.tenant_id AND m.closed OFFSET 0)
+   AND NOT EXISTS (SELECT FROM ledger e WHERE e.tenant_id = t.tenant_id AND e.key = $2` + s.once(ctx) + `)
+   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = t.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "t") + `
  ORDER BY tenant_id LIMIT $3`
-	return list(ctx, s, scanTenant, sql, findable(after), findable(key), limit)
+	}, findable(after), findable(key), limit)
 }
 
 // AllTenants implements ports.Store.
 func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
-	const sql = `SELECT ` + tenantColumns + ` FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2`
-	return list(ctx, s, scanTenant, sql, findable(after), limit)
+	return across(ctx, s, scanTenant, func(and string) string {
+		return `SELECT ` + tenantColumns + ` FROM tenants WHERE tenant_id > $1` + of(and, "tenants") + ` ORDER BY tenant_id LIMIT $2`
+	}, findable(after), limit)
+}
+
+// once keeps Postgres from turning a look-up for each row into a join, for which it would
+// read a whole table. Citus refuses it in a question over several tenants.
+func (s *Store) once(ctx context.Context) string {
+	if s.citus(ctx) {
+		return ""
+	}
+	return ` OFFSET 0`
 }
 
 // list runs a query outside any transaction.

@@ -21,7 +21,19 @@ WITH tenant AS (
     INSERT INTO tenants (` + tenantColumns + `) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING tenant_id
 )
 INSERT INTO credits (tenant_id) SELECT tenant_id FROM tenant`
-	return r.t.insert(ctx, sql, tenantArgs(r.t.tenant, row)...)
+	args := tenantArgs(r.t.tenant, row)
+	if !r.t.citus {
+		return r.t.insert(ctx, sql, args...)
+	}
+	for _, st := range []statement{
+		{`INSERT INTO tenants (` + tenantColumns + `) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, args},
+		{`INSERT INTO credits (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING`, args[:1]},
+	} {
+		if err := r.t.insert(ctx, st.sql, st.args...); err != nil {
+			return err
+		}
+	}
+	return r.t.listTenant(ctx)
 }
 
 func (r tenants) Get(ctx context.Context) (core.Tenant, error) {

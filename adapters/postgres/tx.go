@@ -16,6 +16,7 @@ import (
 // tx is one transaction of one tenant.
 type tx struct {
 	session
+	citus    bool                       // the tables are on Citus
 	tenant   core.TenantID              // stands in every WHERE
 	readOnly bool                       // a View
 	failed   error                      // the first failure: Postgres accepts nothing after it

@@ -52,7 +52,7 @@ func scanDelivery(row pgx.CollectableRow) (d core.WebhookDelivery, err error) {
 func (r webhookDeliveries) Insert(ctx context.Context, list ...core.WebhookDelivery) error {
 	const sql = `
 INSERT INTO webhook_deliveries (` + deliveryColumns + `)
-SELECT $1, $2, $3, $4, $5, $6::timestamptz, $7, $8, $9::integer, $10::integer, $11::timestamptz, $12::jsonb
+SELECT tenant_id, $2, $3, $4, $5, $6::timestamptz, $7, $8, $9::integer, $10::integer, $11::timestamptz, $12::jsonb
   FROM tenants WHERE tenant_id = $1
 ON CONFLICT DO NOTHING`
 	for _, d := range list {
@@ -129,24 +129,30 @@ func scanEndpointKey(row pgx.CollectableRow) (k ports.EndpointKey, err error) {
 // DueEndpoints implements ports.AllWebhooks. Each endpoint is one look into the index of
 // what is pending: OFFSET 0 keeps Postgres from joining, for which it would read all of it.
 func (s *Store) DueEndpoints(ctx context.Context, now time.Time, after ports.EndpointKey, limit int) ([]ports.EndpointKey, error) {
-	const sql = `
+	return across(ctx, s, scanEndpointKey, func(and string) string {
+		return `
 SELECT tenant_id, endpoint_id FROM webhook_endpoints e
  WHERE pause = '' AND (tenant_id, endpoint_id) > ($2, $3)
    AND EXISTS (SELECT FROM webhook_deliveries d
-                WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.endpoint_id AND d.status = 'pending' AND d.due_at <= $1 OFFSET 0)
-   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = e.tenant_id AND m.closed OFFSET 0)
+                WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.endpoint_id AND d.status = 'pending' AND d.due_at <= $1` + s.once(ctx) + `)
+   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = e.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "e") + `
  ORDER BY tenant_id, endpoint_id LIMIT $4`
-	return list(ctx, s, scanEndpointKey, sql, now, findable(after.Tenant), findable(after.Endpoint), max(limit, 0))
+	}, now, findable(after.Tenant), findable(after.Endpoint), max(limit, 0))
 }
 
 // SweepDeliveries implements ports.AllWebhooks. It passes over what another server sweeps
 // or changes at the moment.
 func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
-	const sql = `
+	return s.sweep(ctx, func(and string) string {
+		return `
 DELETE FROM webhook_deliveries d USING (
     SELECT tenant_id, endpoint_id, event_id FROM webhook_deliveries w
-     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed OFFSET 0)
+     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "w") + `
      ORDER BY at LIMIT $2 FOR UPDATE OF w SKIP LOCKED) old
- WHERE d.tenant_id = old.tenant_id AND d.endpoint_id = old.endpoint_id AND d.event_id = old.event_id`
-	return s.execute(ctx, sql, before, max(limit, 0))
+ WHERE d.tenant_id = old.tenant_id AND d.endpoint_id = old.endpoint_id AND d.event_id = old.event_id` + of(and, "d")
+	}, func(and string) string {
+		return `
+SELECT DISTINCT w.tenant_id FROM webhook_deliveries w
+ WHERE w.at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed)` + of(and, "w") + ` LIMIT $2`
+	}, before, max(limit, 0))
 }

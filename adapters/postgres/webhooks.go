@@ -28,7 +28,7 @@ func (r webhookEvents) Tell(_ context.Context, events ...core.WebhookEvent) erro
 func (t *tx) queueTold(batch *pgx.Batch) {
 	const sql = `
 INSERT INTO webhook_deliveries (tenant_id, endpoint_id, event_id, type, run_id, at, body, status, claim, tries, due_at, log)
-SELECT $1, e.endpoint_id, v.id, v.type, v.run, v.at, v.body, 'pending', 0, 0, v.at, '[]'
+SELECT e.tenant_id, e.endpoint_id, v.id, v.type, v.run, v.at, v.body, 'pending', 0, 0, v.at, '[]'
   FROM webhook_endpoints e, unnest($2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[]) AS v (id, type, run, at, body)
  WHERE e.tenant_id = $1 AND e.collects AND v.type = ANY (e.types)
 ON CONFLICT DO NOTHING`
@@ -103,7 +103,7 @@ func scanEndpoint(row pgx.CollectableRow) (e core.WebhookEndpoint, err error) {
 func (r webhookEndpoints) Insert(ctx context.Context, e core.WebhookEndpoint) error {
 	const sql = `
 INSERT INTO webhook_endpoints (` + endpointColumns + `)
-SELECT $1, $2, $3, $4, $5::text[], $6::boolean, $7, $8::timestamptz, $9, $10, $11::timestamptz, $12::timestamptz, $13::timestamptz,
+SELECT tenant_id, $2, $3, $4, $5::text[], $6::boolean, $7, $8::timestamptz, $9, $10, $11::timestamptz, $12::timestamptz, $13::timestamptz,
        $14, $15, $16, $17::timestamptz, $18::timestamptz
   FROM tenants WHERE tenant_id = $1
 ON CONFLICT DO NOTHING`

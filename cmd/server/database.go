@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,7 @@ type database struct {
 	ready    func(context.Context) error // nil if the store answers
 	migrate  func(context.Context) (applied []migration, err error)
 	status   func(context.Context) ([]migration, error)
+	whole    func(context.Context) error // nil, or refuses tables that are spread in part
 	close    func() error
 }
 
@@ -141,6 +143,10 @@ func (f databaseFlags) openPostgres(ctx context.Context) (*database, error) {
 			applied, err := postgres.Migrate(ctx, pool)
 			return steps(applied), err
 		},
+		whole: func(ctx context.Context) error {
+			spread, err := postgres.SpreadStatus(ctx, pool)
+			return cmp.Or(err, spread.Whole())
+		},
 		status: func(ctx context.Context) ([]migration, error) {
 			all, err := postgres.MigrationStatus(ctx, pool)
 			return steps(all), err
@@ -196,7 +202,7 @@ func (d *database) prepare(ctx context.Context, migrate bool, log *slog.Logger) 
 		for _, m := range applied {
 			log.Info("migrated", "version", m.Version, "name", m.Name)
 		}
-		return err
+		return cmp.Or(err, d.isWhole(ctx))
 	}
 	all, err := d.status(ctx)
 	if err != nil {
@@ -207,7 +213,14 @@ func (d *database) prepare(ctx context.Context, migrate bool, log *slog.Logger) 
 			return fmt.Errorf("the database lacks migration %s; run 'redrive migrate'", m.Name)
 		}
 	}
-	return nil
+	return d.isWhole(ctx)
+}
+
+func (d *database) isWhole(ctx context.Context) error {
+	if d.whole == nil {
+		return nil
+	}
+	return d.whole(ctx)
 }
 
 // backend is the storage of a server.

@@ -302,7 +302,7 @@ func (s *Service) Stats() Stats {
 // AuthorizeRun finds whose run it is and whether the actor may do that to it, in the
 // order of spec 3.1: CodeRunNotFound, CodeWrongTenant, CodeRoleNotAllowed.
 func (s *Service) AuthorizeRun(ctx context.Context, actor core.Actor, action core.Action, id core.RunID) (core.TenantID, error) {
-	owner, err := s.store.TenantOf(ctx, id)
+	owner, err := s.store.TenantOf(ports.LikelyOwner(ctx, actor.Tenant), id)
 	if err != nil {
 		return "", notFound(err, runNotFound(id))
 	}

@@ -39,7 +39,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 const maxSweepErrors = 20
 
 func (s *Service) sweepUpload(ctx context.Context, left ports.Leftover) error {
-	owner, err := s.store.TenantOf(ctx, left.Upload)
+	owner, err := s.store.TenantOf(ports.LikelyOwner(ctx, left.Tenant), left.Upload)
 	switch {
 	case errors.Is(err, ports.ErrNotFound):
 		if err := s.files.Remove(ctx, left.Tenant, left.Upload); err != nil {
