@@ -231,7 +231,7 @@ func (s *Service) ForgetKeys(ctx context.Context) error {
 	before := s.clock.Now().Add(-s.opts.IdempotencyTTL)
 	for range forgetRounds {
 		n, err := s.store.Forget(ctx, before, forgetAtOnce)
-		if err != nil {
+		if unanswered(err) || err != nil && n < forgetAtOnce {
 			return fmt.Errorf("forget idempotency keys: %w", err)
 		}
 		if n < forgetAtOnce {

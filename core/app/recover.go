@@ -17,15 +17,16 @@ import (
 // closed INTERRUPTED. It may run on every instance at once: each run is decided
 // under its lock, and a run that another transaction holds is passed over, so the instances
 // share the work. It gives the number of runs it acted on. However many runs fail
-// or are held, the others get their turn: those stay due, for the next call.
+// or are held, the others get their turn: those stay due, for the next call. While a part of the
+// store cannot be reached, it recovers what the others have, and says so (ports.ErrIncomplete).
 func (s *Service) Recover(ctx context.Context, page int) (visited int, err error) {
 	passed := map[ports.RunKey]bool{} // they failed, or are locked
 	failed := 0
 	var errs []error
 	for {
-		due, err := s.store.DueRuns(ctx, s.clock.Now(), s.opts.Recovery.Horizon(), page+len(passed))
-		if err != nil {
-			return visited, errors.Join(append(errs, err)...)
+		due, missing := s.store.DueRuns(ctx, s.clock.Now(), s.opts.Recovery.Horizon(), page+len(passed))
+		if unanswered(missing) {
+			return visited, errors.Join(append(errs, missing)...)
 		}
 		looked := false
 		for _, key := range due {
@@ -53,10 +54,14 @@ func (s *Service) Recover(ctx context.Context, page int) (visited int, err error
 			if failed > maxRecoveryErrors {
 				errs = append(errs, fmt.Errorf("and %d more runs", failed-maxRecoveryErrors))
 			}
-			return visited, errors.Join(errs...)
+			return visited, errors.Join(append(errs, missing)...)
 		}
 	}
 }
+
+// unanswered reports whether a question over all tenants was not answered at all: of what
+// was answered in part, the part is gone on with.
+func unanswered(err error) bool { return err != nil && !errors.Is(err, ports.ErrIncomplete) }
 
 // maxRecoveryErrors bounds what one pass of recovery reports.
 const maxRecoveryErrors = 10

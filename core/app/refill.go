@@ -87,7 +87,8 @@ func (s *Service) refill(ctx context.Context, t core.Tenant, m month) error {
 }
 
 // EachTenant calls do for every tenant and joins what goes wrong, so that one
-// tenant's trouble is not another's.
+// tenant's trouble is not another's. Tenants that cannot be asked are left out, and the error
+// is a ports.ErrIncomplete then.
 func EachTenant(ctx context.Context, store ports.Store, do func(core.Tenant) error) error {
 	return eachTenant(func(after core.TenantID, limit int) ([]core.Tenant, error) {
 		return store.AllTenants(ctx, after, limit)
@@ -99,9 +100,9 @@ func eachTenant(next func(after core.TenantID, limit int) ([]core.Tenant, error)
 	const page = 500
 	var errs []error
 	for after := core.TenantID(""); ; {
-		tenants, err := next(after, page)
-		if err != nil {
-			return errors.Join(append(errs, err)...)
+		tenants, missing := next(after, page)
+		if unanswered(missing) {
+			return errors.Join(append(errs, missing)...)
 		}
 		for _, t := range tenants {
 			after = t.ID
@@ -110,7 +111,7 @@ func eachTenant(next func(after core.TenantID, limit int) ([]core.Tenant, error)
 			}
 		}
 		if len(tenants) < page {
-			return errors.Join(errs...)
+			return errors.Join(append(errs, missing)...)
 		}
 	}
 }

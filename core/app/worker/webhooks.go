@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -77,15 +78,15 @@ func (h *webhooks) look(ctx, sends context.Context) error {
 	h.setFull(false)
 	begun := h.cursor
 	for wrapped := begun == (ports.EndpointKey{}); ; {
-		keys, err := h.w.svc.DueWebhooks(ctx, h.cursor, webhookPage)
-		if err != nil {
-			return err
+		keys, missing := h.w.svc.DueWebhooks(ctx, h.cursor, webhookPage)
+		if missing != nil && !errors.Is(missing, ports.ErrIncomplete) {
+			return missing
 		}
 		for _, key := range keys {
 			n, places := h.take(key)
 			if !places {
 				h.setFull(true)
-				return nil
+				return missing
 			}
 			h.cursor = key
 			if n == 0 {
@@ -100,7 +101,7 @@ func (h *webhooks) look(ctx, sends context.Context) error {
 		}
 		h.cursor = ports.EndpointKey{}
 		if wrapped {
-			return nil
+			return missing
 		}
 		wrapped = true
 	}
