@@ -43,7 +43,8 @@ SELECT FROM attempt`
 const insertFilesOfAttempt = `
 INSERT INTO attempt_file_rows (tenant_id, run_id, attempt, ` + attemptFileColumns + `)
 SELECT a.tenant_id, a.run_id, a.attempt, v.*
-  FROM attempts a, unnest($4::int[], $5::boolean[], $6::text[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[], $12::int[]) AS v
+  FROM attempts a, unnest($4::int[], $5::boolean[], $6::text[], $7::int[], $8::int[], $9::int[], $10::text[], $11::text[], $12::int[])
+       AS v (` + attemptFileColumns + `)
  WHERE a.tenant_id = $1 AND a.run_id = $2 AND a.attempt = $3`
 
 func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {

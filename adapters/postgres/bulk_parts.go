@@ -73,7 +73,7 @@ func (b bulkParts) Insert(ctx context.Context, p core.BulkPart, runs []core.Bulk
 	}
 	const sql = `
 INSERT INTO bulk_runs (tenant_id, bulk_id, ` + bulkRunColumns + `)
-SELECT p.tenant_id, p.bulk_id, v.* FROM bulk_parts p, unnest($3::int[], $4::text[], $5::text[], $6::bool[], $7::text[]) AS v
+SELECT p.tenant_id, p.bulk_id, v.* FROM bulk_parts p, unnest($3::int[], $4::text[], $5::text[], $6::bool[], $7::text[]) AS v (` + bulkRunColumns + `)
  WHERE p.tenant_id = $1 AND p.bulk_id = $2`
 	for chunk := range slices.Chunk(runs, maxBulkChunk) {
 		args, err := b.runArgs(p.Bulk, chunk)

@@ -1,12 +1,18 @@
 package postgres_test
 
 import (
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
 )
@@ -38,4 +44,158 @@ func TestConformanceOnCitus(t *testing.T) {
 		allowTheImpossible(t, pool)
 		return store
 	})
+}
+
+func TestWiringOnCitus(t *testing.T) {
+	t.Parallel()
+	testWiring(t, postgres.Config{URL: pgtest.Citus(t).URL})
+}
+
+func TestConcurrentContinuesOnCitus(t *testing.T) {
+	t.Parallel()
+	testConcurrentContinues(t, postgres.Config{URL: pgtest.Citus(t).URL}, 10)
+}
+
+func TestMixedRaceOnCitus(t *testing.T) {
+	t.Parallel()
+	testMixedRace(t, postgres.Config{URL: pgtest.Citus(t).URL})
+}
+
+func TestDistributeRefuses(t *testing.T) {
+	t.Parallel()
+	_, pool := pgtest.Open(t, postgres.Config{})
+	_, err := postgres.Distribute(bounded(t), pool)
+	require.ErrorIs(t, err, postgres.ErrCannotDistribute)
+	require.ErrorContains(t, err, "no extension citus")
+	spread, err := postgres.SpreadStatus(bounded(t), pool)
+	require.NoError(t, err)
+	require.Equal(t, postgres.Spread{}, spread)
+	require.NoError(t, spread.Whole())
+
+	_, pool = pgtest.Open(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
+	_, err = postgres.Distribute(bounded(t), pool)
+	require.ErrorIs(t, err, postgres.ErrCannotDistribute)
+	require.ErrorContains(t, err, "not up to date")
+}
+
+// A database with runs is distributed, in two goes, and has everything that it had. Then a
+// later migration comes.
+func TestDistribute(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	store, pool := pgtest.Open(t, postgres.Config{URL: pgtest.CitusEmpty(t).URL})
+	_, err := postgres.Migrate(ctx, pool)
+	require.NoError(t, err)
+	before := worldOf(t, store, pool, noExecution)
+	before.addTenant(t, "acme")
+	before.addTenant(t, "umbrella")
+	run := before.settled(t, 3, allFail)
+	answered, err := before.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
+	require.NoError(t, err)
+	old := before.read(t, run.ID)
+	const interrupted = `SET citus.enable_unsafe_triggers = on; SELECT create_distributed_table('tenants', 'tenant_id', colocate_with => 'none')`
+	require.NoError(t, inOwnConnection(t, before, interrupted))
+	half, err := postgres.SpreadStatus(ctx, pool)
+	require.NoError(t, err)
+	require.ErrorContains(t, half.Whole(), "redrive migrate --citus")
+
+	moved, err := postgres.Distribute(ctx, pool)
+	require.NoError(t, err)
+	require.Len(t, moved, len(half.Missing))
+	moved, err = postgres.Distribute(ctx, pool)
+	require.NoError(t, err)
+	require.Empty(t, moved)
+	whole, err := postgres.SpreadStatus(ctx, pool)
+	require.NoError(t, err)
+	require.NoError(t, whole.Whole())
+	require.NotEmpty(t, whole.Citus)
+	require.GreaterOrEqual(t, whole.Nodes, 2)
+
+	store, pool = pgtest.Open(t, postgres.Config{URL: pool.Config().ConnString()}) // the servers are started again
+	w := worldOf(t, store, pool, noExecution)
+	require.Equal(t, old, w.read(t, run.ID))
+	again, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
+	require.NoError(t, err)
+	require.Equal(t, answered, again, "an answer that was remembered")
+	require.NoError(t, w.Refill(ctx))
+	w.requireInvariants(t)
+
+	// What later migrations do, on plain Postgres as well.
+	_, plain := pgtest.Open(t, postgres.Config{})
+	for _, pool := range []*pgxpool.Pool{pool, plain} {
+		for _, sql := range []string{
+			`CREATE TABLE notes (tenant_id text COLLATE "C" NOT NULL, note_id text NOT NULL, PRIMARY KEY (tenant_id, note_id));
+			 CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+			 ALTER TABLE notes DISABLE TRIGGER moved;
+			 SELECT place_by_tenant('notes');
+			 ALTER TABLE notes ADD CONSTRAINT notes_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id)`,
+			`ALTER TABLE runs ADD COLUMN note text NOT NULL DEFAULT '', ADD CONSTRAINT runs_note CHECK (length(note) < 100) NOT VALID`,
+			`ALTER TABLE runs VALIDATE CONSTRAINT runs_note`,
+			`CREATE INDEX CONCURRENTLY runs_by_note ON runs (tenant_id, note)`,
+			`CREATE TRIGGER notes_kept BEFORE DELETE ON notes FOR EACH STATEMENT EXECUTE FUNCTION refuse_write('notes are kept')`,
+		} {
+			_, err := pool.Exec(ctx, sql)
+			require.NoError(t, err, sql)
+		}
+	}
+	require.EqualValues(t, 1, w.number(t, `SELECT count(DISTINCT colocationid) FROM pg_dist_partition WHERE logicalrelid IN ('notes'::regclass, 'tenants'::regclass)`))
+	_, err = pool.Exec(ctx, `INSERT INTO notes (tenant_id, note_id) VALUES ('nobody', '1')`)
+	require.ErrorContains(t, err, "notes_tenant", "the foreign key is on the nodes")
+	require.NoError(t, w.store.SetMove(ctx, "umbrella", ports.Move{}, ports.Move{ID: "m", State: ports.MoveLeaving, At: time.Now()}), "triggers are turned on")
+}
+
+// Whatever a Continue and an initiation send to nodes goes to one, and is committed there in
+// one phase.
+func TestOneNodeAndOnePhase(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	pc, err := pgxpool.ParseConfig(pgtest.Citus(t).URL)
+	require.NoError(t, err)
+	var mu sync.Mutex
+	var log []*pgconn.Notice
+	pc.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		mu.Lock()
+		defer mu.Unlock()
+		log = append(log, n)
+	}
+	pc.ConnConfig.RuntimeParams["citus.log_remote_commands"] = "on"
+	pc.ConnConfig.RuntimeParams["client_min_messages"] = "log"
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	store, err := postgres.New(pool, postgres.Config{})
+	require.NoError(t, err)
+	w := worldOf(t, store, pool, noExecution)
+	w.addTenant(t, "acme")
+	failed := w.settled(t, 10, allFail)
+
+	for name, do := range map[string]func() error{
+		"initiate": func() error { _, err := w.initiate(ctx, "acme", 10); return err },
+		"continue": func() error { _, err := w.RetryFailed(ctx, customer, failed.ID, app.RetryRequest{}); return err },
+		"read":     func() error { _, err := w.Run(ctx, customer, failed.ID); return err },
+	} {
+		mu.Lock()
+		log = nil
+		mu.Unlock()
+		require.NoError(t, do())
+		mu.Lock()
+		nodes, commands, commits := map[string]int{}, 0, 0
+		for _, n := range log {
+			command, sent := strings.CutPrefix(n.Message, "issuing ")
+			if !sent {
+				continue
+			}
+			require.NotContains(t, command, "PREPARE TRANSACTION", name)
+			commands++
+			if command == "COMMIT" {
+				commits++
+			}
+			node, _, _ := strings.Cut(n.Detail, " connectionId")
+			nodes[node]++
+		}
+		mu.Unlock()
+		t.Logf("%s: %d commands, %d of them COMMIT, by node: %v", name, commands, commits, nodes)
+		require.Len(t, nodes, 1, name)
+		require.Positive(t, commands, name)
+	}
 }

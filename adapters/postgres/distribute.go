@@ -108,7 +108,7 @@ func distributable(ctx context.Context, conn *pgx.Conn) error {
 SELECT (SELECT groupid FROM pg_dist_local_group),
        (SELECT count(*) FROM pg_dist_node WHERE noderole = 'primary' AND isactive AND shouldhaveshards),
        (SELECT count(*) FROM pg_dist_node WHERE noderole = 'primary' AND NOT (isactive AND metadatasynced)),
-       EXISTS (SELECT FROM moves WHERE closed)`).Scan(&group, &nodes, &unsynced, &closed)
+       (SELECT count(*) > 0 FROM moves WHERE closed)`).Scan(&group, &nodes, &unsynced, &closed)
 	switch {
 	case err != nil:
 		return err

@@ -31,6 +31,13 @@
 // outcome unknown. A connection that turns out to be dead at the BEGIN, as all of
 // a pool are after the server was restarted, is replaced by another one.
 //
+// # Citus
+//
+// Distribute spreads the tables over the nodes of a cluster, by tenant. Everything that a
+// transaction reads and writes is then on one node, which commits it in one phase. What the
+// adapter asks of all tenants at once goes on for the others while a node is down
+// (ports.ErrIncomplete). Whether the tables are spread is asked of the catalog, once a store.
+//
 // # Round trips
 //
 // No method's number of round trips depends on how many files it reads or

@@ -29,7 +29,6 @@ const (
 	codeIOError              = "58030"
 	codeInternal             = "XX000"
 	codeMoved                = "RD001" // our own, of refuse_moved()
-	codeResolutionUnknown    = "08007"
 	classConnectionException = "08"
 	classDataException       = "22"
 	classIntegrity           = "23"
@@ -139,6 +138,13 @@ func lost(err error) bool {
 		errors.Is(err, puddle.ErrClosedPool)
 }
 
+// ofNode reports whether it is a node of Citus that was lost, and not the connection. Another
+// connection would not reach the node either.
+func ofNode(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && !fatal(pg) && strings.HasPrefix(pg.Code, classConnectionException)
+}
+
 // readOnlyDatabase reports whether the database took no writes.
 func readOnlyDatabase(err error) bool {
 	var pg *pgconn.PgError
@@ -153,15 +159,17 @@ func fatal(pg *pgconn.PgError) bool {
 
 // translateCommit is translate for the answer to a COMMIT that may have been sent.
 // Only an error that Postgres itself reported, without ending the session, says
-// that nothing happened. pgconn.SafeToRetry is of no use here: a connection that
-// is lost while waiting for the answer is reported as "conn closed", which claims
-// to be safe.
+// that nothing happened, and not if it is that of Citus about a node: the node may have
+// committed before it was lost (class 08, or XX000 for want of a better code, with which
+// Postgres itself answers no COMMIT). pgconn.SafeToRetry is of no use here: a connection
+// that is lost while waiting for the answer is reported as "conn closed", which claims to be
+// safe.
 func translateCommit(err error) error {
 	var pg *pgconn.PgError
 	switch {
 	case err == nil, errors.Is(err, pgx.ErrTxCommitRollback):
 		return err
-	case errors.As(err, &pg) && !fatal(pg) && pg.Code != codeCompletionUnknown && pg.Code != codeResolutionUnknown:
+	case errors.As(err, &pg) && !fatal(pg) && pg.Code != codeCompletionUnknown && pg.Code != codeInternal && !strings.HasPrefix(pg.Code, classConnectionException):
 		return translate(err)
 	}
 	return fmt.Errorf("%w: %w", ports.ErrCommitUnknown, err)

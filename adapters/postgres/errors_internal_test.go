@@ -3,6 +3,7 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,4 +33,19 @@ func TestTooLargeForPostgres(t *testing.T) {
 	other := &pgconn.PgError{Severity: "ERROR", Code: "XX000", Message: "tuple concurrently updated", Routine: "simple_heap_update"}
 	require.NotErrorIs(t, translate(other), ports.ErrRefused, "other internal errors say nothing")
 	require.NotErrorIs(t, translate(&pgconn.PgError{Code: ""}), ports.ErrRefused)
+}
+
+// What Citus says of a node that it lost is no answer about the commit, and nothing that
+// another connection to the coordinator would mend.
+func TestErrorsOfNodes(t *testing.T) {
+	t.Parallel()
+	for code, unknown := range map[string]bool{"XX000": true, "08006": true, "08003": true, "08007": true, "40003": true, "40001": false, "23505": false} {
+		err := translateCommit(&pgconn.PgError{Severity: "ERROR", SeverityUnlocalized: "ERROR", Code: code})
+		require.Equal(t, unknown, errors.Is(err, ports.ErrCommitUnknown), code)
+	}
+	lostNode := &pgconn.PgError{SeverityUnlocalized: "ERROR", Code: "08006"}
+	require.True(t, ofNode(lostNode))
+	require.ErrorIs(t, translate(lostNode), ports.ErrUnavailable)
+	require.False(t, ofNode(&pgconn.PgError{SeverityUnlocalized: "FATAL", Code: "08006"}))
+	require.False(t, ofNode(io.ErrUnexpectedEOF))
 }

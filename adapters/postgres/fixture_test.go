@@ -51,6 +51,11 @@ func newWorld(t testing.TB, c postgres.Config, execute ports.ExecutorFunc) *worl
 func emptyWorld(t testing.TB, c postgres.Config, execute ports.ExecutorFunc) *world {
 	t.Helper()
 	store, pool := pgtest.Open(t, c)
+	return worldOf(t, store, pool, execute)
+}
+
+func worldOf(t testing.TB, store *postgres.Store, pool *pgxpool.Pool, execute ports.ExecutorFunc) *world {
+	t.Helper()
 	w := &world{
 		store: store, pool: pool,
 		queue: &flakyQueue{Queue: memory.NewQueue()},

@@ -150,7 +150,7 @@ func (m *moving) guard(ctx context.Context, on bool) error {
 // relax turns the triggers off when no tenant is closed any more.
 func (m *moving) relax(ctx context.Context) error {
 	var any bool
-	if err := m.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM moves WHERE closed)`).Scan(&any); err != nil || any {
+	if err := m.conn.QueryRow(ctx, `SELECT count(*) > 0 FROM moves WHERE closed`).Scan(&any); err != nil || any {
 		return err
 	}
 	return m.guard(ctx, false)

@@ -24,8 +24,14 @@ import (
 // exactly one charge is made; the others are told that the run is running.
 func TestConcurrentContinues(t *testing.T) {
 	t.Parallel()
-	const rounds, contenders, files = 200, 50, 3
-	w := newWorld(t, postgres.Config{MaxConns: contenders}, noExecution)
+	testConcurrentContinues(t, postgres.Config{}, 200)
+}
+
+func testConcurrentContinues(t *testing.T, c postgres.Config, rounds int) {
+	t.Helper()
+	const contenders, files = 50, 3
+	c.MaxConns = contenders
+	w := newWorld(t, c, noExecution)
 	spent := w.balance(t, "acme").Available()
 	began := time.Now()
 	for round := range rounds {
@@ -58,6 +64,11 @@ func TestConcurrentContinues(t *testing.T) {
 // recomputed by SQL.
 func TestMixedRace(t *testing.T) {
 	t.Parallel()
+	testMixedRace(t, postgres.Config{})
+}
+
+func testMixedRace(t *testing.T, c postgres.Config) {
+	t.Helper()
 	const users, operations, workers = 8, 50, 4
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -75,7 +86,8 @@ func TestMixedRace(t *testing.T) {
 		}
 		return results, nil
 	}
-	w := newWorld(t, postgres.Config{MaxConns: users + workers + 2}, execute)
+	c.MaxConns = users + workers + 2
+	w := newWorld(t, c, execute)
 	tenants := []core.TenantID{"acme", "umbrella"}
 	w.addTenant(t, "umbrella")
 	ctx := bounded(t)

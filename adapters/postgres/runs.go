@@ -46,6 +46,7 @@ WITH owner AS (
 SELECT FROM owner`
 
 	// The same on Citus. The files are read from the run, for the node to insert them itself.
+	// Citus passes on what unnest gives only if each of its columns has a name.
 	insertRunAlone = `
 INSERT INTO runs (` + runColumns + `, file_count)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,
@@ -57,7 +58,7 @@ SELECT r.tenant_id, r.run_id, $3::int, v.place - 1, v.name, v.ref, v.size, 'pend
   FROM runs r, unnest($4::text[], $5::text[], $6::bigint[]) WITH ORDINALITY AS v (name, ref, size, place)
  WHERE r.tenant_id = $1 AND r.run_id = $2`
 	anyFilesAlone = insertFiles + `
-SELECT r.tenant_id, r.run_id, $3::int, v.* FROM runs r, unnest(` + fileArrays4 + `) AS v
+SELECT r.tenant_id, r.run_id, $3::int, v.* FROM runs r, unnest(` + fileArrays4 + `) AS v (` + fileColumns + `)
  WHERE r.tenant_id = $1 AND r.run_id = $2`
 )
 

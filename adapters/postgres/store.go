@@ -191,7 +191,7 @@ func query[T any](ctx context.Context, s *Store, fn func(context.Context) (T, er
 	for left := s.conns; ; left-- {
 		result, err := fn(ctx)
 		var connect *pgconn.ConnectError
-		if err == nil || left <= 0 || ctx.Err() != nil || !lost(err) || errors.As(err, &connect) {
+		if err == nil || left <= 0 || ctx.Err() != nil || !lost(err) || ofNode(err) || errors.As(err, &connect) {
 			return result, translate(err)
 		}
 	}

@@ -141,14 +141,17 @@ SELECT tenant_id, endpoint_id FROM webhook_endpoints e
 }
 
 // SweepDeliveries implements ports.AllWebhooks. It passes over what another server sweeps
-// or changes at the moment.
+// or changes at the moment. As a subquery, what is old could be looked for once for each row,
+// and each time past those that were taken before, up to the limit.
 func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
 	return s.sweep(ctx, func(and string) string {
 		return `
-DELETE FROM webhook_deliveries d USING (
+WITH old AS MATERIALIZED (
     SELECT tenant_id, endpoint_id, event_id FROM webhook_deliveries w
      WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "w") + `
-     ORDER BY at LIMIT $2 FOR UPDATE OF w SKIP LOCKED) old
+     ORDER BY at LIMIT $2 FOR UPDATE OF w SKIP LOCKED
+)
+DELETE FROM webhook_deliveries d USING old
  WHERE d.tenant_id = old.tenant_id AND d.endpoint_id = old.endpoint_id AND d.event_id = old.event_id` + of(and, "d")
 	}, func(and string) string {
 		return `

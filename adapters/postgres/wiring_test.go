@@ -14,7 +14,12 @@ import (
 // continued against a real database.
 func TestWiring(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, postgres.Config{}, noExecution)
+	testWiring(t, postgres.Config{})
+}
+
+func testWiring(t *testing.T, c postgres.Config) {
+	t.Helper()
+	w := newWorld(t, c, noExecution)
 	ctx := bounded(t)
 
 	run := w.settled(t, 5, func(i int) core.Outcome {

@@ -36,12 +36,15 @@ const (
 func TestHistoryOfPostgres(t *testing.T) {
 	t.Parallel()
 	testHistories(t, func() ports.Store {
-		c := postgres.Config{URL: pgtest.New(t).URL, MaxConns: 16}
-		pool, err := postgres.Connect(t.Context(), c)
-		require.NoError(t, err)
-		t.Cleanup(pool.Close)
-		store, err := postgres.New(pool, c)
-		require.NoError(t, err)
+		store, _ := pgtest.Open(t, postgres.Config{})
+		return store
+	})
+}
+
+func TestHistoryOfCitus(t *testing.T) {
+	t.Parallel()
+	testHistories(t, func() ports.Store {
+		store, _ := pgtest.Open(t, postgres.Config{URL: pgtest.Citus(t).URL})
 		return store
 	})
 }

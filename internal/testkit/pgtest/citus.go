@@ -142,31 +142,39 @@ func (c *citusCluster) drop(name string) error {
 // daemon looks into each now and then, and takes no notice of FORCE, so this waits until it
 // is out.
 func (c *citusCluster) unused(database, sql string) error {
-	for _, node := range c.nodes {
-		s := &Server{admin: c.at(node, "postgres")}
-		err := s.admins(func(ctx context.Context, conn *pgx.Conn) error {
-			if _, err := conn.Exec(ctx, "SET citus.enable_create_database_propagation = off"); err != nil {
+	failed := make([]error, len(c.nodes))
+	var wait sync.WaitGroup
+	for i, node := range c.nodes {
+		wait.Go(func() { failed[i] = c.unusedOn(node, database, sql) })
+	}
+	wait.Wait()
+	return errors.Join(failed...)
+}
+
+func (c *citusCluster) unusedOn(node, database, sql string) error {
+	s := &Server{admin: c.at(node, "postgres")}
+	err := s.admins(func(ctx context.Context, conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "SET citus.enable_create_database_propagation = off"); err != nil {
+			return err
+		}
+		for {
+			if _, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database); err != nil {
 				return err
 			}
-			for {
-				if _, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database); err != nil {
-					return err
-				}
-				_, err := conn.Exec(ctx, sql)
-				var pg *pgconn.PgError
-				if !errors.As(err, &pg) || pg.Code != "55006" { // object_in_use
-					return err
-				}
-				select {
-				case <-time.After(50 * time.Millisecond):
-				case <-ctx.Done():
-					return errors.Join(ctx.Err(), err)
-				}
+			_, err := conn.Exec(ctx, sql)
+			var pg *pgconn.PgError
+			if !errors.As(err, &pg) || pg.Code != "55006" { // object_in_use
+				return err
 			}
-		})
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", node, sql, err)
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+				return errors.Join(ctx.Err(), err)
+			}
 		}
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", node, sql, err)
 	}
 	return nil
 }
@@ -288,4 +296,52 @@ func citusSettings(ctx context.Context, conn *pgx.Conn, name string) error {
 		}
 	}
 	return nil
+}
+
+// KillCitusNode kills the postmaster of a node by SIGKILL, and with it all of the node's
+// sessions, and has it started again after a time. The node's own shell does both, since a
+// test need not run on the node. It returns when the node is gone.
+func KillCitusNode(t testing.TB, node string, down time.Duration) {
+	t.Helper()
+	c := clusterOf(t)
+	s := &Server{admin: c.at(node, "postgres")}
+	err := s.admins(func(ctx context.Context, conn *pgx.Conn) error {
+		var data, bin, pid string
+		if err := conn.QueryRow(ctx, `
+SELECT current_setting('data_directory'), (SELECT setting FROM pg_config WHERE name = 'BINDIR'), split_part(pg_read_file('postmaster.pid'), E'\n', 1)`).
+			Scan(&data, &bin, &pid); err != nil {
+			return err
+		}
+		again := fmt.Sprintf("%s/pg_ctl -D %s -l %s.log -w start", bin, data, data)
+		script := fmt.Sprintf("kill -9 %s; sleep %.1f; for i in 1 2 3 4 5 6 7 8 9 10; do %s && break; sleep 1; done", pid, down.Seconds(), again)
+		_, err := conn.Exec(ctx, `COPY (SELECT) TO PROGRAM 'setsid sh -c "`+script+`" </dev/null >/dev/null 2>&1 &'`)
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && pg.Severity != "FATAL" {
+			return err
+		}
+		for conn.Ping(ctx) == nil { // its session notices that the postmaster is gone
+			time.Sleep(10 * time.Millisecond)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("pgtest: kill node %s: %v", node, err)
+	}
+}
+
+// AwaitCitusNode waits until a node takes connections.
+func AwaitCitusNode(t testing.TB, node string) {
+	t.Helper()
+	s := &Server{admin: clusterOf(t).at(node, "postgres")}
+	deadline := time.Now().Add(timeout)
+	for {
+		err := s.admins(func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("pgtest: node %s: %v", node, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
