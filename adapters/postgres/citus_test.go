@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -134,7 +135,7 @@ func TestDistribute(t *testing.T) {
 			`CREATE INDEX CONCURRENTLY runs_by_note ON runs (tenant_id, note)`,
 			`CREATE TRIGGER notes_kept BEFORE DELETE ON notes FOR EACH STATEMENT EXECUTE FUNCTION refuse_write('notes are kept')`,
 		} {
-			_, err := pool.Exec(ctx, sql)
+			_, err := pool.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
 			require.NoError(t, err, sql)
 		}
 	}
