@@ -1,8 +1,11 @@
 package postgres_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,18 +127,28 @@ func TestDistribute(t *testing.T) {
 	// What later migrations do, on plain Postgres as well.
 	_, plain := pgtest.Open(t, postgres.Config{})
 	for _, pool := range []*pgxpool.Pool{pool, plain} {
+		require.NoError(t, pgx.BeginFunc(ctx, pool, func(pg pgx.Tx) error {
+			for _, sql := range []string{ // one after the other: Citus passes on what it is sent as a whole
+				`CREATE TABLE notes (tenant_id text COLLATE "C" NOT NULL, note_id text NOT NULL, PRIMARY KEY (tenant_id, note_id))`,
+				`CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION refuse_moved()`,
+				`ALTER TABLE notes DISABLE TRIGGER moved`,
+				`SELECT place_by_tenant('notes')`,
+				`ALTER TABLE notes ADD CONSTRAINT notes_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id)`,
+				`ALTER TABLE runs ADD COLUMN note text NOT NULL DEFAULT ''`, // Citus adds a constraint by itself only
+				`ALTER TABLE runs ADD CONSTRAINT runs_note CHECK (length(note) < 100) NOT VALID`,
+			} {
+				if _, err := pg.Exec(ctx, sql); err != nil {
+					return fmt.Errorf("%s: %w", sql, err)
+				}
+			}
+			return nil
+		}))
 		for _, sql := range []string{
-			`CREATE TABLE notes (tenant_id text COLLATE "C" NOT NULL, note_id text NOT NULL, PRIMARY KEY (tenant_id, note_id));
-			 CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON notes FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-			 ALTER TABLE notes DISABLE TRIGGER moved;
-			 SELECT place_by_tenant('notes');
-			 ALTER TABLE notes ADD CONSTRAINT notes_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id)`,
-			`ALTER TABLE runs ADD COLUMN note text NOT NULL DEFAULT '', ADD CONSTRAINT runs_note CHECK (length(note) < 100) NOT VALID`,
 			`ALTER TABLE runs VALIDATE CONSTRAINT runs_note`,
 			`CREATE INDEX CONCURRENTLY runs_by_note ON runs (tenant_id, note)`,
 			`CREATE TRIGGER notes_kept BEFORE DELETE ON notes FOR EACH STATEMENT EXECUTE FUNCTION refuse_write('notes are kept')`,
 		} {
-			_, err := pool.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol)
+			_, err := pool.Exec(ctx, sql)
 			require.NoError(t, err, sql)
 		}
 	}
@@ -199,4 +212,52 @@ func TestOneNodeAndOnePhase(t *testing.T) {
 		require.Len(t, nodes, 1, name)
 		require.Positive(t, commands, name)
 	}
+}
+
+// A tenant is moved to another node by Citus, with all of its tables, while it works.
+func TestShardMovesWhileItsTenantWorks(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	w := newWorld(t, postgres.Config{URL: pgtest.Citus(t).URL}, noExecution)
+	failed := w.settled(t, 5, allFail)
+	where := func() (shard int64, node string, port int) {
+		require.NoError(t, w.pool.QueryRow(ctx, `
+SELECT p.shardid, n.nodename, n.nodeport FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid)
+ WHERE p.shardid = get_shard_id_for_distribution_column('tenants', 'acme'::text)`).Scan(&shard, &node, &port))
+		return shard, node, port
+	}
+	shard, from, fromPort := where()
+	var to string
+	var toPort int
+	require.NoError(t, w.pool.QueryRow(ctx, `
+SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards AND noderole = 'primary' AND (nodename, nodeport) <> ($1, $2) LIMIT 1`, from, fromPort).Scan(&to, &toPort))
+
+	moving, moved := context.WithCancel(ctx)
+	var did, slowest atomic.Int64
+	worked := make(chan error, 1)
+	go func() {
+		for moving.Err() == nil {
+			began := time.Now()
+			if _, err := w.initiate(ctx, "acme", 3); err != nil {
+				worked <- err
+				return
+			}
+			did.Add(1)
+			slowest.Store(max(slowest.Load(), int64(time.Since(began))))
+		}
+		worked <- nil
+	}()
+	began := time.Now()
+	_, err := w.pool.Exec(ctx, `SELECT citus_move_shard_placement($1, $2, $3, $4, $5, 'force_logical')`, shard, from, fromPort, to, toPort)
+	took := time.Since(began)
+	moved()
+	require.NoError(t, err)
+	require.NoError(t, <-worked, "the tenant noticed")
+	_, now, nowPort := where()
+	require.Equal(t, []any{to, toPort}, []any{now, nowPort})
+	t.Logf("moved in %v; meanwhile %d initiations, the slowest in %v", took.Round(time.Millisecond), did.Load(), time.Duration(slowest.Load()).Round(time.Millisecond))
+	require.Positive(t, did.Load())
+	_, err = w.RetryFailed(ctx, customer, failed.ID, app.RetryRequest{})
+	require.NoError(t, err)
+	w.requireInvariants(t)
 }
