@@ -84,7 +84,7 @@ func (w *world) deliver() {
 	keys, err := w.svc.DueWebhooks(ctx, ports.EndpointKey{}, 100)
 	require.NoError(w.t, err)
 	for _, k := range keys {
-		claimed, err := w.svc.ClaimWebhooks(ctx, k, 100)
+		claimed, err := w.svc.ClaimWebhooks(ctx, k, 100, ports.SkipLocked)
 		require.NoError(w.t, err)
 		for _, c := range claimed {
 			require.NoError(w.t, w.svc.SendWebhook(ctx, c))
