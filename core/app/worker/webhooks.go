@@ -27,6 +27,10 @@ const (
 	// webhookPause is the least time between two looks, so that a server under load, which
 	// closes runs all the time, asks no more often.
 	webhookPause = 200 * time.Millisecond
+	// webhookRest is the least time between two looks in what the statements of the look
+	// before took, up to webhookEvery: with very many endpoints a look is dear, and what a
+	// server does all the time may be for none of them.
+	webhookRest = 20
 	// webhookGrace is how long sends may go on after the stop.
 	webhookGrace = 5 * time.Second
 )
@@ -44,6 +48,7 @@ type webhooks struct {
 
 	again   chan struct{} // has one if there may be something to begin since it was read
 	cursor  ports.EndpointKey
+	asked   time.Duration // what the statements of a look took
 	sending sync.WaitGroup
 }
 
@@ -68,10 +73,11 @@ func (w *Worker) sendWebhooks(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
+		h.asked = 0
 		if err := w.guard(func() error { return h.look(ctx, sends) }); err != nil && ctx.Err() == nil {
 			w.log.Warn("looking for webhooks to send failed, will try again", "error", err)
 		}
-		if w.clock.Sleep(ctx, webhookPause) != nil {
+		if w.clock.Sleep(ctx, min(max(webhookPause, webhookRest*h.asked), webhookEvery)) != nil {
 			break
 		}
 		timer.Reset(webhookEvery)
@@ -91,7 +97,7 @@ func (h *webhooks) look(ctx, sends context.Context) error {
 	h.setFull(false)
 	begun := h.cursor
 	for wrapped := begun == (ports.EndpointKey{}); ; {
-		keys, err := h.w.svc.DueWebhooks(ctx, h.cursor, webhookPage)
+		keys, err := h.due(ctx)
 		if err != nil {
 			return err
 		}
@@ -118,6 +124,12 @@ func (h *webhooks) look(ctx, sends context.Context) error {
 		}
 		wrapped = true
 	}
+}
+
+func (h *webhooks) due(ctx context.Context) ([]ports.EndpointKey, error) {
+	began := h.w.clock.Now()
+	defer func() { h.asked += h.w.clock.Now().Sub(began) }()
+	return h.w.svc.DueWebhooks(ctx, h.cursor, webhookPage)
 }
 
 // begin claims up to n deliveries, for which places were taken, and sends them. Who holds

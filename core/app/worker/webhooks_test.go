@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -240,5 +241,40 @@ func TestATenantsWebhooksHaveAPartOfThePlaces(t *testing.T) {
 		require.EqualValues(t, core.MaxWebhookEndpoints*10+10, b.svc.Stats().WebhooksDelivered)
 		cancel()
 		require.NoError(t, wait())
+	})
+}
+
+// Looks for what is due take a small part of the database's time, whatever goes on, and an
+// idle server looks once in five seconds.
+func TestLooksForWebhooksRest(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := newBench(t, completes, withSystemClock, withSender(newTraffic(time.Millisecond)))
+		var looks atomic.Int64
+		var takes atomic.Int64
+		asked := func() {
+			looks.Add(1)
+			time.Sleep(time.Duration(takes.Load()))
+		}
+		b.store.due.Store(&asked)
+		_, cancel, wait := b.launch(worker.Options{})
+		busy := func() int64 {
+			from := looks.Load()
+			for began := time.Now(); time.Since(began) < time.Minute; {
+				b.initiate(1)
+				time.Sleep(50 * time.Millisecond)
+			}
+			return looks.Load() - from
+		}
+		require.LessOrEqual(t, busy(), int64(301), "five a second, if they cost nothing")
+		takes.Store(int64(100 * time.Millisecond))
+		require.LessOrEqual(t, busy(), int64(31), "of 100 ms: one in 2.1 s")
+		takes.Store(0)
+		time.Sleep(10 * time.Second)
+		from := looks.Load()
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, looks.Load()-from, int64(13), "nothing happens")
+		cancel()
+		require.NoError(t, wait())
+		synctest.Wait()
 	})
 }
