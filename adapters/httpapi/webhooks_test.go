@@ -99,6 +99,15 @@ func (w *world) hook(url string, events ...string) answer {
 	return got
 }
 
+// pinged makes an endpoint and gives the path of a ping's delivery to it.
+func (w *world) pinged(url string) string {
+	w.t.Helper()
+	path := "/webhook-endpoints/" + w.hook(url, "run.closed").str("id")
+	ping := w.post(w.admin, path+"/ping", nil)
+	require.Equal(w.t, http.StatusAccepted, ping.status, ping.text())
+	return path + "/deliveries/" + ping.str("event")
+}
+
 func TestWebhookJourney(t *testing.T) {
 	t.Parallel()
 	w, theirs := newWorld(t), newReceiver(t)
@@ -215,6 +224,10 @@ func TestWebhookRefusals(t *testing.T) {
 	})
 	w.refused(http.StatusNotFound, core.CodeWebhookDeliveryNotFound, func() answer { return w.post(w.admin, path+"/deliveries/none/redeliver", nil) })
 	w.refused(http.StatusNotFound, core.CodeWebhookDeliveryNotFound, func() answer { return w.get(w.admin, path+"/deliveries/no%20id") })
+	for range core.MaxWebhookPings {
+		require.Equal(t, http.StatusAccepted, w.post(w.admin, path+"/ping", nil).status)
+	}
+	w.refused(http.StatusConflict, core.CodeTooManyPings, func() answer { return w.post(w.admin, path+"/ping", nil) })
 	for range core.MaxWebhookEndpoints - 1 {
 		w.hook("https://example.com", "run.closed")
 	}

@@ -195,6 +195,23 @@ func TestFailingEndpointIsTriedOnceAtATime(t *testing.T) {
 	require.Len(t, claimed, 1)
 }
 
+// Pings are bounded while they are pending, and no other events are.
+func TestPingsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.endpoint()
+	w.closedRun("c")
+	ping := func() error { return errorOf(w.svc.PingWebhookEndpoint(w.ctx, admin, acme, e.ID)) }
+	for range core.MaxWebhookPings {
+		require.NoError(t, ping())
+	}
+	w.closedRun("c")
+	require.ErrorIs(t, ping(), core.ErrTooManyPings)
+	w.deliver()
+	require.Len(t, w.inbox.take(), core.MaxWebhookPings+2)
+	require.NoError(t, ping())
+}
+
 func TestWebhooksAreSwept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withOptions(func(o *app.Options) { o.WebhookRetention = time.Hour }))

@@ -234,23 +234,49 @@ func (s *Service) SetLowCredits(ctx context.Context, actor core.Actor, tenant co
 	return low, err
 }
 
+// pingsLook is among how many of the latest deliveries that are pending pings are counted.
+const pingsLook = 100
+
 // PingWebhookEndpoint sends an event to one endpoint that tells nothing, so that its owner
-// sees that it works. CodeWebhookEndpointNotFound, CodeWebhookEndpointPaused.
+// sees that it works, once per idempotency key (WithIdempotency).
+// CodeWebhookEndpointNotFound, CodeWebhookEndpointPaused, CodeTooManyPings.
 func (s *Service) PingWebhookEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID) (core.WebhookDelivery, error) {
 	ping, err := newID[core.WebhookEventID](s.ids)
 	if err != nil {
 		return core.WebhookDelivery{}, err
 	}
-	return s.toEndpoint(ctx, actor, tenant, id, func(tx ports.Tx, e core.WebhookEndpoint) (core.WebhookDelivery, error) {
+	d := deed{tenant: tenant, op: core.OperationPingWebhook, request: id}
+	return s.toEndpoint(ctx, actor, d, id, func(tx ports.Tx, e core.WebhookEndpoint) (core.WebhookDelivery, error) {
+		pending, err := tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: id, Status: core.DeliveryPending, Limit: pingsLook})
+		if err != nil {
+			return core.WebhookDelivery{}, err
+		}
+		pings := 0
+		for i := range pending {
+			if pending[i].Event.Type == core.EventPing {
+				pings++
+			}
+		}
+		if pings >= core.MaxWebhookPings {
+			return core.WebhookDelivery{}, &core.Error{
+				Code:    core.CodeTooManyPings,
+				Message: fmt.Sprintf("%d pings to this endpoint are pending; see what becomes of them first", pings),
+			}
+		}
 		d := core.NewDelivery(tenant, id, core.PingEvent("ping_"+ping, e, s.clock.Now()))
 		return d, tx.WebhookDeliveries().Insert(ctx, d)
 	})
 }
 
-// Redeliver sends an event to an endpoint again, whatever became of it.
+// Redeliver sends an event to an endpoint again, whatever became of it, once per idempotency
+// key (WithIdempotency).
 // CodeWebhookEndpointNotFound, CodeWebhookEndpointPaused, CodeWebhookDeliveryNotFound.
 func (s *Service) Redeliver(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, event core.WebhookEventID) (core.WebhookDelivery, error) {
-	return s.toEndpoint(ctx, actor, tenant, id, func(tx ports.Tx, _ core.WebhookEndpoint) (core.WebhookDelivery, error) {
+	d := deed{tenant: tenant, op: core.OperationRedeliver, request: struct {
+		Endpoint core.WebhookEndpointID
+		Event    core.WebhookEventID
+	}{id, event}}
+	return s.toEndpoint(ctx, actor, d, id, func(tx ports.Tx, _ core.WebhookEndpoint) (core.WebhookDelivery, error) {
 		d, err := tx.WebhookDeliveries().Get(ctx, id, event)
 		if err != nil {
 			return d, notFound(err, deliveryNotFound(event))
@@ -261,27 +287,24 @@ func (s *Service) Redeliver(ctx context.Context, actor core.Actor, tenant core.T
 }
 
 // toEndpoint writes a delivery to an endpoint that is enabled, under its lock.
-func (s *Service) toEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, write func(ports.Tx, core.WebhookEndpoint) (core.WebhookDelivery, error)) (core.WebhookDelivery, error) {
-	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+func (s *Service) toEndpoint(ctx context.Context, actor core.Actor, d deed, id core.WebhookEndpointID, write func(ports.Tx, core.WebhookEndpoint) (core.WebhookDelivery, error)) (core.WebhookDelivery, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, d.tenant); err != nil {
 		return core.WebhookDelivery{}, err
 	}
-	var d core.WebhookDelivery
-	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+	written, err := once(ctx, s, d, func(tx ports.Tx) (core.WebhookDelivery, error) {
 		e, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
 		if err != nil {
-			return notFound(err, endpointNotFound(id))
+			return core.WebhookDelivery{}, notFound(err, endpointNotFound(id))
 		}
 		if e.Pause != core.NotPaused {
-			return &core.Error{Code: core.CodeWebhookEndpointPaused, Message: "the endpoint is paused; enable it first"}
+			return core.WebhookDelivery{}, &core.Error{Code: core.CodeWebhookEndpointPaused, Message: "the endpoint is paused; enable it first"}
 		}
-		d, err = write(tx, e)
-		return err
+		return write(tx, e)
 	})
-	if err != nil {
-		return core.WebhookDelivery{}, err
+	if err == nil {
+		s.toldSomething()
 	}
-	s.toldSomething()
-	return d, nil
+	return written, err
 }
 
 // WebhookDeliveries lists what was sent or is to be sent to an endpoint, newest first.
