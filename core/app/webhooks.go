@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -56,7 +57,10 @@ func (s *Service) CreateWebhookEndpoint(ctx context.Context, actor core.Actor, t
 				Message: fmt.Sprintf("a tenant has at most %d endpoints; remove one that is not needed", core.MaxWebhookEndpoints),
 			}
 		}
-		return tx.WebhookEndpoints().Insert(ctx, endpoint)
+		if err := tx.WebhookEndpoints().Insert(ctx, endpoint); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, actor, endpoint.CreatedAt, core.AuditWebhookCreated, string(id), endpointFacts(endpoint))
 	})
 	if err != nil {
 		return core.WebhookEndpoint{}, err
@@ -132,8 +136,8 @@ func (s *Service) UpdateWebhookEndpoint(ctx context.Context, actor core.Actor, t
 			return core.WebhookEndpoint{}, err
 		}
 	}
-	return s.changeEndpoint(ctx, actor, tenant, id, func(e core.WebhookEndpoint) (core.WebhookEndpoint, error) {
-		now, spec := s.clock.Now(), core.WebhookSpec{URL: e.URL, Description: e.Description, Types: e.Types}
+	return s.changeEndpoint(ctx, actor, tenant, id, core.AuditWebhookChanged, func(e core.WebhookEndpoint, now time.Time) (core.WebhookEndpoint, error) {
+		spec := core.WebhookSpec{URL: e.URL, Description: e.Description, Types: e.Types}
 		if change.URL != nil {
 			spec.URL = *change.URL
 		}
@@ -158,24 +162,33 @@ func (s *Service) RotateWebhookSecret(ctx context.Context, actor core.Actor, ten
 	if err != nil {
 		return core.WebhookEndpoint{}, err
 	}
-	return s.changeEndpoint(ctx, actor, tenant, id, func(e core.WebhookEndpoint) (core.WebhookEndpoint, error) {
-		return e.Rotate(secret, s.clock.Now()), nil
+	return s.changeEndpoint(ctx, actor, tenant, id, core.AuditWebhookRotated, func(e core.WebhookEndpoint, now time.Time) (core.WebhookEndpoint, error) {
+		return e.Rotate(secret, now), nil
 	})
 }
 
-func (s *Service) changeEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, change func(core.WebhookEndpoint) (core.WebhookEndpoint, error)) (core.WebhookEndpoint, error) {
+func (s *Service) changeEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, deed core.AuditAction, change func(core.WebhookEndpoint, time.Time) (core.WebhookEndpoint, error)) (core.WebhookEndpoint, error) {
 	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
 		return core.WebhookEndpoint{}, err
 	}
 	var e core.WebhookEndpoint
 	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) (err error) {
-		if e, err = tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id); err != nil {
+		before, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
+		if err != nil {
 			return notFound(err, endpointNotFound(id))
 		}
-		if e, err = change(e); err != nil {
+		now := s.clock.Now()
+		if e, err = change(before, now); err != nil {
 			return err
 		}
-		return tx.WebhookEndpoints().Save(ctx, e)
+		if err := tx.WebhookEndpoints().Save(ctx, e); err != nil {
+			return err
+		}
+		facts := endpointChange(before, e)
+		if len(facts) == 0 && deed == core.AuditWebhookChanged {
+			return nil // as it was: nothing was done
+		}
+		return s.audit(ctx, tx, tenant, actor, now, deed, string(id), facts)
 	})
 	if err != nil {
 		return core.WebhookEndpoint{}, err
@@ -191,10 +204,14 @@ func (s *Service) DeleteWebhookEndpoint(ctx context.Context, actor core.Actor, t
 		return err
 	}
 	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		if _, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id); err != nil {
+		e, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
+		if err != nil {
 			return notFound(err, endpointNotFound(id))
 		}
-		return tx.WebhookEndpoints().Delete(ctx, id)
+		if err := tx.WebhookEndpoints().Delete(ctx, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, actor, s.clock.Now(), core.AuditWebhookRemoved, string(id), endpointFacts(e))
 	})
 	if err == nil {
 		s.log.Info("webhook endpoint removed", "tenant", tenant, "endpoint", id, "by", actor.Subject)
@@ -229,7 +246,19 @@ func (s *Service) SetLowCredits(ctx context.Context, actor core.Actor, tenant co
 		if _, _, err := s.lockBalance(ctx, tx, tenant); err != nil {
 			return err
 		}
-		return tx.WebhookEvents().SaveLowCredits(ctx, low)
+		before, err := tx.WebhookEvents().LowCredits(ctx)
+		if err != nil {
+			return err
+		}
+		if err := tx.WebhookEvents().SaveLowCredits(ctx, low); err != nil {
+			return err
+		}
+		if before.Threshold == threshold {
+			return nil // a repeat is no deed
+		}
+		return s.audit(ctx, tx, tenant, actor, s.clock.Now(), core.AuditLowCreditsChanged, string(tenant), core.AuditFacts{
+			"from": creditsText(before.Threshold), "to": creditsText(threshold),
+		})
 	})
 	return low, err
 }

@@ -1356,7 +1356,7 @@ type AuditEvent struct {
 	// RequestId The X-Request-Id of the request; not there for what was done otherwise.
 	RequestId *string `json:"requestId,omitempty"`
 
-	// Target What it was done to: the ID of a run, a template or a tenant, the key of a ledger entry.
+	// Target What it was done to: the ID of a run, a template, an API key, a webhook endpoint or a tenant, the key of a ledger entry.
 	Target string `json:"target"`
 	Tenant string `json:"tenant"`
 }
