@@ -60,6 +60,7 @@ func TestWebhooksInTheBrowser(t *testing.T) {
 	b.fitsPhone("an endpoint with deliveries")
 	require.EqualValues(t, 1, came.Load())
 	b.Click(`#deliveries form button`)
+	b.Until(`document.body.innerText.includes("It is being sent.")`)
 	require.Eventually(t, func() bool { return came.Load() == 2 }, 30*time.Second, 20*time.Millisecond)
 
 	b.Click(`details.confirm:has(form[action$="/rotate"]) summary`)
