@@ -10,6 +10,7 @@ const (
 	OperationCreateTenant    Operation = "create_tenant"
 	OperationSuspendTenant   Operation = "suspend_tenant"
 	OperationReopenTenant    Operation = "reopen_tenant"
+	OperationRefund          Operation = "refund"
 )
 
 // Reply is the first answer of an operation under a caller's idempotency key. Unlike an
