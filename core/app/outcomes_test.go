@@ -49,6 +49,16 @@ func TestOutcomes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, int64(1), w.svc.Outcomes().Runs[app.RunOutcome{Status: core.RunInterrupted, Reason: core.ReasonCancelled}])
 
+	// A bulk continue's Continues are counted as others are.
+	w.script.set("f")
+	failing := w.initiate(1)
+	w.workAll()
+	were := w.svc.Outcomes()
+	w.script.set("")
+	w.driveToTheEnd(w.createBulk(core.BulkTerms{}, failing.ID))
+	require.Equal(t, were.Continued+1, w.svc.Outcomes().Continued)
+	require.Equal(t, were.CreditsCharged+10, w.svc.Outcomes().CreditsCharged)
+
 	// What is refused begins nothing, and what is undone goes back.
 	before := w.svc.Outcomes()
 	_, err = w.svc.RetryFailed(w.ctx, admin, "unknown", app.RetryRequest{})
