@@ -49,13 +49,11 @@ func (x bulkContinues) Insert(ctx context.Context, b core.Bulk) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.s.cfg.StatementTimeout)
-	defer cancel()
-	tag, err := x.s.pool.Exec(ctx, `INSERT INTO bulk_continues (`+bulkColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, args...)
-	if err == nil && tag.RowsAffected() == 0 {
+	n, err := x.s.executeOnce(ctx, `INSERT INTO bulk_continues (`+bulkColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, args...)
+	if err == nil && n == 0 {
 		return ports.ErrExists
 	}
-	return translate(err)
+	return err
 }
 
 func (x bulkContinues) one(ctx context.Context, where string, args ...any) (core.Bulk, error) {
