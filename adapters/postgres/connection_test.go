@@ -144,6 +144,9 @@ func TestCommitUnknownOfAStatement(t *testing.T) {
 	ada := core.Actor{Subject: "ada", Tenant: "acme", Role: core.RoleCustomerAdmin}
 	now := time.Now().UTC().Truncate(time.Second)
 	ticket := ports.Ticket{ID: ports.TicketID("t"), Actor: ada, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	reply := core.Reply{Operation: core.OperationBulkContinue, Key: "k", Fingerprint: "f", Result: []byte(`{}`), At: now}
+	refusal := reply
+	refusal.Result, refusal.Refusal = nil, &core.Error{Code: core.CodeBulkEmpty}
 	bulk := core.Bulk{ID: "b", Key: "k", By: ada, ChangedBy: ada, CreatedAt: now, ChangedAt: now, Status: core.BulkRunning}
 	other := ticket
 	other.ID = ports.TicketID("other")
@@ -159,7 +162,12 @@ func TestCommitUnknownOfAStatement(t *testing.T) {
 			_, err := s.Tickets().Take(ctx, other.ID)
 			return err
 		}, `SELECT (1 - count(*))::text FROM event_tickets`},
-		"BulkContinue": {func(ctx context.Context, s *postgres.Store) error { return s.BulkContinues().Insert(ctx, bulk) }, `SELECT count(*)::text FROM bulk_continues`},
+		"BulkContinue": {func(ctx context.Context, s *postgres.Store) error { return s.BulkContinues().Insert(ctx, bulk, nil) }, `SELECT count(*)::text FROM bulk_continues`},
+		"BulkContinueUnderAKey": {
+			func(ctx context.Context, s *postgres.Store) error { return s.BulkContinues().Insert(ctx, bulk, &reply) },
+			`SELECT count(*)::text FROM bulk_continues JOIN bulk_replies USING (key)`,
+		},
+		"Refusal": {func(ctx context.Context, s *postgres.Store) error { return s.BulkContinues().Refuse(ctx, refusal) }, `SELECT count(*)::text FROM bulk_replies`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -41,82 +41,95 @@ func authorizeBulk(actor core.Actor, action core.Action, tenant core.TenantID) e
 }
 
 // CreateBulk makes a bulk continue of the runs that are there now. It is driven by the
-// servers (BulkDriver). A repeat under the same key gives the first one, replayed.
+// servers (BulkDriver). A repeat under the same key gives the first one, replayed, also long
+// after: nothing is made twice. A refusal stays the answer under its key, as that of a
+// Continue does.
 //
 // Refusals: core.CodeWrongTenant, CodeRoleNotAllowed, CodeInvalidRequest, CodeRunNotFound
 // of a run that is named, CodeBulkEmpty, CodeBulkTooLarge, CodeBulkTooManyNow,
-// CodePriceChanged if the sum is above Terms.MaxPrice now, CodeIdempotencyKeyReused.
-func (s *Service) CreateBulk(ctx context.Context, actor core.Actor, req BulkRequest) (_ BulkView, replayed bool, err error) {
+// CodePriceChanged if the sum is above Terms.MaxPrice now, CodeIdempotencyKeyReused,
+// CodeIdempotencyInProgress, CodeBulkNotFound if what was made under the key is not here any
+// more.
+func (s *Service) CreateBulk(ctx context.Context, actor core.Actor, req BulkRequest) (_ BulkView, again bool, err error) {
 	if err := s.checkBulk(actor, req); err != nil {
 		return BulkView{}, false, err
 	}
-	if first, err := s.replayBulk(ctx, req); err != nil || first != nil {
-		if err != nil {
-			return BulkView{}, false, err
+	told := idempotencyOf(ctx)
+	ctx = WithIdempotency(ctx, Idempotency{Key: req.IdempotencyKey, Kept: told.Kept, Replayed: func() {
+		again = true
+		if told.Replayed != nil {
+			told.Replayed()
 		}
-		v, err := s.bulkView(ctx, *first)
-		return v, true, err
-	}
-	if err := s.checkUnended(ctx, req.Tenant); err != nil {
+	}})
+	d := bulkDeed{s: s, deed: deed{tenant: req.Tenant, op: core.OperationBulkContinue, request: req.fingerprint(), spends: true}}
+	first, err := d.first(ctx) // it saves the work of what follows
+	if err != nil {
 		return BulkView{}, false, err
+	}
+	if first != nil {
+		v, err := d.replay(ctx, *first)
+		return v, again, err
+	}
+	plan, err := s.planBulk(ctx, actor, req)
+	refusal, refused := asRefusal(err)
+	if err != nil && !refused {
+		return BulkView{}, false, err
+	}
+	made, err := d.make(ctx, plan, refusal)
+	if errors.Is(err, ports.ErrCommitUnknown) && plan.ID != "" {
+		if _, found := s.store.BulkContinues().Get(detached(ctx), plan.ID); found == nil {
+			made, err = bulkMade{plan.ID}, nil
+		}
+	}
+	if err != nil {
+		return BulkView{}, again, err
+	}
+	if made.Bulk != plan.ID { // another request under the key was faster
+		v, err := s.bulkMadeBefore(ctx, made)
+		return v, again, err
+	}
+	s.log.Info("bulk continue made", "bulk", plan.ID, "tenant", req.Tenant, "runs", plan.Runs, "by", actor.Subject)
+	s.signalBulk()
+	v, err := s.bulkView(ctx, plan.Bulk)
+	return v, false, err
+}
+
+// bulkPlan is a bulk continue that may be made, and the runs of its parts.
+type bulkPlan struct {
+	core.Bulk
+
+	chosen []runsOf
+}
+
+// planBulk decides a request.
+func (s *Service) planBulk(ctx context.Context, actor core.Actor, req BulkRequest) (bulkPlan, error) {
+	if err := s.checkUnended(ctx, req.Tenant); err != nil {
+		return bulkPlan{}, err
 	}
 	chosen, err := s.selectRuns(ctx, actor, req)
 	if err != nil {
-		return BulkView{}, false, err
+		return bulkPlan{}, err
 	}
 	preview, err := s.previewRuns(ctx, chosen)
 	if err != nil {
-		return BulkView{}, false, err
+		return bulkPlan{}, err
 	}
 	if most := req.Terms.MaxPrice; most != nil && preview.Price > *most {
-		return BulkView{}, false, &core.Error{
+		return bulkPlan{}, &core.Error{
 			Code: core.CodePriceChanged, Price: preview.Price,
 			Message: fmt.Sprintf("the sum is %d credits now and at most %d were accepted, so nothing was made or charged; request it again with the new price", preview.Price, *most),
 		}
 	}
 	id, err := newID[core.BulkID](s.ids)
 	if err != nil {
-		return BulkView{}, false, err
+		return bulkPlan{}, err
 	}
 	now := s.clock.Now()
-	b := core.Bulk{
+	return bulkPlan{chosen: chosen, Bulk: core.Bulk{
 		ID: id, Tenant: req.Tenant, Key: req.IdempotencyKey, Fingerprint: req.fingerprint(), By: actor, CreatedAt: now,
 		Selection: req.selection(), Terms: req.Terms, Runs: preview.Runs, Expected: preview.Price,
 		Status: core.BulkRunning, ChangedBy: actor, ChangedAt: now,
-	}
-	// The parts first: what has no bulk continue yet is driven by nobody, and swept if this
-	// process dies here.
-	for _, of := range chosen {
-		part, runs := core.NewBulkPart(of.tenant, id, len(of.runs), now), make([]core.BulkRun, len(of.runs))
-		for i, run := range of.runs {
-			runs[i] = core.BulkRun{Place: i, Run: run.ID, State: core.BulkRunWaiting}
-		}
-		err := s.store.InTx(ctx, of.tenant, func(tx ports.Tx) error { return tx.BulkParts().Insert(ctx, part, runs) })
-		if err != nil {
-			return BulkView{}, false, notFound(err, tenantNotFound(of.tenant))
-		}
-	}
-	err = s.store.BulkContinues().Insert(ctx, b)
-	if errors.Is(err, ports.ErrCommitUnknown) {
-		if _, found := s.store.BulkContinues().Get(detached(ctx), id); found == nil {
-			err = nil
-		}
-	}
-	if errors.Is(err, ports.ErrExists) { // a request under the same key was faster; the parts are orphans
-		first, err := s.replayBulk(ctx, req)
-		if err != nil || first == nil {
-			return BulkView{}, false, errors.Join(err, ports.ErrExists)
-		}
-		v, err := s.bulkView(ctx, *first)
-		return v, true, err
-	}
-	if err != nil {
-		return BulkView{}, false, err
-	}
-	s.log.Info("bulk continue made", "bulk", id, "tenant", req.Tenant, "runs", b.Runs, "by", actor.Subject)
-	s.signalBulk()
-	v, err := s.bulkView(ctx, b)
-	return v, false, err
+	}}, nil
 }
 
 func (s *Service) checkBulk(actor core.Actor, req BulkRequest) error {
@@ -127,23 +140,6 @@ func (s *Service) checkBulk(actor core.Actor, req BulkRequest) error {
 		return err
 	}
 	return core.Invalid(append(req.check(), core.CheckBulkTerms(req.Terms)...)...)
-}
-
-// replayBulk finds the bulk continue that was made under the request's key.
-func (s *Service) replayBulk(ctx context.Context, req BulkRequest) (*core.Bulk, error) {
-	if req.IdempotencyKey == "" {
-		return nil, nil //nolint:nilnil // there is none, which is no error
-	}
-	first, err := s.store.BulkContinues().ByKey(ctx, req.Tenant, req.IdempotencyKey)
-	switch {
-	case errors.Is(err, ports.ErrNotFound):
-		return nil, nil //nolint:nilnil // as above
-	case err != nil:
-		return nil, err
-	case first.Fingerprint != req.fingerprint():
-		return nil, core.KeyReused()
-	}
-	return &first, nil
 }
 
 // checkUnended bounds how many there are at once. Of requests at the same moment a few more
