@@ -88,7 +88,7 @@ func newestFirst(x, y core.Bulk) int {
 
 // cloneBulk: what the caller does with its own copy is its own affair.
 func cloneBulk(b core.Bulk) core.Bulk {
-	b.Selection.Statuses = slices.Clone(b.Selection.Statuses)
+	b.Selection.Statuses, b.Changes = slices.Clone(b.Selection.Statuses), slices.Clone(b.Changes)
 	b.Terms.MaxPrice, b.Terms.Canary, b.Terms.Stop = cloned(b.Terms.MaxPrice), cloned(b.Terms.Canary), cloned(b.Terms.Stop)
 	return b
 }

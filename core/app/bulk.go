@@ -287,9 +287,11 @@ func (s *Service) BulkRuns(ctx context.Context, actor core.Actor, id core.BulkID
 }
 
 // PauseBulk lets no more runs be continued until ResumeBulk; one that is being continued at
-// this moment still is. Refusals as Bulk, and core.CodeBulkEnded.
+// this moment still is. Refusals as Bulk, and core.CodeBulkEnded. Like ResumeBulk and
+// AbortBulk it goes by the context's idempotency key: under one of the latest of it
+// (core.MaxBulkChanges) nothing is changed again, and the answer is how it is now.
 func (s *Service) PauseBulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
-	return s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) { return v.Bulk.Pause(actor, s.clock.Now()) })
+	return s.changeBulk(ctx, actor, id, "pause", func(v BulkView) (core.Bulk, error) { return v.Bulk.Pause(actor, s.clock.Now()) })
 }
 
 // ResumeBulk lets a paused one go on, past what paused it. maxPrice is a new limit of the
@@ -298,7 +300,11 @@ func (s *Service) ResumeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 	if maxPrice != nil && *maxPrice < 0 {
 		return BulkView{}, core.InvalidField("maxPrice", "must be 0 or more credits")
 	}
-	v, err := s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) {
+	asked := "resume"
+	if maxPrice != nil {
+		asked = fmt.Sprintf("resume, maxPrice %d", *maxPrice)
+	}
+	v, err := s.changeBulk(ctx, actor, id, asked, func(v BulkView) (core.Bulk, error) {
 		return v.Bulk.Resume(actor, maxPrice, v.Totals, s.clock.Now())
 	})
 	if err == nil {
@@ -310,12 +316,16 @@ func (s *Service) ResumeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 // AbortBulk ends one: no more runs are continued, but for one that is being continued at
 // this moment. Refusals as Bulk, and core.CodeBulkEnded if it has finished.
 func (s *Service) AbortBulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
-	return s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) { return v.Bulk.Abort(actor, s.clock.Now()) })
+	return s.changeBulk(ctx, actor, id, "abort", func(v BulkView) (core.Bulk, error) { return v.Bulk.Abort(actor, s.clock.Now()) })
 }
 
 // changeBulk repeats a change until nobody else comes between: the server that drives it
-// saves now and then.
-func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
+// saves now and then. asked tells one request under a key from another.
+func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, asked string, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
+	key := idempotencyOf(ctx).Key
+	if err := checkOptionalKey(key); err != nil {
+		return BulkView{}, err
+	}
 	for try := 0; ; try++ {
 		b, err := s.bulk(ctx, actor, core.ActionContinue, id)
 		if err != nil {
@@ -325,9 +335,19 @@ func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 		if err != nil {
 			return BulkView{}, err
 		}
+		if before, repeat := b.Asked(key); repeat {
+			if before != asked {
+				return BulkView{}, core.KeyReused()
+			}
+			if try == 0 { // else it is what this one wrote itself, and lost the answer to
+				replayed(ctx)
+			}
+			return v, nil
+		}
 		if v.Bulk, err = change(v); err != nil {
 			return BulkView{}, err
 		}
+		v.Bulk = v.Bulk.Under(key, asked)
 		err = s.store.BulkContinues().Save(ctx, v.Bulk)
 		if errors.Is(err, ports.ErrBulkChanged) && try < maxBulkTries {
 			continue

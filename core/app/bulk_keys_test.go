@@ -157,3 +157,51 @@ func TestBulkMadeAndNotTold(t *testing.T) {
 		})
 	}
 }
+
+// A repeat of a resume after a pause does not let it go on again.
+func TestBulkChangesUnderAKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.createBulk(core.BulkTerms{}, w.failedRuns(1)...)
+	replays := 0
+	change := func(key core.Key, do func(ctx context.Context) (app.BulkView, error)) (core.BulkStatus, error) {
+		v, err := do(app.WithIdempotency(w.ctx, app.Idempotency{Key: key, Replayed: func() { replays++ }}))
+		return v.Bulk.Status, err
+	}
+	pause := func(ctx context.Context) (app.BulkView, error) { return w.svc.PauseBulk(ctx, admin, id) }
+	resume := func(ctx context.Context) (app.BulkView, error) { return w.svc.ResumeBulk(ctx, admin, id, nil) }
+	abort := func(ctx context.Context) (app.BulkView, error) { return w.svc.AbortBulk(ctx, admin, id) }
+	is := func(want core.BulkStatus, key core.Key, do func(ctx context.Context) (app.BulkView, error)) {
+		t.Helper()
+		got, err := change(key, do)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+		require.Equal(t, want, w.bulk(id).Bulk.Status)
+	}
+	is(core.BulkPaused, "p1", pause)
+	is(core.BulkRunning, "r1", resume)
+	is(core.BulkPaused, "p2", pause)
+	require.Zero(t, replays)
+	is(core.BulkPaused, "r1", resume)
+	is(core.BulkPaused, "p1", pause)
+	require.Equal(t, 2, replays)
+	most := core.Credits(100)
+	for _, other := range []func(ctx context.Context) (app.BulkView, error){
+		pause, abort, func(ctx context.Context) (app.BulkView, error) { return w.svc.ResumeBulk(ctx, admin, id, &most) },
+	} {
+		_, err := change("r1", other)
+		require.ErrorIs(t, err, core.ErrIdempotencyKeyReused)
+	}
+	_, err := change("no spaces", resume)
+	require.ErrorIs(t, err, core.ErrInvalidRequest)
+	is(core.BulkRunning, "", resume)
+	is(core.BulkRunning, "p2", pause)
+	// As many as are kept: then the oldest is forgotten.
+	for i := range core.MaxBulkChanges {
+		is(core.BulkPaused, core.Key(fmt.Sprint("more", i)), pause)
+	}
+	require.Len(t, w.bulk(id).Bulk.Changes, core.MaxBulkChanges)
+	is(core.BulkRunning, "r1", resume)
+	is(core.BulkAborted, "a", abort)
+	is(core.BulkAborted, "a", abort)
+}

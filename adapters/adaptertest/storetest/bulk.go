@@ -29,7 +29,8 @@ func bulkOf(id core.BulkID, tenant core.TenantID, key core.Key) core.Bulk {
 		},
 		Runs: 10, Expected: math.MaxInt64 - 1, Status: core.BulkRunning, Reason: core.BulkReasonMaxPrice,
 		ChangedBy: core.System, ChangedAt: at(2), CanaryPassed: true, Before: core.BulkFailures{Closed: 4, Failed: 3}, Faults: 2,
-		Holder: "server 1", LeaseUntil: at(3), Fence: math.MaxInt64, Version: 5,
+		Changes: []core.BulkChange{{Key: "first", Asked: "pause"}, {Key: awkwardKey, Asked: "resume " + awkward}},
+		Holder:  "server 1", LeaseUntil: at(3), Fence: math.MaxInt64, Version: 5,
 	}
 }
 
@@ -57,7 +58,7 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		// What was given belongs to the caller.
 		got, err := b.Get(ctx, "b1")
 		require.NoError(t, err)
-		*got.Terms.MaxPrice, got.Terms.Canary.Runs, got.Selection.Statuses[0] = 1, 99, "spoilt"
+		*got.Terms.MaxPrice, got.Terms.Canary.Runs, got.Selection.Statuses[0], got.Changes[0].Asked = 1, 99, "spoilt", "spoilt"
 		same(t, bulkOf("b1", "acme", "key"))(b.Get(ctx, "b1"))
 	})
 
