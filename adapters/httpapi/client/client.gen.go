@@ -2911,7 +2911,7 @@ type CreateBulkContinueParams struct {
 	// AllTenants Runs of all tenants (bubble_admin), in the place of tenant.
 	AllTenants *bool `form:"allTenants,omitempty" json:"allTenants,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2924,10 +2924,25 @@ type PreviewBulkContinueParams struct {
 	AllTenants *bool `form:"allTenants,omitempty" json:"allTenants,omitempty"`
 }
 
+// AbortBulkContinueParams defines parameters for AbortBulkContinue.
+type AbortBulkContinueParams struct {
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseBulkContinueParams defines parameters for PauseBulkContinue.
+type PauseBulkContinueParams struct {
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ResumeBulkContinueParams defines parameters for ResumeBulkContinue.
 type ResumeBulkContinueParams struct {
 	// MaxPrice A new limit for the sum; needed if it paused because the limit is used up.
 	MaxPrice *int64 `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListBulkContinueRunsParams defines parameters for ListBulkContinueRuns.
@@ -2998,7 +3013,7 @@ type CreateTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3028,7 +3043,7 @@ type PublishTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3062,7 +3077,7 @@ type ListTenantsParams struct {
 
 // CreateTenantParams defines parameters for CreateTenant.
 type CreateTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3125,7 +3140,7 @@ type RefundChargeParams struct {
 
 // ReopenTenantParams defines parameters for ReopenTenant.
 type ReopenTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3140,7 +3155,7 @@ type GetStatementParamsFormat string
 
 // SuspendTenantParams defines parameters for SuspendTenant.
 type SuspendTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3263,7 +3278,7 @@ type InitiateRunParams struct {
 	// MaxPrice The highest price in credits that you accept; above it the request is refused with price_changed, and nothing is charged.
 	MaxPrice *MaxPrice `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3278,7 +3293,7 @@ type GetRunParams struct {
 
 // CancelRunParams defines parameters for CancelRun.
 type CancelRunParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3344,7 +3359,7 @@ type RetryFailedParams struct {
 	// MaxPrice The highest price in credits that you accept; above it the request is refused with price_changed, and nothing is charged.
 	MaxPrice *MaxPrice `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3622,7 +3637,7 @@ type ClientInterface interface {
 
 	// CreateBulkContinueWithBody Continue many runs
 	//
-	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3631,7 +3646,7 @@ type ClientInterface interface {
 
 	// CreateBulkContinue Continue many runs
 	//
-	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3666,14 +3681,14 @@ type ClientInterface interface {
 	// No more runs are continued; those that were stay as they are. The request has no body.
 	//
 	// Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
-	AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AbortBulkContinue(ctx context.Context, id BulkID, params *AbortBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseBulkContinue Pause a bulk continue
 	//
 	// No more runs are continued until it is resumed; one that is being continued at this moment still is. The request has no body.
 	//
 	// Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
-	PauseBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PauseBulkContinue(ctx context.Context, id BulkID, params *PauseBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeBulkContinue Resume a bulk continue
 	//
@@ -4271,7 +4286,7 @@ func (c *Client) ListBulkContinues(ctx context.Context, params *ListBulkContinue
 
 // CreateBulkContinueWithBody Continue many runs
 //
-// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4290,7 +4305,7 @@ func (c *Client) CreateBulkContinueWithBody(ctx context.Context, params *CreateB
 
 // CreateBulkContinue Continue many runs
 //
-// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4365,8 +4380,8 @@ func (c *Client) GetBulkContinue(ctx context.Context, id BulkID, reqEditors ...R
 // No more runs are continued; those that were stay as they are. The request has no body.
 //
 // Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
-func (c *Client) AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAbortBulkContinueRequest(c.Server, id)
+func (c *Client) AbortBulkContinue(ctx context.Context, id BulkID, params *AbortBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAbortBulkContinueRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4382,8 +4397,8 @@ func (c *Client) AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ..
 // No more runs are continued until it is resumed; one that is being continued at this moment still is. The request has no body.
 //
 // Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
-func (c *Client) PauseBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPauseBulkContinueRequest(c.Server, id)
+func (c *Client) PauseBulkContinue(ctx context.Context, id BulkID, params *PauseBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseBulkContinueRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6241,7 +6256,7 @@ func NewGetBulkContinueRequest(server string, id BulkID) (*http.Request, error) 
 }
 
 // NewAbortBulkContinueRequest constructs an http.Request for the AbortBulkContinue method
-func NewAbortBulkContinueRequest(server string, id BulkID) (*http.Request, error) {
+func NewAbortBulkContinueRequest(server string, id BulkID, params *AbortBulkContinueParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6271,11 +6286,26 @@ func NewAbortBulkContinueRequest(server string, id BulkID) (*http.Request, error
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPauseBulkContinueRequest constructs an http.Request for the PauseBulkContinue method
-func NewPauseBulkContinueRequest(server string, id BulkID) (*http.Request, error) {
+func NewPauseBulkContinueRequest(server string, id BulkID, params *PauseBulkContinueParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6303,6 +6333,21 @@ func NewPauseBulkContinueRequest(server string, id BulkID) (*http.Request, error
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -6364,6 +6409,21 @@ func NewResumeBulkContinueRequest(server string, id BulkID, params *ResumeBulkCo
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -9919,7 +9979,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateBulkContinueWithBodyWithResponse Continue many runs
 	//
-	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9928,7 +9988,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateBulkContinueWithResponse Continue many runs
 	//
-	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9967,7 +10027,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
-	AbortBulkContinueWithResponse(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*AbortBulkContinueResponse, error)
+	AbortBulkContinueWithResponse(ctx context.Context, id BulkID, params *AbortBulkContinueParams, reqEditors ...RequestEditorFn) (*AbortBulkContinueResponse, error)
 
 	// PauseBulkContinueWithResponse Pause a bulk continue
 	//
@@ -9976,7 +10036,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
-	PauseBulkContinueWithResponse(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*PauseBulkContinueResponse, error)
+	PauseBulkContinueWithResponse(ctx context.Context, id BulkID, params *PauseBulkContinueParams, reqEditors ...RequestEditorFn) (*PauseBulkContinueResponse, error)
 
 	// ResumeBulkContinueWithResponse Resume a bulk continue
 	//
@@ -11754,9 +11814,19 @@ func (r GetBulkContinueResponse) ContentType() string {
 	return ""
 }
 
+// AbortBulkContinueResponse200Headers the declared response headers of an HTTP 200 response for AbortBulkContinue
+type AbortBulkContinueResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // AbortBulkContinueResponse401Headers the declared response headers of an HTTP 401 response for AbortBulkContinue
 type AbortBulkContinueResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// AbortBulkContinueResponse409Headers the declared response headers of an HTTP 409 response for AbortBulkContinue
+type AbortBulkContinueResponse409Headers struct {
+	RetryAfter *string
 }
 
 // AbortBulkContinueResponse429Headers the declared response headers of an HTTP 429 response for AbortBulkContinue
@@ -11788,14 +11858,20 @@ type AbortBulkContinueResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *AbortBulkContinueResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *AbortBulkContinueResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *AbortBulkContinueResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *AbortBulkContinueResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11835,6 +11911,11 @@ func (r AbortBulkContinueResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r AbortBulkContinueResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r AbortBulkContinueResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -11881,9 +11962,19 @@ func (r AbortBulkContinueResponse) ContentType() string {
 	return ""
 }
 
+// PauseBulkContinueResponse200Headers the declared response headers of an HTTP 200 response for PauseBulkContinue
+type PauseBulkContinueResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // PauseBulkContinueResponse401Headers the declared response headers of an HTTP 401 response for PauseBulkContinue
 type PauseBulkContinueResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// PauseBulkContinueResponse409Headers the declared response headers of an HTTP 409 response for PauseBulkContinue
+type PauseBulkContinueResponse409Headers struct {
+	RetryAfter *string
 }
 
 // PauseBulkContinueResponse429Headers the declared response headers of an HTTP 429 response for PauseBulkContinue
@@ -11915,14 +12006,20 @@ type PauseBulkContinueResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PauseBulkContinueResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *PauseBulkContinueResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *PauseBulkContinueResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PauseBulkContinueResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11962,6 +12059,11 @@ func (r PauseBulkContinueResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r PauseBulkContinueResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PauseBulkContinueResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -12008,9 +12110,19 @@ func (r PauseBulkContinueResponse) ContentType() string {
 	return ""
 }
 
+// ResumeBulkContinueResponse200Headers the declared response headers of an HTTP 200 response for ResumeBulkContinue
+type ResumeBulkContinueResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // ResumeBulkContinueResponse401Headers the declared response headers of an HTTP 401 response for ResumeBulkContinue
 type ResumeBulkContinueResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// ResumeBulkContinueResponse409Headers the declared response headers of an HTTP 409 response for ResumeBulkContinue
+type ResumeBulkContinueResponse409Headers struct {
+	RetryAfter *string
 }
 
 // ResumeBulkContinueResponse429Headers the declared response headers of an HTTP 429 response for ResumeBulkContinue
@@ -12042,14 +12154,20 @@ type ResumeBulkContinueResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ResumeBulkContinueResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ResumeBulkContinueResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ResumeBulkContinueResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ResumeBulkContinueResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -12089,6 +12207,11 @@ func (r ResumeBulkContinueResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r ResumeBulkContinueResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ResumeBulkContinueResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -18520,7 +18643,7 @@ func (c *ClientWithResponses) ListBulkContinuesWithResponse(ctx context.Context,
 
 // CreateBulkContinueWithBodyWithResponse Continue many runs
 //
-// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18535,7 +18658,7 @@ func (c *ClientWithResponses) CreateBulkContinueWithBodyWithResponse(ctx context
 
 // CreateBulkContinueWithResponse Continue many runs
 //
-// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18598,8 +18721,8 @@ func (c *ClientWithResponses) GetBulkContinueWithResponse(ctx context.Context, i
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
-func (c *ClientWithResponses) AbortBulkContinueWithResponse(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*AbortBulkContinueResponse, error) {
-	rsp, err := c.AbortBulkContinue(ctx, id, reqEditors...)
+func (c *ClientWithResponses) AbortBulkContinueWithResponse(ctx context.Context, id BulkID, params *AbortBulkContinueParams, reqEditors ...RequestEditorFn) (*AbortBulkContinueResponse, error) {
+	rsp, err := c.AbortBulkContinue(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18613,8 +18736,8 @@ func (c *ClientWithResponses) AbortBulkContinueWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
-func (c *ClientWithResponses) PauseBulkContinueWithResponse(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*PauseBulkContinueResponse, error) {
-	rsp, err := c.PauseBulkContinue(ctx, id, reqEditors...)
+func (c *ClientWithResponses) PauseBulkContinueWithResponse(ctx context.Context, id BulkID, params *PauseBulkContinueParams, reqEditors ...RequestEditorFn) (*PauseBulkContinueResponse, error) {
+	rsp, err := c.PauseBulkContinue(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -20960,6 +21083,13 @@ func ParseAbortBulkContinueResponse(rsp *http.Response) (*AbortBulkContinueRespo
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -20984,6 +21114,16 @@ func ParseAbortBulkContinueResponse(rsp *http.Response) (*AbortBulkContinueRespo
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers AbortBulkContinueResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers AbortBulkContinueResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -20994,6 +21134,16 @@ func ParseAbortBulkContinueResponse(rsp *http.Response) (*AbortBulkContinueRespo
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers AbortBulkContinueResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers AbortBulkContinueResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -21096,6 +21246,13 @@ func ParsePauseBulkContinueResponse(rsp *http.Response) (*PauseBulkContinueRespo
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -21120,6 +21277,16 @@ func ParsePauseBulkContinueResponse(rsp *http.Response) (*PauseBulkContinueRespo
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PauseBulkContinueResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers PauseBulkContinueResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -21130,6 +21297,16 @@ func ParsePauseBulkContinueResponse(rsp *http.Response) (*PauseBulkContinueRespo
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers PauseBulkContinueResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers PauseBulkContinueResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -21232,6 +21409,13 @@ func ParseResumeBulkContinueResponse(rsp *http.Response) (*ResumeBulkContinueRes
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -21256,6 +21440,16 @@ func ParseResumeBulkContinueResponse(rsp *http.Response) (*ResumeBulkContinueRes
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ResumeBulkContinueResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers ResumeBulkContinueResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -21266,6 +21460,16 @@ func ParseResumeBulkContinueResponse(rsp *http.Response) (*ResumeBulkContinueRes
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers ResumeBulkContinueResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers ResumeBulkContinueResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
