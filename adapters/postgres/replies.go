@@ -63,13 +63,15 @@ func scanReply(row pgx.CollectableRow) (r core.Reply, err error) {
 }
 
 // Forget implements ports.Store. It passes over what another server removes at the moment.
-// What belongs to a closed tenant stays, or a move would find less than it counted.
+// What belongs to a closed tenant stays, or a move would find less than it counted. The
+// condition of core.Reply.Forever is that of the index replies_at.
 func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	const (
 		ofReplies = `
 WITH old AS MATERIALIZED (
     SELECT tenant_id, operation, key FROM replies r
-     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = r.tenant_id AND m.closed OFFSET 0)
+     WHERE at < $1 AND (operation <> 'bulk_continue' OR refusal IS NOT NULL)
+       AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = r.tenant_id AND m.closed OFFSET 0)
      ORDER BY at LIMIT $2 FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM replies r USING old WHERE r.tenant_id = old.tenant_id AND r.operation = old.operation AND r.key = old.key`
@@ -80,14 +82,21 @@ WITH old AS MATERIALIZED (
      ORDER BY at LIMIT $2 FOR UPDATE OF a SKIP LOCKED
 )
 DELETE FROM answers a USING old WHERE a.tenant_id = old.tenant_id AND a.key = old.key`
+		ofBulks = `
+WITH old AS MATERIALIZED (
+    SELECT key FROM bulk_replies WHERE at < $1 AND refusal IS NOT NULL ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM bulk_replies r USING old WHERE r.key = old.key`
 	)
 	limit = max(limit, 0)
-	removed, err := s.execute(ctx, ofReplies, before, limit)
-	if err != nil || removed == limit {
-		return removed, err
+	removed := 0
+	for _, sql := range []string{ofReplies, ofAnswers, ofBulks} {
+		n, err := s.execute(ctx, sql, before, limit-removed)
+		if removed += n; err != nil || removed == limit {
+			return removed, err
+		}
 	}
-	refusals, err := s.execute(ctx, ofAnswers, before, limit-removed)
-	return removed + refusals, err
+	return removed, nil
 }
 
 // RepliesAfter implements ports.Mover.

@@ -20,6 +20,7 @@ var keysWithoutTenant = map[string]string{
 	"event_tickets_pkey":     "found before it is known whose it is; its migration says why",
 	"sessions_pkey":          "found before it is known whose it is; its migration says why",
 	"bulk_continues_pkey":    "found before it is known whose it is; its migration says why",
+	"bulk_replies_pkey":      "of requests over several tenants; its migration says why",
 	"schema_migrations_pkey": "not a tenant's table",
 }
 

@@ -16,7 +16,8 @@ CREATE TABLE replies (
     CONSTRAINT replies_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id),
     CONSTRAINT replies_operation CHECK (octet_length(operation) BETWEEN 1 AND 64)
 );
-CREATE INDEX replies_at ON replies (at);
+-- Those that are forgotten: core.Reply.Forever has the others.
+CREATE INDEX replies_at ON replies (at) WHERE operation <> 'bulk_continue' OR refusal IS NOT NULL;
 
 -- Only refusals are in it, so that an accepted initiation costs nothing more.
 CREATE INDEX answers_refused ON answers (at) WHERE run IS NULL;
