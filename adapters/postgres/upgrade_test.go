@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -76,6 +78,17 @@ func oldRun(t *testing.T, pool *pgxpool.Pool, id core.RunID) {
 	exec(oldInsertAttempt, id, 3, []int32{0, 1, 2}, []bool{false, false, false}, []*string{nil, nil, nil}, []int32{0, 0, 0}, []string{"", "", ""})
 }
 
+// migrateTo brings an empty database up to a version of the past.
+func migrateTo(t *testing.T, pool *pgxpool.Pool, version int64) {
+	t.Helper()
+	db := stdlib.OpenDBFromPool(pool)
+	defer func() { require.NoError(t, db.Close()) }()
+	steps, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"), goose.WithTableName("schema_migrations"))
+	require.NoError(t, err)
+	_, err = steps.UpTo(t.Context(), version)
+	require.NoError(t, err)
+}
+
 // Rows of the release before are read and continued, and its servers work on beside
 // this one while they are replaced.
 func TestUpgradeOfAttempts(t *testing.T) {
@@ -83,17 +96,12 @@ func TestUpgradeOfAttempts(t *testing.T) {
 	url := pgtest.NewEmpty(t).URL
 	_, pool := pgtest.Open(t, postgres.Config{URL: url})
 	ctx := bounded(t)
-	db := stdlib.OpenDBFromPool(pool)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	steps, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"), goose.WithTableName("schema_migrations"))
-	require.NoError(t, err)
-	_, err = steps.UpTo(ctx, 11)
-	require.NoError(t, err)
+	migrateTo(t, pool, 11)
 	w := emptyWorld(t, postgres.Config{URL: url}, noExecution)
 	oldTenant(t, pool)
 	oldRun(t, pool, "before")
 
-	_, err = postgres.Migrate(ctx, pool)
+	_, err := postgres.Migrate(ctx, pool)
 	require.NoError(t, err)
 	_, err = w.PurchaseCredits(ctx, admin, "acme", "opening", 1_000_000)
 	require.NoError(t, err)
@@ -146,4 +154,34 @@ func initiated(n int, charged bool) []core.AttemptFile {
 		files[i] = core.AttemptFile{Index: i, Charged: charged}
 	}
 	return files
+}
+
+// A tenant that is closed during an upgrade is closed for the tables that come with it, too.
+func TestUpgradeWhileATenantIsClosed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ sql, state string }{
+		"Closed": {`INSERT INTO moves VALUES ('acme', 'move', 'leaving', true, now())`, "A"},
+		"Open":   {`INSERT INTO moves VALUES ('acme', 'move', 'arrived', false, now())`, "D"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, pool := pgtest.Open(t, postgres.Config{URL: pgtest.NewEmpty(t).URL})
+			ctx := bounded(t)
+			migrateTo(t, pool, 16)
+			old := names(t, pool, `SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'moved'`)
+			_, err := pool.Exec(ctx, c.sql)
+			require.NoError(t, err)
+			_, err = postgres.Migrate(ctx, pool)
+			require.NoError(t, err)
+			added := 0
+			for _, table := range names(t, pool, `SELECT tgrelid::regclass::text || ' ' || tgenabled::text FROM pg_trigger WHERE tgname = 'moved'`) {
+				table, state, _ := strings.Cut(table, " ")
+				if !slices.Contains(old, table) {
+					added++
+					require.Equal(t, c.state, state, table)
+				}
+			}
+			require.Positive(t, added)
+		})
+	}
 }

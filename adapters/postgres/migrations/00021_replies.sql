@@ -21,6 +21,15 @@ CREATE INDEX replies_at ON replies (at);
 -- Only refusals are in it, so that an accepted initiation costs nothing more.
 CREATE INDEX answers_refused ON answers (at) WHERE run IS NULL;
 
--- See 00016_moves.sql.
 CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON replies FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-ALTER TABLE replies DISABLE TRIGGER moved;
+-- As the triggers of the other tables are.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM moves WHERE closed) THEN
+        ALTER TABLE replies DISABLE TRIGGER moved;
+    ELSE
+        ALTER TABLE replies ENABLE ALWAYS TRIGGER moved;
+    END IF;
+END $$;
+-- +goose StatementEnd
