@@ -1,6 +1,5 @@
 -- What operations other than initiations and Continues answered under callers' idempotency
--- keys, kept for a time and then swept; and the sweep of refusals in answers, which are kept
--- no longer. Accepted answers stay: they keep a late repeat from being charged.
+-- keys, kept for a time and then swept.
 
 -- +goose Up
 
@@ -17,9 +16,6 @@ CREATE TABLE replies (
     CONSTRAINT replies_operation CHECK (octet_length(operation) BETWEEN 1 AND 64)
 );
 CREATE INDEX replies_at ON replies (at);
-
--- Only refusals are in it, so that an accepted initiation costs nothing more.
-CREATE INDEX answers_refused ON answers (at) WHERE run IS NULL;
 
 CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON replies FOR EACH ROW EXECUTE FUNCTION refuse_moved();
 -- As the triggers of the other tables are.
