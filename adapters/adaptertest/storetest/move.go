@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,67 +140,26 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 	s := newStore(t)
 	w := build(t, s, "acme")
 	build(t, s, "other")
-	setMove(t, s, "acme", ports.Move{}, move(ports.MoveLeaving))
-
-	for name, write := range map[string]func(context.Context, ports.Tx) error{
-		"Tenant":   func(ctx context.Context, tx ports.Tx) error { return tx.Tenants().Save(ctx, w.tenant) },
-		"Template": func(ctx context.Context, tx ports.Tx) error { return tx.Templates().Save(ctx, w.template) },
-		"Version": func(ctx context.Context, tx ports.Tx) error {
-			v := w.versions[0]
-			v.Number = 9
-			return tx.TemplateVersions().Insert(ctx, v)
-		},
-		"Run": func(ctx context.Context, tx ports.Tx) error {
-			return tx.Runs().Insert(ctx, w.newRun("new"), w.files)
-		},
-		"SavedRun": func(ctx context.Context, tx ports.Tx) error {
-			run, err := ports.LockRun(ctx, tx, w.running.ID)
-			if err != nil {
-				return err
-			}
-			run.Epoch++
-			return tx.Runs().Save(ctx, ports.RunRows{Run: run})
-		},
-		"Claim": func(ctx context.Context, tx ports.Tx) error {
-			rows, err := tx.Runs().Lock(ctx, ports.WaitForLock, ports.FilesOf{Run: w.running.ID, Indexes: []int{0}})
-			if err != nil {
-				return err
-			}
-			rows[0].Files[0].Status, rows[0].Files[0].LeaseUntil, rows[0].FilesOnly = core.FileProcessing, at(99), true
-			return tx.Runs().Save(ctx, rows...)
-		},
-		"Attempt": func(ctx context.Context, tx ports.Tx) error {
-			return tx.Attempts().MarkCompensated(ctx, w.running.ID, 1, at(99))
-		},
-		"Amendment": func(ctx context.Context, tx ports.Tx) error {
-			a := w.amendment
-			a.Run = w.running.ID
-			return tx.Amendments().Insert(ctx, a)
-		},
-		"Ledger": func(ctx context.Context, tx ports.Tx) error {
-			_, err := tx.Ledger().Post(ctx, purchase("acme", "client/closed", 5))
+	claim := writing{name: "Runs.Save of files only", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		rows, err := tx.Runs().Lock(ctx, ports.WaitForLock, ports.FilesOf{Run: w.running.ID, Indexes: []int{0}})
+		if err != nil {
 			return err
-		},
-		"AuditEvent": func(ctx context.Context, tx ports.Tx) error {
-			e := w.audit[0]
-			e.ID = "closed"
-			return tx.AuditLog().Insert(ctx, e)
-		},
-		"Answer": func(ctx context.Context, tx ports.Tx) error {
-			a := w.answer
-			a.Key = "closed"
-			return tx.Answers().Insert(ctx, a)
-		},
-		"Reply": func(ctx context.Context, tx ports.Tx) error {
-			r := w.reply
-			r.Key = "closed"
-			return tx.Replies().Insert(ctx, r)
-		},
-	} {
-		err := s.InTx(bounded(t), "acme", func(tx ports.Tx) error { return write(bounded(t), tx) })
-		require.ErrorIs(t, err, ports.ErrMoved, name)
-		require.ErrorIs(t, err, ports.ErrUnavailable, name)
+		}
+		rows[0].Files[0].Status, rows[0].Files[0].LeaseUntil, rows[0].FilesOnly = core.FileProcessing, at(99), true
+		return tx.Runs().Save(ctx, rows...)
+	}}
+	refuses := func(state ports.MoveState) {
+		for _, write := range append(slices.Clone(writings), claim) {
+			err := s.InTx(bounded(t), "acme", func(tx ports.Tx) error { return write.call(bounded(t), tx, w) })
+			require.ErrorIs(t, err, ports.ErrMoved, "%s: %s", state, write.name)
+			require.ErrorIs(t, err, ports.ErrUnavailable, "%s: %s", state, write.name)
+		}
 	}
+	setMove(t, s, "acme", ports.Move{}, move(ports.MoveLeaving))
+	refuses(ports.MoveLeaving)
+	setMove(t, s, "acme", move(ports.MoveLeaving), move(ports.MoveGone))
+	refuses(ports.MoveGone)
+	setMove(t, s, "acme", move(ports.MoveGone), move(ports.MoveLeaving))
 	equal(t, w.contents(), MustRead(t, s, "acme", w.keys()...), "nothing was changed")
 
 	due, err := s.DueRuns(bounded(t), at(10_000), horizon, 10)

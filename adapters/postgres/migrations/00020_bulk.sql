@@ -54,8 +54,8 @@ CREATE TABLE bulk_runs (
 CREATE INDEX bulk_runs_waiting ON bulk_runs (tenant_id, bulk_id, place) WHERE state = 'waiting';
 CREATE INDEX bulk_runs_open ON bulk_runs (tenant_id, bulk_id, place) WHERE open;
 
-CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON bulk_parts FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON bulk_runs FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE ON bulk_parts FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE ON bulk_runs FOR EACH ROW EXECUTE FUNCTION refuse_moved();
 -- As the triggers of the other tables are.
 -- +goose StatementBegin
 DO $$
