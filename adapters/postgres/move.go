@@ -31,6 +31,10 @@ const (
 	importing = "importing"
 )
 
+// movingTenants selects those of ports.MoveState.Moving: a move would find less of them than it
+// counted if something was swept.
+const movingTenants = `SELECT tenant_id FROM moves WHERE closed AND state NOT IN ('gone', 'abandoned')`
+
 func scanMove(row pgx.CollectableRow) (m ports.Move, err error) {
 	err = row.Scan(&m.ID, &m.State, &m.At)
 	m.At = m.At.UTC()

@@ -145,7 +145,7 @@ func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int
 	const sql = `
 DELETE FROM webhook_deliveries d USING (
     SELECT tenant_id, endpoint_id, event_id FROM webhook_deliveries w
-     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed OFFSET 0)
+     WHERE at < $1 AND tenant_id NOT IN (` + movingTenants + `)
      ORDER BY at LIMIT $2 FOR UPDATE OF w SKIP LOCKED) old
  WHERE d.tenant_id = old.tenant_id AND d.endpoint_id = old.endpoint_id AND d.event_id = old.event_id`
 	return s.execute(ctx, sql, before, max(limit, 0))

@@ -19,6 +19,10 @@ func scanMove(r *row) ports.Move {
 
 const getMove = `SELECT ` + moveColumns + ` FROM moves WHERE tenant_id = ?`
 
+// movingTenants selects those of ports.MoveState.Moving: a move would find less of them than it
+// counted if something was swept.
+const movingTenants = `SELECT tenant_id FROM moves WHERE closed AND state NOT IN ('gone', 'abandoned')`
+
 // MoveOf implements ports.Mover.
 func (s *Store) MoveOf(ctx context.Context, tenant core.TenantID) (ports.Move, error) {
 	found, err := list(ctx, s, scanMove, getMove, findable(tenant))

@@ -94,17 +94,15 @@ func scanReply(r *row) core.Reply {
 	return x
 }
 
-// Forget implements ports.Store. What belongs to a closed tenant stays, or a move would find
-// less than it counted.
+// Forget implements ports.Store.
 func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	const (
-		open      = `tenant_id NOT IN (SELECT tenant_id FROM moves WHERE closed)`
 		ofReplies = `
 DELETE FROM replies WHERE rowid IN (
-    SELECT rowid FROM replies WHERE at < ? AND ` + open + ` ORDER BY at LIMIT ?)`
+    SELECT rowid FROM replies WHERE at < ? AND tenant_id NOT IN (` + movingTenants + `) ORDER BY at LIMIT ?)`
 		ofAnswers = `
 DELETE FROM answers WHERE rowid IN (
-    SELECT rowid FROM answers WHERE at < ? AND run IS NULL AND ` + open + ` ORDER BY at LIMIT ?)`
+    SELECT rowid FROM answers WHERE at < ? AND run IS NULL AND tenant_id NOT IN (` + movingTenants + `) ORDER BY at LIMIT ?)`
 	)
 	limit = max(limit, 0)
 	removed, err := s.execute(ctx, ofReplies, before, limit)

@@ -147,8 +147,8 @@ SELECT tenant_id, endpoint_id FROM webhook_endpoints e
 func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
 	const sql = `
 DELETE FROM webhook_deliveries WHERE rowid IN (
-    SELECT rowid FROM webhook_deliveries w
-     WHERE at < ? AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed)
+    SELECT rowid FROM webhook_deliveries
+     WHERE at < ? AND tenant_id NOT IN (` + movingTenants + `)
      ORDER BY at LIMIT ?)`
 	n, err := s.execute(ctx, sql, before, max(limit, 0))
 	return int(n), err

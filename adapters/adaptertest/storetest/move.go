@@ -27,6 +27,7 @@ func testMoves(t *testing.T, newStore Factory, o Options) {
 	require.True(t, ok, "the store is no ports.Mover, or its wrapper hides that it is one; Options.NoMoves if that is meant")
 	t.Run("RoundTrip", func(t *testing.T) { testMoveRoundTrip(t, newStore) })
 	t.Run("ClosedTakesNoWrites", func(t *testing.T) { testMoveClosed(t, newStore) })
+	t.Run("Sweeps", func(t *testing.T) { testMoveSweeps(t, newStore) })
 	t.Run("APIKeys", func(t *testing.T) { testMoveAPIKeys(t, newStore) })
 	t.Run("WaitsForWhatWrites", func(t *testing.T) { testMoveWaits(t, newStore) })
 	t.Run("CompareAndSet", func(t *testing.T) { testMoveCompareAndSet(t, newStore) })
@@ -185,6 +186,41 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 	due, err = s.DueRuns(bounded(t), at(10_000), horizon, 10)
 	require.NoError(t, err)
 	require.Contains(t, due, ports.RunKey{Tenant: "acme", Run: w.running.ID})
+}
+
+// testMoveSweeps: a move counts what a tenant has before and after, so nothing of it is swept
+// meanwhile. What is left of a tenant that lives elsewhere is not kept for longer than that of
+// others.
+func testMoveSweeps(t *testing.T, newStore Factory) {
+	t.Parallel()
+	sweeps := map[string]func(context.Context, ports.Store) (int, error){
+		"Forget": func(ctx context.Context, s ports.Store) (int, error) { return s.Forget(ctx, at(10_000), 100) },
+		"SweepDeliveries": func(ctx context.Context, s ports.Store) (int, error) {
+			return s.SweepDeliveries(ctx, at(10_000), 100)
+		},
+		"SweepAPIKeys": func(ctx context.Context, s ports.Store) (int, error) { return s.SweepAPIKeys(ctx, "acme", at(10_000)) },
+	}
+	for _, left := range []ports.MoveState{ports.MoveGone, ports.MoveAbandoned} {
+		s := newStore(t)
+		w, ctx := build(t, s, "acme"), bounded(t)
+		was := ports.Move{}
+		for _, state := range []ports.MoveState{ports.MoveLeaving, ports.MoveExpected, ports.MoveArriving} {
+			setMove(t, s, "acme", was, move(state))
+			was = move(state)
+			for name, sweep := range sweeps {
+				n, err := sweep(ctx, s)
+				require.NoError(t, err, name)
+				require.Zero(t, n, "%s: %s", state, name)
+			}
+			equal(t, w.contents(), MustRead(t, s, "acme", w.keys()...))
+		}
+		setMove(t, s, "acme", was, move(left))
+		for name, sweep := range sweeps {
+			n, err := sweep(ctx, s)
+			require.NoError(t, err, name)
+			require.Positive(t, n, "%s: %s", left, name)
+		}
+	}
 }
 
 // testMoveWaits: when SetMove has closed a tenant, what a transaction wrote before is either
