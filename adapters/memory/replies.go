@@ -99,7 +99,7 @@ func (s *Store) Forget(_ context.Context, before time.Time, limit int) (removed 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for tenant, st := range s.tenants {
-		if s.moves[tenant].State.Closed() {
+		if s.moves[tenant].State.Moving() {
 			continue
 		}
 		for key, row := range st.replies {

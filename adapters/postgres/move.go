@@ -31,6 +31,10 @@ const (
 	importing = "importing"
 )
 
+// movingTenants selects those of ports.MoveState.Moving: a move would find less of them than it
+// counted if something was swept.
+const movingTenants = `SELECT tenant_id FROM moves WHERE closed AND state NOT IN ('gone', 'abandoned')`
+
 func scanMove(row pgx.CollectableRow) (m ports.Move, err error) {
 	err = row.Scan(&m.ID, &m.State, &m.At)
 	m.At = m.At.UTC()
@@ -285,35 +289,11 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 	case []core.Balance:
 		return in.balances(ctx, r)
 	case []core.Answer:
-		batch := &pgx.Batch{}
-		for _, a := range r {
-			args, err := answerArgs(t.tenant, a)
-			if err != nil {
-				return err
-			}
-			batch.Queue(insertAnswer, args...)
-		}
-		return t.batch(ctx, batch)
+		return insertAll(ctx, t, insertAnswer, answerArgs, r)
 	case []core.Reply:
-		batch := &pgx.Batch{}
-		for _, x := range r {
-			args, err := replyArgs(t.tenant, x)
-			if err != nil {
-				return err
-			}
-			batch.Queue(insertReply, args...)
-		}
-		return t.batch(ctx, batch)
+		return insertAll(ctx, t, insertReply, replyArgs, r)
 	case []core.AuditEvent:
-		batch := &pgx.Batch{}
-		for _, e := range r {
-			args, err := auditArgs(t.tenant, e)
-			if err != nil {
-				return err
-			}
-			batch.Queue(insertAudit, args...)
-		}
-		return t.batch(ctx, batch)
+		return insertAll(ctx, t, insertAudit, auditArgs, r)
 	case core.LowCredits:
 		return t.WebhookEvents().SaveLowCredits(ctx, r)
 	case core.WebhookEndpoint:
@@ -323,6 +303,19 @@ INSERT INTO ledger (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8
 	default:
 		return fmt.Errorf("postgres: %T is no record of a tenant", record)
 	}
+}
+
+// insertAll inserts rows in one round trip.
+func insertAll[T any](ctx context.Context, t *tx, sql string, args func(core.TenantID, T) ([]any, error), list []T) error {
+	batch := &pgx.Batch{}
+	for _, row := range list {
+		values, err := args(t.tenant, row)
+		if err != nil {
+			return err
+		}
+		batch.Queue(sql, values...)
+	}
+	return t.batch(ctx, batch)
 }
 
 func (in *importer) balances(ctx context.Context, list []core.Balance) error {

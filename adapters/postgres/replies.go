@@ -63,22 +63,20 @@ func scanReply(row pgx.CollectableRow) (r core.Reply, err error) {
 }
 
 // Forget implements ports.Store. It passes over what another server removes at the moment.
-// What belongs to a closed tenant stays, or a move would find less than it counted. The
-// condition of core.Reply.Forever is that of the index replies_at.
+// The condition of core.Reply.Forever is that of the index replies_at.
 func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	const (
 		ofReplies = `
 WITH old AS MATERIALIZED (
     SELECT tenant_id, operation, key FROM replies r
-     WHERE at < $1 AND (operation <> 'bulk_continue' OR refusal IS NOT NULL)
-       AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = r.tenant_id AND m.closed OFFSET 0)
+     WHERE at < $1 AND (operation <> 'bulk_continue' OR refusal IS NOT NULL) AND tenant_id NOT IN (` + movingTenants + `)
      ORDER BY at LIMIT $2 FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM replies r USING old WHERE r.tenant_id = old.tenant_id AND r.operation = old.operation AND r.key = old.key`
 		ofAnswers = `
 WITH old AS MATERIALIZED (
     SELECT tenant_id, key FROM answers a
-     WHERE at < $1 AND run IS NULL AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = a.tenant_id AND m.closed OFFSET 0)
+     WHERE at < $1 AND run IS NULL AND tenant_id NOT IN (` + movingTenants + `)
      ORDER BY at LIMIT $2 FOR UPDATE OF a SKIP LOCKED
 )
 DELETE FROM answers a USING old WHERE a.tenant_id = old.tenant_id AND a.key = old.key`

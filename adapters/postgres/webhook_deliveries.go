@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/rowtext"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -19,17 +19,13 @@ type webhookDeliveries struct{ t *tx }
 const deliveryColumns = `tenant_id, endpoint_id, event_id, type, run_id, at, body, status, claim, tries, due_at, log`
 
 func deliveryArgs(tenant core.TenantID, d core.WebhookDelivery) ([]any, error) {
-	log := append([]core.DeliveryTry{}, d.Log...) // no null, and not the caller's
-	for i := range log {
-		log[i].Error, log[i].Answer = text(log[i].Error), text(log[i].Answer)
-	}
-	tries, err := json.Marshal(log)
+	log, err := rowtext.Tries(d.Log)
 	if err != nil {
 		return nil, fmt.Errorf("delivery %s: %w", d.Event.ID, err)
 	}
 	return []any{
 		tenant, d.Endpoint, d.Event.ID, d.Event.Type, nullText(d.Event.Run), d.Event.At, text(d.Event.Body),
-		d.Status, d.Claim, d.Tries, nullTime(d.DueAt), string(tries),
+		d.Status, d.Claim, d.Tries, nullTime(d.DueAt), log,
 	}, nil
 }
 
@@ -42,10 +38,7 @@ func scanDelivery(row pgx.CollectableRow) (d core.WebhookDelivery, err error) {
 		return d, err
 	}
 	d.Event.Run, d.Event.At, d.DueAt = core.RunID(run.String), d.Event.At.UTC(), timeOf(due)
-	err = json.Unmarshal(log, &d.Log)
-	if len(d.Log) == 0 {
-		d.Log = nil
-	}
+	d.Log, err = rowtext.ParseTries(log)
 	return d, err
 }
 
@@ -155,7 +148,7 @@ func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int
 	const sql = `
 DELETE FROM webhook_deliveries d USING (
     SELECT tenant_id, endpoint_id, event_id FROM webhook_deliveries w
-     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed OFFSET 0)
+     WHERE at < $1 AND tenant_id NOT IN (` + movingTenants + `)
      ORDER BY at LIMIT $2 FOR UPDATE OF w SKIP LOCKED) old
  WHERE d.tenant_id = old.tenant_id AND d.endpoint_id = old.endpoint_id AND d.event_id = old.event_id`
 	return s.execute(ctx, sql, before, max(limit, 0))

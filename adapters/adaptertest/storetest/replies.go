@@ -70,9 +70,6 @@ func testReplies(t *testing.T, newStore Factory, o Options) {
 	})
 
 	t.Run("Forget", func(t *testing.T) { testForget(t, newStore) })
-	if !o.NoMoves {
-		t.Run("ForgetPassesOverClosedTenants", func(t *testing.T) { testForgetOfClosed(t, newStore) })
-	}
 
 	// Servers get the same request under one key at once: one deed, one answer.
 	t.Run("Once", func(t *testing.T) {
@@ -146,17 +143,6 @@ func testReplies(t *testing.T, newStore Factory, o Options) {
 		}
 		require.Len(t, MustRead(t, s.store, "fresh").Entries, 2, "its months were granted once")
 	})
-}
-
-func testForgetOfClosed(t *testing.T, newStore Factory) {
-	t.Parallel()
-	s := newStore(t)
-	w := build(t, s, "acme")
-	setMove(t, s, "acme", ports.Move{}, move(ports.MoveLeaving))
-	n, err := s.Forget(bounded(t), at(10_000), 100)
-	require.NoError(t, err)
-	require.Zero(t, n, "a move counts what a tenant has before and after")
-	equal(t, w.contents(), MustRead(t, s, "acme", w.keys()...))
 }
 
 // testForget: replies and refusals before a time go, in steps; what has a run stays.

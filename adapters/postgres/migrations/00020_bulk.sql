@@ -68,8 +68,18 @@ CREATE TABLE bulk_runs (
 CREATE INDEX bulk_runs_waiting ON bulk_runs (tenant_id, bulk_id, place) WHERE state = 'waiting';
 CREATE INDEX bulk_runs_open ON bulk_runs (tenant_id, bulk_id, place) WHERE open;
 
--- As in 00016: on only while some tenant is closed.
-CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON bulk_parts FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON bulk_runs FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-ALTER TABLE bulk_parts DISABLE TRIGGER moved;
-ALTER TABLE bulk_runs DISABLE TRIGGER moved;
+CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE ON bulk_parts FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE ON bulk_runs FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+-- As the triggers of the other tables are.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM moves WHERE closed) THEN
+        ALTER TABLE bulk_parts DISABLE TRIGGER moved;
+        ALTER TABLE bulk_runs DISABLE TRIGGER moved;
+    ELSE
+        ALTER TABLE bulk_parts ENABLE ALWAYS TRIGGER moved;
+        ALTER TABLE bulk_runs ENABLE ALWAYS TRIGGER moved;
+    END IF;
+END $$;
+-- +goose StatementEnd
