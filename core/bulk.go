@@ -20,6 +20,8 @@ const (
 	MaxBulkUnended = 20
 	// MaxBulkRunsPerMinute is the highest speed limit.
 	MaxBulkRunsPerMinute = 6_000
+	// MaxBulkChanges is how many of the latest keyed changes are known again.
+	MaxBulkChanges = 20
 	// BulkDispatchFaults is after how many dispatches in a row that failed it pauses.
 	BulkDispatchFaults = 5
 )
@@ -81,6 +83,8 @@ type Bulk struct {
 	Before BulkFailures
 	// Faults counts the dispatches that failed in a row.
 	Faults int
+	// Changes are the latest that callers made under idempotency keys, the oldest first.
+	Changes []BulkChange
 
 	// Of the server that drives it. Fence grows with each that takes it over: what an
 	// earlier one still does after that is refused by the parts.
@@ -89,6 +93,12 @@ type Bulk struct {
 	Fence      int64
 	// Version is the store's: a Save holds only if nobody else saved meanwhile.
 	Version int64
+}
+
+// BulkChange is a pause, a resume or an abort under a caller's idempotency key.
+type BulkChange struct {
+	Key   Key
+	Asked string // what was asked for, to tell it from another request under the key
 }
 
 // BulkSelection is which runs were asked for. A zero field leaves nothing out.

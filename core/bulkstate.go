@@ -1,6 +1,7 @@
 package core
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -14,6 +15,27 @@ func bulkEnded(b Bulk) error {
 func (b Bulk) change(to BulkStatus, why BulkReason, by Actor, now time.Time) Bulk {
 	b.Status, b.Reason, b.ChangedBy, b.ChangedAt = to, why, by, now
 	b.Holder, b.LeaseUntil = "", time.Time{}
+	return b
+}
+
+// Asked gives what was asked for under a key before.
+func (b Bulk) Asked(key Key) (asked string, before bool) {
+	for _, c := range b.Changes {
+		if c.Key == key {
+			return c.Asked, true
+		}
+	}
+	return "", false
+}
+
+// Under remembers that it was changed under a key, so that a repeat after another change, as
+// of a resume after a pause, has no effect. An empty key is not remembered.
+func (b Bulk) Under(key Key, asked string) Bulk {
+	if key == "" {
+		return b
+	}
+	from := max(0, len(b.Changes)-MaxBulkChanges+1)
+	b.Changes = append(slices.Clone(b.Changes[from:]), BulkChange{key, asked})
 	return b
 }
 

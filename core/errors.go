@@ -52,6 +52,7 @@ const (
 	CodeWebhookEndpointPaused   Code = "webhook_endpoint_paused"
 	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
 	CodeWebhooksDisabled        Code = "webhooks_disabled"
+	CodeTooManyPings            Code = "too_many_pings"
 )
 
 // FieldError says what is wrong with one field of a request.
@@ -122,6 +123,7 @@ var (
 	ErrWebhookEndpointPaused   = &Error{Code: CodeWebhookEndpointPaused}
 	ErrTooManyWebhookEndpoints = &Error{Code: CodeTooManyWebhookEndpoints}
 	ErrWebhooksDisabled        = &Error{Code: CodeWebhooksDisabled}
+	ErrTooManyPings            = &Error{Code: CodeTooManyPings}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

@@ -10,12 +10,17 @@ const (
 	OperationCreateTenant    Operation = "create_tenant"
 	OperationSuspendTenant   Operation = "suspend_tenant"
 	OperationReopenTenant    Operation = "reopen_tenant"
+	OperationPingWebhook     Operation = "ping_webhook"
+	OperationRedeliver       Operation = "redeliver_webhook"
+	OperationRefund          Operation = "refund"
+	OperationBulkContinue    Operation = "bulk_continue"
 )
 
 // Reply is the first answer of an operation under a caller's idempotency key. Unlike an
 // Answer it belongs to its operation, which may use the same key as another one, and it is
 // forgotten after a time: it is for what moves no credits by itself, or what has an entry of
-// its own in the ledger, whose key is kept for ever.
+// its own in the ledger, whose key is kept for ever. That of a bulk continue that was made is
+// kept for ever (Forever).
 type Reply struct {
 	Tenant      TenantID
 	Operation   Operation
@@ -25,6 +30,10 @@ type Reply struct {
 	Refusal     *Error // nil if it succeeded
 	At          time.Time
 }
+
+// Forever reports whether it is never forgotten: a bulk continue charges, run by run, and
+// the ledger knows nothing of its key. Stores have the same rule in SQL.
+func (r Reply) Forever() bool { return r.Operation == OperationBulkContinue && r.Refusal == nil }
 
 // InProgress refuses a repeat that came while the first request under its idempotency key is
 // still being decided.

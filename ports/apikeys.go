@@ -33,6 +33,6 @@ type APIKeyUses interface {
 	// the later counts. ErrNotFound; ErrMoved if the tenant is closed.
 	TouchAPIKey(ctx context.Context, tenant core.TenantID, id core.APIKeyID, at time.Time) error
 	// SweepAPIKeys removes the tenant's keys that were revoked or expired before a time,
-	// and says how many; none of a tenant that is closed.
+	// and says how many; none of a tenant that is Moving (MoveState).
 	SweepAPIKeys(ctx context.Context, tenant core.TenantID, before time.Time) (int, error)
 }

@@ -19,14 +19,19 @@ var ErrBulkChanged = errors.New("the bulk continue was changed meanwhile")
 // They stay in the database in which they were made when a tenant is moved: an operation is
 // of no use where its server is not, and the runs keep their attempts.
 type BulkContinues interface {
-	// Insert keeps a new bulk continue, whose parts are there. ErrExists if its ID, or its
-	// key in its tenant, was used before.
-	Insert(ctx context.Context, b core.Bulk) error
+	// Insert keeps a new bulk continue over several tenants, whose parts are there, and what
+	// is remembered under its key; nil without one. ErrExists if its ID, or the key, was used
+	// before. One of a single tenant is made by BulkParts.Make.
+	//
+	// ErrCommitUnknown if the answer was lost.
+	Insert(ctx context.Context, b core.Bulk, r *core.Reply) error
+	// Reply gives what is remembered under a key of those over several tenants, which is of
+	// core.OperationBulkContinue and of no tenant. ErrNotFound.
+	Reply(ctx context.Context, key core.Key) (core.Reply, error)
+	// Refuse remembers a refusal under such a key. ErrExists, ErrCommitUnknown.
+	Refuse(ctx context.Context, r core.Reply) error
 	// Get finds one. ErrNotFound.
 	Get(ctx context.Context, id core.BulkID) (core.Bulk, error)
-	// ByKey finds the one that was made under a key; an empty tenant is that of those over
-	// several tenants. ErrNotFound.
-	ByKey(ctx context.Context, tenant core.TenantID, key core.Key) (core.Bulk, error)
 	// Save overwrites one, with a Version that is one higher, if it has the Version of b:
 	// else ErrBulkChanged. ErrNotFound.
 	Save(ctx context.Context, b core.Bulk) error
@@ -37,7 +42,7 @@ type BulkContinues interface {
 	// Parts gives the parts of one, ascending by tenant; none if there are none.
 	Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error)
 	// DeleteEnded removes up to limit that have ended before a time, and says how many.
-	// Their parts are orphans then.
+	// Their parts are orphans then. What is remembered under their keys stays.
 	DeleteEnded(ctx context.Context, before time.Time, limit int) (int, error)
 	// Orphans lists up to limit parts made before a time that belong to no bulk continue,
 	// because it was deleted, or its making was cut off.
@@ -72,6 +77,10 @@ type BulkCursor struct {
 type BulkParts interface {
 	// Insert writes a new part and its runs. ErrExists.
 	Insert(ctx context.Context, p core.BulkPart, runs []core.BulkRun) error
+	// Make keeps a new bulk continue of this tenant alone, which BulkContinues has from the
+	// commit on. ErrExists if its ID or its key was used before, at the latest at the commit.
+	// ErrNotFound if there is no such tenant.
+	Make(ctx context.Context, b core.Bulk) error
 	// Lock locks a part and reads it afresh. ErrNotFound, ErrDeadlock, ErrLockTimeout.
 	Lock(ctx context.Context, id core.BulkID) (core.BulkPart, error)
 	// Save overwrites a part, and those of its runs. The caller holds its lock.

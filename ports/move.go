@@ -42,6 +42,11 @@ const (
 // write. Only an import writes meanwhile.
 func (s MoveState) Closed() bool { return s != MoveArrived && s != "" }
 
+// Moving reports whether a store in this state has to keep all that it has of the tenant, for
+// a move that copies or counts it. What a tenant that is gone, or whose move was abandoned,
+// has left is swept as that of any other.
+func (s MoveState) Moving() bool { return s.Closed() && s != MoveGone && s != MoveAbandoned }
+
 // Move is what one side knows of the latest move of a tenant. The zero value is a tenant
 // that was never moved.
 type Move struct {
@@ -69,7 +74,7 @@ type Mover interface {
 	//
 	// If is closes the tenant, SetMove returns when every transaction that wrote for the
 	// tenant before has ended; each later one fails with ErrMoved when it writes or
-	// commits, on every server. To be sure of that after an error, call it again, with
+	// commits, on every server; sweeps are no writes of the tenant. To be sure of that after an error, call it again, with
 	// was and is alike. DueRuns and Ungranted leave closed tenants out.
 	SetMove(ctx context.Context, tenant core.TenantID, was, is Move) error
 	// Import writes a tenant that is not there, whole, together with is in the place of

@@ -100,7 +100,7 @@ type AcrossTenants interface {
 	// BulkContinues are the bulk continues of all tenants.
 	BulkContinues() BulkContinues
 	// Forget removes up to limit of the replies and the refusals that were remembered
-	// before a time, of all tenants but those that are closed by a move, and says how
+	// before a time, of all tenants but those that are Moving (MoveState), and says how
 	// many. Answers with a run stay: they are what keeps a late repeat from being charged.
 	// Servers may do so at once.
 	Forget(ctx context.Context, before time.Time, limit int) (int, error)

@@ -96,7 +96,8 @@ type AllWebhooks interface {
 	// however many deliveries wait for it.
 	DueEndpoints(ctx context.Context, now time.Time, after EndpointKey, limit int) ([]EndpointKey, error)
 	// SweepDeliveries removes up to limit deliveries of events before a time, whatever
-	// became of them, and says how many. Servers may do so at once.
+	// became of them, of all tenants but those that are Moving (MoveState), and says how many.
+	// Servers may do so at once.
 	SweepDeliveries(ctx context.Context, before time.Time, limit int) (int, error)
 }
 

@@ -35,7 +35,8 @@ func (r *request) markRepeats(w http.ResponseWriter, x *exchange) error {
 func curable(code core.Code) bool {
 	switch code {
 	case core.CodeInsufficientCredits, core.CodePriceChanged, core.CodeRunAlreadyRunning, core.CodeNothingToRetry,
-		core.CodeMaxRetryCountExceeded, core.CodeEnqueueFailed, core.CodeTenantSuspended, core.CodeTemplateNotFound, core.CodeTemplateNotPublished:
+		core.CodeMaxRetryCountExceeded, core.CodeEnqueueFailed, core.CodeTenantSuspended, core.CodeTemplateNotFound, core.CodeTemplateNotPublished,
+		core.CodeBulkNotFound, core.CodeBulkEmpty, core.CodeBulkTooLarge, core.CodeBulkTooManyNow:
 		return true
 	default:
 		return false

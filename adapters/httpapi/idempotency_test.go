@@ -23,6 +23,24 @@ type repeatable struct {
 	notRepeated string // why a repeat is no repeat; empty: it is one
 }
 
+// changeOfABulk is a change of a bulk continue, and another one of the same.
+func changeOfABulk(change, other, before string) repeatable {
+	first := func(w *world) string {
+		return "/bulk-continues/" + w.get(w.admin, "/bulk-continues").at("bulkContinues", 0, "id").(string) + "/"
+	}
+	return repeatable{
+		token: admin, request: func(w *world) (string, any, any) {
+			w.closed("fail-a")
+			require.Equal(w.t, http.StatusCreated, w.post(w.admin, "/bulk-continues", map[string]any{}).status)
+			if before != "" {
+				require.Equal(w.t, http.StatusOK, w.post(w.admin, first(w)+before, nil).status)
+			}
+			return first(w) + change, nil, nil
+		},
+		otherPath: func(w *world) string { return first(w) + other },
+	}
+}
+
 func platform(w *world) string { return w.platform }
 func admin(w *world) string    { return w.admin }
 
@@ -81,15 +99,25 @@ var repeatables = map[string]repeatable{
 		w.closed("fail-a")
 		return "/bulk-continues", map[string]any{}, map[string]any{"template": "summarise"}
 	}},
-	"/bulk-continues/preview":                            {notRepeated: "it changes nothing"},
-	"/bulk-continues/:id/pause":                          {notRepeated: "a repeat finds it paused"},
-	"/bulk-continues/:id/resume":                         {notRepeated: "a repeat finds it under way"},
-	"/bulk-continues/:id/abort":                          {notRepeated: "a repeat finds it ended"},
-	"/event-tickets":                                     {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
-	"/webhook-endpoints":                                 {notRepeated: "the secret is shown once and in no other answer, so a repeat makes another endpoint"},
-	"/webhook-endpoints/:id/rotate-secret":               {notRepeated: "the secret is shown once, so a repeat makes another one"},
-	"/webhook-endpoints/:id/ping":                        {notRepeated: "a repeat sends another ping, which says nothing"},
-	"/webhook-endpoints/:id/deliveries/:event/redeliver": {notRepeated: "events are delivered at least once, and their ID tells a repeat"},
+	"/bulk-continues/preview":              {notRepeated: "it changes nothing"},
+	"/bulk-continues/:id/pause":            changeOfABulk("pause", "abort", ""),
+	"/bulk-continues/:id/resume":           changeOfABulk("resume", "resume?maxPrice=100", "pause"),
+	"/bulk-continues/:id/abort":            changeOfABulk("abort", "pause", ""),
+	"/event-tickets":                       {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
+	"/webhook-endpoints":                   {notRepeated: "the secret is shown once and in no other answer, so a repeat makes another endpoint"},
+	"/webhook-endpoints/:id/rotate-secret": {notRepeated: "the secret is shown once, so a repeat makes another one"},
+	"/webhook-endpoints/:id/ping": {
+		token: admin, request: func(w *world) (string, any, any) {
+			return "/webhook-endpoints/" + w.hook("https://example.com/a", "run.closed").str("id") + "/ping", nil, nil
+		},
+		otherPath: func(w *world) string {
+			return "/webhook-endpoints/" + w.hook("https://example.com/b", "run.closed").str("id") + "/ping"
+		},
+	},
+	"/webhook-endpoints/:id/deliveries/:event/redeliver": {
+		token: admin, request: func(w *world) (string, any, any) { return w.pinged("https://example.com/a") + "/redeliver", nil, nil },
+		otherPath: func(w *world) string { return w.pinged("https://example.com/b") + "/redeliver" },
+	},
 	"/api-keys": {notRepeated: "the token is shown once and kept nowhere, so a repeat makes another key"},
 	"/tenants": {token: platform, request: func(*world) (string, any, any) {
 		return "/tenants", map[string]any{"id": "fresh", "name": "Fresh", "monthlyAllowance": 3}, map[string]any{"id": "fresh", "name": "Other"}
@@ -206,4 +234,40 @@ func TestARepeatOfWhatIsUnderWay(t *testing.T) {
 	require.NotEmpty(t, got.header.Get("Retry-After"))
 	w.store.holdKeys(false)
 	require.Equal(t, http.StatusOK, w.post(w.admin, "/workflow-runs/"+id+"/cancel", nil, key("k")).status)
+}
+
+// A repeat of a resume that comes after a pause lets nothing go on again.
+func TestResumePauseResume(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.closed("fail-a")
+	path := "/bulk-continues/" + w.post(w.admin, "/bulk-continues", map[string]any{}).str("id")
+	for i, step := range []struct{ change, key, state, replayed string }{
+		{"pause", "p1", "paused", ""},
+		{"resume", "r1", "running", ""},
+		{"pause", "p2", "paused", ""},
+		{"resume", "r1", "paused", "true"},
+		{"pause", "p1", "paused", "true"},
+		{"resume", "r2", "running", ""},
+		{"pause", "p2", "running", "true"},
+	} {
+		got := w.post(w.admin, path+"/"+step.change, nil, key(step.key))
+		require.Equal(t, http.StatusOK, got.status, got.text())
+		require.Equal(t, step.state, got.str("state"), "step %d", i)
+		require.Equal(t, step.replayed, got.header.Get("Idempotency-Replayed"), "step %d", i)
+	}
+}
+
+// A refused bulk continue stays refused under its key, and says that another try needs a new one.
+func TestRefusedBulkContinueUnderAKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 2 {
+		got := w.post(w.admin, "/bulk-continues", map[string]any{}, key("k"))
+		require.Equal(t, "bulk_empty", got.str("code"), got.text())
+		require.Equal(t, true, got.at("newKey"))
+		require.Equal(t, i > 0, got.header.Get("Idempotency-Replayed") == "true")
+		w.closed("fail-a")
+	}
+	require.Equal(t, http.StatusCreated, w.post(w.admin, "/bulk-continues", map[string]any{}, key("k2")).status)
 }

@@ -65,6 +65,11 @@ var problems = map[core.Code]answerTo{
 		when: "The tenant has as many webhook endpoints as it may have.",
 		do:   "Remove one that is not needed; an endpoint can take several types of events.",
 	},
+	core.CodeTooManyPings: {
+		status: http.StatusConflict, title: "Too many pings are under way",
+		when: "Ten pings to the endpoint are pending. Nothing was written.",
+		do:   "Look at GET /webhook-endpoints/{id}/deliveries for what became of them, and ping again when they are delivered or given up.",
+	},
 	core.CodeWebhooksDisabled: {
 		status: http.StatusConflict, title: "This server sends no webhooks",
 		when: "The operator has turned webhooks off.",
@@ -250,13 +255,13 @@ var problems = map[core.Code]answerTo{
 	},
 	core.CodeBulkNotFound: {
 		status: http.StatusNotFound, title: "There is no such bulk continue",
-		when: "No bulk continue has the ID of the path. They are kept for 90 days after their end.",
-		do:   "Check the ID; GET /bulk-continues lists them.",
+		when: "No bulk continue has the ID of the path, or the one that was made under the Idempotency-Key is not here any more. They are kept for 90 days after their end, and stay behind when their tenant is moved; their keys stay used, so that nothing is charged again.",
+		do:   "Check the ID; GET /bulk-continues lists them. To make another one, use a new Idempotency-Key.",
 	},
 	core.CodeBulkEmpty: {
 		status: http.StatusBadRequest, title: "No run is selected",
 		when: "No run that can be continued is selected by the filter. Nothing was made.",
-		do:   "Widen the filter, or do nothing: there is nothing to continue.",
+		do:   "Widen the filter, under a new Idempotency-Key, or do nothing: there is nothing to continue.",
 	},
 	core.CodeBulkTooLarge: {
 		status: http.StatusBadRequest, title: "Too many runs are selected",
@@ -266,7 +271,7 @@ var problems = map[core.Code]answerTo{
 	core.CodeBulkTooManyNow: {
 		status: http.StatusConflict, title: "Too many bulk continues at once",
 		when: "The tenant has 20 bulk continues that have not ended.",
-		do:   "Wait for them, or abort those that are not needed any more.",
+		do:   "Wait for them, or abort those that are not needed any more; then send the request under a new Idempotency-Key, if it had one.",
 	},
 	core.CodeBulkEnded: {
 		status: http.StatusConflict, title: "The bulk continue has ended",

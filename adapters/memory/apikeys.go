@@ -149,7 +149,7 @@ func (s *Store) SweepAPIKeys(ctx context.Context, tenant core.TenantID, before t
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.tenants[tenant]
-	if st == nil || s.moves[tenant].State.Closed() {
+	if st == nil || s.moves[tenant].State.Moving() {
 		return 0, nil
 	}
 	ended := func(at time.Time) bool { return !at.IsZero() && at.Before(before) }

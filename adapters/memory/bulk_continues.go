@@ -13,14 +13,41 @@ import (
 
 // bulks are kept beside the tenants, as they are found before it is known whose they are.
 type bulks struct {
-	mu   sync.Mutex
-	byID map[core.BulkID]core.Bulk
+	mu      sync.Mutex
+	byID    map[core.BulkID]core.Bulk
+	replies map[core.Key]core.Reply // of those over several tenants
+}
+
+// used reports whether there is one of this ID, or of this key in its tenant.
+func (b *bulks) used(row *core.Bulk) bool {
+	for _, x := range b.byID {
+		if x.ID == row.ID || row.Key != "" && x.Tenant == row.Tenant && x.Key == row.Key {
+			return true
+		}
+	}
+	return false
+}
+
+// made keeps what a transaction made.
+func (b *bulks) made(rows []core.Bulk) {
+	if len(rows) == 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.byID == nil {
+		b.byID = map[core.BulkID]core.Bulk{}
+	}
+	for _, row := range rows {
+		b.byID[row.ID] = row
+	}
 }
 
 func (b *bulks) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	clear(b.byID)
+	clear(b.replies)
 }
 
 // BulkContinues implements ports.Store.
@@ -61,7 +88,7 @@ func newestFirst(x, y core.Bulk) int {
 
 // cloneBulk: what the caller does with its own copy is its own affair.
 func cloneBulk(b core.Bulk) core.Bulk {
-	b.Selection.Statuses = slices.Clone(b.Selection.Statuses)
+	b.Selection.Statuses, b.Changes = slices.Clone(b.Selection.Statuses), slices.Clone(b.Changes)
 	b.Terms.MaxPrice, b.Terms.Canary, b.Terms.Stop = cloned(b.Terms.MaxPrice), cloned(b.Terms.Canary), cloned(b.Terms.Stop)
 	return b
 }
@@ -74,16 +101,49 @@ func cloned[T any](p *T) *T {
 	return &v
 }
 
-func (b bulkContinues) Insert(ctx context.Context, row core.Bulk) error {
+func (b bulkContinues) Insert(ctx context.Context, row core.Bulk, r *core.Reply) error {
 	return b.locked(ctx, func(all map[core.BulkID]core.Bulk) error {
-		for _, x := range all {
-			if x.ID == row.ID || row.Key != "" && x.Tenant == row.Tenant && x.Key == row.Key {
-				return ports.ErrExists
+		if b.s.bulks.used(&row) {
+			return ports.ErrExists
+		}
+		if r != nil {
+			if err := b.keep(*r); err != nil {
+				return err
 			}
 		}
 		all[row.ID] = cloneBulk(row)
 		return nil
 	})
+}
+
+// keep needs the lock.
+func (b bulkContinues) keep(r core.Reply) error {
+	all := &b.s.bulks.replies
+	if _, used := (*all)[r.Key]; used {
+		return ports.ErrExists
+	}
+	if *all == nil {
+		*all = map[core.Key]core.Reply{}
+	}
+	r.Tenant, r.Operation = "", core.OperationBulkContinue
+	(*all)[r.Key] = cloneReply(r)
+	return nil
+}
+
+func (b bulkContinues) Refuse(ctx context.Context, r core.Reply) error {
+	return b.locked(ctx, func(map[core.BulkID]core.Bulk) error { return b.keep(r) })
+}
+
+func (b bulkContinues) Reply(ctx context.Context, key core.Key) (r core.Reply, err error) {
+	err = b.locked(ctx, func(map[core.BulkID]core.Bulk) error {
+		x, ok := b.s.bulks.replies[key]
+		if !ok {
+			return ports.ErrNotFound
+		}
+		r = cloneReply(x)
+		return nil
+	})
+	return r, err
 }
 
 func (b bulkContinues) Get(ctx context.Context, id core.BulkID) (row core.Bulk, err error) {
@@ -96,17 +156,6 @@ func (b bulkContinues) Get(ctx context.Context, id core.BulkID) (row core.Bulk, 
 		return nil
 	})
 	return row, err
-}
-
-func (b bulkContinues) ByKey(ctx context.Context, tenant core.TenantID, key core.Key) (core.Bulk, error) {
-	found, err := b.where(ctx, 1, func(x core.Bulk) bool { return key != "" && x.Tenant == tenant && x.Key == key }, newestFirst)
-	if err == nil && len(found) == 0 {
-		err = ports.ErrNotFound
-	}
-	if err != nil {
-		return core.Bulk{}, err
-	}
-	return found[0], nil
 }
 
 func (b bulkContinues) Save(ctx context.Context, row core.Bulk) error {

@@ -111,6 +111,30 @@ func (b bulkParts) Insert(ctx context.Context, p core.BulkPart, runs []core.Bulk
 	return nil
 }
 
+func (b bulkParts) Make(ctx context.Context, row core.Bulk) error {
+	if err := b.t.writable(ctx); err != nil {
+		return err
+	}
+	if err := b.t.exists(ctx); err != nil {
+		return err
+	}
+	row.Tenant = b.t.tenant
+	used := false
+	err := bulkContinues{b.t.store}.locked(ctx, func(map[core.BulkID]core.Bulk) error {
+		used = b.t.store.bulks.used(&row)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if used {
+		return ports.ErrExists
+	}
+	w := b.t.writes()
+	w.made = append(w.made, cloneBulk(row))
+	return nil
+}
+
 func (b bulkParts) Lock(ctx context.Context, id core.BulkID) (core.BulkPart, error) {
 	if err := b.t.lock(ctx, lockBulk, string(id)); err != nil {
 		return core.BulkPart{}, err

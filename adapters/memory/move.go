@@ -96,11 +96,7 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 	case core.TemplateVersion:
 		return t.TemplateVersions().Insert(ctx, r)
 	case []core.APIKey:
-		for _, k := range r {
-			if err := t.APIKeys().Insert(ctx, k); err != nil {
-				return err
-			}
-		}
+		return insertAll(ctx, t.APIKeys().Insert, r)
 	case core.Run:
 		in.run = &r
 	case core.Attempt:
@@ -117,23 +113,11 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 			posted.purchased = r[0].Purchased
 		}
 	case []core.Answer:
-		for _, a := range r {
-			if err := t.Answers().Insert(ctx, a); err != nil {
-				return err
-			}
-		}
+		return insertAll(ctx, t.Answers().Insert, r)
 	case []core.Reply:
-		for _, x := range r {
-			if err := t.Replies().Insert(ctx, x); err != nil {
-				return err
-			}
-		}
+		return insertAll(ctx, t.Replies().Insert, r)
 	case []core.AuditEvent:
-		for _, e := range r {
-			if err := t.AuditLog().Insert(ctx, e); err != nil {
-				return err
-			}
-		}
+		return insertAll(ctx, t.AuditLog().Insert, r)
 	case core.LowCredits:
 		return t.WebhookEvents().SaveLowCredits(ctx, r)
 	case core.WebhookEndpoint:
@@ -142,6 +126,15 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 		return t.WebhookDeliveries().Insert(ctx, r...)
 	default:
 		return fmt.Errorf("memory: %T is no record of a tenant", record)
+	}
+	return nil
+}
+
+func insertAll[T any](ctx context.Context, insert func(context.Context, T) error, list []T) error {
+	for _, row := range list {
+		if err := insert(ctx, row); err != nil {
+			return err
+		}
 	}
 	return nil
 }

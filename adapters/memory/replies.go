@@ -99,11 +99,11 @@ func (s *Store) Forget(_ context.Context, before time.Time, limit int) (removed 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for tenant, st := range s.tenants {
-		if s.moves[tenant].State.Closed() {
+		if s.moves[tenant].State.Moving() {
 			continue
 		}
 		for key, row := range st.replies {
-			if removed < limit && row.At.Before(before) {
+			if removed < limit && row.At.Before(before) && !row.Forever() {
 				delete(st.replies, key)
 				removed++
 			}
@@ -111,6 +111,14 @@ func (s *Store) Forget(_ context.Context, before time.Time, limit int) (removed 
 		removed += st.answers.removeIf(limit-removed, func(a *core.Answer) bool {
 			return a.Run == (core.Run{}) && a.At.Before(before)
 		})
+	}
+	s.bulks.mu.Lock()
+	defer s.bulks.mu.Unlock()
+	for key, row := range s.bulks.replies {
+		if removed < limit && row.At.Before(before) && !row.Forever() {
+			delete(s.bulks.replies, key)
+			removed++
+		}
 	}
 	return removed, nil
 }

@@ -235,6 +235,7 @@ func (s *Store) apply(tenant core.TenantID, w *writes) {
 	for _, b := range w.bulks {
 		st.saveBulk(b)
 	}
+	s.bulks.made(w.made)
 	st.saveAPIKeys(w.apiKeys)
 	st.audit = append(st.audit, w.audit...)
 	for _, r := range w.replies {

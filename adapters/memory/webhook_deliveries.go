@@ -204,7 +204,7 @@ func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for tenant, st := range s.tenants {
-		if s.moves[tenant].State.Closed() {
+		if s.moves[tenant].State.Moving() {
 			continue
 		}
 		for to, of := range st.webhooks.deliveries {

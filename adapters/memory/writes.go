@@ -16,6 +16,7 @@ type writes struct {
 	versions    []core.TemplateVersion
 	answers     []core.Answer // each key once
 	bulks       []*bulkWrites // each ID once
+	made        []core.Bulk
 	apiKeys     map[core.APIKeyID]core.APIKey
 	replies     []core.Reply // each operation and key once
 	posted      ledgerWrites

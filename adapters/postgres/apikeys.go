@@ -90,8 +90,8 @@ func (s *Store) TouchAPIKey(ctx context.Context, tenant core.TenantID, id core.A
 
 // SweepAPIKeys implements ports.APIKeyUses.
 func (s *Store) SweepAPIKeys(ctx context.Context, tenant core.TenantID, before time.Time) (int, error) {
-	const sql = `
+	sql := `
 DELETE FROM api_keys
- WHERE tenant_id = $1 AND (revoked_at < $2 OR expires_at < $2) AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = $1 AND m.closed)`
+ WHERE tenant_id = $1 AND (revoked_at < $2 OR expires_at < $2)` + s.notMoving(ctx, "api_keys")
 	return s.execute(ctx, sql, findable(tenant), before)
 }

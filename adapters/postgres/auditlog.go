@@ -2,13 +2,13 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/rowtext"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -69,15 +69,12 @@ func listAudit(where string, args []any, page ports.AuditPage) (string, []any) {
 }
 
 func auditArgs(tenant core.TenantID, e core.AuditEvent) ([]any, error) {
-	facts := []byte(`{}`)
-	if len(e.Facts) > 0 {
-		var err error
-		if facts, err = json.Marshal(e.Facts); err != nil {
-			return nil, err
-		}
+	facts, err := rowtext.Facts(e.Facts)
+	if err != nil {
+		return nil, err
 	}
 	return []any{
-		tenant, e.ID, e.At, text(e.Actor.Subject), e.Actor.Tenant, e.Actor.Role, e.Action, e.Target, string(facts), e.RequestID,
+		tenant, e.ID, e.At, text(e.Actor.Subject), e.Actor.Tenant, e.Actor.Role, e.Action, e.Target, facts, e.RequestID,
 	}, nil
 }
 
@@ -88,8 +85,6 @@ func scanAudit(row pgx.CollectableRow) (e core.AuditEvent, err error) {
 		return e, err
 	}
 	e.At = e.At.UTC()
-	if err = json.Unmarshal(facts, &e.Facts); len(e.Facts) == 0 {
-		e.Facts = nil
-	}
+	e.Facts, err = rowtext.ParseFacts(facts)
 	return e, err
 }

@@ -42,20 +42,49 @@ func bulkArgs(b core.Bulk) ([]any, error) {
 	return []any{b.ID, b.Tenant, nullText(b.Key), b.Status, b.CreatedAt, b.ChangedAt, nullTime(b.LeaseUntil), b.Version, details}, err
 }
 
+const insertBulk = `INSERT INTO bulk_continues (` + bulkColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`
+
 // Insert is not repeated on another connection, unlike the others: a repeat after a
-// lost answer would find its own row.
-func (x bulkContinues) Insert(ctx context.Context, b core.Bulk) error {
+// lost answer would find its own row. So is Refuse.
+func (x bulkContinues) Insert(ctx context.Context, b core.Bulk, r *core.Reply) error {
 	args, err := bulkArgs(b)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.s.cfg.StatementTimeout)
-	defer cancel()
-	tag, err := x.s.pool.Exec(ctx, `INSERT INTO bulk_continues (`+bulkColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, args...)
-	if err == nil && tag.RowsAffected() == 0 {
-		return ports.ErrExists
+	sql := insertBulk
+	if r != nil {
+		reply, err := replyArgs("", *r)
+		if err != nil {
+			return err
+		}
+		args = append(args, reply[2:]...)
+		sql = `WITH claimed AS (INSERT INTO bulk_replies (` + bulkReplyColumns + `) VALUES ($10, $11, $12, $13, $14)) ` + insertBulk
 	}
-	return translate(err)
+	_, err = x.s.executeOnce(ctx, sql, args...)
+	return err
+}
+
+const bulkReplyColumns = `key, fingerprint, result, refusal, at`
+
+func (x bulkContinues) Reply(ctx context.Context, key core.Key) (core.Reply, error) {
+	const sql = `SELECT '', '` + string(core.OperationBulkContinue) + `', ` + bulkReplyColumns + ` FROM bulk_replies WHERE key = $1`
+	found, err := list(ctx, x.s, scanReply, sql, findable(key))
+	if err == nil && len(found) == 0 {
+		err = ports.ErrNotFound
+	}
+	if err != nil {
+		return core.Reply{}, err
+	}
+	return found[0], nil
+}
+
+func (x bulkContinues) Refuse(ctx context.Context, r core.Reply) error {
+	args, err := replyArgs("", r)
+	if err != nil {
+		return err
+	}
+	_, err = x.s.executeOnce(ctx, `INSERT INTO bulk_replies (`+bulkReplyColumns+`) VALUES ($1, $2, $3, $4, $5)`, args[2:]...)
+	return err
 }
 
 func (x bulkContinues) one(ctx context.Context, where string, args ...any) (core.Bulk, error) {
@@ -71,13 +100,6 @@ func (x bulkContinues) one(ctx context.Context, where string, args ...any) (core
 
 func (x bulkContinues) Get(ctx context.Context, id core.BulkID) (core.Bulk, error) {
 	return x.one(ctx, `bulk_id = $1`, findable(id))
-}
-
-func (x bulkContinues) ByKey(ctx context.Context, tenant core.TenantID, key core.Key) (core.Bulk, error) {
-	if findable(tenant) != tenant {
-		return core.Bulk{}, ports.ErrNotFound // else it would be taken for those over several tenants
-	}
-	return x.one(ctx, `tenant_id = $1 AND key = $2`, tenant, findable(key))
 }
 
 // Save may be repeated: a repeat finds the version that it wrote, and says that it was changed.

@@ -87,6 +87,18 @@ SELECT p.tenant_id, p.bulk_id, v.* FROM bulk_parts p, unnest($3::int[], $4::text
 	return nil
 }
 
+func (b bulkParts) Make(ctx context.Context, row core.Bulk) error {
+	if _, err := b.t.Tenants().Get(ctx); err != nil {
+		return err // no foreign key asks for it: the row may be of no tenant
+	}
+	row.Tenant = b.t.tenant
+	args, err := bulkArgs(row)
+	if err != nil {
+		return b.t.fail(err)
+	}
+	return b.t.insert(ctx, insertBulk+` ON CONFLICT DO NOTHING`, args...)
+}
+
 func (b bulkParts) Lock(ctx context.Context, id core.BulkID) (core.BulkPart, error) {
 	const sql = `SELECT ` + bulkPartColumns + ` FROM bulk_parts WHERE tenant_id = $1 AND bulk_id = $2 FOR NO KEY UPDATE`
 	return oneLocked(ctx, b.t, scanBulkPart, sql, b.t.tenant, findable(id))

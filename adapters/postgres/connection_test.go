@@ -37,6 +37,21 @@ func onNth(n int32, v verdict, match func(byte, string) bool) func(byte, string)
 	}
 }
 
+// onAnswer gives a verdict on the first message after which a statement is answered: 'E'
+// executes it, and its answer comes after the 'S'.
+func onAnswer(v verdict) func(byte, string) verdict {
+	var executed, done atomic.Bool
+	return func(kind byte, _ string) verdict {
+		switch {
+		case kind == 'E':
+			executed.Store(true)
+		case kind == 'S' && executed.Load() && done.CompareAndSwap(false, true):
+			return v
+		}
+		return forward
+	}
+}
+
 // relayed is a store behind a relay with the tenant "acme", and a pool that goes
 // past the relay.
 func relayed(t *testing.T, c postgres.Config) (*postgres.Store, *relay, *pgxpool.Pool) {
@@ -119,6 +134,74 @@ func TestCommitUnknown(t *testing.T) {
 		runs := 0
 		require.NoError(t, rename(ctx, store, &runs), "a commit that is under way is not given up")
 		require.Equal(t, "after", nameOnceFree(t, pool))
+	})
+}
+
+// A statement outside any transaction is its own commit: if the answer is lost it may have
+// had its effect, and nobody may be told that it had none.
+func TestCommitUnknownOfAStatement(t *testing.T) {
+	t.Parallel()
+	ada := core.Actor{Subject: "ada", Tenant: "acme", Role: core.RoleCustomerAdmin}
+	now := time.Now().UTC().Truncate(time.Second)
+	ticket := ports.Ticket{ID: ports.TicketID("t"), Actor: ada, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
+	reply := core.Reply{Operation: core.OperationBulkContinue, Key: "k", Fingerprint: "f", Result: []byte(`{}`), At: now}
+	refusal := reply
+	refusal.Result, refusal.Refusal = nil, &core.Error{Code: core.CodeBulkEmpty}
+	bulk := core.Bulk{ID: "b", Key: "k", By: ada, ChangedBy: ada, CreatedAt: now, ChangedAt: now, Status: core.BulkRunning}
+	other := ticket
+	other.ID = ports.TicketID("other")
+	for name, c := range map[string]struct {
+		do   func(ctx context.Context, s *postgres.Store) error
+		done string // counts what it made
+	}{
+		"Session": {func(ctx context.Context, s *postgres.Store) error {
+			return s.Sessions().Insert(ctx, ports.Session{ID: ports.SessionID("s"), Actor: ada, Via: "token", CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)})
+		}, `SELECT count(*)::text FROM sessions`},
+		"Ticket": {func(ctx context.Context, s *postgres.Store) error { return s.Tickets().Insert(ctx, ticket, 9) }, `SELECT count(*)::text FROM event_tickets`},
+		"TakenTicket": {func(ctx context.Context, s *postgres.Store) error {
+			_, err := s.Tickets().Take(ctx, other.ID)
+			return err
+		}, `SELECT (1 - count(*))::text FROM event_tickets`},
+		"BulkContinue": {func(ctx context.Context, s *postgres.Store) error { return s.BulkContinues().Insert(ctx, bulk, nil) }, `SELECT count(*)::text FROM bulk_continues`},
+		"BulkContinueUnderAKey": {
+			func(ctx context.Context, s *postgres.Store) error { return s.BulkContinues().Insert(ctx, bulk, &reply) },
+			`SELECT count(*)::text FROM bulk_continues JOIN bulk_replies USING (key)`,
+		},
+		"Refusal": {func(ctx context.Context, s *postgres.Store) error { return s.BulkContinues().Refuse(ctx, refusal) }, `SELECT count(*)::text FROM bulk_replies`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, r, pool := relayed(t, postgres.Config{})
+			if name == "TakenTicket" {
+				require.NoError(t, store.Tickets().Insert(bounded(t), other, 9))
+			}
+			r.on(onAnswer(forwardMute))
+			ctx, cancel := context.WithCancel(bounded(t))
+			failed := make(chan error, 1)
+			go func() { failed <- c.do(ctx, store) }()
+			require.Eventually(t, func() bool { return names(t, pool, c.done)[0] == "1" }, 20*time.Second, 5*time.Millisecond, "it has its effect")
+			cancel()
+			require.ErrorIs(t, <-failed, ports.ErrCommitUnknown)
+		})
+	}
+	t.Run("Lost", func(t *testing.T) {
+		t.Parallel()
+		store, r, _ := relayed(t, postgres.Config{})
+		r.on(onAnswer(forwardCut))
+		require.ErrorIs(t, store.Tickets().Insert(bounded(t), ticket, 9), ports.ErrCommitUnknown)
+		require.NoError(t, store.Tickets().Insert(bounded(t), other, 9), "the next one has another connection")
+	})
+	t.Run("NoConnection", func(t *testing.T) {
+		t.Parallel()
+		store, pool := pgtest.Open(t, postgres.Config{MaxConns: 1, LockTimeout: 20 * time.Millisecond, StatementTimeout: 20 * time.Millisecond, IdleTimeout: 10 * time.Second})
+		held, err := pool.Acquire(bounded(t))
+		require.NoError(t, err)
+		defer held.Release()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		err = store.Tickets().Insert(ctx, ticket, 9)
+		require.Error(t, err)
+		require.NotErrorIs(t, err, ports.ErrCommitUnknown, "nothing was sent")
 	})
 }
 

@@ -41,6 +41,8 @@ var illegalWrites = []struct{ guard, sql string }{
 	{"bulk_continues_pkey", `INSERT INTO bulk_continues SELECT 'b', 'acme', NULL, 'running', now(), now(), NULL, 0, '{}' FROM generate_series(1, 2)`},
 	{"bulk_continues_key", `INSERT INTO bulk_continues SELECT 'b' || n, 'acme', 'k', 'running', now(), now(), NULL, 0, '{}' FROM generate_series(1, 2) n`},
 	{"bulk_continues_status", `INSERT INTO bulk_continues VALUES ('b', 'acme', NULL, 'lost', now(), now(), NULL, 0, '{}')`},
+	{"bulk_replies_pkey", `INSERT INTO bulk_replies SELECT 'k', '', '{}', NULL, now() FROM generate_series(1, 2)`},
+	{"bulk_replies_decided", `INSERT INTO bulk_replies VALUES ('k', '', '{}', '{}', now())`},
 	{"bulk_parts_pkey", `INSERT INTO bulk_parts SELECT 'acme', 'b', now(), 0, NULL, '{}' FROM generate_series(1, 2)`},
 	{"bulk_parts_tenant", `INSERT INTO bulk_parts VALUES ('ghost', 'b', now(), 0, NULL, '{}')`},
 	{"bulk_runs_pkey", `INSERT INTO bulk_runs SELECT 'acme', 'b', 0, 'r' || n, 'waiting', false, '{}' FROM generate_series(1, 2) n`},

@@ -1,14 +1,13 @@
 package postgres
 
 import (
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/rowtext"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -27,12 +26,7 @@ func findable[T ~string](asked T) T {
 
 // text makes anything storable. Outputs and failure messages come from other
 // systems; a NUL or a broken character in one must not keep a run from closing.
-func text(s string) string {
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
-	return strings.ReplaceAll(s, "\x00", "\uFFFD")
-}
+func text(s string) string { return rowtext.Clean(s) }
 
 // nullTime and timeOf take the zero time for NULL. Times are UTC and have
 // microseconds, because timestamptz has.

@@ -31,6 +31,17 @@ const (
 	importing = "importing"
 )
 
+// notMoving is the condition that a row's tenant is none of ports.MoveState.Moving: a move
+// would find less of it than it counted if something was swept. Citus asks for each tenant on
+// its own node, or the sweep of one tenant would ask every node.
+func (s *Store) notMoving(ctx context.Context, alias string) string {
+	const moving = `closed AND state NOT IN ('gone', 'abandoned')`
+	if s.citus(ctx) {
+		return ` AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.tenant_id = ` + alias + `.tenant_id AND m.` + moving + `)`
+	}
+	return ` AND ` + alias + `.tenant_id NOT IN (SELECT tenant_id FROM moves WHERE ` + moving + `)`
+}
+
 func scanMove(row pgx.CollectableRow) (m ports.Move, err error) {
 	err = row.Scan(&m.ID, &m.State, &m.At)
 	m.At = m.At.UTC()
@@ -278,35 +289,11 @@ func (in *importer) write(ctx context.Context, record ports.Record) error {
 	case []core.Balance:
 		return in.balances(ctx, r)
 	case []core.Answer:
-		batch := &pgx.Batch{}
-		for _, a := range r {
-			args, err := answerArgs(t.tenant, a)
-			if err != nil {
-				return err
-			}
-			batch.Queue(insertAnswer, args...)
-		}
-		return t.batch(ctx, batch)
+		return insertAll(ctx, t, insertAnswer, answerArgs, r)
 	case []core.Reply:
-		batch := &pgx.Batch{}
-		for _, x := range r {
-			args, err := replyArgs(t.tenant, x)
-			if err != nil {
-				return err
-			}
-			batch.Queue(insertReply, args...)
-		}
-		return t.batch(ctx, batch)
+		return insertAll(ctx, t, insertReply, replyArgs, r)
 	case []core.AuditEvent:
-		batch := &pgx.Batch{}
-		for _, e := range r {
-			args, err := auditArgs(t.tenant, e)
-			if err != nil {
-				return err
-			}
-			batch.Queue(insertAudit, args...)
-		}
-		return t.batch(ctx, batch)
+		return insertAll(ctx, t, insertAudit, auditArgs, r)
 	case core.LowCredits:
 		return t.WebhookEvents().SaveLowCredits(ctx, r)
 	case core.WebhookEndpoint:
@@ -316,6 +303,19 @@ func (in *importer) write(ctx context.Context, record ports.Record) error {
 	default:
 		return fmt.Errorf("postgres: %T is no record of a tenant", record)
 	}
+}
+
+// insertAll inserts rows in one round trip.
+func insertAll[T any](ctx context.Context, t *tx, sql string, args func(core.TenantID, T) ([]any, error), list []T) error {
+	batch := &pgx.Batch{}
+	for _, row := range list {
+		values, err := args(t.tenant, row)
+		if err != nil {
+			return err
+		}
+		batch.Queue(sql, values...)
+	}
+	return t.batch(ctx, batch)
 }
 
 func (in *importer) balances(ctx context.Context, list []core.Balance) error {

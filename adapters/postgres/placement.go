@@ -44,6 +44,7 @@ var placements = []struct {
 
 	{"run_owners", OnCoordinator}, // of IDs that could be another tenant's too, see directory.go
 	{"bulk_continues", OnCoordinator},
+	{"bulk_replies", OnCoordinator},
 	{"sessions", OnCoordinator},
 	{"event_tickets", OnCoordinator},
 	{"queue_jobs", OnCoordinator},

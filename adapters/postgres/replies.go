@@ -64,13 +64,22 @@ func scanReply(row pgx.CollectableRow) (r core.Reply, err error) {
 }
 
 // Forget implements ports.Store. It passes over what another server removes at the moment.
-// What belongs to a closed tenant stays, or a move would find less than it counted.
+// The condition of core.Reply.Forever is that of the index replies_at.
 func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
+	const (
+		oldReplies = `at < $1 AND (operation <> 'bulk_continue' OR refusal IS NOT NULL)`
+		oldAnswers = `at < $1 AND run IS NULL`
+		ofBulks    = `
+WITH old AS MATERIALIZED (
+    SELECT key FROM bulk_replies WHERE at < $1 AND refusal IS NOT NULL ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM bulk_replies r USING old WHERE r.key = old.key`
+	)
 	ofReplies := func(and string) string {
 		return `
 WITH old AS MATERIALIZED (
     SELECT tenant_id, operation, key FROM replies r
-     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = r.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "r") + `
+     WHERE ` + oldReplies + s.notMoving(ctx, "r") + of(and, "r") + `
      ORDER BY at LIMIT $2 FOR UPDATE OF r SKIP LOCKED
 )
 DELETE FROM replies r USING old WHERE r.tenant_id = old.tenant_id AND r.operation = old.operation AND r.key = old.key` + of(and, "r")
@@ -79,28 +88,41 @@ DELETE FROM replies r USING old WHERE r.tenant_id = old.tenant_id AND r.operatio
 		return `
 WITH old AS MATERIALIZED (
     SELECT tenant_id, key FROM answers a
-     WHERE at < $1 AND run IS NULL AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = a.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "a") + `
+     WHERE ` + oldAnswers + s.notMoving(ctx, "a") + of(and, "a") + `
      ORDER BY at LIMIT $2 FOR UPDATE OF a SKIP LOCKED
 )
 DELETE FROM answers a USING old WHERE a.tenant_id = old.tenant_id AND a.key = old.key` + of(and, "a")
 	}
 	having := func(table, old string) func(and string) string {
 		return func(and string) string {
-			return `
-SELECT DISTINCT o.tenant_id FROM ` + table + ` o
- WHERE ` + old + ` AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = o.tenant_id AND m.closed)` + of(and, "o") + ` LIMIT $2`
+			return `SELECT DISTINCT tenant_id FROM ` + table + ` WHERE ` + old + s.notMoving(ctx, table) + of(and, table) + ` LIMIT $2`
 		}
 	}
 	limit = max(limit, 0)
-	removed, err := s.sweep(ctx, ofReplies, having("replies", "o.at < $1"), before, limit)
-	if err != nil && !errors.Is(err, ports.ErrIncomplete) || removed == limit {
-		return removed, err
+	removed := 0
+	var missing error
+	for _, sweep := range []func(limit int) (int, error){
+		func(limit int) (int, error) {
+			return s.sweep(ctx, ofReplies, having("replies", oldReplies), before, limit)
+		},
+		func(limit int) (int, error) {
+			return s.sweep(ctx, ofAnswers, having("answers", oldAnswers), before, limit)
+		},
+		func(limit int) (int, error) { return s.execute(ctx, ofBulks, before, limit) },
+	} {
+		n, err := sweep(limit - removed)
+		removed += n
+		switch {
+		case errors.Is(err, ports.ErrIncomplete):
+			missing = err
+		case err != nil:
+			return removed, err
+		}
+		if removed == limit {
+			break
+		}
 	}
-	refusals, answersErr := s.sweep(ctx, ofAnswers, having("answers", "o.at < $1 AND o.run IS NULL"), before, limit-removed)
-	if answersErr != nil {
-		err = answersErr
-	}
-	return removed + refusals, err
+	return removed, missing
 }
 
 // RepliesAfter implements ports.Mover.

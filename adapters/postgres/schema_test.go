@@ -12,6 +12,7 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/ports"
 )
 
 // exceptions to the rule that keys begin with tenant_id.
@@ -20,7 +21,20 @@ var keysWithoutTenant = map[string]string{
 	"event_tickets_pkey":     "found before it is known whose it is; its migration says why",
 	"sessions_pkey":          "found before it is known whose it is; its migration says why",
 	"bulk_continues_pkey":    "found before it is known whose it is; its migration says why",
+	"bulk_replies_pkey":      "of requests over several tenants; its migration says why",
 	"schema_migrations_pkey": "not a tenant's table",
+}
+
+// exceptions to the rule that a tenant that is closed for a move has no table written.
+var tablesThatStay = map[string]string{
+	"moves":          "what closes it",
+	"run_owners":     "written in the transactions that write runs, which are refused",
+	"sessions":       "a closed tenant is read by whoever is signed in, and others sign in to read",
+	"event_tickets":  "as sessions: they open streams that read",
+	"bulk_continues": "driven by servers and moved with no tenant; what it has of a tenant is in bulk_parts and bulk_runs",
+	"queue_messages": "the queue is of all tenants; a job of a closed one fails when it is claimed",
+	"queue_jobs":     "as queue_messages",
+	"queue_dead":     "as queue_messages",
 }
 
 func names(t *testing.T, conn interface {
@@ -67,6 +81,38 @@ func TestSchema(t *testing.T) {
 			       ('files', 'status'), ('files', 'lease_until'), ('files', 'epoch'), ('files', 'retry_attempt'),
 			       ('runs', 'completed_jobs'), ('runs', 'failed_jobs'), ('runs', 'tally_unfinished'), ('runs', 'epoch'), ('runs', 'dispatch'),
 			       ('credits', 'purchased'), ('credits', 'last_seq'), ('allowances', 'monthly_left'))`))
+	})
+	t.Run("EveryTableOfATenantIsClosedWithIt", func(t *testing.T) {
+		t.Parallel()
+		store, pool := pgtest.Open(t, postgres.Config{})
+		states := func() map[string]string {
+			found := map[string]string{}
+			for _, line := range names(t, pool, `
+				SELECT c.relname || ' ' || coalesce(t.tgenabled::text, 'no trigger') FROM pg_class c
+				  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+				  LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = 'moved' AND t.tgfoid = 'refuse_moved'::regproc
+				 WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')`) {
+				table, state, _ := strings.Cut(line, " ")
+				if _, stays := tablesThatStay[table]; !stays {
+					found[table] = state
+				}
+			}
+			return found
+		}
+		all := func(state string) map[string]string {
+			same := states()
+			for table := range same {
+				same[table] = state
+			}
+			return same
+		}
+		require.Equal(t, all("D"), states(), "while no tenant is closed")
+		require.Greater(t, len(states()), 15)
+		leaving := ports.Move{ID: "m", State: ports.MoveLeaving}
+		require.NoError(t, store.SetMove(bounded(t), "acme", ports.Move{}, leaving))
+		require.Equal(t, all("A"), states(), "while one is")
+		require.NoError(t, store.SetMove(bounded(t), "acme", leaving, ports.Move{}))
+		require.Equal(t, all("D"), states(), "when none is any more")
 	})
 	t.Run("IDsAndKeysCompareByteByByte", func(t *testing.T) {
 		t.Parallel()

@@ -2,9 +2,12 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -32,13 +35,11 @@ func (x sessions) Insert(ctx context.Context, s ports.Session) error {
 		return err
 	}
 	const sql = `INSERT INTO sessions (` + sessionColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`
-	ctx, cancel := context.WithTimeout(ctx, x.s.cfg.StatementTimeout)
-	defer cancel()
-	tag, err := x.s.pool.Exec(ctx, sql, s.ID, s.Actor.Tenant, s.Actor.Subject, s.Actor.Role, s.Via, s.CreatedAt, s.SeenAt, s.ExpiresAt)
-	if err == nil && tag.RowsAffected() == 0 {
+	n, err := x.s.executeOnce(ctx, sql, s.ID, s.Actor.Tenant, s.Actor.Subject, s.Actor.Role, s.Via, s.CreatedAt, s.SeenAt, s.ExpiresAt)
+	if err == nil && n == 0 {
 		return ports.ErrExists
 	}
-	return translate(err)
+	return err
 }
 
 func (x sessions) Get(ctx context.Context, id string) (ports.Session, error) {
@@ -82,6 +83,32 @@ func (s *Store) EndSessions(ctx context.Context, tenant core.TenantID, subject s
 		return 0, nil // else it would be taken for the platform admins without a tenant
 	}
 	return s.execute(ctx, `DELETE FROM sessions WHERE tenant_id = $1 AND subject = $2`, tenant, findable(subject))
+}
+
+// executeOnce runs a statement that must not be repeated, outside any transaction, and gives
+// the number of rows it wrote. Its answer is that of a commit: if it is lost, or does not come
+// in time, the error is ports.ErrCommitUnknown.
+func (s *Store) executeOnce(ctx context.Context, sql string, args ...any) (int, error) {
+	tag, err := once(ctx, s, func(ctx context.Context, conn *pgxpool.Conn) (pgconn.CommandTag, error) {
+		return conn.Exec(ctx, sql, args...)
+	})
+	return int(tag.RowsAffected()), err
+}
+
+// once is executeOnce of what gives more than a number.
+func once[T any](ctx context.Context, s *Store, fn func(context.Context, *pgxpool.Conn) (T, error)) (result T, err error) {
+	timed, cancel := context.WithTimeout(ctx, s.timeout()) // Postgres gives up first, and says so
+	defer cancel()
+	conn, err := s.pool.Acquire(timed)
+	if err != nil { // nothing was sent
+		if timed.Err() != nil && ctx.Err() == nil {
+			return result, fmt.Errorf("%w: %w", ports.ErrUnavailable, err)
+		}
+		return result, translate(err)
+	}
+	defer conn.Release()
+	result, err = fn(timed, conn)
+	return result, translateCommit(err)
 }
 
 // execute runs a statement that may be repeated, outside any transaction, and gives

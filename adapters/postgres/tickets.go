@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/redrive/redrive/ports"
 )
@@ -34,30 +35,28 @@ func (x tickets) Insert(ctx context.Context, t ports.Ticket, most int) error {
 INSERT INTO event_tickets (` + ticketColumns + `) SELECT $1, $2, $3, $4, $5, $6
 WHERE (SELECT count(*) FROM event_tickets WHERE tenant_id = $2 AND expires_at > $5) < $7
    OR EXISTS (SELECT FROM event_tickets WHERE ticket_id = $1)`
-	ctx, cancel := context.WithTimeout(ctx, x.s.cfg.StatementTimeout)
-	defer cancel()
-	tag, err := x.s.pool.Exec(ctx, sql, t.ID, t.Actor.Tenant, t.Actor.Subject, t.Actor.Role, t.CreatedAt, t.ExpiresAt, most)
-	if err == nil && tag.RowsAffected() == 0 {
+	n, err := x.s.executeOnce(ctx, sql, t.ID, t.Actor.Tenant, t.Actor.Subject, t.Actor.Role, t.CreatedAt, t.ExpiresAt, most)
+	if err == nil && n == 0 {
 		return ports.ErrTooManyTickets
 	}
-	return translate(err)
+	return err
 }
 
 // Take is not repeated either: a repeat after a lost answer would find nothing.
 func (x tickets) Take(ctx context.Context, id string) (ports.Ticket, error) {
 	const sql = `DELETE FROM event_tickets WHERE ticket_id = $1 RETURNING ` + ticketColumns
-	ctx, cancel := context.WithTimeout(ctx, x.s.cfg.StatementTimeout)
-	defer cancel()
-	rows, err := x.s.pool.Query(ctx, sql, findable(id))
-	if err != nil {
-		return ports.Ticket{}, translate(err)
-	}
-	found, err := pgx.CollectRows(rows, scanTicket)
+	found, err := once(ctx, x.s, func(ctx context.Context, conn *pgxpool.Conn) ([]ports.Ticket, error) {
+		rows, err := conn.Query(ctx, sql, findable(id))
+		if err != nil {
+			return nil, err
+		}
+		return pgx.CollectRows(rows, scanTicket)
+	})
 	if err == nil && len(found) == 0 {
 		return ports.Ticket{}, ports.ErrNotFound
 	}
 	if err != nil {
-		return ports.Ticket{}, translate(err)
+		return ports.Ticket{}, err
 	}
 	return found[0], nil
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/rowtext"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -19,17 +19,13 @@ type webhookDeliveries struct{ t *tx }
 const deliveryColumns = `tenant_id, endpoint_id, event_id, type, run_id, at, body, status, claim, tries, due_at, log`
 
 func deliveryArgs(tenant core.TenantID, d core.WebhookDelivery) ([]any, error) {
-	log := append([]core.DeliveryTry{}, d.Log...) // no null, and not the caller's
-	for i := range log {
-		log[i].Error, log[i].Answer = text(log[i].Error), text(log[i].Answer)
-	}
-	tries, err := json.Marshal(log)
+	log, err := rowtext.Tries(d.Log)
 	if err != nil {
 		return nil, fmt.Errorf("delivery %s: %w", d.Event.ID, err)
 	}
 	return []any{
 		tenant, d.Endpoint, d.Event.ID, d.Event.Type, nullText(d.Event.Run), d.Event.At, text(d.Event.Body),
-		d.Status, d.Claim, d.Tries, nullTime(d.DueAt), string(tries),
+		d.Status, d.Claim, d.Tries, nullTime(d.DueAt), log,
 	}, nil
 }
 
@@ -42,10 +38,7 @@ func scanDelivery(row pgx.CollectableRow) (d core.WebhookDelivery, err error) {
 		return d, err
 	}
 	d.Event.Run, d.Event.At, d.DueAt = core.RunID(run.String), d.Event.At.UTC(), timeOf(due)
-	err = json.Unmarshal(log, &d.Log)
-	if len(d.Log) == 0 {
-		d.Log = nil
-	}
+	d.Log, err = rowtext.ParseTries(log)
 	return d, err
 }
 
@@ -111,11 +104,21 @@ SELECT ` + deliveryColumns + ` FROM webhook_deliveries
 	return all(ctx, r.t, scanDelivery, sql, r.t.tenant, findable(to), now, max(limit, 0))
 }
 
+// List of a status that few have goes by an index of its own, which has the condition on
+// it: else the whole log of the endpoint would be read for them.
 func (r webhookDeliveries) List(ctx context.Context, filter ports.DeliveryFilter) ([]core.WebhookDelivery, error) {
-	sql := `SELECT ` + deliveryColumns + ` FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND ($4 = '' OR status = $4)`
-	args := []any{r.t.tenant, findable(filter.Endpoint), max(filter.Limit, 0), string(filter.Status)}
+	sql := `SELECT ` + deliveryColumns + ` FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2`
+	args := []any{r.t.tenant, findable(filter.Endpoint), max(filter.Limit, 0)}
+	if filter.Status != "" {
+		sql += ` AND status = $4`
+		args = append(args, findable(filter.Status))
+		if filter.Status != core.DeliveryDelivered {
+			sql += ` AND status <> 'delivered'`
+		}
+	}
 	if filter.Before != (ports.DeliveryCursor{}) {
-		sql += ` AND (at, event_id) < ($5, $6)`
+		n := len(args)
+		sql += fmt.Sprintf(` AND (at, event_id) < ($%d, $%d)`, n+1, n+2)
 		args = append(args, filter.Before.At, findable(filter.Before.ID))
 	}
 	return all(ctx, r.t, scanDelivery, sql+` ORDER BY at DESC, event_id DESC LIMIT $3`, args...)
@@ -148,14 +151,13 @@ func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int
 		return `
 WITH old AS MATERIALIZED (
     SELECT tenant_id, endpoint_id, event_id FROM webhook_deliveries w
-     WHERE at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "w") + `
+     WHERE at < $1` + s.notMoving(ctx, "w") + of(and, "w") + `
      ORDER BY at LIMIT $2 FOR UPDATE OF w SKIP LOCKED
 )
 DELETE FROM webhook_deliveries d USING old
  WHERE d.tenant_id = old.tenant_id AND d.endpoint_id = old.endpoint_id AND d.event_id = old.event_id` + of(and, "d")
 	}, func(and string) string {
 		return `
-SELECT DISTINCT w.tenant_id FROM webhook_deliveries w
- WHERE w.at < $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed)` + of(and, "w") + ` LIMIT $2`
+SELECT DISTINCT w.tenant_id FROM webhook_deliveries w WHERE w.at < $1` + s.notMoving(ctx, "w") + of(and, "w") + ` LIMIT $2`
 	}, before, max(limit, 0))
 }

@@ -115,7 +115,7 @@ func (s *Store) TouchAPIKey(ctx context.Context, tenant core.TenantID, id core.A
 func (s *Store) SweepAPIKeys(ctx context.Context, tenant core.TenantID, before time.Time) (int, error) {
 	const sql = `
 DELETE FROM api_keys
- WHERE tenant_id = ?1 AND (revoked_at < ?2 OR expires_at < ?2) AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.tenant_id = ?1 AND m.closed)`
+ WHERE tenant_id = ?1 AND (revoked_at < ?2 OR expires_at < ?2) AND tenant_id NOT IN (` + movingTenants + `)`
 	n, err := s.execute(ctx, sql, findable(tenant), before)
 	return int(n), err
 }

@@ -2,12 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"strings"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/locktable"
+	"github.com/redrive/redrive/internal/rowtext"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -79,15 +79,12 @@ func listAudit(where string, args []any, page ports.AuditPage) (string, []any) {
 }
 
 func auditArgs(tenant core.TenantID, e core.AuditEvent) ([]any, error) {
-	facts := []byte(`{}`)
-	if len(e.Facts) > 0 {
-		var err error
-		if facts, err = json.Marshal(e.Facts); err != nil {
-			return nil, err
-		}
+	facts, err := rowtext.Facts(e.Facts)
+	if err != nil {
+		return nil, err
 	}
 	return []any{
-		tenant, e.ID, e.At, text(e.Actor.Subject), e.Actor.Tenant, e.Actor.Role, e.Action, e.Target, string(facts), e.RequestID,
+		tenant, e.ID, e.At, text(e.Actor.Subject), e.Actor.Tenant, e.Actor.Role, e.Action, e.Target, facts, e.RequestID,
 	}, nil
 }
 
@@ -96,11 +93,9 @@ func scanAudit(r *row) core.AuditEvent {
 		Tenant: core.TenantID(r.text()), ID: core.AuditID(r.text()), At: r.time(), Actor: scanActor(r),
 		Action: core.AuditAction(r.text()), Target: r.text(),
 	}
-	if err := json.Unmarshal([]byte(r.text()), &e.Facts); err != nil && r.err == nil {
+	var err error
+	if e.Facts, err = rowtext.ParseFacts([]byte(r.text())); err != nil && r.err == nil {
 		r.err = err
-	}
-	if len(e.Facts) == 0 {
-		e.Facts = nil
 	}
 	e.RequestID = r.text()
 	return e

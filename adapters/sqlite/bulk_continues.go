@@ -40,12 +40,52 @@ func bulkArgs(b core.Bulk) ([]any, error) {
 	return []any{b.ID, b.Tenant, nullText(b.Key), b.Status, b.CreatedAt, b.ChangedAt, until, b.Version, details}, err
 }
 
-func (x bulkContinues) Insert(ctx context.Context, b core.Bulk) error {
-	args, err := bulkArgs(b)
+const (
+	insertBulk       = `INSERT INTO bulk_continues (` + bulkColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	bulkReplyColumns = `key, fingerprint, result, refusal, at`
+	insertBulkReply  = `INSERT INTO bulk_replies (` + bulkReplyColumns + `) VALUES (?, ?, ?, ?, ?)`
+)
+
+func (x bulkContinues) Insert(ctx context.Context, b core.Bulk, r *core.Reply) error {
+	values, err := bulkArgs(b)
 	if err != nil {
 		return err
 	}
-	_, err = x.s.execute(ctx, `INSERT INTO bulk_continues (`+bulkColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...)
+	args, err := bind(values)
+	if err != nil {
+		return err
+	}
+	statements := []statement{{sql: insertBulk, args: args, rows: 1, otherwise: ports.ErrExists}}
+	if r != nil {
+		if values, err = replyArgs("", *r); err != nil {
+			return err
+		}
+		if args, err = bind(values[2:]); err != nil {
+			return err
+		}
+		statements = append(statements, statement{sql: insertBulkReply, args: args, rows: 1, otherwise: ports.ErrExists})
+	}
+	return x.s.writer.do(ctx, &job{statements: statements})
+}
+
+func (x bulkContinues) Reply(ctx context.Context, key core.Key) (core.Reply, error) {
+	const sql = `SELECT '', '` + string(core.OperationBulkContinue) + `', ` + bulkReplyColumns + ` FROM bulk_replies WHERE key = ?`
+	found, err := list(ctx, x.s, scanReply, sql, findable(key))
+	if err == nil && len(found) == 0 {
+		err = ports.ErrNotFound
+	}
+	if err != nil {
+		return core.Reply{}, err
+	}
+	return found[0], nil
+}
+
+func (x bulkContinues) Refuse(ctx context.Context, r core.Reply) error {
+	values, err := replyArgs("", r)
+	if err != nil {
+		return err
+	}
+	_, err = x.s.execute(ctx, insertBulkReply, values[2:]...)
 	return err
 }
 
@@ -62,13 +102,6 @@ func (x bulkContinues) one(ctx context.Context, where string, values ...any) (co
 
 func (x bulkContinues) Get(ctx context.Context, id core.BulkID) (core.Bulk, error) {
 	return x.one(ctx, `bulk_id = ?`, findable(id))
-}
-
-func (x bulkContinues) ByKey(ctx context.Context, tenant core.TenantID, key core.Key) (core.Bulk, error) {
-	if findable(tenant) != tenant {
-		return core.Bulk{}, ports.ErrNotFound // else it would be taken for those over several tenants
-	}
-	return x.one(ctx, `tenant_id = ? AND key = ?`, tenant, findable(key))
 }
 
 func (x bulkContinues) Save(ctx context.Context, b core.Bulk) error {

@@ -77,6 +77,31 @@ func (b bulkParts) Insert(ctx context.Context, p core.BulkPart, runs []core.Bulk
 	return nil
 }
 
+// Make fails at the commit if the ID or the key was used before, unless that is found here.
+func (b bulkParts) Make(ctx context.Context, made core.Bulk) error {
+	if err := b.t.writable(ctx); err != nil {
+		return err
+	}
+	if err := must(b.t.tenantExists(ctx)); err != nil {
+		return err
+	}
+	made.Tenant = b.t.tenant
+	used, err := list(ctx, b.t.store, func(r *row) int { return r.int() },
+		`SELECT 1 FROM bulk_continues WHERE bulk_id = ? UNION ALL SELECT 1 FROM bulk_continues WHERE tenant_id = ? AND key = ?`,
+		made.ID, made.Tenant, nullText(made.Key))
+	if err != nil {
+		return b.t.fail(err)
+	}
+	if len(used) > 0 {
+		return ports.ErrExists
+	}
+	args, err := bulkArgs(made)
+	if err != nil {
+		return b.t.fail(err)
+	}
+	return b.t.write(ofBulks, 1, ports.ErrExists, insertBulk, args...)
+}
+
 func (b bulkParts) write(id core.BulkID, r core.BulkRun, otherwise error, sql string) error {
 	args, err := b.runArgs(id, r)
 	if err != nil {

@@ -1,12 +1,11 @@
 package sqlite
 
 import (
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/answerjson"
+	"github.com/redrive/redrive/internal/rowtext"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -24,12 +23,7 @@ func findable[T ~string](id T) T {
 
 // text makes anything storable. Outputs and failure messages come from other systems; a
 // NUL or a broken character in one must not keep a run from closing.
-func text(s string) string {
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
-	return strings.ReplaceAll(s, "\x00", "\uFFFD")
-}
+func text(s string) string { return rowtext.Clean(s) }
 
 // nullTime takes the zero time for NULL.
 func nullTime(t time.Time) any {

@@ -19,6 +19,10 @@ func scanMove(r *row) ports.Move {
 
 const getMove = `SELECT ` + moveColumns + ` FROM moves WHERE tenant_id = ?`
 
+// movingTenants selects those of ports.MoveState.Moving: a move would find less of them than it
+// counted if something was swept.
+const movingTenants = `SELECT tenant_id FROM moves WHERE closed AND state NOT IN ('gone', 'abandoned')`
+
 // MoveOf implements ports.Mover.
 func (s *Store) MoveOf(ctx context.Context, tenant core.TenantID) (ports.Move, error) {
 	found, err := list(ctx, s, scanMove, getMove, findable(tenant))
@@ -164,56 +168,34 @@ func (in *importing) state(record ports.Record) error {
 	case []core.Balance:
 		return in.balances(r)
 	case []core.Answer:
-		for _, a := range r {
-			args, err := answerArgs(t.tenant, a)
-			if err != nil {
-				return err
-			}
-			if err := t.write(ofAnswers, 1, ports.ErrExists, insertAnswer, args...); err != nil {
-				return err
-			}
-		}
-		return nil
+		return insertAll(t, ofAnswers, insertAnswer, answerArgs, r)
 	case []core.Reply:
-		for _, x := range r {
-			args, err := replyArgs(t.tenant, x)
-			if err != nil {
-				return err
-			}
-			if err := t.write(ofReplies, 1, ports.ErrExists, insertReply, args...); err != nil {
-				return err
-			}
-		}
-		return nil
+		return insertAll(t, ofReplies, insertReply, replyArgs, r)
 	case core.LowCredits:
 		return t.write(ofCredits, 1, ports.ErrNotFound, saveLowCredits, t.tenant, r.Threshold, r.Told)
 	case core.WebhookEndpoint:
 		return t.write(ofWebhooks, 1, ports.ErrExists, insertEndpoint, endpointArgs(t.tenant, r)...)
 	case []core.WebhookDelivery:
-		for _, d := range r {
-			args, err := deliveryArgs(t.tenant, d)
-			if err != nil {
-				return err
-			}
-			if err := t.write(ofWebhooks, 1, ports.ErrExists, insertDelivery, args...); err != nil {
-				return err
-			}
-		}
-		return nil
+		return insertAll(t, ofWebhooks, insertDelivery, deliveryArgs, r)
 	case []core.AuditEvent:
-		for _, e := range r {
-			args, err := auditArgs(t.tenant, e)
-			if err != nil {
-				return err
-			}
-			if err := t.write(ofAudit, 1, ports.ErrExists, insertAudit, args...); err != nil {
-				return err
-			}
-		}
-		return nil
+		return insertAll(t, ofAudit, insertAudit, auditArgs, r)
 	default:
 		return fmt.Errorf("sqlite: %T is no record of a tenant", record)
 	}
+}
+
+// insertAll states what inserts rows.
+func insertAll[T any](t *tx, of tables, sql string, args func(core.TenantID, T) ([]any, error), list []T) error {
+	for _, row := range list {
+		values, err := args(t.tenant, row)
+		if err != nil {
+			return err
+		}
+		if err := t.write(of, 1, ports.ErrExists, sql, values...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (in *importing) balances(list []core.Balance) error {

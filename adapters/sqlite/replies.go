@@ -94,25 +94,29 @@ func scanReply(r *row) core.Reply {
 	return x
 }
 
-// Forget implements ports.Store. What belongs to a closed tenant stays, or a move would find
-// less than it counted.
+// Forget implements ports.Store. The condition of core.Reply.Forever is that of the index
+// replies_at.
 func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	const (
-		open      = `tenant_id NOT IN (SELECT tenant_id FROM moves WHERE closed)`
 		ofReplies = `
 DELETE FROM replies WHERE rowid IN (
-    SELECT rowid FROM replies WHERE at < ? AND ` + open + ` ORDER BY at LIMIT ?)`
+    SELECT rowid FROM replies WHERE at < ? AND (operation <> 'bulk_continue' OR refusal IS NOT NULL) AND tenant_id NOT IN (` + movingTenants + `) ORDER BY at LIMIT ?)`
 		ofAnswers = `
 DELETE FROM answers WHERE rowid IN (
-    SELECT rowid FROM answers WHERE at < ? AND run IS NULL AND ` + open + ` ORDER BY at LIMIT ?)`
+    SELECT rowid FROM answers WHERE at < ? AND run IS NULL AND tenant_id NOT IN (` + movingTenants + `) ORDER BY at LIMIT ?)`
+		ofBulks = `
+DELETE FROM bulk_replies WHERE rowid IN (
+    SELECT rowid FROM bulk_replies WHERE at < ? AND refusal IS NOT NULL ORDER BY at LIMIT ?)`
 	)
 	limit = max(limit, 0)
-	removed, err := s.execute(ctx, ofReplies, before, limit)
-	if err != nil || int(removed) == limit {
-		return int(removed), err
+	removed := 0
+	for _, sql := range []string{ofReplies, ofAnswers, ofBulks} {
+		n, err := s.execute(ctx, sql, before, limit-removed)
+		if removed += int(n); err != nil || removed == limit {
+			return removed, err
+		}
 	}
-	refusals, err := s.execute(ctx, ofAnswers, before, limit-int(removed))
-	return int(removed + refusals), err
+	return removed, nil
 }
 
 // RepliesAfter implements ports.Mover.

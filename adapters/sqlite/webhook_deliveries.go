@@ -2,12 +2,12 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/internal/locktable"
+	"github.com/redrive/redrive/internal/rowtext"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -19,17 +19,13 @@ const (
 )
 
 func deliveryArgs(tenant core.TenantID, d core.WebhookDelivery) ([]any, error) {
-	log := append([]core.DeliveryTry{}, d.Log...) // no null, and not the caller's
-	for i := range log {
-		log[i].Error, log[i].Answer = text(log[i].Error), text(log[i].Answer)
-	}
-	tries, err := json.Marshal(log)
+	log, err := rowtext.Tries(d.Log)
 	if err != nil {
 		return nil, fmt.Errorf("delivery %s: %w", d.Event.ID, err)
 	}
 	return []any{
 		tenant, d.Endpoint, d.Event.ID, d.Event.Type, nullText(d.Event.Run), d.Event.At, text(d.Event.Body),
-		d.Status, d.Claim, d.Tries, nullTime(d.DueAt), string(tries),
+		d.Status, d.Claim, d.Tries, nullTime(d.DueAt), log,
 	}, nil
 }
 
@@ -39,11 +35,9 @@ func scanDelivery(r *row) core.WebhookDelivery {
 		ID: core.WebhookEventID(r.text()), Type: core.WebhookEventType(r.text()), Run: core.RunID(r.text()), At: r.time(), Body: r.text(),
 	}
 	d.Status, d.Claim, d.Tries, d.DueAt = core.DeliveryStatus(r.text()), r.int(), r.int(), r.time()
-	if err := json.Unmarshal([]byte(r.text()), &d.Log); err != nil && r.err == nil {
+	var err error
+	if d.Log, err = rowtext.ParseTries([]byte(r.text())); err != nil && r.err == nil {
 		r.err = fmt.Errorf("sqlite: delivery %s: %w", d.Event.ID, err)
-	}
-	if len(d.Log) == 0 {
-		d.Log = nil
 	}
 	return d
 }
@@ -114,12 +108,17 @@ SELECT ` + deliveryColumns + ` FROM webhook_deliveries
 	return all(ctx, r.t, ofWebhooks, scanDelivery, sql, r.t.tenant, findable(to), now, max(limit, 0))
 }
 
+// List of a status that few have goes by an index of its own, which has the condition on
+// it: else the whole log of the endpoint would be read for them.
 func (r webhookDeliveries) List(ctx context.Context, filter ports.DeliveryFilter) ([]core.WebhookDelivery, error) {
 	sql := `SELECT ` + deliveryColumns + ` FROM webhook_deliveries WHERE tenant_id = ?1 AND endpoint_id = ?2`
 	args := []any{r.t.tenant, findable(filter.Endpoint), max(filter.Limit, 0)}
 	if filter.Status != "" {
 		sql += ` AND status = ?4`
 		args = append(args, findable(filter.Status))
+		if filter.Status != core.DeliveryDelivered {
+			sql += ` AND status <> 'delivered'`
+		}
 	}
 	if filter.Before != (ports.DeliveryCursor{}) {
 		n := len(args)
@@ -147,8 +146,8 @@ SELECT tenant_id, endpoint_id FROM webhook_endpoints e
 func (s *Store) SweepDeliveries(ctx context.Context, before time.Time, limit int) (int, error) {
 	const sql = `
 DELETE FROM webhook_deliveries WHERE rowid IN (
-    SELECT rowid FROM webhook_deliveries w
-     WHERE at < ? AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.tenant_id = w.tenant_id AND m.closed)
+    SELECT rowid FROM webhook_deliveries
+     WHERE at < ? AND tenant_id NOT IN (` + movingTenants + `)
      ORDER BY at LIMIT ?)`
 	n, err := s.execute(ctx, sql, before, max(limit, 0))
 	return int(n), err

@@ -41,82 +41,95 @@ func authorizeBulk(actor core.Actor, action core.Action, tenant core.TenantID) e
 }
 
 // CreateBulk makes a bulk continue of the runs that are there now. It is driven by the
-// servers (BulkDriver). A repeat under the same key gives the first one, replayed.
+// servers (BulkDriver). A repeat under the same key gives the first one, replayed, also long
+// after: nothing is made twice. A refusal stays the answer under its key, as that of a
+// Continue does.
 //
 // Refusals: core.CodeWrongTenant, CodeRoleNotAllowed, CodeInvalidRequest, CodeRunNotFound
 // of a run that is named, CodeBulkEmpty, CodeBulkTooLarge, CodeBulkTooManyNow,
-// CodePriceChanged if the sum is above Terms.MaxPrice now, CodeIdempotencyKeyReused.
-func (s *Service) CreateBulk(ctx context.Context, actor core.Actor, req BulkRequest) (_ BulkView, replayed bool, err error) {
+// CodePriceChanged if the sum is above Terms.MaxPrice now, CodeIdempotencyKeyReused,
+// CodeIdempotencyInProgress, CodeBulkNotFound if what was made under the key is not here any
+// more.
+func (s *Service) CreateBulk(ctx context.Context, actor core.Actor, req BulkRequest) (_ BulkView, again bool, err error) {
 	if err := s.checkBulk(actor, req); err != nil {
 		return BulkView{}, false, err
 	}
-	if first, err := s.replayBulk(ctx, req); err != nil || first != nil {
-		if err != nil {
-			return BulkView{}, false, err
+	told := idempotencyOf(ctx)
+	ctx = WithIdempotency(ctx, Idempotency{Key: req.IdempotencyKey, Kept: told.Kept, Replayed: func() {
+		again = true
+		if told.Replayed != nil {
+			told.Replayed()
 		}
-		v, err := s.bulkView(ctx, *first)
-		return v, true, err
-	}
-	if err := s.checkUnended(ctx, req.Tenant); err != nil {
+	}})
+	d := bulkDeed{s: s, deed: deed{tenant: req.Tenant, op: core.OperationBulkContinue, request: req.fingerprint(), spends: true}}
+	first, err := d.first(ctx) // it saves the work of what follows
+	if err != nil {
 		return BulkView{}, false, err
+	}
+	if first != nil {
+		v, err := d.replay(ctx, *first)
+		return v, again, err
+	}
+	plan, err := s.planBulk(ctx, actor, req)
+	refusal, refused := asRefusal(err)
+	if err != nil && !refused {
+		return BulkView{}, false, err
+	}
+	made, err := d.make(ctx, plan, refusal)
+	if errors.Is(err, ports.ErrCommitUnknown) && plan.ID != "" {
+		if _, found := s.store.BulkContinues().Get(detached(ctx), plan.ID); found == nil {
+			made, err = bulkMade{plan.ID}, nil
+		}
+	}
+	if err != nil {
+		return BulkView{}, again, err
+	}
+	if made.Bulk != plan.ID { // another request under the key was faster
+		v, err := s.bulkMadeBefore(ctx, made)
+		return v, again, err
+	}
+	s.log.Info("bulk continue made", "bulk", plan.ID, "tenant", req.Tenant, "runs", plan.Runs, "by", actor.Subject)
+	s.signalBulk()
+	v, err := s.bulkView(ctx, plan.Bulk)
+	return v, false, err
+}
+
+// bulkPlan is a bulk continue that may be made, and the runs of its parts.
+type bulkPlan struct {
+	core.Bulk
+
+	chosen []runsOf
+}
+
+// planBulk decides a request.
+func (s *Service) planBulk(ctx context.Context, actor core.Actor, req BulkRequest) (bulkPlan, error) {
+	if err := s.checkUnended(ctx, req.Tenant); err != nil {
+		return bulkPlan{}, err
 	}
 	chosen, err := s.selectRuns(ctx, actor, req)
 	if err != nil {
-		return BulkView{}, false, err
+		return bulkPlan{}, err
 	}
 	preview, err := s.previewRuns(ctx, chosen)
 	if err != nil {
-		return BulkView{}, false, err
+		return bulkPlan{}, err
 	}
 	if most := req.Terms.MaxPrice; most != nil && preview.Price > *most {
-		return BulkView{}, false, &core.Error{
+		return bulkPlan{}, &core.Error{
 			Code: core.CodePriceChanged, Price: preview.Price,
 			Message: fmt.Sprintf("the sum is %d credits now and at most %d were accepted, so nothing was made or charged; request it again with the new price", preview.Price, *most),
 		}
 	}
 	id, err := newID[core.BulkID](s.ids)
 	if err != nil {
-		return BulkView{}, false, err
+		return bulkPlan{}, err
 	}
 	now := s.clock.Now()
-	b := core.Bulk{
+	return bulkPlan{chosen: chosen, Bulk: core.Bulk{
 		ID: id, Tenant: req.Tenant, Key: req.IdempotencyKey, Fingerprint: req.fingerprint(), By: actor, CreatedAt: now,
 		Selection: req.selection(), Terms: req.Terms, Runs: preview.Runs, Expected: preview.Price,
 		Status: core.BulkRunning, ChangedBy: actor, ChangedAt: now,
-	}
-	// The parts first: what has no bulk continue yet is driven by nobody, and swept if this
-	// process dies here.
-	for _, of := range chosen {
-		part, runs := core.NewBulkPart(of.tenant, id, len(of.runs), now), make([]core.BulkRun, len(of.runs))
-		for i, run := range of.runs {
-			runs[i] = core.BulkRun{Place: i, Run: run.ID, State: core.BulkRunWaiting}
-		}
-		err := s.store.InTx(ctx, of.tenant, func(tx ports.Tx) error { return tx.BulkParts().Insert(ctx, part, runs) })
-		if err != nil {
-			return BulkView{}, false, notFound(err, tenantNotFound(of.tenant))
-		}
-	}
-	err = s.store.BulkContinues().Insert(ctx, b)
-	if errors.Is(err, ports.ErrCommitUnknown) {
-		if _, found := s.store.BulkContinues().Get(detached(ctx), id); found == nil {
-			err = nil
-		}
-	}
-	if errors.Is(err, ports.ErrExists) { // a request under the same key was faster; the parts are orphans
-		first, err := s.replayBulk(ctx, req)
-		if err != nil || first == nil {
-			return BulkView{}, false, errors.Join(err, ports.ErrExists)
-		}
-		v, err := s.bulkView(ctx, *first)
-		return v, true, err
-	}
-	if err != nil {
-		return BulkView{}, false, err
-	}
-	s.log.Info("bulk continue made", "bulk", id, "tenant", req.Tenant, "runs", b.Runs, "by", actor.Subject)
-	s.signalBulk()
-	v, err := s.bulkView(ctx, b)
-	return v, false, err
+	}}, nil
 }
 
 func (s *Service) checkBulk(actor core.Actor, req BulkRequest) error {
@@ -127,23 +140,6 @@ func (s *Service) checkBulk(actor core.Actor, req BulkRequest) error {
 		return err
 	}
 	return core.Invalid(append(req.check(), core.CheckBulkTerms(req.Terms)...)...)
-}
-
-// replayBulk finds the bulk continue that was made under the request's key.
-func (s *Service) replayBulk(ctx context.Context, req BulkRequest) (*core.Bulk, error) {
-	if req.IdempotencyKey == "" {
-		return nil, nil //nolint:nilnil // there is none, which is no error
-	}
-	first, err := s.store.BulkContinues().ByKey(ctx, req.Tenant, req.IdempotencyKey)
-	switch {
-	case errors.Is(err, ports.ErrNotFound):
-		return nil, nil //nolint:nilnil // as above
-	case err != nil:
-		return nil, err
-	case first.Fingerprint != req.fingerprint():
-		return nil, core.KeyReused()
-	}
-	return &first, nil
 }
 
 // checkUnended bounds how many there are at once. Of requests at the same moment a few more
@@ -291,9 +287,11 @@ func (s *Service) BulkRuns(ctx context.Context, actor core.Actor, id core.BulkID
 }
 
 // PauseBulk lets no more runs be continued until ResumeBulk; one that is being continued at
-// this moment still is. Refusals as Bulk, and core.CodeBulkEnded.
+// this moment still is. Refusals as Bulk, and core.CodeBulkEnded. Like ResumeBulk and
+// AbortBulk it goes by the context's idempotency key: under one of the latest of it
+// (core.MaxBulkChanges) nothing is changed again, and the answer is how it is now.
 func (s *Service) PauseBulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
-	return s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) { return v.Bulk.Pause(actor, s.clock.Now()) })
+	return s.changeBulk(ctx, actor, id, "pause", func(v BulkView) (core.Bulk, error) { return v.Bulk.Pause(actor, s.clock.Now()) })
 }
 
 // ResumeBulk lets a paused one go on, past what paused it. maxPrice is a new limit of the
@@ -302,7 +300,11 @@ func (s *Service) ResumeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 	if maxPrice != nil && *maxPrice < 0 {
 		return BulkView{}, core.InvalidField("maxPrice", "must be 0 or more credits")
 	}
-	v, err := s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) {
+	asked := "resume"
+	if maxPrice != nil {
+		asked = fmt.Sprintf("resume, maxPrice %d", *maxPrice)
+	}
+	v, err := s.changeBulk(ctx, actor, id, asked, func(v BulkView) (core.Bulk, error) {
 		return v.Bulk.Resume(actor, maxPrice, v.Totals, s.clock.Now())
 	})
 	if err == nil {
@@ -314,12 +316,16 @@ func (s *Service) ResumeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 // AbortBulk ends one: no more runs are continued, but for one that is being continued at
 // this moment. Refusals as Bulk, and core.CodeBulkEnded if it has finished.
 func (s *Service) AbortBulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
-	return s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) { return v.Bulk.Abort(actor, s.clock.Now()) })
+	return s.changeBulk(ctx, actor, id, "abort", func(v BulkView) (core.Bulk, error) { return v.Bulk.Abort(actor, s.clock.Now()) })
 }
 
 // changeBulk repeats a change until nobody else comes between: the server that drives it
-// saves now and then.
-func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
+// saves now and then. asked tells one request under a key from another.
+func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, asked string, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
+	key := idempotencyOf(ctx).Key
+	if err := checkOptionalKey(key); err != nil {
+		return BulkView{}, err
+	}
 	for try := 0; ; try++ {
 		b, err := s.bulk(ctx, actor, core.ActionContinue, id)
 		if err != nil {
@@ -329,9 +335,19 @@ func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 		if err != nil {
 			return BulkView{}, err
 		}
+		if before, repeat := b.Asked(key); repeat {
+			if before != asked {
+				return BulkView{}, core.KeyReused()
+			}
+			if try == 0 { // else it is what this one wrote itself, and lost the answer to
+				replayed(ctx)
+			}
+			return v, nil
+		}
 		if v.Bulk, err = change(v); err != nil {
 			return BulkView{}, err
 		}
+		v.Bulk = v.Bulk.Under(key, asked)
 		err = s.store.BulkContinues().Save(ctx, v.Bulk)
 		if errors.Is(err, ports.ErrBulkChanged) && try < maxBulkTries {
 			continue

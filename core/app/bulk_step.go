@@ -74,6 +74,9 @@ func (s *Service) bulkStep(ctx context.Context, b core.Bulk, part core.BulkPart,
 	})
 	if err == nil {
 		s.toldSomething()
+		if v != nil {
+			s.outcomes.began(v.begin.Attempt)
+		}
 	}
 	if err != nil || v == nil || v.sent {
 		return after, place, err

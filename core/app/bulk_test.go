@@ -268,22 +268,6 @@ func TestBulkPermissions(t *testing.T) {
 	require.Len(t, list, 2)
 }
 
-func TestBulkIdempotencyKey(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, withPrice(1))
-	ids := w.failedRuns(2)
-	req := app.BulkRequest{Tenant: acme, Runs: ids[:1], IdempotencyKey: "key"}
-	first, replayed, err := w.svc.CreateBulk(w.ctx, admin, req)
-	require.NoError(t, err)
-	require.False(t, replayed)
-	second, replayed, err := w.svc.CreateBulk(w.ctx, admin, req)
-	require.NoError(t, err)
-	require.True(t, replayed)
-	require.Equal(t, first, second)
-	req.Runs = ids
-	w.requireRefused(core.ErrIdempotencyKeyReused, func() error { _, _, err := w.svc.CreateBulk(w.ctx, admin, req); return err })
-}
-
 func TestBulkBounds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withPrice(1))

@@ -16,8 +16,15 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 	if err != nil {
 		return core.Run{}, err
 	}
-	did := false // and not another request under the same key
-	cancelled, err := once(ctx, s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
+	key, did := idempotencyOf(ctx), true
+	tell := key.Replayed
+	key.Replayed = func() { // another request under the same key did it, and counted it
+		did = false
+		if tell != nil {
+			tell()
+		}
+	}
+	cancelled, err := once(WithIdempotency(ctx, key), s, deed{tenant: tenant, op: core.OperationCancel, request: id}, func(tx ports.Tx) (core.Run, error) {
 		run, err := ports.LockRun(ctx, tx, id)
 		if err != nil {
 			return core.Run{}, notFound(err, runNotFound(id))
@@ -36,7 +43,6 @@ func (s *Service) Cancel(ctx context.Context, actor core.Actor, id core.RunID) (
 		if err := tx.Runs().Save(ctx, ports.RunRows{Run: plan.Run, Files: plan.Files}); err != nil {
 			return core.Run{}, err
 		}
-		did = true
 		return plan.Run, s.audit(ctx, tx, tenant, actor, plan.Run.ClosedAt, core.AuditRunCancelled, string(id), nil)
 	})
 	if err == nil {

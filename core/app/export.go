@@ -65,12 +65,7 @@ func (e *exporting) give(r ports.Record) error {
 func (e *exporting) view(fn func(ports.Tx) error) error { return e.store.View(e.ctx, e.tenant, fn) }
 
 func giveAll[T any](e *exporting, list []T) error {
-	for _, r := range list {
-		if err := e.give(r); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachOf(func(r T) error { return e.give(r) })(list)
 }
 
 // account gives the tenant, its templates and their versions, the newest first.
@@ -93,21 +88,12 @@ func (e *exporting) account() error {
 		return err
 	}
 	for _, t := range templates {
-		for below := 0; below != 1; {
-			var versions []core.TemplateVersion
-			if err := e.view(func(tx ports.Tx) (err error) {
-				versions, err = tx.TemplateVersions().List(e.ctx, t.ID, below, exportFiles)
-				return err
-			}); err != nil {
-				return err
-			}
-			if err := giveAll(e, versions); err != nil {
-				return err
-			}
-			if len(versions) < exportFiles {
-				break
-			}
-			below = versions[len(versions)-1].Number
+		if err := eachPage(exportFiles, func(last core.TemplateVersion) ([]core.TemplateVersion, error) {
+			return viewed(e.ctx, e.store, e.tenant, func(tx ports.Tx) ([]core.TemplateVersion, error) {
+				return tx.TemplateVersions().List(e.ctx, t.ID, last.Number, exportFiles)
+			})
+		}, func(page []core.TemplateVersion) error { return giveAll(e, page) }); err != nil {
+			return err
 		}
 	}
 	return e.apiKeys()
@@ -127,24 +113,7 @@ func (e *exporting) apiKeys() error {
 
 // runs gives each run with what belongs to it, the newest first.
 func (e *exporting) runs() error {
-	for before := (ports.RunCursor{}); ; {
-		var page []core.Run
-		if err := e.view(func(tx ports.Tx) (err error) {
-			page, err = tx.Runs().List(e.ctx, ports.RunFilter{Before: before, Limit: exportFiles})
-			return err
-		}); err != nil {
-			return err
-		}
-		for _, run := range page {
-			if err := e.run(run); err != nil {
-				return err
-			}
-			before = ports.RunCursor{CreatedAt: run.CreatedAt, ID: run.ID}
-		}
-		if len(page) < exportFiles {
-			return nil
-		}
-	}
+	return eachRun(ports.RunFilter{Limit: exportFiles}, runPages(e.ctx, e.store, e.tenant), e.run)
 }
 
 func (e *exporting) run(run core.Run) error {
@@ -224,24 +193,19 @@ func (e *exporting) files(run core.RunID) error {
 	}
 }
 
+// givePages gives a list in records of a page each. read reads up to limit after the last
+// one before.
+func givePages[T any](e *exporting, limit int, read func(tx ports.Tx, last T) ([]T, error)) error {
+	return eachPage(limit, func(last T) ([]T, error) {
+		return viewed(e.ctx, e.store, e.tenant, func(tx ports.Tx) ([]T, error) { return read(tx, last) })
+	}, func(page []T) error { return e.give(page) })
+}
+
 func (e *exporting) ledger() error {
-	for after := int64(0); ; {
-		var page []core.Entry
-		if err := e.view(func(tx ports.Tx) (err error) {
-			page, err = tx.Ledger().Entries(e.ctx, after, ledgerPage)
-			return err
-		}); err != nil {
-			return err
-		}
-		if len(page) > 0 {
-			if err := e.give(page); err != nil {
-				return err
-			}
-			after = page[len(page)-1].Seq
-		}
-		if len(page) < ledgerPage {
-			break
-		}
+	if err := givePages(e, ledgerPage, func(tx ports.Tx, last core.Entry) ([]core.Entry, error) {
+		return tx.Ledger().Entries(e.ctx, last.Seq, ledgerPage)
+	}); err != nil {
+		return err
 	}
 	var balances []core.Balance
 	if err := e.view(func(tx ports.Tx) (err error) {
@@ -254,21 +218,15 @@ func (e *exporting) ledger() error {
 }
 
 func (e *exporting) answers() error {
-	for after := core.Key(""); ; {
-		page, err := e.store.AnswersAfter(e.ctx, e.tenant, after, exportFiles)
-		if err != nil {
-			return err
-		}
-		if len(page) > 0 {
-			if err := e.give(page); err != nil {
-				return err
-			}
-			after = page[len(page)-1].Key
-		}
-		if len(page) < exportFiles {
-			return nil
-		}
-	}
+	return eachPage(exportFiles, func(last core.Answer) ([]core.Answer, error) {
+		return e.store.AnswersAfter(e.ctx, e.tenant, last.Key, exportFiles)
+	}, func(page []core.Answer) error { return e.give(page) })
+}
+
+func (e *exporting) replies() error {
+	return eachPage(exportFiles, func(last core.Reply) ([]core.Reply, error) {
+		return e.store.RepliesAfter(e.ctx, e.tenant, last.Operation, last.Key, exportFiles)
+	}, func(page []core.Reply) error { return e.give(page) })
 }
 
 // webhooks gives the endpoints and what is pending for them. What was delivered or given up
@@ -292,25 +250,13 @@ func (e *exporting) webhooks() error {
 		if err := e.give(endpoint); err != nil {
 			return err
 		}
-		filter := ports.DeliveryFilter{Endpoint: endpoint.ID, Status: core.DeliveryPending, Limit: exportFiles}
-		for {
-			var page []core.WebhookDelivery
-			if err := e.view(func(tx ports.Tx) (err error) {
-				page, err = tx.WebhookDeliveries().List(e.ctx, filter)
-				return err
-			}); err != nil {
-				return err
-			}
-			if len(page) > 0 {
-				if err := e.give(page); err != nil {
-					return err
-				}
-				last := page[len(page)-1].Event
-				filter.Before = ports.DeliveryCursor{At: last.At, ID: last.ID}
-			}
-			if len(page) < exportFiles {
-				break
-			}
+		if err := givePages(e, exportFiles, func(tx ports.Tx, last core.WebhookDelivery) ([]core.WebhookDelivery, error) {
+			return tx.WebhookDeliveries().List(e.ctx, ports.DeliveryFilter{
+				Endpoint: endpoint.ID, Status: core.DeliveryPending,
+				Before: ports.DeliveryCursor{At: last.Event.At, ID: last.Event.ID}, Limit: exportFiles,
+			})
+		}); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -318,42 +264,9 @@ func (e *exporting) webhooks() error {
 
 // auditLog gives the audit log, the latest event first.
 func (e *exporting) auditLog() error {
-	for before := (ports.AuditCursor{}); ; {
-		var page []core.AuditEvent
-		if err := e.view(func(tx ports.Tx) (err error) {
-			page, err = tx.AuditLog().List(e.ctx, ports.AuditPage{Before: before, Limit: exportFiles})
-			return err
-		}); err != nil {
-			return err
-		}
-		if len(page) > 0 {
-			if err := e.give(page); err != nil {
-				return err
-			}
-			before = ports.AuditCursorOf(page[len(page)-1])
-		}
-		if len(page) < exportFiles {
-			return nil
-		}
-	}
-}
-
-func (e *exporting) replies() error {
-	for op, key := core.Operation(""), core.Key(""); ; {
-		page, err := e.store.RepliesAfter(e.ctx, e.tenant, op, key, exportFiles)
-		if err != nil {
-			return err
-		}
-		if len(page) > 0 {
-			if err := e.give(page); err != nil {
-				return err
-			}
-			op, key = page[len(page)-1].Operation, page[len(page)-1].Key
-		}
-		if len(page) < exportFiles {
-			return nil
-		}
-	}
+	return givePages(e, exportFiles, func(tx ports.Tx, last core.AuditEvent) ([]core.AuditEvent, error) {
+		return tx.AuditLog().List(e.ctx, ports.AuditPage{Before: ports.AuditCursorOf(last), Limit: exportFiles})
+	})
 }
 
 // MoveCounts is how much a tenant owns.
@@ -362,6 +275,13 @@ type MoveCounts struct {
 
 	Endpoints, Deliveries int // of webhooks
 	OutputBytes           int64
+}
+
+// String says it in words, for operators.
+func (n MoveCounts) String() string {
+	return fmt.Sprintf("%d templates, %d versions, %d API keys, %d runs, %d files, %d output bytes, %d attempts of %d files, %d amendments, %d ledger entries, %d balances, %d answers and %d replies under idempotency keys, %d audit events, %d webhook endpoints with %d events to be sent",
+		n.Templates, n.Versions, n.APIKeys, n.Runs, n.Files, n.OutputBytes, n.Attempts, n.AttemptFiles,
+		n.Amendments, n.Entries, n.Balances, n.Answers, n.Replies, n.AuditEvents, n.Endpoints, n.Deliveries)
 }
 
 // inventory counts records as they pass, and has a checksum of them: two sides with the same

@@ -40,7 +40,8 @@ func CheckLedger(ctx context.Context, store ports.Store, tenant core.TenantID) (
 		for _, b := range balances {
 			audit.Balance(b)
 		}
-		return eachRun(ctx, tx, func(run core.Run) error {
+		list := func(filter ports.RunFilter) ([]core.Run, error) { return tx.Runs().List(ctx, filter) }
+		return eachRun(ports.RunFilter{Limit: ledgerPage}, list, func(run core.Run) error {
 			audit.Run(run)
 			return checkWork(ctx, tx, audit, run)
 		})
@@ -62,21 +63,9 @@ func ExportLedger(ctx context.Context, store ports.Store, tenant core.TenantID, 
 const ledgerPage = 1000
 
 func eachEntry(ctx context.Context, tx ports.Tx, do func(core.Entry) error) error {
-	for after := int64(0); ; {
-		entries, err := tx.Ledger().Entries(ctx, after, ledgerPage)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if err := do(e); err != nil {
-				return err
-			}
-			after = e.Seq
-		}
-		if len(entries) < ledgerPage {
-			return nil
-		}
-	}
+	return eachPage(ledgerPage, func(last core.Entry) ([]core.Entry, error) {
+		return tx.Ledger().Entries(ctx, last.Seq, ledgerPage)
+	}, eachOf(do))
 }
 
 // checkWork checks that the paid work of a run can still be done.
@@ -95,22 +84,4 @@ func checkWork(ctx context.Context, tx ports.Tx, audit *core.Audit, run core.Run
 	}
 	audit.Work(run, counts, anyMaxed, err == nil)
 	return nil
-}
-
-func eachRun(ctx context.Context, tx ports.Tx, do func(core.Run) error) error {
-	for before := (ports.RunCursor{}); ; {
-		runs, err := tx.Runs().List(ctx, ports.RunFilter{Before: before, Limit: ledgerPage})
-		if err != nil {
-			return err
-		}
-		for _, r := range runs {
-			if err := do(r); err != nil {
-				return err
-			}
-			before = ports.RunCursor{CreatedAt: r.CreatedAt, ID: r.ID}
-		}
-		if len(runs) < ledgerPage {
-			return nil
-		}
-	}
 }

@@ -181,35 +181,22 @@ func (v *moving) ready(ctx context.Context) error {
 // leased counts the files that a worker may be at work on.
 func (v *moving) leased(ctx context.Context) (n int, until time.Time, err error) {
 	now := v.Clock.Now()
-	for before := (ports.RunCursor{}); ; {
-		var page []core.Run
-		if err := v.from.View(ctx, v.tenant, func(tx ports.Tx) (err error) {
-			page, err = tx.Runs().List(ctx, ports.RunFilter{Statuses: []core.RunStatus{core.RunRunning}, Before: before, Limit: exportFiles})
-			return err
-		}); err != nil {
-			return 0, until, err
-		}
-		for _, run := range page {
-			before = ports.RunCursor{CreatedAt: run.CreatedAt, ID: run.ID}
-			if err := v.from.View(ctx, v.tenant, func(tx ports.Tx) error {
-				files, err := tx.Files().InStatus(ctx, run.ID, core.FileProcessing)
-				for i := range files {
-					if files[i].LeaseUntil.After(now) {
-						n++
-					}
-					if files[i].LeaseUntil.After(until) {
-						until = files[i].LeaseUntil
-					}
-				}
-				return err
-			}); err != nil {
-				return 0, until, err
+	running := ports.RunFilter{Statuses: []core.RunStatus{core.RunRunning}, Limit: exportFiles}
+	err = eachRun(running, runPages(ctx, v.from, v.tenant), func(run core.Run) error {
+		files, err := viewed(ctx, v.from, v.tenant, func(tx ports.Tx) ([]core.File, error) {
+			return tx.Files().InStatus(ctx, run.ID, core.FileProcessing)
+		})
+		for i := range files {
+			if files[i].LeaseUntil.After(now) {
+				n++
+			}
+			if files[i].LeaseUntil.After(until) {
+				until = files[i].LeaseUntil
 			}
 		}
-		if len(page) < exportFiles {
-			return n, until, nil
-		}
-	}
+		return err
+	})
+	return n, until, err
 }
 
 // absent refuses a target that has the tenant.
@@ -327,7 +314,7 @@ func (v *moving) verify(ctx context.Context, sent *inventory) (Moved, error) {
 		return Moved{}, fmt.Errorf("target: %w", err)
 	}
 	if sent.MoveCounts != came.MoveCounts || sent.checksum() != came.checksum() {
-		return Moved{}, fmt.Errorf("the target differs from the source: %+v, checksum %s, instead of %+v, %s; the tenant stays closed on both sides: cancel the move to open it at the source",
+		return Moved{}, fmt.Errorf("the target differs from the source: %s, checksum %s, instead of %s, %s; the tenant stays closed on both sides: cancel the move to open it at the source",
 			came.MoveCounts, came.checksum(), sent.MoveCounts, sent.checksum())
 	}
 	return Moved{MoveCounts: came.MoveCounts, Checksum: came.checksum()}, nil

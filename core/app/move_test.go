@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"testing"
 	"time"
 
@@ -235,4 +236,17 @@ func TestMovedUnderWorkers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, visited)
 	require.Len(t, there.Waiting(), 2, "the claimed one and the one that waited")
+}
+
+// An operator sees how much there is of everything that was moved.
+func TestMoveCountsInWords(t *testing.T) {
+	t.Parallel()
+	var counts app.MoveCounts
+	v := reflect.ValueOf(&counts).Elem()
+	for i := range v.NumField() {
+		v.Field(i).SetInt(int64(1000 + i))
+	}
+	for i := range v.NumField() {
+		require.Contains(t, counts.String(), fmt.Sprintf("%d ", 1000+i), v.Type().Field(i).Name)
+	}
 }

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -48,6 +49,31 @@ func TestOutcomes(t *testing.T) {
 	_, err := w.svc.Cancel(w.ctx, admin, cancelled.ID)
 	require.NoError(t, err)
 	require.Equal(t, int64(1), w.svc.Outcomes().Runs[app.RunOutcome{Status: core.RunInterrupted, Reason: core.ReasonCancelled}])
+
+	// A closing is counted by the request that did it, and by no other under the same key.
+	cancelled = w.initiate(1)
+	under := app.WithIdempotency(w.ctx, app.Idempotency{Key: "key"})
+	w.faultyStore.set(func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+		w.faultyStore.heal()
+		err := w.store.InTx(ctx, tenant, func(tx ports.Tx) error { return errors.Join(fn(tx), errStore) })
+		require.ErrorIs(t, err, errStore)
+		_, err = w.svc.Cancel(under, admin, cancelled.ID)
+		require.NoError(t, err)
+		return w.store.InTx(ctx, tenant, fn) // as after a deadlock
+	})
+	_, err = w.svc.Cancel(under, admin, cancelled.ID)
+	require.NoError(t, err)
+	require.Equal(t, int64(2), w.svc.Outcomes().Runs[app.RunOutcome{Status: core.RunInterrupted, Reason: core.ReasonCancelled}])
+
+	// A bulk continue's Continues are counted as others are.
+	w.script.set("f")
+	failing := w.initiate(1)
+	w.workAll()
+	were := w.svc.Outcomes()
+	w.script.set("")
+	w.driveToTheEnd(w.createBulk(core.BulkTerms{}, failing.ID))
+	require.Equal(t, were.Continued+1, w.svc.Outcomes().Continued)
+	require.Equal(t, were.CreditsCharged+10, w.svc.Outcomes().CreditsCharged)
 
 	// What is refused begins nothing, and what is undone goes back.
 	before := w.svc.Outcomes()

@@ -34,41 +34,41 @@ func (s *Service) RefundCharge(ctx context.Context, actor core.Actor, req Refund
 		return core.Entry{}, err
 	}
 	wanted := core.HandRefund{Key: clientKey(req.IdempotencyKey), Amount: req.Amount, Reason: req.Reason, By: actor}
-	var posted core.Entry
+	key := idempotencyOf(ctx)
+	key.Key = req.IdempotencyKey
+	// The entry alone does not say whether an amount was asked for, or all; the reply does, as
+	// long as it is kept. The entry's key is good for ever.
+	d := deed{tenant: req.Tenant, op: core.OperationRefund, request: []any{req.Charge, req.Amount, req.Reason}}
 	again := false
-	err := s.store.InTx(ctx, req.Tenant, func(tx ports.Tx) error {
+	posted, err := once(WithIdempotency(ctx, key), s, d, func(tx ports.Tx) (core.Entry, error) {
 		again = false
 		charge, err := chargeOf(ctx, tx, req)
 		if err != nil {
-			return err
+			return core.Entry{}, err
 		}
 		run, err := ports.LockRun(ctx, tx, charge.Run)
 		if err != nil {
-			return fmt.Errorf("run of charge %s: %w", charge.Key, err)
+			return core.Entry{}, fmt.Errorf("run of charge %s: %w", charge.Key, err)
 		}
 		if _, err := tx.Ledger().BalanceForUpdate(ctx, charge.Period); err != nil {
-			return err
+			return core.Entry{}, err
 		}
 		first, err := tx.Ledger().Entry(ctx, wanted.Key)
 		switch {
 		case err == nil && first.SameRefund(charge.Key, wanted):
-			posted, again = first, true
-			return nil
+			again = true
+			return first, nil
 		case err == nil:
-			return core.KeyReused()
+			return core.Entry{}, core.KeyReused()
 		case !errors.Is(err, ports.ErrNotFound):
-			return err
+			return core.Entry{}, err
 		}
-		posted, err = s.refund(ctx, tx, run, charge, wanted)
-		return err
+		return s.refund(ctx, tx, run, charge, wanted)
 	})
-	if err != nil {
-		return core.Entry{}, err
-	}
-	if again {
+	if err == nil && again {
 		replayed(ctx)
 	}
-	return posted, nil
+	return posted, err
 }
 
 // chargeOf finds the charge, which never changes.

@@ -2,8 +2,10 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,6 +39,7 @@ func TestRefundCharge(t *testing.T) {
 	require.Equal(t, part, again, "a repeat gives the first entry")
 	require.Equal(t, before.Available()+5, w.balance().Available())
 	w.requireRefused(core.ErrIdempotencyKeyReused, func() error { _, err := w.handRefund(charge, "k1", 6); return err })
+	w.requireRefused(core.ErrIdempotencyKeyReused, func() error { _, err := w.handRefund(charge, "k1", 0); return err }) // all is not 5
 	w.requireRefused(core.ErrRefundTooLarge, func() error { _, err := w.handRefund(charge, "k2", run.CreditsConsumed-4); return err })
 
 	// A failed file is charged again when it is continued, whatever was given back for it.
@@ -77,6 +80,18 @@ func TestRefundCharge(t *testing.T) {
 	require.Equal(t, []core.Entry{part, rest}, receipt.Attempts[0].ByHand)
 	require.Empty(t, receipt.Attempts[1].ByHand)
 	require.Equal(t, w.run(run.ID).CreditsConsumed, receipt.Total.Total())
+
+	// After its time the reply is forgotten, and the ledger still knows the key.
+	before = w.balance()
+	w.clock.Advance(25 * time.Hour)
+	require.NoError(t, w.svc.ForgetKeys(w.ctx))
+	late, five := 0, core.Credits(5)
+	ctx := app.WithIdempotency(w.ctx, app.Idempotency{Replayed: func() { late++ }})
+	again, err = w.svc.RefundCharge(ctx, platform, app.RefundRequest{Tenant: acme, Charge: charge, Amount: &five, Reason: "a bad day", IdempotencyKey: "k1"})
+	require.NoError(t, err)
+	require.Equal(t, part, again)
+	require.Equal(t, 1, late, "it says that it is a repeat")
+	require.Equal(t, before, w.balance())
 }
 
 // A charge of which Redrive gave all back is not refunded again by hand; what covers pending
@@ -104,42 +119,73 @@ func TestRefundChargeOfWhatIsNotDone(t *testing.T) {
 	w.requireBooks()
 }
 
-// Of many at once as many succeed as the charge can bear, and beside a Continue none harms
-// the books.
+// Of many at once as many succeed as the charge can bear, and no fewer.
 func TestRefundChargeAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	run := w.closedRun("cff")
+	require.Equal(t, core.Credits(30), run.CreditsConsumed)
+	back, errs := w.refundsAtOnce(core.ChargeKey(run.ID, 0), 12, 7)
+	require.Equal(t, core.Credits(28), back)
+	require.Len(t, errs, 8)
+	for _, err := range errs {
+		require.ErrorIs(t, err, core.ErrRefundTooLarge)
+	}
+	require.Equal(t, back, w.refunded())
+	w.requireBooks()
+}
+
+// Beside a Continue each is posted, or refused because the run is running by then.
+func TestRefundBesideAContinue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.purchase(1000)
 	run := w.closedRun("cff")
-	charge := core.ChargeKey(run.ID, 0)
-	var group sync.WaitGroup
-	var mu sync.Mutex
-	back := core.Credits(0)
-	for i := range 12 {
-		group.Add(1)
-		go func() {
-			defer group.Done()
-			if i == 6 {
-				_, _ = w.svc.RetryFailed(context.WithoutCancel(w.ctx), admin, run.ID, app.RetryRequest{})
-				return
-			}
-			e, err := w.handRefund(charge, core.Key(rune('a'+i)), 7)
-			if err == nil {
-				mu.Lock()
-				back += e.Amount.Total()
-				mu.Unlock()
-			}
-		}()
-	}
-	group.Wait()
-	require.LessOrEqual(t, back, run.CreditsConsumed)
-	w.workAll()
-	w.requireBooks()
-	again := core.Credits(0)
-	for _, e := range w.entries() {
-		if e.Kind == core.EntryRefund {
-			again += e.Amount.Total()
+	var continued sync.WaitGroup
+	continued.Go(func() {
+		_, err := w.svc.RetryFailed(context.WithoutCancel(w.ctx), admin, run.ID, app.RetryRequest{})
+		if err != nil {
+			t.Errorf("the Continue: %v", err)
+		}
+	})
+	back, errs := w.refundsAtOnce(core.ChargeKey(run.ID, 0), 12, 7)
+	continued.Wait()
+	for _, err := range errs {
+		if !errors.Is(err, core.ErrRefundTooLarge) {
+			require.ErrorIs(t, err, core.ErrRunAlreadyRunning)
 		}
 	}
-	require.Equal(t, back, again)
+	w.workAll()
+	require.Equal(t, back, w.refunded())
+	w.requireBooks()
+}
+
+// refundsAtOnce asks n times at once for an amount of a charge. It gives what was posted in
+// sum, and the refusals.
+func (w *world) refundsAtOnce(charge core.Key, n int, amount core.Credits) (back core.Credits, errs []error) {
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	for i := range n {
+		group.Go(func() {
+			e, err := w.handRefund(charge, core.Key(rune('a'+i)), amount)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+			}
+			back += e.Amount.Total()
+		})
+	}
+	group.Wait()
+	return back, errs
+}
+
+// refunded is the sum of the ledger's refunds.
+func (w *world) refunded() (sum core.Credits) {
+	for _, e := range w.entries() {
+		if e.Kind == core.EntryRefund {
+			sum += e.Amount.Total()
+		}
+	}
+	return sum
 }

@@ -35,13 +35,6 @@ func (s *Service) TryTemplate(ctx context.Context, actor core.Actor, tenant core
 	if err := template.NotDeleted(); err != nil {
 		return core.FileResult{}, err
 	}
-	owner, err := s.Tenant(ctx, actor, tenant)
-	if err != nil {
-		return core.FileResult{}, err
-	}
-	if err := owner.NotSuspended(); err != nil {
-		return core.FileResult{}, err
-	}
 	if err := s.triable(name, content); err != nil {
 		return core.FileResult{}, err
 	}
@@ -50,6 +43,13 @@ func (s *Service) TryTemplate(ctx context.Context, actor core.Actor, tenant core
 		defer func() { <-s.trials }()
 	default:
 		return core.FileResult{}, ErrTrialsBusy
+	}
+	owner, err := s.Tenant(ctx, actor, tenant) // last: what is suspended from here on lets this one trial pass
+	if err != nil {
+		return core.FileResult{}, err
+	}
+	if err := owner.NotSuspended(); err != nil {
+		return core.FileResult{}, err
 	}
 	began := s.clock.Now()
 	result, err := s.trial(ctx, template, name, content)

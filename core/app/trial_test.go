@@ -71,7 +71,12 @@ func TestTryTemplateRefusals(t *testing.T) {
 	}
 	refusal := w.requireRefused(core.ErrPayloadTooLarge, try(platform, template, "a.txt", strings.Repeat("x", 21)))
 	require.Equal(t, []core.FieldError{{Field: "file", Message: "may have at most 20 bytes"}}, refusal.Fields)
-	_, err := w.svc.DeleteTemplate(w.ctx, platform, acme, template)
+	// Whether the tenant is suspended is looked at last, when nothing else is left to wait for.
+	_, err := w.svc.SuspendTenant(w.ctx, platform, acme, "unpaid")
+	require.NoError(t, err)
+	w.requireRefused(core.ErrTenantSuspended, try(platform, template, "a.txt", "x"))
+	w.requireRefused(core.ErrInvalidRequest, try(platform, template, "blank.txt", " \n"))
+	_, err = w.svc.DeleteTemplate(w.ctx, platform, acme, template)
 	require.NoError(t, err)
 	w.requireRefused(core.ErrTemplateDeleted, try(platform, template, "a.txt", " "))
 }

@@ -40,7 +40,7 @@ type uploads struct {
 
 // awayStore is a store that cannot be reached while it is away.
 type awayStore struct {
-	ports.Store
+	*faultyStore
 	away bool
 }
 
@@ -49,7 +49,7 @@ func (s *awayStore) InTx(ctx context.Context, tenant core.TenantID, fn func(port
 	if s.away {
 		return ports.ErrUnavailable
 	}
-	return s.Store.InTx(ctx, tenant, fn)
+	return s.faultyStore.InTx(ctx, tenant, fn)
 }
 
 // TenantOf implements ports.Store.
@@ -57,7 +57,7 @@ func (s *awayStore) TenantOf(ctx context.Context, run core.RunID) (core.TenantID
 	if s.away {
 		return "", ports.ErrUnavailable
 	}
-	return s.Store.TenantOf(ctx, run)
+	return s.faultyStore.TenantOf(ctx, run)
 }
 
 func newUploads(t *testing.T, change ...func(*app.Options)) *uploads {
@@ -67,7 +67,7 @@ func newUploads(t *testing.T, change ...func(*app.Options)) *uploads {
 	for _, c := range change {
 		c(&options)
 	}
-	away := &awayStore{Store: w.faultyStore}
+	away := &awayStore{faultyStore: w.faultyStore}
 	w.svc = install.Service(t, app.Deps{
 		Store: away, Queue: w.faultyQueue, Executor: picky{w.script}, Files: w.files,
 		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("upload"),
@@ -425,4 +425,29 @@ func TestUploadQuota(t *testing.T) {
 		_, err = w.svc.BeginUpload(w.ctx, admin, app.UploadRequest{Tenant: acme, Template: template})
 		require.ErrorIs(t, err, core.ErrUploadQuotaExceeded)
 	})
+}
+
+// Two databases may have one folder, after a move that left the contents where they are: a
+// server removes no upload that may have become a run of the other's.
+func TestSweepLeavesUploadsOfTenantsElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newUploads(t)
+	u := w.begin()
+	f := w.add(u, "a", "text")
+	_, err := w.files.Begin(w.ctx, "never-here", "upload-9", w.clock.Now())
+	require.NoError(t, err)
+	w.clock.Advance(25 * time.Hour)
+	move := ports.Move{}
+	for _, state := range []ports.MoveState{ports.MoveLeaving, ports.MoveGone, ports.MoveExpected, ports.MoveArriving, ports.MoveAbandoned} {
+		is := ports.Move{ID: "move", State: state}
+		require.NoError(t, w.store.SetMove(w.ctx, acme, move, is))
+		require.NoError(t, w.svc.Sweep(w.ctx))
+		require.True(t, w.there(f), state)
+		require.Len(t, w.left(), 2, state)
+		move = is
+	}
+	require.NoError(t, w.store.SetMove(w.ctx, acme, move, ports.Move{ID: "move", State: ports.MoveArrived}))
+	require.NoError(t, w.svc.Sweep(w.ctx))
+	require.False(t, w.there(f))
+	require.Equal(t, []core.RunID{"upload-9"}, w.left())
 }

@@ -4,11 +4,10 @@ package answerjson
 
 import (
 	"encoding/json"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/rowtext"
 )
 
 // Encode gives the JSON of an answer's run and of its refusal, each nil if it has none.
@@ -43,14 +42,6 @@ func Decode(a *core.Answer, run, refusal []byte) error {
 		a.Refusal = r.toError()
 	}
 	return nil
-}
-
-// text makes anything storable: databases keep no NUL and no broken character in text.
-func text(s string) string {
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
-	return strings.ReplaceAll(s, "\x00", "\uFFFD")
 }
 
 // answerRun is a run in an answer, as JSON: what was answered must be read back
@@ -116,7 +107,7 @@ func runToJSON(r core.Run) answerRun {
 	return answerRun{
 		ID: string(r.ID), Tenant: string(r.Tenant), Template: string(r.Template), Mode: string(r.Mode),
 		Status: string(r.Status), Reason: string(r.Reason),
-		CreatedBy: answerActor{Subject: text(r.CreatedBy.Subject), Tenant: string(r.CreatedBy.Tenant), Role: string(r.CreatedBy.Role)},
+		CreatedBy: answerActor{Subject: rowtext.Clean(r.CreatedBy.Subject), Tenant: string(r.CreatedBy.Tenant), Role: string(r.CreatedBy.Role)},
 		CreatedAt: r.CreatedAt, ClosedAt: r.ClosedAt,
 		MaxRetryCount: r.MaxRetryCount, Attempt: int(r.Attempt), Epoch: int64(r.Epoch),
 		Dispatch: string(r.Dispatch), LastRetriedAt: r.LastRetriedAt,
@@ -124,7 +115,7 @@ func runToJSON(r core.Run) answerRun {
 		Unfinished: r.Tally.Unfinished, Completed: r.Tally.Completed, Failed: r.Tally.Failed, Error: r.Tally.Error,
 		CreditsConsumed: int64(r.CreditsConsumed), CreditsFromMonthly: int64(r.CreditsFromMonthly), CreditsFromPurchased: int64(r.CreditsFromPurchased),
 		RecoverAt: r.RecoverAt, DispatchedAt: r.DispatchedAt, Redispatches: r.Redispatches,
-		TemplateVersion: r.TemplateVersion, FailureCode: text(r.Failure.Code), FailureMessage: text(r.Failure.Message),
+		TemplateVersion: r.TemplateVersion, FailureCode: rowtext.Clean(r.Failure.Code), FailureMessage: rowtext.Clean(r.Failure.Message),
 	}
 }
 
@@ -146,11 +137,11 @@ func (r answerRun) toRun() core.Run {
 
 func refusalToJSON(e *core.Error) answerRefusal {
 	r := answerRefusal{
-		Code: string(e.Code), Message: text(e.Message), Run: string(e.Run), Files: e.Files,
+		Code: string(e.Code), Message: rowtext.Clean(e.Message), Run: string(e.Run), Files: e.Files,
 		Needed: int64(e.Needed), Available: int64(e.Available), Price: int64(e.Price),
 	}
 	for _, f := range e.Fields {
-		r.Fields = append(r.Fields, answerField{Field: text(f.Field), Message: text(f.Message)})
+		r.Fields = append(r.Fields, answerField{Field: rowtext.Clean(f.Field), Message: rowtext.Clean(f.Message)})
 	}
 	return r
 }

@@ -50,8 +50,14 @@ type bulk struct {
 	CanaryPassed bool     `json:"canaryPassed,omitempty"`
 	Before       failures `json:"before,omitzero"`
 	Faults       int      `json:"faults,omitempty"`
+	Changes      []change `json:"changes,omitempty"`
 	Holder       string   `json:"holder,omitempty"`
 	Fence        int64    `json:"fence"`
+}
+
+type change struct {
+	Key   string `json:"key"`
+	Asked string `json:"asked"`
 }
 
 type canary struct {
@@ -78,6 +84,9 @@ func Encode(b core.Bulk) (string, error) {
 	for _, s := range b.Selection.Statuses {
 		d.Statuses = append(d.Statuses, string(s))
 	}
+	for _, c := range b.Changes {
+		d.Changes = append(d.Changes, change{string(c.Key), c.Asked})
+	}
 	return encode(d)
 }
 
@@ -97,6 +106,10 @@ func Decode(b *core.Bulk, details string) error {
 	}
 	b.Terms = core.BulkTerms{
 		MaxPrice: (*core.Credits)(d.MaxPrice), RunsPerMinute: d.RunsPerMinute, Canary: (*core.BulkCanary)(d.Canary), Stop: (*core.BulkStop)(d.Stop),
+	}
+	b.Changes = nil
+	for _, c := range d.Changes {
+		b.Changes = append(b.Changes, core.BulkChange{Key: core.Key(c.Key), Asked: c.Asked})
 	}
 	b.CanaryPassed, b.Before, b.Faults, b.Holder, b.Fence = d.CanaryPassed, core.BulkFailures(d.Before), d.Faults, d.Holder, d.Fence
 	return nil

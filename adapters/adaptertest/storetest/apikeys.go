@@ -144,7 +144,6 @@ func testMoveAPIKeys(t *testing.T, newStore Factory) {
 	setMove(t, s, "acme", ports.Move{}, move(ports.MoveLeaving))
 	same(t, w.apiKeys[0])(s.APIKey(ctx, "acme", "key-0"))
 	require.ErrorIs(t, s.TouchAPIKey(ctx, "acme", "key-0", at(90)), ports.ErrMoved)
-	same(t, 0)(s.SweepAPIKeys(ctx, "acme", at(1000)))
 	require.ErrorIs(t, s.InTx(ctx, "acme", func(tx ports.Tx) error { return tx.APIKeys().Save(ctx, w.apiKeys[0]) }), ports.ErrMoved)
 	same(t, w.apiKeys[0])(s.APIKey(ctx, "acme", "key-0"))
 	setMove(t, s, "acme", move(ports.MoveLeaving), move(ports.MoveGone))

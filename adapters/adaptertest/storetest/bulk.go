@@ -29,7 +29,8 @@ func bulkOf(id core.BulkID, tenant core.TenantID, key core.Key) core.Bulk {
 		},
 		Runs: 10, Expected: math.MaxInt64 - 1, Status: core.BulkRunning, Reason: core.BulkReasonMaxPrice,
 		ChangedBy: core.System, ChangedAt: at(2), CanaryPassed: true, Before: core.BulkFailures{Closed: 4, Failed: 3}, Faults: 2,
-		Holder: "server 1", LeaseUntil: at(3), Fence: math.MaxInt64, Version: 5,
+		Changes: []core.BulkChange{{Key: "first", Asked: "pause"}, {Key: awkwardKey, Asked: "resume " + awkward}},
+		Holder:  "server 1", LeaseUntil: at(3), Fence: math.MaxInt64, Version: 5,
 	}
 }
 
@@ -42,31 +43,22 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 			bulkOf("b1", "acme", "key"), bulkOf("b2", "", "key"), bulkOf("b3", "acme", ""), bulkOf("b4", "acme", ""),
 			{ID: "b5", Tenant: "acme", Status: core.BulkAborted, CreatedAt: at(0), ChangedAt: at(0), By: core.System, ChangedBy: core.System},
 		} {
-			require.NoError(t, b.Insert(ctx, row))
+			require.NoError(t, b.Insert(ctx, row, nil))
 			same(t, row)(b.Get(ctx, row.ID))
-			require.ErrorIs(t, b.Insert(ctx, row), ports.ErrExists)
-			if row.Key != "" {
-				same(t, row)(b.ByKey(ctx, row.Tenant, row.Key))
-			}
+			require.ErrorIs(t, b.Insert(ctx, row, nil), ports.ErrExists)
 		}
-		require.ErrorIs(t, b.Insert(ctx, bulkOf("b6", "acme", "key")), ports.ErrExists, "the key was used")
-		require.NoError(t, b.Insert(ctx, bulkOf("b6", "beta", "key")))
+		require.ErrorIs(t, b.Insert(ctx, bulkOf("b6", "acme", "key"), nil), ports.ErrExists, "the key was used")
+		require.NoError(t, b.Insert(ctx, bulkOf("b6", "beta", "key"), nil))
 		for _, id := range []core.BulkID{"", "unknown", "B1", "\x00", "\xff"} {
 			_, err := b.Get(ctx, id)
 			require.ErrorIs(t, err, ports.ErrNotFound)
 			empty(t)(b.Parts(ctx, id))
 		}
 		require.ErrorIs(t, b.Save(ctx, core.Bulk{ID: "unknown", Status: core.BulkRunning}), ports.ErrNotFound)
-		for _, key := range []core.Key{"", "unknown", "\x00"} {
-			_, err := b.ByKey(ctx, "acme", key)
-			require.ErrorIs(t, err, ports.ErrNotFound)
-		}
-		_, err := b.ByKey(ctx, "\x00", "key")
-		require.ErrorIs(t, err, ports.ErrNotFound)
 		// What was given belongs to the caller.
 		got, err := b.Get(ctx, "b1")
 		require.NoError(t, err)
-		*got.Terms.MaxPrice, got.Terms.Canary.Runs, got.Selection.Statuses[0] = 1, 99, "spoilt"
+		*got.Terms.MaxPrice, got.Terms.Canary.Runs, got.Selection.Statuses[0], got.Changes[0].Asked = 1, 99, "spoilt", "spoilt"
 		same(t, bulkOf("b1", "acme", "key"))(b.Get(ctx, "b1"))
 	})
 
@@ -74,7 +66,7 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		t.Parallel()
 		b, ctx := newStore(t).BulkContinues(), bounded(t)
 		row := bulkOf("b1", "acme", "key")
-		require.NoError(t, b.Insert(ctx, row))
+		require.NoError(t, b.Insert(ctx, row, nil))
 		changed, err := row.Pause(core.System, at(9))
 		require.NoError(t, err)
 		changed.Terms, changed.Faults, changed.CanaryPassed = core.BulkTerms{}, 0, false
@@ -99,6 +91,8 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		require.Equal(t, 1, won)
 	})
 
+	t.Run("Keys", func(t *testing.T) { testBulkKeys(t, newStore) })
+	t.Run("Made", func(t *testing.T) { testBulkMade(t, newStore) })
 	t.Run("Lists", func(t *testing.T) { testBulkLists(t, newStore) })
 
 	t.Run("Parts", func(t *testing.T) {
@@ -138,7 +132,7 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		found, err = b.Orphans(ctx, at(34), 1)
 		require.NoError(t, err)
 		require.Len(t, found, 1)
-		require.NoError(t, b.Insert(ctx, bulkOf("bulk-1", "", "")))
+		require.NoError(t, b.Insert(ctx, bulkOf("bulk-1", "", ""), nil))
 		empty(t)(b.Orphans(ctx, at(34), 10))
 		commit(t, s, "beta", func(ctx context.Context, tx ports.Tx) error { return tx.BulkParts().Delete(ctx, "bulk-1") })
 		same(t, []core.BulkPart{part})(b.Parts(ctx, "bulk-1"))
@@ -226,7 +220,7 @@ func testBulkLists(t *testing.T, newStore Factory) {
 		if i == 8 {
 			row.LeaseUntil = time.Time{}
 		}
-		require.NoError(t, b.Insert(ctx, row))
+		require.NoError(t, b.Insert(ctx, row, nil))
 		rows = append(rows, row)
 	}
 	slices.Reverse(rows) // the newest first
@@ -274,4 +268,92 @@ func testBulkLists(t *testing.T, newStore Factory) {
 	for _, row := range left {
 		require.False(t, row.Status.Ended())
 	}
+}
+
+// testBulkKeys: what is remembered under a key of those over several tenants. A refusal is
+// forgotten; what was made keeps its key, also when it is gone.
+func testBulkKeys(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	b, ctx := s.BulkContinues(), bounded(t)
+	reply := func(key core.Key) core.Reply {
+		return core.Reply{Operation: core.OperationBulkContinue, Key: key, Fingerprint: "print " + awkward, At: at(1)}
+	}
+	made, refused := reply("made"), reply("refused")
+	made.Result = []byte(`{"Bulk":"b1"}`)
+	refused.Refusal = &core.Error{Code: core.CodePriceChanged, Price: 7, Message: awkward}
+	row := bulkOf("b1", "", "made")
+	row.Status = core.BulkFinished
+	require.NoError(t, b.Insert(ctx, row, &made))
+	require.NoError(t, b.Refuse(ctx, refused))
+	for range 2 {
+		same(t, made)(b.Reply(ctx, "made"))
+		same(t, refused)(b.Reply(ctx, "refused"))
+		// One key has one answer, and what is refused leaves nothing.
+		for _, used := range []core.Reply{made, refused} {
+			again := refused
+			again.Key = used.Key
+			require.ErrorIs(t, b.Refuse(ctx, again), ports.ErrExists)
+			second := made
+			second.Key = used.Key
+			require.ErrorIs(t, b.Insert(ctx, bulkOf("b2", "", ""), &second), ports.ErrExists)
+			_, err := b.Get(ctx, "b2")
+			require.ErrorIs(t, err, ports.ErrNotFound)
+		}
+		same(t, 1)(b.DeleteEnded(ctx, at(9), 10))
+		require.NoError(t, b.Insert(ctx, row, nil)) // for the next round
+	}
+	fresh := made
+	fresh.Key = "fresh"
+	require.ErrorIs(t, b.Insert(ctx, row, &fresh), ports.ErrExists)
+	for _, key := range []core.Key{"", "fresh", "unknown", "\x00", "Made"} {
+		_, err := b.Reply(ctx, key)
+		require.ErrorIs(t, err, ports.ErrNotFound)
+	}
+	same(t, 0)(s.Forget(ctx, at(1), 10))
+	same(t, 1)(s.Forget(ctx, at(2), 10))
+	same(t, 0)(s.Forget(ctx, at(10_000), 10))
+	same(t, made)(b.Reply(ctx, "made"))
+	_, err := b.Reply(ctx, "refused")
+	require.ErrorIs(t, err, ports.ErrNotFound)
+}
+
+// testBulkMade: one of a tenant is made in a transaction of its tenant.
+func testBulkMade(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s := newStore(t)
+	build(t, s, "acme")
+	b, ctx := s.BulkContinues(), bounded(t)
+	row := bulkOf("b1", "acme", "key")
+	insert := func(row core.Bulk) error {
+		return s.InTx(ctx, "acme", func(tx ports.Tx) error { return tx.BulkParts().Make(ctx, row) })
+	}
+	err := s.InTx(ctx, "acme", func(tx ports.Tx) error {
+		require.NoError(t, tx.BulkParts().Make(ctx, row))
+		_, err := b.Get(ctx, row.ID)
+		require.ErrorIs(t, err, ports.ErrNotFound, "it is not committed")
+		return errRollback
+	})
+	require.ErrorIs(t, err, errRollback)
+	_, err = b.Get(ctx, row.ID)
+	require.ErrorIs(t, err, ports.ErrNotFound)
+	require.NoError(t, insert(row))
+	same(t, row)(b.Get(ctx, row.ID))
+	require.ErrorIs(t, insert(row), ports.ErrExists)
+	require.ErrorIs(t, insert(bulkOf("b2", "acme", "key")), ports.ErrExists)
+	require.NoError(t, insert(bulkOf("b2", "acme", "")))
+	require.NoError(t, insert(bulkOf("b3", "acme", "")))
+	// It is of the transaction's tenant.
+	require.NoError(t, insert(bulkOf("b4", "beta", "another")))
+	same(t, bulkOf("b4", "acme", "another"))(func() (core.Bulk, error) {
+		got, err := b.Get(ctx, "b4")
+		got.By.Tenant = "acme"
+		return got, err
+	}())
+	err = s.InTx(ctx, "nobody", func(tx ports.Tx) error { return tx.BulkParts().Make(ctx, bulkOf("b5", "nobody", "")) })
+	require.ErrorIs(t, err, ports.ErrNotFound)
+	err = s.View(ctx, "acme", func(tx ports.Tx) error { return tx.BulkParts().Make(ctx, bulkOf("b6", "acme", "")) })
+	require.ErrorIs(t, err, ports.ErrReadOnly)
+	_, err = b.Get(ctx, "b6")
+	require.ErrorIs(t, err, ports.ErrNotFound)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func testMoves(t *testing.T, newStore Factory, o Options) {
 	require.True(t, ok, "the store is no ports.Mover, or its wrapper hides that it is one; Options.NoMoves if that is meant")
 	t.Run("RoundTrip", func(t *testing.T) { testMoveRoundTrip(t, newStore) })
 	t.Run("ClosedTakesNoWrites", func(t *testing.T) { testMoveClosed(t, newStore) })
+	t.Run("Sweeps", func(t *testing.T) { testMoveSweeps(t, newStore) })
 	t.Run("APIKeys", func(t *testing.T) { testMoveAPIKeys(t, newStore) })
 	t.Run("WaitsForWhatWrites", func(t *testing.T) { testMoveWaits(t, newStore) })
 	t.Run("CompareAndSet", func(t *testing.T) { testMoveCompareAndSet(t, newStore) })
@@ -139,67 +141,26 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 	s := newStore(t)
 	w := build(t, s, "acme")
 	build(t, s, "other")
-	setMove(t, s, "acme", ports.Move{}, move(ports.MoveLeaving))
-
-	for name, write := range map[string]func(context.Context, ports.Tx) error{
-		"Tenant":   func(ctx context.Context, tx ports.Tx) error { return tx.Tenants().Save(ctx, w.tenant) },
-		"Template": func(ctx context.Context, tx ports.Tx) error { return tx.Templates().Save(ctx, w.template) },
-		"Version": func(ctx context.Context, tx ports.Tx) error {
-			v := w.versions[0]
-			v.Number = 9
-			return tx.TemplateVersions().Insert(ctx, v)
-		},
-		"Run": func(ctx context.Context, tx ports.Tx) error {
-			return tx.Runs().Insert(ctx, w.newRun("new"), w.files)
-		},
-		"SavedRun": func(ctx context.Context, tx ports.Tx) error {
-			run, err := ports.LockRun(ctx, tx, w.running.ID)
-			if err != nil {
-				return err
-			}
-			run.Epoch++
-			return tx.Runs().Save(ctx, ports.RunRows{Run: run})
-		},
-		"Claim": func(ctx context.Context, tx ports.Tx) error {
-			rows, err := tx.Runs().Lock(ctx, ports.WaitForLock, ports.FilesOf{Run: w.running.ID, Indexes: []int{0}})
-			if err != nil {
-				return err
-			}
-			rows[0].Files[0].Status, rows[0].Files[0].LeaseUntil, rows[0].FilesOnly = core.FileProcessing, at(99), true
-			return tx.Runs().Save(ctx, rows...)
-		},
-		"Attempt": func(ctx context.Context, tx ports.Tx) error {
-			return tx.Attempts().MarkCompensated(ctx, w.running.ID, 1, at(99))
-		},
-		"Amendment": func(ctx context.Context, tx ports.Tx) error {
-			a := w.amendment
-			a.Run = w.running.ID
-			return tx.Amendments().Insert(ctx, a)
-		},
-		"Ledger": func(ctx context.Context, tx ports.Tx) error {
-			_, err := tx.Ledger().Post(ctx, purchase("acme", "client/closed", 5))
+	claim := writing{name: "Runs.Save of files only", call: func(ctx context.Context, tx ports.Tx, w *world) error {
+		rows, err := tx.Runs().Lock(ctx, ports.WaitForLock, ports.FilesOf{Run: w.running.ID, Indexes: []int{0}})
+		if err != nil {
 			return err
-		},
-		"AuditEvent": func(ctx context.Context, tx ports.Tx) error {
-			e := w.audit[0]
-			e.ID = "closed"
-			return tx.AuditLog().Insert(ctx, e)
-		},
-		"Answer": func(ctx context.Context, tx ports.Tx) error {
-			a := w.answer
-			a.Key = "closed"
-			return tx.Answers().Insert(ctx, a)
-		},
-		"Reply": func(ctx context.Context, tx ports.Tx) error {
-			r := w.reply
-			r.Key = "closed"
-			return tx.Replies().Insert(ctx, r)
-		},
-	} {
-		err := s.InTx(bounded(t), "acme", func(tx ports.Tx) error { return write(bounded(t), tx) })
-		require.ErrorIs(t, err, ports.ErrMoved, name)
-		require.ErrorIs(t, err, ports.ErrUnavailable, name)
+		}
+		rows[0].Files[0].Status, rows[0].Files[0].LeaseUntil, rows[0].FilesOnly = core.FileProcessing, at(99), true
+		return tx.Runs().Save(ctx, rows...)
+	}}
+	refuses := func(state ports.MoveState) {
+		for _, write := range append(slices.Clone(writings), claim) {
+			err := s.InTx(bounded(t), "acme", func(tx ports.Tx) error { return write.call(bounded(t), tx, w) })
+			require.ErrorIs(t, err, ports.ErrMoved, "%s: %s", state, write.name)
+			require.ErrorIs(t, err, ports.ErrUnavailable, "%s: %s", state, write.name)
+		}
 	}
+	setMove(t, s, "acme", ports.Move{}, move(ports.MoveLeaving))
+	refuses(ports.MoveLeaving)
+	setMove(t, s, "acme", move(ports.MoveLeaving), move(ports.MoveGone))
+	refuses(ports.MoveGone)
+	setMove(t, s, "acme", move(ports.MoveGone), move(ports.MoveLeaving))
 	equal(t, w.contents(), MustRead(t, s, "acme", w.keys()...), "nothing was changed")
 
 	due, err := s.DueRuns(bounded(t), at(10_000), horizon, 10)
@@ -225,6 +186,41 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 	due, err = s.DueRuns(bounded(t), at(10_000), horizon, 10)
 	require.NoError(t, err)
 	require.Contains(t, due, ports.RunKey{Tenant: "acme", Run: w.running.ID})
+}
+
+// testMoveSweeps: a move counts what a tenant has before and after, so nothing of it is swept
+// meanwhile. What is left of a tenant that lives elsewhere is not kept for longer than that of
+// others.
+func testMoveSweeps(t *testing.T, newStore Factory) {
+	t.Parallel()
+	sweeps := map[string]func(context.Context, ports.Store) (int, error){
+		"Forget": func(ctx context.Context, s ports.Store) (int, error) { return s.Forget(ctx, at(10_000), 100) },
+		"SweepDeliveries": func(ctx context.Context, s ports.Store) (int, error) {
+			return s.SweepDeliveries(ctx, at(10_000), 100)
+		},
+		"SweepAPIKeys": func(ctx context.Context, s ports.Store) (int, error) { return s.SweepAPIKeys(ctx, "acme", at(10_000)) },
+	}
+	for _, left := range []ports.MoveState{ports.MoveGone, ports.MoveAbandoned} {
+		s := newStore(t)
+		w, ctx := build(t, s, "acme"), bounded(t)
+		was := ports.Move{}
+		for _, state := range []ports.MoveState{ports.MoveLeaving, ports.MoveExpected, ports.MoveArriving} {
+			setMove(t, s, "acme", was, move(state))
+			was = move(state)
+			for name, sweep := range sweeps {
+				n, err := sweep(ctx, s)
+				require.NoError(t, err, name)
+				require.Zero(t, n, "%s: %s", state, name)
+			}
+			equal(t, w.contents(), MustRead(t, s, "acme", w.keys()...))
+		}
+		setMove(t, s, "acme", was, move(left))
+		for name, sweep := range sweeps {
+			n, err := sweep(ctx, s)
+			require.NoError(t, err, name)
+			require.Positive(t, n, "%s: %s", left, name)
+		}
+	}
 }
 
 // testMoveWaits: when SetMove has closed a tenant, what a transaction wrote before is either

@@ -282,6 +282,7 @@ const (
 	CodeTenantSuspended         Code = "tenant_suspended"
 	CodeTooManyApiKeys          Code = "too_many_api_keys"
 	CodeTooManyDownloads        Code = "too_many_downloads"
+	CodeTooManyPings            Code = "too_many_pings"
 	CodeTooManyStreams          Code = "too_many_streams"
 	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
 	CodeUnauthenticated         Code = "unauthenticated"
@@ -377,6 +378,8 @@ func (e Code) Valid() bool {
 	case CodeTooManyApiKeys:
 		return true
 	case CodeTooManyDownloads:
+		return true
+	case CodeTooManyPings:
 		return true
 	case CodeTooManyStreams:
 		return true
@@ -1353,7 +1356,7 @@ type AuditEvent struct {
 	// RequestId The X-Request-Id of the request; not there for what was done otherwise.
 	RequestId *string `json:"requestId,omitempty"`
 
-	// Target What it was done to: the ID of a run, a template or a tenant, the key of a ledger entry.
+	// Target What it was done to: the ID of a run, a template, an API key, a webhook endpoint or a tenant, the key of a ledger entry.
 	Target string `json:"target"`
 	Tenant string `json:"tenant"`
 }
@@ -2911,7 +2914,7 @@ type CreateBulkContinueParams struct {
 	// AllTenants Runs of all tenants (bubble_admin), in the place of tenant.
 	AllTenants *bool `form:"allTenants,omitempty" json:"allTenants,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2924,10 +2927,25 @@ type PreviewBulkContinueParams struct {
 	AllTenants *bool `form:"allTenants,omitempty" json:"allTenants,omitempty"`
 }
 
+// AbortBulkContinueParams defines parameters for AbortBulkContinue.
+type AbortBulkContinueParams struct {
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// PauseBulkContinueParams defines parameters for PauseBulkContinue.
+type PauseBulkContinueParams struct {
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ResumeBulkContinueParams defines parameters for ResumeBulkContinue.
 type ResumeBulkContinueParams struct {
 	// MaxPrice A new limit for the sum; needed if it paused because the limit is used up.
 	MaxPrice *int64 `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListBulkContinueRunsParams defines parameters for ListBulkContinueRuns.
@@ -2998,7 +3016,7 @@ type CreateTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3028,7 +3046,7 @@ type PublishTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3062,7 +3080,7 @@ type ListTenantsParams struct {
 
 // CreateTenantParams defines parameters for CreateTenant.
 type CreateTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3125,7 +3143,7 @@ type RefundChargeParams struct {
 
 // ReopenTenantParams defines parameters for ReopenTenant.
 type ReopenTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3140,7 +3158,7 @@ type GetStatementParamsFormat string
 
 // SuspendTenantParams defines parameters for SuspendTenant.
 type SuspendTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3202,12 +3220,18 @@ type GetWebhookDeliveryParams struct {
 type RedeliverWebhookParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PingWebhookEndpointParams defines parameters for PingWebhookEndpoint.
 type PingWebhookEndpointParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
@@ -3263,7 +3287,7 @@ type InitiateRunParams struct {
 	// MaxPrice The highest price in credits that you accept; above it the request is refused with price_changed, and nothing is charged.
 	MaxPrice *MaxPrice `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3278,7 +3302,7 @@ type GetRunParams struct {
 
 // CancelRunParams defines parameters for CancelRun.
 type CancelRunParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3344,7 +3368,7 @@ type RetryFailedParams struct {
 	// MaxPrice The highest price in credits that you accept; above it the request is refused with price_changed, and nothing is charged.
 	MaxPrice *MaxPrice `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3622,7 +3646,7 @@ type ClientInterface interface {
 
 	// CreateBulkContinueWithBody Continue many runs
 	//
-	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3631,7 +3655,7 @@ type ClientInterface interface {
 
 	// CreateBulkContinue Continue many runs
 	//
-	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3666,14 +3690,14 @@ type ClientInterface interface {
 	// No more runs are continued; those that were stay as they are. The request has no body.
 	//
 	// Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
-	AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	AbortBulkContinue(ctx context.Context, id BulkID, params *AbortBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseBulkContinue Pause a bulk continue
 	//
 	// No more runs are continued until it is resumed; one that is being continued at this moment still is. The request has no body.
 	//
 	// Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
-	PauseBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error)
+	PauseBulkContinue(ctx context.Context, id BulkID, params *PauseBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeBulkContinue Resume a bulk continue
 	//
@@ -4271,7 +4295,7 @@ func (c *Client) ListBulkContinues(ctx context.Context, params *ListBulkContinue
 
 // CreateBulkContinueWithBody Continue many runs
 //
-// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4290,7 +4314,7 @@ func (c *Client) CreateBulkContinueWithBody(ctx context.Context, params *CreateB
 
 // CreateBulkContinue Continue many runs
 //
-// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4365,8 +4389,8 @@ func (c *Client) GetBulkContinue(ctx context.Context, id BulkID, reqEditors ...R
 // No more runs are continued; those that were stay as they are. The request has no body.
 //
 // Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
-func (c *Client) AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAbortBulkContinueRequest(c.Server, id)
+func (c *Client) AbortBulkContinue(ctx context.Context, id BulkID, params *AbortBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAbortBulkContinueRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4382,8 +4406,8 @@ func (c *Client) AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ..
 // No more runs are continued until it is resumed; one that is being continued at this moment still is. The request has no body.
 //
 // Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
-func (c *Client) PauseBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewPauseBulkContinueRequest(c.Server, id)
+func (c *Client) PauseBulkContinue(ctx context.Context, id BulkID, params *PauseBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPauseBulkContinueRequest(c.Server, id, params)
 	if err != nil {
 		return nil, err
 	}
@@ -6241,7 +6265,7 @@ func NewGetBulkContinueRequest(server string, id BulkID) (*http.Request, error) 
 }
 
 // NewAbortBulkContinueRequest constructs an http.Request for the AbortBulkContinue method
-func NewAbortBulkContinueRequest(server string, id BulkID) (*http.Request, error) {
+func NewAbortBulkContinueRequest(server string, id BulkID, params *AbortBulkContinueParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6271,11 +6295,26 @@ func NewAbortBulkContinueRequest(server string, id BulkID) (*http.Request, error
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
 // NewPauseBulkContinueRequest constructs an http.Request for the PauseBulkContinue method
-func NewPauseBulkContinueRequest(server string, id BulkID) (*http.Request, error) {
+func NewPauseBulkContinueRequest(server string, id BulkID, params *PauseBulkContinueParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -6303,6 +6342,21 @@ func NewPauseBulkContinueRequest(server string, id BulkID) (*http.Request, error
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -6364,6 +6418,21 @@ func NewResumeBulkContinueRequest(server string, id BulkID, params *ResumeBulkCo
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -8682,6 +8751,21 @@ func NewRedeliverWebhookRequest(server string, id EndpointID, event EventID, par
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -8741,6 +8825,21 @@ func NewPingWebhookEndpointRequest(server string, id EndpointID, params *PingWeb
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -9919,7 +10018,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateBulkContinueWithBodyWithResponse Continue many runs
 	//
-	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9928,7 +10027,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateBulkContinueWithResponse Continue many runs
 	//
-	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+	// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9967,7 +10066,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
-	AbortBulkContinueWithResponse(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*AbortBulkContinueResponse, error)
+	AbortBulkContinueWithResponse(ctx context.Context, id BulkID, params *AbortBulkContinueParams, reqEditors ...RequestEditorFn) (*AbortBulkContinueResponse, error)
 
 	// PauseBulkContinueWithResponse Pause a bulk continue
 	//
@@ -9976,7 +10075,7 @@ type ClientWithResponsesInterface interface {
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
-	PauseBulkContinueWithResponse(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*PauseBulkContinueResponse, error)
+	PauseBulkContinueWithResponse(ctx context.Context, id BulkID, params *PauseBulkContinueParams, reqEditors ...RequestEditorFn) (*PauseBulkContinueResponse, error)
 
 	// ResumeBulkContinueWithResponse Resume a bulk continue
 	//
@@ -11754,9 +11853,19 @@ func (r GetBulkContinueResponse) ContentType() string {
 	return ""
 }
 
+// AbortBulkContinueResponse200Headers the declared response headers of an HTTP 200 response for AbortBulkContinue
+type AbortBulkContinueResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // AbortBulkContinueResponse401Headers the declared response headers of an HTTP 401 response for AbortBulkContinue
 type AbortBulkContinueResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// AbortBulkContinueResponse409Headers the declared response headers of an HTTP 409 response for AbortBulkContinue
+type AbortBulkContinueResponse409Headers struct {
+	RetryAfter *string
 }
 
 // AbortBulkContinueResponse429Headers the declared response headers of an HTTP 429 response for AbortBulkContinue
@@ -11788,14 +11897,20 @@ type AbortBulkContinueResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *AbortBulkContinueResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *AbortBulkContinueResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *AbortBulkContinueResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *AbortBulkContinueResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11835,6 +11950,11 @@ func (r AbortBulkContinueResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r AbortBulkContinueResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r AbortBulkContinueResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -11881,9 +12001,19 @@ func (r AbortBulkContinueResponse) ContentType() string {
 	return ""
 }
 
+// PauseBulkContinueResponse200Headers the declared response headers of an HTTP 200 response for PauseBulkContinue
+type PauseBulkContinueResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // PauseBulkContinueResponse401Headers the declared response headers of an HTTP 401 response for PauseBulkContinue
 type PauseBulkContinueResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// PauseBulkContinueResponse409Headers the declared response headers of an HTTP 409 response for PauseBulkContinue
+type PauseBulkContinueResponse409Headers struct {
+	RetryAfter *string
 }
 
 // PauseBulkContinueResponse429Headers the declared response headers of an HTTP 429 response for PauseBulkContinue
@@ -11915,14 +12045,20 @@ type PauseBulkContinueResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PauseBulkContinueResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *PauseBulkContinueResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *PauseBulkContinueResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PauseBulkContinueResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11962,6 +12098,11 @@ func (r PauseBulkContinueResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r PauseBulkContinueResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PauseBulkContinueResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -12008,9 +12149,19 @@ func (r PauseBulkContinueResponse) ContentType() string {
 	return ""
 }
 
+// ResumeBulkContinueResponse200Headers the declared response headers of an HTTP 200 response for ResumeBulkContinue
+type ResumeBulkContinueResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // ResumeBulkContinueResponse401Headers the declared response headers of an HTTP 401 response for ResumeBulkContinue
 type ResumeBulkContinueResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// ResumeBulkContinueResponse409Headers the declared response headers of an HTTP 409 response for ResumeBulkContinue
+type ResumeBulkContinueResponse409Headers struct {
+	RetryAfter *string
 }
 
 // ResumeBulkContinueResponse429Headers the declared response headers of an HTTP 429 response for ResumeBulkContinue
@@ -12042,14 +12193,20 @@ type ResumeBulkContinueResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ResumeBulkContinueResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *ResumeBulkContinueResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *ResumeBulkContinueResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ResumeBulkContinueResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -12089,6 +12246,11 @@ func (r ResumeBulkContinueResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r ResumeBulkContinueResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ResumeBulkContinueResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -16318,9 +16480,19 @@ func (r GetWebhookDeliveryResponse) ContentType() string {
 	return ""
 }
 
+// RedeliverWebhookResponse202Headers the declared response headers of an HTTP 202 response for RedeliverWebhook
+type RedeliverWebhookResponse202Headers struct {
+	IdempotencyReplayed *string
+}
+
 // RedeliverWebhookResponse401Headers the declared response headers of an HTTP 401 response for RedeliverWebhook
 type RedeliverWebhookResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// RedeliverWebhookResponse409Headers the declared response headers of an HTTP 409 response for RedeliverWebhook
+type RedeliverWebhookResponse409Headers struct {
+	RetryAfter *string
 }
 
 // RedeliverWebhookResponse429Headers the declared response headers of an HTTP 429 response for RedeliverWebhook
@@ -16352,14 +16524,20 @@ type RedeliverWebhookResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *RedeliverWebhookResponse202Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RedeliverWebhookResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RedeliverWebhookResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RedeliverWebhookResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -16399,6 +16577,11 @@ func (r RedeliverWebhookResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r RedeliverWebhookResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RedeliverWebhookResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -16445,9 +16628,19 @@ func (r RedeliverWebhookResponse) ContentType() string {
 	return ""
 }
 
+// PingWebhookEndpointResponse202Headers the declared response headers of an HTTP 202 response for PingWebhookEndpoint
+type PingWebhookEndpointResponse202Headers struct {
+	IdempotencyReplayed *string
+}
+
 // PingWebhookEndpointResponse401Headers the declared response headers of an HTTP 401 response for PingWebhookEndpoint
 type PingWebhookEndpointResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// PingWebhookEndpointResponse409Headers the declared response headers of an HTTP 409 response for PingWebhookEndpoint
+type PingWebhookEndpointResponse409Headers struct {
+	RetryAfter *string
 }
 
 // PingWebhookEndpointResponse429Headers the declared response headers of an HTTP 429 response for PingWebhookEndpoint
@@ -16479,14 +16672,20 @@ type PingWebhookEndpointResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *PingWebhookEndpointResponse202Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *PingWebhookEndpointResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *PingWebhookEndpointResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PingWebhookEndpointResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -16526,6 +16725,11 @@ func (r PingWebhookEndpointResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r PingWebhookEndpointResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PingWebhookEndpointResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -18520,7 +18724,7 @@ func (c *ClientWithResponses) ListBulkContinuesWithResponse(ctx context.Context,
 
 // CreateBulkContinueWithBodyWithResponse Continue many runs
 //
-// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18535,7 +18739,7 @@ func (c *ClientWithResponses) CreateBulkContinueWithBodyWithResponse(ctx context
 
 // CreateBulkContinueWithResponse Continue many runs
 //
-// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first.
+// Makes a durable operation of the runs that are selected now: each is continued once, by the rules of a Continue of its own, whatever crashes. Look at POST /bulk-continues/preview first. A repeat under an Idempotency-Key makes nothing more, however late it comes: it gets how the first one is now, or bulk_not_found once that is removed. A refusal stays the answer under its key, too.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18598,8 +18802,8 @@ func (c *ClientWithResponses) GetBulkContinueWithResponse(ctx context.Context, i
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
-func (c *ClientWithResponses) AbortBulkContinueWithResponse(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*AbortBulkContinueResponse, error) {
-	rsp, err := c.AbortBulkContinue(ctx, id, reqEditors...)
+func (c *ClientWithResponses) AbortBulkContinueWithResponse(ctx context.Context, id BulkID, params *AbortBulkContinueParams, reqEditors ...RequestEditorFn) (*AbortBulkContinueResponse, error) {
+	rsp, err := c.AbortBulkContinue(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -18613,8 +18817,8 @@ func (c *ClientWithResponses) AbortBulkContinueWithResponse(ctx context.Context,
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
-func (c *ClientWithResponses) PauseBulkContinueWithResponse(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*PauseBulkContinueResponse, error) {
-	rsp, err := c.PauseBulkContinue(ctx, id, reqEditors...)
+func (c *ClientWithResponses) PauseBulkContinueWithResponse(ctx context.Context, id BulkID, params *PauseBulkContinueParams, reqEditors ...RequestEditorFn) (*PauseBulkContinueResponse, error) {
+	rsp, err := c.PauseBulkContinue(ctx, id, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -20960,6 +21164,13 @@ func ParseAbortBulkContinueResponse(rsp *http.Response) (*AbortBulkContinueRespo
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -20984,6 +21195,16 @@ func ParseAbortBulkContinueResponse(rsp *http.Response) (*AbortBulkContinueRespo
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers AbortBulkContinueResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers AbortBulkContinueResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -20994,6 +21215,16 @@ func ParseAbortBulkContinueResponse(rsp *http.Response) (*AbortBulkContinueRespo
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers AbortBulkContinueResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers AbortBulkContinueResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -21096,6 +21327,13 @@ func ParsePauseBulkContinueResponse(rsp *http.Response) (*PauseBulkContinueRespo
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -21120,6 +21358,16 @@ func ParsePauseBulkContinueResponse(rsp *http.Response) (*PauseBulkContinueRespo
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PauseBulkContinueResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers PauseBulkContinueResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -21130,6 +21378,16 @@ func ParsePauseBulkContinueResponse(rsp *http.Response) (*PauseBulkContinueRespo
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers PauseBulkContinueResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers PauseBulkContinueResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -21232,6 +21490,13 @@ func ParseResumeBulkContinueResponse(rsp *http.Response) (*ResumeBulkContinueRes
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -21256,6 +21521,16 @@ func ParseResumeBulkContinueResponse(rsp *http.Response) (*ResumeBulkContinueRes
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ResumeBulkContinueResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers ResumeBulkContinueResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -21266,6 +21541,16 @@ func ParseResumeBulkContinueResponse(rsp *http.Response) (*ResumeBulkContinueRes
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers ResumeBulkContinueResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers ResumeBulkContinueResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -25926,6 +26211,13 @@ func ParseRedeliverWebhookResponse(rsp *http.Response) (*RedeliverWebhookRespons
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -25950,6 +26242,16 @@ func ParseRedeliverWebhookResponse(rsp *http.Response) (*RedeliverWebhookRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 202:
+		var headers RedeliverWebhookResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers202 = &headers
 	case rsp.StatusCode == 401:
 		var headers RedeliverWebhookResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -25960,6 +26262,16 @@ func ParseRedeliverWebhookResponse(rsp *http.Response) (*RedeliverWebhookRespons
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RedeliverWebhookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers RedeliverWebhookResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -26062,6 +26374,13 @@ func ParsePingWebhookEndpointResponse(rsp *http.Response) (*PingWebhookEndpointR
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -26086,6 +26405,16 @@ func ParsePingWebhookEndpointResponse(rsp *http.Response) (*PingWebhookEndpointR
 	}
 
 	switch {
+	case rsp.StatusCode == 202:
+		var headers PingWebhookEndpointResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers202 = &headers
 	case rsp.StatusCode == 401:
 		var headers PingWebhookEndpointResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -26096,6 +26425,16 @@ func ParsePingWebhookEndpointResponse(rsp *http.Response) (*PingWebhookEndpointR
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers PingWebhookEndpointResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers PingWebhookEndpointResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {

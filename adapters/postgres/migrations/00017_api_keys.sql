@@ -27,4 +27,14 @@ CREATE TABLE api_keys (
 );
 
 CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON api_keys FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-ALTER TABLE api_keys DISABLE TRIGGER moved;
+-- As the triggers of the other tables are.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM moves WHERE closed) THEN
+        ALTER TABLE api_keys DISABLE TRIGGER moved;
+    ELSE
+        ALTER TABLE api_keys ENABLE ALWAYS TRIGGER moved;
+    END IF;
+END $$;
+-- +goose StatementEnd

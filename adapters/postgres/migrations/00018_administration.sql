@@ -38,10 +38,18 @@ CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audi
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_write('the audit log is append-only');
 ALTER TABLE audit_log ENABLE ALWAYS TRIGGER audit_log_append_only;
 
--- As on every table of a tenant. It is turned on when the next tenant is closed; meanwhile
--- a closed tenant has none either, since whatever is recorded is written with it.
 CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-ALTER TABLE audit_log DISABLE TRIGGER moved;
+-- As the triggers of the other tables are.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM moves WHERE closed) THEN
+        ALTER TABLE audit_log DISABLE TRIGGER moved;
+    ELSE
+        ALTER TABLE audit_log ENABLE ALWAYS TRIGGER moved;
+    END IF;
+END $$;
+-- +goose StatementEnd
 
 -- A platform admin refunds a charge by hand, wholly or in parts, with a reason. Servers of
 -- the version before read such an entry as the refund that it is.
@@ -103,7 +111,4 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 
--- Redrive itself refunds a charge once, whoever asks and under whatever key.
-ALTER TABLE ledger DROP CONSTRAINT ledger_refunded_once;
-CREATE UNIQUE INDEX ledger_refunded_once ON ledger (tenant_id, charge_key) WHERE charge_key IS NOT NULL AND reason IS NULL;
-CREATE INDEX ledger_refunds ON ledger (tenant_id, charge_key) WHERE charge_key IS NOT NULL;
+-- Until 00025, ledger_refunded_once refuses a second refund of a charge, by hand too.

@@ -62,10 +62,31 @@ CREATE TABLE webhook_deliveries (
 CREATE INDEX webhook_deliveries_pending ON webhook_deliveries (tenant_id, endpoint_id, due_at, event_id) WHERE status = 'pending';
 -- The log of an endpoint, the newest first.
 CREATE INDEX webhook_deliveries_log ON webhook_deliveries (tenant_id, endpoint_id, at DESC, event_id DESC);
+-- The part of the log that is pending or was given up, by that: it is small.
+CREATE INDEX webhook_deliveries_undelivered ON webhook_deliveries (tenant_id, endpoint_id, status, at DESC, event_id DESC) WHERE status <> 'delivered';
 -- What is swept.
 CREATE INDEX webhook_deliveries_at ON webhook_deliveries (at);
 
-CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON webhook_endpoints FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+-- As in 00016, and for what transactions remove: rows of webhook_endpoints, and from 00020 on
+-- others.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION refuse_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    tenant text COLLATE "C" := CASE TG_OP WHEN 'DELETE' THEN OLD.tenant_id ELSE NEW.tenant_id END;
+BEGIN
+    PERFORM FROM moves m WHERE m.tenant_id = tenant AND m.closed;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the tenant is being moved to another database, or was moved there'
+            USING ERRCODE = 'RD001', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
+    END IF;
+    IF TG_OP = 'DELETE' THEN
+        RETURN OLD;
+    END IF;
+    RETURN NEW;
+END $$;
+-- +goose StatementEnd
+
+CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE ON webhook_endpoints FOR EACH ROW EXECUTE FUNCTION refuse_moved();
 CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON webhook_deliveries FOR EACH ROW EXECUTE FUNCTION refuse_moved();
 -- As the triggers of the other tables are.
 -- +goose StatementBegin

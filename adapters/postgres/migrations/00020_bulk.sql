@@ -23,6 +23,20 @@ CREATE INDEX bulk_continues_newest ON bulk_continues (created_at DESC, bulk_id D
 CREATE INDEX bulk_continues_unended ON bulk_continues (created_at DESC, bulk_id DESC) WHERE status IN ('running', 'paused');
 CREATE INDEX bulk_continues_running ON bulk_continues (lease_until, bulk_id) WHERE status = 'running';
 
+-- What was answered under a key to a request for one over several tenants; of one of a
+-- tenant that is in replies, and moves with it. Only refusals are ever removed: the key of
+-- what was made outlives it, or a late repeat would make and charge it again.
+CREATE TABLE bulk_replies (
+    key         text COLLATE "C" NOT NULL,
+    fingerprint text             NOT NULL,
+    result      bytea, -- JSON; NULL: refused
+    refusal     jsonb, -- NULL: it was made
+    at          timestamptz      NOT NULL,
+    CONSTRAINT bulk_replies_pkey PRIMARY KEY (key),
+    CONSTRAINT bulk_replies_decided CHECK ((result IS NULL) <> (refusal IS NULL))
+);
+CREATE INDEX bulk_replies_refused ON bulk_replies (at) WHERE refusal IS NOT NULL;
+
 -- What a bulk continue has of one tenant. It has no foreign key to bulk_continues: it is
 -- written before, and outlives it for a moment.
 CREATE TABLE bulk_parts (
@@ -54,8 +68,18 @@ CREATE TABLE bulk_runs (
 CREATE INDEX bulk_runs_waiting ON bulk_runs (tenant_id, bulk_id, place) WHERE state = 'waiting';
 CREATE INDEX bulk_runs_open ON bulk_runs (tenant_id, bulk_id, place) WHERE open;
 
--- As in 00016: on only while some tenant is closed.
-CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON bulk_parts FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON bulk_runs FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-ALTER TABLE bulk_parts DISABLE TRIGGER moved;
-ALTER TABLE bulk_runs DISABLE TRIGGER moved;
+CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE ON bulk_parts FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE ON bulk_runs FOR EACH ROW EXECUTE FUNCTION refuse_moved();
+-- As the triggers of the other tables are.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM moves WHERE closed) THEN
+        ALTER TABLE bulk_parts DISABLE TRIGGER moved;
+        ALTER TABLE bulk_runs DISABLE TRIGGER moved;
+    ELSE
+        ALTER TABLE bulk_parts ENABLE ALWAYS TRIGGER moved;
+        ALTER TABLE bulk_runs ENABLE ALWAYS TRIGGER moved;
+    END IF;
+END $$;
+-- +goose StatementEnd

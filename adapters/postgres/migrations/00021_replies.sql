@@ -1,6 +1,5 @@
 -- What operations other than initiations and Continues answered under callers' idempotency
--- keys, kept for a time and then swept; and the sweep of refusals in answers, which are kept
--- no longer. Accepted answers stay: they keep a late repeat from being charged.
+-- keys, kept for a time and then swept.
 
 -- +goose Up
 
@@ -16,11 +15,18 @@ CREATE TABLE replies (
     CONSTRAINT replies_tenant FOREIGN KEY (tenant_id) REFERENCES tenants (tenant_id),
     CONSTRAINT replies_operation CHECK (octet_length(operation) BETWEEN 1 AND 64)
 );
-CREATE INDEX replies_at ON replies (at);
+-- Those that are forgotten: core.Reply.Forever has the others.
+CREATE INDEX replies_at ON replies (at) WHERE operation <> 'bulk_continue' OR refusal IS NOT NULL;
 
--- Only refusals are in it, so that an accepted initiation costs nothing more.
-CREATE INDEX answers_refused ON answers (at) WHERE run IS NULL;
-
--- See 00016_moves.sql.
 CREATE TRIGGER moved BEFORE INSERT OR UPDATE ON replies FOR EACH ROW EXECUTE FUNCTION refuse_moved();
-ALTER TABLE replies DISABLE TRIGGER moved;
+-- As the triggers of the other tables are.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM moves WHERE closed) THEN
+        ALTER TABLE replies DISABLE TRIGGER moved;
+    ELSE
+        ALTER TABLE replies ENABLE ALWAYS TRIGGER moved;
+    END IF;
+END $$;
+-- +goose StatementEnd

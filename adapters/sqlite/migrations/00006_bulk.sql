@@ -21,6 +21,21 @@ CREATE INDEX bulk_continues_newest ON bulk_continues (created_at DESC, bulk_id D
 CREATE INDEX bulk_continues_unended ON bulk_continues (created_at DESC, bulk_id DESC) WHERE status IN ('running', 'paused');
 CREATE INDEX bulk_continues_running ON bulk_continues (lease_until, bulk_id) WHERE status = 'running';
 
+-- What was answered under a key to a request for one over several tenants; of one of a
+-- tenant that is in replies, and moves with it. Only refusals are ever removed: the key of
+-- what was made outlives it, or a late repeat would make and charge it again.
+CREATE TABLE bulk_replies (
+    key         TEXT    NOT NULL,
+    fingerprint TEXT    NOT NULL,
+    result      TEXT, -- JSON; NULL: refused
+    refusal     TEXT, -- JSON; NULL: it was made
+    at          INTEGER NOT NULL,
+    CONSTRAINT bulk_replies_pkey PRIMARY KEY (key),
+    CONSTRAINT bulk_replies_decided CHECK ((result IS NULL) <> (refusal IS NULL)),
+    CONSTRAINT bulk_replies_json CHECK ((result IS NULL OR json_valid(result)) AND (refusal IS NULL OR json_valid(refusal)))
+) STRICT;
+CREATE INDEX bulk_replies_refused ON bulk_replies (at) WHERE refusal IS NOT NULL;
+
 -- What a bulk continue has of one tenant. It has no foreign key to bulk_continues: it is
 -- written before, and outlives it for a moment.
 CREATE TABLE bulk_parts (

@@ -17,7 +17,8 @@ CREATE TABLE replies (
     CONSTRAINT replies_operation CHECK (length(CAST(operation AS BLOB)) BETWEEN 1 AND 64),
     CONSTRAINT replies_json CHECK ((result IS NULL OR json_valid(result)) AND (refusal IS NULL OR json_valid(refusal)))
 ) STRICT;
-CREATE INDEX replies_at ON replies (at);
+-- Those that are forgotten: core.Reply.Forever has the others.
+CREATE INDEX replies_at ON replies (at) WHERE operation <> 'bulk_continue' OR refusal IS NOT NULL;
 
 -- Only refusals are in it, so that an accepted initiation costs nothing more.
 CREATE INDEX answers_refused ON answers (at) WHERE run IS NULL;

@@ -19,6 +19,11 @@ func (t txBulkParts) Insert(ctx context.Context, p core.BulkPart, runs []core.Bu
 		func(c *oracle.Commit) { c.Bulk(p, runs) })
 }
 
+func (t txBulkParts) Make(ctx context.Context, b core.Bulk) error {
+	return t.write(t.before(trace.BulkInsert, ""), func() error { return t.inner.BulkParts().Make(ctx, b) },
+		func(c *oracle.Commit) { c.Made = append(c.Made, b) })
+}
+
 func (t txBulkParts) Lock(ctx context.Context, id core.BulkID) (core.BulkPart, error) {
 	if err := t.lock(trace.BulkLock, ""); err != nil {
 		return core.BulkPart{}, err
@@ -57,9 +62,9 @@ type bulkContinues struct {
 	inner ports.BulkContinues
 }
 
-func (b bulkContinues) Insert(ctx context.Context, row core.Bulk) error {
+func (b bulkContinues) Insert(ctx context.Context, row core.Bulk, r *core.Reply) error {
 	return b.write(trace.BulkInsert, func() error {
-		err := b.inner.Insert(ctx, row)
+		err := b.inner.Insert(ctx, row, r)
 		if err == nil {
 			b.env.Oracle.BulkMade(row)
 		}
@@ -96,8 +101,12 @@ func (b bulkContinues) Get(ctx context.Context, id core.BulkID) (core.Bulk, erro
 	return look(b.env, trace.BulkRead, "", func() (core.Bulk, error) { return b.inner.Get(ctx, id) })
 }
 
-func (b bulkContinues) ByKey(ctx context.Context, tenant core.TenantID, key core.Key) (core.Bulk, error) {
-	return look(b.env, trace.BulkRead, "", func() (core.Bulk, error) { return b.inner.ByKey(ctx, tenant, key) })
+func (b bulkContinues) Reply(ctx context.Context, key core.Key) (core.Reply, error) {
+	return look(b.env, trace.BulkRead, "", func() (core.Reply, error) { return b.inner.Reply(ctx, key) })
+}
+
+func (b bulkContinues) Refuse(ctx context.Context, r core.Reply) error {
+	return b.write(trace.BulkInsert, func() error { return b.inner.Refuse(ctx, r) })
 }
 
 func (b bulkContinues) List(ctx context.Context, filter ports.BulkFilter) ([]core.Bulk, error) {

@@ -23,6 +23,9 @@ type bulkRun struct {
 // bulkCommitted checks what a transaction wrote of bulk continues: a run is continued at
 // most once by each, and the record says so in the same transaction.
 func (o *Oracle) bulkCommitted(c *Commit) {
+	for i := range c.Made {
+		o.BulkMade(c.Made[i])
+	}
 	for i := range c.Bulks {
 		for _, r := range c.Bulks[i].Runs {
 			o.bulkRunCommitted(c, &c.Bulks[i].Part, r)

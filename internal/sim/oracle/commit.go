@@ -50,6 +50,7 @@ type Commit struct {
 	Entries    []core.Entry
 	Amendments []core.Amendment
 	Answers    []core.Answer
+	Made       []core.Bulk
 	Bulks      []BulkWrite
 	Sent       []core.Job // to the queue, by the transaction itself
 	Told       []core.WebhookEvent

@@ -176,10 +176,11 @@ func TestImportsFlowOneWay(t *testing.T) {
 		{"adapters/adaptertest", []string{"core", "ports", "core/app", "adapters/memory", "adapters/adaptertest", "internal/testkit/model", "internal/testkit/written"}},
 		{"internal/apiclients", []string{"adapters"}}, // tests, and the examples that they run
 		{"internal/locktable", []string{"core", "ports"}},
-		{"internal/answerjson", []string{"core"}},
+		{"internal/rowtext", []string{"core"}},
+		{"internal/answerjson", []string{"core", "internal/rowtext"}},
 		// The reader of what the pool counts, which an embedder gives it whole.
 		{"adapters/metrics", []string{"core", "ports", "core/app", "core/app/worker"}},
-		{"adapters", []string{"core", "ports", "core/app", "internal/locktable", "internal/answerjson", "internal/bulkjson"}},
+		{"adapters", []string{"core", "ports", "core/app", "internal/locktable", "internal/answerjson", "internal/bulkjson", "internal/rowtext"}},
 		{"internal/bulkjson", []string{"core"}},
 		{"internal/sim", []string{"core", "ports", "core/app", "core/app/worker/scheduler", "adapters/memory", "internal/sim", "internal/testkit/model"}},
 		{"internal/testkit", []string{"core", "ports", "core/app", "adapters", "internal/testkit"}},
