@@ -140,7 +140,8 @@ func (c *citusCluster) drop(name string) error {
 
 // unused runs a statement on every node that needs a database which nobody is in. Citus's
 // daemon looks into each now and then, and takes no notice of FORCE, so this waits until it
-// is out.
+// is out. One that is ended before a DROP DATABASE is started again for a database that is
+// gone, for ever, so the statement comes first.
 func (c *citusCluster) unused(database, sql string) error {
 	failed := make([]error, len(c.nodes))
 	var wait sync.WaitGroup
@@ -158,12 +159,12 @@ func (c *citusCluster) unusedOn(node, database, sql string) error {
 			return err
 		}
 		for {
-			if _, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database); err != nil {
-				return err
-			}
 			_, err := conn.Exec(ctx, sql)
 			var pg *pgconn.PgError
 			if !errors.As(err, &pg) || pg.Code != "55006" { // object_in_use
+				return err
+			}
+			if _, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", database); err != nil {
 				return err
 			}
 			select {
