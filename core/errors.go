@@ -52,6 +52,13 @@ const (
 	CodeWebhookEndpointPaused   Code = "webhook_endpoint_paused"
 	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
 	CodeWebhooksDisabled        Code = "webhooks_disabled"
+
+	// CodeTenantMoved stands in the record of a bulk continue over several tenants, of the
+	// runs that it left out.
+	CodeTenantMoved Code = "tenant_moved"
+
+	// CodeInternal is a mistake of ours, whose details are in the log.
+	CodeInternal Code = "internal"
 )
 
 // FieldError says what is wrong with one field of a request.

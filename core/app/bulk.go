@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strconv"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -40,131 +40,6 @@ func authorizeBulk(actor core.Actor, action core.Action, tenant core.TenantID) e
 	return core.Authorize(actor, action, tenant)
 }
 
-// CreateBulk makes a bulk continue of the runs that are there now. It is driven by the
-// servers (BulkDriver). A repeat under the same key gives the first one, replayed.
-//
-// Refusals: core.CodeWrongTenant, CodeRoleNotAllowed, CodeInvalidRequest, CodeRunNotFound
-// of a run that is named, CodeBulkEmpty, CodeBulkTooLarge, CodeBulkTooManyNow,
-// CodePriceChanged if the sum is above Terms.MaxPrice now, CodeIdempotencyKeyReused.
-func (s *Service) CreateBulk(ctx context.Context, actor core.Actor, req BulkRequest) (_ BulkView, replayed bool, err error) {
-	if err := s.checkBulk(actor, req); err != nil {
-		return BulkView{}, false, err
-	}
-	if first, err := s.replayBulk(ctx, req); err != nil || first != nil {
-		if err != nil {
-			return BulkView{}, false, err
-		}
-		v, err := s.bulkView(ctx, *first)
-		return v, true, err
-	}
-	if err := s.checkUnended(ctx, req.Tenant); err != nil {
-		return BulkView{}, false, err
-	}
-	chosen, err := s.selectRuns(ctx, actor, req)
-	if err != nil {
-		return BulkView{}, false, err
-	}
-	preview, err := s.previewRuns(ctx, chosen)
-	if err != nil {
-		return BulkView{}, false, err
-	}
-	if most := req.Terms.MaxPrice; most != nil && preview.Price > *most {
-		return BulkView{}, false, &core.Error{
-			Code: core.CodePriceChanged, Price: preview.Price,
-			Message: fmt.Sprintf("the sum is %d credits now and at most %d were accepted, so nothing was made or charged; request it again with the new price", preview.Price, *most),
-		}
-	}
-	id, err := newID[core.BulkID](s.ids)
-	if err != nil {
-		return BulkView{}, false, err
-	}
-	now := s.clock.Now()
-	b := core.Bulk{
-		ID: id, Tenant: req.Tenant, Key: req.IdempotencyKey, Fingerprint: req.fingerprint(), By: actor, CreatedAt: now,
-		Selection: req.selection(), Terms: req.Terms, Runs: preview.Runs, Expected: preview.Price,
-		Status: core.BulkRunning, ChangedBy: actor, ChangedAt: now,
-	}
-	// The parts first: what has no bulk continue yet is driven by nobody, and swept if this
-	// process dies here.
-	for _, of := range chosen {
-		part, runs := core.NewBulkPart(of.tenant, id, len(of.runs), now), make([]core.BulkRun, len(of.runs))
-		for i, run := range of.runs {
-			runs[i] = core.BulkRun{Place: i, Run: run.ID, State: core.BulkRunWaiting}
-		}
-		err := s.store.InTx(ctx, of.tenant, func(tx ports.Tx) error { return tx.BulkParts().Insert(ctx, part, runs) })
-		if err != nil {
-			return BulkView{}, false, notFound(err, tenantNotFound(of.tenant))
-		}
-	}
-	err = s.store.BulkContinues().Insert(ctx, b)
-	if errors.Is(err, ports.ErrCommitUnknown) {
-		if _, found := s.store.BulkContinues().Get(detached(ctx), id); found == nil {
-			err = nil
-		}
-	}
-	if errors.Is(err, ports.ErrExists) { // a request under the same key was faster; the parts are orphans
-		first, err := s.replayBulk(ctx, req)
-		if err != nil || first == nil {
-			return BulkView{}, false, errors.Join(err, ports.ErrExists)
-		}
-		v, err := s.bulkView(ctx, *first)
-		return v, true, err
-	}
-	if err != nil {
-		return BulkView{}, false, err
-	}
-	s.log.Info("bulk continue made", "bulk", id, "tenant", req.Tenant, "runs", b.Runs, "by", actor.Subject)
-	s.signalBulk()
-	v, err := s.bulkView(ctx, b)
-	return v, false, err
-}
-
-func (s *Service) checkBulk(actor core.Actor, req BulkRequest) error {
-	if err := authorizeBulk(actor, core.ActionContinue, req.Tenant); err != nil {
-		return err
-	}
-	if err := checkOptionalKey(req.IdempotencyKey); err != nil {
-		return err
-	}
-	return core.Invalid(append(req.check(), core.CheckBulkTerms(req.Terms)...)...)
-}
-
-// replayBulk finds the bulk continue that was made under the request's key.
-func (s *Service) replayBulk(ctx context.Context, req BulkRequest) (*core.Bulk, error) {
-	if req.IdempotencyKey == "" {
-		return nil, nil //nolint:nilnil // there is none, which is no error
-	}
-	first, err := s.store.BulkContinues().ByKey(ctx, req.Tenant, req.IdempotencyKey)
-	switch {
-	case errors.Is(err, ports.ErrNotFound):
-		return nil, nil //nolint:nilnil // as above
-	case err != nil:
-		return nil, err
-	case first.Fingerprint != req.fingerprint():
-		return nil, core.KeyReused()
-	}
-	return &first, nil
-}
-
-// checkUnended bounds how many there are at once. Of requests at the same moment a few more
-// may get through.
-func (s *Service) checkUnended(ctx context.Context, tenant core.TenantID) error {
-	list, err := s.store.BulkContinues().List(ctx, ports.BulkFilter{Tenant: tenant, Unended: true, Limit: 500})
-	if err != nil {
-		return err
-	}
-	n := 0
-	for _, b := range list {
-		if b.Tenant == tenant {
-			n++
-		}
-	}
-	if n < core.MaxBulkUnended {
-		return nil
-	}
-	return &core.Error{Code: core.CodeBulkTooManyNow, Message: fmt.Sprintf("%d bulk continues have not ended; wait for them, or abort some", n)}
-}
-
 // AuthorizeBulk finds whose bulk continue it is, empty if it is over several tenants, and
 // whether the actor may do that to it.
 func (s *Service) AuthorizeBulk(ctx context.Context, actor core.Actor, action core.Action, id core.BulkID) (core.TenantID, error) {
@@ -190,17 +65,8 @@ func (s *Service) bulkView(ctx context.Context, b core.Bulk) (v BulkView, err er
 	if v.Parts, err = s.store.BulkContinues().Parts(ctx, b.ID); err != nil {
 		return v, err
 	}
-	v.Totals, err = sumOf(v.Parts)
+	v.Totals, err = b.Sum(v.Parts)
 	return v, err
-}
-
-func sumOf(parts []core.BulkPart) (sum core.BulkTotals, err error) {
-	for i := range parts {
-		if sum, err = sum.Plus(parts[i].Totals); err != nil {
-			return sum, err
-		}
-	}
-	return sum, nil
 }
 
 // Bulk reads one. Refusals: core.CodeBulkNotFound, CodeWrongTenant, CodeRoleNotAllowed.
@@ -268,19 +134,16 @@ func (s *Service) BulkRuns(ctx context.Context, actor core.Actor, id core.BulkID
 		if part.Tenant < from.Tenant {
 			continue
 		}
-		filter := ports.BulkRunFilter{State: state, Limit: limit + 1 - len(page)}
+		place := 0
 		if part.Tenant == from.Tenant {
-			filter.From = from.Place
+			place = from.Place
 		}
-		err := s.store.View(ctx, part.Tenant, func(tx ports.Tx) error {
-			runs, err := tx.BulkParts().Runs(ctx, id, filter)
-			for _, r := range runs {
-				page = append(page, BulkRunOf{BulkRun: r, Tenant: part.Tenant})
-			}
-			return err
-		})
+		runs, err := s.bulkRecords(ctx, b, part.Tenant, place, state, limit+1-len(page))
 		if err != nil {
 			return nil, nil, err
+		}
+		for _, r := range runs {
+			page = append(page, BulkRunOf{BulkRun: r, Tenant: part.Tenant})
 		}
 		if len(page) > limit {
 			more := page[limit]
@@ -290,10 +153,37 @@ func (s *Service) BulkRuns(ctx context.Context, actor core.Actor, id core.BulkID
 	return page, nil, nil
 }
 
+// bulkRecords reads up to limit records of a part, by place.
+func (s *Service) bulkRecords(ctx context.Context, b core.Bulk, tenant core.TenantID, from int, state core.BulkRunState, limit int) (found []core.BulkRun, err error) {
+	filter := ports.BulkRunFilter{From: from, State: state, Limit: limit}
+	if b.LeftOut(tenant) { // then its rows are not as they are to be read
+		filter.State, filter.Limit = "", bulkPage
+	}
+	for {
+		var rows []core.BulkRun
+		err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+			rows, err = tx.BulkParts().Runs(ctx, b.ID, filter)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			if r = b.Record(tenant, r); state == "" || r.State == state {
+				found = append(found, r)
+			}
+		}
+		if len(found) >= limit || len(rows) < filter.Limit {
+			return found[:min(len(found), limit)], nil
+		}
+		filter.From = rows[len(rows)-1].Place + 1
+	}
+}
+
 // PauseBulk lets no more runs be continued until ResumeBulk; one that is being continued at
 // this moment still is. Refusals as Bulk, and core.CodeBulkEnded.
 func (s *Service) PauseBulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
-	return s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) { return v.Bulk.Pause(actor, s.clock.Now()) })
+	return s.changeBulk(ctx, actor, id, core.AuditBulkPaused, func(v BulkView) (core.Bulk, error) { return v.Bulk.Pause(actor, s.clock.Now()) })
 }
 
 // ResumeBulk lets a paused one go on, past what paused it. maxPrice is a new limit of the
@@ -302,7 +192,7 @@ func (s *Service) ResumeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 	if maxPrice != nil && *maxPrice < 0 {
 		return BulkView{}, core.InvalidField("maxPrice", "must be 0 or more credits")
 	}
-	v, err := s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) {
+	v, err := s.changeBulk(ctx, actor, id, core.AuditBulkResumed, func(v BulkView) (core.Bulk, error) {
 		return v.Bulk.Resume(actor, maxPrice, v.Totals, s.clock.Now())
 	})
 	if err == nil {
@@ -314,12 +204,17 @@ func (s *Service) ResumeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 // AbortBulk ends one: no more runs are continued, but for one that is being continued at
 // this moment. Refusals as Bulk, and core.CodeBulkEnded if it has finished.
 func (s *Service) AbortBulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
-	return s.changeBulk(ctx, actor, id, func(v BulkView) (core.Bulk, error) { return v.Bulk.Abort(actor, s.clock.Now()) })
+	return s.changeBulk(ctx, actor, id, core.AuditBulkAborted, func(v BulkView) (core.Bulk, error) { return v.Bulk.Abort(actor, s.clock.Now()) })
 }
 
 // changeBulk repeats a change until nobody else comes between: the server that drives it
 // saves now and then.
-func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
+//
+// What lets more be charged is recorded before it is done, so that nothing is done that is
+// not recorded; what stops it is done at once, and recorded then. The bulk continue is no
+// row of a tenant, so the two are not one transaction.
+func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, action core.AuditAction, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
+	recorded := false
 	for try := 0; ; try++ {
 		b, err := s.bulk(ctx, actor, core.ActionContinue, id)
 		if err != nil {
@@ -332,6 +227,15 @@ func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 		if v.Bulk, err = change(v); err != nil {
 			return BulkView{}, err
 		}
+		if v.Bulk.Status == b.Status && !v.Bulk.NewLimit(b) {
+			return v, nil
+		}
+		if v.Bulk.Status == core.BulkRunning && !recorded {
+			if err := s.auditBulk(ctx, v, b, action); err != nil {
+				return BulkView{}, err
+			}
+			recorded = true
+		}
 		err = s.store.BulkContinues().Save(ctx, v.Bulk)
 		if errors.Is(err, ports.ErrBulkChanged) && try < maxBulkTries {
 			continue
@@ -341,63 +245,42 @@ func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 		}
 		s.log.Info("bulk continue changed", "bulk", id, "status", v.Bulk.Status, "by", actor.Subject)
 		v.Bulk.Version++
+		if !recorded {
+			return v, s.auditBulk(detached(ctx), v, b, action)
+		}
 		return v, nil
 	}
 }
 
-const (
-	maxBulkTries = 20
-	// bulkMaking is longer than making a bulk continue can take.
-	bulkMaking = time.Hour
-)
-
-// SweepBulk removes bulk continues that ended before Options.BulkKeep, and parts whose
-// making was cut off. It may run on every server at once.
-func (s *Service) SweepBulk(ctx context.Context) error {
-	const page = 100
-	all := s.store.BulkContinues()
-	for {
-		n, err := all.DeleteEnded(ctx, s.clock.Now().Add(-s.opts.BulkKeep), page)
-		if err != nil {
-			return err
-		}
-		if n < page {
-			break
-		}
-	}
+// auditBulk records a change of a bulk continue with each of its tenants. Those that live
+// elsewhere by now have no part in it any more.
+func (s *Service) auditBulk(ctx context.Context, v BulkView, was core.Bulk, action core.AuditAction) error {
+	b := v.Bulk
 	var errs []error
-	orphans, err := all.Orphans(ctx, s.clock.Now().Add(-bulkMaking), page)
-	if err != nil {
-		return err
-	}
-	for _, o := range orphans {
-		err := s.store.InTx(ctx, o.Tenant, func(tx ports.Tx) error { return tx.BulkParts().Delete(ctx, o.Bulk) })
+	for _, part := range v.Parts {
+		facts := core.AuditFacts{"reason": string(was.Reason), "waiting": strconv.Itoa(part.Totals.Waiting)}
+		if b.NewLimit(was) {
+			facts["maxPriceFrom"], facts["maxPriceTo"] = limitText(was.Terms.MaxPrice), limitText(b.Terms.MaxPrice)
+		}
+		err := s.store.InTx(ctx, part.Tenant, func(tx ports.Tx) error {
+			return s.audit(ctx, tx, part.Tenant, b.ChangedBy, b.ChangedAt, action, string(b.ID), facts)
+		})
 		if err != nil && !errors.Is(err, ports.ErrMoved) {
-			errs = append(errs, fmt.Errorf("remove a part of bulk continue %s: %w", o.Bulk, err))
+			errs = append(errs, fmt.Errorf("record %s of bulk continue %s with tenant %s: %w", action, b.ID, part.Tenant, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// releaseBulks lets those be driven at once that the process before this one drove. Only a
-// process that is alone on its store may call it.
-func (s *Service) releaseBulks(ctx context.Context) error {
-	all := s.store.BulkContinues()
-	list, err := all.List(ctx, ports.BulkFilter{Unended: true, Limit: 10_000})
-	if err != nil {
-		return err
+// limitText is empty where there is no limit.
+func limitText(c *core.Credits) string {
+	if c == nil {
+		return ""
 	}
-	for _, b := range list {
-		if b.Holder == "" {
-			continue
-		}
-		b = b.Release()
-		if err := all.Save(ctx, b); err != nil && !errors.Is(err, ports.ErrBulkChanged) {
-			return err
-		}
-	}
-	return nil
+	return creditsText(*c)
 }
+
+const maxBulkTries = 20
 
 // signalBulk wakes the loop of this process that drives bulk continues.
 func (s *Service) signalBulk() {

@@ -50,6 +50,7 @@ type bulk struct {
 	CanaryPassed bool     `json:"canaryPassed,omitempty"`
 	Before       failures `json:"before,omitzero"`
 	Faults       int      `json:"faults,omitempty"`
+	Moved        []string `json:"moved,omitempty"`
 	Holder       string   `json:"holder,omitempty"`
 	Fence        int64    `json:"fence"`
 }
@@ -78,6 +79,9 @@ func Encode(b core.Bulk) (string, error) {
 	for _, s := range b.Selection.Statuses {
 		d.Statuses = append(d.Statuses, string(s))
 	}
+	for _, t := range b.Moved {
+		d.Moved = append(d.Moved, string(t))
+	}
 	return encode(d)
 }
 
@@ -99,6 +103,9 @@ func Decode(b *core.Bulk, details string) error {
 		MaxPrice: (*core.Credits)(d.MaxPrice), RunsPerMinute: d.RunsPerMinute, Canary: (*core.BulkCanary)(d.Canary), Stop: (*core.BulkStop)(d.Stop),
 	}
 	b.CanaryPassed, b.Before, b.Faults, b.Holder, b.Fence = d.CanaryPassed, core.BulkFailures(d.Before), d.Faults, d.Holder, d.Fence
+	for _, t := range d.Moved {
+		b.Moved = append(b.Moved, core.TenantID(t))
+	}
 	return nil
 }
 

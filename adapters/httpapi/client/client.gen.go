@@ -121,6 +121,7 @@ func (e ActorRole) Valid() bool {
 const (
 	BulkContinueReasonCanaryFailed    BulkContinueReason = "canary_failed"
 	BulkContinueReasonDispatchFailed  BulkContinueReason = "dispatch_failed"
+	BulkContinueReasonInternal        BulkContinueReason = "internal"
 	BulkContinueReasonMaxPrice        BulkContinueReason = "max_price"
 	BulkContinueReasonNotAllowed      BulkContinueReason = "not_allowed"
 	BulkContinueReasonTenantMoved     BulkContinueReason = "tenant_moved"
@@ -134,6 +135,8 @@ func (e BulkContinueReason) Valid() bool {
 	case BulkContinueReasonCanaryFailed:
 		return true
 	case BulkContinueReasonDispatchFailed:
+		return true
+	case BulkContinueReasonInternal:
 		return true
 	case BulkContinueReasonMaxPrice:
 		return true
@@ -1408,7 +1411,7 @@ type BulkContinue struct {
 		Runs   int  `json:"runs"`
 	} `json:"canary,omitempty"`
 
-	// ChangedAt Of the state.
+	// ChangedAt Of the state, or of the limit of the sum.
 	ChangedAt time.Time `json:"changedAt"`
 
 	// ChangedBy The caller; the subject of what Redrive did by itself is system.
@@ -1431,7 +1434,7 @@ type BulkContinue struct {
 	// Progress How far it is.
 	Progress BulkProgress `json:"progress"`
 
-	// Reason Why it is paused.
+	// Reason Why it is paused. not_allowed: an API key that made it, or let it go on, was revoked or has expired.
 	Reason        *BulkContinueReason `json:"reason,omitempty"`
 	RunsPerMinute *int                `json:"runsPerMinute,omitempty"`
 
@@ -1454,7 +1457,7 @@ type BulkContinue struct {
 	To      *time.Time    `json:"to,omitempty"`
 }
 
-// BulkContinueReason Why it is paused.
+// BulkContinueReason Why it is paused. not_allowed: an API key that made it, or let it go on, was revoked or has expired.
 type BulkContinueReason string
 
 // BulkContinueState finished: each run has an outcome, and those continued have closed.
@@ -1522,7 +1525,7 @@ type BulkProgress struct {
 	// Price Credits charged so far.
 	Price int64 `json:"price"`
 
-	// Refused Refused by the rules of a Continue, each with its code.
+	// Refused Refused by the rules of a Continue, each with its code; or left out: tenant_moved, or internal if something went wrong on the server's side again and again.
 	Refused   int        `json:"refused"`
 	RefusedBy []BulkCode `json:"refusedBy"`
 
@@ -1614,7 +1617,7 @@ type BulkTenant struct {
 	// Price Credits charged so far.
 	Price int64 `json:"price"`
 
-	// Refused Refused by the rules of a Continue, each with its code.
+	// Refused Refused by the rules of a Continue, each with its code; or left out: tenant_moved, or internal if something went wrong on the server's side again and again.
 	Refused   int        `json:"refused"`
 	RefusedBy []BulkCode `json:"refusedBy"`
 
@@ -11546,6 +11549,8 @@ type PreviewBulkContinueResponse struct {
 	ApplicationproblemJSON404 *Problem
 	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
 	ApplicationproblemJSON408 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
 	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -11592,6 +11597,11 @@ func (r PreviewBulkContinueResponse) GetApplicationproblemJSON404() *Problem {
 // GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
 func (r PreviewBulkContinueResponse) GetApplicationproblemJSON408() *Problem {
 	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r PreviewBulkContinueResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
 }
 
 // GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
@@ -20694,6 +20704,13 @@ func ParsePreviewBulkContinueResponse(rsp *http.Response) (*PreviewBulkContinueR
 			return nil, err
 		}
 		response.ApplicationproblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest Problem
