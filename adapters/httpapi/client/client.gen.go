@@ -281,6 +281,7 @@ const (
 	CodeTemplateNotFound        Code = "template_not_found"
 	CodeTemplateNotPublished    Code = "template_not_published"
 	CodeTenantExists            Code = "tenant_exists"
+	CodeTenantMoved             Code = "tenant_moved"
 	CodeTenantNotFound          Code = "tenant_not_found"
 	CodeTenantSuspended         Code = "tenant_suspended"
 	CodeTooManyApiKeys          Code = "too_many_api_keys"
@@ -372,6 +373,8 @@ func (e Code) Valid() bool {
 	case CodeTemplateNotPublished:
 		return true
 	case CodeTenantExists:
+		return true
+	case CodeTenantMoved:
 		return true
 	case CodeTenantNotFound:
 		return true
