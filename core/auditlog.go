@@ -33,6 +33,11 @@ const (
 	AuditAPIKeyCreated     AuditAction = "api_key.created"
 	AuditAPIKeyRenamed     AuditAction = "api_key.renamed" //nolint:gosec // an action, no credential
 	AuditAPIKeyRevoked     AuditAction = "api_key.revoked"
+	AuditWebhookCreated    AuditAction = "webhook_endpoint.created"
+	AuditWebhookChanged    AuditAction = "webhook_endpoint.changed"
+	AuditWebhookRotated    AuditAction = "webhook_endpoint.secret_rotated"
+	AuditWebhookRemoved    AuditAction = "webhook_endpoint.removed"
+	AuditLowCreditsChanged AuditAction = "credits.low_threshold_changed"
 )
 
 // Bounds of an event, so that the log's rows stay small.
@@ -56,8 +61,8 @@ type AuditEvent struct {
 	At     time.Time
 	Actor  Actor
 	Action AuditAction
-	// Target is what it was done to: the ID of a run, a template or a tenant, the key of a
-	// ledger entry.
+	// Target is what it was done to: the ID of a run, a template, an API key, a webhook
+	// endpoint or a tenant, the key of a ledger entry.
 	Target string
 	Facts  AuditFacts // nil if there are none
 	// RequestID is that of the HTTP request; empty for what was done otherwise.

@@ -52,6 +52,7 @@ const (
 	CodeWebhookEndpointPaused   Code = "webhook_endpoint_paused"
 	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
 	CodeWebhooksDisabled        Code = "webhooks_disabled"
+	CodeTooManyPings            Code = "too_many_pings"
 
 	// CodeTenantMoved stands in the record of a bulk continue over several tenants, of the
 	// runs that it left out.
@@ -129,6 +130,7 @@ var (
 	ErrWebhookEndpointPaused   = &Error{Code: CodeWebhookEndpointPaused}
 	ErrTooManyWebhookEndpoints = &Error{Code: CodeTooManyWebhookEndpoints}
 	ErrWebhooksDisabled        = &Error{Code: CodeWebhooksDisabled}
+	ErrTooManyPings            = &Error{Code: CodeTooManyPings}
 )
 
 // Error gives the code, the sentence and, for logs, the cause.

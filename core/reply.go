@@ -10,6 +10,8 @@ const (
 	OperationCreateTenant    Operation = "create_tenant"
 	OperationSuspendTenant   Operation = "suspend_tenant"
 	OperationReopenTenant    Operation = "reopen_tenant"
+	OperationPingWebhook     Operation = "ping_webhook"
+	OperationRedeliver       Operation = "redeliver_webhook"
 )
 
 // Reply is the first answer of an operation under a caller's idempotency key. Unlike an

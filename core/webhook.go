@@ -199,6 +199,7 @@ const (
 // Bounds of endpoints.
 const (
 	MaxWebhookEndpoints      = 20 // of a tenant
+	MaxWebhookPings          = 10 // of an endpoint that are pending
 	MaxWebhookURLLength      = 2048
 	MaxWebhookDescription    = 500
 	webhookSecretOverlap     = 24 * time.Hour

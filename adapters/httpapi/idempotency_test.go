@@ -81,15 +81,25 @@ var repeatables = map[string]repeatable{
 		w.closed("fail-a")
 		return "/bulk-continues", map[string]any{}, map[string]any{"template": "summarise"}
 	}},
-	"/bulk-continues/preview":                            {notRepeated: "it changes nothing"},
-	"/bulk-continues/:id/pause":                          {notRepeated: "a repeat finds it paused"},
-	"/bulk-continues/:id/resume":                         {notRepeated: "a repeat finds it under way"},
-	"/bulk-continues/:id/abort":                          {notRepeated: "a repeat finds it ended"},
-	"/event-tickets":                                     {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
-	"/webhook-endpoints":                                 {notRepeated: "the secret is shown once and in no other answer, so a repeat makes another endpoint"},
-	"/webhook-endpoints/:id/rotate-secret":               {notRepeated: "the secret is shown once, so a repeat makes another one"},
-	"/webhook-endpoints/:id/ping":                        {notRepeated: "a repeat sends another ping, which says nothing"},
-	"/webhook-endpoints/:id/deliveries/:event/redeliver": {notRepeated: "events are delivered at least once, and their ID tells a repeat"},
+	"/bulk-continues/preview":              {notRepeated: "it changes nothing"},
+	"/bulk-continues/:id/pause":            {notRepeated: "a repeat finds it paused"},
+	"/bulk-continues/:id/resume":           {notRepeated: "a repeat finds it under way"},
+	"/bulk-continues/:id/abort":            {notRepeated: "a repeat finds it ended"},
+	"/event-tickets":                       {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
+	"/webhook-endpoints":                   {notRepeated: "the secret is shown once and in no other answer, so a repeat makes another endpoint"},
+	"/webhook-endpoints/:id/rotate-secret": {notRepeated: "the secret is shown once, so a repeat makes another one"},
+	"/webhook-endpoints/:id/ping": {
+		token: admin, request: func(w *world) (string, any, any) {
+			return "/webhook-endpoints/" + w.hook("https://example.com/a", "run.closed").str("id") + "/ping", nil, nil
+		},
+		otherPath: func(w *world) string {
+			return "/webhook-endpoints/" + w.hook("https://example.com/b", "run.closed").str("id") + "/ping"
+		},
+	},
+	"/webhook-endpoints/:id/deliveries/:event/redeliver": {
+		token: admin, request: func(w *world) (string, any, any) { return w.pinged("https://example.com/a") + "/redeliver", nil, nil },
+		otherPath: func(w *world) string { return w.pinged("https://example.com/b") + "/redeliver" },
+	},
 	"/api-keys": {notRepeated: "the token is shown once and kept nowhere, so a repeat makes another key"},
 	"/tenants": {token: platform, request: func(*world) (string, any, any) {
 		return "/tenants", map[string]any{"id": "fresh", "name": "Fresh", "monthlyAllowance": 3}, map[string]any{"id": "fresh", "name": "Other"}

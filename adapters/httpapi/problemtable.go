@@ -65,6 +65,11 @@ var problems = map[core.Code]answerTo{
 		when: "The tenant has as many webhook endpoints as it may have.",
 		do:   "Remove one that is not needed; an endpoint can take several types of events.",
 	},
+	core.CodeTooManyPings: {
+		status: http.StatusConflict, title: "Too many pings are under way",
+		when: "Ten pings to the endpoint are pending. Nothing was written.",
+		do:   "Look at GET /webhook-endpoints/{id}/deliveries for what became of them, and ping again when they are delivered or given up.",
+	},
 	core.CodeWebhooksDisabled: {
 		status: http.StatusConflict, title: "This server sends no webhooks",
 		when: "The operator has turned webhooks off.",

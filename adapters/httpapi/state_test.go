@@ -20,6 +20,11 @@ type tenantState struct {
 	Entries   []core.Entry
 	Templates []core.Template
 	Runs      []runState
+
+	Low        core.LowCredits
+	Endpoints  []core.WebhookEndpoint
+	Deliveries []core.WebhookDelivery
+	Audit      []core.AuditEvent
 }
 
 type runState struct {
@@ -66,7 +71,21 @@ func (w *world) state() state {
 				}
 				ts.Runs = append(ts.Runs, rs)
 			}
-			return nil
+			if ts.Low, err = tx.WebhookEvents().LowCredits(ctx); err != nil {
+				return err
+			}
+			if ts.Endpoints, err = tx.WebhookEndpoints().List(ctx); err != nil {
+				return err
+			}
+			for _, e := range ts.Endpoints {
+				list, err := tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: e.ID, Limit: all})
+				if err != nil {
+					return err
+				}
+				ts.Deliveries = append(ts.Deliveries, list...)
+			}
+			ts.Audit, err = tx.AuditLog().List(ctx, ports.AuditPage{Limit: all})
+			return err
 		})
 		require.NoError(w.t, err)
 		s.Tenants[tenant.ID] = ts

@@ -84,7 +84,7 @@ func (w *world) deliver() {
 	keys, err := w.svc.DueWebhooks(ctx, ports.EndpointKey{}, 100)
 	require.NoError(w.t, err)
 	for _, k := range keys {
-		claimed, err := w.svc.ClaimWebhooks(ctx, k, 100)
+		claimed, err := w.svc.ClaimWebhooks(ctx, k, 100, ports.SkipLocked)
 		require.NoError(w.t, err)
 		for _, c := range claimed {
 			require.NoError(w.t, w.svc.SendWebhook(ctx, c))
@@ -97,6 +97,15 @@ func (w *world) hook(url string, events ...string) answer {
 	got := w.post(w.admin, "/webhook-endpoints", map[string]any{"url": url, "description": "Our ledger", "events": events})
 	require.Equal(w.t, http.StatusCreated, got.status, got.text())
 	return got
+}
+
+// pinged makes an endpoint and gives the path of a ping's delivery to it.
+func (w *world) pinged(url string) string {
+	w.t.Helper()
+	path := "/webhook-endpoints/" + w.hook(url, "run.closed").str("id")
+	ping := w.post(w.admin, path+"/ping", nil)
+	require.Equal(w.t, http.StatusAccepted, ping.status, ping.text())
+	return path + "/deliveries/" + ping.str("event")
 }
 
 func TestWebhookJourney(t *testing.T) {
@@ -215,6 +224,10 @@ func TestWebhookRefusals(t *testing.T) {
 	})
 	w.refused(http.StatusNotFound, core.CodeWebhookDeliveryNotFound, func() answer { return w.post(w.admin, path+"/deliveries/none/redeliver", nil) })
 	w.refused(http.StatusNotFound, core.CodeWebhookDeliveryNotFound, func() answer { return w.get(w.admin, path+"/deliveries/no%20id") })
+	for range core.MaxWebhookPings {
+		require.Equal(t, http.StatusAccepted, w.post(w.admin, path+"/ping", nil).status)
+	}
+	w.refused(http.StatusConflict, core.CodeTooManyPings, func() answer { return w.post(w.admin, path+"/ping", nil) })
 	for range core.MaxWebhookEndpoints - 1 {
 		w.hook("https://example.com", "run.closed")
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/ports"
 )
 
 // planned is a world whose statements' plans are seen.
@@ -178,4 +179,38 @@ func TestPlanOfTheAttemptCheck(t *testing.T) {
 	}
 	_, err := pool.Exec(ctx, `INSERT INTO attempt_file_rows VALUES ('acme', 'run-1', 7, 0, true, NULL, 0, 0, 0, '', '')`)
 	require.ErrorContains(t, err, "files of an attempt that is not there")
+}
+
+// What was given up or is pending is found without the endpoint's whole log, however long
+// that is and with whatever plan was made before.
+func TestDeliveriesOfAStatusGoByAnIndex(t *testing.T) {
+	t.Parallel()
+	w := newPlanned(t, 1) // a plan is a connection's
+	ctx := t.Context()
+	_, err := w.pool.Exec(ctx, `
+INSERT INTO webhook_deliveries (tenant_id, endpoint_id, event_id, type, at, body, status, claim, tries, due_at, log)
+SELECT 'acme', 'e', 'evt_' || n, 'run.closed', now() - n * interval '1 second', '{}', s, 0, 0, CASE s WHEN 'pending' THEN now() END, '[]'
+  FROM generate_series(1, 5000) n, LATERAL (SELECT CASE n % 1000 WHEN 1 THEN 'pending' WHEN 2 THEN 'given_up' ELSE 'delivered' END) AS v (s)`)
+	require.NoError(t, err)
+	_, err = w.pool.Exec(ctx, `ANALYZE webhook_deliveries`)
+	require.NoError(t, err)
+	for status, want := range map[core.DeliveryStatus]int{core.DeliveryPending: 5, core.DeliveryGivenUp: 5, core.DeliveryDelivered: 20, "": 20} {
+		index := "webhook_deliveries_undelivered"
+		if want == 20 {
+			index = "webhook_deliveries_log"
+		}
+		for _, before := range []ports.DeliveryCursor{{}, {At: benchNow.AddDate(100, 0, 0), ID: "evt"}} {
+			for range 7 { // Postgres may change its mind about a prepared statement after the fifth time
+				w.seen()
+				require.NoError(t, w.store.View(ctx, "acme", func(tx ports.Tx) error {
+					list, err := tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: "e", Status: status, Before: before, Limit: 20})
+					require.Len(t, list, want, "status %q", status)
+					return err
+				}))
+				plans := strings.Join(w.seen(), "\n")
+				require.Contains(t, plans, "using "+index+" ", "status %q", status)
+				require.NotContains(t, plans, "Sort ", "status %q", status)
+			}
+		}
+	}
 }

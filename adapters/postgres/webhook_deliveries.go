@@ -111,11 +111,21 @@ SELECT ` + deliveryColumns + ` FROM webhook_deliveries
 	return all(ctx, r.t, scanDelivery, sql, r.t.tenant, findable(to), now, max(limit, 0))
 }
 
+// List of a status that few have goes by an index of its own, which has the condition on
+// it: else the whole log of the endpoint would be read for them.
 func (r webhookDeliveries) List(ctx context.Context, filter ports.DeliveryFilter) ([]core.WebhookDelivery, error) {
-	sql := `SELECT ` + deliveryColumns + ` FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2 AND ($4 = '' OR status = $4)`
-	args := []any{r.t.tenant, findable(filter.Endpoint), max(filter.Limit, 0), string(filter.Status)}
+	sql := `SELECT ` + deliveryColumns + ` FROM webhook_deliveries WHERE tenant_id = $1 AND endpoint_id = $2`
+	args := []any{r.t.tenant, findable(filter.Endpoint), max(filter.Limit, 0)}
+	if filter.Status != "" {
+		sql += ` AND status = $4`
+		args = append(args, findable(filter.Status))
+		if filter.Status != core.DeliveryDelivered {
+			sql += ` AND status <> 'delivered'`
+		}
+	}
 	if filter.Before != (ports.DeliveryCursor{}) {
-		sql += ` AND (at, event_id) < ($5, $6)`
+		n := len(args)
+		sql += fmt.Sprintf(` AND (at, event_id) < ($%d, $%d)`, n+1, n+2)
 		args = append(args, filter.Before.At, findable(filter.Before.ID))
 	}
 	return all(ctx, r.t, scanDelivery, sql+` ORDER BY at DESC, event_id DESC LIMIT $3`, args...)

@@ -119,6 +119,42 @@ func TestStatementsGoByKeys(t *testing.T) {
 	require.Greater(t, len(seen), 40, "the scenario has to have sent most of what there is")
 }
 
+// What was given up or is pending is found without the endpoint's whole log, by the page.
+func TestDeliveriesOfAStatusGoByAnIndex(t *testing.T) {
+	t.Parallel()
+	r := &recorder{}
+	store := openStore(t, filepath.Join(t.TempDir(), "redrive.db"), sqlite.WithDriver(r))
+	ctx := bounded(t)
+	for status, index := range map[core.DeliveryStatus]string{
+		core.DeliveryPending: "webhook_deliveries_undelivered", core.DeliveryGivenUp: "webhook_deliveries_undelivered",
+		core.DeliveryDelivered: "webhook_deliveries_log", "": "webhook_deliveries_log",
+	} {
+		for _, before := range []ports.DeliveryCursor{{}, {At: time.Unix(5, 0), ID: "evt"}} {
+			r.take()
+			require.NoError(t, store.View(ctx, "acme", func(tx ports.Tx) error {
+				_, err := tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: "e", Status: status, Before: before, Limit: 9})
+				return err
+			}))
+			looked := 0
+			for _, c := range r.take() {
+				if !strings.Contains(c.sql, "FROM webhook_deliveries") {
+					continue
+				}
+				looked++
+				values := make([]any, len(c.args))
+				for i := range c.args {
+					values[i] = c.args[i].Value
+				}
+				plan, err := store.Rows(ctx, `EXPLAIN QUERY PLAN `+c.sql, values...)
+				require.NoError(t, err, c.sql)
+				require.Len(t, plan, 1, "it is read in the order of the index: %v", plan)
+				require.Contains(t, plan[0][3], "USING INDEX "+index+" (", "status %q", status)
+			}
+			require.Equal(t, 1, looked)
+		}
+	}
+}
+
 // maySort says whether a statement sorts what it has read on purpose: it is bounded by the
 // statement itself.
 func maySort(sql string) bool {

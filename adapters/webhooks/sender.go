@@ -94,6 +94,14 @@ type plainKey struct{}
 // errPlain: without TLS only networks that are allowed are sent to.
 var errPlain = errors.New("http is for networks that the operator allows; use https")
 
+// What a tenant is told of a name that there is not and of one that leads to an address
+// that is not sent to is the same: else the names inside could be found out by trying. The
+// same goes for names without TLS, which lead to addresses that are allowed or are refused.
+var (
+	errNowhere      = errors.New("the host's name leads to no address that webhooks are sent to")
+	errPlainNowhere = errors.New("the host's name leads to no address that webhooks are sent to without TLS; use https")
+)
+
 // control is asked for every connection, when the address is known and before anything is
 // sent to it.
 func (s *Sender) control(ctx context.Context, network, address string, c syscall.RawConn) error {
@@ -140,7 +148,7 @@ func (s *Sender) Send(ctx context.Context, r ports.WebhookRequest) (ports.Webhoo
 		if ctx.Err() != nil {
 			return ports.WebhookAnswer{}, ctx.Err()
 		}
-		return ports.WebhookAnswer{}, s.explain(err)
+		return ports.WebhookAnswer{}, s.explain(err, bounded.Value(plainKey{}) != nil)
 	}
 	defer answer.Body.Close() //nolint:errcheck // nothing of it is needed any more
 	// What comes late or is cut off is shown as far as it came: the status has decided.
@@ -161,14 +169,18 @@ func retryAfter(header string, now time.Time) time.Duration {
 }
 
 // explain says why there is no answer, without what the tenant has no business with:
-// addresses of names inside, the resolver, the server's own port.
-func (s *Sender) explain(err error) error {
+// names inside and their addresses, the resolver, the server's own port.
+func (s *Sender) explain(err error, plain bool) error {
+	nowhere := errNowhere
+	if plain {
+		nowhere = errPlainNowhere
+	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok && wrapped.Timeout() {
 		return fmt.Errorf("no answer within %s", s.timeout)
 	}
 	if name, ok := errors.AsType[*net.DNSError](err); ok {
 		if name.IsNotFound {
-			return errors.New("there is no such host")
+			return nowhere
 		}
 		return errors.New("the host's name could not be looked up")
 	}
@@ -182,10 +194,9 @@ func (s *Sender) explain(err error) error {
 		return errors.New(wrong.Error())
 	}
 	switch {
-	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, ssrf.ErrProhibitedPort), errors.Is(err, ssrf.ErrInvalidHostPort):
-		return errors.New("the host leads to an address that webhooks are not sent to")
-	case errors.Is(err, errPlain):
-		return errPlain
+	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork), errors.Is(err, ssrf.ErrProhibitedPort), errors.Is(err, ssrf.ErrInvalidHostPort),
+		errors.Is(err, errPlain):
+		return nowhere
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return errors.New("the connection was refused")
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -100,7 +100,7 @@ func TestPrivateAddressesAreNotConnectedTo(t *testing.T) {
 	// Other networks than the one that is allowed are refused as before.
 	elsewhere := sender(t, webhooks.Config{Allow: []netip.Prefix{netip.MustParsePrefix("192.168.0.0/16")}})
 	_, err = elsewhere.Send(t.Context(), request(t, "https://localhost:"+port, secret(t, 'a')))
-	require.EqualError(t, err, "the host leads to an address that webhooks are not sent to")
+	require.EqualError(t, err, "the host's name leads to no address that webhooks are sent to")
 	_, err = elsewhere.Send(t.Context(), request(t, "http://localhost:"+port, secret(t, 'a')))
 	require.ErrorContains(t, err, "use https")
 	require.Zero(t, asked.Load())

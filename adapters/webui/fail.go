@@ -22,7 +22,7 @@ var statuses = map[core.Code]int{
 	codeNoPage: http.StatusNotFound, codeContentGone: http.StatusGone, core.CodeFileNotFound: http.StatusNotFound, core.CodeRunNotFound: http.StatusNotFound,
 	core.CodeTenantNotFound: http.StatusNotFound, core.CodeTemplateNotFound: http.StatusNotFound, core.CodeAPIKeyNotFound: http.StatusNotFound,
 	core.CodeWebhookEndpointNotFound: http.StatusNotFound, core.CodeWebhookDeliveryNotFound: http.StatusNotFound, core.CodeWebhookEndpointPaused: http.StatusConflict,
-	core.CodeTooManyWebhookEndpoints: http.StatusConflict, core.CodeWebhooksDisabled: http.StatusConflict,
+	core.CodeTooManyWebhookEndpoints: http.StatusConflict, core.CodeWebhooksDisabled: http.StatusConflict, core.CodeTooManyPings: http.StatusConflict,
 
 	core.CodeWrongTenant: http.StatusForbidden, core.CodeRoleNotAllowed: http.StatusForbidden,
 	core.CodeRunAlreadyRunning: http.StatusConflict, core.CodeRunNotRunning: http.StatusConflict,

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -104,7 +105,9 @@ func (b *tab) accessible(what string, l look) {
 		rules = `["color-contrast"]`
 	}
 	eval[bool](b, axe+"; true")
-	found, err := chromedp.Run(b.Ctx, chromedp.Evaluate[string](`axe.run(document, {resultTypes: ["violations"], runOnly: `+rules+`})
+	ctx, stop := context.WithTimeout(b.Ctx, time.Minute)
+	defer stop()
+	found, err := chromedp.Run(ctx, chromedp.Evaluate[string](`axe.run(document, {resultTypes: ["violations"], runOnly: `+rules+`})
 		.then((r) => JSON.stringify(r.violations.map((v) => ({id: v.id, help: v.help, nodes: v.nodes.map((n) => n.html.slice(0, 200) + " :: " + n.failureSummary.slice(0, 300))}))))`,
 		chromedp.EvalAwaitPromise))
 	require.NoError(b.T, err)

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -59,6 +60,7 @@ func TestWebhooksInTheBrowser(t *testing.T) {
 	b.fitsPhone("an endpoint with deliveries")
 	require.EqualValues(t, 1, came.Load())
 	b.Click(`#deliveries form button`)
+	b.Until(`document.body.innerText.includes("It is being sent.")`)
 	require.Eventually(t, func() bool { return came.Load() == 2 }, 30*time.Second, 20*time.Millisecond)
 
 	b.Click(`details.confirm:has(form[action$="/rotate"]) summary`)
@@ -121,10 +123,18 @@ func TestWebhooksPage(t *testing.T) {
 	}
 
 	// What became of events, by pages, and why an endpoint is paused.
-	for range deliveriesOnAPage + 1 {
-		_, err := w.svc.PingWebhookEndpoint(t.Context(), core.System, acme, list[0].ID)
-		require.NoError(t, err)
-	}
+	require.NoError(t, w.store.InTx(t.Context(), acme, func(tx ports.Tx) error {
+		for i := range deliveriesOnAPage + 1 {
+			ping := core.PingEvent(core.WebhookEventID("ping_"+strconv.Itoa(i)), list[0], list[0].CreatedAt)
+			if err := tx.WebhookDeliveries().Insert(t.Context(), core.NewDelivery(acme, list[0].ID, ping)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	tooMany := v.post(path+"/ping", nil)
+	require.Equal(t, http.StatusConflict, tooMany.status)
+	require.Contains(t, tooMany.text, "Too many pings are under way")
 	first := v.get(path)
 	require.Equal(t, deliveriesOnAPage, strings.Count(first.text, "Waiting"))
 	next := regexp.MustCompile(`href="([^"]+before=[^"]+)"`).FindStringSubmatch(first.text)

@@ -24,13 +24,13 @@ type WebhookShipment struct {
 }
 
 // ClaimWebhooks claims up to limit deliveries that are due to an endpoint, for this server
-// alone. There is none if another server claims at that moment, or the endpoint is paused
-// or gone. Of an endpoint that fails one is claimed at a time.
-func (s *Service) ClaimWebhooks(ctx context.Context, key ports.EndpointKey, limit int) ([]WebhookShipment, error) {
+// alone. There is none if the endpoint is paused or gone, or, with SkipLocked, if another
+// transaction has it at that moment. Of an endpoint that fails one is claimed at a time.
+func (s *Service) ClaimWebhooks(ctx context.Context, key ports.EndpointKey, limit int, wait ports.Wait) ([]WebhookShipment, error) {
 	var claimed []WebhookShipment
 	err := s.store.InTx(ctx, key.Tenant, func(tx ports.Tx) error {
 		claimed = nil
-		e, err := tx.WebhookEndpoints().Lock(ctx, ports.SkipLocked, key.Endpoint)
+		e, err := tx.WebhookEndpoints().Lock(ctx, wait, key.Endpoint)
 		if errors.Is(err, ports.ErrNotFound) || err == nil && e.Pause != core.NotPaused {
 			return nil
 		}

@@ -76,14 +76,14 @@ func TestDeliveryIsClaimedOnce(t *testing.T) {
 	e := w.endpoint()
 	w.closedRun("c")
 	key := ports.EndpointKey{Tenant: acme, Endpoint: e.ID}
-	first, err := w.svc.ClaimWebhooks(w.ctx, key, 10)
+	first, err := w.svc.ClaimWebhooks(w.ctx, key, 10, app.SkipLocked)
 	require.NoError(t, err)
 	require.Len(t, first, 1)
-	none, err := w.svc.ClaimWebhooks(w.ctx, key, 10)
+	none, err := w.svc.ClaimWebhooks(w.ctx, key, 10, app.SkipLocked)
 	require.NoError(t, err)
 	require.Empty(t, none)
 	w.clock.Advance(time.Minute)
-	second, err := w.svc.ClaimWebhooks(w.ctx, key, 10)
+	second, err := w.svc.ClaimWebhooks(w.ctx, key, 10, app.SkipLocked)
 	require.NoError(t, err)
 	require.Len(t, second, 1)
 	require.NoError(t, w.svc.SendWebhook(w.ctx, second[0]))
@@ -99,7 +99,7 @@ func TestDeliveryIsClaimedOnce(t *testing.T) {
 	w.inbox.set(nil)
 	_, err = w.svc.PingWebhookEndpoint(w.ctx, admin, acme, e.ID)
 	require.NoError(t, err)
-	claimed, err := w.svc.ClaimWebhooks(w.ctx, key, 10)
+	claimed, err := w.svc.ClaimWebhooks(w.ctx, key, 10, app.SkipLocked)
 	require.NoError(t, err)
 	stopped, stop := context.WithCancel(w.ctx)
 	stop()
@@ -184,15 +184,32 @@ func TestFailingEndpointIsTriedOnceAtATime(t *testing.T) {
 	w.closedRun("c")
 	w.closedRun("c")
 	w.closedRun("c")
-	claimed, err := w.svc.ClaimWebhooks(w.ctx, key, 2)
+	claimed, err := w.svc.ClaimWebhooks(w.ctx, key, 2, app.SkipLocked)
 	require.NoError(t, err)
 	require.Len(t, claimed, 2)
 	w.inbox.set(func(ports.WebhookRequest) (ports.WebhookAnswer, error) { return ports.WebhookAnswer{Status: 500}, nil })
 	require.NoError(t, w.svc.SendWebhook(w.ctx, claimed[0]))
 	w.clock.Advance(time.Hour)
-	claimed, err = w.svc.ClaimWebhooks(w.ctx, key, 10)
+	claimed, err = w.svc.ClaimWebhooks(w.ctx, key, 10, app.SkipLocked)
 	require.NoError(t, err)
 	require.Len(t, claimed, 1)
+}
+
+// Pings are bounded while they are pending, and no other events are.
+func TestPingsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.endpoint()
+	w.closedRun("c")
+	ping := func() error { return errorOf(w.svc.PingWebhookEndpoint(w.ctx, admin, acme, e.ID)) }
+	for range core.MaxWebhookPings {
+		require.NoError(t, ping())
+	}
+	w.closedRun("c")
+	require.ErrorIs(t, ping(), core.ErrTooManyPings)
+	w.deliver()
+	require.Len(t, w.inbox.take(), core.MaxWebhookPings+2)
+	require.NoError(t, ping())
 }
 
 func TestWebhooksAreSwept(t *testing.T) {

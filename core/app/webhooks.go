@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -56,7 +57,10 @@ func (s *Service) CreateWebhookEndpoint(ctx context.Context, actor core.Actor, t
 				Message: fmt.Sprintf("a tenant has at most %d endpoints; remove one that is not needed", core.MaxWebhookEndpoints),
 			}
 		}
-		return tx.WebhookEndpoints().Insert(ctx, endpoint)
+		if err := tx.WebhookEndpoints().Insert(ctx, endpoint); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, actor, endpoint.CreatedAt, core.AuditWebhookCreated, string(id), endpointFacts(endpoint))
 	})
 	if err != nil {
 		return core.WebhookEndpoint{}, err
@@ -132,8 +136,8 @@ func (s *Service) UpdateWebhookEndpoint(ctx context.Context, actor core.Actor, t
 			return core.WebhookEndpoint{}, err
 		}
 	}
-	return s.changeEndpoint(ctx, actor, tenant, id, func(e core.WebhookEndpoint) (core.WebhookEndpoint, error) {
-		now, spec := s.clock.Now(), core.WebhookSpec{URL: e.URL, Description: e.Description, Types: e.Types}
+	return s.changeEndpoint(ctx, actor, tenant, id, core.AuditWebhookChanged, func(e core.WebhookEndpoint, now time.Time) (core.WebhookEndpoint, error) {
+		spec := core.WebhookSpec{URL: e.URL, Description: e.Description, Types: e.Types}
 		if change.URL != nil {
 			spec.URL = *change.URL
 		}
@@ -158,24 +162,33 @@ func (s *Service) RotateWebhookSecret(ctx context.Context, actor core.Actor, ten
 	if err != nil {
 		return core.WebhookEndpoint{}, err
 	}
-	return s.changeEndpoint(ctx, actor, tenant, id, func(e core.WebhookEndpoint) (core.WebhookEndpoint, error) {
-		return e.Rotate(secret, s.clock.Now()), nil
+	return s.changeEndpoint(ctx, actor, tenant, id, core.AuditWebhookRotated, func(e core.WebhookEndpoint, now time.Time) (core.WebhookEndpoint, error) {
+		return e.Rotate(secret, now), nil
 	})
 }
 
-func (s *Service) changeEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, change func(core.WebhookEndpoint) (core.WebhookEndpoint, error)) (core.WebhookEndpoint, error) {
+func (s *Service) changeEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, deed core.AuditAction, change func(core.WebhookEndpoint, time.Time) (core.WebhookEndpoint, error)) (core.WebhookEndpoint, error) {
 	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
 		return core.WebhookEndpoint{}, err
 	}
 	var e core.WebhookEndpoint
 	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) (err error) {
-		if e, err = tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id); err != nil {
+		before, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
+		if err != nil {
 			return notFound(err, endpointNotFound(id))
 		}
-		if e, err = change(e); err != nil {
+		now := s.clock.Now()
+		if e, err = change(before, now); err != nil {
 			return err
 		}
-		return tx.WebhookEndpoints().Save(ctx, e)
+		if err := tx.WebhookEndpoints().Save(ctx, e); err != nil {
+			return err
+		}
+		facts := endpointChange(before, e)
+		if len(facts) == 0 && deed == core.AuditWebhookChanged {
+			return nil // as it was: nothing was done
+		}
+		return s.audit(ctx, tx, tenant, actor, now, deed, string(id), facts)
 	})
 	if err != nil {
 		return core.WebhookEndpoint{}, err
@@ -191,10 +204,14 @@ func (s *Service) DeleteWebhookEndpoint(ctx context.Context, actor core.Actor, t
 		return err
 	}
 	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		if _, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id); err != nil {
+		e, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
+		if err != nil {
 			return notFound(err, endpointNotFound(id))
 		}
-		return tx.WebhookEndpoints().Delete(ctx, id)
+		if err := tx.WebhookEndpoints().Delete(ctx, id); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, actor, s.clock.Now(), core.AuditWebhookRemoved, string(id), endpointFacts(e))
 	})
 	if err == nil {
 		s.log.Info("webhook endpoint removed", "tenant", tenant, "endpoint", id, "by", actor.Subject)
@@ -229,28 +246,66 @@ func (s *Service) SetLowCredits(ctx context.Context, actor core.Actor, tenant co
 		if _, _, err := s.lockBalance(ctx, tx, tenant); err != nil {
 			return err
 		}
-		return tx.WebhookEvents().SaveLowCredits(ctx, low)
+		before, err := tx.WebhookEvents().LowCredits(ctx)
+		if err != nil {
+			return err
+		}
+		if err := tx.WebhookEvents().SaveLowCredits(ctx, low); err != nil {
+			return err
+		}
+		if before.Threshold == threshold {
+			return nil // a repeat is no deed
+		}
+		return s.audit(ctx, tx, tenant, actor, s.clock.Now(), core.AuditLowCreditsChanged, string(tenant), core.AuditFacts{
+			"from": creditsText(before.Threshold), "to": creditsText(threshold),
+		})
 	})
 	return low, err
 }
 
+// pingsLook is among how many of the latest deliveries that are pending pings are counted.
+const pingsLook = 100
+
 // PingWebhookEndpoint sends an event to one endpoint that tells nothing, so that its owner
-// sees that it works. CodeWebhookEndpointNotFound, CodeWebhookEndpointPaused.
+// sees that it works, once per idempotency key (WithIdempotency).
+// CodeWebhookEndpointNotFound, CodeWebhookEndpointPaused, CodeTooManyPings.
 func (s *Service) PingWebhookEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID) (core.WebhookDelivery, error) {
 	ping, err := newID[core.WebhookEventID](s.ids)
 	if err != nil {
 		return core.WebhookDelivery{}, err
 	}
-	return s.toEndpoint(ctx, actor, tenant, id, func(tx ports.Tx, e core.WebhookEndpoint) (core.WebhookDelivery, error) {
+	d := deed{tenant: tenant, op: core.OperationPingWebhook, request: id}
+	return s.toEndpoint(ctx, actor, d, id, func(tx ports.Tx, e core.WebhookEndpoint) (core.WebhookDelivery, error) {
+		pending, err := tx.WebhookDeliveries().List(ctx, ports.DeliveryFilter{Endpoint: id, Status: core.DeliveryPending, Limit: pingsLook})
+		if err != nil {
+			return core.WebhookDelivery{}, err
+		}
+		pings := 0
+		for i := range pending {
+			if pending[i].Event.Type == core.EventPing {
+				pings++
+			}
+		}
+		if pings >= core.MaxWebhookPings {
+			return core.WebhookDelivery{}, &core.Error{
+				Code:    core.CodeTooManyPings,
+				Message: fmt.Sprintf("%d pings to this endpoint are pending; see what becomes of them first", pings),
+			}
+		}
 		d := core.NewDelivery(tenant, id, core.PingEvent("ping_"+ping, e, s.clock.Now()))
 		return d, tx.WebhookDeliveries().Insert(ctx, d)
 	})
 }
 
-// Redeliver sends an event to an endpoint again, whatever became of it.
+// Redeliver sends an event to an endpoint again, whatever became of it, once per idempotency
+// key (WithIdempotency).
 // CodeWebhookEndpointNotFound, CodeWebhookEndpointPaused, CodeWebhookDeliveryNotFound.
 func (s *Service) Redeliver(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, event core.WebhookEventID) (core.WebhookDelivery, error) {
-	return s.toEndpoint(ctx, actor, tenant, id, func(tx ports.Tx, _ core.WebhookEndpoint) (core.WebhookDelivery, error) {
+	d := deed{tenant: tenant, op: core.OperationRedeliver, request: struct {
+		Endpoint core.WebhookEndpointID
+		Event    core.WebhookEventID
+	}{id, event}}
+	return s.toEndpoint(ctx, actor, d, id, func(tx ports.Tx, _ core.WebhookEndpoint) (core.WebhookDelivery, error) {
 		d, err := tx.WebhookDeliveries().Get(ctx, id, event)
 		if err != nil {
 			return d, notFound(err, deliveryNotFound(event))
@@ -261,27 +316,24 @@ func (s *Service) Redeliver(ctx context.Context, actor core.Actor, tenant core.T
 }
 
 // toEndpoint writes a delivery to an endpoint that is enabled, under its lock.
-func (s *Service) toEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, write func(ports.Tx, core.WebhookEndpoint) (core.WebhookDelivery, error)) (core.WebhookDelivery, error) {
-	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
+func (s *Service) toEndpoint(ctx context.Context, actor core.Actor, d deed, id core.WebhookEndpointID, write func(ports.Tx, core.WebhookEndpoint) (core.WebhookDelivery, error)) (core.WebhookDelivery, error) {
+	if err := core.Authorize(actor, core.ActionManageWebhooks, d.tenant); err != nil {
 		return core.WebhookDelivery{}, err
 	}
-	var d core.WebhookDelivery
-	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
+	written, err := once(ctx, s, d, func(tx ports.Tx) (core.WebhookDelivery, error) {
 		e, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
 		if err != nil {
-			return notFound(err, endpointNotFound(id))
+			return core.WebhookDelivery{}, notFound(err, endpointNotFound(id))
 		}
 		if e.Pause != core.NotPaused {
-			return &core.Error{Code: core.CodeWebhookEndpointPaused, Message: "the endpoint is paused; enable it first"}
+			return core.WebhookDelivery{}, &core.Error{Code: core.CodeWebhookEndpointPaused, Message: "the endpoint is paused; enable it first"}
 		}
-		d, err = write(tx, e)
-		return err
+		return write(tx, e)
 	})
-	if err != nil {
-		return core.WebhookDelivery{}, err
+	if err == nil {
+		s.toldSomething()
 	}
-	s.toldSomething()
-	return d, nil
+	return written, err
 }
 
 // WebhookDeliveries lists what was sent or is to be sent to an endpoint, newest first.

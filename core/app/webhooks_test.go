@@ -78,7 +78,7 @@ func (w *world) deliver() {
 			return
 		}
 		for _, key := range keys {
-			claimed, err := w.svc.ClaimWebhooks(w.ctx, key, 10)
+			claimed, err := w.svc.ClaimWebhooks(w.ctx, key, 10, app.SkipLocked)
 			require.NoError(w.t, err)
 			for _, c := range claimed {
 				require.NoError(w.t, w.svc.SendWebhook(w.ctx, c))

@@ -286,6 +286,7 @@ const (
 	CodeTenantSuspended         Code = "tenant_suspended"
 	CodeTooManyApiKeys          Code = "too_many_api_keys"
 	CodeTooManyDownloads        Code = "too_many_downloads"
+	CodeTooManyPings            Code = "too_many_pings"
 	CodeTooManyStreams          Code = "too_many_streams"
 	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
 	CodeUnauthenticated         Code = "unauthenticated"
@@ -383,6 +384,8 @@ func (e Code) Valid() bool {
 	case CodeTooManyApiKeys:
 		return true
 	case CodeTooManyDownloads:
+		return true
+	case CodeTooManyPings:
 		return true
 	case CodeTooManyStreams:
 		return true
@@ -1359,7 +1362,7 @@ type AuditEvent struct {
 	// RequestId The X-Request-Id of the request; not there for what was done otherwise.
 	RequestId *string `json:"requestId,omitempty"`
 
-	// Target What it was done to: the ID of a run, a template or a tenant, the key of a ledger entry.
+	// Target What it was done to: the ID of a run, a template, an API key, a webhook endpoint or a tenant, the key of a ledger entry.
 	Target string `json:"target"`
 	Tenant string `json:"tenant"`
 }
@@ -3208,12 +3211,18 @@ type GetWebhookDeliveryParams struct {
 type RedeliverWebhookParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PingWebhookEndpointParams defines parameters for PingWebhookEndpoint.
 type PingWebhookEndpointParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RotateWebhookSecretParams defines parameters for RotateWebhookSecret.
@@ -8688,6 +8697,21 @@ func NewRedeliverWebhookRequest(server string, id EndpointID, event EventID, par
 		return nil, err
 	}
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -8747,6 +8771,21 @@ func NewPingWebhookEndpointRequest(server string, id EndpointID, params *PingWeb
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -16331,9 +16370,19 @@ func (r GetWebhookDeliveryResponse) ContentType() string {
 	return ""
 }
 
+// RedeliverWebhookResponse202Headers the declared response headers of an HTTP 202 response for RedeliverWebhook
+type RedeliverWebhookResponse202Headers struct {
+	IdempotencyReplayed *string
+}
+
 // RedeliverWebhookResponse401Headers the declared response headers of an HTTP 401 response for RedeliverWebhook
 type RedeliverWebhookResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// RedeliverWebhookResponse409Headers the declared response headers of an HTTP 409 response for RedeliverWebhook
+type RedeliverWebhookResponse409Headers struct {
+	RetryAfter *string
 }
 
 // RedeliverWebhookResponse429Headers the declared response headers of an HTTP 429 response for RedeliverWebhook
@@ -16365,14 +16414,20 @@ type RedeliverWebhookResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *RedeliverWebhookResponse202Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RedeliverWebhookResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RedeliverWebhookResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RedeliverWebhookResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -16412,6 +16467,11 @@ func (r RedeliverWebhookResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r RedeliverWebhookResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RedeliverWebhookResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -16458,9 +16518,19 @@ func (r RedeliverWebhookResponse) ContentType() string {
 	return ""
 }
 
+// PingWebhookEndpointResponse202Headers the declared response headers of an HTTP 202 response for PingWebhookEndpoint
+type PingWebhookEndpointResponse202Headers struct {
+	IdempotencyReplayed *string
+}
+
 // PingWebhookEndpointResponse401Headers the declared response headers of an HTTP 401 response for PingWebhookEndpoint
 type PingWebhookEndpointResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// PingWebhookEndpointResponse409Headers the declared response headers of an HTTP 409 response for PingWebhookEndpoint
+type PingWebhookEndpointResponse409Headers struct {
+	RetryAfter *string
 }
 
 // PingWebhookEndpointResponse429Headers the declared response headers of an HTTP 429 response for PingWebhookEndpoint
@@ -16492,14 +16562,20 @@ type PingWebhookEndpointResponse struct {
 	ApplicationproblemJSON408 *Problem
 	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
 	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *PingWebhookEndpointResponse202Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *PingWebhookEndpointResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *PingWebhookEndpointResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PingWebhookEndpointResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -16539,6 +16615,11 @@ func (r PingWebhookEndpointResponse) GetApplicationproblemJSON408() *Problem {
 // GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
 func (r PingWebhookEndpointResponse) GetApplicationproblemJSON409() *Problem {
 	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PingWebhookEndpointResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -25946,6 +26027,13 @@ func ParseRedeliverWebhookResponse(rsp *http.Response) (*RedeliverWebhookRespons
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -25970,6 +26058,16 @@ func ParseRedeliverWebhookResponse(rsp *http.Response) (*RedeliverWebhookRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 202:
+		var headers RedeliverWebhookResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers202 = &headers
 	case rsp.StatusCode == 401:
 		var headers RedeliverWebhookResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -25980,6 +26078,16 @@ func ParseRedeliverWebhookResponse(rsp *http.Response) (*RedeliverWebhookRespons
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RedeliverWebhookResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers RedeliverWebhookResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -26082,6 +26190,13 @@ func ParsePingWebhookEndpointResponse(rsp *http.Response) (*PingWebhookEndpointR
 		}
 		response.ApplicationproblemJSON409 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -26106,6 +26221,16 @@ func ParsePingWebhookEndpointResponse(rsp *http.Response) (*PingWebhookEndpointR
 	}
 
 	switch {
+	case rsp.StatusCode == 202:
+		var headers PingWebhookEndpointResponse202Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers202 = &headers
 	case rsp.StatusCode == 401:
 		var headers PingWebhookEndpointResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -26116,6 +26241,16 @@ func ParsePingWebhookEndpointResponse(rsp *http.Response) (*PingWebhookEndpointR
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers PingWebhookEndpointResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers PingWebhookEndpointResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {

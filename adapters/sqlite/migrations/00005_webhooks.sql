@@ -58,5 +58,7 @@ CREATE TABLE webhook_deliveries (
 CREATE INDEX webhook_deliveries_pending ON webhook_deliveries (tenant_id, endpoint_id, due_at, event_id) WHERE status = 'pending';
 -- The log of an endpoint, the newest first.
 CREATE INDEX webhook_deliveries_log ON webhook_deliveries (tenant_id, endpoint_id, at, event_id);
+-- The part of the log that is pending or was given up, by that: it is small.
+CREATE INDEX webhook_deliveries_undelivered ON webhook_deliveries (tenant_id, endpoint_id, status, at, event_id) WHERE status <> 'delivered';
 -- What is swept.
 CREATE INDEX webhook_deliveries_at ON webhook_deliveries (at);

@@ -50,6 +50,14 @@ type flakyStore struct {
 	begun  atomic.Int64 // transactions that were begun
 	wrap   atomic.Pointer[func(ports.Tx) ports.Tx]
 	ending atomic.Pointer[func()] // called at the end of each, before the commit
+	due    atomic.Pointer[func()] // called when endpoints with something due are asked for
+}
+
+func (s *flakyStore) DueEndpoints(ctx context.Context, now time.Time, after ports.EndpointKey, limit int) ([]ports.EndpointKey, error) {
+	if asked := s.due.Load(); asked != nil {
+		(*asked)()
+	}
+	return s.Store.DueEndpoints(ctx, now, after, limit)
 }
 
 var errStore = errors.New("database unreachable")

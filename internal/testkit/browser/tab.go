@@ -3,6 +3,7 @@ package browser
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,18 +42,24 @@ func (b *Tab) Another() *Tab {
 	return other
 }
 
+// watch is the first step in a tab, so its context is that of the tab.
 func (b *Tab) watch() {
 	b.T.Helper()
-	b.Do(func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+	err := chromedp.Do(b.Ctx, func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
 		return chromedp.Void{}, err
 	})
+	if err != nil {
+		b.T.Fatal(err)
+	}
 }
 
 // Do runs steps; the test ends if one fails.
 func (b *Tab) Do(steps ...chromedp.Action[chromedp.Void]) {
 	b.T.Helper()
-	if err := chromedp.Do(b.Ctx, steps...); err != nil {
+	ctx, stop := context.WithTimeout(b.Ctx, stepTimeout)
+	defer stop()
+	if err := chromedp.Do(ctx, steps...); err != nil {
 		b.T.Fatal(err)
 	}
 }
@@ -66,7 +73,9 @@ func (b *Tab) Open(path string) {
 // Eval gives the value of a script.
 func Eval[T any](b *Tab, script string) T {
 	b.T.Helper()
-	v, err := chromedp.Run(b.Ctx, chromedp.Evaluate[T](script))
+	ctx, stop := context.WithTimeout(b.Ctx, stepTimeout)
+	defer stop()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](script))
 	if err != nil {
 		b.T.Fatalf("%v in: %.300s", err, script)
 	}
@@ -76,31 +85,48 @@ func Eval[T any](b *Tab, script string) T {
 // Until waits for a script to say true, over navigations too.
 func (b *Tab) Until(script string) {
 	b.T.Helper()
-	ctx, stop := context.WithTimeout(b.Ctx, 30*time.Second)
+	b.until(script, chromedp.Evaluate[bool]("Boolean("+script+")"))
+}
+
+// until waits for what says true; an error is that of a page which is being left.
+func (b *Tab) until(what string, holds chromedp.Action[bool]) {
+	b.T.Helper()
+	ctx, stop := context.WithTimeout(b.Ctx, stepTimeout)
 	defer stop()
 	for {
-		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("Boolean("+script+")"))
+		ok, err := chromedp.Run(ctx, holds)
 		if err == nil && ok {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			b.T.Fatalf("never: %s\nthe page says: %.1500s", script, Eval[string](b, `document.body.innerText`))
+			b.T.Fatalf("never: %s\nthe page says: %.1500s", what, Eval[string](b, `document.body.innerText`))
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
 // Click clicks with the mouse at the position of an element, also if another one covers it.
+// It waits until the page has loaded and the element stays where it is: a style sheet that
+// comes late, or a screen of another size, moves it away from the mouse. A click that leads
+// to another page is to be followed by Until for what only that page has; otherwise the next
+// one may still be on the page that is being left.
 func (b *Tab) Click(selector string) {
 	b.T.Helper()
-	b.Until(fmt.Sprintf(`document.querySelector(%q)`, selector))
-	at := Eval[[]float64](b, fmt.Sprintf(`(() => {
-		const e = document.querySelector(%q);
+	where := chromedp.Evaluate[[]float64](fmt.Sprintf(`(() => {
+		const e = document.readyState === "complete" && document.querySelector(%q);
+		if (!e) return [];
 		e.scrollIntoView({block: "center", behavior: "instant"});
 		const box = e.getBoundingClientRect();
-		return [box.x + box.width / 2, box.y + box.height / 2];
+		return box.width && box.height ? [box.x + box.width / 2, box.y + box.height / 2] : [];
 	})()`, selector))
+	var at []float64
+	b.until(selector+" to click on", func(ctx context.Context, t *chromedp.Target) (bool, error) {
+		before := at
+		var err error
+		at, err = where(ctx, t)
+		return len(at) == 2 && slices.Equal(at, before), err
+	})
 	b.Do(chromedp.MouseClickXY(at[0], at[1]))
 }
 
