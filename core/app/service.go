@@ -194,12 +194,14 @@ type Service struct {
 	outcomes  outcomes
 	uploads   uploadsUnderWay
 	downloads downloadsUnderWay
-	waiting   combiner            // of initiations and Continues
-	trials    chan struct{}       // one for each that is under way
-	sender    ports.WebhookSender // nil: there are no webhooks
-	random    io.Reader
-	told      chan struct{}  // has one if events may have been written since it was read
-	acceptor  ports.Acceptor // the executor, if it says what it takes; else nil
+	// selections are those of bulk continues that are under way.
+	selections places
+	waiting    combiner            // of initiations and Continues
+	trials     chan struct{}       // one for each that is under way
+	sender     ports.WebhookSender // nil: there are no webhooks
+	random     io.Reader
+	told       chan struct{}  // has one if events may have been written since it was read
+	acceptor   ports.Acceptor // the executor, if it says what it takes; else nil
 
 	bulkSignal chan struct{} // see BulkSignal
 }
