@@ -1318,7 +1318,7 @@ type AttemptReceipt struct {
 		Split Split `json:"split"`
 	} `json:"charge,omitempty"`
 
-	// CompensatedAt There if the attempt was undone.
+	// CompensatedAt Present only if the attempt was undone.
 	CompensatedAt *time.Time    `json:"compensatedAt,omitempty"`
 	Files         []ReceiptLine `json:"files"`
 	Jobs          int64         `json:"jobs"`
@@ -1327,7 +1327,7 @@ type AttemptReceipt struct {
 	// RefundEntry The key of the ledger entry that gave the charge back.
 	RefundEntry *string `json:"refundEntry,omitempty"`
 
-	// RefundsByHand There if a platform admin gave back the charge or parts of it. They change no line.
+	// RefundsByHand Present only if a platform admin gave back the charge or parts of it. They change no line.
 	RefundsByHand *[]Entry  `json:"refundsByHand,omitempty"`
 	RequestedAt   time.Time `json:"requestedAt"`
 
@@ -1362,7 +1362,7 @@ type AuditEvent struct {
 type AuditPage struct {
 	Events []AuditEvent `json:"events"`
 
-	// NextCursor There if there may be more events.
+	// NextCursor Present only if there may be more events.
 	NextCursor *string `json:"nextCursor,omitempty"`
 }
 
@@ -1467,7 +1467,7 @@ type BulkContinueStatus string
 type BulkContinuePage struct {
 	BulkContinues []BulkContinue `json:"bulkContinues"`
 
-	// NextCursor There if there are more.
+	// NextCursor Present only if there are more.
 	NextCursor *string `json:"nextCursor,omitempty"`
 }
 
@@ -1586,7 +1586,7 @@ type BulkRunStatus string
 
 // BulkRunPage A page of runs.
 type BulkRunPage struct {
-	// NextCursor There if there are more.
+	// NextCursor Present only if there are more.
 	NextCursor *string   `json:"nextCursor,omitempty"`
 	Runs       []BulkRun `json:"runs"`
 }
@@ -1795,7 +1795,7 @@ type FileCounts struct {
 type FilePage struct {
 	Files []File `json:"files"`
 
-	// NextCursor There if there are more files.
+	// NextCursor Present only if there are more files.
 	NextCursor *string `json:"nextCursor,omitempty"`
 
 	// Total How many files the run has; not there with a filter.
@@ -1838,7 +1838,7 @@ type LedgerPage struct {
 	// NextAfter The same for after, as earlier clients have it; oldest first only.
 	NextAfter *int64 `json:"nextAfter,omitempty"`
 
-	// NextCursor There if there are more entries.
+	// NextCursor Present only if there are more entries.
 	NextCursor *string `json:"nextCursor,omitempty"`
 }
 
@@ -2056,7 +2056,7 @@ type Problem struct {
 	// Needed insufficient_credits: the price.
 	Needed *int64 `json:"needed,omitempty"`
 
-	// NewKey There if this stays the answer under the request's Idempotency-Key, although the same request may succeed later: try again under a new key.
+	// NewKey Present only if this stays the answer under the request's Idempotency-Key, although the same request may succeed later: try again under a new key.
 	NewKey *bool `json:"newKey,omitempty"`
 
 	// Price price_changed: what it costs now.
@@ -2112,7 +2112,7 @@ type Receipt struct {
 	Amendments []Amendment      `json:"amendments"`
 	Attempts   []AttemptReceipt `json:"attempts"`
 
-	// NextCursor There if there is more: the last attempt may go on in the next page, under the same number.
+	// NextCursor Present only if there is more: the last attempt may go on in the next page, under the same number.
 	NextCursor *string `json:"nextCursor,omitempty"`
 	Run        string  `json:"run"`
 
@@ -2390,7 +2390,7 @@ type RunInterruptedEventVersion int
 
 // RunPage defines model for RunPage.
 type RunPage struct {
-	// NextCursor There if there are more runs.
+	// NextCursor Present only if there are more runs.
 	NextCursor *string `json:"nextCursor,omitempty"`
 	Runs       []Run   `json:"runs"`
 }
@@ -2472,7 +2472,7 @@ type RunWithFiles struct {
 	// Mode per_file: one job for each file. batch: one job with all the files.
 	Mode Mode `json:"mode"`
 
-	// NextFilesCursor There if there are more files: the cursor for /workflow-runs/{id}/files.
+	// NextFilesCursor Present only if there are more files: the cursor for /workflow-runs/{id}/files.
 	NextFilesCursor *string `json:"nextFilesCursor,omitempty"`
 
 	// Reason Why the run closed otherwise than by its files being settled.
@@ -2552,7 +2552,7 @@ type Template struct {
 	// CreditsPerRun The price in credits for each file.
 	CreditsPerRun int64 `json:"creditsPerRun"`
 
-	// DeletedAt There if the template was deleted. Its runs can still be continued.
+	// DeletedAt Present only if the template was deleted. Its runs can still be continued.
 	DeletedAt    *time.Time `json:"deletedAt,omitempty"`
 	Id           string     `json:"id"`
 	Instructions string     `json:"instructions"`
@@ -2583,7 +2583,7 @@ type TemplateList struct {
 	// NextAfter The same for after, as earlier clients have it.
 	NextAfter *string `json:"nextAfter,omitempty"`
 
-	// NextCursor There if there are more templates.
+	// NextCursor Present only if there are more templates.
 	NextCursor *string    `json:"nextCursor,omitempty"`
 	Templates  []Template `json:"templates"`
 }
@@ -2600,7 +2600,7 @@ type TemplateVersion struct {
 
 // TemplateVersionPage defines model for TemplateVersionPage.
 type TemplateVersionPage struct {
-	// NextCursor There if there are older ones.
+	// NextCursor Present only if there are older ones.
 	NextCursor *string `json:"nextCursor,omitempty"`
 
 	// Total How many versions there are.
@@ -2634,7 +2634,7 @@ type TenantPage struct {
 	// NextAfter The same for after, as earlier clients have it.
 	NextAfter *string `json:"nextAfter,omitempty"`
 
-	// NextCursor There if there are more tenants.
+	// NextCursor Present only if there are more tenants.
 	NextCursor *string  `json:"nextCursor,omitempty"`
 	Tenants    []Tenant `json:"tenants"`
 }
@@ -2711,7 +2711,7 @@ type WebhookDeliveryStatus string
 type WebhookDeliveryPage struct {
 	Deliveries []WebhookDelivery `json:"deliveries"`
 
-	// NextCursor There if there are more.
+	// NextCursor Present only if there are more.
 	NextCursor *string `json:"nextCursor,omitempty"`
 }
 
@@ -2730,15 +2730,15 @@ type WebhookEndpoint struct {
 	FailingSince *time.Time `json:"failingSince,omitempty"`
 	Id           string     `json:"id"`
 
-	// PauseReason There if it is paused: somebody did, it failed for three days, or it answered 410.
+	// PauseReason Present only if it is paused: by_hand by an admin, failing after three days without a success, gone after it answered 410.
 	PauseReason *WebhookEndpointPauseReason `json:"pauseReason,omitempty"`
 	Paused      bool                        `json:"paused"`
 	PausedAt    *time.Time                  `json:"pausedAt,omitempty"`
 
-	// PreviousSecretUntil Until then the secret of before signs too.
+	// PreviousSecretUntil Until then events are signed with the previous secret as well.
 	PreviousSecretUntil *time.Time `json:"previousSecretUntil,omitempty"`
 
-	// Secret In the answers of its creation and of a rotation alone.
+	// Secret Only in the answers to its creation and to a rotation.
 	Secret *string `json:"secret,omitempty"`
 
 	// SucceededAt The last success, to the minute.
@@ -2751,7 +2751,7 @@ type WebhookEndpoint struct {
 // WebhookEndpointEvents defines model for WebhookEndpoint.Events.
 type WebhookEndpointEvents string
 
-// WebhookEndpointPauseReason There if it is paused: somebody did, it failed for three days, or it answered 410.
+// WebhookEndpointPauseReason Present only if it is paused: by_hand by an admin, failing after three days without a success, gone after it answered 410.
 type WebhookEndpointPauseReason string
 
 // WebhookEndpointChange defines model for WebhookEndpointChange.
@@ -3663,21 +3663,21 @@ type ClientInterface interface {
 
 	// AbortBulkContinue Abort a bulk continue
 	//
-	// No more runs are continued; those that were stay as they are. There is no body.
+	// No more runs are continued; those that were stay as they are. The request has no body.
 	//
 	// Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
 	AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PauseBulkContinue Pause a bulk continue
 	//
-	// No more runs are continued until it is resumed; one that is being continued at this moment still is. There is no body.
+	// No more runs are continued until it is resumed; one that is being continued at this moment still is. The request has no body.
 	//
 	// Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
 	PauseBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ResumeBulkContinue Resume a bulk continue
 	//
-	// It goes on past what paused it: a canary that failed counts as passed, and failures until now are not counted again. There is no body.
+	// It goes on past what paused it: a canary that failed counts as passed, and failures until now are not counted again. The request has no body.
 	//
 	// Corresponds with POST /bulk-continues/{id}/resume (the `ResumeBulkContinue` operationId).
 	ResumeBulkContinue(ctx context.Context, id BulkID, params *ResumeBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3795,7 +3795,7 @@ type ClientInterface interface {
 
 	// PublishTemplate Publish a draft (bubble_admin)
 	//
-	// There is no body.
+	// The request has no body.
 	//
 	// Corresponds with POST /templates/{id}/publish (the `PublishTemplate` operationId).
 	PublishTemplate(ctx context.Context, id TemplateID, params *PublishTemplateParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3955,7 +3955,7 @@ type ClientInterface interface {
 
 	// DeleteWebhookEndpoint Remove a webhook endpoint
 	//
-	// There is no body.
+	// The request has no body.
 	//
 	// Corresponds with DELETE /webhook-endpoints/{id} (the `DeleteWebhookEndpoint` operationId).
 	DeleteWebhookEndpoint(ctx context.Context, id EndpointID, params *DeleteWebhookEndpointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3995,21 +3995,21 @@ type ClientInterface interface {
 
 	// RedeliverWebhook Send an event again
 	//
-	// There is no body. The event is the same, with the same ID.
+	// The request has no body. The event is the same, with the same ID.
 	//
 	// Corresponds with POST /webhook-endpoints/{id}/deliveries/{event}/redeliver (the `RedeliverWebhook` operationId).
 	RedeliverWebhook(ctx context.Context, id EndpointID, event EventID, params *RedeliverWebhookParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PingWebhookEndpoint Send a test event to a webhook endpoint
 	//
-	// There is no body.
+	// The request has no body.
 	//
 	// Corresponds with POST /webhook-endpoints/{id}/ping (the `PingWebhookEndpoint` operationId).
 	PingWebhookEndpoint(ctx context.Context, id EndpointID, params *PingWebhookEndpointParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RotateWebhookSecret Give a webhook endpoint a new secret
 	//
-	// There is no body. For 24 hours events are signed with the secret of before as well: both signatures are in the header.
+	// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header.
 	//
 	// Corresponds with POST /webhook-endpoints/{id}/rotate-secret (the `RotateWebhookSecret` operationId).
 	RotateWebhookSecret(ctx context.Context, id EndpointID, params *RotateWebhookSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4056,7 +4056,7 @@ type ClientInterface interface {
 
 	// CancelRun Cancel a running run
 	//
-	// There is no body.
+	// The request has no body.
 	//
 	// Corresponds with POST /workflow-runs/{id}/cancel (the `CancelRun` operationId).
 	CancelRun(ctx context.Context, id RunID, params *CancelRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4104,7 +4104,7 @@ type ClientInterface interface {
 
 	// RetryFailed Continue: run again what failed or was interrupted
 	//
-	// There is no body. It is all or nothing: of several requests at the same moment one wins, and a refused one has changed nothing.
+	// The request has no body. It is all or nothing: of several requests at the same moment one wins, and a refused one has changed nothing.
 	//
 	// Corresponds with POST /workflow-runs/{id}/retry-failed (the `RetryFailed` operationId).
 	RetryFailed(ctx context.Context, id RunID, params *RetryFailedParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4362,7 +4362,7 @@ func (c *Client) GetBulkContinue(ctx context.Context, id BulkID, reqEditors ...R
 
 // AbortBulkContinue Abort a bulk continue
 //
-// No more runs are continued; those that were stay as they are. There is no body.
+// No more runs are continued; those that were stay as they are. The request has no body.
 //
 // Corresponds with POST /bulk-continues/{id}/abort (the `AbortBulkContinue` operationId).
 func (c *Client) AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4379,7 +4379,7 @@ func (c *Client) AbortBulkContinue(ctx context.Context, id BulkID, reqEditors ..
 
 // PauseBulkContinue Pause a bulk continue
 //
-// No more runs are continued until it is resumed; one that is being continued at this moment still is. There is no body.
+// No more runs are continued until it is resumed; one that is being continued at this moment still is. The request has no body.
 //
 // Corresponds with POST /bulk-continues/{id}/pause (the `PauseBulkContinue` operationId).
 func (c *Client) PauseBulkContinue(ctx context.Context, id BulkID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4396,7 +4396,7 @@ func (c *Client) PauseBulkContinue(ctx context.Context, id BulkID, reqEditors ..
 
 // ResumeBulkContinue Resume a bulk continue
 //
-// It goes on past what paused it: a canary that failed counts as passed, and failures until now are not counted again. There is no body.
+// It goes on past what paused it: a canary that failed counts as passed, and failures until now are not counted again. The request has no body.
 //
 // Corresponds with POST /bulk-continues/{id}/resume (the `ResumeBulkContinue` operationId).
 func (c *Client) ResumeBulkContinue(ctx context.Context, id BulkID, params *ResumeBulkContinueParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4694,7 +4694,7 @@ func (c *Client) ChangeTemplate(ctx context.Context, id TemplateID, params *Chan
 
 // PublishTemplate Publish a draft (bubble_admin)
 //
-// There is no body.
+// The request has no body.
 //
 // Corresponds with POST /templates/{id}/publish (the `PublishTemplate` operationId).
 func (c *Client) PublishTemplate(ctx context.Context, id TemplateID, params *PublishTemplateParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5074,7 +5074,7 @@ func (c *Client) CreateWebhookEndpoint(ctx context.Context, params *CreateWebhoo
 
 // DeleteWebhookEndpoint Remove a webhook endpoint
 //
-// There is no body.
+// The request has no body.
 //
 // Corresponds with DELETE /webhook-endpoints/{id} (the `DeleteWebhookEndpoint` operationId).
 func (c *Client) DeleteWebhookEndpoint(ctx context.Context, id EndpointID, params *DeleteWebhookEndpointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5174,7 +5174,7 @@ func (c *Client) GetWebhookDelivery(ctx context.Context, id EndpointID, event Ev
 
 // RedeliverWebhook Send an event again
 //
-// There is no body. The event is the same, with the same ID.
+// The request has no body. The event is the same, with the same ID.
 //
 // Corresponds with POST /webhook-endpoints/{id}/deliveries/{event}/redeliver (the `RedeliverWebhook` operationId).
 func (c *Client) RedeliverWebhook(ctx context.Context, id EndpointID, event EventID, params *RedeliverWebhookParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5191,7 +5191,7 @@ func (c *Client) RedeliverWebhook(ctx context.Context, id EndpointID, event Even
 
 // PingWebhookEndpoint Send a test event to a webhook endpoint
 //
-// There is no body.
+// The request has no body.
 //
 // Corresponds with POST /webhook-endpoints/{id}/ping (the `PingWebhookEndpoint` operationId).
 func (c *Client) PingWebhookEndpoint(ctx context.Context, id EndpointID, params *PingWebhookEndpointParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5208,7 +5208,7 @@ func (c *Client) PingWebhookEndpoint(ctx context.Context, id EndpointID, params 
 
 // RotateWebhookSecret Give a webhook endpoint a new secret
 //
-// There is no body. For 24 hours events are signed with the secret of before as well: both signatures are in the header.
+// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header.
 //
 // Corresponds with POST /webhook-endpoints/{id}/rotate-secret (the `RotateWebhookSecret` operationId).
 func (c *Client) RotateWebhookSecret(ctx context.Context, id EndpointID, params *RotateWebhookSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5325,7 +5325,7 @@ func (c *Client) RaiseMaxRetryCount(ctx context.Context, id RunID, body RaiseMax
 
 // CancelRun Cancel a running run
 //
-// There is no body.
+// The request has no body.
 //
 // Corresponds with POST /workflow-runs/{id}/cancel (the `CancelRun` operationId).
 func (c *Client) CancelRun(ctx context.Context, id RunID, params *CancelRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5453,7 +5453,7 @@ func (c *Client) PreviewRetry(ctx context.Context, id RunID, reqEditors ...Reque
 
 // RetryFailed Continue: run again what failed or was interrupted
 //
-// There is no body. It is all or nothing: of several requests at the same moment one wins, and a refused one has changed nothing.
+// The request has no body. It is all or nothing: of several requests at the same moment one wins, and a refused one has changed nothing.
 //
 // Corresponds with POST /workflow-runs/{id}/retry-failed (the `RetryFailed` operationId).
 func (c *Client) RetryFailed(ctx context.Context, id RunID, params *RetryFailedParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9962,7 +9962,7 @@ type ClientWithResponsesInterface interface {
 
 	// AbortBulkContinueWithResponse Abort a bulk continue
 	//
-	// No more runs are continued; those that were stay as they are. There is no body.
+	// No more runs are continued; those that were stay as they are. The request has no body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9971,7 +9971,7 @@ type ClientWithResponsesInterface interface {
 
 	// PauseBulkContinueWithResponse Pause a bulk continue
 	//
-	// No more runs are continued until it is resumed; one that is being continued at this moment still is. There is no body.
+	// No more runs are continued until it is resumed; one that is being continued at this moment still is. The request has no body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9980,7 +9980,7 @@ type ClientWithResponsesInterface interface {
 
 	// ResumeBulkContinueWithResponse Resume a bulk continue
 	//
-	// It goes on past what paused it: a canary that failed counts as passed, and failures until now are not counted again. There is no body.
+	// It goes on past what paused it: a canary that failed counts as passed, and failures until now are not counted again. The request has no body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10122,7 +10122,7 @@ type ClientWithResponsesInterface interface {
 
 	// PublishTemplateWithResponse Publish a draft (bubble_admin)
 	//
-	// There is no body.
+	// The request has no body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10298,7 +10298,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteWebhookEndpointWithResponse Remove a webhook endpoint
 	//
-	// There is no body.
+	// The request has no body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10346,7 +10346,7 @@ type ClientWithResponsesInterface interface {
 
 	// RedeliverWebhookWithResponse Send an event again
 	//
-	// There is no body. The event is the same, with the same ID.
+	// The request has no body. The event is the same, with the same ID.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10355,7 +10355,7 @@ type ClientWithResponsesInterface interface {
 
 	// PingWebhookEndpointWithResponse Send a test event to a webhook endpoint
 	//
-	// There is no body.
+	// The request has no body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10364,7 +10364,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Give a webhook endpoint a new secret
 	//
-	// There is no body. For 24 hours events are signed with the secret of before as well: both signatures are in the header.
+	// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10417,7 +10417,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelRunWithResponse Cancel a running run
 	//
-	// There is no body.
+	// The request has no body.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10481,7 +10481,7 @@ type ClientWithResponsesInterface interface {
 
 	// RetryFailedWithResponse Continue: run again what failed or was interrupted
 	//
-	// There is no body. It is all or nothing: of several requests at the same moment one wins, and a refused one has changed nothing.
+	// The request has no body. It is all or nothing: of several requests at the same moment one wins, and a refused one has changed nothing.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -18593,7 +18593,7 @@ func (c *ClientWithResponses) GetBulkContinueWithResponse(ctx context.Context, i
 
 // AbortBulkContinueWithResponse Abort a bulk continue
 //
-// No more runs are continued; those that were stay as they are. There is no body.
+// No more runs are continued; those that were stay as they are. The request has no body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18608,7 +18608,7 @@ func (c *ClientWithResponses) AbortBulkContinueWithResponse(ctx context.Context,
 
 // PauseBulkContinueWithResponse Pause a bulk continue
 //
-// No more runs are continued until it is resumed; one that is being continued at this moment still is. There is no body.
+// No more runs are continued until it is resumed; one that is being continued at this moment still is. The request has no body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18623,7 +18623,7 @@ func (c *ClientWithResponses) PauseBulkContinueWithResponse(ctx context.Context,
 
 // ResumeBulkContinueWithResponse Resume a bulk continue
 //
-// It goes on past what paused it: a canary that failed counts as passed, and failures until now are not counted again. There is no body.
+// It goes on past what paused it: a canary that failed counts as passed, and failures until now are not counted again. The request has no body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18873,7 +18873,7 @@ func (c *ClientWithResponses) ChangeTemplateWithResponse(ctx context.Context, id
 
 // PublishTemplateWithResponse Publish a draft (bubble_admin)
 //
-// There is no body.
+// The request has no body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19181,7 +19181,7 @@ func (c *ClientWithResponses) CreateWebhookEndpointWithResponse(ctx context.Cont
 
 // DeleteWebhookEndpointWithResponse Remove a webhook endpoint
 //
-// There is no body.
+// The request has no body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19265,7 +19265,7 @@ func (c *ClientWithResponses) GetWebhookDeliveryWithResponse(ctx context.Context
 
 // RedeliverWebhookWithResponse Send an event again
 //
-// There is no body. The event is the same, with the same ID.
+// The request has no body. The event is the same, with the same ID.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19280,7 +19280,7 @@ func (c *ClientWithResponses) RedeliverWebhookWithResponse(ctx context.Context, 
 
 // PingWebhookEndpointWithResponse Send a test event to a webhook endpoint
 //
-// There is no body.
+// The request has no body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19295,7 +19295,7 @@ func (c *ClientWithResponses) PingWebhookEndpointWithResponse(ctx context.Contex
 
 // RotateWebhookSecretWithResponse Give a webhook endpoint a new secret
 //
-// There is no body. For 24 hours events are signed with the secret of before as well: both signatures are in the header.
+// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19390,7 +19390,7 @@ func (c *ClientWithResponses) RaiseMaxRetryCountWithResponse(ctx context.Context
 
 // CancelRunWithResponse Cancel a running run
 //
-// There is no body.
+// The request has no body.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19502,7 +19502,7 @@ func (c *ClientWithResponses) PreviewRetryWithResponse(ctx context.Context, id R
 
 // RetryFailedWithResponse Continue: run again what failed or was interrupted
 //
-// There is no body. It is all or nothing: of several requests at the same moment one wins, and a refused one has changed nothing.
+// The request has no body. It is all or nothing: of several requests at the same moment one wins, and a refused one has changed nothing.
 //
 // Returns a wrapper object for the known response body format(s).
 //
