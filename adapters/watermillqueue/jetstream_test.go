@@ -48,7 +48,7 @@ func TestJetStream(t *testing.T) {
 	queuetest.Run(t, func(t *testing.T) queuetest.Subject {
 		q := newJetStream(t, natsServer(t, nil), watermillqueue.Options{})
 		return queuetest.Subject{
-			Queue: q, Feed: q, Close: q.Close, Skips: true, Fair: true, RemembersAcked: true, Quiet: 200 * time.Millisecond,
+			Queue: q, Feed: q, Close: q.Close, Skips: true, Fair: true, Broker: q, RemembersAcked: true, Quiet: 200 * time.Millisecond,
 		}
 	})
 }

@@ -70,8 +70,8 @@ func TestJetStreamTakesOverMessagesOfBefore(t *testing.T) {
 	t.Cleanup(conn.Close)
 	js, err := conn.JetStream()
 	require.NoError(t, err)
-	newJetStream(t, s, watermillqueue.Options{Lanes: 2})          // makes the stream, which has been there since version 1
-	_, err = js.AddConsumer("redrive_jobs", &nats.ConsumerConfig{ // as an old server did
+	require.NoError(t, newJetStream(t, s, watermillqueue.Options{Lanes: 2}).Close()) // makes the stream, which has been there since version 1
+	_, err = js.AddConsumer("redrive_jobs", &nats.ConsumerConfig{                    // as an old server did
 		Durable: "redrive_jobs-0-workers", DeliverGroup: "redrive_jobs-0-workers", DeliverSubject: "deliver-redrive_jobs-0-workers",
 		FilterSubject: "redrive_jobs.0", AckPolicy: nats.AckExplicitPolicy, AckWait: 30 * time.Second, MaxAckPending: 256,
 	})

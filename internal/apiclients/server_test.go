@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/httpapi"
 	"github.com/redrive/redrive/adapters/memory"
+	"github.com/redrive/redrive/adapters/webhooks"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/core/app/worker"
@@ -36,11 +38,15 @@ func newServer(t *testing.T) *server {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	queue := memory.NewQueue()
-	svc := install.Service(t, app.Deps{Queue: queue, Executor: &capitals{}}, app.Options{})
+	store := memory.NewStore()
+	svc := install.Service(t, app.Deps{
+		Store: store, Queue: queue, Executor: &capitals{},
+		Webhooks: webhooks.New(webhooks.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
+	}, app.Options{})
 	auth, err := httpapi.NewAuth([]byte("a secret that only these tests know of"))
 	require.NoError(t, err)
 	streams := httpapi.NewStreams(svc, httpapi.StreamConfig{RunningEvery: 20 * time.Millisecond, ClosedEvery: 20 * time.Millisecond, Log: quiet})
-	listener := httptest.NewServer(httpapi.New(svc, httpapi.Config{Auth: auth, Streams: streams, Log: quiet}))
+	listener := httptest.NewServer(httpapi.New(svc, httpapi.Config{Auth: httpapi.WithAPIKeys(svc, auth), Tickets: store.Tickets(), Streams: streams, Log: quiet}))
 	t.Cleanup(listener.Close)
 	t.Cleanup(streams.Stop)
 

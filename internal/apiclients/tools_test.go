@@ -94,7 +94,7 @@ var typeScript = sync.OnceValues(func() (string, error) {
 	if err := os.WriteFile(filepath.Join(compiledDir, "openapi.json"), httpapi.OpenAPI(), 0o600); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"journey.ts", "tsconfig.json", "package.json", "examples/examples.ts"} {
+	for _, name := range []string{"journey.ts", "integration.ts", "tsconfig.json", "package.json", "examples/examples.ts"} {
 		content, err := os.ReadFile(name)
 		if err != nil {
 			return "", err
@@ -132,6 +132,16 @@ func TestTypeScriptClient(t *testing.T) {
 	s := newServer(t)
 	out := node(t, dir, []string{"REDRIVE_URL=" + s.url, "REDRIVE_OPERATOR=" + s.operator, "REDRIVE_TOKEN=" + s.token, "REDRIVE_TENANT=" + string(tenant)}, "", "journey.js")
 	require.Equal(t, "journey done\n", out)
+}
+
+// The TypeScript client plays the integration.
+func TestTypeScriptClientIntegration(t *testing.T) {
+	t.Parallel()
+	dir := compiled(t)
+	s := newServer(t)
+	s.seed(t)
+	out := node(t, dir, []string{"REDRIVE_URL=" + s.url, "REDRIVE_TOKEN=" + s.token, "REDRIVE_TENANT=" + string(tenant)}, "", "integration.js")
+	require.Equal(t, "integration done\n", out)
 }
 
 // The Go client is what its generator makes of the document.

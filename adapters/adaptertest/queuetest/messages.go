@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -301,6 +302,22 @@ func testLease(t *testing.T, s *subject) {
 	s.ack(t, again...)
 }
 
+// handedOver waits until what was enqueued has come to the process.
+func (s *subject) handedOver(t *testing.T) {
+	t.Helper()
+	if s.Broker == nil {
+		return
+	}
+	for {
+		depth, err := s.Broker.Stats(s.ctx)
+		require.NoError(t, err)
+		if depth.Waiting.N == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond) // between two looks at the broker; s.ctx bounds them
+	}
+}
+
 // testFairWithLargeMessages: a tenant, or a template, with large messages is in no
 // other's way.
 func testFairWithLargeMessages(t *testing.T, s *subject) {
@@ -316,6 +333,7 @@ func testFairWithLargeMessages(t *testing.T, s *subject) {
 			core.Job{Tenant: "acme", Run: "u", Epoch: 1, ID: core.FileJobID("u", i), Template: "u", Files: []int{i}})
 	}
 	s.enqueueMany(t, small...)
+	s.handedOver(t)
 	seen, before := 0, 0
 	for seen < len(small) {
 		for _, d := range s.receiveJobs(t, 1) {

@@ -29,6 +29,10 @@ type Subject struct {
 	Skips bool
 	// Fair says that tenants are served in turn, also when their jobs wait.
 	Fair bool
+	// Broker is given where a broker hands messages to the process before they are received,
+	// which takes it a moment: it counts as waiting what it has not handed over yet. What is
+	// said of the order of messages holds for those that the process has.
+	Broker ports.QueueStats
 	// Quiet is how long the suite listens before it believes that nothing comes;
 	// default 50 ms. Only a queue with slow polling needs more.
 	Quiet time.Duration
