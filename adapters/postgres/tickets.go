@@ -26,17 +26,17 @@ func scanTicket(row pgx.CollectableRow) (x ports.Ticket, err error) {
 
 // Insert is not repeated on another connection, unlike the others: a repeat after a lost
 // answer would find its own row.
-func (x tickets) Insert(ctx context.Context, t ports.Ticket, most int) error {
+func (x tickets) Insert(ctx context.Context, t ports.Ticket, most ports.TicketBounds) error {
 	if err := t.Validate(); err != nil {
 		return err
 	}
 	const sql = `
 INSERT INTO event_tickets (` + ticketColumns + `) SELECT $1, $2, $3, $4, $5, $6
-WHERE (SELECT count(*) FROM event_tickets WHERE tenant_id = $2 AND expires_at > $5) < $7
+WHERE (SELECT count(*) < $7 AND count(*) FILTER (WHERE subject = $3) < $8 FROM event_tickets WHERE tenant_id = $2 AND expires_at > $5)
    OR EXISTS (SELECT FROM event_tickets WHERE ticket_id = $1)`
 	ctx, cancel := context.WithTimeout(ctx, x.s.cfg.StatementTimeout)
 	defer cancel()
-	tag, err := x.s.pool.Exec(ctx, sql, t.ID, t.Actor.Tenant, t.Actor.Subject, t.Actor.Role, t.CreatedAt, t.ExpiresAt, most)
+	tag, err := x.s.pool.Exec(ctx, sql, t.ID, t.Actor.Tenant, t.Actor.Subject, t.Actor.Role, t.CreatedAt, t.ExpiresAt, most.OfTenant, most.OfSubject)
 	if err == nil && tag.RowsAffected() == 0 {
 		return ports.ErrTooManyTickets
 	}
