@@ -226,7 +226,7 @@ var problems = map[core.Code]answerTo{
 	},
 	core.CodeTooManyDownloads: {
 		status: http.StatusTooManyRequests, title: "Too much is being downloaded",
-		when:  "The tenant, or the server, sends as many downloads of outputs as it may at once.",
+		when:  "The tenant, or the server, sends as many downloads of outputs, or of single files, as it may at once.",
 		do:    "Wait as long as Retry-After says, and send it again.",
 		waits: true,
 	},
