@@ -26,6 +26,10 @@ const (
 	AuditTemplateDeleted   AuditAction = "template.deleted"
 	AuditMaxRetriesRaised  AuditAction = "run.max_retry_count_raised"
 	AuditRunCancelled      AuditAction = "run.cancelled"
+	AuditBulkCreated       AuditAction = "bulk_continue.created"
+	AuditBulkPaused        AuditAction = "bulk_continue.paused"
+	AuditBulkResumed       AuditAction = "bulk_continue.resumed" // or its limit was changed
+	AuditBulkAborted       AuditAction = "bulk_continue.aborted"
 	AuditAPIKeyCreated     AuditAction = "api_key.created"
 	AuditAPIKeyRenamed     AuditAction = "api_key.renamed" //nolint:gosec // an action, no credential
 	AuditAPIKeyRevoked     AuditAction = "api_key.revoked"

@@ -18,6 +18,9 @@ const (
 	// MaxBulkUnended is the most bulk continues of one tenant that have not ended, and of
 	// those over several tenants.
 	MaxBulkUnended = 20
+	// MaxBulksKept is the most bulk continues of one tenant that are kept: with another
+	// one the oldest of those that have ended goes.
+	MaxBulksKept = 200
 	// MaxBulkRunsPerMinute is the highest speed limit.
 	MaxBulkRunsPerMinute = 6_000
 	// MaxBulkChanges is how many of the latest keyed changes are known again.
@@ -55,7 +58,8 @@ const (
 	BulkReasonMaxPrice       BulkReason = "max_price"       // the next run costs more than is left of it
 	BulkReasonDispatchFailed BulkReason = "dispatch_failed" // the queue takes no work
 	BulkReasonTenantMoved    BulkReason = "tenant_moved"
-	BulkReasonNotAllowed     BulkReason = "not_allowed" // the API key that made it was revoked, or has expired
+	BulkReasonInternal       BulkReason = "internal"    // a run could not be continued, nobody knows why, nor be left out
+	BulkReasonNotAllowed     BulkReason = "not_allowed" // an API key that made it, or let it go on, was revoked, or has expired
 )
 
 // Bulk is a bulk continue: many runs that are continued one after the other, each by the
@@ -75,7 +79,7 @@ type Bulk struct {
 
 	Status    BulkStatus
 	Reason    BulkReason
-	ChangedBy Actor // of the last change of the status
+	ChangedBy Actor // of the last change of the status, or of the limit of the sum
 	ChangedAt time.Time
 	// CanaryPassed says that the rest may go on.
 	CanaryPassed bool
@@ -85,6 +89,9 @@ type Bulk struct {
 	Faults int
 	// Changes are the latest that callers made under idempotency keys, the oldest first.
 	Changes []BulkChange
+	// Moved are those of several tenants that were moved to another database while it went
+	// on, ascending. Their parts are done: see Sum.
+	Moved []TenantID
 
 	// Of the server that drives it. Fence grows with each that takes it over: what an
 	// earlier one still does after that is refused by the parts.

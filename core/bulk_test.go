@@ -1,6 +1,7 @@
 package core_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -184,4 +185,61 @@ func TestBulkTerms(t *testing.T) {
 		fields = append(fields, w.Field)
 	}
 	require.Equal(t, []string{"maxPrice", "runsPerMinute", "canary.runs", "canary.maxFailedPercent", "stop.minFiles", "stop.maxFailedPercent"}, fields)
+}
+
+func TestBulkLeavesOutATenantThatMoves(t *testing.T) {
+	t.Parallel()
+	parts := []core.BulkPart{
+		{Tenant: "a", Totals: core.BulkTotals{Waiting: 2, Continued: 3, Refused: 1, Open: 2, Files: 5, Price: 7, RefusedBy: map[core.Code]int{core.CodeNothingToRetry: 1}}},
+		{Tenant: "b", Totals: core.BulkTotals{Waiting: 1, Continued: 1, Open: 1, Files: 1, Price: 1}},
+		{Tenant: "c", Totals: core.BulkTotals{Continued: 1}},
+	}
+	all := core.Bulk{Status: core.BulkRunning}
+	sum, err := all.Sum(parts)
+	require.NoError(t, err)
+	require.Equal(t, 3, sum.Waiting)
+	b := all.LeaveOut("c").LeaveOut("a").LeaveOut("a")
+	require.Empty(t, all.Moved)
+	require.Equal(t, []core.TenantID{"a", "c"}, b.Moved)
+	require.True(t, b.LeftOut("a"))
+	require.False(t, b.LeftOut("b"))
+	sum, err = b.Sum(parts)
+	require.NoError(t, err)
+	require.Equal(t, core.BulkTotals{
+		Waiting: 1, Continued: 5, Refused: 3, Open: 1, Files: 6, Price: 8,
+		RefusedBy: map[core.Code]int{core.CodeNothingToRetry: 1, core.CodeTenantMoved: 2},
+	}, sum)
+	require.Equal(t, map[core.Code]int{core.CodeNothingToRetry: 1}, parts[0].Totals.RefusedBy, "the caller's is not changed")
+	require.Equal(t, parts[2].Totals, b.Totals(parts[2]), "nothing of it was left")
+	_, err = all.Sum([]core.BulkPart{{Totals: core.BulkTotals{Price: math.MaxInt64}}, {Totals: core.BulkTotals{Price: 1}}})
+	require.ErrorIs(t, err, core.ErrCreditsOutOfRange)
+
+	waiting, done := core.BulkRun{Run: "r", State: core.BulkRunWaiting}, core.BulkRun{Run: "r", State: core.BulkRunContinued, Price: 3}
+	require.Equal(t, waiting, b.Record("b", waiting))
+	require.Equal(t, done, b.Record("a", done))
+	left := b.Record("a", waiting)
+	require.Equal(t, core.BulkRunRefused, left.State)
+	require.Equal(t, core.CodeTenantMoved, left.Code)
+	require.NotEmpty(t, left.Message)
+}
+
+func TestBulkLetBy(t *testing.T) {
+	t.Parallel()
+	maker, other := core.Actor{Subject: "maker"}, core.Actor{Subject: "other"}
+	b := core.Bulk{By: maker, ChangedBy: maker, Status: core.BulkRunning}
+	require.Equal(t, []core.Actor{maker}, b.LetBy())
+	limited, err := b.Resume(other, credits(5), core.BulkTotals{}, bulkNow)
+	require.NoError(t, err)
+	require.True(t, limited.NewLimit(b))
+	require.True(t, b.NewLimit(limited))
+	require.Equal(t, []core.Actor{maker, other}, limited.LetBy())
+	require.Equal(t, bulkNow, limited.ChangedAt)
+	same, err := limited.Resume(maker, credits(5), core.BulkTotals{}, bulkNow)
+	require.NoError(t, err)
+	require.False(t, same.NewLimit(limited))
+	require.Equal(t, limited, same, "nothing was changed")
+	more, err := limited.Resume(maker, credits(6), core.BulkTotals{}, bulkNow)
+	require.NoError(t, err)
+	require.True(t, more.NewLimit(limited))
+	require.Equal(t, []core.Actor{maker}, more.LetBy())
 }

@@ -2,7 +2,6 @@ package core
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -54,12 +53,13 @@ func (b Bulk) Pause(by Actor, now time.Time) (Bulk, error) {
 
 // Resume lets a paused one go on, also past what paused it: a canary that failed counts as
 // passed, and failures until now are not counted again. maxPrice is the new limit of the
-// sum; nil: as it is. It fails with CodeBulkEnded, and with CodeInvalidRequest if the
+// sum, also of one that is running; nil: as it is. It fails with CodeBulkEnded, and with CodeInvalidRequest if the
 // limit is used up, or would be below what was charged.
 func (b Bulk) Resume(by Actor, maxPrice *Credits, t BulkTotals, now time.Time) (Bulk, error) {
 	if b.Status.Ended() {
 		return b, bulkEnded(b)
 	}
+	was := b
 	if maxPrice != nil {
 		if *maxPrice < t.Price {
 			return b, InvalidField("maxPrice", "must be %d or more, which was charged already", t.Price)
@@ -72,6 +72,9 @@ func (b Bulk) Resume(by Actor, maxPrice *Credits, t BulkTotals, now time.Time) (
 		return b, InvalidField("maxPrice", "must be given: it was paused because the limit is used up")
 	}
 	if b.Status == BulkRunning {
+		if b.NewLimit(was) { // whoever drives it goes on
+			b.ChangedBy, b.ChangedAt = by, now
+		}
 		return b, nil
 	}
 	if b.Reason == BulkReasonCanaryFailed {
@@ -94,15 +97,72 @@ func (b Bulk) Abort(by Actor, now time.Time) (Bulk, error) {
 	return b.change(BulkAborted, BulkReasonNone, by, now), nil
 }
 
-// MadeByAPIKey gives the API key as which its runs are continued, of the tenant By.Tenant.
-func (b Bulk) MadeByAPIKey() (APIKeyID, bool) {
-	id, is := strings.CutPrefix(b.By.Subject, apiKeySubject)
-	return APIKeyID(id), is
+// NewLimit reports whether its limit of the sum is another one than it was.
+func (b Bulk) NewLimit(was Bulk) bool {
+	most, before := b.Terms.MaxPrice, was.Terms.MaxPrice
+	return (most == nil) != (before == nil) || most != nil && *most != *before
+}
+
+// LetBy are those by whose word it runs: as whom its runs are continued, and who let it go
+// on last, or raised its limit.
+func (b Bulk) LetBy() []Actor {
+	if b.ChangedBy == b.By {
+		return []Actor{b.By}
+	}
+	return []Actor{b.By, b.ChangedBy}
 }
 
 // Stop pauses it for a reason of its own.
 func (b Bulk) Stop(why BulkReason, now time.Time) Bulk {
 	return b.change(BulkPaused, why, System, now)
+}
+
+// LeaveOut ends the part of one of several tenants, because the tenant is moved to another
+// database. Nothing can be written of that part here, so it is said here.
+func (b Bulk) LeaveOut(tenant TenantID) Bulk {
+	if at, there := slices.BinarySearch(b.Moved, tenant); !there {
+		b.Moved = slices.Insert(slices.Clone(b.Moved), at, tenant)
+	}
+	return b
+}
+
+// LeftOut reports whether LeaveOut has ended a tenant's part.
+func (b Bulk) LeftOut(tenant TenantID) bool {
+	_, there := slices.BinarySearch(b.Moved, tenant)
+	return there
+}
+
+// Totals gives those of a part. If it was left out, what waited of it counts as refused
+// with CodeTenantMoved, and nothing of it is waited for.
+func (b Bulk) Totals(p BulkPart) BulkTotals {
+	t := p.Totals
+	if !b.LeftOut(p.Tenant) {
+		return t
+	}
+	if t.Waiting > 0 {
+		t.refusedBy(CodeTenantMoved, t.Waiting)
+	}
+	t.Waiting, t.Refused, t.Open = 0, t.Refused+t.Waiting, 0
+	return t
+}
+
+// Sum adds up the totals of its parts. It fails with CodeCreditsOutOfRange if the price
+// overflows.
+func (b Bulk) Sum(parts []BulkPart) (sum BulkTotals, err error) {
+	for i := range parts {
+		if sum, err = sum.Plus(b.Totals(parts[i])); err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
+}
+
+// Record gives what became of a run of a tenant's part, as Totals counts it.
+func (b Bulk) Record(tenant TenantID, r BulkRun) BulkRun {
+	if b.LeftOut(tenant) && r.State == BulkRunWaiting {
+		r.State, r.Code, r.Message = BulkRunRefused, CodeTenantMoved, "the tenant was moved to another database before it was the run's turn"
+	}
+	return r
 }
 
 // Finish ends it when each of its runs has an outcome and those continued have closed.

@@ -53,6 +53,13 @@ const (
 	CodeTooManyWebhookEndpoints Code = "too_many_webhook_endpoints"
 	CodeWebhooksDisabled        Code = "webhooks_disabled"
 	CodeTooManyPings            Code = "too_many_pings"
+
+	// CodeTenantMoved stands in the record of a bulk continue over several tenants, of the
+	// runs that it left out.
+	CodeTenantMoved Code = "tenant_moved"
+
+	// CodeInternal is a mistake of ours, whose details are in the log.
+	CodeInternal Code = "internal"
 )
 
 // FieldError says what is wrong with one field of a request.

@@ -38,15 +38,25 @@ type BulkContinues interface {
 	// List gives those that the filter selects, newest first.
 	List(ctx context.Context, filter BulkFilter) ([]core.Bulk, error)
 	// Free lists up to limit of those for which core.Bulk.Free holds, longest free first.
-	Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error)
+	Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]BulkKey, error)
 	// Parts gives the parts of one, ascending by tenant; none if there are none.
 	Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error)
+	// Delete removes one that has ended. Its parts are orphans then. That there is none, or
+	// that it has not ended, is no error, and has no effect.
+	Delete(ctx context.Context, id core.BulkID) error
 	// DeleteEnded removes up to limit that have ended before a time, and says how many.
 	// Their parts are orphans then. What is remembered under their keys stays.
 	DeleteEnded(ctx context.Context, before time.Time, limit int) (int, error)
 	// Orphans lists up to limit parts made before a time that belong to no bulk continue,
-	// because it was deleted, or its making was cut off.
+	// because it was deleted, or its making was cut off. Those of tenants that are closed by
+	// a move are left out: they cannot be removed.
 	Orphans(ctx context.Context, before time.Time, limit int) ([]BulkPartKey, error)
+}
+
+// BulkKey names a bulk continue with its tenant, empty if it is over several.
+type BulkKey struct {
+	Tenant core.TenantID
+	ID     core.BulkID
 }
 
 // BulkPartKey names a part.

@@ -74,8 +74,9 @@ type Mover interface {
 	//
 	// If is closes the tenant, SetMove returns when every transaction that wrote for the
 	// tenant before has ended; each later one fails with ErrMoved when it writes or
-	// commits, on every server; sweeps are no writes of the tenant. To be sure of that after an error, call it again, with
-	// was and is alike. DueRuns and Ungranted leave closed tenants out.
+	// commits, on every server; sweeps are no writes of the tenant. To be sure of that after
+	// an error, call it again, with was and is alike. DueRuns, Ungranted and OpenTenants leave
+	// closed tenants out.
 	SetMove(ctx context.Context, tenant core.TenantID, was, is Move) error
 	// Import writes a tenant that is not there, whole, together with is in the place of
 	// was, in one transaction: all of it or nothing. It takes the records one after the

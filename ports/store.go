@@ -97,6 +97,10 @@ type AcrossTenants interface {
 	// for the ledger check and platform admins.
 	AllTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error)
 
+	// OpenTenants is AllTenants without those that are closed by a move, for what is to be
+	// written for all tenants.
+	OpenTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error)
+
 	// BulkContinues are the bulk continues of all tenants.
 	BulkContinues() BulkContinues
 	// Forget removes up to limit of the replies and the refusals that were remembered

@@ -47,17 +47,24 @@ func (t Ticket) Validate() error {
 	return nil
 }
 
-// ErrTooManyTickets is that a tenant has as many unused tickets as it may have.
+// TicketBounds is how many tickets there may be that are good.
+type TicketBounds struct {
+	OfTenant  int // all of them; of "" for platform admins without a tenant
+	OfSubject int // of one subject of the tenant, so that one caller does not take the others'
+}
+
+// ErrTooManyTickets is that a tenant, or a subject of it, has as many unused tickets as it may
+// have.
 var ErrTooManyTickets = errors.New("ports: there are too many tickets")
 
 // Tickets are those that have not been used. They are no tenant's data: a ticket is found
 // by its ID alone, before it is known whose it is. Each method is a transaction of its
 // own. Errors besides those named are faults.
 type Tickets interface {
-	// Insert keeps a new ticket. ErrExists; ErrTooManyTickets if its tenant ("" for platform admins
-	// without one) has most tickets that are good at CreatedAt, or a few more if several are
-	// inserted at once; an error of Ticket.Validate.
-	Insert(ctx context.Context, t Ticket, most int) error
+	// Insert keeps a new ticket. ErrExists; ErrTooManyTickets if its tenant or its subject has
+	// as many as it may have that are good at CreatedAt, or a few more if several are inserted
+	// at once; an error of Ticket.Validate.
+	Insert(ctx context.Context, t Ticket, most TicketBounds) error
 	// Take finds a ticket, also one that has expired, and removes it: of several who take it
 	// at once one gets it. ErrNotFound. After any other error it may be gone.
 	Take(ctx context.Context, id string) (Ticket, error)

@@ -160,7 +160,7 @@ func toBulkWithTenants(v app.BulkView) bulkJSON {
 		return wire
 	}
 	for _, p := range v.Parts[:min(len(v.Parts), maxBulkTenants)] {
-		wire.Tenants = append(wire.Tenants, bulkTenantJSON{string(p.Tenant), toBulkProgress(p.Totals)})
+		wire.Tenants = append(wire.Tenants, bulkTenantJSON{string(p.Tenant), toBulkProgress(v.Bulk.Totals(p))})
 	}
 	return wire
 }

@@ -88,6 +88,12 @@ func (l RateLimits) WithClock(now func() time.Time) RateLimits {
 	return l
 }
 
+// WithWait gives limits with another wait for a turn.
+func (l RateLimits) WithWait(wait time.Duration) RateLimits {
+	l.wait = wait
+	return l
+}
+
 // Tracked is how many callers, tenants and addresses the limiter remembers.
 func (l *Limiter) Tracked() (callers, tenants, addresses int) {
 	l.mu.Lock()

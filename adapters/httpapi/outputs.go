@@ -91,10 +91,11 @@ func (a *api) getOutput(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	f, err := a.svc.FileOutput(r.Context(), r.actor, id, index)
+	f, leave, err := a.svc.DownloadOutput(r.Context(), r.actor, id, index)
 	if err != nil {
 		return err
 	}
+	defer leave()
 	if f.Status != core.FileCompleted {
 		return &core.Error{Code: core.CodeFileNotFound, Run: id, Message: "the file is " + string(f.Status) + " and has no output; only completed files have"}
 	}

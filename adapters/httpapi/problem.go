@@ -22,7 +22,7 @@ const (
 	codePayloadTooLarge            = core.CodePayloadTooLarge
 	codeUnsupportedMedia core.Code = "unsupported_media_type"
 	codeNotAcceptable    core.Code = "not_acceptable"
-	codeInternal         core.Code = "internal"
+	codeInternal                   = core.CodeInternal
 	// codeOutcomeUnknown is not a refusal: the answer to the commit was lost.
 	codeOutcomeUnknown core.Code = "outcome_unknown"
 	// codeUnavailable: the request had no effect and may be tried again.

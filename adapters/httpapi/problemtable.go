@@ -226,7 +226,7 @@ var problems = map[core.Code]answerTo{
 	},
 	core.CodeTooManyDownloads: {
 		status: http.StatusTooManyRequests, title: "Too much is being downloaded",
-		when:  "The tenant, or the server, sends as many downloads of outputs as it may at once.",
+		when:  "The tenant, or the server, sends as many downloads of outputs, or of single files, as it may at once.",
 		do:    "Wait as long as Retry-After says, and send it again.",
 		waits: true,
 	},
@@ -265,13 +265,18 @@ var problems = map[core.Code]answerTo{
 	},
 	core.CodeBulkTooLarge: {
 		status: http.StatusBadRequest, title: "Too many runs are selected",
-		when: "More than 10,000 runs are selected, or more than 2,000 tenants would have to be looked through. Nothing was made.",
+		when: "More than 10,000 runs are selected, or more than 100,000 runs or 2,000 tenants would have to be looked through. Nothing was made.",
 		do:   "Narrow the time, or make one for each template or tenant.",
 	},
 	core.CodeBulkTooManyNow: {
 		status: http.StatusConflict, title: "Too many bulk continues at once",
-		when: "The tenant has 20 bulk continues that have not ended.",
-		do:   "Wait for them, or abort those that are not needed any more; then send the request under a new Idempotency-Key, if it had one.",
+		when: "The tenant has 20 bulk continues that have not ended, or made 200 that are still remembered by their idempotency keys; or as many selections and previews are under way as the server makes at once, two of them of one tenant. The detail says which. Nothing was made.",
+		do:   "Wait for them, abort those that are not needed any more, or try again in a moment; under a new Idempotency-Key, if the request had one.",
+	},
+	core.CodeTenantMoved: {
+		status: http.StatusServiceUnavailable, title: "The tenant was moved",
+		when: "In the record of a bulk continue over several tenants, of runs that it left out: their tenant was moved to another database before it was their turn.",
+		do:   "Continue them where the tenant lives now, or here if it stayed.",
 	},
 	core.CodeBulkEnded: {
 		status: http.StatusConflict, title: "The bulk continue has ended",

@@ -45,7 +45,8 @@ type RateLimits struct {
 	// longest are forgotten first, and begin anew.
 	MaxTracked int
 
-	now func() time.Time // for tests; nil: time.Now
+	now  func() time.Time // for tests; nil: time.Now
+	wait time.Duration    // for tests; 0: turnWait
 }
 
 // Limiter enforces RateLimits, for the API and for other handlers of the same server. A nil
@@ -58,6 +59,8 @@ type Limiter struct {
 	credentials buckets[core.Actor]
 	tenants     buckets[core.TenantID]
 	addresses   buckets[netip.Prefix]
+
+	lookUps, exchanges chan struct{} // one for each that has its turn
 }
 
 // NewLimiter makes a Limiter.
@@ -71,11 +74,15 @@ func NewLimiter(limits RateLimits) *Limiter {
 	if limits.now == nil {
 		limits.now = time.Now
 	}
+	if limits.wait == 0 {
+		limits.wait = turnWait
+	}
 	l := &Limiter{
 		limits:      limits,
 		credentials: newBuckets[core.Actor](limits.Credential, limits.MaxTracked),
 		tenants:     newBuckets[core.TenantID](limits.Tenant, limits.MaxTracked),
 		addresses:   newBuckets[netip.Prefix](limits.Failed, limits.MaxTracked),
+		lookUps:     make(chan struct{}, turnsAtOnce), exchanges: make(chan struct{}, turnsAtOnce),
 	}
 	var policy []string
 	for _, p := range []struct {
@@ -140,7 +147,8 @@ func (l *Limiter) Admit(h http.Header, actor core.Actor) error {
 // came from its address, it gives the refusal to answer instead of the usual one. A valid
 // credential is let in whatever else came from its address: many people may be behind one
 // proxy, and one of them must not lock out the others. Credentials are too long to be
-// guessed, so what is bounded is the work and the noise that guesses make.
+// guessed; what is bounded here is the noise that guesses make, and the work that they
+// make by LookUp and Exchange.
 func (l *Limiter) Refused(h http.Header, req *http.Request) error {
 	if l == nil {
 		return nil
@@ -152,8 +160,7 @@ func (l *Limiter) Refused(h http.Header, req *http.Request) error {
 	if b == nil || b.AllowN(now, 1) {
 		return nil
 	}
-	h.Set("Connection", "close") // else guessing goes on for nothing
-	return rateLimited(h, b, now, "%s that were not valid came from your address; check the one that you send, and wait for %s", Rate{l.limits.Failed.Requests, l.limits.Failed.Window})
+	return l.tooManyFailed(h, b, now)
 }
 
 // rateLimited is the refusal for a bucket that is empty.
@@ -185,16 +192,25 @@ type buckets[K comparable] struct {
 }
 
 type bucket[K comparable] struct {
-	key    K
-	tokens *rate.Limiter
+	key      K
+	tokens   *rate.Limiter
+	underWay int // look-ups, see LookUp
 }
 
 func newBuckets[K comparable](r Rate, most int) buckets[K] {
 	return buckets[K]{rate: r, most: most, byKey: map[K]*list.Element{}, order: list.New()}
 }
 
-// of gives the bucket of a key; nil without a limit.
+// of gives the tokens of a key; nil without a limit.
 func (b *buckets[K]) of(key K, now time.Time) *rate.Limiter {
+	if one := b.bucket(key, now); one != nil {
+		return one.tokens
+	}
+	return nil
+}
+
+// bucket gives the bucket of a key; nil without a limit.
+func (b *buckets[K]) bucket(key K, now time.Time) *bucket[K] {
 	if !b.rate.limited() {
 		return nil
 	}
@@ -205,14 +221,14 @@ func (b *buckets[K]) of(key K, now time.Time) *rate.Limiter {
 	}
 	if e, there := b.byKey[key]; there {
 		b.order.MoveToFront(e)
-		return b.at(e).tokens
+		return b.at(e)
 	}
 	if b.order.Len() >= b.most {
 		b.drop(b.order.Back())
 	}
-	one := &bucket[K]{key, rate.NewLimiter(rate.Limit(float64(b.rate.Requests)/b.rate.Window.Seconds()), b.rate.Requests)}
+	one := &bucket[K]{key: key, tokens: rate.NewLimiter(rate.Limit(float64(b.rate.Requests)/b.rate.Window.Seconds()), b.rate.Requests)}
 	b.byKey[key] = b.order.PushFront(one)
-	return one.tokens
+	return one
 }
 
 func (b *buckets[K]) at(e *list.Element) *bucket[K] {
@@ -221,7 +237,8 @@ func (b *buckets[K]) at(e *list.Element) *bucket[K] {
 }
 
 func (b *buckets[K]) full(e *list.Element, now time.Time) bool {
-	return b.at(e).tokens.TokensAt(now) >= float64(b.rate.Requests)
+	one := b.at(e)
+	return one.underWay == 0 && one.tokens.TokensAt(now) >= float64(b.rate.Requests)
 }
 
 func (b *buckets[K]) drop(e *list.Element) {

@@ -165,8 +165,8 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 			code: req.Param("code"), file: req.Param("file"),
 		}
 		if rt.need != anyone {
-			actor, challenge, err := a.callerOf(rt, r)
-			if err = a.limited(w.Header(), req.Request, actor, challenge, err); err != nil {
+			actor, challenge, err := a.known(w.Header(), rt, r)
+			if err != nil {
 				if challenge != "" {
 					w.Header().Set("WWW-Authenticate", challenge)
 				}

@@ -319,7 +319,7 @@ func TestTenantEvents(t *testing.T) {
 		now := time.Now()
 		require.NoError(t, w.tickets.Insert(t.Context(), ports.Ticket{
 			ID: ports.TicketID("rdt_x"), Actor: key.Actor(), CreatedAt: now, ExpiresAt: now.Add(time.Minute),
-		}, 1))
+		}, ports.TicketBounds{OfTenant: 1, OfSubject: 1}))
 		stream := openStream(t, s.client, "http://server/events?ticket=rdt_x", "", "")
 		stream.next("snapshot")
 		_, err = w.svc.RevokeAPIKey(t.Context(), core.System, acme, key.ID)

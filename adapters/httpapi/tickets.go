@@ -19,8 +19,9 @@ const (
 	// ticketStream is how long a stream lasts that was opened with a ticket: what the ticket
 	// was made with may have expired, or have been revoked, in the meantime.
 	ticketStream = 5 * time.Minute
-	// maxTickets is how many unused ones a tenant has at most, and the platform admins.
-	maxTickets = 1000
+	// maxTickets is how many unused ones a tenant has at most, and the platform admins, and
+	// ticketsOfOne how many one caller.
+	maxTickets, ticketsOfOne = 1000, 100
 	// ticketPrefix tells what it is where one is found.
 	ticketPrefix    = "rdt_"
 	maxTicketLength = 64
@@ -60,10 +61,10 @@ func (a *api) createTicket(w http.ResponseWriter, r *request) error {
 	}
 	token := ticketPrefix + rand.Text()
 	t := ports.Ticket{ID: ports.TicketID(token), Actor: r.actor, CreatedAt: now, ExpiresAt: now.Add(ticketFor)}
-	err := a.cfg.Tickets.Insert(r.Context(), t, maxTickets)
+	err := a.cfg.Tickets.Insert(r.Context(), t, ports.TicketBounds{OfTenant: maxTickets, OfSubject: ticketsOfOne})
 	if errors.Is(err, ports.ErrTooManyTickets) {
 		w.Header().Set("Retry-After", retryAfterStreams)
-		return refused(codeTooManyStreams, "%d tickets are waiting to be used; use them, or wait a minute", maxTickets)
+		return refused(codeTooManyStreams, "%d of your tickets, or %d of your tenant, are waiting to be used; use them, or wait a minute", ticketsOfOne, maxTickets)
 	}
 	if err != nil {
 		return err

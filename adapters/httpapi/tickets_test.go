@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -107,9 +108,12 @@ func TestTickets(t *testing.T) {
 	refused(open("/events", ofKey), "its key was revoked")
 
 	require.Equal(t, http.StatusUnauthorized, w.post("", "/event-tickets", nil).status)
-	for range 1000 {
-		w.clock.Advance(time.Microsecond)
-		get(w.user)
+	for i := range 10 {
+		one := w.token(core.Actor{Subject: fmt.Sprint("u", i), Tenant: acme, Role: core.RoleCustomerUser})
+		for range 100 {
+			w.clock.Advance(time.Microsecond)
+			get(one)
+		}
 	}
 	got := w.post(w.admin, "/event-tickets", nil)
 	require.Equal(t, http.StatusTooManyRequests, got.status)
@@ -124,4 +128,16 @@ func TestTickets(t *testing.T) {
 	plain := newWorld(t)
 	require.Equal(t, "not_found", plain.post(plain.user, "/event-tickets", nil).str("code"))
 	require.Equal(t, http.StatusUnauthorized, plain.get("", "/events?ticket=rdt_x").status)
+}
+
+// One caller does not take the tickets of the others in its tenant.
+func TestTicketsOfOneCallerAreBounded(t *testing.T) {
+	t.Parallel()
+	kept := memory.NewStore()
+	w := newWorld(t, func(o *options) { o.api.Tickets = kept.Tickets() })
+	for range 100 {
+		require.Equal(t, http.StatusCreated, w.post(w.user, "/event-tickets", nil).status)
+	}
+	w.refused(http.StatusTooManyRequests, "too_many_streams", func() answer { return w.post(w.user, "/event-tickets", nil) })
+	require.Equal(t, http.StatusCreated, w.post(w.admin, "/event-tickets", nil).status)
 }

@@ -88,7 +88,7 @@ func newestFirst(x, y core.Bulk) int {
 
 // cloneBulk: what the caller does with its own copy is its own affair.
 func cloneBulk(b core.Bulk) core.Bulk {
-	b.Selection.Statuses, b.Changes = slices.Clone(b.Selection.Statuses), slices.Clone(b.Changes)
+	b.Selection.Statuses, b.Changes, b.Moved = slices.Clone(b.Selection.Statuses), slices.Clone(b.Changes), slices.Clone(b.Moved)
 	b.Terms.MaxPrice, b.Terms.Canary, b.Terms.Stop = cloned(b.Terms.MaxPrice), cloned(b.Terms.Canary), cloned(b.Terms.Stop)
 	return b
 }
@@ -182,15 +182,15 @@ func (b bulkContinues) List(ctx context.Context, f ports.BulkFilter) ([]core.Bul
 	}, newestFirst)
 }
 
-func (b bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
+func (b bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.BulkKey, error) {
 	found, err := b.where(ctx, limit, func(x core.Bulk) bool { return x.Free(now, horizon) }, func(x, y core.Bulk) int {
 		return cmp.Or(x.LeaseUntil.Compare(y.LeaseUntil), cmp.Compare(x.ID, y.ID))
 	})
-	ids := make([]core.BulkID, len(found))
+	keys := make([]ports.BulkKey, len(found))
 	for i := range found {
-		ids[i] = found[i].ID
+		keys[i] = ports.BulkKey{Tenant: found[i].Tenant, ID: found[i].ID}
 	}
-	return ids, err
+	return keys, err
 }
 
 func (b bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
@@ -207,6 +207,15 @@ func (b bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPa
 	}
 	slices.SortFunc(parts, func(x, y core.BulkPart) int { return cmp.Compare(x.Tenant, y.Tenant) })
 	return parts, nil
+}
+
+func (b bulkContinues) Delete(ctx context.Context, id core.BulkID) error {
+	return b.locked(ctx, func(all map[core.BulkID]core.Bulk) error {
+		if all[id].Status.Ended() {
+			delete(all, id)
+		}
+		return nil
+	})
 }
 
 func (b bulkContinues) DeleteEnded(ctx context.Context, before time.Time, limit int) (n int, err error) {
@@ -227,6 +236,9 @@ func (b bulkContinues) Orphans(ctx context.Context, before time.Time, limit int)
 	defer b.s.mu.RUnlock()
 	err = b.locked(ctx, func(all map[core.BulkID]core.Bulk) error {
 		for tenant, st := range b.s.tenants {
+			if b.s.moves[tenant].State.Closed() {
+				continue
+			}
 			for id, x := range st.bulks {
 				if _, there := all[id]; !there && x.part.CreatedAt.Before(before) && len(keys) < limit {
 					keys = append(keys, ports.BulkPartKey{Tenant: tenant, Bulk: id})

@@ -174,6 +174,11 @@ func (s *Store) AllTenants(_ context.Context, after core.TenantID, limit int) ([
 	return s.tenantsWhere(after, limit, func(*tenantState) bool { return true })
 }
 
+// OpenTenants implements ports.Store.
+func (s *Store) OpenTenants(_ context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
+	return s.tenantsWhere(after, limit, func(st *tenantState) bool { return !s.moves[st.tenant.ID].State.Closed() })
+}
+
 func (s *Store) tenantsWhere(after core.TenantID, limit int, wanted func(*tenantState) bool) ([]core.Tenant, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

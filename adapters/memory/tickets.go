@@ -19,7 +19,7 @@ type tickets struct {
 // Tickets implements ports.TicketStore.
 func (s *Store) Tickets() ports.Tickets { return &s.tickets }
 
-func (s *tickets) Insert(ctx context.Context, t ports.Ticket, most int) error {
+func (s *tickets) Insert(ctx context.Context, t ports.Ticket, most ports.TicketBounds) error {
 	if err := t.Validate(); err != nil {
 		return err
 	}
@@ -31,13 +31,16 @@ func (s *tickets) Insert(ctx context.Context, t ports.Ticket, most int) error {
 	if _, taken := s.byID[t.ID]; taken {
 		return ports.ErrExists
 	}
-	good := 0
+	ofTenant, ofSubject := 0, 0
 	for _, other := range s.byID {
 		if other.Actor.Tenant == t.Actor.Tenant && other.ExpiresAt.After(t.CreatedAt) {
-			good++
+			ofTenant++
+			if other.Actor.Subject == t.Actor.Subject {
+				ofSubject++
+			}
 		}
 	}
-	if good >= most {
+	if ofTenant >= most.OfTenant || ofSubject >= most.OfSubject {
 		return ports.ErrTooManyTickets
 	}
 	if s.byID == nil {

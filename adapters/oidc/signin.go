@@ -2,14 +2,19 @@ package oidc
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -29,6 +34,9 @@ const (
 	// CodeNoAccess: the provider knows the person, and nothing says what they may do here.
 	CodeNoAccess core.Code = "sign_in_no_access"
 )
+
+// signInFor is how long a person may take to sign in at the provider.
+const signInFor = 10 * time.Minute
 
 // SignInConfig is this service as the provider knows it.
 type SignInConfig struct {
@@ -78,16 +86,46 @@ func (s *SignIn) Begin(ctx context.Context) (address, secret string, err error) 
 	}
 	state, nonce, verifier := rand.Text(), rand.Text(), oauth2.GenerateVerifier()
 	address = s.oauth(d).AuthCodeURL(state, gooidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier))
-	return address, strings.Join([]string{state, nonce, verifier}, "."), nil
+	kept := strings.Join([]string{state, nonce, verifier, strconv.FormatInt(s.p.cfg.Now().Unix(), 10)}, ".")
+	return address, kept + "." + s.sign(kept), nil
+}
+
+// sign gives what shows that this service has begun a sign-in. Without it anybody could make
+// up what a browser keeps, and have the provider asked about any code. The key comes from the
+// client's secret, which all servers have. A public client has none: then it shows nothing.
+func (s *SignIn) sign(kept string) string {
+	mac := hmac.New(sha256.New, []byte("redrive sign-in\x00"+s.cfg.ClientID+"\x00"+s.cfg.ClientSecret))
+	mac.Write([]byte(kept))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// begun gives the parts of what a browser kept of a sign-in that this service has begun not
+// long ago.
+func (s *SignIn) begun(secret string) (state, nonce, verifier string, ok bool) {
+	at := strings.LastIndexByte(secret, '.')
+	if at < 0 || !hmac.Equal([]byte(secret[at+1:]), []byte(s.sign(secret[:at]))) {
+		return "", "", "", false
+	}
+	parts := strings.Split(secret[:at], ".")
+	if len(parts) != 4 {
+		return "", "", "", false
+	}
+	when, err := strconv.ParseInt(parts[3], 10, 64)
+	now := s.p.cfg.Now()
+	// Clocks of servers differ by a little.
+	if err != nil || now.Sub(time.Unix(when, 0)) > signInFor || time.Unix(when, 0).Sub(now) > time.Minute {
+		return "", "", "", false
+	}
+	return parts[0], parts[1], parts[2], true
 }
 
 // Finish gives who has signed in. The answer is the query with which the browser came back,
 // and secret what it kept. A *core.Error says why nobody has; any other error is a fault,
 // which wraps ports.ErrUnavailable if the provider cannot be reached.
 func (s *SignIn) Finish(ctx context.Context, secret string, answer url.Values) (core.Actor, error) {
-	kept := strings.Split(secret, ".")
-	state, err := once(answer, "state")
-	if err != nil || state == "" || len(kept) != 3 || subtle.ConstantTimeCompare([]byte(state), []byte(kept[0])) != 1 {
+	state, nonce, verifier, ok := s.begun(secret)
+	got, err := once(answer, "state")
+	if err != nil || !ok || got == "" || subtle.ConstantTimeCompare([]byte(got), []byte(state)) != 1 {
 		return core.Actor{}, &core.Error{Code: CodeExpired, Message: "this is not the end of a sign-in that this browser has begun a moment ago; begin again"}
 	}
 	d, err := s.p.described(ctx)
@@ -105,7 +143,7 @@ func (s *SignIn) Finish(ctx context.Context, secret string, answer url.Values) (
 	if err != nil || code == "" {
 		return core.Actor{}, s.failed(ctx, "the answer has no code", err)
 	}
-	claims, err := s.exchange(gooidc.ClientContext(ctx, s.p.client), d, code, kept[1], kept[2])
+	claims, err := s.exchange(gooidc.ClientContext(ctx, s.p.client), d, code, nonce, verifier)
 	if err != nil {
 		return core.Actor{}, err
 	}

@@ -71,9 +71,7 @@ func TestSignIn(t *testing.T) {
 		s := w.signIn(t)
 		address, secret, err := s.Begin(t.Context())
 		require.NoError(t, err)
-		for _, part := range strings.Split(secret, ".")[2:] {
-			require.NotContains(t, address, part, "the verifier stays with the browser")
-		}
+		require.NotContains(t, address, strings.Split(secret, ".")[2], "the verifier stays with the browser")
 		answer := w.through(t, address)
 		actor, err := s.Finish(t.Context(), secret, answer)
 		require.NoError(t, err, key.Alg)
@@ -85,6 +83,44 @@ func TestSignIn(t *testing.T) {
 		require.NotContains(t, w.log.String(), answer.Get("code"))
 		require.NotContains(t, w.log.String(), "with a secret in it")
 	}
+}
+
+// part gives what changes one part of what the browser keeps.
+func part(i int, to string) func(string) string {
+	return func(secret string) string {
+		parts := strings.Split(secret, ".")
+		parts[i] = to
+		return strings.Join(parts, ".")
+	}
+}
+
+// What was begun is good for ten minutes, at every server of the same client.
+func TestSignInIsBoundToItsBeginning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, idp.EC(t, "e"))
+	first, second := w.signIn(t), w.signIn(t)
+	address, secret, err := first.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = second.Finish(t.Context(), secret, w.through(t, address))
+	require.NoError(t, err)
+
+	address, secret, err = first.Begin(t.Context())
+	require.NoError(t, err)
+	answer := w.through(t, address)
+	w.clock.advance(10*time.Minute + 2*time.Second)
+	_, err = first.Finish(t.Context(), secret, answer)
+	require.Equal(t, oidc.CodeExpired, code(err))
+
+	w.idp.Do(func(p *idp.Provider) { p.Secret = "another" })
+	other, err := oidc.NewSignIn(w.p, oidc.SignInConfig{
+		ClientID: w.idp.Client, ClientSecret: "another", RedirectURL: back,
+		Actor: func([]byte) (core.Actor, error) { return core.Actor{}, nil },
+	})
+	require.NoError(t, err)
+	address, secret, err = first.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = other.Finish(t.Context(), secret, w.through(t, address))
+	require.Equal(t, oidc.CodeExpired, code(err), "somebody without the client's secret may have made it")
 }
 
 // What an attacker, or a broken provider, may send back.
@@ -104,7 +140,10 @@ func TestSignInRefuses(t *testing.T) {
 		"NoSecret":         {secret: func(string) string { return "" }, want: oidc.CodeExpired},
 		"EmptySecret":      {secret: func(string) string { return ".." }, answer: func(q url.Values) { q.Set("state", "") }, want: oidc.CodeExpired},
 		"AnotherBrowser":   {secret: func(string) string { return "a.b.c" }, want: oidc.CodeExpired},
-		"AnotherVerifier":  {secret: func(s string) string { return s + "x" }, want: oidc.CodeFailed},
+		"AnotherVerifier":  {secret: part(2, "x"), want: oidc.CodeExpired},
+		"AnotherBeginning": {secret: part(3, "99999999999"), want: oidc.CodeExpired},
+		"Unsigned":         {secret: part(4, ""), want: oidc.CodeExpired},
+		"WithoutSignature": {secret: func(s string) string { return s[:strings.LastIndexByte(s, '.')] }, want: oidc.CodeExpired},
 		"NoCode":           {answer: func(q url.Values) { q.Del("code") }, want: oidc.CodeFailed},
 		"CodeTwice":        {answer: func(q url.Values) { q.Add("code", "x") }, want: oidc.CodeFailed},
 		"ForgedCode":       {answer: func(q url.Values) { q.Set("code", "x") }, want: oidc.CodeFailed},

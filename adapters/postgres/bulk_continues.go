@@ -142,17 +142,22 @@ func (x bulkContinues) List(ctx context.Context, f ports.BulkFilter) ([]core.Bul
 	return list(ctx, x.s, scanBulk, sql+` ORDER BY created_at DESC, bulk_id DESC LIMIT $1`, args...)
 }
 
-func (x bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
+func (x bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.BulkKey, error) {
 	const sql = `
-SELECT bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= $1 OR lease_until > $2)
+SELECT tenant_id, bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until IS NULL OR lease_until <= $1 OR lease_until > $2)
  ORDER BY lease_until NULLS FIRST, bulk_id LIMIT $3`
-	return list(ctx, x.s, pgx.RowTo[core.BulkID], sql, now, now.Add(horizon), max(limit, 0))
+	return list(ctx, x.s, pgx.RowToStructByPos[ports.BulkKey], sql, now, now.Add(horizon), max(limit, 0))
 }
 
 func (x bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
 	return across(ctx, x.s, scanBulkPart, func(and string) string {
 		return `SELECT ` + bulkPartColumns + ` FROM bulk_parts WHERE bulk_id = $1` + of(and, "bulk_parts") + ` ORDER BY tenant_id`
 	}, findable(id))
+}
+
+func (x bulkContinues) Delete(ctx context.Context, id core.BulkID) error {
+	_, err := x.s.execute(ctx, `DELETE FROM bulk_continues WHERE bulk_id = $1 AND status IN ('finished', 'aborted')`, findable(id))
+	return err
 }
 
 // DeleteEnded passes over what another server sweeps at the moment.
@@ -169,7 +174,8 @@ func (x bulkContinues) Orphans(ctx context.Context, before time.Time, limit int)
 	}
 	const sql = `
 SELECT p.tenant_id, p.bulk_id FROM bulk_parts p
- WHERE p.created_at < $1 AND NOT EXISTS (SELECT FROM bulk_continues b WHERE b.bulk_id = p.bulk_id) LIMIT $2`
+ WHERE p.created_at < $1 AND NOT EXISTS (SELECT FROM bulk_continues b WHERE b.bulk_id = p.bulk_id)
+   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = p.tenant_id AND m.closed OFFSET 0) LIMIT $2`
 	return list(ctx, x.s, pgx.RowToStructByPos[ports.BulkPartKey], sql, before, max(limit, 0))
 }
 

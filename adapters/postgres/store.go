@@ -237,6 +237,15 @@ func (s *Store) once(ctx context.Context) string {
 	return ` OFFSET 0`
 }
 
+// OpenTenants implements ports.Store.
+func (s *Store) OpenTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
+	const sql = `
+SELECT ` + tenantColumns + ` FROM tenants t
+ WHERE tenant_id > $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = t.tenant_id AND m.closed OFFSET 0)
+ ORDER BY tenant_id LIMIT $2`
+	return list(ctx, s, scanTenant, sql, findable(after), limit)
+}
+
 // list runs a query outside any transaction.
 func list[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.StatementTimeout)

@@ -27,15 +27,15 @@ func scanTicket(row pgx.CollectableRow) (x ports.Ticket, err error) {
 
 // Insert is not repeated on another connection, unlike the others: a repeat after a lost
 // answer would find its own row.
-func (x tickets) Insert(ctx context.Context, t ports.Ticket, most int) error {
+func (x tickets) Insert(ctx context.Context, t ports.Ticket, most ports.TicketBounds) error {
 	if err := t.Validate(); err != nil {
 		return err
 	}
 	const sql = `
 INSERT INTO event_tickets (` + ticketColumns + `) SELECT $1, $2, $3, $4, $5, $6
-WHERE (SELECT count(*) FROM event_tickets WHERE tenant_id = $2 AND expires_at > $5) < $7
+WHERE (SELECT count(*) < $7 AND count(*) FILTER (WHERE subject = $3) < $8 FROM event_tickets WHERE tenant_id = $2 AND expires_at > $5)
    OR EXISTS (SELECT FROM event_tickets WHERE ticket_id = $1)`
-	n, err := x.s.executeOnce(ctx, sql, t.ID, t.Actor.Tenant, t.Actor.Subject, t.Actor.Role, t.CreatedAt, t.ExpiresAt, most)
+	n, err := x.s.executeOnce(ctx, sql, t.ID, t.Actor.Tenant, t.Actor.Subject, t.Actor.Role, t.CreatedAt, t.ExpiresAt, most.OfTenant, most.OfSubject)
 	if err == nil && n == 0 {
 		return ports.ErrTooManyTickets
 	}

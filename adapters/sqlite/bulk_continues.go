@@ -142,13 +142,20 @@ func (x bulkContinues) List(ctx context.Context, f ports.BulkFilter) ([]core.Bul
 	return list(ctx, x.s, scanBulk, sql+` ORDER BY created_at DESC, bulk_id DESC LIMIT ?`, append(values, max(f.Limit, 0))...)
 }
 
-func (x bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
-	const sql = `SELECT bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until <= ? OR lease_until > ?) ORDER BY lease_until, bulk_id LIMIT ?`
-	return list(ctx, x.s, func(r *row) core.BulkID { return core.BulkID(r.text()) }, sql, now, now.Add(horizon), max(limit, 0))
+func (x bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.BulkKey, error) {
+	const sql = `SELECT tenant_id, bulk_id FROM bulk_continues WHERE status = 'running' AND (lease_until <= ? OR lease_until > ?) ORDER BY lease_until, bulk_id LIMIT ?`
+	return list(ctx, x.s, func(r *row) ports.BulkKey {
+		return ports.BulkKey{Tenant: core.TenantID(r.text()), ID: core.BulkID(r.text())}
+	}, sql, now, now.Add(horizon), max(limit, 0))
 }
 
 func (x bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
 	return list(ctx, x.s, scanBulkPart, `SELECT `+bulkPartColumns+` FROM bulk_parts WHERE bulk_id = ? ORDER BY tenant_id`, findable(id))
+}
+
+func (x bulkContinues) Delete(ctx context.Context, id core.BulkID) error {
+	_, err := x.s.execute(ctx, `DELETE FROM bulk_continues WHERE bulk_id = ? AND status IN ('finished', 'aborted')`, findable(id))
+	return err
 }
 
 func (x bulkContinues) DeleteEnded(ctx context.Context, before time.Time, limit int) (int, error) {
@@ -162,7 +169,8 @@ DELETE FROM bulk_continues WHERE bulk_id IN (
 func (x bulkContinues) Orphans(ctx context.Context, before time.Time, limit int) ([]ports.BulkPartKey, error) {
 	const sql = `
 SELECT p.tenant_id, p.bulk_id FROM bulk_parts p
- WHERE p.created_at < ? AND NOT EXISTS (SELECT 1 FROM bulk_continues b WHERE b.bulk_id = p.bulk_id) LIMIT ?`
+ WHERE p.created_at < ? AND NOT EXISTS (SELECT 1 FROM bulk_continues b WHERE b.bulk_id = p.bulk_id)
+   AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.tenant_id = p.tenant_id AND m.closed) LIMIT ?`
 	return list(ctx, x.s, func(r *row) ports.BulkPartKey {
 		return ports.BulkPartKey{Tenant: core.TenantID(r.text()), Bulk: core.BulkID(r.text())}
 	}, sql, before, max(limit, 0))

@@ -235,6 +235,15 @@ func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) 
 	return list(ctx, s, scanTenant, sql, findable(after), max(limit, 0))
 }
 
+// OpenTenants implements ports.Store.
+func (s *Store) OpenTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
+	const sql = `
+SELECT ` + tenantColumns + ` FROM tenants t
+ WHERE tenant_id > ? AND NOT EXISTS (SELECT 1 FROM moves m WHERE m.tenant_id = t.tenant_id AND m.closed)
+ ORDER BY tenant_id LIMIT ?`
+	return list(ctx, s, scanTenant, sql, findable(after), max(limit, 0))
+}
+
 // list runs a query outside any transaction.
 func list[T any](ctx context.Context, s *Store, scan func(*row) T, sql string, values ...any) ([]T, error) {
 	args, err := bind(values)

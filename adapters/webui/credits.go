@@ -148,6 +148,11 @@ func (u *ui) ledgerCSV(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	leave, err := u.svc.Download(r.actor(), tenant)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	entries, err := u.svc.Entries(r.Context(), r.actor(), tenant, 0, entriesPerPage)
 	if err != nil {
 		return err

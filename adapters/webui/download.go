@@ -24,10 +24,15 @@ func attach(w http.ResponseWriter, kind, name string) {
 
 // fileOutput is GET /ui/runs/{id}/files/{index}/output.
 func (u *ui) fileOutput(w http.ResponseWriter, r *request) error {
-	_, f, err := u.readFile(r)
+	id, index, err := r.fileIndex()
 	if err != nil {
 		return err
 	}
+	f, leave, err := u.svc.DownloadOutput(r.Context(), r.actor(), id, index)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if f.Status != core.FileCompleted {
 		return errNoPage
 	}

@@ -3,6 +3,7 @@ package webui
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -203,7 +204,7 @@ func (u *ui) filePage(w http.ResponseWriter, r *request) error {
 	if f.Status == core.FileCompleted {
 		v.Output, v.Download = f.Output, v.fileRow.Output
 		if len(v.Output) > outputShown {
-			v.Output = v.Output[:outputShown]
+			v.Output = strings.Clone(v.Output[:outputShown]) // else all of it stays in memory until the page is read
 			v.Cut = r.T("file.cut", r.Bytes(outputShown), r.Bytes(int64(len(f.Output))))
 		}
 	}

@@ -113,3 +113,29 @@ func (r brokenReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Downloads of files and of the ledger have the places of the API's: while others read as
+// slowly as they like, a page says that there is none.
+func TestDownloadsHavePlaces(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(o *options) { o.app.MaxTenantFileDownloads = 1 })
+	id := w.closed("a.txt")
+	v := w.signedIn(ulf)
+	file := "/ui/runs/" + string(id) + "/files/0"
+	downloads := []string{file + "/input", file + "/output", "/ui/credits/ledger.csv"}
+	_, leave, err := w.svc.DownloadOutput(t.Context(), ann, id, 0)
+	require.NoError(t, err)
+	for _, path := range downloads {
+		p := v.get(path)
+		require.Equal(t, http.StatusTooManyRequests, p.status, path)
+		require.Contains(t, p.text, "Too much is being downloaded at once")
+		require.Empty(t, p.header.Get("Content-Disposition"))
+	}
+	require.Equal(t, http.StatusOK, v.get(file).status, "a page is no download")
+	leave()
+	for range 2 {
+		for _, path := range downloads {
+			require.Equal(t, http.StatusOK, v.get(path).status, path)
+		}
+	}
+}

@@ -20,7 +20,8 @@ type Provider interface {
 	// the browser keeps until it comes back.
 	Begin(ctx context.Context) (address, secret string, err error)
 	// Finish gives who has signed in, from that secret and the query with which the browser
-	// came back. A *core.Error says why nobody has.
+	// came back. A *core.Error says why nobody has. A secret that Begin did not give a short
+	// time ago costs nothing.
 	Finish(ctx context.Context, secret string, answer url.Values) (core.Actor, error)
 	// SignOut gives the address at the provider where people sign out there too and come
 	// back to this path; empty if there is none.
@@ -84,7 +85,7 @@ func (u *ui) backFromProvider(w http.ResponseWriter, r *request) error {
 	}
 	setPending(w, r, "") // it is good for one answer
 	secret, encoded, _ := strings.Cut(pending, "~")
-	actor, err := u.cfg.Provider.Finish(r.Context(), secret, r.URL.Query())
+	actor, err := u.finishAtProvider(w, r, secret)
 	if err != nil {
 		return err
 	}
@@ -96,6 +97,27 @@ func (u *ui) backFromProvider(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	return u.render(w, r, http.StatusOK, "again.html", page{Title: r.T("signin.again"), Data: localPath(string(next))})
+}
+
+// finishAtProvider asks the provider who has signed in. Anybody can have it asked, so what
+// comes to nothing counts as a credential that is not valid.
+func (u *ui) finishAtProvider(w http.ResponseWriter, r *request, secret string) (core.Actor, error) {
+	if u.cfg.Limits == nil {
+		return u.cfg.Provider.Finish(r.Context(), secret, r.URL.Query())
+	}
+	done, err := u.cfg.Limits.Exchange(w.Header(), r.Request)
+	if err != nil {
+		return core.Actor{}, err
+	}
+	defer done()
+	actor, err := u.cfg.Provider.Finish(r.Context(), secret, r.URL.Query())
+	if _, fault := refusalOf(err); err == nil || fault {
+		return actor, err
+	}
+	if limit := u.cfg.Limits.Refused(w.Header(), r.Request); limit != nil {
+		return core.Actor{}, limit
+	}
+	return core.Actor{}, err
 }
 
 // local reports whether a request was sent to this machine by its own name or address, and

@@ -32,12 +32,13 @@ type Streams interface {
 }
 
 // Limits bounds how often requests may come. Use the API's, so that the page and the API
-// share them. Admit is called for each request with a session, and Refused for each
-// sign-in with a credential that is not valid. They set headers of the answer, and an error
-// is what to answer.
+// share them. Admit is called for each request with a session, Refused for each sign-in that
+// comes to nothing, and Exchange before an identity provider is asked, with done after it and
+// after Refused. They set headers of the answer, and an error is what to answer.
 type Limits interface {
 	Admit(h http.Header, actor core.Actor) error
 	Refused(h http.Header, r *http.Request) error
+	Exchange(h http.Header, r *http.Request) (done func(), err error)
 }
 
 // Config is what the page needs in addition to the use cases. A zero number means its

@@ -133,6 +133,7 @@ type options struct {
 	workers int  // below 0: none
 	polls   bool // there are no events
 	files   ports.Files
+	app     app.Options
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
@@ -153,7 +154,7 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	w.svc = install.Service(t, app.Deps{
 		Store: w.store, Queue: w.queue, Executor: executor, Files: o.files, Clock: w.clock, Log: log,
 		Webhooks: webhooks.New(webhooks.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
-	}, app.Options{})
+	}, o.app)
 	w.auth, err = httpapi.NewAuth([]byte(secret))
 	require.NoError(t, err)
 	w.seed()

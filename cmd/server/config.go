@@ -197,7 +197,7 @@ func (c *serveCmd) workers(log *slog.Logger) worker.Options {
 		},
 		// Half of the connections, so that requests get the other half.
 		Transactions: max(1, int(c.DBMaxConns)/2),
-		RecoverEvery: c.RecoverEvery, BulkEvery: c.RecoverEvery, DrainTimeout: drain, Log: log,
+		RecoverEvery: c.RecoverEvery, BulkEvery: 3 * c.RecoverEvery, DrainTimeout: drain, Log: log,
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"strconv"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -40,127 +40,6 @@ func authorizeBulk(actor core.Actor, action core.Action, tenant core.TenantID) e
 	return core.Authorize(actor, action, tenant)
 }
 
-// CreateBulk makes a bulk continue of the runs that are there now. It is driven by the
-// servers (BulkDriver). A repeat under the same key gives the first one, replayed, also long
-// after: nothing is made twice. A refusal stays the answer under its key, as that of a
-// Continue does.
-//
-// Refusals: core.CodeWrongTenant, CodeRoleNotAllowed, CodeInvalidRequest, CodeRunNotFound
-// of a run that is named, CodeBulkEmpty, CodeBulkTooLarge, CodeBulkTooManyNow,
-// CodePriceChanged if the sum is above Terms.MaxPrice now, CodeIdempotencyKeyReused,
-// CodeIdempotencyInProgress, CodeBulkNotFound if what was made under the key is not here any
-// more.
-func (s *Service) CreateBulk(ctx context.Context, actor core.Actor, req BulkRequest) (_ BulkView, again bool, err error) {
-	if err := s.checkBulk(actor, req); err != nil {
-		return BulkView{}, false, err
-	}
-	told := idempotencyOf(ctx)
-	ctx = WithIdempotency(ctx, Idempotency{Key: req.IdempotencyKey, Kept: told.Kept, Replayed: func() {
-		again = true
-		if told.Replayed != nil {
-			told.Replayed()
-		}
-	}})
-	d := bulkDeed{s: s, deed: deed{tenant: req.Tenant, op: core.OperationBulkContinue, request: req.fingerprint(), spends: true}}
-	first, err := d.first(ctx) // it saves the work of what follows
-	if err != nil {
-		return BulkView{}, false, err
-	}
-	if first != nil {
-		v, err := d.replay(ctx, *first)
-		return v, again, err
-	}
-	plan, err := s.planBulk(ctx, actor, req)
-	refusal, refused := asRefusal(err)
-	if err != nil && !refused {
-		return BulkView{}, false, err
-	}
-	made, err := d.make(ctx, plan, refusal)
-	if errors.Is(err, ports.ErrCommitUnknown) && plan.ID != "" {
-		if _, found := s.store.BulkContinues().Get(detached(ctx), plan.ID); found == nil {
-			made, err = bulkMade{plan.ID}, nil
-		}
-	}
-	if err != nil {
-		return BulkView{}, again, err
-	}
-	if made.Bulk != plan.ID { // another request under the key was faster
-		v, err := s.bulkMadeBefore(ctx, made)
-		return v, again, err
-	}
-	s.log.Info("bulk continue made", "bulk", plan.ID, "tenant", req.Tenant, "runs", plan.Runs, "by", actor.Subject)
-	s.signalBulk()
-	v, err := s.bulkView(ctx, plan.Bulk)
-	return v, false, err
-}
-
-// bulkPlan is a bulk continue that may be made, and the runs of its parts.
-type bulkPlan struct {
-	core.Bulk
-
-	chosen []runsOf
-}
-
-// planBulk decides a request.
-func (s *Service) planBulk(ctx context.Context, actor core.Actor, req BulkRequest) (bulkPlan, error) {
-	if err := s.checkUnended(ctx, req.Tenant); err != nil {
-		return bulkPlan{}, err
-	}
-	chosen, err := s.selectRuns(ctx, actor, req)
-	if err != nil {
-		return bulkPlan{}, err
-	}
-	preview, err := s.previewRuns(ctx, chosen)
-	if err != nil {
-		return bulkPlan{}, err
-	}
-	if most := req.Terms.MaxPrice; most != nil && preview.Price > *most {
-		return bulkPlan{}, &core.Error{
-			Code: core.CodePriceChanged, Price: preview.Price,
-			Message: fmt.Sprintf("the sum is %d credits now and at most %d were accepted, so nothing was made or charged; request it again with the new price", preview.Price, *most),
-		}
-	}
-	id, err := newID[core.BulkID](s.ids)
-	if err != nil {
-		return bulkPlan{}, err
-	}
-	now := s.clock.Now()
-	return bulkPlan{chosen: chosen, Bulk: core.Bulk{
-		ID: id, Tenant: req.Tenant, Key: req.IdempotencyKey, Fingerprint: req.fingerprint(), By: actor, CreatedAt: now,
-		Selection: req.selection(), Terms: req.Terms, Runs: preview.Runs, Expected: preview.Price,
-		Status: core.BulkRunning, ChangedBy: actor, ChangedAt: now,
-	}}, nil
-}
-
-func (s *Service) checkBulk(actor core.Actor, req BulkRequest) error {
-	if err := authorizeBulk(actor, core.ActionContinue, req.Tenant); err != nil {
-		return err
-	}
-	if err := checkOptionalKey(req.IdempotencyKey); err != nil {
-		return err
-	}
-	return core.Invalid(append(req.check(), core.CheckBulkTerms(req.Terms)...)...)
-}
-
-// checkUnended bounds how many there are at once. Of requests at the same moment a few more
-// may get through.
-func (s *Service) checkUnended(ctx context.Context, tenant core.TenantID) error {
-	list, err := s.store.BulkContinues().List(ctx, ports.BulkFilter{Tenant: tenant, Unended: true, Limit: 500})
-	if err != nil {
-		return err
-	}
-	n := 0
-	for _, b := range list {
-		if b.Tenant == tenant {
-			n++
-		}
-	}
-	if n < core.MaxBulkUnended {
-		return nil
-	}
-	return &core.Error{Code: core.CodeBulkTooManyNow, Message: fmt.Sprintf("%d bulk continues have not ended; wait for them, or abort some", n)}
-}
-
 // AuthorizeBulk finds whose bulk continue it is, empty if it is over several tenants, and
 // whether the actor may do that to it.
 func (s *Service) AuthorizeBulk(ctx context.Context, actor core.Actor, action core.Action, id core.BulkID) (core.TenantID, error) {
@@ -186,17 +65,8 @@ func (s *Service) bulkView(ctx context.Context, b core.Bulk) (v BulkView, err er
 	if v.Parts, err = s.store.BulkContinues().Parts(ctx, b.ID); err != nil {
 		return v, err
 	}
-	v.Totals, err = sumOf(v.Parts)
+	v.Totals, err = b.Sum(v.Parts)
 	return v, err
-}
-
-func sumOf(parts []core.BulkPart) (sum core.BulkTotals, err error) {
-	for i := range parts {
-		if sum, err = sum.Plus(parts[i].Totals); err != nil {
-			return sum, err
-		}
-	}
-	return sum, nil
 }
 
 // Bulk reads one. Refusals: core.CodeBulkNotFound, CodeWrongTenant, CodeRoleNotAllowed.
@@ -264,19 +134,16 @@ func (s *Service) BulkRuns(ctx context.Context, actor core.Actor, id core.BulkID
 		if part.Tenant < from.Tenant {
 			continue
 		}
-		filter := ports.BulkRunFilter{State: state, Limit: limit + 1 - len(page)}
+		place := 0
 		if part.Tenant == from.Tenant {
-			filter.From = from.Place
+			place = from.Place
 		}
-		err := s.store.View(ctx, part.Tenant, func(tx ports.Tx) error {
-			runs, err := tx.BulkParts().Runs(ctx, id, filter)
-			for _, r := range runs {
-				page = append(page, BulkRunOf{BulkRun: r, Tenant: part.Tenant})
-			}
-			return err
-		})
+		runs, err := s.bulkRecords(ctx, b, part.Tenant, place, state, limit+1-len(page))
 		if err != nil {
 			return nil, nil, err
+		}
+		for _, r := range runs {
+			page = append(page, BulkRunOf{BulkRun: r, Tenant: part.Tenant})
 		}
 		if len(page) > limit {
 			more := page[limit]
@@ -286,12 +153,39 @@ func (s *Service) BulkRuns(ctx context.Context, actor core.Actor, id core.BulkID
 	return page, nil, nil
 }
 
+// bulkRecords reads up to limit records of a part, by place.
+func (s *Service) bulkRecords(ctx context.Context, b core.Bulk, tenant core.TenantID, from int, state core.BulkRunState, limit int) (found []core.BulkRun, err error) {
+	filter := ports.BulkRunFilter{From: from, State: state, Limit: limit}
+	if b.LeftOut(tenant) { // then its rows are not as they are to be read
+		filter.State, filter.Limit = "", bulkPage
+	}
+	for {
+		var rows []core.BulkRun
+		err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) {
+			rows, err = tx.BulkParts().Runs(ctx, b.ID, filter)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			if r = b.Record(tenant, r); state == "" || r.State == state {
+				found = append(found, r)
+			}
+		}
+		if len(found) >= limit || len(rows) < filter.Limit {
+			return found[:min(len(found), limit)], nil
+		}
+		filter.From = rows[len(rows)-1].Place + 1
+	}
+}
+
 // PauseBulk lets no more runs be continued until ResumeBulk; one that is being continued at
 // this moment still is. Refusals as Bulk, and core.CodeBulkEnded. Like ResumeBulk and
 // AbortBulk it goes by the context's idempotency key: under one of the latest of it
 // (core.MaxBulkChanges) nothing is changed again, and the answer is how it is now.
 func (s *Service) PauseBulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
-	return s.changeBulk(ctx, actor, id, "pause", func(v BulkView) (core.Bulk, error) { return v.Bulk.Pause(actor, s.clock.Now()) })
+	return s.changeBulk(ctx, actor, id, core.AuditBulkPaused, "pause", func(v BulkView) (core.Bulk, error) { return v.Bulk.Pause(actor, s.clock.Now()) })
 }
 
 // ResumeBulk lets a paused one go on, past what paused it. maxPrice is a new limit of the
@@ -304,7 +198,7 @@ func (s *Service) ResumeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 	if maxPrice != nil {
 		asked = fmt.Sprintf("resume, maxPrice %d", *maxPrice)
 	}
-	v, err := s.changeBulk(ctx, actor, id, asked, func(v BulkView) (core.Bulk, error) {
+	v, err := s.changeBulk(ctx, actor, id, core.AuditBulkResumed, asked, func(v BulkView) (core.Bulk, error) {
 		return v.Bulk.Resume(actor, maxPrice, v.Totals, s.clock.Now())
 	})
 	if err == nil {
@@ -316,16 +210,21 @@ func (s *Service) ResumeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 // AbortBulk ends one: no more runs are continued, but for one that is being continued at
 // this moment. Refusals as Bulk, and core.CodeBulkEnded if it has finished.
 func (s *Service) AbortBulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
-	return s.changeBulk(ctx, actor, id, "abort", func(v BulkView) (core.Bulk, error) { return v.Bulk.Abort(actor, s.clock.Now()) })
+	return s.changeBulk(ctx, actor, id, core.AuditBulkAborted, "abort", func(v BulkView) (core.Bulk, error) { return v.Bulk.Abort(actor, s.clock.Now()) })
 }
 
 // changeBulk repeats a change until nobody else comes between: the server that drives it
 // saves now and then. asked tells one request under a key from another.
-func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, asked string, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
+//
+// What lets more be charged is recorded before it is done, so that nothing is done that is
+// not recorded; what stops it is done at once, and recorded then. The bulk continue is no
+// row of a tenant, so the two are not one transaction.
+func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, action core.AuditAction, asked string, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
 	key := idempotencyOf(ctx).Key
 	if err := checkOptionalKey(key); err != nil {
 		return BulkView{}, err
 	}
+	recorded := false
 	for try := 0; ; try++ {
 		b, err := s.bulk(ctx, actor, core.ActionContinue, id)
 		if err != nil {
@@ -347,7 +246,17 @@ func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 		if v.Bulk, err = change(v); err != nil {
 			return BulkView{}, err
 		}
+		changes := v.Bulk.Status != b.Status || v.Bulk.NewLimit(b)
+		if !changes && key == "" {
+			return v, nil
+		}
 		v.Bulk = v.Bulk.Under(key, asked)
+		if changes && v.Bulk.Status == core.BulkRunning && !recorded {
+			if err := s.auditBulk(ctx, v, b, action); err != nil {
+				return BulkView{}, err
+			}
+			recorded = true
+		}
 		err = s.store.BulkContinues().Save(ctx, v.Bulk)
 		if errors.Is(err, ports.ErrBulkChanged) && try < maxBulkTries {
 			continue
@@ -357,63 +266,42 @@ func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 		}
 		s.log.Info("bulk continue changed", "bulk", id, "status", v.Bulk.Status, "by", actor.Subject)
 		v.Bulk.Version++
+		if changes && !recorded {
+			return v, s.auditBulk(detached(ctx), v, b, action)
+		}
 		return v, nil
 	}
 }
 
-const (
-	maxBulkTries = 20
-	// bulkMaking is longer than making a bulk continue can take.
-	bulkMaking = time.Hour
-)
-
-// SweepBulk removes bulk continues that ended before Options.BulkKeep, and parts whose
-// making was cut off. It may run on every server at once.
-func (s *Service) SweepBulk(ctx context.Context) error {
-	const page = 100
-	all := s.store.BulkContinues()
-	for {
-		n, err := all.DeleteEnded(ctx, s.clock.Now().Add(-s.opts.BulkKeep), page)
-		if err != nil {
-			return err
-		}
-		if n < page {
-			break
-		}
-	}
+// auditBulk records a change of a bulk continue with each of its tenants. Those that live
+// elsewhere by now have no part in it any more.
+func (s *Service) auditBulk(ctx context.Context, v BulkView, was core.Bulk, action core.AuditAction) error {
+	b := v.Bulk
 	var errs []error
-	orphans, err := all.Orphans(ctx, s.clock.Now().Add(-bulkMaking), page)
-	if err != nil {
-		return err
-	}
-	for _, o := range orphans {
-		err := s.store.InTx(ctx, o.Tenant, func(tx ports.Tx) error { return tx.BulkParts().Delete(ctx, o.Bulk) })
+	for _, part := range v.Parts {
+		facts := core.AuditFacts{"reason": string(was.Reason), "waiting": strconv.Itoa(part.Totals.Waiting)}
+		if b.NewLimit(was) {
+			facts["maxPriceFrom"], facts["maxPriceTo"] = limitText(was.Terms.MaxPrice), limitText(b.Terms.MaxPrice)
+		}
+		err := s.store.InTx(ctx, part.Tenant, func(tx ports.Tx) error {
+			return s.audit(ctx, tx, part.Tenant, b.ChangedBy, b.ChangedAt, action, string(b.ID), facts)
+		})
 		if err != nil && !errors.Is(err, ports.ErrMoved) {
-			errs = append(errs, fmt.Errorf("remove a part of bulk continue %s: %w", o.Bulk, err))
+			errs = append(errs, fmt.Errorf("record %s of bulk continue %s with tenant %s: %w", action, b.ID, part.Tenant, err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// releaseBulks lets those be driven at once that the process before this one drove. Only a
-// process that is alone on its store may call it.
-func (s *Service) releaseBulks(ctx context.Context) error {
-	all := s.store.BulkContinues()
-	list, err := all.List(ctx, ports.BulkFilter{Unended: true, Limit: 10_000})
-	if err != nil {
-		return err
+// limitText is empty where there is no limit.
+func limitText(c *core.Credits) string {
+	if c == nil {
+		return ""
 	}
-	for _, b := range list {
-		if b.Holder == "" {
-			continue
-		}
-		b = b.Release()
-		if err := all.Save(ctx, b); err != nil && !errors.Is(err, ports.ErrBulkChanged) {
-			return err
-		}
-	}
-	return nil
+	return creditsText(*c)
 }
+
+const maxBulkTries = 20
 
 // signalBulk wakes the loop of this process that drives bulk continues.
 func (s *Service) signalBulk() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -13,12 +14,23 @@ import (
 )
 
 const (
-	// maxBulksHeld is how many bulk continues a server drives at once, in turns.
-	maxBulksHeld = 20
-	// bulkTurn is how many steps one has before the next one's turn.
-	bulkTurn = 20
-	// bulkWatch is how often it is looked which of the continued runs have closed.
-	bulkWatch = time.Second
+	// maxBulksHeld is how many bulk continues a server drives at once, in turns. Most of
+	// them may wait, for their speed or for runs to close, so it is more than it could do
+	// at once.
+	maxBulksHeld = 500
+	// bulkTurn is how many steps one has at most before the next one's turn, and bulkSteps
+	// how many all have together in a pass.
+	bulkTurn  = 20
+	bulkSteps = 400
+	// bulkWatch is how often it is looked which of the continued runs have closed; less
+	// often if there are many bulk continues, but within maxBulkWatch.
+	bulkWatch    = time.Second
+	maxBulkWatch = 10 * time.Second
+	// bulkLooks is at how many parts it is looked at a time.
+	bulkLooks = 50
+	// bulkTries is after how many steps in a row that failed, nobody knows why, the run is
+	// put aside.
+	bulkTries = 5
 	// bulkFaultPause is how long is waited after a dispatch that failed; twice as long after
 	// each that follows.
 	bulkFaultPause = time.Second
@@ -34,13 +46,17 @@ type BulkDriver struct {
 
 // heldBulk is a bulk continue that this server drives.
 type heldBulk struct {
+	tenant core.TenantID // empty: several
 	fence  int64
 	parts  []core.BulkPart // ascending by tenant, as they were seen last
 	from   map[core.TenantID]int
 	seen   map[core.TenantID]int // where the next look at open runs begins
+	part   int                   // and of which part
 	watch  time.Time             // when to look at them next
 	notTil time.Time             // after a fault
 	at     time.Time             // when there is something to do
+	renew  time.Time             // when to extend the lease
+	tries  int                   // steps in a row that failed, nobody knows why
 }
 
 // NewBulkDriver makes a driver. holder tells servers from each other, in logs too.
@@ -51,22 +67,33 @@ func (s *Service) NewBulkDriver(holder string) *BulkDriver {
 // Pass does what can be done now, and says when there is something to do that it knows of;
 // zero if nothing. A bulk continue that fails keeps no other from its turn.
 func (d *BulkDriver) Pass(ctx context.Context) (next time.Time, err error) {
-	errs := []error{d.take(ctx)}
-	for _, id := range slices.Sorted(maps.Keys(d.held)) {
+	errs := []error{d.keep(ctx), d.take(ctx)}
+	for _, id := range d.ids() {
 		if err := ctx.Err(); err != nil {
 			return next, err
 		}
 		h := d.held[id]
+		if h == nil || h.at.After(d.s.clock.Now()) { // it was lost, or there is nothing to do of it now
+			continue
+		}
 		if err := d.turn(ctx, id, h); err != nil {
 			errs = append(errs, fmt.Errorf("bulk continue %s: %w", id, err))
 			h.at = d.s.clock.Now().Add(bulkWatch)
 		}
-		if _, still := d.held[id]; still && (next.IsZero() || h.at.Before(next)) {
-			next = h.at
+		errs = append(errs, d.keep(ctx)) // the others' turns may be long
+	}
+	for _, h := range d.held {
+		for _, at := range []time.Time{h.at, h.renew} {
+			if next.IsZero() || at.Before(next) {
+				next = at
+			}
 		}
 	}
 	return next, errors.Join(errs...)
 }
+
+// ids are those that are held, in the order of their turns.
+func (d *BulkDriver) ids() []core.BulkID { return slices.Sorted(maps.Keys(d.held)) }
 
 // Release lets other servers go on at once. What fails, its lease ends.
 func (d *BulkDriver) Release(ctx context.Context) error {
@@ -84,111 +111,6 @@ func (d *BulkDriver) Release(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// horizon is further ahead than any lease, but for the mistakes of clocks.
-func (d *BulkDriver) horizon() time.Duration { return 2 * d.s.opts.BulkLease }
-
-func (d *BulkDriver) all() ports.BulkContinues { return d.s.store.BulkContinues() }
-
-// take takes what nobody drives.
-func (d *BulkDriver) take(ctx context.Context) error {
-	room := maxBulksHeld - len(d.held)
-	if room <= 0 {
-		return nil
-	}
-	free, err := d.all().Free(ctx, d.s.clock.Now(), d.horizon(), room)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, id := range free {
-		if err := d.takeOne(ctx, id); err != nil {
-			errs = append(errs, fmt.Errorf("take bulk continue %s: %w", id, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (d *BulkDriver) takeOne(ctx context.Context, id core.BulkID) error {
-	delete(d.held, id) // its own lease has ended
-	b, err := d.all().Get(ctx, id)
-	now := d.s.clock.Now()
-	if err != nil || !b.Free(now, d.horizon()) {
-		return err
-	}
-	b = b.Take(d.holder, now, d.s.opts.BulkLease)
-	if err := d.save(ctx, &b); err != nil {
-		if errors.Is(err, ports.ErrBulkChanged) {
-			return nil // another server was faster
-		}
-		return err
-	}
-	h := &heldBulk{fence: b.Fence, from: map[core.TenantID]int{}, seen: map[core.TenantID]int{}}
-	if h.parts, err = d.all().Parts(ctx, id); err != nil {
-		return err
-	}
-	// From here on nobody else can continue a run of it: what the totals say stays true.
-	for i := range h.parts {
-		if err := d.fence(ctx, b, &h.parts[i]); err != nil {
-			switch {
-			case errors.Is(err, errBulkLost):
-				return nil
-			case errors.Is(err, ports.ErrMoved):
-				return d.stop(ctx, b, core.BulkReasonTenantMoved)
-			}
-			return err
-		}
-		if b, err = d.renewed(ctx, b); err != nil {
-			return ignoreChanged(err)
-		}
-	}
-	d.held[id] = h
-	d.s.log.Debug("driving bulk continue", "bulk", id, "holder", d.holder, "fence", b.Fence)
-	return nil
-}
-
-func ignoreChanged(err error) error {
-	if errors.Is(err, ports.ErrBulkChanged) {
-		return nil
-	}
-	return err
-}
-
-// fence shuts out of a part whoever drove it before, and reads it.
-func (d *BulkDriver) fence(ctx context.Context, b core.Bulk, part *core.BulkPart) error {
-	return d.s.store.InTx(ctx, part.Tenant, func(tx ports.Tx) error {
-		now, err := tx.BulkParts().Lock(ctx, b.ID)
-		if err != nil {
-			return err
-		}
-		if now.Fence > b.Fence {
-			return errBulkLost
-		}
-		now.Fence = b.Fence
-		*part = now
-		return tx.BulkParts().Save(ctx, now)
-	})
-}
-
-// save keeps the version of what was saved, so that it can be saved again.
-func (d *BulkDriver) save(ctx context.Context, b *core.Bulk) error {
-	if err := d.all().Save(ctx, *b); err != nil {
-		return err
-	}
-	b.Version++
-	return nil
-}
-
-// renewed extends the lease when a third of it has passed.
-func (d *BulkDriver) renewed(ctx context.Context, b core.Bulk) (core.Bulk, error) {
-	now, lease := d.s.clock.Now(), d.s.opts.BulkLease
-	if b.LeaseUntil.Sub(now) > lease*2/3 {
-		return b, nil
-	}
-	b.LeaseUntil = now.Add(lease)
-	err := d.save(ctx, &b)
-	return b, err
-}
-
 func (d *BulkDriver) stop(ctx context.Context, b core.Bulk, why core.BulkReason) error {
 	delete(d.held, b.ID)
 	d.s.log.Warn("bulk continue paused", "bulk", b.ID, "tenant", b.Tenant, "reason", why)
@@ -198,7 +120,7 @@ func (d *BulkDriver) stop(ctx context.Context, b core.Bulk, why core.BulkReason)
 // turn is one's turn: some steps of it.
 func (d *BulkDriver) turn(ctx context.Context, id core.BulkID, h *heldBulk) error {
 	h.at = d.s.clock.Now().Add(bulkWatch)
-	for range bulkTurn {
+	for range max(1, min(bulkTurn, bulkSteps/len(d.held))) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -211,7 +133,7 @@ func (d *BulkDriver) turn(ctx context.Context, id core.BulkID, h *heldBulk) erro
 		if err != nil {
 			return err
 		}
-		if b, err = d.renewed(ctx, b); err != nil {
+		if b, err = d.renewed(ctx, b, h); err != nil {
 			return ignoreChanged(err)
 		}
 		if h.notTil.After(now) {
@@ -223,7 +145,7 @@ func (d *BulkDriver) turn(ctx context.Context, id core.BulkID, h *heldBulk) erro
 		} else if !allowed {
 			return d.stop(ctx, b, core.BulkReasonNotAllowed)
 		}
-		if err := d.look(ctx, b, h, now); err != nil {
+		if err := d.look(ctx, &b, h); err != nil {
 			return d.failed(ctx, b, h, err)
 		}
 		again, err := d.step(ctx, b, h, now)
@@ -238,40 +160,63 @@ func (d *BulkDriver) turn(ctx context.Context, id core.BulkID, h *heldBulk) erro
 	return nil
 }
 
-// allowed reports whether the API key that made it, if one did, is still good.
+// allowed reports whether the API keys that made it, or let it go on, are still good.
 func (d *BulkDriver) allowed(ctx context.Context, b core.Bulk, now time.Time) (bool, error) {
-	id, is := b.MadeByAPIKey()
-	if !is {
-		return true, nil
-	}
-	key, err := d.s.store.APIKey(ctx, b.By.Tenant, id)
-	if errors.Is(err, ports.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil && key.Live(now), err
-}
-
-// look sees which of the continued runs have closed, when it is time for it.
-func (d *BulkDriver) look(ctx context.Context, b core.Bulk, h *heldBulk, now time.Time) (err error) {
-	if h.watch.After(now) {
-		return nil
-	}
-	for i := range h.parts {
-		part := &h.parts[i]
-		if part.Totals.Open == 0 {
+	for _, by := range b.LetBy() {
+		if !by.IsAPIKey() {
 			continue
 		}
-		if *part, h.seen[part.Tenant], err = d.s.watchBulk(ctx, b, *part, h.seen[part.Tenant]); err != nil {
+		key, err := d.s.store.APIKey(ctx, by.Tenant, by.APIKeyID())
+		if errors.Is(err, ports.ErrNotFound) {
+			return false, nil
+		}
+		if err != nil || !key.Live(now) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// look sees which of the continued runs have closed, when it is time for it: of some parts,
+// in turns. The next look is later by the time that this one took, or it would be all that
+// is done.
+func (d *BulkDriver) look(ctx context.Context, b *core.Bulk, h *heldBulk) error {
+	if h.watch.After(d.s.clock.Now()) {
+		return nil
+	}
+	every := min(bulkWatch*time.Duration(max(1, len(d.held)/20)), maxBulkWatch)
+	defer func() { h.watch = d.s.clock.Now().Add(every) }()
+	looks := 0
+	for range h.parts {
+		h.part %= len(h.parts)
+		part := &h.parts[h.part]
+		if b.Totals(*part).Open == 0 {
+			h.part++
+			continue
+		}
+		if looks++; looks > bulkLooks {
+			return nil
+		}
+		h.part++ // past one that fails, too
+		after, next, err := d.s.watchBulk(ctx, *b, *part, h.seen[part.Tenant])
+		if errors.Is(err, ports.ErrMoved) && b.Tenant == "" {
+			after, next, err = *part, 0, d.leaveOut(ctx, b, part.Tenant)
+		}
+		if err != nil {
+			every *= 2 // so that there are steps between looks that fail
+			return err
+		}
+		*part, h.seen[part.Tenant] = after, next
+		if *b, err = d.renewed(ctx, *b, h); err != nil {
 			return err
 		}
 	}
-	h.watch = now.Add(bulkWatch)
 	return nil
 }
 
 // step does what core decides; again is false if there is nothing more to do until h.at.
 func (d *BulkDriver) step(ctx context.Context, b core.Bulk, h *heldBulk, now time.Time) (again bool, err error) {
-	totals, err := sumOf(h.parts)
+	totals, err := b.Sum(h.parts)
 	if err != nil {
 		return false, err
 	}
@@ -307,13 +252,23 @@ func (d *BulkDriver) step(ctx context.Context, b core.Bulk, h *heldBulk, now tim
 }
 
 func (d *BulkDriver) continueNext(ctx context.Context, b core.Bulk, h *heldBulk, most *core.Credits) error {
-	i := slices.IndexFunc(h.parts, func(p core.BulkPart) bool { return p.Totals.Waiting > 0 })
+	i := slices.IndexFunc(h.parts, func(p core.BulkPart) bool { return b.Totals(p).Waiting > 0 })
 	part := &h.parts[i]
 	before := part.Totals
-	after, place, err := d.s.bulkStep(ctx, b, *part, h.from[part.Tenant], most)
+	after, place, err := d.try(ctx, b, *part, h.from[part.Tenant], most)
+	if errors.Is(err, ports.ErrMoved) && b.Tenant == "" {
+		if err := d.leaveOut(ctx, &b, part.Tenant); err != nil {
+			return err
+		}
+		return d.refresh(ctx, b.ID, h)
+	}
+	if unforeseen(err) {
+		return d.unforeseen(ctx, b, h, *part, err)
+	}
 	if err != nil {
 		return err
 	}
+	h.tries = 0
 	*part = after
 	if h.from[part.Tenant] = place; after.Totals.Waiting >= before.Waiting {
 		return d.refresh(ctx, b.ID, h) // what was known is not so any more
@@ -323,6 +278,51 @@ func (d *BulkDriver) continueNext(ctx context.Context, b core.Bulk, h *heldBulk,
 		return ignoreChanged(d.all().Save(ctx, b))
 	}
 	return nil
+}
+
+// try is bulkStep with a panic made an error: it would keep the others from their turns.
+func (d *BulkDriver) try(ctx context.Context, b core.Bulk, part core.BulkPart, from int, most *core.Credits) (after core.BulkPart, place int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return d.s.bulkStep(ctx, b, part, from, most)
+}
+
+// unforeseen sees to a step that failed nobody knows why: it is tried again, later each
+// time, then its run is put aside. If not even that can be done, it pauses.
+func (d *BulkDriver) unforeseen(ctx context.Context, b core.Bulk, h *heldBulk, part core.BulkPart, why error) error {
+	if h.tries++; h.tries >= bulkTries {
+		aside := d.s.putBulkRunAside(ctx, b, part, h.from[part.Tenant], why)
+		if aside == nil {
+			h.tries = 0
+			return d.refresh(ctx, b.ID, h)
+		}
+		why = errors.Join(why, aside)
+		if unforeseen(aside) && h.tries >= 2*bulkTries {
+			return errors.Join(why, d.stop(ctx, b, core.BulkReasonInternal))
+		}
+	}
+	h.notTil = d.s.clock.Now().Add(bulkFaultPause << min(h.tries-1, bulkTries-1))
+	return why
+}
+
+// unforeseen reports whether a step failed for a reason that may be there for ever, as far
+// as anybody knows.
+func unforeseen(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, known := range []error{
+		errBulkLost, errBulkPrice, errBulkDispatch, ports.ErrUnavailable, ports.ErrCommitUnknown,
+		ports.ErrDeadlock, ports.ErrSerialization, ports.ErrLockTimeout, context.Canceled, context.DeadlineExceeded,
+	} {
+		if errors.Is(err, known) {
+			return false
+		}
+	}
+	return true
 }
 
 // refresh reads all parts again.
@@ -341,6 +341,9 @@ func (d *BulkDriver) failed(ctx context.Context, b core.Bulk, h *heldBulk, err e
 	switch {
 	case errors.Is(err, errBulkLost):
 		delete(d.held, b.ID)
+		return nil
+	case errors.Is(err, ports.ErrBulkChanged): // it was paused, say
+		h.at = d.s.clock.Now()
 		return nil
 	case errors.Is(err, errBulkPrice):
 		return d.stop(ctx, b, core.BulkReasonMaxPrice)

@@ -75,7 +75,7 @@ func (s *Service) bulkMadeBefore(ctx context.Context, made bulkMade) (BulkView, 
 
 // make makes what was planned, or remembers why not. It gives what another request under
 // the key has made if that was faster, or its refusal.
-func (d bulkDeed) make(ctx context.Context, plan bulkPlan, refusal *core.Error) (bulkMade, error) {
+func (d bulkDeed) make(ctx context.Context, plan *bulkPlan, refusal *core.Error) (bulkMade, error) {
 	if d.tenant == "" {
 		return d.makeOverSeveral(ctx, plan, refusal)
 	}
@@ -86,9 +86,8 @@ func (d bulkDeed) make(ctx context.Context, plan bulkPlan, refusal *core.Error) 
 		if refusal != nil {
 			return bulkMade{}, refusal
 		}
-		for _, of := range plan.chosen { // there is one
-			part, runs := of.part(plan.Bulk)
-			if err := tx.BulkParts().Insert(ctx, part, runs); err != nil {
+		for n, of := range plan.chosen { // there is one
+			if err := d.s.insertBulkPart(ctx, tx, plan, n); err != nil {
 				return bulkMade{}, notFound(err, tenantNotFound(of.tenant))
 			}
 		}
@@ -96,9 +95,8 @@ func (d bulkDeed) make(ctx context.Context, plan bulkPlan, refusal *core.Error) 
 	})
 }
 
-// makeOverSeveral needs several transactions. The parts come first: what has no bulk continue
-// yet is driven by nobody, and swept if this process dies here.
-func (d bulkDeed) makeOverSeveral(ctx context.Context, plan bulkPlan, refusal *core.Error) (bulkMade, error) {
+// makeOverSeveral needs several transactions, see insertBulkParts.
+func (d bulkDeed) makeOverSeveral(ctx context.Context, plan *bulkPlan, refusal *core.Error) (bulkMade, error) {
 	all, made := d.s.store.BulkContinues(), bulkMade{plan.ID}
 	var reply *core.Reply
 	if key := idempotencyOf(ctx).Key; key != "" {
@@ -123,26 +121,26 @@ func (d bulkDeed) makeOverSeveral(ctx context.Context, plan bulkPlan, refusal *c
 		}
 		return d.orFirst(ctx, *reply, bulkMade{}, err)
 	}
-	for _, of := range plan.chosen {
-		part, runs := of.part(plan.Bulk)
-		err := d.s.store.InTx(ctx, of.tenant, func(tx ports.Tx) error { return tx.BulkParts().Insert(ctx, part, runs) })
-		if err != nil {
-			return bulkMade{}, notFound(err, tenantNotFound(of.tenant))
-		}
+	written, err := d.s.insertBulkParts(ctx, plan)
+	if err != nil {
+		d.s.undoBulkParts(ctx, plan.ID, written)
+		return bulkMade{}, err
 	}
 	if reply == nil {
 		return made, all.Insert(ctx, plan.Bulk, nil)
 	}
-	var err error
 	if reply.Result, err = json.Marshal(made); err != nil {
 		return bulkMade{}, fmt.Errorf("app: the result of %s is not kept: %w", d.op, err)
 	}
-	return d.orFirst(ctx, *reply, made, all.Insert(ctx, plan.Bulk, reply))
+	first, err := d.orFirst(ctx, *reply, made, all.Insert(ctx, plan.Bulk, reply))
+	if first.Bulk != plan.ID && !errors.Is(err, ports.ErrCommitUnknown) {
+		d.s.undoBulkParts(ctx, plan.ID, written)
+	}
+	return first, err
 }
 
 // orFirst gives the first answer under the key of asked if err is that there is one, or a
-// refusal, since the key was looked at: another request under it may have been faster. The
-// parts that were made for nothing are swept.
+// refusal, since the key was looked at: another request under it may have been faster.
 func (d bulkDeed) orFirst(ctx context.Context, asked core.Reply, made bulkMade, err error) (bulkMade, error) {
 	exists := errors.Is(err, ports.ErrExists)
 	if _, refused := asRefusal(err); !exists && !refused {

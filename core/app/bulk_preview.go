@@ -52,6 +52,11 @@ func (s *Service) PreviewBulk(ctx context.Context, actor core.Actor, req BulkReq
 	if err := s.checkBulk(actor, req); err != nil {
 		return BulkPreview{}, err
 	}
+	leave, err := s.selecting(req.Tenant)
+	if err != nil {
+		return BulkPreview{}, err
+	}
+	defer leave()
 	chosen, err := s.selectRuns(ctx, actor, req)
 	if err != nil {
 		return BulkPreview{}, err

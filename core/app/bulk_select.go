@@ -19,6 +19,12 @@ const (
 	bulkPage = 500
 	// maxBulkTenants is how many tenants are looked through for one bulk continue.
 	maxBulkTenants = 2_000
+	// maxBulkLooked is how many runs are looked at for one, of all tenants together.
+	maxBulkLooked = 100_000
+	// maxBulkSelections is how many selections this Service makes at once, and
+	// maxTenantBulkSelections how many of one tenant.
+	maxBulkSelections       = 4
+	maxTenantBulkSelections = 2
 	// maxBulkSamples is how many refused runs a preview names.
 	maxBulkSamples = 100
 	maxFailureCode = 64
@@ -83,6 +89,20 @@ type runsOf struct {
 	runs   []core.Run
 }
 
+// selecting bounds how many selections are made at once: each may read much. The caller
+// leaves when it has done.
+func (s *Service) selecting(tenant core.TenantID) (leave func(), err error) {
+	leave, _, ofTenant := s.selections.enter(tenant, maxBulkSelections, maxTenantBulkSelections)
+	if leave != nil {
+		return leave, nil
+	}
+	e := &core.Error{Code: core.CodeBulkTooManyNow, Message: "as many selections of runs are under way as this server makes at once; nothing was made, try again in a moment"}
+	if ofTenant >= maxTenantBulkSelections {
+		e.Message = fmt.Sprintf("%d selections of this tenant's runs are under way, as many as may be at once; nothing was made, wait until one of them is done", ofTenant)
+	}
+	return nil, e
+}
+
 // selectRuns finds the runs that a request selects, by tenant, ascending.
 func (s *Service) selectRuns(ctx context.Context, actor core.Actor, req BulkRequest) (chosen []runsOf, err error) {
 	switch {
@@ -90,7 +110,8 @@ func (s *Service) selectRuns(ctx context.Context, actor core.Actor, req BulkRequ
 		chosen, err = s.namedRuns(ctx, actor, req)
 	case req.Tenant != "":
 		var of runsOf
-		if of, err = s.filteredRuns(ctx, req, req.Tenant, core.MaxBulkRuns); len(of.runs) > 0 {
+		looks := maxBulkLooked
+		if of, err = s.filteredRuns(ctx, req, req.Tenant, core.MaxBulkRuns, &looks); len(of.runs) > 0 {
 			chosen = []runsOf{of}
 		}
 	default:
@@ -100,9 +121,13 @@ func (s *Service) selectRuns(ctx context.Context, actor core.Actor, req BulkRequ
 		return nil, err
 	}
 	if len(chosen) == 0 {
-		return nil, &core.Error{Code: core.CodeBulkEmpty, Message: "no run is selected that can be continued; nothing was made"}
+		return nil, bulkEmpty()
 	}
 	return chosen, nil
+}
+
+func bulkEmpty() error {
+	return &core.Error{Code: core.CodeBulkEmpty, Message: "no run is selected that can be continued; nothing was made"}
 }
 
 func bulkTooLarge() error {
@@ -153,33 +178,37 @@ func (s *Service) namedRuns(ctx context.Context, actor core.Actor, req BulkReque
 	return chosen, nil
 }
 
-// runsOfAll looks through all tenants.
-func (s *Service) runsOfAll(ctx context.Context, req BulkRequest) ([]runsOf, error) {
-	var chosen []runsOf
-	left, looked := core.MaxBulkRuns, 0
-	err := EachTenant(ctx, s.store, func(t core.Tenant) error {
-		if looked++; looked > maxBulkTenants {
-			return nil
+// runsOfAll looks through all tenants but those that live elsewhere, or are on their way.
+func (s *Service) runsOfAll(ctx context.Context, req BulkRequest) (chosen []runsOf, err error) {
+	left, looked, looks := core.MaxBulkRuns, 0, maxBulkLooked
+	for after := core.TenantID(""); ; {
+		tenants, err := s.store.OpenTenants(ctx, after, bulkPage)
+		if err != nil {
+			return nil, err
 		}
-		of, err := s.filteredRuns(ctx, req, t.ID, left)
-		if err != nil || len(of.runs) == 0 {
-			return err
+		for _, t := range tenants {
+			after = t.ID
+			if looked++; looked > maxBulkTenants {
+				return nil, &core.Error{Code: core.CodeBulkTooLarge, Message: fmt.Sprintf("there are more than %d tenants; make one for each tenant", maxBulkTenants)}
+			}
+			of, err := s.filteredRuns(ctx, req, t.ID, left, &looks)
+			if err != nil {
+				return nil, err
+			}
+			if len(of.runs) > 0 {
+				left -= len(of.runs)
+				chosen = append(chosen, of)
+			}
 		}
-		left -= len(of.runs)
-		chosen = append(chosen, of)
-		return nil
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case looked > maxBulkTenants:
-		return nil, &core.Error{Code: core.CodeBulkTooLarge, Message: fmt.Sprintf("there are more than %d tenants; make one for each tenant", maxBulkTenants)}
+		if len(tenants) < bulkPage {
+			return chosen, nil
+		}
 	}
-	return chosen, nil
 }
 
-// filteredRuns finds the runs of a tenant that the filter selects; more than most are refused.
-func (s *Service) filteredRuns(ctx context.Context, req BulkRequest, tenant core.TenantID, most int) (runsOf, error) {
+// filteredRuns finds the runs of a tenant that the filter selects; more than most are
+// refused, and so is a search that would look at more than looks further ones.
+func (s *Service) filteredRuns(ctx context.Context, req BulkRequest, tenant core.TenantID, most int, looks *int) (runsOf, error) {
 	of := runsOf{tenant: tenant}
 	sel := req.Selection
 	filter := ports.RunFilter{
@@ -188,14 +217,22 @@ func (s *Service) filteredRuns(ctx context.Context, req BulkRequest, tenant core
 	if len(filter.Statuses) == 0 {
 		filter.Statuses = continuable
 	}
+	look := ports.Look{}.WithDefaults()
 	for {
 		var page ports.RunPage
+		seen := 0
 		err := s.store.View(ctx, tenant, func(tx ports.Tx) (err error) { // a short one for each page
 			if _, err := tx.Tenants().Get(ctx); err != nil {
 				return notFound(err, tenantNotFound(tenant))
 			}
-			if page, err = tx.Find().Runs(ctx, filter, ports.Look{}); err != nil || sel.FailureCode == "" {
+			if page, err = tx.Find().Runs(ctx, filter, look); err != nil {
 				return err
+			}
+			if seen = len(page.Runs); seen < bulkPage && page.Next != (ports.RunCursor{}) {
+				seen = look.Runs // the search was ended by its bound
+			}
+			if sel.FailureCode == "" {
+				return nil
 			}
 			ids := make([]core.RunID, len(page.Runs))
 			for i := range page.Runs {
@@ -215,6 +252,9 @@ func (s *Service) filteredRuns(ctx context.Context, req BulkRequest, tenant core
 		if page.Next == (ports.RunCursor{}) {
 			slices.Reverse(of.runs)
 			return of, nil
+		}
+		if *looks -= seen; *looks <= 0 {
+			return of, &core.Error{Code: core.CodeBulkTooLarge, Message: fmt.Sprintf("more than %d runs would have to be looked at; narrow the time", maxBulkLooked)}
 		}
 		filter.Before = page.Next
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -98,6 +99,35 @@ func (s *Service) planBulkStep(ctx context.Context, in inputs, b core.Bulk, run 
 		return core.RetryPlan{}, err
 	}
 	return planRetry(ctx, in, run, core.RetryTerms{By: b.By, MaxPrice: most})
+}
+
+// putBulkRunAside refuses the next run of a part, whose Continue failed again and again for
+// a reason that nobody foresaw, so that it holds up no other.
+func (s *Service) putBulkRunAside(ctx context.Context, b core.Bulk, part core.BulkPart, from int, why error) error {
+	var aside core.RunID
+	err := s.store.InTx(ctx, part.Tenant, func(tx ports.Tx) error {
+		aside = ""
+		part, err := lockBulkPart(ctx, tx, b)
+		if err != nil {
+			return err
+		}
+		next, err := tx.BulkParts().Runs(ctx, b.ID, ports.BulkRunFilter{From: from, State: core.BulkRunWaiting, Limit: 1})
+		if err != nil || len(next) == 0 {
+			return err
+		}
+		aside = next[0].Run
+		part, item, err := part.Refuse(next[0], &core.Error{
+			Code: core.CodeInternal, Message: fmt.Sprintf("something went wrong on our side %d times in a row, so it was left out; the operator's log says what", bulkTries),
+		}, s.clock.Now())
+		if err != nil {
+			return err
+		}
+		return tx.BulkParts().Save(ctx, part, item)
+	})
+	if err == nil && aside != "" {
+		s.log.Error("a run of a bulk continue could not be continued, and is left out of it", "bulk", b.ID, "run", aside, "error", why)
+	}
+	return err
 }
 
 // lockBulkPart locks a part for the server that drives b: errBulkLost if another one does.

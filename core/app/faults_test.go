@@ -58,6 +58,24 @@ type faultyStore struct {
 	mu sync.Mutex
 	// inTx, if set, stands in front of every transaction.
 	inTx func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error
+	// view, if set, stands in front of everything that only reads.
+	view func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error
+}
+
+func (s *faultyStore) View(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {
+	s.mu.Lock()
+	view := s.view
+	s.mu.Unlock()
+	if view != nil {
+		return view(ctx, tenant, fn)
+	}
+	return s.Store.View(ctx, tenant, fn)
+}
+
+func (s *faultyStore) setView(view func(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.view = view
 }
 
 func (s *faultyStore) InTx(ctx context.Context, tenant core.TenantID, fn func(ports.Tx) error) error {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -43,7 +42,7 @@ func (s *Service) Outputs(ctx context.Context, actor core.Actor, id core.RunID) 
 	if err != nil {
 		return nil, err
 	}
-	leave, err := s.downloads.enter(view.Run.Tenant, s.opts.MaxDownloads, s.opts.MaxTenantDownloads)
+	leave, err := s.downloads.enter(view.Run.Tenant, s.opts.MaxDownloads, s.opts.MaxTenantDownloads, "outputs")
 	if err != nil {
 		return nil, err
 	}
@@ -83,22 +82,4 @@ func (o *Outputs) each(ctx context.Context, outputs bool, statuses []core.FileSt
 		}
 		filter.From = files[len(files)-1].Index + 1
 	}
-}
-
-// downloadsUnderWay counts the downloads of this Service, so that no tenant takes the
-// memory of all.
-type downloadsUnderWay struct{ places }
-
-func (d *downloadsUnderWay) enter(tenant core.TenantID, most, mostOfTenant int) (leave func(), err error) {
-	leave, all, ofTenant := d.places.enter(tenant, most, mostOfTenant)
-	if leave != nil {
-		return leave, nil
-	}
-	e := &core.Error{Code: core.CodeTooManyDownloads}
-	if ofTenant >= mostOfTenant && mostOfTenant > 0 {
-		e.Message = fmt.Sprintf("%d downloads of this tenant's outputs are under way, as many as may be at once; wait until one of them is done", ofTenant)
-	} else {
-		e.Message = fmt.Sprintf("this server sends %d downloads of outputs, as many as it can at once; wait until one of them is done", all)
-	}
-	return nil, e
 }

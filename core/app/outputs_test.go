@@ -144,3 +144,51 @@ func TestPlacesOfDownloads(t *testing.T) {
 	_, err = w.svc.Outputs(t.Context(), stranger, run.ID)
 	require.ErrorIs(t, err, core.ErrWrongTenant)
 }
+
+// Single files have places until they are closed, of a tenant and in all, and no refusal
+// or fault keeps one.
+func TestPlacesOfFileDownloads(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withOptions(func(o *app.Options) { o.MaxFileDownloads, o.MaxTenantFileDownloads = 3, 2 }))
+	run := w.closedRun("cf")
+	for range 5 {
+		_, _, err := w.svc.DownloadOutput(t.Context(), user, run.ID, 9)
+		require.ErrorIs(t, err, core.ErrFileNotFound)
+		_, _, err = w.svc.FileInput(t.Context(), user, run.ID, 9)
+		require.ErrorIs(t, err, core.ErrFileNotFound)
+		_, _, err = w.svc.DownloadOutput(t.Context(), stranger, run.ID, 0)
+		require.ErrorIs(t, err, core.ErrWrongTenant)
+		_, err = w.svc.Download(stranger, acme)
+		require.ErrorIs(t, err, core.ErrWrongTenant)
+	}
+	file, leave, err := w.svc.DownloadOutput(t.Context(), user, run.ID, 0)
+	require.NoError(t, err)
+	require.NotEmpty(t, file.Output)
+	_, content, err := w.svc.FileInput(t.Context(), user, run.ID, 1)
+	require.NoError(t, err)
+	_, _, err = w.svc.FileInput(t.Context(), admin, run.ID, 0)
+	require.ErrorIs(t, err, core.ErrTooManyDownloads)
+	require.ErrorContains(t, err, "2 downloads of this tenant's files")
+	_, _, err = w.svc.DownloadOutput(t.Context(), admin, run.ID, 0)
+	require.ErrorIs(t, err, core.ErrTooManyDownloads)
+	_, err = w.svc.Download(admin, acme)
+	require.ErrorIs(t, err, core.ErrTooManyDownloads)
+	outputs, err := w.svc.Outputs(t.Context(), user, run.ID)
+	require.NoError(t, err, "all outputs have places of their own")
+	outputs.Close()
+
+	other, err := w.svc.Download(stranger, globex)
+	require.NoError(t, err, "another tenant has its own")
+	_, err = w.svc.Download(stranger, globex)
+	require.ErrorContains(t, err, "this server sends 3 downloads of files")
+	other()
+	require.NoError(t, content.Close())
+	leave()
+	leave() // a repeat frees no second place
+	for range 2 {
+		_, err = w.svc.Download(user, acme)
+		require.NoError(t, err)
+	}
+	_, err = w.svc.Download(user, acme)
+	require.ErrorIs(t, err, core.ErrTooManyDownloads)
+}

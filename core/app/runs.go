@@ -2,9 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -89,7 +86,8 @@ func (s *Service) FilesPage(ctx context.Context, actor core.Actor, id core.RunID
 }
 
 // FileOutput reads one file of a run with its whole output, which is empty unless the
-// file is completed. Refusals: as Run, and core.CodeFileNotFound.
+// file is completed. It holds no place while a client reads it, unlike DownloadOutput.
+// Refusals: as Run, and core.CodeFileNotFound.
 func (s *Service) FileOutput(ctx context.Context, actor core.Actor, id core.RunID, index int) (core.File, error) {
 	var file core.File
 	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, _ core.Run) (err error) {
@@ -97,41 +95,6 @@ func (s *Service) FileOutput(ctx context.Context, actor core.Actor, id core.RunI
 		return notFound(err, fileNotFound(id, index))
 	})
 	return file, err
-}
-
-// FileInput reads one file of a run, without its output, and opens its uploaded content;
-// the caller closes it. A damaged content gives an error at its end. Refusals: as Run, and
-// core.CodeFileNotFound, which wraps ports.ErrNotFound if the run has the file and only
-// its stored content is missing.
-func (s *Service) FileInput(ctx context.Context, actor core.Actor, id core.RunID, index int) (core.File, io.ReadCloser, error) {
-	var file core.File
-	var tenant core.TenantID
-	err := s.viewRun(ctx, actor, id, func(tx ports.Tx, run core.Run) error {
-		tenant = run.Tenant
-		files, err := tx.FileViews().Page(ctx, id, ports.FileFilter{From: max(0, index), Limit: 1})
-		if err != nil {
-			return err
-		}
-		if len(files) == 0 || files[0].Index != index {
-			return fileNotFound(id, index)
-		}
-		file = files[0]
-		return nil
-	})
-	if err != nil {
-		return core.File{}, nil, err
-	}
-	content, err := s.files.Open(ctx, tenant, file.Ref)
-	if errors.Is(err, ports.ErrNotFound) {
-		err = &core.Error{
-			Code: core.CodeFileNotFound, Run: id, Err: err,
-			Message: fmt.Sprintf("the stored content of file %d is gone; ask the operator of this server, who may have it in a backup", index),
-		}
-	}
-	if err != nil {
-		return core.File{}, nil, err
-	}
-	return file, content, nil
 }
 
 // FileCounts counts a run's files by status.

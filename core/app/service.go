@@ -77,6 +77,12 @@ type Options struct {
 	// 8, negative for no limit.
 	MaxDownloads       int
 	MaxTenantDownloads int
+	// MaxFileDownloads is how many single files, and other long answers, are sent at once
+	// through this Service, and MaxTenantFileDownloads how many of one tenant; each takes a
+	// connection, and an output its length in memory. Default 512 and 64, negative for no
+	// limit.
+	MaxFileDownloads       int
+	MaxTenantFileDownloads int
 	// BulkLease is after what time without a sign of life of the server that drives a bulk
 	// continue another one does, and BulkKeep how long one is kept after its end; default
 	// 15 s and 90 days.
@@ -112,6 +118,7 @@ func DefaultOptions() Options {
 		TrialTimeout:    2 * time.Minute,
 		MaxTrials:       2,
 		MaxDownloads:    32, MaxTenantDownloads: 8,
+		MaxFileDownloads: 512, MaxTenantFileDownloads: 64,
 		BulkLease: 15 * time.Second,
 		BulkKeep:  90 * 24 * time.Hour,
 		Webhooks:  core.DefaultDeliveryPolicy(), WebhookRetention: 30 * 24 * time.Hour,
@@ -160,6 +167,12 @@ func (o Options) withDefaults() Options {
 	if o.MaxTenantDownloads == 0 {
 		o.MaxTenantDownloads = d.MaxTenantDownloads
 	}
+	if o.MaxFileDownloads == 0 {
+		o.MaxFileDownloads = d.MaxFileDownloads
+	}
+	if o.MaxTenantFileDownloads == 0 {
+		o.MaxTenantFileDownloads = d.MaxTenantFileDownloads
+	}
 	if o.BulkLease == 0 {
 		o.BulkLease = d.BulkLease
 	}
@@ -182,24 +195,26 @@ func (o Options) withDefaults() Options {
 // uploads, trials and decisions under way hold, so any number of them may work on the same store and queue. Its methods may be
 // called by many goroutines at once; it starts none.
 type Service struct {
-	store     ports.Store
-	queue     ports.Queue
-	executor  ports.Executor
-	files     ports.Files
-	clock     ports.Clock
-	ids       ports.IDs
-	log       *slog.Logger
-	opts      Options
-	stats     counters
-	outcomes  outcomes
-	uploads   uploadsUnderWay
-	downloads downloadsUnderWay
-	waiting   combiner            // of initiations and Continues
-	trials    chan struct{}       // one for each that is under way
-	sender    ports.WebhookSender // nil: there are no webhooks
-	random    io.Reader
-	told      chan struct{}  // has one if events may have been written since it was read
-	acceptor  ports.Acceptor // the executor, if it says what it takes; else nil
+	store         ports.Store
+	queue         ports.Queue
+	executor      ports.Executor
+	files         ports.Files
+	clock         ports.Clock
+	ids           ports.IDs
+	log           *slog.Logger
+	opts          Options
+	stats         counters
+	outcomes      outcomes
+	uploads       uploadsUnderWay
+	downloads     downloadsUnderWay // of runs' outputs
+	fileDownloads downloadsUnderWay
+	selections    places              // of bulk continues
+	waiting       combiner            // of initiations and Continues
+	trials        chan struct{}       // one for each that is under way
+	sender        ports.WebhookSender // nil: there are no webhooks
+	random        io.Reader
+	told          chan struct{}  // has one if events may have been written since it was read
+	acceptor      ports.Acceptor // the executor, if it says what it takes; else nil
 
 	bulkSignal chan struct{} // see BulkSignal
 }

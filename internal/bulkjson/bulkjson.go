@@ -51,6 +51,7 @@ type bulk struct {
 	Before       failures `json:"before,omitzero"`
 	Faults       int      `json:"faults,omitempty"`
 	Changes      []change `json:"changes,omitempty"`
+	Moved        []string `json:"moved,omitempty"`
 	Holder       string   `json:"holder,omitempty"`
 	Fence        int64    `json:"fence"`
 }
@@ -87,6 +88,9 @@ func Encode(b core.Bulk) (string, error) {
 	for _, c := range b.Changes {
 		d.Changes = append(d.Changes, change{string(c.Key), c.Asked})
 	}
+	for _, t := range b.Moved {
+		d.Moved = append(d.Moved, string(t))
+	}
 	return encode(d)
 }
 
@@ -112,6 +116,9 @@ func Decode(b *core.Bulk, details string) error {
 		b.Changes = append(b.Changes, core.BulkChange{Key: core.Key(c.Key), Asked: c.Asked})
 	}
 	b.CanaryPassed, b.Before, b.Faults, b.Holder, b.Fence = d.CanaryPassed, core.BulkFailures(d.Before), d.Faults, d.Holder, d.Fence
+	for _, t := range d.Moved {
+		b.Moved = append(b.Moved, core.TenantID(t))
+	}
 	return nil
 }
 

@@ -28,7 +28,7 @@ func bulkOf(id core.BulkID, tenant core.TenantID, key core.Key) core.Bulk {
 			MaxPrice: &most, RunsPerMinute: 7, Canary: &core.BulkCanary{Runs: 2, MaxFailedPercent: 20}, Stop: &core.BulkStop{MaxFailedPercent: 50, MinFiles: 9},
 		},
 		Runs: 10, Expected: math.MaxInt64 - 1, Status: core.BulkRunning, Reason: core.BulkReasonMaxPrice,
-		ChangedBy: core.System, ChangedAt: at(2), CanaryPassed: true, Before: core.BulkFailures{Closed: 4, Failed: 3}, Faults: 2,
+		ChangedBy: core.System, ChangedAt: at(2), CanaryPassed: true, Before: core.BulkFailures{Closed: 4, Failed: 3}, Faults: 2, Moved: []core.TenantID{"beta", "gone"},
 		Changes: []core.BulkChange{{Key: "first", Asked: "pause"}, {Key: awkwardKey, Asked: "resume " + awkward}},
 		Holder:  "server 1", LeaseUntil: at(3), Fence: math.MaxInt64, Version: 5,
 	}
@@ -58,7 +58,7 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		// What was given belongs to the caller.
 		got, err := b.Get(ctx, "b1")
 		require.NoError(t, err)
-		*got.Terms.MaxPrice, got.Terms.Canary.Runs, got.Selection.Statuses[0], got.Changes[0].Asked = 1, 99, "spoilt", "spoilt"
+		*got.Terms.MaxPrice, got.Terms.Canary.Runs, got.Selection.Statuses[0], got.Changes[0].Asked, got.Moved[0] = 1, 99, "spoilt", "spoilt", "spoilt"
 		same(t, bulkOf("b1", "acme", "key"))(b.Get(ctx, "b1"))
 	})
 
@@ -249,19 +249,25 @@ func testBulkLists(t *testing.T, newStore Factory) {
 			equal(t, want, paged)
 		}
 	}
+	b00, b04, b08 := ports.BulkKey{Tenant: "acme", ID: "b00"}, ports.BulkKey{Tenant: "beta", ID: "b04"}, ports.BulkKey{ID: "b08"}
 	// b00 until 30, b04 until 26, b08 without.
-	same(t, []core.BulkID{"b08"})(b.Free(ctx, at(25), time.Hour, 10))
-	same(t, []core.BulkID{"b08", "b04"})(b.Free(ctx, at(26), time.Hour, 10))
-	same(t, []core.BulkID{"b08", "b04", "b00"})(b.Free(ctx, at(30), time.Hour, 10))
-	same(t, []core.BulkID{"b08", "b04"})(b.Free(ctx, at(30), time.Hour, 2))
+	same(t, []ports.BulkKey{b08})(b.Free(ctx, at(25), time.Hour, 10))
+	same(t, []ports.BulkKey{b08, b04})(b.Free(ctx, at(26), time.Hour, 10))
+	same(t, []ports.BulkKey{b08, b04, b00})(b.Free(ctx, at(30), time.Hour, 10))
+	same(t, []ports.BulkKey{b08, b04})(b.Free(ctx, at(30), time.Hour, 2))
 
 	// A lease that ends beyond the horizon is none.
-	same(t, []core.BulkID{"b08", "b00"})(b.Free(ctx, at(25), 4*time.Minute, 10))
+	same(t, []ports.BulkKey{b08, b00})(b.Free(ctx, at(25), 4*time.Minute, 10))
 
 	same(t, 0)(b.DeleteEnded(ctx, at(22), 10)) // not at that very moment
 	same(t, 1)(b.DeleteEnded(ctx, at(23), 10))
 	same(t, 0)(b.DeleteEnded(ctx, at(90), 0))
-	same(t, 5)(b.DeleteEnded(ctx, at(90), 10))
+	require.NoError(t, b.Delete(ctx, "b11"))
+	_, err := b.Get(ctx, "b11")
+	require.ErrorIs(t, err, ports.ErrNotFound)
+	same(t, 4)(b.DeleteEnded(ctx, at(90), 10))
+	require.NoError(t, b.Delete(ctx, "b00"), "it has not ended")
+	require.NoError(t, b.Delete(ctx, "unknown"))
 	left, err := b.List(ctx, ports.BulkFilter{Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, left, 6)

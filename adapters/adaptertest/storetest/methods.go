@@ -358,7 +358,7 @@ func testCoverage(t *testing.T, _ Factory, _ Options) {
 		methods = append(methods, store.Method(i).Name)
 	}
 	require.ElementsMatch(t, []string{
-		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents", "Forget",
+		"InTx", "View", "TenantOf", "DueRuns", "InterruptedRuns", "Ungranted", "AllTenants", "OpenTenants", "APIKey", "TouchAPIKey", "SweepAPIKeys", "AuditEvents", "Forget",
 		"BulkContinues", "DueEndpoints", "SweepDeliveries",
 	}, methods,
 		"a new method of ports.Store needs tests, and its place here")

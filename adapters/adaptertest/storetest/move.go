@@ -173,6 +173,11 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 	require.NoError(t, err)
 	require.Len(t, ungranted, 1)
 	require.Equal(t, core.TenantID("other"), ungranted[0].ID)
+	same(t, ungranted)(s.OpenTenants(bounded(t), "", 10))
+	empty(t)(s.OpenTenants(bounded(t), "other", 10))
+	orphans, err := s.BulkContinues().Orphans(bounded(t), at(10_000), 10)
+	require.NoError(t, err)
+	require.Equal(t, []ports.BulkPartKey{{Tenant: "other", Bulk: "bulk-1"}}, orphans)
 	commit(t, s, "other", func(ctx context.Context, tx ports.Tx) error {
 		_, err := tx.Ledger().Post(ctx, purchase("other", "client/open", 5))
 		return err
@@ -186,6 +191,9 @@ func testMoveClosed(t *testing.T, newStore Factory) {
 	due, err = s.DueRuns(bounded(t), at(10_000), horizon, 10)
 	require.NoError(t, err)
 	require.Contains(t, due, ports.RunKey{Tenant: "acme", Run: w.running.ID})
+	open, err := s.OpenTenants(bounded(t), "", 10)
+	require.NoError(t, err)
+	require.Len(t, open, 2)
 }
 
 // testMoveSweeps: a move counts what a tenant has before and after, so nothing of it is swept

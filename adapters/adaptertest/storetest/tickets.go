@@ -23,7 +23,8 @@ func testTickets(t *testing.T, newStore Factory, o Options) {
 		require.NotImplements(t, (*ports.TicketStore)(nil), newStore(t), "it keeps tickets: leave NoTickets out")
 		return
 	}
-	const most = 1000
+	most := ports.TicketBounds{OfTenant: 1000, OfSubject: 1000}
+	three, one := ports.TicketBounds{OfTenant: 3, OfSubject: 10}, ports.TicketBounds{OfTenant: 1, OfSubject: 10}
 	ada := core.Actor{Subject: "ada " + awkward, Tenant: "acme", Role: core.RoleCustomerAdmin}
 	open := func(t *testing.T) ports.Tickets {
 		t.Helper()
@@ -88,20 +89,43 @@ func testTickets(t *testing.T, newStore Factory, o Options) {
 		s, ctx := open(t), bounded(t)
 		operator := core.Actor{Subject: "root", Role: core.RolePlatformAdmin}
 		for i := range 3 {
-			require.NoError(t, s.Insert(ctx, ticket(fmt.Sprint(i), ada), 3))
+			require.NoError(t, s.Insert(ctx, ticket(fmt.Sprint(i), ada), three))
 		}
-		require.ErrorIs(t, s.Insert(ctx, ticket("3", ada), 3), ports.ErrTooManyTickets)
+		require.ErrorIs(t, s.Insert(ctx, ticket("3", ada), three), ports.ErrTooManyTickets)
 		bob := core.Actor{Subject: "bob", Tenant: "acme", Role: core.RoleCustomerUser}
-		require.ErrorIs(t, s.Insert(ctx, ticket("3", bob), 3), ports.ErrTooManyTickets, "it is the tenant's bound")
-		require.ErrorIs(t, s.Insert(ctx, ticket("0", ada), 3), ports.ErrExists)
-		require.NoError(t, s.Insert(ctx, ticket("operator", operator), 1), "others have their own")
-		require.ErrorIs(t, s.Insert(ctx, ticket("operator 2", operator), 1), ports.ErrTooManyTickets)
+		require.ErrorIs(t, s.Insert(ctx, ticket("3", bob), three), ports.ErrTooManyTickets, "it is the tenant's bound")
+		require.ErrorIs(t, s.Insert(ctx, ticket("0", ada), three), ports.ErrExists)
+		require.NoError(t, s.Insert(ctx, ticket("operator", operator), one), "others have their own")
+		require.ErrorIs(t, s.Insert(ctx, ticket("operator 2", operator), one), ports.ErrTooManyTickets)
 		_, err := s.Take(ctx, ports.TicketID("0"))
 		require.NoError(t, err)
-		require.NoError(t, s.Insert(ctx, ticket("3", ada), 3))
+		require.NoError(t, s.Insert(ctx, ticket("3", ada), three))
 		later := ticket("later", ada)
 		later.CreatedAt, later.ExpiresAt = at(60), at(120)
-		require.NoError(t, s.Insert(ctx, later, 3), "what has expired counts no more, though it is there yet")
+		require.NoError(t, s.Insert(ctx, later, three), "what has expired counts no more, though it is there yet")
+	})
+
+	t.Run("BoundedForASubject", func(t *testing.T) {
+		t.Parallel()
+		s, ctx := open(t), bounded(t)
+		two := ports.TicketBounds{OfTenant: 10, OfSubject: 2}
+		for i := range 2 {
+			require.NoError(t, s.Insert(ctx, ticket(fmt.Sprint(i), ada), two))
+		}
+		require.ErrorIs(t, s.Insert(ctx, ticket("2", ada), two), ports.ErrTooManyTickets)
+		require.ErrorIs(t, s.Insert(ctx, ticket("0", ada), two), ports.ErrExists)
+		namesake, bob := ada, ada
+		namesake.Tenant, bob.Subject = "globex", "bob"
+		require.NoError(t, s.Insert(ctx, ticket("namesake", namesake), two), "another tenant's subject of the same name is another one")
+		require.NoError(t, s.Insert(ctx, ticket("bob", bob), two), "one subject does not take the others' tickets")
+		later := ticket("later", ada)
+		later.CreatedAt, later.ExpiresAt = at(60), at(120)
+		require.NoError(t, s.Insert(ctx, later, two), "what has expired counts no more, though it is there yet")
+		for _, used := range []string{"0", "later"} {
+			_, err := s.Take(ctx, ports.TicketID(used))
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.Insert(ctx, ticket("2", ada), two), "nor does what was used")
 	})
 
 	t.Run("Expired", func(t *testing.T) {

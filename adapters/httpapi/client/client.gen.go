@@ -121,6 +121,7 @@ func (e ActorRole) Valid() bool {
 const (
 	BulkContinueReasonCanaryFailed    BulkContinueReason = "canary_failed"
 	BulkContinueReasonDispatchFailed  BulkContinueReason = "dispatch_failed"
+	BulkContinueReasonInternal        BulkContinueReason = "internal"
 	BulkContinueReasonMaxPrice        BulkContinueReason = "max_price"
 	BulkContinueReasonNotAllowed      BulkContinueReason = "not_allowed"
 	BulkContinueReasonTenantMoved     BulkContinueReason = "tenant_moved"
@@ -134,6 +135,8 @@ func (e BulkContinueReason) Valid() bool {
 	case BulkContinueReasonCanaryFailed:
 		return true
 	case BulkContinueReasonDispatchFailed:
+		return true
+	case BulkContinueReasonInternal:
 		return true
 	case BulkContinueReasonMaxPrice:
 		return true
@@ -278,6 +281,7 @@ const (
 	CodeTemplateNotFound        Code = "template_not_found"
 	CodeTemplateNotPublished    Code = "template_not_published"
 	CodeTenantExists            Code = "tenant_exists"
+	CodeTenantMoved             Code = "tenant_moved"
 	CodeTenantNotFound          Code = "tenant_not_found"
 	CodeTenantSuspended         Code = "tenant_suspended"
 	CodeTooManyApiKeys          Code = "too_many_api_keys"
@@ -370,6 +374,8 @@ func (e Code) Valid() bool {
 	case CodeTemplateNotPublished:
 		return true
 	case CodeTenantExists:
+		return true
+	case CodeTenantMoved:
 		return true
 	case CodeTenantNotFound:
 		return true
@@ -1411,7 +1417,7 @@ type BulkContinue struct {
 		Runs   int  `json:"runs"`
 	} `json:"canary,omitempty"`
 
-	// ChangedAt Of the state.
+	// ChangedAt Of the state, or of the limit of the sum.
 	ChangedAt time.Time `json:"changedAt"`
 
 	// ChangedBy The caller; the subject of what Redrive did by itself is system.
@@ -1434,7 +1440,7 @@ type BulkContinue struct {
 	// Progress How far it is.
 	Progress BulkProgress `json:"progress"`
 
-	// Reason Why it is paused.
+	// Reason Why it is paused. not_allowed: an API key that made it, or let it go on, was revoked or has expired.
 	Reason        *BulkContinueReason `json:"reason,omitempty"`
 	RunsPerMinute *int                `json:"runsPerMinute,omitempty"`
 
@@ -1457,7 +1463,7 @@ type BulkContinue struct {
 	To      *time.Time    `json:"to,omitempty"`
 }
 
-// BulkContinueReason Why it is paused.
+// BulkContinueReason Why it is paused. not_allowed: an API key that made it, or let it go on, was revoked or has expired.
 type BulkContinueReason string
 
 // BulkContinueState finished: each run has an outcome, and those continued have closed.
@@ -1525,7 +1531,7 @@ type BulkProgress struct {
 	// Price Credits charged so far.
 	Price int64 `json:"price"`
 
-	// Refused Refused by the rules of a Continue, each with its code.
+	// Refused Refused by the rules of a Continue, each with its code; or left out: tenant_moved, or internal if something went wrong on the server's side again and again.
 	Refused   int        `json:"refused"`
 	RefusedBy []BulkCode `json:"refusedBy"`
 
@@ -1617,7 +1623,7 @@ type BulkTenant struct {
 	// Price Credits charged so far.
 	Price int64 `json:"price"`
 
-	// Refused Refused by the rules of a Continue, each with its code.
+	// Refused Refused by the rules of a Continue, each with its code; or left out: tenant_moved, or internal if something went wrong on the server's side again and again.
 	Refused   int        `json:"refused"`
 	RefusedBy []BulkCode `json:"refusedBy"`
 
@@ -3221,7 +3227,7 @@ type RedeliverWebhookParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3230,7 +3236,7 @@ type PingWebhookEndpointParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged. Of initiations and Continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -11645,6 +11651,8 @@ type PreviewBulkContinueResponse struct {
 	ApplicationproblemJSON404 *Problem
 	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
 	ApplicationproblemJSON408 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
 	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -11691,6 +11699,11 @@ func (r PreviewBulkContinueResponse) GetApplicationproblemJSON404() *Problem {
 // GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
 func (r PreviewBulkContinueResponse) GetApplicationproblemJSON408() *Problem {
 	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r PreviewBulkContinueResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
 }
 
 // GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
@@ -20898,6 +20911,13 @@ func ParsePreviewBulkContinueResponse(rsp *http.Response) (*PreviewBulkContinueR
 			return nil, err
 		}
 		response.ApplicationproblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest Problem

@@ -19,6 +19,7 @@ CREATE TABLE bulk_continues (
 CREATE INDEX bulk_continues_of ON bulk_continues (tenant_id, created_at DESC, bulk_id DESC);
 CREATE INDEX bulk_continues_newest ON bulk_continues (created_at DESC, bulk_id DESC);
 CREATE INDEX bulk_continues_unended ON bulk_continues (created_at DESC, bulk_id DESC) WHERE status IN ('running', 'paused');
+CREATE INDEX bulk_continues_ended ON bulk_continues (changed_at) WHERE status IN ('finished', 'aborted');
 CREATE INDEX bulk_continues_running ON bulk_continues (lease_until, bulk_id) WHERE status = 'running';
 
 -- What was answered under a key to a request for one over several tenants; of one of a

@@ -52,7 +52,7 @@ type Options struct {
 	RecoverEvery time.Duration // how often recovery looks for due runs; default 5 s
 	RefillEvery  time.Duration // how often the monthly refill is looked after; default 10 min
 	SweepEvery   time.Duration // how often uploads that became no run, and old idempotency keys, are looked for; default 1 h
-	BulkEvery    time.Duration // how often bulk continues that no server drives are looked for; default 5 s
+	BulkEvery    time.Duration // how often bulk continues that no server drives are looked for; default 15 s
 	// DrainTimeout is how long running jobs may go on after the stop before
 	// they are handed back; default 30 s. Negative: hand back at once.
 	DrainTimeout time.Duration
@@ -89,7 +89,7 @@ func (o Options) withDefaults() Options {
 		{&o.RecoverEvery, 5 * time.Second},
 		{&o.RefillEvery, 10 * time.Minute},
 		{&o.SweepEvery, time.Hour},
-		{&o.BulkEvery, 5 * time.Second},
+		{&o.BulkEvery, 15 * time.Second},
 		{&o.DrainTimeout, 30 * time.Second},
 	} {
 		if *d.field == 0 {

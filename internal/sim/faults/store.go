@@ -209,6 +209,11 @@ func (s *Store) AllTenants(ctx context.Context, after core.TenantID, limit int) 
 	return look(s.Env, trace.AllTenants, "", func() ([]core.Tenant, error) { return s.Inner.AllTenants(ctx, after, limit) })
 }
 
+// OpenTenants implements ports.Store.
+func (s *Store) OpenTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
+	return look(s.Env, trace.AllTenants, "", func() ([]core.Tenant, error) { return s.Inner.OpenTenants(ctx, after, limit) })
+}
+
 // Forget implements ports.Store. It is passed through, as tx.Replies is.
 func (s *Store) Forget(ctx context.Context, before time.Time, limit int) (int, error) {
 	return s.Inner.Forget(ctx, before, limit)

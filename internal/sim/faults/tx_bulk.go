@@ -113,12 +113,16 @@ func (b bulkContinues) List(ctx context.Context, filter ports.BulkFilter) ([]cor
 	return look(b.env, trace.BulkRead, "", func() ([]core.Bulk, error) { return b.inner.List(ctx, filter) })
 }
 
-func (b bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]core.BulkID, error) {
-	return look(b.env, trace.BulkRead, "", func() ([]core.BulkID, error) { return b.inner.Free(ctx, now, horizon, limit) })
+func (b bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]ports.BulkKey, error) {
+	return look(b.env, trace.BulkRead, "", func() ([]ports.BulkKey, error) { return b.inner.Free(ctx, now, horizon, limit) })
 }
 
 func (b bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
 	return look(b.env, trace.BulkRead, "", func() ([]core.BulkPart, error) { return b.inner.Parts(ctx, id) })
+}
+
+func (b bulkContinues) Delete(ctx context.Context, id core.BulkID) error {
+	return b.write(trace.BulkSave, func() error { return b.inner.Delete(ctx, id) })
 }
 
 func (b bulkContinues) DeleteEnded(ctx context.Context, before time.Time, limit int) (int, error) {

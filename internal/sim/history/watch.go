@@ -80,7 +80,7 @@ func (w *Watcher) Asked(user uint8, op *world.Op, tenant core.TenantID, run core
 		q.Kind, q.Key = Preview, ""
 	case world.Purchase:
 		q.Kind, q.Run, q.Template = Purchase, "", ""
-	case world.Reprice, world.Delete, world.Audit, world.Stop, world.Edit, world.Enroll, world.Break, world.Mend, world.Bulk:
+	case world.Reprice, world.Delete, world.Audit, world.Stop, world.Edit, world.Enroll, world.Break, world.Mend, world.Bulk, world.Suspend, world.Reopen, world.Refund:
 		return
 	}
 	w.asked[user] = w.recorder.Ask(q, now)

@@ -68,6 +68,8 @@ func (o *Oracle) Answered(a Answer) (code core.Code, definite bool) {
 		o.met(RefusedForeigner)
 	case core.CodePriceChanged:
 		o.met(PriceChanged)
+	case core.CodeTenantSuspended:
+		o.met(RefusedSuspended)
 	default:
 	}
 	if a.Use == UseContinue {

@@ -12,6 +12,8 @@ type tenant struct {
 	templates []template
 	answers   model.Answers // the first definite one of each key
 	bought    []core.Key    // keys of purchases
+	refunded  []core.Key    // keys of refunds by hand
+	suspended bool
 	allowance core.Credits
 	changed   int // the commit that wrote to its credits or templates last
 	since     int // the commit that created it
@@ -49,7 +51,7 @@ func (t *tenant) reset(id core.TenantID) {
 	t.id, t.templates = id, t.templates[:0]
 	t.account.Reset()
 	t.allowance, t.changed = 0, 0
-	t.answers, t.bought = t.answers[:0], t.bought[:0]
+	t.answers, t.bought, t.refunded, t.suspended = t.answers[:0], t.bought[:0], t.refunded[:0], false
 }
 
 func (t *tenant) template(id core.TemplateID) *template {
@@ -78,9 +80,9 @@ func (t *template) price() core.Credits { return t.prices[len(t.prices)-1].credi
 
 func (o *Oracle) saveTemplates(t *tenant, c *Commit) {
 	for i := range c.Tenants {
-		t.allowance = c.Tenants[i].MonthlyAllowance
+		t.allowance, t.suspended = c.Tenants[i].MonthlyAllowance, c.Tenants[i].Suspended()
 	}
-	if len(c.Templates)+len(c.Entries) > 0 {
+	if len(c.Tenants)+len(c.Templates)+len(c.Entries) > 0 {
 		t.changed = o.commits
 	}
 	for i := range c.Templates {
@@ -129,6 +131,9 @@ func (o *Oracle) post(t *tenant, c *Commit, e *core.Entry) {
 		if r := o.run(e.Run); r != nil {
 			r.charged.Monthly -= e.Amount.Monthly
 			r.charged.Purchased -= e.Amount.Purchased
+		}
+		if e.Reason != "" {
+			o.refundedByHand(t, c, e)
 		}
 	}
 }

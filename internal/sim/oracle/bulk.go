@@ -134,7 +134,7 @@ func (o *Oracle) BulkSaved(b core.Bulk) {
 	}
 	o.met(BulkEnded)
 	for i := range o.bulkRuns {
-		if r := &o.bulkRuns[i]; r.bulk == b.ID && (r.row.State == core.BulkRunWaiting || r.row.Open) {
+		if r := &o.bulkRuns[i]; r.bulk == b.ID && !b.LeftOut(r.tenant) && (r.row.State == core.BulkRunWaiting || r.row.Open) {
 			o.fail(BulkOnce, "bulk continue %s is finished, and its run %s is %s", b.ID, r.row.Run, r.row.State)
 		}
 	}

@@ -24,6 +24,8 @@ const (
 	UseInterrupt
 	UseTenant
 	UseBulk
+	UseSuspend
+	UseRefund
 	UseSetUp
 )
 

@@ -14,6 +14,8 @@ type Request struct {
 	Key    core.Key
 	// MaxPrice is the highest price that the user accepts; nil for any.
 	MaxPrice *core.Credits
+	Charge   core.Key        // that is given back by hand; empty if there is none
+	Amount   core.Credits    // of a refund by hand; 0 for all that can be given back
 	Template core.TemplateID // of an initiation
 	Files    int             // of an initiation
 }
@@ -73,6 +75,10 @@ func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 		if n := a.Run.Attempt; r.model.Attempts[n].Compensated && r.known[n].undone <= q.commits {
 			o.fail(Idempotency, "a repeat was answered with the success of attempt %d of run %s, which had been undone", a.Run.Attempt, a.Run.ID)
 		}
+	case q.Use == UseRefund && code == "" && q.Charge != "":
+		if t := o.tenant(q.Tenant); !slices.Contains(t.refunded, q.Key) {
+			o.fail(Idempotency, "the refund by hand under key %s was answered, and never posted", q.Key)
+		}
 	case q.Use == UseInitiate && a.Key == "" && code == core.CodePriceChanged:
 		o.priceChanged(q, a)
 	case q.Use == UseContinue && a.Key == "" && !dispatched:
@@ -84,7 +90,7 @@ func (o *Oracle) answeredTo(q *request, a *Answer, code core.Code) {
 // was asked: then it was decided on what there is now.
 func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	switch code {
-	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodePriceChanged, core.CodeInsufficientCredits:
+	case core.CodeRunAlreadyRunning, core.CodeNoErrorsToRetry, core.CodeNothingToRetry, core.CodeMaxRetryCountExceeded, core.CodePriceChanged, core.CodeInsufficientCredits, core.CodeTenantSuspended:
 	case core.CodeWrongTenant:
 		return // that the request is in another's name is known
 	default:
@@ -100,7 +106,11 @@ func (o *Oracle) reasoned(q *request, a *Answer, code core.Code) {
 	if code == core.CodePriceChanged && a.Price != quote.Total {
 		o.fail(Explained, "a Continue of run %s was refused because it costs %d, by the model it costs %d", q.Run, a.Price, quote.Total)
 	}
-	if want := r.model.Refusal(&quote, t.account.Available(period), q.MaxPrice); want != code {
+	want := r.model.Refusal(&quote, t.account.Available(period), q.MaxPrice)
+	if t.suspended && (want == "" || want == core.CodeInsufficientCredits) {
+		want = core.CodeTenantSuspended
+	}
+	if want != code {
 		o.fail(Explained, "a Continue of run %s was refused with %s, by the model it is %q", q.Run, code, want)
 	}
 }

@@ -55,6 +55,7 @@ const (
 	SentOnce
 	BulkOnce
 	Told
+	Suspended
 	ruleCount
 )
 
@@ -74,7 +75,7 @@ var rules = [...]struct{ name, words string }{
 	Fenced:             {"fenced", "a file that is being processed is touched by the worker that claimed it, or taken away under a new epoch"},
 	ExecuteOnce:        {"execute-once", "a claim is executed by its worker alone, and no file again that has ended"},
 	Dispatched:         {"dispatched", "an attempt is recorded as dispatched only when the queue has its jobs or one was claimed"},
-	GrantOnce:          {"grant-once", "a month's allowance is granted once, and a purchase once for each key"},
+	GrantOnce:          {"grant-once", "a month's allowance is granted once, and a purchase or a refund by hand once for each key"},
 	OneAttempt:         {"one-attempt", "one request begins one attempt at most"},
 	Kept:               {"kept", "the queue has every job that it says it has taken"},
 	Explained:          {"explained", "a refusal has its reason, and an error its cause"},
@@ -87,6 +88,7 @@ var rules = [...]struct{ name, words string }{
 	SentOnce:           {"sent-once", "jobs that a transaction sends are sent by it alone"},
 	BulkOnce:           {"bulk-once", "a run is continued at most once by a bulk continue, whose record says so; a finished one has an outcome of each run"},
 	Told:               {"told", "the end of an attempt, and a Continue, is told once, by the transaction that writes it"},
+	Suspended:          {"suspended", "of a suspended tenant no attempt begins"},
 	Fair:               {"fair", "no tenant waits while another has more than its share"},
 }
 

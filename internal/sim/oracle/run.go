@@ -104,6 +104,7 @@ func (o *Oracle) initiated(t *tenant, c *Commit, n *NewRun) {
 	charge := chargeOf(c, r, 0)
 	r.model.Initiate(o.judge, len(n.Files), row.MaxRetryCount, row.TemplateVersion, model.Start{Price: a.Price, Charge: charge, Epoch: row.Epoch})
 	r.known = append(r.known, known{by: o.attributed(c, r, true)})
+	o.begunWhile(t, r)
 	o.begunAs(c, r, a, row)
 	o.accepted(c, r, charge)
 }
@@ -188,6 +189,7 @@ func (o *Oracle) continued(t *tenant, c *Commit, r *run, a *core.Attempt, next *
 	charge := chargeOf(c, r, n)
 	q := r.model.Continue(o.judge, model.Start{Price: a.Price, Charge: charge, Epoch: next.Epoch})
 	r.known = append(r.known, known{by: o.attributed(c, r, false)})
+	o.begunWhile(t, r)
 	o.begunAs(c, r, a, next)
 	o.accepted(c, r, charge)
 	o.metContinue(r, template, &q, a.Price)

@@ -76,6 +76,8 @@ const (
 	BulkRefused
 	BulkUndone
 	BulkEnded
+	RefusedSuspended
+	RefundedByHand
 	situationCount
 )
 
@@ -153,6 +155,8 @@ var situationNames = [...]string{
 	BulkRefused:               "run refused to a bulk continue",
 	BulkUndone:                "run of a bulk continue whose dispatch was undone, so that it waits again",
 	BulkEnded:                 "bulk continue finished",
+	RefusedSuspended:          "start refused because the tenant is suspended",
+	RefundedByHand:            "charge given back by hand",
 }
 
 // String names the situation.

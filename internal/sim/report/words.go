@@ -106,13 +106,13 @@ func usedBy(s *world.Scenario) parts {
 				continue
 			}
 			switch op.Kind {
-			case world.Initiate, world.Continue, world.Cancel, world.Raise, world.Preview:
+			case world.Initiate, world.Continue, world.Cancel, world.Raise, world.Preview, world.Refund:
 				p.runs[op.Run] = true
 				template(s.Runs[op.Run].Template)
 			case world.Reprice, world.Delete, world.Edit, world.Break, world.Mend:
 				template(op.Template)
 			case world.Stop, world.Enroll:
-			case world.Purchase, world.Audit, world.Bulk:
+			case world.Purchase, world.Audit, world.Bulk, world.Suspend, world.Reopen:
 				p.tenants[op.Tenant] = true
 			}
 		}
@@ -207,7 +207,9 @@ func operation(s *world.Scenario, op *world.Op) string {
 		text = fmt.Sprintf("stop server %d", op.Server)
 	case world.Bulk:
 		text += fmt.Sprintf(" of %s", s.Tenants[op.Tenant].ID)
-	case world.Audit:
+	case world.Refund:
+		text += fmt.Sprintf(" a charge of run %d by hand", op.Run)
+	case world.Audit, world.Suspend, world.Reopen:
 		text += fmt.Sprintf(" %s", s.Tenants[op.Tenant].ID)
 	}
 	if op.Early {

@@ -39,6 +39,7 @@ type actor struct {
 	lost    bool // the commit's answer was, under a key
 	tries   int
 	most    core.Credits // the price that a user accepts
+	charge  core.Key     // that is given back by hand
 	fills   bool         // a refiller has looked at all tenants since faults stopped
 }
 

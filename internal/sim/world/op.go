@@ -22,9 +22,12 @@ const (
 	Break  // from now on the executor fails a template's files by a fault of the operator's
 	Mend   // he mends it after a while
 	Bulk   // a bulk continue of a tenant's runs
+	Suspend
+	Reopen
+	Refund // by hand, of a charge of a run that has closed
 )
 
-var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit", "stop", "edit", "enroll", "break", "mend", "bulk continue"}
+var opKindNames = [...]string{"initiate", "continue", "cancel", "raise", "preview", "reprice", "delete", "purchase", "audit", "stop", "edit", "enroll", "break", "mend", "bulk continue", "suspend", "reopen", "refund"}
 
 // String names the operation.
 func (k OpKind) String() string { return opKindNames[k] }
@@ -50,6 +53,16 @@ type Op struct {
 	// marked so. Until then there are neither faults nor choices: what comes before
 	// only leads up to the moment that is to be searched.
 	Barrier bool
+}
+
+// unknownToHistories: the model that histories are held against has no such operation.
+func (op *Op) unknownToHistories() bool {
+	switch op.Kind {
+	case Bulk, Suspend, Reopen, Refund:
+		return true
+	case Initiate, Continue, Cancel, Raise, Preview, Reprice, Delete, Purchase, Audit, Stop, Edit, Enroll, Break, Mend:
+	}
+	return false
 }
 
 // Accepts is which price a user accepts at most.

@@ -38,7 +38,7 @@ func (w *World) operate(op *Op) bool {
 		}
 	case Stop:
 		w.stop(op.Server)
-	case Initiate, Continue, Cancel, Raise, Preview, Reprice, Delete, Purchase, Audit, Edit, Enroll, Bulk:
+	case Initiate, Continue, Cancel, Raise, Preview, Reprice, Delete, Purchase, Audit, Edit, Enroll, Bulk, Suspend, Reopen, Refund:
 		return false
 	}
 	return true

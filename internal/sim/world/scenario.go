@@ -194,6 +194,9 @@ func (s *Scenario) Reset(seed uint64) {
 	if sched.Mix(seed^0xb01c)%8 == 0 {
 		s.bulk(&r)
 	}
+	if sched.Mix(seed^0xad31)%8 == 0 {
+		s.administer(&r)
+	}
 }
 
 // bulk has runs of a tenant continued together, while others continue them by themselves.

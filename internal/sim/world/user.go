@@ -28,7 +28,7 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 	a := &w.actors[id]
 	for a.at < len(a.script) {
 		op := &a.script[a.at]
-		if op.Kind == Bulk && w.options.Observer != nil { // histories know nothing of them
+		if op.unknownToHistories() && w.options.Observer != nil {
 			w.next(a)
 			continue
 		}
@@ -107,8 +107,8 @@ func (w *World) next(a *actor) {
 // await waits until the operation makes sense; false if it never will.
 func (w *World) await(id sched.ActorID, op *Op) bool {
 	switch op.Kind {
-	case Continue, Raise, Cancel, Preview:
-	case Initiate, Reprice, Delete, Purchase, Audit, Stop, Edit, Enroll, Break, Mend, Bulk:
+	case Continue, Raise, Cancel, Preview, Refund:
+	case Initiate, Reprice, Delete, Purchase, Audit, Stop, Edit, Enroll, Break, Mend, Bulk, Suspend, Reopen:
 		return true
 	}
 	s := &w.slots[op.Run]
@@ -127,11 +127,11 @@ func (w *World) tenantOf(op *Op) core.TenantID {
 	switch op.Kind {
 	case Reprice, Delete, Edit, Break, Mend:
 		return w.sc.Tenants[w.sc.Templates[op.Template].Tenant].ID
-	case Purchase, Audit, Bulk:
+	case Purchase, Audit, Bulk, Suspend, Reopen:
 		return w.sc.Tenants[op.Tenant].ID
 	case Enroll:
 		return newTenant
-	case Initiate, Continue, Cancel, Raise, Preview, Stop:
+	case Initiate, Continue, Cancel, Raise, Preview, Stop, Refund:
 	}
 	return w.sc.Tenants[w.sc.Templates[w.sc.Runs[op.Run].Template].Tenant].ID
 }
@@ -151,6 +151,12 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 	if op.Kind == Initiate {
 		spec := &w.sc.Runs[op.Run]
 		request.Template, request.Files = w.sc.Templates[spec.Template].ID, spec.Files
+	}
+	if op.Kind == Refund {
+		if a.tries == 0 {
+			a.charge = w.oracle.Charge(run, op.Amount%2 == 0)
+		}
+		request.Charge, request.Amount = a.charge, refunded(op)
 	}
 	w.oracle.Asked(uint8(id), request)
 	switch op.Kind {
@@ -209,6 +215,17 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		w.env.Enter(oracle.UseGrant)
 		answer.Use = oracle.UseGrant
 		_, err = svc.PurchaseCredits(ctx, core.System, tenant, op.Key, op.Amount)
+	case Suspend:
+		w.env.Enter(oracle.UseSuspend)
+		answer.Use = oracle.UseSuspend
+		_, err = svc.SuspendTenant(ctx, core.System, tenant, "unpaid")
+	case Reopen:
+		w.env.Enter(oracle.UseSuspend)
+		answer.Use = oracle.UseSuspend
+		_, err = svc.ReopenTenant(ctx, core.System, tenant)
+	case Refund:
+		answer.Use = oracle.UseRefund
+		err = w.refund(ctx, svc, tenant, a, op)
 	case Bulk:
 		w.env.Enter(oracle.UseOther)
 		err = w.bulk(ctx, svc, who, op)
@@ -258,6 +275,10 @@ func useOf(k OpKind) oracle.Use {
 		return oracle.UseContinue
 	case Purchase:
 		return oracle.UseGrant
+	case Refund:
+		return oracle.UseRefund
+	case Suspend, Reopen:
+		return oracle.UseSuspend
 	case Cancel, Raise, Preview, Reprice, Delete, Audit, Stop, Edit, Enroll, Break, Mend, Bulk:
 	}
 	return oracle.UseOther

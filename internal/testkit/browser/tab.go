@@ -82,10 +82,11 @@ func Eval[T any](b *Tab, script string) T {
 	return v
 }
 
-// Until waits for a script to say true, over navigations too.
+// Until waits for a script to say true of a page that is there to its end, over navigations
+// too: what is asked about next may stand below what the script has seen.
 func (b *Tab) Until(script string) {
 	b.T.Helper()
-	b.until(script, chromedp.Evaluate[bool]("Boolean("+script+")"))
+	b.until(script, chromedp.Evaluate[bool](`document.readyState !== "loading" && Boolean(`+script+`)`))
 }
 
 // until waits for what says true; an error is that of a page which is being left.
