@@ -157,7 +157,7 @@ func TestCommitUnknownOfAStatement(t *testing.T) {
 		"Session": {func(ctx context.Context, s *postgres.Store) error {
 			return s.Sessions().Insert(ctx, ports.Session{ID: ports.SessionID("s"), Actor: ada, Via: "token", CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)})
 		}, `SELECT count(*)::text FROM sessions`},
-		"Ticket": {func(ctx context.Context, s *postgres.Store) error { return s.Tickets().Insert(ctx, ticket, 9) }, `SELECT count(*)::text FROM event_tickets`},
+		"Ticket": {func(ctx context.Context, s *postgres.Store) error { return s.Tickets().Insert(ctx, ticket, ports.TicketBounds{OfTenant: 9, OfSubject: 9}) }, `SELECT count(*)::text FROM event_tickets`},
 		"TakenTicket": {func(ctx context.Context, s *postgres.Store) error {
 			_, err := s.Tickets().Take(ctx, other.ID)
 			return err
@@ -173,7 +173,7 @@ func TestCommitUnknownOfAStatement(t *testing.T) {
 			t.Parallel()
 			store, r, pool := relayed(t, postgres.Config{})
 			if name == "TakenTicket" {
-				require.NoError(t, store.Tickets().Insert(bounded(t), other, 9))
+				require.NoError(t, store.Tickets().Insert(bounded(t), other, ports.TicketBounds{OfTenant: 9, OfSubject: 9}))
 			}
 			r.on(onAnswer(forwardMute))
 			ctx, cancel := context.WithCancel(bounded(t))
@@ -188,8 +188,8 @@ func TestCommitUnknownOfAStatement(t *testing.T) {
 		t.Parallel()
 		store, r, _ := relayed(t, postgres.Config{})
 		r.on(onAnswer(forwardCut))
-		require.ErrorIs(t, store.Tickets().Insert(bounded(t), ticket, 9), ports.ErrCommitUnknown)
-		require.NoError(t, store.Tickets().Insert(bounded(t), other, 9), "the next one has another connection")
+		require.ErrorIs(t, store.Tickets().Insert(bounded(t), ticket, ports.TicketBounds{OfTenant: 9, OfSubject: 9}), ports.ErrCommitUnknown)
+		require.NoError(t, store.Tickets().Insert(bounded(t), other, ports.TicketBounds{OfTenant: 9, OfSubject: 9}), "the next one has another connection")
 	})
 	t.Run("NoConnection", func(t *testing.T) {
 		t.Parallel()
@@ -199,7 +199,7 @@ func TestCommitUnknownOfAStatement(t *testing.T) {
 		defer held.Release()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		err = store.Tickets().Insert(ctx, ticket, 9)
+		err = store.Tickets().Insert(ctx, ticket, ports.TicketBounds{OfTenant: 9, OfSubject: 9})
 		require.Error(t, err)
 		require.NotErrorIs(t, err, ports.ErrCommitUnknown, "nothing was sent")
 	})
