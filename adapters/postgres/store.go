@@ -239,11 +239,12 @@ func (s *Store) once(ctx context.Context) string {
 
 // OpenTenants implements ports.Store.
 func (s *Store) OpenTenants(ctx context.Context, after core.TenantID, limit int) ([]core.Tenant, error) {
-	const sql = `
+	return across(ctx, s, scanTenant, func(and string) string {
+		return `
 SELECT ` + tenantColumns + ` FROM tenants t
- WHERE tenant_id > $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = t.tenant_id AND m.closed OFFSET 0)
+ WHERE tenant_id > $1 AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = t.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "t") + `
  ORDER BY tenant_id LIMIT $2`
-	return list(ctx, s, scanTenant, sql, findable(after), limit)
+	}, findable(after), limit)
 }
 
 // list runs a query outside any transaction.
