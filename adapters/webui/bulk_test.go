@@ -83,6 +83,9 @@ func TestBulkByForms(t *testing.T) {
 	w.price(3)
 	require.Equal(t, http.StatusConflict, v.post("/ui/bulk", form).status, "it costs more by now")
 	w.price(2)
+	require.Equal(t, http.StatusConflict, v.post("/ui/bulk", form).status, "that is the answer under the form's key")
+	p = v.get("/ui/bulk/new?run=" + string(run) + "&run=" + string(done))
+	form = url.Values{"run": {string(run), string(done)}, "price": {field(t, p, "price")}, "key": {field(t, p, "key")}}
 	made := v.post("/ui/bulk", form)
 	require.Equal(t, http.StatusOK, made.status, made.text)
 	require.Equal(t, made.path, v.post("/ui/bulk", form).path, "the form was sent twice")
