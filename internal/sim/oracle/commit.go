@@ -81,11 +81,11 @@ func (c *Commit) Reset() {
 	c.Tenants, c.Templates, c.Inserted = c.Tenants[:0], c.Templates[:0], c.Inserted[:0]
 	c.Runs, c.Files, c.Attempts, c.Marks = c.Runs[:0], c.Files[:0], c.Attempts[:0], c.Marks[:0]
 	c.Entries, c.Amendments, c.Answers, c.Bulks = c.Entries[:0], c.Amendments[:0], c.Answers[:0], c.Bulks[:0]
-	c.Sent, c.Told = c.Sent[:0], c.Told[:0]
+	c.Made, c.Sent, c.Told = c.Made[:0], c.Sent[:0], c.Told[:0]
 }
 
 // Wrote reports whether there is anything to commit.
-func (c *Commit) Wrote() bool { return c.effects() || len(c.Answers)+len(c.Bulks) > 0 }
+func (c *Commit) Wrote() bool { return c.effects() || len(c.Answers)+len(c.Made)+len(c.Bulks) > 0 }
 
 // effects reports whether it wrote more than the memory of an answer.
 func (c *Commit) effects() bool {

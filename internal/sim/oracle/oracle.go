@@ -133,7 +133,7 @@ func (o *Oracle) Committed(c *Commit) {
 	for _, r := range o.touched {
 		o.settled(c, r)
 	}
-	if len(c.Bulks) > 0 || c.Use == UseBulk || len(o.bulkRuns) > 0 && len(c.Marks) > 0 {
+	if len(c.Made)+len(c.Bulks) > 0 || c.Use == UseBulk || len(o.bulkRuns) > 0 && len(c.Marks) > 0 {
 		o.bulkCommitted(c)
 		o.bulkSpent()
 	}
