@@ -32,6 +32,7 @@ func TestBulkNext(t *testing.T) {
 		"what is left of the price":        {bulk: core.Bulk{Terms: core.BulkTerms{MaxPrice: credits(10)}}, totals: core.BulkTotals{Waiting: 1, Price: 7}, want: core.BulkStep{Do: core.BulkDoContinue, MaxPrice: credits(3)}},
 		"nothing is left of the price":     {bulk: core.Bulk{Terms: core.BulkTerms{MaxPrice: credits(10)}}, totals: core.BulkTotals{Waiting: 1, Price: 10}, want: core.BulkStep{Do: core.BulkDoContinue, MaxPrice: credits(0)}},
 		"the speed limit":                  {bulk: core.Bulk{Terms: core.BulkTerms{RunsPerMinute: 6}}, last: bulkNow.Add(-9 * time.Second), totals: core.BulkTotals{Waiting: 1}, want: core.BulkStep{Do: core.BulkDoWait, At: bulkNow.Add(time.Second)}},
+		"a clock that was ahead":           {bulk: core.Bulk{Terms: core.BulkTerms{RunsPerMinute: 6}}, last: bulkNow.Add(time.Hour), totals: core.BulkTotals{Waiting: 1}, want: core.BulkStep{Do: core.BulkDoContinue}},
 		"the speed limit is kept":          {bulk: core.Bulk{Terms: core.BulkTerms{RunsPerMinute: 6}}, last: bulkNow.Add(-10 * time.Second), totals: core.BulkTotals{Waiting: 1}, want: core.BulkStep{Do: core.BulkDoContinue}},
 		"the first canary":                 {bulk: core.Bulk{Terms: canary}, totals: core.BulkTotals{Waiting: 9}, want: core.BulkStep{Do: core.BulkDoContinue}},
 		"refused runs are no canaries":     {bulk: core.Bulk{Terms: canary}, totals: core.BulkTotals{Waiting: 9, Refused: 5, Continued: 1}, want: core.BulkStep{Do: core.BulkDoContinue}},

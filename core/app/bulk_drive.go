@@ -31,6 +31,8 @@ const (
 	// bulkTries is after how many steps in a row that failed, nobody knows why, the run is
 	// put aside.
 	bulkTries = 5
+	// bulkAhead is longer than anything is planned ahead: the slowest speed is one run a minute.
+	bulkAhead = 2 * time.Minute
 	// bulkFaultPause is how long is waited after a dispatch that failed; twice as long after
 	// each that follows.
 	bulkFaultPause = time.Second
@@ -67,6 +69,7 @@ func (s *Service) NewBulkDriver(holder string) *BulkDriver {
 // Pass does what can be done now, and says when there is something to do that it knows of;
 // zero if nothing. A bulk continue that fails keeps no other from its turn.
 func (d *BulkDriver) Pass(ctx context.Context) (next time.Time, err error) {
+	d.followClock()
 	errs := []error{d.keep(ctx), d.take(ctx)}
 	for _, id := range d.ids() {
 		if err := ctx.Err(); err != nil {
@@ -90,6 +93,18 @@ func (d *BulkDriver) Pass(ctx context.Context) (next time.Time, err error) {
 		}
 	}
 	return next, errors.Join(errs...)
+}
+
+// followClock: what is planned for further ahead than anything is, a clock has planned that
+// was ahead and has been set right. It is due now: while this server keeps the lease no other
+// would go on.
+func (d *BulkDriver) followClock() {
+	now := d.s.clock.Now()
+	for _, h := range d.held {
+		if far := now.Add(bulkAhead); h.at.After(far) || h.watch.After(far) || h.notTil.After(far) {
+			h.at, h.watch, h.notTil = now, now, now
+		}
+	}
 }
 
 // ids are those that are held, in the order of their turns.

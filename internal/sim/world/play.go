@@ -101,7 +101,7 @@ func (w *World) decide() {
 func (w *World) idle() bool {
 	others := w.refillers
 	if _, open := w.oracle.Open(); open {
-		others |= w.drivers // who can do nothing for a run that is under way
+		others |= w.drivers &^ w.sched.Ready() // who sleep, and can do nothing for a run that is under way
 	}
 	return (w.sched.Ready()|w.sched.Asleep())&^others == 0 && (!w.healing || w.filled())
 }
