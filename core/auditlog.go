@@ -37,7 +37,7 @@ const (
 	AuditWebhookChanged    AuditAction = "webhook_endpoint.changed"
 	AuditWebhookRotated    AuditAction = "webhook_endpoint.secret_rotated"
 	AuditWebhookRemoved    AuditAction = "webhook_endpoint.removed"
-	AuditLowCreditsChanged AuditAction = "credits.low_threshold_changed"
+	AuditLowCreditsChanged AuditAction = "credits.low_threshold_changed" //nolint:gosec // an action, no credential
 )
 
 // Bounds of an event, so that the log's rows stay small.

@@ -157,7 +157,9 @@ func TestCommitUnknownOfAStatement(t *testing.T) {
 		"Session": {func(ctx context.Context, s *postgres.Store) error {
 			return s.Sessions().Insert(ctx, ports.Session{ID: ports.SessionID("s"), Actor: ada, Via: "token", CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour)})
 		}, `SELECT count(*)::text FROM sessions`},
-		"Ticket": {func(ctx context.Context, s *postgres.Store) error { return s.Tickets().Insert(ctx, ticket, ports.TicketBounds{OfTenant: 9, OfSubject: 9}) }, `SELECT count(*)::text FROM event_tickets`},
+		"Ticket": {func(ctx context.Context, s *postgres.Store) error {
+			return s.Tickets().Insert(ctx, ticket, ports.TicketBounds{OfTenant: 9, OfSubject: 9})
+		}, `SELECT count(*)::text FROM event_tickets`},
 		"TakenTicket": {func(ctx context.Context, s *postgres.Store) error {
 			_, err := s.Tickets().Take(ctx, other.ID)
 			return err

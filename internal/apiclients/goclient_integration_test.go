@@ -113,7 +113,7 @@ func TestGoClientIntegration(t *testing.T) {
 	require.Contains(t, lines[0], "TEXT OF FAIL-0.TXT.")
 	balance, err := client.Check(redrive.GetBalanceWithResponse(ctx, nil))
 	require.NoError(t, err)
-	statement, err := client.Check(redrive.GetStatementWithResponse(ctx, string(tenant), string(balance.JSON200.Period), nil))
+	statement, err := client.Check(redrive.GetStatementWithResponse(ctx, string(tenant), balance.JSON200.Period, nil))
 	require.NoError(t, err)
 	require.EqualValues(t, 100-2*4-4, balance.JSON200.Available)
 	require.EqualValues(t, balance.JSON200.Purchased, statement.JSON200.Closing.Purchased)

@@ -228,7 +228,7 @@ func (h *webhooks) leave(key ports.EndpointKey) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	e := h.atWork[key]
-	if !h.full && !(e.failing && e.places > 1) {
+	if !h.full && (!e.failing || e.places <= 1) {
 		return false
 	}
 	h.free(key, 1)
