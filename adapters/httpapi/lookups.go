@@ -31,7 +31,7 @@ func (l *Limiter) LookUp(h http.Header, req *http.Request) (done func(), err err
 	return l.enter(h, req, l.lookUps)
 }
 
-// Exchange is LookUp for what is asked of an identity provider to find out who somebody is.
+// Exchange is LookUp for what is asked of an identity provider to find out who signs in.
 // It has its own turns, since a provider may be slow.
 func (l *Limiter) Exchange(h http.Header, req *http.Request) (done func(), err error) {
 	if l == nil {

@@ -120,7 +120,7 @@ func TestSignInIsBoundToItsBeginning(t *testing.T) {
 	address, secret, err = first.Begin(t.Context())
 	require.NoError(t, err)
 	_, err = other.Finish(t.Context(), secret, w.through(t, address))
-	require.Equal(t, oidc.CodeExpired, code(err), "somebody without the client's secret may have made it")
+	require.Equal(t, oidc.CodeExpired, code(err), "it may be forged without the client's secret")
 }
 
 // What an attacker, or a broken provider, may send back.

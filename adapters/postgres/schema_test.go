@@ -29,7 +29,7 @@ var keysWithoutTenant = map[string]string{
 var tablesThatStay = map[string]string{
 	"moves":          "what closes it",
 	"run_owners":     "written in the transactions that write runs, which are refused",
-	"sessions":       "a closed tenant is read by whoever is signed in, and others sign in to read",
+	"sessions":       "a closed tenant can still be read, and users sign in for that",
 	"event_tickets":  "as sessions: they open streams that read",
 	"bulk_continues": "driven by servers and moved with no tenant; what it has of a tenant is in bulk_parts and bulk_runs",
 	"queue_messages": "the queue is of all tenants; a job of a closed one fails when it is claimed",

@@ -86,7 +86,7 @@ func (b *tab) withoutScript() {
 }
 
 // fitsPhone checks that what is shown is no wider than a phone's screen, and goes back to
-// the screen of before.
+// the earlier size.
 func (b *tab) fitsPhone(what string) {
 	b.T.Helper()
 	b.as(looks[2])

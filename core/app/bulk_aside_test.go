@@ -110,7 +110,7 @@ func TestBulkLeavesOutARunThatFailsForEver(t *testing.T) {
 	}
 }
 
-// If it cannot even be recorded that a run is left out, somebody has to look.
+// If it cannot even be recorded that a run is left out, it pauses until an admin resumes it.
 func TestBulkPausesIfNothingCanBeRecorded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withPrice(1))

@@ -54,7 +54,7 @@ func TestBulkIsFenced(t *testing.T) {
 }
 
 // While no work can be handed out nothing is lost of a bulk continue: each run is tried
-// again, and in the end it waits for somebody.
+// again, and in the end it waits for an admin.
 func TestBulkWhileTheQueueIsDown(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, withPrice(1))

@@ -109,7 +109,7 @@ func ignoreChanged(err error) error {
 	return err
 }
 
-// fence shuts out of a part whoever drove it before, and reads it.
+// fence reads a part, and has it refuse what an earlier driver still writes.
 func (d *BulkDriver) fence(ctx context.Context, b core.Bulk, part *core.BulkPart) error {
 	return d.s.store.InTx(ctx, part.Tenant, func(tx ports.Tx) error {
 		now, err := tx.BulkParts().Lock(ctx, b.ID)
@@ -155,7 +155,7 @@ func (d *BulkDriver) renewed(ctx context.Context, b core.Bulk, h *heldBulk) (cor
 	return b, nil
 }
 
-// keep extends the leases for which it is time, whoever's turn it is.
+// keep extends the leases that are due for renewal, of all bulk continues that are held.
 func (d *BulkDriver) keep(ctx context.Context) error {
 	var errs []error
 	for _, id := range d.ids() {
