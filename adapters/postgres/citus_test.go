@@ -16,6 +16,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
@@ -47,6 +48,17 @@ func TestConformanceOnCitus(t *testing.T) {
 		store, pool := pgtest.Open(t, postgres.Config{URL: pgtest.Citus(t).URL})
 		allowTheImpossible(t, pool)
 		return store
+	})
+}
+
+func TestIncompleteOnCitus(t *testing.T) {
+	t.Parallel()
+	pgtest.CitusNodes(t)
+	storetest.RunIncomplete(t, func(t *testing.T) (ports.Store, func(core.TenantID) func()) {
+		db := pgtest.Citus(t)
+		store, pool := pgtest.Open(t, postgres.Config{URL: db.URL})
+		allowTheImpossible(t, pool)
+		return store, func(tenant core.TenantID) func() { return pgtest.CutCitusTenant(t, db, tenant) }
 	})
 }
 
