@@ -91,7 +91,9 @@ type BulkParts interface {
 	Insert(ctx context.Context, p core.BulkPart, runs []core.BulkRun) error
 	// Make keeps a new bulk continue of this tenant alone, which BulkContinues has from the
 	// commit on. ErrExists if its ID or its key was used before, at the latest at the commit.
-	// ErrNotFound if there is no such tenant.
+	// ErrNotFound if there is no such tenant. A store that has tenants on other servers than
+	// its BulkContinues may lose it, and nothing else of the transaction, in a crash at the
+	// commit: Make may then be called again.
 	Make(ctx context.Context, b core.Bulk) error
 	// Lock locks a part and reads it afresh. ErrNotFound, ErrDeadlock, ErrLockTimeout.
 	Lock(ctx context.Context, id core.BulkID) (core.BulkPart, error)
