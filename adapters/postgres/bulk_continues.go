@@ -191,6 +191,7 @@ func (x bulkContinues) orphansOnCitus(ctx context.Context, before time.Time, lim
 		return nil, err
 	}
 	return across(ctx, x.s, pgx.RowToStructByPos[ports.BulkPartKey], func(and string) string {
-		return `SELECT p.tenant_id, p.bulk_id FROM bulk_parts p WHERE p.created_at < $1 AND p.bulk_id <> ALL ($3::text[])` + of(and, "p") + ` LIMIT $2`
+		return `SELECT p.tenant_id, p.bulk_id FROM bulk_parts p WHERE p.created_at < $1 AND p.bulk_id <> ALL ($3::text[])
+   AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = p.tenant_id AND m.closed)` + of(and, "p") + ` LIMIT $2`
 	}, before, limit, there)
 }
