@@ -273,7 +273,7 @@ func (in *importer) write(ctx context.Context, record ports.Record) error {
 		in.run = r
 		return t.Runs().Insert(ctx, r, nil)
 	case []core.File:
-		_, err := t.exec(ctx, anyFilesAlone, append([]any{t.tenant, in.run.ID, in.run.MaxRetryCount}, fileArgs(r)...)...)
+		_, err := t.exec(ctx, insertAnyFiles, append([]any{t.tenant, in.run.ID, in.run.MaxRetryCount}, fileArgs(r)...)...)
 		return err
 	case core.Attempt:
 		return t.Attempts().Insert(ctx, r)
