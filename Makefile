@@ -51,7 +51,7 @@ binaries:
 	done
 
 .PHONY: dist
-dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian packages, an SBOM, checksums
+dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian packages, a container image, an SBOM, checksums
 	rm -rf $(DIST)
 	$(MAKE) binaries
 	@set -e; for p in $(PLATFORMS); do \
@@ -59,7 +59,7 @@ dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian package
 	  case $$os in windows) exe=.exe pack=zip;; *) exe= pack=tar.gz;; esac; \
 	  (set -x; $(PACK) archive --binary $(BINARIES)/$$os-$$arch/redrive$$exe --name $$name --out $(DIST)/$$name.$$pack); \
 	done
-	$(MAKE) pack-deb
+	$(MAKE) pack-deb pack-image
 	$(GO) run $(CYCLONEDX) bin -json -std -noserial -notimestamp -version '$(VERSION)' -output $(DIST)/redrive-$(VERSION).cdx.json $(BINARIES)/linux-amd64/redrive
 	$(PACK) sums $(DIST)
 
@@ -77,6 +77,10 @@ pack-deb:
 .PHONY: image
 image: ## Make a container image without Docker, as an OCI layout in dist/image (ARCHS=amd64 for one)
 	$(MAKE) binaries PLATFORMS='$(ARCHS:%=linux/%)'
+	$(MAKE) pack-image
+
+.PHONY: pack-image
+pack-image:
 	$(PACK) image --out $(DIST)/image $(foreach arch,$(ARCHS),$(arch)=$(BINARIES)/linux-$(arch)/redrive)
 
 .PHONY: test-dist
