@@ -27,9 +27,12 @@ ARCHS     = amd64 arm64
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Ctrl-C goes to all: the server stops with 0, the shell must not die of it, and go run would make
+# a 1 of it. So make has nothing to complain of.
 .PHONY: run
 run: ## Start a demo server on 127.0.0.1:8080 that keeps its data in data/, and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
-	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= REDRIVE_CONFIG= $(GO) run ./cmd/server serve --demo $(ARGS)
+	$(GO) build -buildvcs=false -o bin/demo ./cmd/server
+	@trap : INT; DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= REDRIVE_CONFIG= bin/demo serve --demo $(ARGS)
 
 .PHONY: demo
 demo: ## Play upload, failure and Continue against a real server process, and print what happens
