@@ -152,7 +152,7 @@ chaos-bulk: postgres ## Continue 300 runs by one bulk continue while a server is
 .PHONY: citus
 citus: postgres ## Run the tests that need a cluster of Citus, and those beside them (REDRIVE_TEST_CITUS names its coordinator)
 	@test -n "$$REDRIVE_TEST_CITUS" || { echo "REDRIVE_TEST_CITUS has to name the coordinator of a cluster: postgres://user@host/database" >&2; exit 1; }
-	$(GO) test -p 1 -timeout 60m -parallel 4 -run 'Citus|Distribute|OneNode|ShardMoves' ./adapters/postgres ./internal/sim/history ./internal/testkit/chaos
+	$(GO) test -p 1 -timeout 60m -parallel 4 -run 'Citus|Distribute|OneNode|ShardMoves' ./adapters/postgres ./internal/sim/history ./cmd/server ./internal/testkit/chaos
 
 .PHONY: sim
 sim: ## Play 10,000 simulated worlds full of faults and look for lost work or money (ARGS="--for 10m" for more)
