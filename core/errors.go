@@ -23,6 +23,7 @@ const (
 	CodeEnqueueFailed         Code = "enqueue_failed"
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
 	CodeIdempotencyInProgress Code = "idempotency_in_progress"
+	CodeSecretNotRepeated     Code = "secret_not_repeated" //nolint:gosec // a code, no credential
 	CodeInvalidRequest        Code = "invalid_request"
 
 	CodeRunNotRunning        Code = "run_not_running"
@@ -83,6 +84,7 @@ type Error struct {
 	Needed    Credits      // insufficient_credits: the price
 	Available Credits      // insufficient_credits: monthly left + purchased; refund_too_large: what can be refunded
 	Price     Credits      // price_changed: what it costs now
+	Made      string       // secret_not_repeated: the ID of what the first request made
 	Fields    []FieldError // invalid_request, payload_too_large: one per offending field or file
 
 	Err error // what caused it, for logs; never shown to a client
@@ -102,6 +104,7 @@ var (
 	ErrEnqueueFailed         = &Error{Code: CodeEnqueueFailed}
 	ErrIdempotencyKeyReused  = &Error{Code: CodeIdempotencyKeyReused}
 	ErrIdempotencyInProgress = &Error{Code: CodeIdempotencyInProgress}
+	ErrSecretNotRepeated     = &Error{Code: CodeSecretNotRepeated}
 	ErrInvalidRequest        = &Error{Code: CodeInvalidRequest}
 	ErrFileNotFound          = &Error{Code: CodeFileNotFound}
 	ErrRunNotRunning         = &Error{Code: CodeRunNotRunning}

@@ -14,6 +14,9 @@ const (
 	OperationRedeliver       Operation = "redeliver_webhook"
 	OperationRefund          Operation = "refund"
 	OperationBulkContinue    Operation = "bulk_continue"
+	OperationMakeAPIKey      Operation = "make_api_key" //nolint:gosec // an operation, no credential
+	OperationMakeWebhook     Operation = "create_webhook_endpoint"
+	OperationRotateWebhook   Operation = "rotate_webhook_secret"
 )
 
 // Reply is the first answer of an operation under a caller's idempotency key. Unlike an
@@ -39,4 +42,11 @@ func (r Reply) Forever() bool { return r.Operation == OperationBulkContinue && r
 // still being decided.
 func InProgress() error {
 	return &Error{Code: CodeIdempotencyInProgress, Message: "the first request with this idempotency key is not answered yet; send this one again in a moment, under the same key"}
+}
+
+// SecretNotRepeated refuses a repeat of what was done and had a secret in its answer that
+// cannot be given again: made names what it was done to, and why says what became of the
+// secret and what to do.
+func SecretNotRepeated(made, why string) error {
+	return &Error{Code: CodeSecretNotRepeated, Made: made, Message: why}
 }

@@ -87,7 +87,7 @@ func toPreview(p app.Preview) previewJSON {
 
 // toFacts gives the facts that belong to the code, and no others.
 func toFacts(e *core.Error) factsJSON {
-	facts := factsJSON{Files: e.Files, Run: string(e.Run)}
+	facts := factsJSON{Files: e.Files, Run: string(e.Run), Made: e.Made}
 	if e.Code == core.CodeInsufficientCredits {
 		needed, available := int64(e.Needed), int64(e.Available)
 		facts.Needed, facts.Available = &needed, &available

@@ -36,7 +36,8 @@ func curable(code core.Code) bool {
 	switch code {
 	case core.CodeInsufficientCredits, core.CodePriceChanged, core.CodeRunAlreadyRunning, core.CodeNothingToRetry,
 		core.CodeMaxRetryCountExceeded, core.CodeEnqueueFailed, core.CodeTenantSuspended, core.CodeTemplateNotFound, core.CodeTemplateNotPublished,
-		core.CodeBulkNotFound, core.CodeBulkEmpty, core.CodeBulkTooLarge, core.CodeBulkTooManyNow:
+		core.CodeBulkNotFound, core.CodeBulkEmpty, core.CodeBulkTooLarge, core.CodeBulkTooManyNow,
+		core.CodeSecretNotRepeated:
 		return true
 	default:
 		return false

@@ -21,6 +21,9 @@ type repeatable struct {
 	otherPath   func(w *world) string // something else, of a request without a body; nil: there is none
 	token       func(w *world) string
 	notRepeated string // why a repeat is no repeat; empty: it is one
+	// secretGone: the first answer has a secret that is kept nowhere, so a repeat is refused
+	// as secret_not_repeated, and makes nothing.
+	secretGone bool
 }
 
 // changeOfABulk is a change of a bulk continue, and another one of the same.
@@ -99,13 +102,25 @@ var repeatables = map[string]repeatable{
 		w.closed("fail-a")
 		return "/bulk-continues", map[string]any{}, map[string]any{"template": "summarise"}
 	}},
-	"/bulk-continues/preview":              {notRepeated: "it changes nothing"},
-	"/bulk-continues/:id/pause":            changeOfABulk("pause", "abort", ""),
-	"/bulk-continues/:id/resume":           changeOfABulk("resume", "resume?maxPrice=100", "pause"),
-	"/bulk-continues/:id/abort":            changeOfABulk("abort", "pause", ""),
-	"/event-tickets":                       {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
-	"/webhook-endpoints":                   {notRepeated: "the secret is shown once and in no other answer, so a repeat makes another endpoint"},
-	"/webhook-endpoints/:id/rotate-secret": {notRepeated: "the secret is shown once, so a repeat makes another one"},
+	"/bulk-continues/preview":    {notRepeated: "it changes nothing"},
+	"/bulk-continues/:id/pause":  changeOfABulk("pause", "abort", ""),
+	"/bulk-continues/:id/resume": changeOfABulk("resume", "resume?maxPrice=100", "pause"),
+	"/bulk-continues/:id/abort":  changeOfABulk("abort", "pause", ""),
+	// Nothing lasts of a ticket, and only its hash is kept. A client whose answer was lost
+	// needs one that it has not, and the lost one is gone within a minute.
+	"/event-tickets": {notRepeated: "a ticket is good once and for a minute: a repeat makes another one"},
+	"/webhook-endpoints": {token: admin, request: func(*world) (string, any, any) {
+		endpoint := func(url string) any { return map[string]any{"url": url, "events": []string{"run.closed"}} }
+		return "/webhook-endpoints", endpoint("https://example.com/a"), endpoint("https://example.com/b")
+	}},
+	"/webhook-endpoints/:id/rotate-secret": {
+		token: admin, request: func(w *world) (string, any, any) {
+			return "/webhook-endpoints/" + w.hook("https://example.com/a", "run.closed").str("id") + "/rotate-secret", nil, nil
+		},
+		otherPath: func(w *world) string {
+			return "/webhook-endpoints/" + w.hook("https://example.com/b", "run.closed").str("id") + "/rotate-secret"
+		},
+	},
 	"/webhook-endpoints/:id/ping": {
 		token: admin, request: func(w *world) (string, any, any) {
 			return "/webhook-endpoints/" + w.hook("https://example.com/a", "run.closed").str("id") + "/ping", nil, nil
@@ -118,7 +133,10 @@ var repeatables = map[string]repeatable{
 		token: admin, request: func(w *world) (string, any, any) { return w.pinged("https://example.com/a") + "/redeliver", nil, nil },
 		otherPath: func(w *world) string { return w.pinged("https://example.com/b") + "/redeliver" },
 	},
-	"/api-keys": {notRepeated: "the token is shown once and kept nowhere, so a repeat makes another key"},
+	"/api-keys": {token: admin, secretGone: true, request: func(*world) (string, any, any) {
+		apiKey := func(name string) any { return map[string]any{"name": name, "role": "customer_user"} }
+		return "/api-keys", apiKey("ci"), apiKey("cd")
+	}},
 	"/tenants": {token: platform, request: func(*world) (string, any, any) {
 		return "/tenants", map[string]any{"id": "fresh", "name": "Fresh", "monthlyAllowance": 3}, map[string]any{"id": "fresh", "name": "Other"}
 	}},
@@ -147,11 +165,18 @@ func TestEveryPostIsRepeatable(t *testing.T) {
 			effect := w.state()
 			for range 2 {
 				again := w.post(token, path, body, key("k"))
+				require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
+				require.Equal(t, effect, w.state(), "nothing more happened")
+				if r.secretGone {
+					require.Equal(t, http.StatusConflict, again.status, again.text())
+					require.Equal(t, string(core.CodeSecretNotRepeated), again.str("code"))
+					require.Equal(t, first.str("id"), again.str("made"))
+					require.Equal(t, true, again.at("newKey"))
+					continue
+				}
 				require.Equal(t, first.status, again.status, again.text())
 				require.JSONEq(t, first.text(), again.text())
-				require.Equal(t, "true", again.header.Get("Idempotency-Replayed"))
 				require.Equal(t, first.header.Get("Location"), again.header.Get("Location"))
-				require.Equal(t, effect, w.state(), "nothing more happened")
 			}
 			otherPath := path
 			if r.otherPath != nil {
@@ -270,4 +295,61 @@ func TestRefusedBulkContinueUnderAKey(t *testing.T) {
 		w.closed("fail-a")
 	}
 	require.Equal(t, http.StatusCreated, w.post(w.admin, "/bulk-continues", map[string]any{}, key("k2")).status)
+}
+
+// An answer with a secret is repeated to whom it was given, as long as the secret is that of
+// the endpoint.
+func TestSecretsAreRepeatedToTheirOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	colleague := w.token(core.Actor{Subject: "bob", Tenant: acme, Role: core.RoleCustomerAdmin})
+	body := map[string]any{"url": "https://example.com/a", "events": []string{"run.closed", "run.continued"}}
+	create := func(token string) answer { return w.post(token, "/webhook-endpoints", body, key("k")) }
+	made := create(w.admin)
+	require.Equal(t, http.StatusCreated, made.status, made.text())
+	require.NotEmpty(t, made.str("secret"))
+	id := made.str("id")
+	for _, other := range []string{colleague, w.platform} {
+		w.refused(http.StatusUnprocessableEntity, core.CodeIdempotencyKeyReused, func() answer {
+			return w.post(other, "/webhook-endpoints?tenant=acme", body, key("k"))
+		})
+	}
+
+	// A repeat is how the endpoint is now.
+	w.clock.Advance(time.Minute)
+	require.Equal(t, http.StatusOK, w.write(http.MethodPatch, w.admin, "/webhook-endpoints/"+id, map[string]any{"description": "renamed"}).status)
+	again := create(w.admin)
+	require.Equal(t, http.StatusCreated, again.status, again.text())
+	require.Equal(t, made.str("secret"), again.str("secret"))
+	require.Equal(t, "renamed", again.str("description"))
+
+	// A secret that was replaced is shown no more; the one that replaced it is.
+	rotate := func(token, k string) answer {
+		return w.post(token, "/webhook-endpoints/"+id+"/rotate-secret", nil, key(k))
+	}
+	first := rotate(w.admin, "r1")
+	require.Equal(t, http.StatusOK, first.status, first.text())
+	require.NotEqual(t, made.str("secret"), first.str("secret"))
+	require.Equal(t, first.text(), rotate(w.admin, "r1").text())
+	w.refused(http.StatusUnprocessableEntity, core.CodeIdempotencyKeyReused, func() answer { return rotate(colleague, "r1") })
+	gone := func(ask func() answer) {
+		t.Helper()
+		got := w.refused(http.StatusConflict, core.CodeSecretNotRepeated, ask)
+		require.Equal(t, id, got.str("made"))
+		require.Equal(t, "true", got.header.Get("Idempotency-Replayed"))
+		require.Equal(t, true, got.at("newKey"))
+		require.NotContains(t, got.text(), "whsec_")
+	}
+	gone(func() answer { return create(w.admin) })
+	require.Equal(t, http.StatusOK, rotate(w.admin, "r2").status)
+	gone(func() answer { return rotate(w.admin, "r1") })
+	require.Equal(t, http.StatusNoContent, w.write(http.MethodDelete, w.admin, "/webhook-endpoints/"+id, nil).status)
+	gone(func() answer { return create(w.admin) })
+	gone(func() answer { return rotate(w.admin, "r2") })
+
+	// After its time the key is free again.
+	w.clock.Advance(25 * time.Hour)
+	require.NoError(t, w.svc.ForgetKeys(t.Context()))
+	w.admin = w.token(core.Actor{Subject: "ann", Tenant: acme, Role: core.RoleCustomerAdmin})
+	require.NotEqual(t, id, create(w.admin).str("id"))
 }

@@ -191,6 +191,12 @@ var problems = map[core.Code]answerTo{
 		do:    "Wait as long as Retry-After says, and send it again, unchanged and under the same key.",
 		waits: true,
 	},
+	core.CodeSecretNotRepeated: {
+		status: http.StatusConflict, title: "It was done, and its secret is not shown again",
+		when:  "A repeat under an Idempotency-Key of a request whose answer had a secret: the token of an API key, which is shown once and kept nowhere, or the secret of a webhook endpoint that was removed or given another secret since. The repeat made nothing; made is the ID of what the first request made.",
+		do:    "If you have the first answer, use it. If it was lost, revoke the API key that made names (DELETE /api-keys/{id}), or rotate the secret of the endpoint, and make another under a new Idempotency-Key.",
+		facts: factsJSON{Made: "3f9aK2LmQ0xZ"},
+	},
 	core.CodeInvalidRequest: {
 		status: http.StatusBadRequest, title: "The request is not valid",
 		when:  "Fields, parameters, headers or files are missing, malformed or out of range; errors names each.",

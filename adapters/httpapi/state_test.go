@@ -1,6 +1,8 @@
 package httpapi_test
 
 import (
+	"time"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/redrive/redrive/core"
@@ -24,6 +26,7 @@ type tenantState struct {
 	Low        core.LowCredits
 	Endpoints  []core.WebhookEndpoint
 	Deliveries []core.WebhookDelivery
+	APIKeys    []core.APIKey // without their last use, which each request with one notes
 	Audit      []core.AuditEvent
 }
 
@@ -83,6 +86,12 @@ func (w *world) state() state {
 					return err
 				}
 				ts.Deliveries = append(ts.Deliveries, list...)
+			}
+			if ts.APIKeys, err = tx.APIKeys().List(ctx); err != nil {
+				return err
+			}
+			for i := range ts.APIKeys {
+				ts.APIKeys[i].LastUsedAt = time.Time{}
 			}
 			ts.Audit, err = tx.AuditLog().List(ctx, ports.AuditPage{Limit: all})
 			return err

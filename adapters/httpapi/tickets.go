@@ -55,6 +55,9 @@ func (a *api) createTicket(w http.ResponseWriter, r *request) error {
 	if a.cfg.Tickets == nil {
 		return refused(codeNotFound, "this server has no tickets; send your credential with the request for events")
 	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
 	now := a.svc.Clock().Now()
 	if _, err := a.cfg.Tickets.DeleteExpired(r.Context(), now, sweptTickets); err != nil {
 		a.cfg.Log.WarnContext(r.Context(), "expired tickets were not cleared away", "error", err)

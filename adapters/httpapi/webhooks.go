@@ -182,6 +182,9 @@ func (a *api) deleteWebhookEndpoint(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
 	if err := a.svc.DeleteWebhookEndpoint(r.Context(), r.actor, tenant, id); err != nil {
 		return err
 	}
@@ -194,6 +197,9 @@ func (a *api) deleteWebhookEndpoint(w http.ResponseWriter, r *request) error {
 func (a *api) rotateWebhookSecret(w http.ResponseWriter, r *request) error {
 	tenant, id, err := endpointOf(r)
 	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
 		return err
 	}
 	e, err := a.svc.RotateWebhookSecret(r.Context(), r.actor, tenant, id)
@@ -209,6 +215,9 @@ func (a *api) rotateWebhookSecret(w http.ResponseWriter, r *request) error {
 func (a *api) pingWebhookEndpoint(w http.ResponseWriter, r *request) error {
 	tenant, id, err := endpointOf(r)
 	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
 		return err
 	}
 	d, err := a.svc.PingWebhookEndpoint(r.Context(), r.actor, tenant, id)
@@ -309,6 +318,9 @@ func (r *request) delivery() (core.TenantID, core.WebhookEndpointID, core.Webhoo
 func (a *api) redeliverWebhook(w http.ResponseWriter, r *request) error {
 	tenant, id, event, err := r.delivery()
 	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
 		return err
 	}
 	d, err := a.svc.Redeliver(r.Context(), r.actor, tenant, id, event)

@@ -129,6 +129,7 @@ type factsJSON struct {
 	Available *int64           `json:"available,omitempty"`
 	Errors    []fieldErrorJSON `json:"errors,omitempty"`
 	Run       string           `json:"run,omitempty"`
+	Made      string           `json:"made,omitempty"`
 }
 
 type fieldErrorJSON struct {

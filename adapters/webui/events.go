@@ -29,6 +29,21 @@ func (u *ui) runEvents(w http.ResponseWriter, r *request) error {
 	})
 }
 
+// tenantEvents is GET /ui/events: the API's stream of a tenant, for the list of its runs.
+func (u *ui) tenantEvents(w http.ResponseWriter, r *request) error {
+	tenant, err := r.tenant()
+	if err != nil {
+		return err
+	}
+	if u.cfg.Streams == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	return u.cfg.Streams.ServeTenant(w, r.Request, r.actor(), tenant, func(ctx context.Context) error {
+		return u.stillSignedIn(ctx, r.session.ID)
+	})
+}
+
 // stillSignedIn reads the session from the store, so that a session that was revoked on
 // one server ends its streams on every server.
 func (u *ui) stillSignedIn(ctx context.Context, id string) error {

@@ -38,6 +38,7 @@ func (u *ui) routes() http.Handler {
 	signedIn("POST /ui/runs/new", u.startRun)
 	signedIn("GET /ui/runs/{id}", u.runPage)
 	signedIn("GET /ui/runs/{id}/events", u.runEvents)
+	signedIn("GET /ui/events", u.tenantEvents)
 	signedIn("POST /ui/runs/{id}/continue", u.continueRun)
 	signedIn("POST /ui/runs/{id}/cancel", u.cancelRun)
 	signedIn("POST /ui/runs/{id}/retries", u.raiseRetries)

@@ -85,7 +85,7 @@ func (u *ui) runsPage(w http.ResponseWriter, r *request) error {
 		}
 	}
 	v.Filtered = f.Status != "" || f.searches() || f.dated() || first != ""
-	p := page{Title: r.T("runs.title"), Nav: "runs", Tenant: tenant}
+	p := page{Title: r.T("runs.title"), Nav: "runs", Tenant: tenant, Live: r.of(tenant, Prefix+"events")}
 	for _, view := range views {
 		row := r.runRow(view.Run, names)
 		row.Selectable = v.BulkURL != "" && canContinue(view.Run.Status)

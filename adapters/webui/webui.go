@@ -23,12 +23,13 @@ type DemoUser struct {
 	Actor core.Actor
 }
 
-// Streams sends a run's server-sent events. Use the API's, so that its bounds are those
+// Streams sends server-sent events, of a run and of a tenant. Use the API's, so that its bounds are those
 // of the whole server. The actor is the caller, whose permission Streams checks. allowed
 // is called from time to time to check that the browser may still read. An error means
 // that nothing was written.
 type Streams interface {
 	Serve(w http.ResponseWriter, r *http.Request, actor core.Actor, run core.RunID, allowed func(context.Context) error) error
+	ServeTenant(w http.ResponseWriter, r *http.Request, actor core.Actor, tenant core.TenantID, allowed func(context.Context) error) error
 }
 
 // Limits bounds how often requests may come. Use the API's, so that the page and the API
@@ -54,7 +55,7 @@ type Config struct {
 	Provider     Provider
 	ProviderName string
 
-	Streams Streams // nil: pages poll every two seconds instead
+	Streams Streams // nil: pages poll instead
 
 	// SignedIn is called for each request with a session, and Uploads for each permitted
 	// upload, so that a server can give them priority and more time than anonymous requests.

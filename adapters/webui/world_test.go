@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +61,25 @@ type world struct {
 	server   *httptest.Server
 	queue    *memory.Queue
 	logs     *logBuffer
+	streams  *countedStreams
+}
+
+// countedStreams knows how many streams of events pages have open.
+type countedStreams struct {
+	*httpapi.Streams
+	ofRuns, ofTenants atomic.Int32
+}
+
+func (s *countedStreams) Serve(w http.ResponseWriter, r *http.Request, actor core.Actor, run core.RunID, allowed func(context.Context) error) error {
+	s.ofRuns.Add(1)
+	defer s.ofRuns.Add(-1)
+	return s.Streams.Serve(w, r, actor, run, allowed)
+}
+
+func (s *countedStreams) ServeTenant(w http.ResponseWriter, r *http.Request, actor core.Actor, tenant core.TenantID, allowed func(context.Context) error) error {
+	s.ofTenants.Add(1)
+	defer s.ofTenants.Add(-1)
+	return s.Streams.ServeTenant(w, r, actor, tenant, allowed)
 }
 
 // shiftedClock is the machine's clock plus an offset that a test sets.
@@ -132,9 +152,11 @@ type options struct {
 	page    webui.Config
 	workers int  // below 0: none
 	polls   bool // there are no events
-	files   ports.Files
-	app     app.Options
-	wrap    func(ports.Store) ports.Store // what the use cases have of it
+	// maxStreams bounds the streams of all pages; 0: as in the product.
+	maxStreams int
+	files      ports.Files
+	app        app.Options
+	wrap       func(ports.Store) ports.Store // what the use cases have of it
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
@@ -166,9 +188,10 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	if o.workers >= 0 {
 		w.work(o.workers, log)
 	}
-	streams := httpapi.NewStreams(w.svc, httpapi.StreamConfig{RunningEvery: 20 * time.Millisecond, ClosedEvery: 50 * time.Millisecond, CheckEvery: 50 * time.Millisecond, Log: log})
+	streams := httpapi.NewStreams(w.svc, httpapi.StreamConfig{MaxStreams: o.maxStreams, RunningEvery: 20 * time.Millisecond, ClosedEvery: 50 * time.Millisecond, TenantEvery: 50 * time.Millisecond, CheckEvery: 50 * time.Millisecond, Log: log})
 	t.Cleanup(streams.Stop)
-	o.page.Auth, o.page.Sessions, o.page.Streams, o.page.Log = w.auth, w.store.Sessions(), streams, log
+	w.streams = &countedStreams{Streams: streams}
+	o.page.Auth, o.page.Sessions, o.page.Streams, o.page.Log = w.auth, w.store.Sessions(), w.streams, log
 	if o.polls {
 		o.page.Streams = nil
 	}

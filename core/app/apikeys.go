@@ -12,8 +12,10 @@ import (
 )
 
 // MakeAPIKey makes a key and gives its token, which is not kept and can never be read
-// again. It also removes the tenant's keys that ended long ago. A repeat makes another key:
-// one whose token was lost with an answer is listed as never used, and can be revoked.
+// again. It also removes the tenant's keys that ended long ago. Under an idempotency key
+// (WithIdempotency) a repeat by the same actor makes no other key, and since it cannot be
+// answered with the token it is refused as CodeSecretNotRepeated, which names the key: one
+// whose token was lost with an answer is to be revoked.
 // Refusals: CodeWrongTenant, CodeRoleNotAllowed, CodeInvalidRequest, CodeTenantNotFound,
 // CodeTooManyAPIKeys.
 func (s *Service) MakeAPIKey(ctx context.Context, actor core.Actor, q core.APIKeyRequest) (key core.APIKey, token string, err error) {
@@ -26,26 +28,37 @@ func (s *Service) MakeAPIKey(ctx context.Context, actor core.Actor, q core.APIKe
 	if _, err := s.store.SweepAPIKeys(ctx, q.Tenant, now.Add(-core.KeepAPIKeys)); err != nil {
 		return core.APIKey{}, "", err
 	}
-	err = s.changeAPIKeys(ctx, q.Tenant, func(tx ports.Tx, now time.Time) error {
+	id := core.APIKeyID(randomBase62(core.APIKeyIDLength))
+	d := deed{tenant: q.Tenant, op: core.OperationMakeAPIKey, request: q}
+	made, err := once(ctx, s, d, func(tx ports.Tx) (core.APIKeyID, error) {
+		_, now, err := s.lockBalance(ctx, tx, q.Tenant)
+		if err != nil {
+			return "", err
+		}
 		have, err := tx.APIKeys().List(ctx)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if key, err = core.NewAPIKey(q, have, now); err != nil {
-			return err
+			return "", err
 		}
-		key.ID = core.APIKeyID(randomBase62(core.APIKeyIDLength))
-		token = core.APIKeyToken(key.Tenant, key.ID, randomBase62(core.APIKeySecretLength))
+		key.ID = id
+		token = core.APIKeyToken(key.Tenant, id, randomBase62(core.APIKeySecretLength))
 		key.Hash = core.APIKeyHash(token)
 		if err := tx.APIKeys().Insert(ctx, key); err != nil {
-			return err
+			return "", err
 		}
 		facts := core.AuditFacts{"name": key.Name, "role": string(key.Role)}
 		if !key.ExpiresAt.IsZero() {
 			facts["expiresAt"] = key.ExpiresAt.Format(time.RFC3339)
 		}
-		return s.audit(ctx, tx, key.Tenant, actor, now, core.AuditAPIKeyCreated, string(key.ID), facts)
+		return id, s.audit(ctx, tx, key.Tenant, actor, now, core.AuditAPIKeyCreated, string(id), facts)
 	})
+	if err == nil && made != id { // the first request made it; what an undone try left here is nobody's
+		kept(ctx)
+		err = core.SecretNotRepeated(string(made), fmt.Sprintf("the first request under this key made the API key %s, whose token was in its answer alone and is kept nowhere; "+
+			"if that answer was lost, revoke the API key and make another", made))
+	}
 	if err != nil {
 		return core.APIKey{}, "", err
 	}

@@ -4,78 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
 )
 
-// webhookSecretBytes is how many random bytes a secret is made of.
-const webhookSecretBytes = 32
-
 // WebhooksEnabled reports whether this Service can send webhooks.
 func (s *Service) WebhooksEnabled() bool { return s.sender != nil }
-
-// CreateWebhookEndpoint adds an endpoint, enabled and with a new secret. Refusals:
-// CodeWrongTenant, CodeRoleNotAllowed, CodeWebhooksDisabled, CodeInvalidRequest,
-// CodeTenantNotFound, CodeTooManyWebhookEndpoints.
-func (s *Service) CreateWebhookEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, spec core.WebhookSpec) (core.WebhookEndpoint, error) {
-	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
-		return core.WebhookEndpoint{}, err
-	}
-	if s.sender == nil {
-		return core.WebhookEndpoint{}, &core.Error{Code: core.CodeWebhooksDisabled, Message: "this server sends no webhooks; ask its operator"}
-	}
-	id, err := newID[core.WebhookEndpointID](s.ids)
-	if err != nil {
-		return core.WebhookEndpoint{}, err
-	}
-	secret, err := s.newWebhookSecret()
-	if err != nil {
-		return core.WebhookEndpoint{}, err
-	}
-	endpoint, err := core.NewWebhookEndpoint(id, tenant, spec, secret, actor, s.clock.Now())
-	if err == nil {
-		err = s.checkTarget(spec.URL)
-	}
-	if err != nil {
-		return core.WebhookEndpoint{}, err
-	}
-	err = s.store.InTx(ctx, tenant, func(tx ports.Tx) error {
-		// Under the tenant's lock, so that of two at once the second counts the first.
-		if _, _, err := s.lockBalance(ctx, tx, tenant); err != nil {
-			return err
-		}
-		there, err := tx.WebhookEndpoints().List(ctx)
-		if err != nil {
-			return err
-		}
-		if len(there) >= core.MaxWebhookEndpoints {
-			return &core.Error{
-				Code:    core.CodeTooManyWebhookEndpoints,
-				Message: fmt.Sprintf("a tenant has at most %d endpoints; remove one that is not needed", core.MaxWebhookEndpoints),
-			}
-		}
-		if err := tx.WebhookEndpoints().Insert(ctx, endpoint); err != nil {
-			return err
-		}
-		return s.audit(ctx, tx, tenant, actor, endpoint.CreatedAt, core.AuditWebhookCreated, string(id), endpointFacts(endpoint))
-	})
-	if err != nil {
-		return core.WebhookEndpoint{}, err
-	}
-	s.log.Info("webhook endpoint made", "tenant", tenant, "endpoint", id, "by", actor.Subject)
-	return endpoint, nil
-}
-
-func (s *Service) newWebhookSecret() (string, error) {
-	random := make([]byte, webhookSecretBytes)
-	if _, err := io.ReadFull(s.random, random); err != nil {
-		return "", fmt.Errorf("random bytes for a webhook secret: %w", err)
-	}
-	return core.WebhookSecret(random)
-}
 
 func (s *Service) checkTarget(url string) error {
 	if s.sender == nil {
@@ -155,46 +91,41 @@ func (s *Service) UpdateWebhookEndpoint(ctx context.Context, actor core.Actor, t
 	})
 }
 
-// RotateWebhookSecret gives an endpoint a new secret; the previous one signs beside it for
-// 24 hours.
-func (s *Service) RotateWebhookSecret(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID) (core.WebhookEndpoint, error) {
-	secret, err := s.newWebhookSecret()
-	if err != nil {
-		return core.WebhookEndpoint{}, err
-	}
-	return s.changeEndpoint(ctx, actor, tenant, id, core.AuditWebhookRotated, func(e core.WebhookEndpoint, now time.Time) (core.WebhookEndpoint, error) {
-		return e.Rotate(secret, now), nil
-	})
-}
-
 func (s *Service) changeEndpoint(ctx context.Context, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, deed core.AuditAction, change func(core.WebhookEndpoint, time.Time) (core.WebhookEndpoint, error)) (core.WebhookEndpoint, error) {
 	if err := core.Authorize(actor, core.ActionManageWebhooks, tenant); err != nil {
 		return core.WebhookEndpoint{}, err
 	}
 	var e core.WebhookEndpoint
 	err := s.store.InTx(ctx, tenant, func(tx ports.Tx) (err error) {
-		before, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
-		if err != nil {
-			return notFound(err, endpointNotFound(id))
-		}
-		now := s.clock.Now()
-		if e, err = change(before, now); err != nil {
-			return err
-		}
-		if err := tx.WebhookEndpoints().Save(ctx, e); err != nil {
-			return err
-		}
-		facts := endpointChange(before, e)
-		if len(facts) == 0 && deed == core.AuditWebhookChanged {
-			return nil // as it was: nothing was done
-		}
-		return s.audit(ctx, tx, tenant, actor, now, deed, string(id), facts)
+		e, err = s.saveEndpoint(ctx, tx, actor, tenant, id, deed, change)
+		return err
 	})
 	if err != nil {
 		return core.WebhookEndpoint{}, err
 	}
 	s.toldSomething() // it may be enabled again
 	return e, nil
+}
+
+// saveEndpoint changes an endpoint under its lock, and records who did.
+func (s *Service) saveEndpoint(ctx context.Context, tx ports.Tx, actor core.Actor, tenant core.TenantID, id core.WebhookEndpointID, deed core.AuditAction, change func(core.WebhookEndpoint, time.Time) (core.WebhookEndpoint, error)) (core.WebhookEndpoint, error) {
+	before, err := tx.WebhookEndpoints().Lock(ctx, ports.WaitForLock, id)
+	if err != nil {
+		return before, notFound(err, endpointNotFound(id))
+	}
+	now := s.clock.Now()
+	e, err := change(before, now)
+	if err != nil {
+		return e, err
+	}
+	if err := tx.WebhookEndpoints().Save(ctx, e); err != nil {
+		return e, err
+	}
+	facts := endpointChange(before, e)
+	if len(facts) == 0 && deed == core.AuditWebhookChanged {
+		return e, nil // as it was: nothing was done
+	}
+	return e, s.audit(ctx, tx, tenant, actor, now, deed, string(id), facts)
 }
 
 // DeleteWebhookEndpoint removes an endpoint with its secrets; what is pending is not sent

@@ -95,6 +95,7 @@ type answerRefusal struct {
 	Needed    int64         `json:"needed,omitempty"`
 	Available int64         `json:"available,omitempty"`
 	Price     int64         `json:"price,omitempty"`
+	Made      string        `json:"made,omitempty"`
 	Fields    []answerField `json:"fields,omitempty"`
 }
 
@@ -138,7 +139,7 @@ func (r answerRun) toRun() core.Run {
 func refusalToJSON(e *core.Error) answerRefusal {
 	r := answerRefusal{
 		Code: string(e.Code), Message: rowtext.Clean(e.Message), Run: string(e.Run), Files: e.Files,
-		Needed: int64(e.Needed), Available: int64(e.Available), Price: int64(e.Price),
+		Needed: int64(e.Needed), Available: int64(e.Available), Price: int64(e.Price), Made: e.Made,
 	}
 	for _, f := range e.Fields {
 		r.Fields = append(r.Fields, answerField{Field: rowtext.Clean(f.Field), Message: rowtext.Clean(f.Message)})
@@ -149,7 +150,7 @@ func refusalToJSON(e *core.Error) answerRefusal {
 func (r answerRefusal) toError() *core.Error {
 	e := &core.Error{
 		Code: core.Code(r.Code), Message: r.Message, Run: core.RunID(r.Run), Files: r.Files,
-		Needed: core.Credits(r.Needed), Available: core.Credits(r.Available), Price: core.Credits(r.Price),
+		Needed: core.Credits(r.Needed), Available: core.Credits(r.Available), Price: core.Credits(r.Price), Made: r.Made,
 	}
 	for _, f := range r.Fields {
 		e.Fields = append(e.Fields, core.FieldError{Field: f.Field, Message: f.Message})

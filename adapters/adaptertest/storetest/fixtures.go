@@ -132,7 +132,7 @@ func newWorld(id core.TenantID) *world {
 		Tenant: id, Key: "refused", Operation: core.OperationInitiate, Fingerprint: "print 2 " + mark, At: at(22), Run: w.closed,
 		Refusal: &core.Error{
 			Code: core.CodeMaxRetryCountExceeded, Message: "no: " + mark, Run: w.closed.ID, Files: []int{0, 3, 5},
-			Needed: math.MaxInt64, Available: 7, Price: 9, Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
+			Needed: math.MaxInt64, Available: 7, Price: 9, Made: "made", Fields: []core.FieldError{{Field: "files[0].name", Message: mark}, {Field: "b", Message: "c"}},
 		},
 	}
 	w.bulk = core.BulkPart{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -116,6 +117,84 @@ func testReplies(t *testing.T, newStore Factory, o Options) {
 		same(t, published)(s.servers[1].PublishTemplate(ctx, core.System, "acme", made[0].ID))
 		_, err = s.servers[1].PublishTemplate(app.WithIdempotency(ctx, app.Idempotency{Key: "later"}), core.System, "acme", made[0].ID)
 		require.ErrorIs(t, err, core.ErrTemplateDeleted)
+	})
+
+	// What has a secret in its answer is done once too. A secret that is kept nowhere goes to
+	// one of them, and the others are told what was made.
+	t.Run("SecretsOnce", func(t *testing.T) {
+		t.Parallel()
+		s := newService(t, newStore, "acme")
+		ctx := app.WithIdempotency(bounded(t), app.Idempotency{Key: "key"})
+		server := func(i int) *app.Service { return s.servers[i%len(s.servers)] }
+		var tokens atomic.Int32
+		makeKey := func(i int) (core.APIKey, string, error) {
+			return server(i).MakeAPIKey(ctx, core.System, core.APIKeyRequest{Tenant: "acme", Name: "ci", Role: core.RoleCustomerUser})
+		}
+		for i, err := range together(t, o.Contenders, func(i int) error {
+			k, token, err := makeKey(i)
+			if err != nil {
+				return err
+			}
+			tokens.Add(1)
+			actor, err := s.servers[0].AuthenticateAPIKey(bounded(t), token)
+			if err == nil && actor != k.Actor() {
+				err = fmt.Errorf("the token is that of %s", actor.Subject)
+			}
+			return err
+		}) {
+			if err != nil {
+				require.ErrorIs(t, err, core.ErrSecretNotRepeated, "goroutine %d", i)
+			}
+		}
+		require.EqualValues(t, 1, tokens.Load())
+		keys := MustRead(t, s.store, "acme").APIKeys
+		require.Len(t, keys, 1)
+		_, _, err := makeKey(0)
+		refusal, ok := errors.AsType[*core.Error](err)
+		require.True(t, ok)
+		require.Equal(t, string(keys[0].ID), refusal.Made)
+
+		endpoints := make([]core.WebhookEndpoint, o.Contenders)
+		for i, err := range together(t, o.Contenders, func(i int) (err error) {
+			endpoints[i], err = server(i).CreateWebhookEndpoint(ctx, core.System, "acme", core.WebhookSpec{
+				URL: "https://example.com", Types: []core.WebhookEventType{core.EventRunClosed},
+			})
+			return err
+		}) {
+			require.NoError(t, err, "goroutine %d", i)
+			equal(t, endpoints[0], endpoints[i])
+		}
+		rotated := make([]core.WebhookEndpoint, o.Contenders)
+		for i, err := range together(t, o.Contenders, func(i int) (err error) {
+			rotated[i], err = server(i).RotateWebhookSecret(ctx, core.System, "acme", endpoints[0].ID)
+			return err
+		}) {
+			require.NoError(t, err, "goroutine %d", i)
+			equal(t, rotated[0], rotated[i])
+		}
+		require.Equal(t, endpoints[0].Secret, rotated[0].OldSecret, "it was rotated once")
+		require.Len(t, MustRead(t, s.store, "acme").Endpoints, 1)
+
+		// No secret is in what is remembered of them.
+		view(t, s.store, "acme", func(ctx context.Context, tx ports.Tx) error {
+			for _, op := range []core.Operation{core.OperationMakeAPIKey, core.OperationMakeWebhook, core.OperationRotateWebhook} {
+				reply, err := tx.Replies().Get(ctx, op, "key")
+				if err != nil {
+					return err
+				}
+				for _, secret := range []string{keys[0].Hash, endpoints[0].Secret, rotated[0].Secret} {
+					require.NotContains(t, string(reply.Result), secret)
+				}
+			}
+			return nil
+		})
+
+		// After its time the key is as good as new.
+		s.clock.Advance(25 * time.Hour)
+		require.NoError(t, s.servers[0].ForgetKeys(bounded(t)))
+		_, token, err := makeKey(0)
+		require.NoError(t, err)
+		require.NotEmpty(t, token)
 	})
 
 	t.Run("TenantOnce", func(t *testing.T) {

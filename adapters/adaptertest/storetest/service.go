@@ -92,7 +92,7 @@ func newService(t *testing.T, newStore Factory, tenants ...core.TenantID) *servi
 	for i := range 3 {
 		server, err := app.New(app.Deps{
 			Store: s.store, Queue: s.queue, Executor: ports.ExecutorFunc(s.execute), Files: files, Clock: s.clock,
-			IDs: memory.NewSequence(fmt.Sprint("run-", i)), Log: slog.New(slog.DiscardHandler),
+			IDs: memory.NewSequence(fmt.Sprint("run-", i)), Log: slog.New(slog.DiscardHandler), Webhooks: noWebhooks{},
 		}, app.Options{
 			Recovery: core.RecoveryPolicy{
 				DispatchGrace: 30 * time.Second, RedispatchAfter: 2 * time.Minute, MaxRedispatchAfter: 10 * time.Minute,
@@ -293,4 +293,13 @@ func charges(t *testing.T, s ports.Store, tenant core.TenantID) []core.Entry {
 func settle(ctx context.Context, server *app.Service, settlements []core.Settlement) error {
 	_, err := server.Settle(ctx, settlements, app.WaitForLock)
 	return err
+}
+
+// noWebhooks lets endpoints be made, and sends nothing.
+type noWebhooks struct{}
+
+func (noWebhooks) Check(string) error { return nil }
+
+func (noWebhooks) Send(context.Context, ports.WebhookRequest) (ports.WebhookAnswer, error) {
+	return ports.WebhookAnswer{}, errors.New("nothing is sent here")
 }

@@ -276,6 +276,7 @@ const (
 	CodeRunAlreadyRunning       Code = "run_already_running"
 	CodeRunNotFound             Code = "run_not_found"
 	CodeRunNotRunning           Code = "run_not_running"
+	CodeSecretNotRepeated       Code = "secret_not_repeated"
 	CodeStorageFull             Code = "storage_full"
 	CodeTemplateDeleted         Code = "template_deleted"
 	CodeTemplateNotFound        Code = "template_not_found"
@@ -364,6 +365,8 @@ func (e Code) Valid() bool {
 	case CodeRunNotFound:
 		return true
 	case CodeRunNotRunning:
+		return true
+	case CodeSecretNotRepeated:
 		return true
 	case CodeStorageFull:
 		return true
@@ -2088,6 +2091,9 @@ type Problem struct {
 	// Instance The path that was asked for.
 	Instance string `json:"instance"`
 
+	// Made secret_not_repeated: the ID of the API key or the webhook endpoint that the first request was about.
+	Made *string `json:"made,omitempty"`
+
 	// Needed insufficient_credits: the price.
 	Needed *int64 `json:"needed,omitempty"`
 
@@ -2873,6 +2879,9 @@ type ListAPIKeysParams struct {
 type CreateAPIKeyParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RevokeAPIKeyParams defines parameters for RevokeAPIKey.
@@ -2949,7 +2958,7 @@ type CreateBulkContinueParams struct {
 	// AllTenants Runs of all tenants (bubble_admin), in the place of tenant.
 	AllTenants *bool `form:"allTenants,omitempty" json:"allTenants,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2964,13 +2973,13 @@ type PreviewBulkContinueParams struct {
 
 // AbortBulkContinueParams defines parameters for AbortBulkContinue.
 type AbortBulkContinueParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PauseBulkContinueParams defines parameters for PauseBulkContinue.
 type PauseBulkContinueParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2979,7 +2988,7 @@ type ResumeBulkContinueParams struct {
 	// MaxPrice A new limit for the sum; needed if it paused because the limit is used up.
 	MaxPrice *int64 `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3051,7 +3060,7 @@ type CreateTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3081,7 +3090,7 @@ type PublishTemplateParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3115,7 +3124,7 @@ type ListTenantsParams struct {
 
 // CreateTenantParams defines parameters for CreateTenant.
 type CreateTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3178,7 +3187,7 @@ type RefundChargeParams struct {
 
 // ReopenTenantParams defines parameters for ReopenTenant.
 type ReopenTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3193,7 +3202,7 @@ type GetStatementParamsFormat string
 
 // SuspendTenantParams defines parameters for SuspendTenant.
 type SuspendTenantParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3207,6 +3216,9 @@ type ListWebhookEndpointsParams struct {
 type CreateWebhookEndpointParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteWebhookEndpointParams defines parameters for DeleteWebhookEndpoint.
@@ -3256,7 +3268,7 @@ type RedeliverWebhookParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3265,7 +3277,7 @@ type PingWebhookEndpointParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3273,6 +3285,9 @@ type PingWebhookEndpointParams struct {
 type RotateWebhookSecretParams struct {
 	// TenantParameter The tenant to act for; your own if left out. All but a bubble_admin can name their own alone.
 	TenantParameter *TenantParameter `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListRunsParams defines parameters for ListRuns.
@@ -3322,7 +3337,7 @@ type InitiateRunParams struct {
 	// MaxPrice The highest price in credits that you accept; above it the request is refused with price_changed, and nothing is charged.
 	MaxPrice *MaxPrice `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3337,7 +3352,7 @@ type GetRunParams struct {
 
 // CancelRunParams defines parameters for CancelRun.
 type CancelRunParams struct {
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3403,7 +3418,7 @@ type RetryFailedParams struct {
 	// MaxPrice The highest price in credits that you accept; above it the request is refused with price_changed, and nothing is charged.
 	MaxPrice *MaxPrice `form:"maxPrice,omitempty" json:"maxPrice,omitempty"`
 
-	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key.
+	// IdempotencyKey A repeat of the request under the same key gets the first answer, with Idempotency-Replayed, and has no further effect. A key belongs to one tenant; initiations and Continues share theirs, and so do the pauses, resumes and aborts of one bulk continue, every other operation has its own. The same key for something else is refused with idempotency_key_reused; while the first request is being decided, a repeat waits, or is refused with idempotency_in_progress. What was accepted is remembered for a day at least, and for ever if it was charged or is a bulk continue. Of initiations, Continues and bulk continues refusals are remembered too: newKey in the problem says when another try needs a new key. An answer with a secret that is not kept is not repeated: secret_not_repeated says what was made.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -3619,7 +3634,7 @@ type ClientInterface interface {
 
 	// CreateAPIKeyWithBody Make an API key (admins)
 	//
-	// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. Each repeat makes another key; one whose answer was lost is listed as never used, and can be revoked. A tenant may have 50 keys that are in use.
+	// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. A repeat under an Idempotency-Key makes no other key and cannot be answered with the token: it is refused with secret_not_repeated, which names the key in made. If the first answer was lost, revoke that key and make another. A tenant may have 50 keys that are in use.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3628,7 +3643,7 @@ type ClientInterface interface {
 
 	// CreateAPIKey Make an API key (admins)
 	//
-	// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. Each repeat makes another key; one whose answer was lost is listed as never used, and can be revoked. A tenant may have 50 keys that are in use.
+	// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. A repeat under an Idempotency-Key makes no other key and cannot be answered with the token: it is refused with secret_not_repeated, which names the key in made. If the first answer was lost, revoke that key and make another. A tenant may have 50 keys that are in use.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3750,7 +3765,7 @@ type ClientInterface interface {
 
 	// CreateEventTicket Get a ticket for one event stream
 	//
-	// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. The body is empty.
+	// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. It takes no Idempotency-Key: a ticket that got lost with its answer is gone within a minute, so ask for another one. The body is empty.
 	//
 	// Corresponds with POST /event-tickets (the `CreateEventTicket` operationId).
 	CreateEventTicket(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3996,7 +4011,7 @@ type ClientInterface interface {
 
 	// CreateWebhookEndpointWithBody Make a webhook endpoint
 	//
-	// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others.
+	// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others. A repeat under an Idempotency-Key makes no other endpoint: it gets the endpoint as it is now, with its secret, as long as that is the secret that it was made with.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -4005,7 +4020,7 @@ type ClientInterface interface {
 
 	// CreateWebhookEndpoint Make a webhook endpoint
 	//
-	// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others.
+	// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others. A repeat under an Idempotency-Key makes no other endpoint: it gets the endpoint as it is now, with its secret, as long as that is the secret that it was made with.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4068,7 +4083,7 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Give a webhook endpoint a new secret
 	//
-	// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header.
+	// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header. A repeat under an Idempotency-Key gets the endpoint with that secret, for as long as it is its secret.
 	//
 	// Corresponds with POST /webhook-endpoints/{id}/rotate-secret (the `RotateWebhookSecret` operationId).
 	RotateWebhookSecret(ctx context.Context, id EndpointID, params *RotateWebhookSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4188,7 +4203,7 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 
 // CreateAPIKeyWithBody Make an API key (admins)
 //
-// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. Each repeat makes another key; one whose answer was lost is listed as never used, and can be revoked. A tenant may have 50 keys that are in use.
+// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. A repeat under an Idempotency-Key makes no other key and cannot be answered with the token: it is refused with secret_not_repeated, which names the key in made. If the first answer was lost, revoke that key and make another. A tenant may have 50 keys that are in use.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4207,7 +4222,7 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, params *CreateAPIKeyP
 
 // CreateAPIKey Make an API key (admins)
 //
-// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. Each repeat makes another key; one whose answer was lost is listed as never used, and can be revoked. A tenant may have 50 keys that are in use.
+// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. A repeat under an Idempotency-Key makes no other key and cannot be answered with the token: it is refused with secret_not_repeated, which names the key in made. If the first answer was lost, revoke that key and make another. A tenant may have 50 keys that are in use.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4489,7 +4504,7 @@ func (c *Client) ListBulkContinueRuns(ctx context.Context, id BulkID, params *Li
 
 // CreateEventTicket Get a ticket for one event stream
 //
-// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. The body is empty.
+// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. It takes no Idempotency-Key: a ticket that got lost with its answer is gone within a minute, so ask for another one. The body is empty.
 //
 // Corresponds with POST /event-tickets (the `CreateEventTicket` operationId).
 func (c *Client) CreateEventTicket(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5095,7 +5110,7 @@ func (c *Client) ListWebhookEndpoints(ctx context.Context, params *ListWebhookEn
 
 // CreateWebhookEndpointWithBody Make a webhook endpoint
 //
-// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others.
+// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others. A repeat under an Idempotency-Key makes no other endpoint: it gets the endpoint as it is now, with its secret, as long as that is the secret that it was made with.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5114,7 +5129,7 @@ func (c *Client) CreateWebhookEndpointWithBody(ctx context.Context, params *Crea
 
 // CreateWebhookEndpoint Make a webhook endpoint
 //
-// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others.
+// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others. A repeat under an Idempotency-Key makes no other endpoint: it gets the endpoint as it is now, with its secret, as long as that is the secret that it was made with.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5267,7 +5282,7 @@ func (c *Client) PingWebhookEndpoint(ctx context.Context, id EndpointID, params 
 
 // RotateWebhookSecret Give a webhook endpoint a new secret
 //
-// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header.
+// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header. A repeat under an Idempotency-Key gets the endpoint with that secret, for as long as it is its secret.
 //
 // Corresponds with POST /webhook-endpoints/{id}/rotate-secret (the `RotateWebhookSecret` operationId).
 func (c *Client) RotateWebhookSecret(ctx context.Context, id EndpointID, params *RotateWebhookSecretParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5644,6 +5659,21 @@ func NewCreateAPIKeyRequestWithBody(server string, params *CreateAPIKeyParams, c
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
 
 	return req, nil
 }
@@ -8357,6 +8387,21 @@ func NewCreateWebhookEndpointRequestWithBody(server string, params *CreateWebhoo
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -8936,6 +8981,21 @@ func NewRotateWebhookSecretRequest(server string, id EndpointID, params *RotateW
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -9983,7 +10043,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithBodyWithResponse Make an API key (admins)
 	//
-	// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. Each repeat makes another key; one whose answer was lost is listed as never used, and can be revoked. A tenant may have 50 keys that are in use.
+	// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. A repeat under an Idempotency-Key makes no other key and cannot be answered with the token: it is refused with secret_not_repeated, which names the key in made. If the first answer was lost, revoke that key and make another. A tenant may have 50 keys that are in use.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9992,7 +10052,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateAPIKeyWithResponse Make an API key (admins)
 	//
-	// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. Each repeat makes another key; one whose answer was lost is listed as never used, and can be revoked. A tenant may have 50 keys that are in use.
+	// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. A repeat under an Idempotency-Key makes no other key and cannot be answered with the token: it is refused with secret_not_repeated, which names the key in made. If the first answer was lost, revoke that key and make another. A tenant may have 50 keys that are in use.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10132,7 +10192,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateEventTicketWithResponse Get a ticket for one event stream
 	//
-	// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. The body is empty.
+	// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. It takes no Idempotency-Key: a ticket that got lost with its answer is gone within a minute, so ask for another one. The body is empty.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10414,7 +10474,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookEndpointWithBodyWithResponse Make a webhook endpoint
 	//
-	// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others.
+	// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others. A repeat under an Idempotency-Key makes no other endpoint: it gets the endpoint as it is now, with its secret, as long as that is the secret that it was made with.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10423,7 +10483,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateWebhookEndpointWithResponse Make a webhook endpoint
 	//
-	// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others.
+	// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others. A repeat under an Idempotency-Key makes no other endpoint: it gets the endpoint as it is now, with its secret, as long as that is the secret that it was made with.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10498,7 +10558,7 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Give a webhook endpoint a new secret
 	//
-	// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header.
+	// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header. A repeat under an Idempotency-Key gets the endpoint with that secret, for as long as it is its secret.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10736,9 +10796,19 @@ func (r ListAPIKeysResponse) ContentType() string {
 	return ""
 }
 
+// CreateAPIKeyResponse201Headers the declared response headers of an HTTP 201 response for CreateAPIKey
+type CreateAPIKeyResponse201Headers struct {
+	IdempotencyReplayed *string
+}
+
 // CreateAPIKeyResponse401Headers the declared response headers of an HTTP 401 response for CreateAPIKey
 type CreateAPIKeyResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// CreateAPIKeyResponse409Headers the declared response headers of an HTTP 409 response for CreateAPIKey
+type CreateAPIKeyResponse409Headers struct {
+	RetryAfter *string
 }
 
 // CreateAPIKeyResponse429Headers the declared response headers of an HTTP 429 response for CreateAPIKey
@@ -10774,14 +10844,20 @@ type CreateAPIKeyResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationproblemJSON415 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateAPIKeyResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CreateAPIKeyResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateAPIKeyResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateAPIKeyResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -10831,6 +10907,11 @@ func (r CreateAPIKeyResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
 func (r CreateAPIKeyResponse) GetApplicationproblemJSON415() *Problem {
 	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateAPIKeyResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -15783,12 +15864,18 @@ func (r ListWebhookEndpointsResponse) ContentType() string {
 
 // CreateWebhookEndpointResponse201Headers the declared response headers of an HTTP 201 response for CreateWebhookEndpoint
 type CreateWebhookEndpointResponse201Headers struct {
-	Location string
+	IdempotencyReplayed *string
+	Location            string
 }
 
 // CreateWebhookEndpointResponse401Headers the declared response headers of an HTTP 401 response for CreateWebhookEndpoint
 type CreateWebhookEndpointResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// CreateWebhookEndpointResponse409Headers the declared response headers of an HTTP 409 response for CreateWebhookEndpoint
+type CreateWebhookEndpointResponse409Headers struct {
+	RetryAfter *string
 }
 
 // CreateWebhookEndpointResponse429Headers the declared response headers of an HTTP 429 response for CreateWebhookEndpoint
@@ -15824,6 +15911,8 @@ type CreateWebhookEndpointResponse struct {
 	ApplicationproblemJSON413 *Problem
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
 	ApplicationproblemJSON415 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -15834,6 +15923,8 @@ type CreateWebhookEndpointResponse struct {
 	Headers201 *CreateWebhookEndpointResponse201Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *CreateWebhookEndpointResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *CreateWebhookEndpointResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *CreateWebhookEndpointResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -15883,6 +15974,11 @@ func (r CreateWebhookEndpointResponse) GetApplicationproblemJSON413() *Problem {
 // GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
 func (r CreateWebhookEndpointResponse) GetApplicationproblemJSON415() *Problem {
 	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateWebhookEndpointResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -16818,9 +16914,19 @@ func (r PingWebhookEndpointResponse) ContentType() string {
 	return ""
 }
 
+// RotateWebhookSecretResponse200Headers the declared response headers of an HTTP 200 response for RotateWebhookSecret
+type RotateWebhookSecretResponse200Headers struct {
+	IdempotencyReplayed *string
+}
+
 // RotateWebhookSecretResponse401Headers the declared response headers of an HTTP 401 response for RotateWebhookSecret
 type RotateWebhookSecretResponse401Headers struct {
 	WWWAuthenticate *string
+}
+
+// RotateWebhookSecretResponse409Headers the declared response headers of an HTTP 409 response for RotateWebhookSecret
+type RotateWebhookSecretResponse409Headers struct {
+	RetryAfter *string
 }
 
 // RotateWebhookSecretResponse429Headers the declared response headers of an HTTP 429 response for RotateWebhookSecret
@@ -16850,14 +16956,22 @@ type RotateWebhookSecretResponse struct {
 	ApplicationproblemJSON404 *Problem
 	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
 	ApplicationproblemJSON408 *Problem
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Problem
 	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationproblemJSON429 *Problem
 	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
 	ApplicationproblemJSON500 *Problem
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RotateWebhookSecretResponse200Headers
 	// Headers401 the parsed response headers for an HTTP 401 response
 	Headers401 *RotateWebhookSecretResponse401Headers
+	// Headers409 the parsed response headers for an HTTP 409 response
+	Headers409 *RotateWebhookSecretResponse409Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *RotateWebhookSecretResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -16892,6 +17006,16 @@ func (r RotateWebhookSecretResponse) GetApplicationproblemJSON404() *Problem {
 // GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
 func (r RotateWebhookSecretResponse) GetApplicationproblemJSON408() *Problem {
 	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RotateWebhookSecretResponse) GetApplicationproblemJSON409() *Problem {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RotateWebhookSecretResponse) GetApplicationproblemJSON422() *Problem {
+	return r.ApplicationproblemJSON422
 }
 
 // GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
@@ -18648,7 +18772,7 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 
 // CreateAPIKeyWithBodyWithResponse Make an API key (admins)
 //
-// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. Each repeat makes another key; one whose answer was lost is listed as never used, and can be revoked. A tenant may have 50 keys that are in use.
+// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. A repeat under an Idempotency-Key makes no other key and cannot be answered with the token: it is refused with secret_not_repeated, which names the key in made. If the first answer was lost, revoke that key and make another. A tenant may have 50 keys that are in use.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18663,7 +18787,7 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 
 // CreateAPIKeyWithResponse Make an API key (admins)
 //
-// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. Each repeat makes another key; one whose answer was lost is listed as never used, and can be revoked. A tenant may have 50 keys that are in use.
+// Its role may not be more than your own. The answer has the token, which is kept nowhere and cannot be read again. A key makes no keys: sign in, or use a token of a person. A repeat under an Idempotency-Key makes no other key and cannot be answered with the token: it is refused with secret_not_repeated, which names the key in made. If the first answer was lost, revoke that key and make another. A tenant may have 50 keys that are in use.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -18899,7 +19023,7 @@ func (c *ClientWithResponses) ListBulkContinueRunsWithResponse(ctx context.Conte
 
 // CreateEventTicketWithResponse Get a ticket for one event stream
 //
-// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. The body is empty.
+// For clients that cannot send headers, such as a browser's EventSource: the ticket goes into the address of an event stream, as ?ticket=. It is good once, for a minute, on every server, for event streams alone, and with the caller's own rights. A stream that was opened with a ticket ends after five minutes with `end` and unauthenticated: get a new one and connect again. It takes no Idempotency-Key: a ticket that got lost with its answer is gone within a minute, so ask for another one. The body is empty.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19397,7 +19521,7 @@ func (c *ClientWithResponses) ListWebhookEndpointsWithResponse(ctx context.Conte
 
 // CreateWebhookEndpointWithBodyWithResponse Make a webhook endpoint
 //
-// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others.
+// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others. A repeat under an Idempotency-Key makes no other endpoint: it gets the endpoint as it is now, with its secret, as long as that is the secret that it was made with.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -19412,7 +19536,7 @@ func (c *ClientWithResponses) CreateWebhookEndpointWithBodyWithResponse(ctx cont
 
 // CreateWebhookEndpointWithResponse Make a webhook endpoint
 //
-// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others.
+// Events are posted to the URL, signed as Standard Webhooks say. It must be https, at port 443 or 8443, of a host whose addresses are public, unless the operator allows others. A repeat under an Idempotency-Key makes no other endpoint: it gets the endpoint as it is now, with its secret, as long as that is the secret that it was made with.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -19541,7 +19665,7 @@ func (c *ClientWithResponses) PingWebhookEndpointWithResponse(ctx context.Contex
 
 // RotateWebhookSecretWithResponse Give a webhook endpoint a new secret
 //
-// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header.
+// The request has no body. For 24 hours events are signed with the previous secret as well: both signatures are in the header. A repeat under an Idempotency-Key gets the endpoint with that secret, for as long as it is its secret.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19960,6 +20084,13 @@ func ParseCreateAPIKeyResponse(rsp *http.Response) (*CreateAPIKeyResponse, error
 		}
 		response.ApplicationproblemJSON415 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -19984,6 +20115,16 @@ func ParseCreateAPIKeyResponse(rsp *http.Response) (*CreateAPIKeyResponse, error
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateAPIKeyResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 401:
 		var headers CreateAPIKeyResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -19994,6 +20135,16 @@ func ParseCreateAPIKeyResponse(rsp *http.Response) (*CreateAPIKeyResponse, error
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateAPIKeyResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateAPIKeyResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -25470,6 +25621,13 @@ func ParseCreateWebhookEndpointResponse(rsp *http.Response) (*CreateWebhookEndpo
 		}
 		response.ApplicationproblemJSON415 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -25496,6 +25654,13 @@ func ParseCreateWebhookEndpointResponse(rsp *http.Response) (*CreateWebhookEndpo
 	switch {
 	case rsp.StatusCode == 201:
 		var headers CreateWebhookEndpointResponse201Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: "uri-reference"}); err != nil {
@@ -25514,6 +25679,16 @@ func ParseCreateWebhookEndpointResponse(rsp *http.Response) (*CreateWebhookEndpo
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers CreateWebhookEndpointResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers CreateWebhookEndpointResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
@@ -26579,6 +26754,20 @@ func ParseRotateWebhookSecretResponse(rsp *http.Response) (*RotateWebhookSecretR
 		}
 		response.ApplicationproblemJSON408 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -26603,6 +26792,16 @@ func ParseRotateWebhookSecretResponse(rsp *http.Response) (*RotateWebhookSecretR
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers RotateWebhookSecretResponse200Headers
+		if values := rsp.Header.Values("Idempotency-Replayed"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Idempotency-Replayed", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.IdempotencyReplayed = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 401:
 		var headers RotateWebhookSecretResponse401Headers
 		if values := rsp.Header.Values("WWW-Authenticate"); len(values) > 0 {
@@ -26613,6 +26812,16 @@ func ParseRotateWebhookSecretResponse(rsp *http.Response) (*RotateWebhookSecretR
 			headers.WWWAuthenticate = &value
 		}
 		response.Headers401 = &headers
+	case rsp.StatusCode == 409:
+		var headers RotateWebhookSecretResponse409Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers409 = &headers
 	case rsp.StatusCode == 429:
 		var headers RotateWebhookSecretResponse429Headers
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {

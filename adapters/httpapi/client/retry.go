@@ -29,7 +29,8 @@ const (
 // answers that time cures (unavailable, outcome_unknown, idempotency_in_progress, 429), not
 // after others. Between two tries it waits as long as Retry-After says, at most half a
 // minute, else up to 0.2 s and up to twice as long each time. A body that is a stream is
-// sent once. The option comes after WithHTTPClient.
+// sent once. If the answer of an API key that was made got lost, the repeat is refused as
+// secret_not_repeated, which names the key in made: it was made once. The option comes after WithHTTPClient.
 func WithRetries(tries int) ClientOption {
 	return func(c *Client) error {
 		if tries < 1 {

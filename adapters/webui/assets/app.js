@@ -65,18 +65,27 @@ function morph(from, to) {
   }
    // The field that the user is typing in is not changed.
   if (from.nodeName === "INPUT" && from.type === "hidden") from.value = to.value;
-  const have = [...from.childNodes];
   const want = [...to.childNodes];
+   // What has an ID stays itself wherever it goes: the tick on a run is not given to another
+   // run because a new one is listed above it.
+  const named = new Set(want.map((node) => node.id).filter(Boolean));
+  [...from.children].forEach((node) => node.id && !named.has(node.id) && node.remove());
   want.forEach((node, i) => {
-    if (i < have.length) morph(have[i], node);
+    let have = from.childNodes[i] ?? null;
+    if (node.id && have?.id !== node.id) {
+      have = from.insertBefore([...from.children].find((other) => other.id === node.id) ?? document.importNode(node, true), have);
+    }
+    if (have) morph(have, node);
     else from.append(document.importNode(node, true));
   });
-  have.slice(want.length).forEach((node) => node.remove());
+  [...from.childNodes].slice(want.length).forEach((node) => node.remove());
 }
 
 // Live pages: when something has changed, or may have, the page is fetched again and the
-// changed parts are replaced. One fetch at a time, at most two a second.
+// changed parts are replaced. One fetch at a time; of a run at most two a second, and of other
+// pages one in two seconds: in a busy tenant something changes all the time.
 const main = document.querySelector("main");
+const pause = main.dataset.state ? 500 : 2000;
 let fetching = false;
 let again = false;
 
@@ -105,7 +114,7 @@ async function refresh() {
         again = false;
         refresh();
       }
-    }, 500);
+    }, pause);
   }
 }
 
@@ -120,21 +129,27 @@ async function load(what) {
   }
 }
 
-if (main.dataset.live) {
+if (main.querySelector("[data-region]")) {
+  let events = null;
   let streaming = false;
+  let polled = Date.now();
   const follow = () => {
-    const events = new EventSource(main.dataset.live);
+    if (!main.dataset.live || document.hidden || (events && events.readyState !== EventSource.CLOSED)) return;
+    events = new EventSource(main.dataset.live);
     events.onopen = () => {
-           // Fetch the changes that happened while there was no stream.
       streaming = true;
-      refresh();
+           // Fetch the changes of a run that happened while there was no stream; that of a tenant
+           // sends them, or a snapshot.
+      if (main.dataset.state) refresh();
     };
-    events.onerror = () => {
+    events.onerror = (event) => {
       streaming = false;
            // The browser reconnects by itself after a broken connection, not after a refusal.
-      if (events.readyState === EventSource.CLOSED) setTimeout(refresh, 500);
+      if (event.target.readyState !== EventSource.CLOSED) return;
+      setTimeout(refresh, 500);
+      setTimeout(follow, 30000);
     };
-    ["state", "closed"].forEach((name) => events.addEventListener(name, refresh));
+    ["state", "closed", "run", "snapshot"].forEach((name) => events.addEventListener(name, refresh));
        // The server has stopped, or the session has ended: the next fetch will show which.
     events.addEventListener("end", () => {
       streaming = false;
@@ -142,13 +157,23 @@ if (main.dataset.live) {
     });
   };
   follow();
-  setInterval(() => !streaming && main.dataset.poll && refresh(), 2000);
-} else if (main.querySelector("[data-region]")) {
-  setInterval(() => main.dataset.poll && !document.hidden && refresh(), 5000);
+   // A page that nobody sees holds no stream: a browser has six connections to a server, and a
+   // server a bound on streams.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      events?.close();
+      streaming = false;
+    } else {
+      refresh();
+      follow();
+    }
+  });
+  setInterval(() => {
+    if (!main.dataset.poll || streaming || document.hidden || Date.now() - polled < 1000 * main.dataset.poll) return;
+    polled = Date.now();
+    refresh();
+  }, 1000);
 }
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && main.querySelector("[data-region]")) refresh();
-});
 
 // A new run: files are checked as they are chosen, and the upload shows its progress.
 const form = document.getElementById("upload");
