@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -105,10 +106,11 @@ func (c Config) settings(more ...setting) string {
 // So no list makes another plan better, and it need not be made again: for a short list
 // Postgres thinks that a plan for just these keys is cheaper than the kept one, and plans
 // the statement each time, which for the lock of a few runs takes longer than the lock.
-var byIndex = []setting{
-	{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"},
-	{planCache, "force_generic_plan"},
-}
+var byIndex = append(slices.Clip(byIndexOnCitus), setting{planCache, "force_generic_plan"})
+
+// byIndexOnCitus is byIndex for Citus, which has to see the tenant when it plans: a plan for any
+// tenant it refuses ("could not create distributed plan").
+var byIndexOnCitus = []setting{{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"}}
 
 // planCache says whether the plan of a prepared statement is kept.
 const planCache = "plan_cache_mode"

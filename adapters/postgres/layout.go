@@ -101,8 +101,8 @@ func (c Config) citusBegins() begins {
 		return list
 	}
 	return begins{
-		write: begin(beginWrite, byIndex...),
-		relax: begin(beginWrite, append(slices.Clip(byIndex), relaxedCommit)...),
+		write: begin(beginWrite, byIndexOnCitus...),
+		relax: begin(beginWrite, append(slices.Clip(byIndexOnCitus), relaxedCommit)...),
 		read:  begin(beginRead),
 	}
 }

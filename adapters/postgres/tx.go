@@ -159,7 +159,7 @@ func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, a
 
 // planAnew lets the rest of a transaction that writes plan statements for their arguments.
 func (t *tx) planAnew(ctx context.Context) error {
-	if t.readOnly {
+	if t.readOnly || t.citus {
 		return nil // they are in any case
 	}
 	var b pgx.Batch
