@@ -27,9 +27,12 @@ ARCHS     = amd64 arm64
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Ctrl-C goes to all: the server stops with 0, the shell must not die of it, and go run would make
+# a 1 of it. So make has nothing to complain of.
 .PHONY: run
 run: ## Start a demo server on 127.0.0.1:8080 that keeps its data in data/, and print what to try (ARGS="--listen 127.0.0.1:9090" for more flags)
-	DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= REDRIVE_CONFIG= $(GO) run ./cmd/server serve --demo $(ARGS)
+	$(GO) build -buildvcs=false -o bin/demo ./cmd/server
+	@trap : INT; DATABASE_URL= QUEUE_URL= REDRIVE_JWT_SECRET= REDRIVE_FILES= REDRIVE_CONFIG= bin/demo serve --demo $(ARGS)
 
 .PHONY: demo
 demo: ## Play upload, failure and Continue against a real server process, and print what happens
@@ -51,7 +54,7 @@ binaries:
 	done
 
 .PHONY: dist
-dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian packages, an SBOM, checksums
+dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian packages, a container image, an SBOM, checksums
 	rm -rf $(DIST)
 	$(MAKE) binaries
 	@set -e; for p in $(PLATFORMS); do \
@@ -59,7 +62,7 @@ dist: ## Build for Linux, macOS and Windows into dist/: archives, Debian package
 	  case $$os in windows) exe=.exe pack=zip;; *) exe= pack=tar.gz;; esac; \
 	  (set -x; $(PACK) archive --binary $(BINARIES)/$$os-$$arch/redrive$$exe --name $$name --out $(DIST)/$$name.$$pack); \
 	done
-	$(MAKE) pack-deb
+	$(MAKE) pack-deb pack-image
 	$(GO) run $(CYCLONEDX) bin -json -std -noserial -notimestamp -version '$(VERSION)' -output $(DIST)/redrive-$(VERSION).cdx.json $(BINARIES)/linux-amd64/redrive
 	$(PACK) sums $(DIST)
 
@@ -77,6 +80,10 @@ pack-deb:
 .PHONY: image
 image: ## Make a container image without Docker, as an OCI layout in dist/image (ARCHS=amd64 for one)
 	$(MAKE) binaries PLATFORMS='$(ARCHS:%=linux/%)'
+	$(MAKE) pack-image
+
+.PHONY: pack-image
+pack-image:
 	$(PACK) image --out $(DIST)/image $(foreach arch,$(ARCHS),$(arch)=$(BINARIES)/linux-$(arch)/redrive)
 
 .PHONY: test-dist
@@ -145,7 +152,7 @@ chaos-bulk: postgres ## Continue 300 runs by one bulk continue while a server is
 .PHONY: citus
 citus: postgres ## Run the tests that need a cluster of Citus, and those beside them (REDRIVE_TEST_CITUS names its coordinator)
 	@test -n "$$REDRIVE_TEST_CITUS" || { echo "REDRIVE_TEST_CITUS has to name the coordinator of a cluster: postgres://user@host/database" >&2; exit 1; }
-	$(GO) test -p 1 -timeout 60m -parallel 4 -run 'Citus|Distribute|OneNode|ShardMoves' ./adapters/postgres ./internal/sim/history ./internal/testkit/chaos
+	$(GO) test -p 1 -timeout 60m -parallel 4 -run 'Citus|Distribute|OneNode|ShardMoves' ./adapters/postgres ./internal/sim/history ./cmd/server ./internal/testkit/chaos
 
 .PHONY: sim
 sim: ## Play 10,000 simulated worlds full of faults and look for lost work or money (ARGS="--for 10m" for more)

@@ -43,6 +43,29 @@ type AttemptFile struct {
 	Before  FileBefore
 }
 
+// AllFiles are n files of a run from an index on, as an initiation dispatches them.
+func AllFiles(from, n int, charged bool) []AttemptFile {
+	files := make([]AttemptFile, n)
+	for i := range files {
+		files[i] = AttemptFile{Index: from + i, Charged: charged}
+	}
+	return files
+}
+
+// OfAllFiles reports whether the attempt's files are AllFiles from an index on: their number
+// says all of them.
+func (a *Attempt) OfAllFiles(from int) bool {
+	if a.Number != 0 {
+		return false
+	}
+	for i, f := range a.Files {
+		if f != (AttemptFile{Index: from + i, Charged: a.Price > 0}) {
+			return false
+		}
+	}
+	return true
+}
+
 // FileBefore is what a compensation restores of a file. Status is empty for
 // the initiation, which has nothing before it.
 type FileBefore struct {

@@ -197,7 +197,14 @@ type BulkTotals struct {
 	Price     Credits
 	Failures  BulkFailures
 	RefusedBy map[Code]int // adds up to Refused
+
+	// Of tenants that cannot be asked at present; no store keeps these.
+	Unknown int // runs of which nothing more is known
+	Away    int // of Waiting: as it was seen last
 }
+
+// Runs is how many runs they are about.
+func (t BulkTotals) Runs() int { return t.Waiting + t.Continued + t.Refused + t.Unknown }
 
 // Plus adds. It fails with CodeCreditsOutOfRange if the price overflows.
 func (t BulkTotals) Plus(u BulkTotals) (BulkTotals, error) {
@@ -209,6 +216,7 @@ func (t BulkTotals) Plus(u BulkTotals) (BulkTotals, error) {
 		Waiting: t.Waiting + u.Waiting, Continued: t.Continued + u.Continued, Refused: t.Refused + u.Refused, Open: t.Open + u.Open,
 		Files: t.Files + u.Files, Free: t.Free + u.Free, Price: price,
 		Failures: BulkFailures{t.Failures.Closed + u.Failures.Closed, t.Failures.Failed + u.Failures.Failed},
+		Unknown:  t.Unknown + u.Unknown, Away: t.Away + u.Away,
 	}
 	for _, by := range []map[Code]int{t.RefusedBy, u.RefusedBy} {
 		for code, n := range by {
@@ -346,7 +354,7 @@ const (
 	BulkDoNothing  BulkDo = iota // it is paused or has ended
 	BulkDoContinue               // the next run that waits, for at most BulkStep.MaxPrice
 	BulkDoWait                   // until BulkStep.At
-	BulkDoWatch                  // until a run that was continued closes
+	BulkDoWatch                  // until a run that was continued closes, or tenants can be asked again
 	BulkDoPass                   // the canary passed: Bulk.PassCanary
 	BulkDoPause                  // Bulk.Stop for BulkStep.Reason
 	BulkDoFinish                 // Bulk.Finish
@@ -360,11 +368,21 @@ type BulkStep struct {
 	Reason   BulkReason
 }
 
+// limitsSum reports whether what may be continued depends on what became of all of its runs.
+func (b Bulk) limitsSum() bool {
+	return b.Terms.MaxPrice != nil || b.Terms.Stop != nil || b.Terms.Canary != nil && !b.CanaryPassed
+}
+
 // Next decides what is to be done next. t are the totals of all parts, last is when a run
-// of any of them was continued last.
+// of any of them was continued last. Runs of tenants that cannot be asked are waited for, and
+// the others go on; but if nothing is known of some, and a limit is set to the sum, all wait,
+// since those may have used it up.
 func (b Bulk) Next(t BulkTotals, last, now time.Time) BulkStep {
 	if b.Status != BulkRunning {
 		return BulkStep{Do: BulkDoNothing}
+	}
+	if t.Unknown > 0 && b.limitsSum() {
+		return BulkStep{Do: BulkDoWatch}
 	}
 	if s := b.Terms.Stop; s != nil {
 		since := BulkFailures{t.Failures.Closed - b.Before.Closed, t.Failures.Failed - b.Before.Failed}
@@ -373,9 +391,9 @@ func (b Bulk) Next(t BulkTotals, last, now time.Time) BulkStep {
 		}
 	}
 	switch {
-	case t.Waiting == 0 && t.Open == 0:
+	case t.Waiting == 0 && t.Open == 0 && t.Unknown == 0:
 		return BulkStep{Do: BulkDoFinish}
-	case t.Waiting == 0:
+	case t.Waiting == t.Away: // none waits that could be continued now
 		return BulkStep{Do: BulkDoWatch}
 	}
 	if c := b.Terms.Canary; c != nil && !b.CanaryPassed && t.Continued >= c.Runs {

@@ -45,6 +45,15 @@ func TestBulkNext(t *testing.T) {
 		"too few to tell":                  {bulk: core.Bulk{Terms: stop}, totals: core.BulkTotals{Waiting: 9, Failures: core.BulkFailures{Closed: 9, Failed: 9}}, want: core.BulkStep{Do: core.BulkDoContinue}},
 		"failures that a resume accepted":  {bulk: core.Bulk{Terms: stop, Before: core.BulkFailures{Closed: 10, Failed: 9}}, totals: core.BulkTotals{Waiting: 9, Failures: core.BulkFailures{Closed: 20, Failed: 14}}, want: core.BulkStep{Do: core.BulkDoContinue}},
 		"failures since a resume":          {bulk: core.Bulk{Terms: stop, Before: core.BulkFailures{Closed: 10, Failed: 9}}, totals: core.BulkTotals{Waiting: 9, Failures: core.BulkFailures{Closed: 20, Failed: 15}}, want: core.BulkStep{Do: core.BulkDoPause, Reason: core.BulkReasonFailures}},
+		"those that can be asked go on":    {totals: core.BulkTotals{Waiting: 3, Away: 2}, want: core.BulkStep{Do: core.BulkDoContinue}},
+		"none of those that wait can be":   {totals: core.BulkTotals{Waiting: 2, Away: 2, Continued: 9}, want: core.BulkStep{Do: core.BulkDoWatch}},
+		"it is not known what is left":     {totals: core.BulkTotals{Continued: 3, Unknown: 1}, want: core.BulkStep{Do: core.BulkDoWatch}},
+		"others go on beside the unknown":  {totals: core.BulkTotals{Waiting: 1, Unknown: 1}, want: core.BulkStep{Do: core.BulkDoContinue}},
+		"not with a limit of the price":    {bulk: core.Bulk{Terms: core.BulkTerms{MaxPrice: credits(10)}}, totals: core.BulkTotals{Waiting: 1, Unknown: 1}, want: core.BulkStep{Do: core.BulkDoWatch}},
+		"but with one that is known":       {bulk: core.Bulk{Terms: core.BulkTerms{MaxPrice: credits(10)}}, totals: core.BulkTotals{Waiting: 3, Away: 2, Price: 4}, want: core.BulkStep{Do: core.BulkDoContinue, MaxPrice: credits(6)}},
+		"not with a threshold":             {bulk: core.Bulk{Terms: stop, Before: core.BulkFailures{Closed: 10}}, totals: core.BulkTotals{Waiting: 9, Unknown: 1, Failures: core.BulkFailures{Closed: 20, Failed: 9}}, want: core.BulkStep{Do: core.BulkDoWatch}},
+		"not before canaries":              {bulk: core.Bulk{Terms: canary}, totals: core.BulkTotals{Waiting: 9, Unknown: 1}, want: core.BulkStep{Do: core.BulkDoWatch}},
+		"but after them":                   {bulk: core.Bulk{Terms: canary, CanaryPassed: true}, totals: core.BulkTotals{Waiting: 9, Unknown: 1}, want: core.BulkStep{Do: core.BulkDoContinue}},
 		"failures of the very last do not": {bulk: core.Bulk{Terms: core.BulkTerms{}}, totals: core.BulkTotals{Failures: core.BulkFailures{Closed: 10, Failed: 10}}, want: core.BulkStep{Do: core.BulkDoFinish}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -157,6 +157,14 @@ func (b Bulk) Sum(parts []BulkPart) (sum BulkTotals, err error) {
 	return sum, nil
 }
 
+// SumOf is Sum of some of its parts, since the tenants of the others cannot be asked: the
+// rest of its runs is Unknown.
+func (b Bulk) SumOf(parts []BulkPart) (BulkTotals, error) {
+	sum, err := b.Sum(parts)
+	sum.Unknown = max(0, b.Runs-sum.Runs())
+	return sum, err
+}
+
 // Record gives what became of a run of a tenant's part, as Totals counts it.
 func (b Bulk) Record(tenant TenantID, r BulkRun) BulkRun {
 	if b.LeftOut(tenant) && r.State == BulkRunWaiting {

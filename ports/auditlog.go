@@ -18,7 +18,7 @@ type AuditLog interface {
 
 // AuditTrail reads the audit log of all tenants.
 type AuditTrail interface {
-	// AuditEvents gives events of all tenants, the latest first.
+	// AuditEvents gives events of all tenants, the latest first. ErrIncomplete as AcrossTenants.
 	AuditEvents(ctx context.Context, page AuditPage) ([]core.AuditEvent, error)
 }
 

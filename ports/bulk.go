@@ -39,8 +39,10 @@ type BulkContinues interface {
 	List(ctx context.Context, filter BulkFilter) ([]core.Bulk, error)
 	// Free lists up to limit of those for which core.Bulk.Free holds, longest free first.
 	Free(ctx context.Context, now time.Time, horizon time.Duration, limit int) ([]BulkKey, error)
-	// Parts gives the parts of one, ascending by tenant; none if there are none.
-	Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error)
+	// Parts gives the parts of one, ascending by tenant; none if there are none. Of one of a
+	// single tenant only that tenant is asked. Over several, those of tenants that cannot be
+	// reached are left out, with an error that is ErrIncomplete.
+	Parts(ctx context.Context, of BulkKey) ([]core.BulkPart, error)
 	// Delete removes one that has ended. Its parts are orphans then. That there is none, or
 	// that it has not ended, is no error, and has no effect.
 	Delete(ctx context.Context, id core.BulkID) error
@@ -49,7 +51,7 @@ type BulkContinues interface {
 	DeleteEnded(ctx context.Context, before time.Time, limit int) (int, error)
 	// Orphans lists up to limit parts made before a time that belong to no bulk continue,
 	// because it was deleted, or its making was cut off. Those of tenants that are closed by
-	// a move are left out: they cannot be removed.
+	// a move are left out: they cannot be removed. ErrIncomplete as Parts.
 	Orphans(ctx context.Context, before time.Time, limit int) ([]BulkPartKey, error)
 }
 
@@ -89,7 +91,9 @@ type BulkParts interface {
 	Insert(ctx context.Context, p core.BulkPart, runs []core.BulkRun) error
 	// Make keeps a new bulk continue of this tenant alone, which BulkContinues has from the
 	// commit on. ErrExists if its ID or its key was used before, at the latest at the commit.
-	// ErrNotFound if there is no such tenant.
+	// ErrNotFound if there is no such tenant. A store that has tenants on other servers than
+	// its BulkContinues may lose it, and nothing else of the transaction, in a crash at the
+	// commit: Make may then be called again.
 	Make(ctx context.Context, b core.Bulk) error
 	// Lock locks a part and reads it afresh. ErrNotFound, ErrDeadlock, ErrLockTimeout.
 	Lock(ctx context.Context, id core.BulkID) (core.BulkPart, error)

@@ -57,11 +57,21 @@ type Move struct {
 
 // Record is a part of what a tenant owns, as it is exported and imported: one of
 // core.Tenant, core.Template, core.TemplateVersion, []core.APIKey, core.Run, []core.File (with outputs, of
-// the run before it), core.Attempt, core.Amendment (both of the run before them),
+// the run before it), core.Attempt with all its files or LongAttempt and after it []core.AttemptFile, core.Amendment
+// (both of the run before them),
 // []core.Entry, []core.Balance (what the entries add up to), []core.Answer, []core.Reply, []core.AuditEvent,
 // core.LowCredits, core.WebhookEndpoint and []core.WebhookDelivery (those that are
 // pending), in this order: what refers to something comes after it.
 type Record any
+
+// LongAttempt is an attempt with more files than a record should have. It has none of them.
+type LongAttempt struct {
+	core.Attempt
+
+	// All is how many files there are if they are core.AllFiles from 0 on; else it is 0, and they
+	// come after it.
+	All int
+}
 
 // Mover is an optional interface of a Store, for moving tenants to another store. The two
 // sides share nothing. What makes a move safe is that each side keeps a Move of the tenant:
@@ -83,6 +93,9 @@ type Mover interface {
 	// other and keeps none. ErrExists if the tenant or a run's ID is there, ErrMoveChanged,
 	// and the error that comes with a record.
 	Import(ctx context.Context, tenant core.TenantID, was, is Move, records iter.Seq2[Record, error]) error
+	// AttemptFrom reads an attempt with up to limit of its files, those from an index on.
+	// ErrNotFound.
+	AttemptFrom(ctx context.Context, tenant core.TenantID, run core.RunID, n core.AttemptNumber, from, limit int) (core.Attempt, error)
 	// AnswersAfter reads up to limit answers with keys above after, ascending by key.
 	AnswersAfter(ctx context.Context, tenant core.TenantID, after core.Key, limit int) ([]core.Answer, error)
 	// RepliesAfter reads up to limit replies after an operation and key, ascending by both.

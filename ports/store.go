@@ -41,7 +41,8 @@ var (
 	// is refused again, however often it is tried, so the work ends with a reason.
 	ErrRefused = errors.New("the store can never hold this")
 	// ErrIncomplete says: a part of the store cannot be reached. What came with it is what
-	// the others have; the error names what is missing. It is an ErrUnavailable too.
+	// the others have; the error is an Incomplete, which names what is missing. It is an
+	// ErrUnavailable too.
 	ErrIncomplete = fmt.Errorf("some tenants cannot be asked: %w", ErrUnavailable)
 	// ErrReadOnly says: a write inside View.
 	ErrReadOnly = errors.New("write in a read-only transaction")
@@ -73,7 +74,9 @@ type Store interface {
 
 // AcrossTenants is what a store answers of all tenants at once, outside any
 // transaction. While a part of the store cannot be reached, its lists and sweeps go on for
-// the others, and give an error that is ErrIncomplete beside what these answered.
+// the others, and give an error that is ErrIncomplete beside what these answered. A list keeps
+// its order and its bound then, so what follows the last row of a page is what the others have
+// after it; rows that were missing are found by a list that begins before them.
 type AcrossTenants interface {
 	// TenantOf says whose run this is, for authorization alone. ErrNotFound, and never
 	// while a part of the store cannot be asked. See LikelyOwner.

@@ -41,10 +41,11 @@ func (a *api) listAuditLog(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	found, err := a.svc.AuditLog(r.Context(), r.actor, req)
+	missing, err := list.incompletePage(err)
 	if err != nil {
 		return err
 	}
-	page := auditPageJSON{Events: make([]auditEventJSON, len(found.Events))}
+	page := auditPageJSON{Events: make([]auditEventJSON, len(found.Events)), Incomplete: missing}
 	for i, e := range found.Events {
 		page.Events[i] = auditEventJSON{
 			ID: string(e.ID), Tenant: string(e.Tenant), At: e.At, Actor: toActor(e.Actor), Action: string(e.Action),
@@ -126,4 +127,5 @@ type auditEventJSON struct {
 type auditPageJSON struct {
 	Events     []auditEventJSON `json:"events"`
 	NextCursor string           `json:"nextCursor,omitempty"`
+	Incomplete *incompleteJSON  `json:"incomplete,omitempty"`
 }

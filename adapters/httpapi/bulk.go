@@ -260,10 +260,11 @@ func (a *api) listBulkRuns(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	runs, next, err := a.svc.BulkRuns(r.Context(), r.actor, id, from, core.BulkRunState(state), int(limit))
+	missing, err := cursors.incompletePage(err)
 	if err != nil {
 		return err
 	}
-	page := bulkRunPageJSON{Runs: make([]bulkRunJSON, 0, len(runs))}
+	page := bulkRunPageJSON{Runs: make([]bulkRunJSON, 0, len(runs)), Incomplete: missing}
 	if next != nil {
 		page.NextCursor = cursors.next(w, strconv.Itoa(next.Place)+"/"+string(next.Tenant))
 	}

@@ -1,12 +1,15 @@
 package httpapi
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
+	"github.com/redrive/redrive/ports"
 )
 
 type bulkPageJSON struct {
@@ -41,7 +44,8 @@ type bulkJSON struct {
 	ExpectedPrice int64            `json:"expectedPrice"`
 	Progress      bulkProgressJSON `json:"progress"`
 
-	Tenants []bulkTenantJSON `json:"tenants,omitempty"`
+	Tenants    []bulkTenantJSON `json:"tenants,omitempty"`
+	Incomplete *incompleteJSON  `json:"incomplete,omitempty"`
 }
 
 type bulkCanaryJSON struct {
@@ -60,6 +64,7 @@ type bulkProgressJSON struct {
 	Waiting     int            `json:"waiting"`
 	Continued   int            `json:"continued"`
 	Refused     int            `json:"refused"`
+	Unknown     int            `json:"unknown,omitempty"` // of tenants that cannot be asked
 	RefusedBy   []bulkCodeJSON `json:"refusedBy"`
 	Open        int            `json:"open"` // of continued: not closed yet
 	Files       int            `json:"files"`
@@ -81,8 +86,9 @@ type bulkTenantJSON struct {
 }
 
 type bulkRunPageJSON struct {
-	Runs       []bulkRunJSON `json:"runs"`
-	NextCursor string        `json:"nextCursor,omitempty"`
+	Runs       []bulkRunJSON   `json:"runs"`
+	NextCursor string          `json:"nextCursor,omitempty"`
+	Incomplete *incompleteJSON `json:"incomplete,omitempty"`
 }
 
 // bulkRunJSON is what became of one run.
@@ -148,7 +154,20 @@ func toBulk(v app.BulkView) bulkJSON {
 	if c := b.Terms.Canary; c != nil {
 		wire.Canary = &bulkCanaryJSON{c.Runs, c.MaxFailedPercent, b.CanaryPassed}
 	}
+	if missing, ok := errors.AsType[*ports.Incomplete](v.Missing); ok {
+		wire.Incomplete = toIncompleteBulk(v, missing.Tenants)
+	}
 	return wire
+}
+
+// toIncompleteBulk says that what became of some runs is not known now. Which of the tenants
+// that cannot be asked have runs in it is not known either, unless it is of one.
+func toIncompleteBulk(v app.BulkView, missing []core.TenantID) *incompleteJSON {
+	j := &incompleteJSON{Message: fmt.Sprintf("A part of the database does not answer at the moment, so nothing is known of %d of the runs. Those that were not continued yet wait until it answers; the others go on.", v.Totals.Unknown)}
+	if v.Bulk.Tenant != "" {
+		j.Tenants, j.TenantCount = []string{string(missing[0])}, 1
+	}
+	return j
 }
 
 // maxBulkTenants is how many tenants one answer lists.
@@ -167,7 +186,7 @@ func toBulkWithTenants(v app.BulkView) bulkJSON {
 
 func toBulkProgress(t core.BulkTotals) bulkProgressJSON {
 	return bulkProgressJSON{
-		Runs: t.Waiting + t.Continued + t.Refused, Waiting: t.Waiting, Continued: t.Continued, Refused: t.Refused, RefusedBy: toBulkCodes(t.RefusedBy, nil),
+		Runs: t.Runs(), Waiting: t.Waiting, Continued: t.Continued, Refused: t.Refused, Unknown: t.Unknown, RefusedBy: toBulkCodes(t.RefusedBy, nil),
 		Open: t.Open, Files: t.Files, FreeFiles: t.Free, Price: int64(t.Price), ClosedFiles: t.Failures.Closed, FailedFiles: t.Failures.Failed,
 	}
 }

@@ -135,7 +135,7 @@ func (a *api) listLedger(w http.ResponseWriter, r *request) error {
 }
 
 // latestEntries answers with the latest entries that the filter selects.
-func (a *api) latestEntries(w http.ResponseWriter, r *request, tenant core.TenantID, list listing, filter ports.EntryFilter) error {
+func (a *api) latestEntries(w http.ResponseWriter, r *request, tenant core.TenantID, list *listing, filter ports.EntryFilter) error {
 	place, err := list.after()
 	if err != nil {
 		return err

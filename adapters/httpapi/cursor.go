@@ -18,10 +18,11 @@ import (
 // A cursor is the position where a page ended, opaque to clients: a version, a sum of the
 // list that it belongs to with its filter, a sum of the whole, and the place. One that was
 // made up, cut or changed is refused, and so is one of another list or filter, in words that
-// say which. The sums are no secret: whoever makes a cursor up by hand gets a place in a list
+// say which. Its version says too whether a page before it was incomplete. The sums are no secret: whoever makes a cursor up by hand gets a place in a list
 // that it may read anyhow.
 const (
 	cursorVersion = '2'
+	partialCursor = '3' // of a list of which a page was incomplete
 	scopeBytes    = 6
 	sumBytes      = 8
 	maxCursor     = 512
@@ -32,13 +33,15 @@ type listing struct {
 	api   *api
 	r     *request
 	scope [scopeBytes]byte
+	// partial says that a page until here was incomplete.
+	partial bool
 }
 
 // listing gives the list of this name as the request asks for it: of a tenant, or of what the
 // path names, and filtered by these parameters of the query. limit is no filter: it may change
 // from page to page.
-func (a *api) listing(r *request, name string, tenant core.TenantID, filters ...string) (listing, error) {
-	l := listing{api: a, r: r}
+func (a *api) listing(r *request, name string, tenant core.TenantID, filters ...string) (*listing, error) {
+	l := &listing{api: a, r: r}
 	text := fmt.Appendf(nil, "%q %q %q", name, tenant, r.id)
 	for _, f := range slices.Sorted(slices.Values(filters)) {
 		value, err := r.query(f)
@@ -54,18 +57,25 @@ func (a *api) listing(r *request, name string, tenant core.TenantID, filters ...
 	return l, nil
 }
 
-func (l listing) sum(place string) []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "cursor %c %x %s", cursorVersion, l.scope, place))
+func (l *listing) version() byte {
+	if l.partial {
+		return partialCursor
+	}
+	return cursorVersion
+}
+
+func (l *listing) sum(place string) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "cursor %c %x %s", l.version(), l.scope, place))
 	return sum[:sumBytes]
 }
 
 // cursor is the cursor of a place.
-func (l listing) cursor(place string) string {
-	return base64.RawURLEncoding.EncodeToString(slices.Concat([]byte{cursorVersion}, l.scope[:], l.sum(place), []byte(place)))
+func (l *listing) cursor(place string) string {
+	return base64.RawURLEncoding.EncodeToString(slices.Concat([]byte{l.version()}, l.scope[:], l.sum(place), []byte(place)))
 }
 
 // place is where the request wants the page to begin, by ?cursor=; empty: at the beginning.
-func (l listing) place() (string, error) {
+func (l *listing) place() (string, error) {
 	cursor, err := l.r.query("cursor")
 	if err != nil || cursor == "" {
 		return "", err
@@ -74,10 +84,10 @@ func (l listing) place() (string, error) {
 		return "", badCursor()
 	}
 	b, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || len(b) < 1+scopeBytes+sumBytes || b[0] != cursorVersion || base64.RawURLEncoding.EncodeToString(b) != cursor { // one cursor has one spelling
+	if err != nil || len(b) < 1+scopeBytes+sumBytes || b[0] != cursorVersion && b[0] != partialCursor || base64.RawURLEncoding.EncodeToString(b) != cursor { // one cursor has one spelling
 		return "", badCursor()
 	}
-	given := listing{scope: [scopeBytes]byte(b[1:])}
+	given := listing{scope: [scopeBytes]byte(b[1:]), partial: b[0] == partialCursor}
 	sum, place := b[1+scopeBytes:][:sumBytes], string(b[1+scopeBytes+sumBytes:])
 	if !slices.Equal(sum, given.sum(place)) {
 		return "", badCursor()
@@ -85,11 +95,12 @@ func (l listing) place() (string, error) {
 	if given.scope != l.scope {
 		return "", core.InvalidField("cursor", "belongs to another list or another filter; send it with the parameters of its first page, or begin without a cursor")
 	}
+	l.partial = given.partial
 	return place, nil
 }
 
 // next announces that there is a next page, and gives its cursor.
-func (l listing) next(w http.ResponseWriter, place string) string {
+func (l *listing) next(w http.ResponseWriter, place string) string {
 	cursor := l.cursor(place)
 	query := l.r.URL.Query()
 	query.Del("after")
@@ -101,7 +112,7 @@ func (l listing) next(w http.ResponseWriter, place string) string {
 
 // after gives the place of a list that goes on after an ID or a number: by its cursor, or by
 // ?after=, as earlier clients did.
-func (l listing) after() (string, error) {
+func (l *listing) after() (string, error) {
 	place, err := l.place()
 	if err != nil {
 		return "", err

@@ -92,7 +92,7 @@ func (a *api) getRun(w http.ResponseWriter, r *request) error {
 }
 
 // filesOf is the list of a run's files, whose cursors a run's own answer gives too.
-func (a *api) filesOf(r *request, filters ...string) (listing, error) {
+func (a *api) filesOf(r *request, filters ...string) (*listing, error) {
 	return a.listing(r, "files", "", filters...)
 }
 

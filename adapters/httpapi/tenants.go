@@ -29,10 +29,11 @@ func (a *api) listTenants(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	found, err := a.svc.Tenants(r.Context(), r.actor, core.TenantID(after), int(limit)+1)
+	missing, err := list.incompletePage(err)
 	if err != nil {
 		return err
 	}
-	page := tenantPageJSON{Tenants: make([]tenantJSON, 0, len(found))}
+	page := tenantPageJSON{Tenants: make([]tenantJSON, 0, len(found)), Incomplete: missing}
 	if len(found) > int(limit) {
 		found = found[:limit]
 		page.NextAfter = string(found[limit-1].ID)

@@ -254,6 +254,8 @@ type tenantPageJSON struct {
 	Tenants    []tenantJSON `json:"tenants"`
 	NextCursor string       `json:"nextCursor,omitempty"`
 	NextAfter  string       `json:"nextAfter,omitempty"` // the same for ?after=
+
+	Incomplete *incompleteJSON `json:"incomplete,omitempty"`
 }
 
 type entryJSON struct {

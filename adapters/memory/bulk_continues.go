@@ -193,7 +193,7 @@ func (b bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Dur
 	return keys, err
 }
 
-func (b bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
+func (b bulkContinues) Parts(ctx context.Context, of ports.BulkKey) ([]core.BulkPart, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (b bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPa
 	defer b.s.mu.RUnlock()
 	var parts []core.BulkPart
 	for _, st := range b.s.tenants {
-		if x := st.bulks[id]; x != nil {
+		if x := st.bulks[of.ID]; x != nil && (of.Tenant == "" || of.Tenant == x.part.Tenant) {
 			parts = append(parts, cloneBulkPart(x.part))
 		}
 	}

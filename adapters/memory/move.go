@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sort"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -59,7 +60,7 @@ func (s *Store) Import(ctx context.Context, tenant core.TenantID, was, is ports.
 			return err
 		}
 	}
-	if err := in.endRun(ctx); err != nil {
+	if err := in.end(ctx); err != nil {
 		return err
 	}
 	// Again, before the contents: two imports of one tenant do not both commit.
@@ -77,6 +78,7 @@ type importing struct {
 	t     *tx
 	run   *core.Run // that has to be inserted with all its files
 	files []core.File
+	long  *core.Attempt // that has to be inserted with all its files
 }
 
 func (in *importing) write(ctx context.Context, record ports.Record) error {
@@ -84,7 +86,11 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 		in.files = append(in.files, files...)
 		return nil
 	}
-	if err := in.endRun(ctx); err != nil {
+	if files, ok := record.([]core.AttemptFile); ok && in.long != nil {
+		in.long.Files = append(in.long.Files, files...)
+		return nil
+	}
+	if err := in.end(ctx); err != nil {
 		return err
 	}
 	t := in.t
@@ -101,6 +107,9 @@ func (in *importing) write(ctx context.Context, record ports.Record) error {
 		in.run = &r
 	case core.Attempt:
 		return t.Attempts().Insert(ctx, r)
+	case ports.LongAttempt:
+		r.Files = core.AllFiles(0, r.All, r.Price > 0)
+		in.long = &r.Attempt
 	case core.Amendment:
 		return t.Amendments().Insert(ctx, r)
 	case []core.Entry:
@@ -139,14 +148,32 @@ func insertAll[T any](ctx context.Context, insert func(context.Context, T) error
 	return nil
 }
 
-// endRun inserts the run that the records before were of.
-func (in *importing) endRun(ctx context.Context) error {
+// end inserts the run, or the attempt, that the records before were of.
+func (in *importing) end(ctx context.Context) error {
+	if in.long != nil {
+		attempt := *in.long
+		in.long = nil
+		return in.t.Attempts().Insert(ctx, attempt)
+	}
 	if in.run == nil {
 		return nil
 	}
 	run, files := *in.run, in.files
 	in.run, in.files = nil, nil
 	return in.t.Runs().Insert(ctx, run, files)
+}
+
+// AttemptFrom implements ports.Mover.
+func (s *Store) AttemptFrom(ctx context.Context, tenant core.TenantID, run core.RunID, n core.AttemptNumber, from, limit int) (found core.Attempt, err error) {
+	err = s.View(ctx, tenant, func(tx ports.Tx) (err error) {
+		if found, err = tx.Attempts().Get(ctx, run, n); err != nil {
+			return err
+		}
+		first := sort.Search(len(found.Files), func(i int) bool { return found.Files[i].Index >= from })
+		found.Files = found.Files[first:min(first+limit, len(found.Files))]
+		return nil
+	})
+	return found, err
 }
 
 // AnswersAfter implements ports.Mover.

@@ -60,7 +60,7 @@ func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
 // has no rows of its own, which an initiation would write as many of as it has files.
 func insertingAttempt(citus bool, tenant core.TenantID, attempt *core.Attempt) []statement {
 	args := attemptArgs(tenant, *attempt)
-	if ofAllFiles(attempt) {
+	if attempt.OfAllFiles(0) {
 		return []statement{{insertAttempt, append(args, pgtype.Int4{Int32: int32(len(attempt.Files)), Valid: true})}}
 	}
 	args = append(args, pgtype.Int4{})
@@ -73,28 +73,6 @@ func insertingAttempt(citus bool, tenant core.TenantID, attempt *core.Attempt) [
 		all = append(all, statement{insertFilesOfAttempt, append([]any{tenant, attempt.Run, attempt.Number}, files...)})
 	}
 	return all
-}
-
-// ofAllFiles reports whether allFiles gives the attempt's files.
-func ofAllFiles(attempt *core.Attempt) bool {
-	if attempt.Number != 0 {
-		return false
-	}
-	for i, f := range attempt.Files {
-		if f != (core.AttemptFile{Index: i, Charged: attempt.Price > 0}) {
-			return false
-		}
-	}
-	return true
-}
-
-// allFiles are the first n files of a run, as an initiation dispatches them.
-func allFiles(n int, charged bool) []core.AttemptFile {
-	files := make([]core.AttemptFile, n)
-	for i := range files {
-		files[i] = core.AttemptFile{Index: i, Charged: charged}
-	}
-	return files
 }
 
 func (a attempts) Get(ctx context.Context, run core.RunID, n core.AttemptNumber) (core.Attempt, error) {
@@ -134,7 +112,7 @@ func (a attempts) read(ctx context.Context, and string, args ...any) ([]core.Att
 	for i, row := range list {
 		attempts[i] = row.Attempt
 		if row.allFiles.Valid {
-			attempts[i].Files = allFiles(int(row.allFiles.Int32), row.Price > 0)
+			attempts[i].Files = core.AllFiles(0, int(row.allFiles.Int32), row.Price > 0)
 			continue
 		}
 		n := 0
@@ -148,6 +126,33 @@ func (a attempts) read(ctx context.Context, and string, args ...any) ([]core.Att
 		rows = rows[n:]
 	}
 	return attempts, nil
+}
+
+// from reads an attempt with some of its files, in one round trip.
+func (a attempts) from(ctx context.Context, run core.RunID, n core.AttemptNumber, from, limit int) (core.Attempt, error) {
+	const which = ` WHERE tenant_id = $1 AND run_id = $2 AND attempt = $3`
+	var list []attemptRow
+	var files []attemptFile
+	batch := &pgx.Batch{}
+	batch.Queue(`SELECT `+attemptColumns+` FROM attempts`+which, a.t.tenant, findable(run), n).Query(collect(&list, scanAttempt))
+	batch.Queue(`SELECT attempt, `+attemptFileColumns+` FROM attempt_file_rows`+which+` AND index >= $4 ORDER BY index LIMIT $5`,
+		a.t.tenant, findable(run), n, from, limit).Query(collect(&files, scanAttemptFile))
+	if err := a.t.batch(ctx, batch); err != nil {
+		return core.Attempt{}, err
+	}
+	if len(list) == 0 {
+		return core.Attempt{}, ports.ErrNotFound
+	}
+	attempt := list[0].Attempt
+	if all := list[0].allFiles; all.Valid {
+		attempt.Files = core.AllFiles(from, max(min(limit, int(all.Int32)-from), 0), attempt.Price > 0)
+		return attempt, nil
+	}
+	attempt.Files = make([]core.AttemptFile, len(files))
+	for i := range files {
+		attempt.Files[i] = files[i].AttemptFile
+	}
+	return attempt, nil
 }
 
 // collect gives a batch the place for the rows of one of its queries.

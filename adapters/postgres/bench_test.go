@@ -31,6 +31,7 @@ var operator = core.Actor{Subject: "bench", Role: core.RolePlatformAdmin}
 
 // bench is the use cases over a database with fsync on, as in production.
 type bench struct {
+	store *postgres.Store
 	url   string
 	pool  *pgxpool.Pool
 	queue *memory.Queue
@@ -41,7 +42,7 @@ func newBench(b *testing.B, server *pgtest.Server) *bench {
 	b.Helper()
 	x := &bench{url: server.New(b).URL, queue: memory.NewQueue()}
 	store, pool := pgtest.Open(b, postgres.Config{URL: x.url})
-	x.pool = pool
+	x.store, x.pool = store, pool
 	x.svc = install.Service(b, app.Deps{Store: store, Queue: queuetest.Singly{Queue: x.queue}, Clock: memory.NewManualClock(benchNow)}, app.Options{})
 	return x
 }

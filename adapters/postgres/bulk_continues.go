@@ -149,10 +149,14 @@ SELECT tenant_id, bulk_id FROM bulk_continues WHERE status = 'running' AND (leas
 	return list(ctx, x.s, pgx.RowToStructByPos[ports.BulkKey], sql, now, now.Add(horizon), max(limit, 0))
 }
 
-func (x bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
+func (x bulkContinues) Parts(ctx context.Context, key ports.BulkKey) ([]core.BulkPart, error) {
+	const sql = `SELECT ` + bulkPartColumns + ` FROM bulk_parts WHERE bulk_id = $1`
+	if key.Tenant != "" {
+		return list(ctx, x.s, scanBulkPart, sql+` AND tenant_id = $2`, findable(key.ID), findable(key.Tenant))
+	}
 	return across(ctx, x.s, scanBulkPart, func(and string) string {
-		return `SELECT ` + bulkPartColumns + ` FROM bulk_parts WHERE bulk_id = $1` + of(and, "bulk_parts") + ` ORDER BY tenant_id`
-	}, findable(id))
+		return sql + of(and, "bulk_parts") + ` ORDER BY tenant_id`
+	}, findable(key.ID))
 }
 
 func (x bulkContinues) Delete(ctx context.Context, id core.BulkID) error {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redrive/redrive/adapters/adaptertest/storetest"
 	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
 	"github.com/redrive/redrive/ports"
@@ -47,6 +48,17 @@ func TestConformanceOnCitus(t *testing.T) {
 		store, pool := pgtest.Open(t, postgres.Config{URL: pgtest.Citus(t).URL})
 		allowTheImpossible(t, pool)
 		return store
+	})
+}
+
+func TestIncompleteOnCitus(t *testing.T) {
+	t.Parallel()
+	pgtest.CitusNodes(t)
+	storetest.RunIncomplete(t, func(t *testing.T) (ports.Store, func(core.TenantID) func()) {
+		db := pgtest.Citus(t)
+		store, pool := pgtest.Open(t, postgres.Config{URL: db.URL})
+		allowTheImpossible(t, pool)
+		return store, func(tenant core.TenantID) func() { return pgtest.CutCitusTenant(t, db, tenant) }
 	})
 }
 
@@ -259,5 +271,114 @@ SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards AND noderole 
 	require.Positive(t, did.Load())
 	_, err = w.RetryFailed(ctx, customer, failed.ID, app.RetryRequest{})
 	require.NoError(t, err)
+	w.requireInvariants(t)
+}
+
+// What a transaction writes on the coordinator is committed after what it writes on a node, so
+// that a crash between the two loses it: that is why nothing may depend on both. Here the
+// coordinator's own share fails when it is its turn.
+func TestCoordinatorsRowsAreCommittedAfterTheNodesOnCitus(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	w := newWorld(t, postgres.Config{URL: pgtest.Citus(t).URL}, noExecution)
+	var begun []pgx.Tx
+	for range 2 {
+		conn, err := pgx.Connect(ctx, w.pool.Config().ConnString())
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.Serializable})
+		require.NoError(t, err)
+		begun = append(begun, tx)
+	}
+	run := func(tx pgx.Tx, sql string) {
+		_, err := tx.Exec(ctx, sql)
+		require.NoError(t, err, sql)
+	}
+	const reply = `INSERT INTO replies (tenant_id, operation, key, fingerprint, result, at) VALUES ('acme', 'bulk_continue', 'key', 'f', '{}', now())`
+	const message = `INSERT INTO bulk_replies (key, fingerprint, result, at) VALUES ('%d', 'f', '{}', now())`
+	for i, tx := range begun { // each reads what the other writes, on the coordinator
+		run(tx, `SELECT count(*) FROM bulk_replies`)
+		run(tx, fmt.Sprintf(message, i))
+	}
+	run(begun[0], reply)
+	require.NoError(t, begun[1].Commit(ctx))
+	require.Error(t, begun[0].Commit(ctx))
+	require.EqualValues(t, 1, w.number(t, `SELECT count(*) FROM replies WHERE tenant_id = 'acme' AND key = 'key'`), "the node's share")
+	require.EqualValues(t, 1, w.number(t, `SELECT count(*) FROM bulk_replies`), "that of the other one: the coordinator's share is lost")
+}
+
+// A bulk continue that was lost so is made again by a repeat under its key.
+func TestLostBulkContinueIsMadeAgainOnCitus(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	w := newWorld(t, postgres.Config{URL: pgtest.Citus(t).URL}, noExecution)
+	w.settled(t, 3, allFail)
+	req := app.BulkRequest{Tenant: "acme", IdempotencyKey: "key"}
+	made, _, err := w.CreateBulk(ctx, customer, req)
+	require.NoError(t, err)
+	_, err = w.pool.Exec(ctx, `DELETE FROM bulk_continues`)
+	require.NoError(t, err)
+	again, replayed, err := w.CreateBulk(ctx, customer, req)
+	require.NoError(t, err)
+	require.True(t, replayed)
+	require.Equal(t, made.Bulk.ID, again.Bulk.ID)
+	require.EqualValues(t, 1, w.number(t, `SELECT count(*) FROM bulk_continues`))
+}
+
+// A bulk continue over tenants of several nodes goes on with those that can be asked while a
+// node is down, and ends when it is back: each run is continued once.
+func TestBulkContinueWithoutANodeOnCitus(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	db := pgtest.Citus(t)
+	store, pool := pgtest.Open(t, postgres.Config{URL: db.URL})
+	w := worldOf(t, store, pool, noExecution)
+	var tenants []core.TenantID
+	for i := range 6 {
+		id := core.TenantID(fmt.Sprintf("tenant-%d", i))
+		w.addTenant(t, id)
+		w.settledOf(t, id, 1, allFail)
+		w.settledOf(t, id, 1, allFail)
+		tenants = append(tenants, id)
+	}
+	operator := core.Actor{Subject: "pat", Role: core.RolePlatformAdmin}
+	made, _, err := w.CreateBulk(ctx, operator, app.BulkRequest{})
+	require.NoError(t, err)
+	require.Equal(t, 12, made.Totals.Waiting)
+	heal := pgtest.CutCitusTenant(t, db, tenants[0])
+	_, err = store.AllTenants(ctx, "", 10)
+	var missing *ports.Incomplete
+	require.ErrorAs(t, err, &missing)
+	reachable := len(tenants) - len(missing.Tenants)
+	require.Positive(t, reachable)
+	d := w.NewBulkDriver("test")
+	until := func(what string, is func(app.BulkView) bool) app.BulkView {
+		for {
+			if _, err := d.Pass(ctx); err != nil {
+				t.Logf("pass: %v", err)
+			}
+			v, err := w.Bulk(ctx, operator, made.Bulk.ID)
+			require.NoError(t, err)
+			if is(v) {
+				return v
+			}
+			select {
+			case <-time.After(20 * time.Millisecond):
+				w.clock.Advance(time.Second)
+			case <-ctx.Done():
+				require.FailNow(t, what, "%+v", v)
+			}
+		}
+	}
+	v := until("the others go on", func(v app.BulkView) bool { return v.Totals.Continued == 2*reachable })
+	require.Equal(t, core.BulkRunning, v.Bulk.Status)
+	require.ErrorIs(t, v.Missing, ports.ErrIncomplete)
+	require.Equal(t, 2*len(missing.Tenants), v.Totals.Unknown)
+	heal()
+	v = until("all are continued", func(v app.BulkView) bool { return v.Totals.Continued == 12 })
+	require.Equal(t, core.BulkRunning, v.Bulk.Status, "they have not closed")
+	require.Zero(t, v.Bulk.Faults)
+	require.EqualValues(t, 12, w.number(t, `SELECT count(*) FROM runs WHERE attempt = 1`))
+	require.EqualValues(t, 12, w.number(t, `SELECT count(*) FROM attempts WHERE attempt = 1`))
 	w.requireInvariants(t)
 }

@@ -101,7 +101,17 @@ func (c Config) settings(more ...setting) string {
 // statistics change, and else keeps the plan for as long as the connection lasts: one that
 // was made while a table was small reads all of it for each list of keys, however large it
 // has become, until it is analyzed. Transactions that write look nothing up otherwise.
-var byIndex = []setting{{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"}}
+//
+// So no list makes another plan better, and it need not be made again: for a short list
+// Postgres thinks that a plan for just these keys is cheaper than the kept one, and plans
+// the statement each time, which for the lock of a few runs takes longer than the lock.
+var byIndex = []setting{
+	{"enable_seqscan", "off"}, {"enable_hashjoin", "off"}, {"enable_mergejoin", "off"},
+	{planCache, "force_generic_plan"},
+}
+
+// planCache says whether the plan of a prepared statement is kept.
+const planCache = "plan_cache_mode"
 
 // Connect makes a pool of connections. It fails if the URL cannot be understood;
 // it does not connect, so a server can start while its database is away.

@@ -8,13 +8,10 @@ import (
 
 type files struct{ t *tx }
 
-// The columns that fileArgs has arrays for, and the arrays as parameters from
-// $35 (after a run's), from $4 and from $3 on.
+// The columns that fileArgs has arrays for, and the arrays as parameters from $4 and from $3 on.
 const (
 	fileColumns = `index, name, ref, size, status, retry_attempt, free_retries, epoch, lease_until, redeliveries, paid_by,
  output, failure_code, failure_message`
-	fileArrays35 = `$35::int[], $36::text[], $37::text[], $38::bigint[], $39::text[], $40::int[], $41::int[], $42::bigint[],
- $43::timestamptz[], $44::int[], $45::int[], $46::text[], $47::text[], $48::text[]`
 	fileArrays4 = `$4::int[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::int[], $10::int[], $11::bigint[],
  $12::timestamptz[], $13::int[], $14::int[], $15::text[], $16::text[], $17::text[]`
 	fileState   = `index, status, retry_attempt, free_retries, epoch, lease_until, redeliveries, paid_by, output, failure_code, failure_message`

@@ -87,8 +87,14 @@ func (w *world) initiate(ctx context.Context, tenant core.TenantID, n int) (core
 // function gives it; no outcome leaves the file pending.
 func (w *world) settled(t testing.TB, n int, outcome func(i int) core.Outcome) core.Run {
 	t.Helper()
+	return w.settledOf(t, "acme", n, outcome)
+}
+
+// settledOf is settled for a tenant.
+func (w *world) settledOf(t testing.TB, tenant core.TenantID, n int, outcome func(i int) core.Outcome) core.Run {
+	t.Helper()
 	ctx := t.Context()
-	run, err := w.initiate(ctx, "acme", n)
+	run, err := w.initiate(ctx, tenant, n)
 	require.NoError(t, err)
 	w.queue.drain(t)
 	w.settle(t, run, outcome)

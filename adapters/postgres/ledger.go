@@ -19,6 +19,7 @@ type account struct {
 	suspended bool
 	lastSeq   int64
 	monthly   map[core.Period]core.Credits // of the periods that were asked for
+	rows      map[core.Period]core.Credits // of those periods that have a row: what it says
 	low       core.LowCredits
 }
 
@@ -57,15 +58,15 @@ func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 		}
 	}
 	var held []account
-	var left []core.Balance
+	var left []month
 	batch := &pgx.Batch{}
 	batch.Queue(`SELECT purchased, last_seq, low_credits, low_told FROM credits WHERE tenant_id = $1 FOR UPDATE`, l.t.tenant).
 		Query(collect(&held, scanAccount))
 	batch.Queue(`
-SELECT $2::text, coalesce(a.monthly_left, 0), 0::bigint, t.suspended_at IS NOT NULL
+SELECT a.monthly_left, t.suspended_at IS NOT NULL
   FROM tenants t LEFT JOIN allowances a ON a.tenant_id = t.tenant_id AND a.period = $2
  WHERE t.tenant_id = $1`, l.t.tenant, p.String()).
-		Query(collect(&left, scanSpendable))
+		Query(collect(&left, scanMonth))
 	if err := l.t.batch(ctx, batch); err != nil {
 		return nil, err
 	}
@@ -73,13 +74,18 @@ SELECT $2::text, coalesce(a.monthly_left, 0), 0::bigint, t.suspended_at IS NOT N
 		return nil, ports.ErrNotFound
 	}
 	if l.t.account == nil {
-		l.t.account = &account{purchased: held[0].purchased, lastSeq: held[0].lastSeq, low: held[0].low, monthly: map[core.Period]core.Credits{}}
+		l.t.account = &account{purchased: held[0].purchased, lastSeq: held[0].lastSeq, low: held[0].low,
+			monthly: map[core.Period]core.Credits{}, rows: map[core.Period]core.Credits{}}
 	}
-	l.t.account.monthly[p] = 0
+	a := l.t.account
+	a.monthly[p] = 0
 	if len(left) > 0 {
-		l.t.account.monthly[p], l.t.account.suspended = left[0].Monthly, left[0].Suspended
+		a.suspended = left[0].suspended
+		if row := left[0].left; row.Valid {
+			a.monthly[p], a.rows[p] = core.Credits(row.Int64), core.Credits(row.Int64)
+		}
 	}
-	return l.t.account, nil
+	return a, nil
 }
 
 const entryColumns = `tenant_id, seq, key, kind, period, monthly, purchased, run_id, attempt, charge_key,
@@ -144,7 +150,8 @@ SELECT FROM entry`
 		}
 		return core.Entry{}, l.t.fail(fmt.Errorf("ledger of tenant %s: entry %d is there, but the last one is said to be %d", e.Tenant, e.Seq, a.lastSeq))
 	}
-	a.purchased, a.lastSeq, a.monthly[e.Period] = after.Purchased, e.Seq, after.Monthly
+	a.purchased, a.lastSeq = after.Purchased, e.Seq
+	a.monthly[e.Period], a.rows[e.Period] = after.Monthly, after.Monthly
 	return e, nil
 }
 

@@ -300,6 +300,17 @@ func scanAccount(row pgx.CollectableRow) (a account, err error) {
 	return a, err
 }
 
+// month is what is left of a period's allowance, NULL if the period has no row.
+type month struct {
+	left      pgtype.Int8
+	suspended bool
+}
+
+func scanMonth(row pgx.CollectableRow) (m month, err error) {
+	err = row.Scan(&m.left, &m.suspended)
+	return m, err
+}
+
 // scanSpendable is scanBalance, and whether the tenant is suspended.
 func scanSpendable(row pgx.CollectableRow) (b core.Balance, err error) {
 	var period string

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -250,7 +251,8 @@ func (s *Store) Import(ctx context.Context, tenant core.TenantID, was, is ports.
 type importer struct {
 	t    *tx
 	run  core.Run
-	last int64 // Seq of the last entry
+	long core.AttemptNumber // of the run, whose files come
+	last int64              // Seq of the last entry
 }
 
 func (in *importer) write(ctx context.Context, record ports.Record) error {
@@ -273,10 +275,16 @@ func (in *importer) write(ctx context.Context, record ports.Record) error {
 		in.run = r
 		return t.Runs().Insert(ctx, r, nil)
 	case []core.File:
-		_, err := t.exec(ctx, anyFilesAlone, append([]any{t.tenant, in.run.ID, in.run.MaxRetryCount}, fileArgs(r)...)...)
+		_, err := t.exec(ctx, insertAnyFiles, append([]any{t.tenant, in.run.ID, in.run.MaxRetryCount}, fileArgs(r)...)...)
 		return err
 	case core.Attempt:
 		return t.Attempts().Insert(ctx, r)
+	case ports.LongAttempt:
+		in.long = r.Number
+		return t.insert(ctx, insertAttempt, append(attemptArgs(t.tenant, r.Attempt), pgtype.Int4{Int32: int32(r.All), Valid: r.All > 0})...)
+	case []core.AttemptFile:
+		_, err := t.exec(ctx, insertFilesOfAttempt, append([]any{t.tenant, in.run.ID, in.long}, attemptFileArgs(r)...)...)
+		return err
 	case core.Amendment:
 		return t.Amendments().Insert(ctx, r)
 	case []core.Entry:
@@ -328,6 +336,15 @@ func (in *importer) balances(ctx context.Context, list []core.Balance) error {
 		batch.Queue(`INSERT INTO allowances (tenant_id, period, monthly_left) VALUES ($1, $2, $3)`, in.t.tenant, b.Period.String(), b.Monthly)
 	}
 	return in.t.batch(ctx, batch)
+}
+
+// AttemptFrom implements ports.Mover.
+func (s *Store) AttemptFrom(ctx context.Context, tenant core.TenantID, run core.RunID, n core.AttemptNumber, from, limit int) (found core.Attempt, err error) {
+	err = s.View(ctx, tenant, func(p ports.Tx) (err error) {
+		found, err = attempts{p.(*tx)}.from(ctx, run, n, from, limit)
+		return err
+	})
+	return found, err
 }
 
 // AnswersAfter implements ports.Mover.

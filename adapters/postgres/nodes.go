@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -38,27 +37,24 @@ func across[T any](ctx context.Context, s *Store, scan pgx.RowToFunc[T], sql fun
 			placed--
 		}
 	}
-	found, againErr := list(ctx, s, scan, sql(fmt.Sprintf(` AND ? = ANY ($%d::text[])`, placed+1)), append(args[:len(args):len(args)], tenants)...)
+	found, againErr := list(ctx, s, scan, sql(fmt.Sprintf(` AND ? = ANY ($%d::text[])`, placed+1)), append(args[:len(args):len(args)], textArray(tenants))...)
 	if againErr != nil {
 		return nil, againErr
 	}
-	return found, incomplete(missing, err)
+	missing.Err = err
+	return found, missing
 }
 
-func incomplete(missing []string, err error) error {
-	return fmt.Errorf("%w: the tenants of %s are left out: %w", ports.ErrIncomplete, strings.Join(missing, ", "), err)
-}
-
-// reachable gives the tenants whose nodes answer, and the nodes that do not.
-func (s *Store) reachable(ctx context.Context) (tenants []string, missing []string, err error) {
+// reachable gives the tenants whose nodes answer, and what does not; nil if all of them do.
+func (s *Store) reachable(ctx context.Context) (tenants []core.TenantID, missing *ports.Incomplete, err error) {
 	const (
 		nodes = `
 SELECT nodename || ':' || nodeport, groupid, coalesce(citus_check_connection_to_node(nodename, nodeport), false)
   FROM pg_dist_node WHERE noderole = 'primary' AND isactive AND shouldhaveshards ORDER BY 1`
-		ofNodes = `
-SELECT l.tenant_id FROM tenant_list l
+		byNode = `
+SELECT l.tenant_id, p.groupid = ANY ($1::int[]) FROM tenant_list l
   JOIN pg_dist_placement p ON p.shardid = get_shard_id_for_distribution_column('tenants', l.tenant_id)
- WHERE p.groupid = ANY ($1::int[])`
+ ORDER BY 1`
 	)
 	type node struct {
 		name    string
@@ -72,26 +68,74 @@ SELECT l.tenant_id FROM tenant_list l
 	if err != nil {
 		return nil, nil, err
 	}
-	var groups []int32
+	groups := []int32{}
+	missing = &ports.Incomplete{}
 	for _, n := range found {
 		if n.answers {
 			groups = append(groups, n.group)
 		} else {
-			missing = append(missing, n.name)
+			missing.Where = append(missing.Where, n.name)
 		}
 	}
-	if missing == nil {
+	if missing.Where == nil {
 		return nil, nil, nil
 	}
-	tenants, err = list(ctx, s, pgx.RowTo[string], ofNodes, groups)
+	type placed struct {
+		id      core.TenantID
+		answers bool
+	}
+	all, err := list(ctx, s, func(row pgx.CollectableRow) (p placed, err error) {
+		err = row.Scan(&p.id, &p.answers)
+		return p, err
+	}, byNode, groups)
+	for _, p := range all {
+		if p.answers {
+			tenants = append(tenants, p.id)
+		} else {
+			missing.Tenants = append(missing.Tenants, p.id)
+		}
+	}
 	return tenants, missing, err
 }
 
+// textArray is never nil, which would be NULL.
+func textArray[T ~string](list []T) []string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = string(v)
+	}
+	return texts
+}
+
 // listTenant notes on the coordinator that the tenant is there, so that it is known of which
-// tenants to ask while a node does not answer. A name too many does no harm.
+// tenants to ask while a node does not answer. A name too many does no harm, and one too few
+// would leave its tenant out whenever another's node is down. So it is not a part of the
+// transaction: the node's share of that is committed before the coordinator's, and a crash
+// between the two would lose the name. It is written by a connection of its own, because
+// transactions that wait for another one of the pool would wait for each other.
 func (t *tx) listTenant(ctx context.Context) error {
-	_, err := t.exec(ctx, `INSERT INTO tenant_list (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING`, t.tenant)
-	return err
+	if err := t.writable(); err != nil {
+		return err
+	}
+	return t.do(ctx, func(ctx context.Context) error {
+		return t.store.alone(ctx, `INSERT INTO tenant_list (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING`, t.tenant)
+	})
+}
+
+// alone runs a statement on a connection that is not of the pool.
+func (s *Store) alone(ctx context.Context, sql string, args ...any) error {
+	pc := s.pool.Config()
+	if pc.BeforeConnect != nil { // it may know the password
+		if err := pc.BeforeConnect(ctx, pc.ConnConfig); err != nil {
+			return err
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, pc.ConnConfig)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, sql, args...)
+	return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 }
 
 // sweep removes up to limit old rows of all tenants. On plain Postgres that is one statement.

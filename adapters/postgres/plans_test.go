@@ -94,6 +94,42 @@ func TestPlansOfAnEmptyDatabase(t *testing.T) {
 	}
 }
 
+// What goes by keys is planned once a connection, however few the keys, and a page of runs
+// each time for what it asks for, also in a transaction that writes.
+func TestPlansAreKept(t *testing.T) {
+	t.Parallel()
+	w := newPlanned(t, 1)
+	ctx := t.Context()
+	_, err := w.initiate(ctx, "acme", 1)
+	require.NoError(t, err)
+	jobs := w.queue.drain(t)
+	w.seen()
+	claimed, _, err := w.Claim(ctx, jobs, app.SkipLocked)
+	require.NoError(t, err)
+	require.Len(t, claimed, 1)
+	require.NoError(t, w.store.InTx(ctx, "acme", func(tx ports.Tx) error {
+		if _, err := tx.Ledger().BalanceForUpdate(ctx, core.PeriodOf(w.clock.Now())); err != nil {
+			return err
+		}
+		_, err := tx.Runs().List(ctx, ports.RunFilter{Limit: 10})
+		return err
+	}))
+	locks, pages := 0, 0
+	for _, plan := range w.seen() {
+		statement, nodes, _ := strings.Cut(plan, "(cost=")
+		switch {
+		case strings.Contains(statement, "FROM runs WHERE tenant_id = $1 AND run_id = $2 FOR UPDATE"):
+			locks++
+			require.Contains(t, nodes, "$2", "the lock of a run is planned for this one")
+		case strings.Contains(statement, "ORDER BY created_at DESC"):
+			pages++
+			require.NotContains(t, nodes, "$1", "a page is read by a plan for any page")
+		}
+	}
+	require.Equal(t, 1, locks, "plans were seen")
+	require.Equal(t, 1, pages, "plans were seen")
+}
+
 func settlements(jobs []core.Job) []core.Settlement {
 	list := make([]core.Settlement, len(jobs))
 	for i, job := range jobs {

@@ -70,11 +70,12 @@ func (s starts) Write(ctx context.Context, list []ports.Start, given []core.Answ
 	if w.batch.Len() == 0 {
 		return nil, nil
 	}
-	if err := s.t.batch(ctx, &w.batch); err != nil {
-		s.t.account = nil
-		return nil, err
+	if err = s.t.batch(ctx, &w.batch); err == nil {
+		err = cmp.Or(allSaved(), w.missing)
+	} else {
+		err = cmp.Or(w.missing, err) // files are refused too, after their run that was there already
 	}
-	if err := cmp.Or(allSaved(), w.missing); err != nil {
+	if err != nil {
 		s.t.failed, s.t.account = err, nil
 		return nil, err
 	}
@@ -169,6 +170,10 @@ func (w *writeBatch) charge(posted []core.Entry, a *account) {
 	}
 	w.write(ports.ErrNotFound, "credits", `UPDATE credits SET purchased = $2, last_seq = $3 WHERE tenant_id = $1`, w.tenant, a.purchased, a.lastSeq)
 	for p := range months {
+		if row, there := a.rows[p]; there && row == a.monthly[p] {
+			continue // it was paid with purchased credits alone
+		}
+		a.rows[p] = a.monthly[p]
 		w.write(ports.ErrNotFound, "allowance", saveAllowance, w.tenant, p.String(), a.monthly[p])
 	}
 }

@@ -25,6 +25,9 @@ INSERT INTO credits (tenant_id) SELECT tenant_id FROM tenant`
 	if !r.t.citus {
 		return r.t.insert(ctx, sql, args...)
 	}
+	if err := r.t.listTenant(ctx); err != nil {
+		return err
+	}
 	for _, st := range []statement{
 		{`INSERT INTO tenants (` + tenantColumns + `) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`, args},
 		{`INSERT INTO credits (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING`, args[:1]},
@@ -33,7 +36,7 @@ INSERT INTO credits (tenant_id) SELECT tenant_id FROM tenant`
 			return err
 		}
 	}
-	return r.t.listTenant(ctx)
+	return nil
 }
 
 func (r tenants) Get(ctx context.Context) (core.Tenant, error) {

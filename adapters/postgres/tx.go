@@ -139,6 +139,9 @@ func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, a
 	if len(args) > 0 {
 		if _, own := args[0].(pgx.QueryExecMode); own {
 			err := t.do(ctx, func(ctx context.Context) error {
+				if err := t.planAnew(ctx); err != nil {
+					return err
+				}
 				rows, err := t.query(ctx, sql, args...)
 				if err == nil {
 					list, err = pgx.CollectRows(rows, scan)
@@ -152,6 +155,16 @@ func all[T any](ctx context.Context, t *tx, scan pgx.RowToFunc[T], sql string, a
 	batch.Queue(sql, args...).Query(collect(&list, scan))
 	err := t.batch(ctx, batch)
 	return list, err
+}
+
+// planAnew lets the rest of a transaction that writes plan statements for their arguments.
+func (t *tx) planAnew(ctx context.Context) error {
+	if t.readOnly {
+		return nil // they are in any case
+	}
+	var b pgx.Batch
+	b.Queue("SELECT set_config('" + planCache + "', 'auto', true)")
+	return t.send(ctx, &b)
 }
 
 // batch runs queued queries in one round trip.

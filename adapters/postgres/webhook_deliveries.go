@@ -130,14 +130,15 @@ func scanEndpointKey(row pgx.CollectableRow) (k ports.EndpointKey, err error) {
 }
 
 // DueEndpoints implements ports.AllWebhooks. Each endpoint is one look into the index of
-// what is pending: OFFSET 0 keeps Postgres from joining, for which it would read all of it.
+// what is pending: OFFSET 0 keeps Postgres from joining, for which it would read all of it. Citus
+// joins, and asks only nodes of the tenants that are named for both tables.
 func (s *Store) DueEndpoints(ctx context.Context, now time.Time, after ports.EndpointKey, limit int) ([]ports.EndpointKey, error) {
 	return across(ctx, s, scanEndpointKey, func(and string) string {
 		return `
 SELECT tenant_id, endpoint_id FROM webhook_endpoints e
  WHERE pause = '' AND (tenant_id, endpoint_id) > ($2, $3)
    AND EXISTS (SELECT FROM webhook_deliveries d
-                WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.endpoint_id AND d.status = 'pending' AND d.due_at <= $1` + s.once(ctx) + `)
+                WHERE d.tenant_id = e.tenant_id AND d.endpoint_id = e.endpoint_id AND d.status = 'pending' AND d.due_at <= $1` + of(and, "d") + s.once(ctx) + `)
    AND NOT EXISTS (SELECT FROM moves m WHERE m.tenant_id = e.tenant_id AND m.closed` + s.once(ctx) + `)` + of(and, "e") + `
  ORDER BY tenant_id, endpoint_id LIMIT $4`
 	}, now, findable(after.Tenant), findable(after.Endpoint), max(limit, 0))

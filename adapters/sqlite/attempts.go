@@ -59,12 +59,21 @@ func (a attempts) Insert(ctx context.Context, attempt core.Attempt) error {
 func (a attempts) insert(attempt *core.Attempt) error {
 	var allFiles any
 	list := attempt.Files
-	if ofAllFiles(attempt) {
+	if attempt.OfAllFiles(0) {
 		allFiles, list = len(list), nil
 	}
-	if err := a.t.write(ofAttempts, 1, ports.ErrExists, insertAttempt, append(attemptArgs(a.t.tenant, attempt), allFiles)...); err != nil {
+	if err := a.insertRow(attempt, allFiles); err != nil {
 		return err
 	}
+	return a.insertFiles(attempt.Run, attempt.Number, list)
+}
+
+// insertRow writes the attempt's row alone; allFiles is nil if its files have rows.
+func (a attempts) insertRow(attempt *core.Attempt, allFiles any) error {
+	return a.t.write(ofAttempts, 1, ports.ErrExists, insertAttempt, append(attemptArgs(a.t.tenant, attempt), allFiles)...)
+}
+
+func (a attempts) insertFiles(run core.RunID, number core.AttemptNumber, list []core.AttemptFile) error {
 	for len(list) > 0 {
 		sql, n := insertAttemptFile, 1
 		if len(list) >= manyRows {
@@ -73,7 +82,7 @@ func (a attempts) insert(attempt *core.Attempt) error {
 		args := make([]any, 0, 12*n)
 		for i := range list[:n] {
 			f := &list[i]
-			args = append(args, a.t.tenant, attempt.Run, attempt.Number, f.Index, f.Charged, nullText(f.Before.Status), f.Before.RetryAttempt, f.Before.FreeRetries,
+			args = append(args, a.t.tenant, run, number, f.Index, f.Charged, nullText(f.Before.Status), f.Before.RetryAttempt, f.Before.FreeRetries,
 				f.Before.Redeliveries, f.Before.PaidBy, text(f.Before.Failure.Code), text(f.Before.Failure.Message))
 		}
 		if err := a.t.write(ofAttempts, int64(n), ports.ErrExists, sql, args...); err != nil {
@@ -82,28 +91,6 @@ func (a attempts) insert(attempt *core.Attempt) error {
 		list = list[n:]
 	}
 	return nil
-}
-
-// ofAllFiles reports whether allFiles gives the attempt's files.
-func ofAllFiles(attempt *core.Attempt) bool {
-	if attempt.Number != 0 {
-		return false
-	}
-	for i, f := range attempt.Files {
-		if f != (core.AttemptFile{Index: i, Charged: attempt.Price > 0}) {
-			return false
-		}
-	}
-	return true
-}
-
-// allFiles are the first n files of a run, as an initiation dispatches them.
-func allFiles(n int, charged bool) []core.AttemptFile {
-	files := make([]core.AttemptFile, n)
-	for i := range files {
-		files[i] = core.AttemptFile{Index: i, Charged: charged}
-	}
-	return files
 }
 
 func (a attempts) Get(ctx context.Context, run core.RunID, n core.AttemptNumber) (core.Attempt, error) {
@@ -156,7 +143,7 @@ func (a attempts) list(ctx context.Context, and string, values ...any) ([]core.A
 	for i, row := range list {
 		attempts[i] = row.Attempt
 		if row.ofAll {
-			attempts[i].Files = allFiles(row.allFiles, row.Price > 0)
+			attempts[i].Files = core.AllFiles(0, row.allFiles, row.Price > 0)
 			continue
 		}
 		n := 0
@@ -170,6 +157,39 @@ func (a attempts) list(ctx context.Context, and string, values ...any) ([]core.A
 		rows = rows[n:]
 	}
 	return attempts, nil
+}
+
+// from reads an attempt with some of its files.
+func (a attempts) from(ctx context.Context, run core.RunID, n core.AttemptNumber, from, limit int) (core.Attempt, error) {
+	const which = ` WHERE tenant_id = ?1 AND run_id = ?2 AND attempt = ?3`
+	head, err := bind([]any{a.t.tenant, findable(run), n})
+	if err != nil {
+		return core.Attempt{}, a.t.fail(err)
+	}
+	page, err := bind([]any{a.t.tenant, findable(run), n, from, limit})
+	if err != nil {
+		return core.Attempt{}, a.t.fail(err)
+	}
+	var list []attemptRow
+	var files []core.AttemptFile
+	err = a.t.read(ctx, ofAttempts, func(c *conn) error {
+		if err := c.query(`SELECT `+attemptColumns+` FROM attempts`+which, head, func(r *row) { list = append(list, scanAttempt(r)) }); err != nil {
+			return err
+		}
+		return c.query(`SELECT attempt, `+attemptFileColumns+` FROM attempt_file_rows`+which+` AND file_index >= ?4 ORDER BY file_index LIMIT ?5`, page,
+			func(r *row) { files = append(files, scanAttemptFile(r).AttemptFile) })
+	})
+	if err != nil {
+		return core.Attempt{}, err
+	}
+	if len(list) == 0 {
+		return core.Attempt{}, ports.ErrNotFound
+	}
+	attempt := list[0].Attempt
+	if attempt.Files = files; list[0].ofAll {
+		attempt.Files = core.AllFiles(from, max(min(limit, list[0].allFiles-from), 0), attempt.Price > 0)
+	}
+	return attempt, nil
 }
 
 type amendments struct{ t *tx }

@@ -149,8 +149,12 @@ func (x bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Dur
 	}, sql, now, now.Add(horizon), max(limit, 0))
 }
 
-func (x bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
-	return list(ctx, x.s, scanBulkPart, `SELECT `+bulkPartColumns+` FROM bulk_parts WHERE bulk_id = ? ORDER BY tenant_id`, findable(id))
+func (x bulkContinues) Parts(ctx context.Context, of ports.BulkKey) ([]core.BulkPart, error) {
+	const sql = `SELECT ` + bulkPartColumns + ` FROM bulk_parts WHERE bulk_id = ?`
+	if of.Tenant != "" {
+		return list(ctx, x.s, scanBulkPart, sql+` AND tenant_id = ?`, findable(of.ID), findable(of.Tenant))
+	}
+	return list(ctx, x.s, scanBulkPart, sql+` ORDER BY tenant_id`, findable(of.ID))
 }
 
 func (x bulkContinues) Delete(ctx context.Context, id core.BulkID) error {

@@ -110,7 +110,8 @@ type importing struct {
 	c    *conn
 	t    *tx // for its statements, which are carried out at once
 	run  core.Run
-	last int64 // Seq of the last entry
+	long core.AttemptNumber // of the run, whose files come
+	last int64              // Seq of the last entry
 }
 
 func (in *importing) write(record ports.Record) error {
@@ -154,6 +155,14 @@ func (in *importing) state(record ports.Record) error {
 		return files{t}.insert(&in.run, r)
 	case core.Attempt:
 		return attempts{t}.insert(&r)
+	case ports.LongAttempt:
+		in.long = r.Number
+		if r.All > 0 {
+			return attempts{t}.insertRow(&r.Attempt, r.All)
+		}
+		return attempts{t}.insertRow(&r.Attempt, nil)
+	case []core.AttemptFile:
+		return attempts{t}.insertFiles(in.run.ID, in.long, r)
 	case core.Amendment:
 		return t.write(ofAmendments, 1, ports.ErrExists, insertAmendment,
 			t.tenant, r.Run, text(r.By.Subject), r.By.Tenant, r.By.Role, r.At, r.MaxRetryCountFrom, r.MaxRetryCountTo)
@@ -211,6 +220,15 @@ func (in *importing) balances(list []core.Balance) error {
 		}
 	}
 	return nil
+}
+
+// AttemptFrom implements ports.Mover.
+func (s *Store) AttemptFrom(ctx context.Context, tenant core.TenantID, run core.RunID, n core.AttemptNumber, from, limit int) (found core.Attempt, err error) {
+	err = s.View(ctx, tenant, func(p ports.Tx) (err error) {
+		found, err = attempts{p.(*tx)}.from(ctx, run, n, from, limit)
+		return err
+	})
+	return found, err
 }
 
 // AnswersAfter implements ports.Mover.

@@ -14,11 +14,13 @@ const statementTimeout = 15 * time.Second
 
 // How the queue's statements are run. A plan must not depend on how many rows
 // there were when it was made, since a queue is empty at one moment and has a
-// million rows at the next: they go by index, always. What is taken, acked and
+// million rows at the next: they go by index, always, and so are planned once: else
+// Postgres plans what names few rows each time. What is taken, acked and
 // given back need not be on disk: if it is lost the message is delivered again.
 const (
 	byIndexSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
-       set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true)`
+       set_config('enable_mergejoin', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true),
+       set_config('jit', 'off', true), set_config('synchronous_commit', 'off', true)`
 	asyncSQL = `SELECT set_config('synchronous_commit', 'off', true)`
 )
 

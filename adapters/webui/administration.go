@@ -185,6 +185,8 @@ type auditView struct {
 	All   bool // of every tenant
 	Pager Pager
 	Empty Empty
+	// Missing says what is missing from the list; nil: nothing is.
+	Missing *Notice
 }
 
 type auditRow struct {
@@ -202,10 +204,11 @@ func (u *ui) auditPage(w http.ResponseWriter, r *request) error {
 		}
 	}
 	found, err := u.svc.AuditLog(r.Context(), r.actor(), req)
+	missing, more, err := u.missingOnPage(r, err)
 	if err != nil {
 		return err
 	}
-	v := auditView{All: req.Tenant == "", Empty: Empty{Icon: "template", Title: r.T("audit.empty.title"), Text: r.T("audit.empty.text")}}
+	v := auditView{Missing: missing, All: req.Tenant == "", Empty: Empty{Icon: "template", Title: r.T("audit.empty.title"), Text: r.T("audit.empty.text")}}
 	for _, e := range found.Events {
 		row := auditRow{At: r.Time(e.At), What: string(e.Action), Target: visible(e.Target), By: visible(e.Actor.Subject), Tenant: string(e.Tenant)}
 		if key := "audit." + string(e.Action); r.Has(key) {
@@ -221,7 +224,8 @@ func (u *ui) auditPage(w http.ResponseWriter, r *request) error {
 	}
 	base, next, first := r.of(req.Tenant, Prefix+"audit"), "", ""
 	if found.Next != (ports.AuditCursor{}) {
-		next = withQuery(base, "before", strconv.FormatInt(found.Next.At.UnixNano(), 10)+"/"+string(found.Next.Tenant)+"/"+string(found.Next.ID))
+		place := strconv.FormatInt(found.Next.At.UnixNano(), 10) + "/" + string(found.Next.Tenant) + "/" + string(found.Next.ID)
+		next = withQuery(base, append([]string{"before", place}, more...)...)
 	}
 	if req.Page.Before != (ports.AuditCursor{}) {
 		first = base

@@ -141,6 +141,7 @@ type bulkView struct {
 	Facts         []fact
 	Refused       []bulkRefusal
 	Rows          []bulkRunRow
+	Missing       *Notice // of tenants that cannot be asked; nil: there are none
 	Pager         Pager
 	URL           string
 	Pause, Resume bool
@@ -195,6 +196,9 @@ func (u *ui) bulkPage(w http.ResponseWriter, r *request) error {
 	for _, code := range slices.Sorted(maps.Keys(t.RefusedBy)) {
 		v.Refused = append(v.Refused, bulkRefusal{Count: r.T("bulk.refused", t.RefusedBy[code]), Why: r.bulkWords(code, string(code))})
 	}
+	if t.Unknown > 0 {
+		v.Missing = &Notice{Tone: ToneWarn, Text: r.T("bulk.unknown", t.Unknown), More: r.T("bulk.unknown.more")}
+	}
 	may := core.Authorize(r.actor(), core.ActionContinue, b.Tenant) == nil
 	if may && !b.Status.Ended() {
 		v.Pause, v.Resume = b.Status == core.BulkRunning, b.Status == core.BulkPaused
@@ -221,8 +225,12 @@ func (u *ui) bulkRows(r *request, view app.BulkView, v *bulkView, done string) e
 		from = app.BulkRunCursor{}
 	}
 	runs, next, err := u.svc.BulkRuns(r.Context(), r.actor(), view.Bulk.ID, from, "", bulkRunsPerPage)
+	missing, err := u.missing(r, err)
 	if err != nil {
 		return err
+	}
+	if v.Missing == nil {
+		v.Missing = missing
 	}
 	for _, run := range runs {
 		row := bulkRunRow{URL: addr("runs", string(run.Run)), ID: string(run.Run), At: r.Time(run.At)}
@@ -264,9 +272,10 @@ func (l language) bulkBadge(s core.BulkStatus) Badge {
 
 // bulksView is the list of bulk continues.
 type bulksView struct {
-	Rows  []bulkListRow
-	Pager Pager
-	Empty Empty
+	Rows    []bulkListRow
+	Missing *Notice
+	Pager   Pager
+	Empty   Empty
 }
 
 type bulkListRow struct {
@@ -299,6 +308,9 @@ func (u *ui) bulksPage(w http.ResponseWriter, r *request) error {
 		next = withQuery(base, "before", place(ports.RunCursor{CreatedAt: last.CreatedAt, ID: core.RunID(last.ID)}))
 	}
 	for _, b := range list {
+		if b.Missing != nil && v.Missing == nil {
+			v.Missing = r.missingNotice(nil)
+		}
 		v.Rows = append(v.Rows, bulkListRow{
 			URL: addr("bulk", string(b.Bulk.ID)), ID: string(b.Bulk.ID), By: visible(b.Bulk.By.Subject), Badge: r.bulkBadge(b.Bulk.Status),
 			Text: r.T("bulk.done", b.Totals.Continued+b.Totals.Refused, b.Bulk.Runs), Price: r.N(int64(b.Totals.Price)), At: r.Time(b.Bulk.CreatedAt),

@@ -57,6 +57,7 @@ const (
 
 // operationsView is what needs an operator's attention.
 type operationsView struct {
+	Missing            *Notice // what is missing from the two lists; nil: nothing is
 	Stuck, Interrupted []troubleRow
 	More               bool
 	Server             bool
@@ -93,16 +94,17 @@ type letterRow struct {
 
 // fine reports whether nothing needs attention.
 func (v *operationsView) fine() bool {
-	return len(v.Stuck)+len(v.Interrupted)+len(v.Letters) == 0 && !v.Dead && !v.Down && !v.QueueSilent && !v.LettersUnknown
+	return v.Missing == nil && len(v.Stuck)+len(v.Interrupted)+len(v.Letters) == 0 && !v.Dead && !v.Down && !v.QueueSilent && !v.LettersUnknown
 }
 
 // operationsPage is GET /ui/operations.
 func (u *ui) operationsPage(w http.ResponseWriter, r *request) error {
 	trouble, err := u.svc.Trouble(r.Context(), r.actor(), dueFor, u.now().Add(-troubleSince), troubleShown)
+	missing, err := u.missing(r, err)
 	if err != nil {
 		return err
 	}
-	v := operationsView{More: trouble.More}
+	v := operationsView{More: trouble.More, Missing: missing}
 	for _, run := range trouble.Stuck {
 		v.Stuck = append(v.Stuck, r.troubleRow(run, r.T("operations.stuck.since", r.Time(run.RecoverAt).Text)))
 	}

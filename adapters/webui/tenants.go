@@ -18,7 +18,9 @@ type tenantsView struct {
 	Pager  Pager
 	Fields []Field
 	Empty  Empty
-	Failed bool // the form below was refused
+	// Missing says what is missing from the list; nil: nothing is.
+	Missing *Notice
+	Failed  bool // the form below was refused
 }
 
 type tenantRow struct{ URL, Runs, Name, ID, Allowance string }
@@ -34,14 +36,15 @@ func (u *ui) showTenants(w http.ResponseWriter, r *request, status int, typed [3
 		after = ""
 	}
 	list, err := u.svc.Tenants(r.Context(), r.actor(), core.TenantID(after), tenantsPerPage+1)
+	missing, more, err := u.missingOnPage(r, err)
 	if err != nil {
 		return err
 	}
-	v := tenantsView{Empty: Empty{Icon: "tenants", Title: r.T("tenants.empty.title"), Text: r.T("tenants.empty.text")}, Failed: wrong != nil}
+	v := tenantsView{Missing: missing, Empty: Empty{Icon: "tenants", Title: r.T("tenants.empty.title"), Text: r.T("tenants.empty.text")}, Failed: wrong != nil}
 	next, first := "", ""
 	if len(list) > tenantsPerPage {
 		list = list[:tenantsPerPage]
-		next = withQuery(Prefix+"tenants", "after", string(list[tenantsPerPage-1].ID))
+		next = withQuery(Prefix+"tenants", append([]string{"after", string(list[tenantsPerPage-1].ID)}, more...)...)
 	}
 	if after != "" {
 		first = Prefix + "tenants"

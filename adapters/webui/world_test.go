@@ -156,6 +156,7 @@ type options struct {
 	maxStreams int
 	files      ports.Files
 	app        app.Options
+	wrap       func(ports.Store) ports.Store // what the use cases have of it
 }
 
 func newWorld(t *testing.T, change ...func(*options)) *world {
@@ -173,8 +174,12 @@ func newWorld(t *testing.T, change ...func(*options)) *world {
 	executor, err := llm.New(llm.Config{BaseURL: base, Model: "m", Timeout: 10 * time.Minute, Log: log})
 	require.NoError(t, err)
 	w.store = o.store
+	store := ports.Store(w.store)
+	if o.wrap != nil {
+		store = o.wrap(w.store)
+	}
 	w.svc = install.Service(t, app.Deps{
-		Store: w.store, Queue: w.queue, Executor: executor, Files: o.files, Clock: w.clock, Log: log,
+		Store: store, Queue: w.queue, Executor: executor, Files: o.files, Clock: w.clock, Log: log,
 		Webhooks: webhooks.New(webhooks.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}),
 	}, o.app)
 	w.auth, err = httpapi.NewAuth([]byte(secret))

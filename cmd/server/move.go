@@ -121,7 +121,7 @@ func eachOf(ctx context.Context, tenants []core.TenantID, do func(core.TenantID)
 }
 
 func (c *moveCmd) move(ctx context.Context, mover *app.Mover, files *folders, tenant core.TenantID, out io.Writer) error {
-	files.done = blobfiles.Adopted{}
+	files.done, files.unreadable = blobfiles.Adopted{}, 0
 	moved, err := mover.Tenant(ctx, tenant)
 	switch {
 	case errors.Is(err, app.ErrAtWork):
@@ -137,7 +137,7 @@ func (c *moveCmd) move(ctx context.Context, mover *app.Mover, files *folders, te
 		fmt.Fprintf(out, "; %d contents copied, %d there", files.done.Copied, files.done.There)
 	}
 	fmt.Fprintln(out)
-	if n := len(files.done.Unreadable); n > 0 {
+	if n := files.unreadable; n > 0 {
 		fmt.Fprintf(out, "%s  %d contents cannot be read at the source, and cannot at the target; the first: %s\n", tenant, n, files.done.Unreadable[0])
 	}
 	return nil
@@ -160,6 +160,8 @@ func cancelMove(ctx context.Context, mover *app.Mover, tenant core.TenantID, out
 type folders struct {
 	from, to *blobfiles.Files
 	done     blobfiles.Adopted // of the present tenant
+
+	unreadable int // of them
 }
 
 // openFolders opens the places of the uploaded files, unless they are one.
@@ -217,7 +219,9 @@ func (f *folders) copier() func(context.Context, core.TenantID, core.RunID, []co
 func (f *folders) copy(ctx context.Context, tenant core.TenantID, _ core.RunID, refs []core.FileRef) error {
 	a, err := f.to.Adopt(ctx, f.from, tenant, refs)
 	f.done.Copied, f.done.Bytes, f.done.There = f.done.Copied+a.Copied, f.done.Bytes+a.Bytes, f.done.There+a.There
-	f.done.Unreadable = append(f.done.Unreadable, a.Unreadable...)
+	if f.unreadable += len(a.Unreadable); len(f.done.Unreadable) == 0 {
+		f.done.Unreadable = a.Unreadable // one page of them; the first is shown
+	}
 	return err
 }
 

@@ -107,6 +107,52 @@ func TestMove(t *testing.T) {
 	require.Zero(t, code, "%s%s", out, logs)
 }
 
+// Tenants go to a cluster of Citus, from SQLite and from plain Postgres, by a command that is
+// killed in the middle and repeated. Whatever could be continued there is continued here, and
+// the ledgers agree on both sides.
+func TestMoveToCitus(t *testing.T) {
+	t.Parallel()
+	pgtest.CitusNodes(t)
+	for name, from := range map[string]func(*testing.T) string{
+		"SQLite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "redrive.db") },
+		"Postgres": func(t *testing.T) string { return pgtest.New(t).URL },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from, to := from(t), pgtest.Citus(t).URL
+			source := fillForMove(t, from, 6)
+			before := previews(t, from, source)
+			args := []string{"--from=" + from, "--to=" + to, "--leave-files", "--all"}
+			require.False(t, moveUntil(t, `msg="copying it" tenant=tenant-01`, args...), "killed while it copies")
+			require.False(t, moveUntil(t, `msg="checking it on both sides" tenant=tenant-03`, args...), "killed while it checks")
+			code, out, logs := command(append([]string{"move"}, args...)...)
+			require.Zero(t, code, "%s%s", out, logs)
+			require.Contains(t, out, "all 6 tenants live in the target")
+			require.Contains(t, out, "tenant-05  moved: 1 templates, 2 versions, 0 API keys, 10 runs, 30 files, ")
+			for _, db := range []string{from, to} {
+				code, out, logs := command("ledger", "check", "--database-url="+db)
+				require.Zero(t, code, "%s%s", out, logs)
+				t.Logf("ledger check: %s", out)
+			}
+			require.Equal(t, before, previews(t, to, source), "what Continue would do")
+
+			base, _ := providerFor(t)
+			p := start(t, "--database-url="+to, "--files="+t.TempDir(), "--llm-base-url="+base, "--llm-model=m", "--recover-every=100ms", "--redispatch-after=100ms", "--dispatch-grace=100ms")
+			for _, tenant := range source {
+				for _, run := range tenant.runs {
+					if before[run].Refusal == nil {
+						code, answer := p.call(t, tenant.admin, http.MethodPost, "/workflow-runs/"+string(run)+"/retry-failed", "")
+						require.Equal(t, http.StatusOK, code, "%v", answer)
+					}
+				}
+			}
+			require.Zero(t, p.stop(t))
+			code, out, logs = command("ledger", "check", "--database-url="+to)
+			require.Zero(t, code, "%s%s", out, logs)
+		})
+	}
+}
+
 // A move can be given up as long as the tenant did not arrive; the source then goes on.
 func TestMoveCancelled(t *testing.T) {
 	t.Parallel()

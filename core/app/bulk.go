@@ -29,6 +29,9 @@ type BulkView struct {
 	Bulk   core.Bulk
 	Totals core.BulkTotals
 	Parts  []core.BulkPart // ascending by tenant
+	// Missing is a ports.ErrIncomplete if not all of its tenants could be asked. Parts are those
+	// of the others then, and Totals.Unknown counts the runs of which nothing is known.
+	Missing error
 }
 
 // authorizeBulk decides whether the actor may do that to the bulk continues of a tenant, or
@@ -62,12 +65,19 @@ func bulkNotFound(core.BulkID) *core.Error {
 
 func (s *Service) bulkView(ctx context.Context, b core.Bulk) (v BulkView, err error) {
 	v.Bulk = b
-	if v.Parts, err = s.store.BulkContinues().Parts(ctx, b.ID); err != nil {
-		return v, err
+	v.Parts, v.Missing = s.store.BulkContinues().Parts(ctx, bulkKey(b))
+	switch {
+	case v.Missing == nil:
+		v.Totals, err = b.Sum(v.Parts)
+	case unanswered(v.Missing):
+		return v, v.Missing
+	default:
+		v.Totals, err = b.SumOf(v.Parts)
 	}
-	v.Totals, err = b.Sum(v.Parts)
 	return v, err
 }
+
+func bulkKey(b core.Bulk) ports.BulkKey { return ports.BulkKey{Tenant: b.Tenant, ID: b.ID} }
 
 // Bulk reads one. Refusals: core.CodeBulkNotFound, CodeWrongTenant, CodeRoleNotAllowed.
 func (s *Service) Bulk(ctx context.Context, actor core.Actor, id core.BulkID) (BulkView, error) {
@@ -79,7 +89,7 @@ func (s *Service) Bulk(ctx context.Context, actor core.Actor, id core.BulkID) (B
 }
 
 // Bulks lists those of a tenant, or of all tenants and over several if it is empty, newest
-// first.
+// first. In the latter list are those of tenants that cannot be asked, too, with Missing.
 func (s *Service) Bulks(ctx context.Context, actor core.Actor, filter ports.BulkFilter) ([]BulkView, error) {
 	if err := authorizeBulk(actor, core.ActionRead, filter.Tenant); err != nil {
 		return nil, err
@@ -98,12 +108,29 @@ func (s *Service) Bulks(ctx context.Context, actor core.Actor, filter ports.Bulk
 		return nil, err
 	}
 	views := make([]BulkView, len(list))
+	var away awayTenants
 	for i, b := range list {
-		if views[i], err = s.bulkView(ctx, b); err != nil {
+		if filter.Tenant == "" && away.has(b.Tenant) {
+			views[i] = unknownBulk(b, away.why)
+			continue
+		}
+		views[i], err = s.bulkView(ctx, b)
+		if err != nil && filter.Tenant == "" && away.learn(ctx, s.store, b.Tenant, err) {
+			views[i], err = unknownBulk(b, away.why), nil
+		}
+		if err != nil {
 			return nil, err
+		}
+		if missing := views[i].Missing; missing != nil {
+			away.note(missing)
 		}
 	}
 	return views, nil
+}
+
+// unknownBulk is one of a tenant that cannot be asked.
+func unknownBulk(b core.Bulk, why error) BulkView {
+	return BulkView{Bulk: b, Totals: core.BulkTotals{Unknown: b.Runs}, Missing: &ports.Incomplete{Tenants: []core.TenantID{b.Tenant}, Err: why}}
 }
 
 // BulkRunCursor is a place among the runs of a bulk continue.
@@ -120,15 +147,17 @@ type BulkRunOf struct {
 }
 
 // BulkRuns reads a page of the record of what became of each run, by tenant and place, from
-// the cursor on. next is nil if there are no more.
+// the cursor on. next is nil if there are no more. Those of tenants that cannot be asked are
+// left out of one over several tenants, with an error that is ports.ErrIncomplete beside the
+// page.
 func (s *Service) BulkRuns(ctx context.Context, actor core.Actor, id core.BulkID, from BulkRunCursor, state core.BulkRunState, limit int) (page []BulkRunOf, next *BulkRunCursor, err error) {
 	b, err := s.bulk(ctx, actor, core.ActionRead, id)
 	if err != nil {
 		return nil, nil, err
 	}
-	parts, err := s.store.BulkContinues().Parts(ctx, b.ID)
-	if err != nil {
-		return nil, nil, err
+	parts, missing := s.store.BulkContinues().Parts(ctx, bulkKey(b))
+	if unanswered(missing) {
+		return nil, nil, missing
 	}
 	for _, part := range parts {
 		if part.Tenant < from.Tenant {
@@ -147,10 +176,10 @@ func (s *Service) BulkRuns(ctx context.Context, actor core.Actor, id core.BulkID
 		}
 		if len(page) > limit {
 			more := page[limit]
-			return page[:limit], &BulkRunCursor{Tenant: more.Tenant, Place: more.Place}, nil
+			return page[:limit], &BulkRunCursor{Tenant: more.Tenant, Place: more.Place}, missing
 		}
 	}
-	return page, nil, nil
+	return page, nil, missing
 }
 
 // bulkRecords reads up to limit records of a part, by place.
@@ -218,7 +247,8 @@ func (s *Service) AbortBulk(ctx context.Context, actor core.Actor, id core.BulkI
 //
 // What lets more be charged is recorded before it is done, so that nothing is done that is
 // not recorded; what stops it is done at once, and recorded then. The bulk continue is no
-// row of a tenant, so the two are not one transaction.
+// row of a tenant, so the two are not one transaction. While some of its tenants cannot be
+// asked it can only be stopped: it is recorded with the others then, and logged.
 func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.BulkID, action core.AuditAction, asked string, change func(BulkView) (core.Bulk, error)) (BulkView, error) {
 	key := idempotencyOf(ctx).Key
 	if err := checkOptionalKey(key); err != nil {
@@ -250,6 +280,9 @@ func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 		if !changes && key == "" {
 			return v, nil
 		}
+		if changes && v.Missing != nil && v.Bulk.Status == core.BulkRunning {
+			return BulkView{}, v.Missing // its sum is not known, nor can it be recorded
+		}
 		v.Bulk = v.Bulk.Under(key, asked)
 		if changes && v.Bulk.Status == core.BulkRunning && !recorded {
 			if err := s.auditBulk(ctx, v, b, action); err != nil {
@@ -266,6 +299,9 @@ func (s *Service) changeBulk(ctx context.Context, actor core.Actor, id core.Bulk
 		}
 		s.log.Info("bulk continue changed", "bulk", id, "status", v.Bulk.Status, "by", actor.Subject)
 		v.Bulk.Version++
+		if changes && v.Missing != nil {
+			s.log.Error("a change of a bulk continue is not in the audit log of tenants that cannot be asked", "bulk", id, "action", action, "by", actor.Subject, "error", v.Missing)
+		}
 		if changes && !recorded {
 			return v, s.auditBulk(detached(ctx), v, b, action)
 		}

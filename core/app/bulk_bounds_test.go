@@ -141,7 +141,7 @@ func TestBulksThatAreKept(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.svc.Bulk(w.ctx, admin, first.Bulk.ID)
 	require.ErrorIs(t, err, core.ErrBulkNotFound)
-	parts, err := w.store.BulkContinues().Parts(w.ctx, first.Bulk.ID)
+	parts, err := w.store.BulkContinues().Parts(w.ctx, ports.BulkKey{ID: first.Bulk.ID})
 	require.NoError(t, err)
 	require.Empty(t, parts)
 	list, err := w.svc.Bulks(w.ctx, admin, ports.BulkFilter{Tenant: acme, Limit: 1000})

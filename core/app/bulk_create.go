@@ -31,7 +31,7 @@ func (s *Service) CreateBulk(ctx context.Context, actor core.Actor, req BulkRequ
 			told.Replayed()
 		}
 	}})
-	d := bulkDeed{s: s, deed: deed{tenant: req.Tenant, op: core.OperationBulkContinue, request: req.fingerprint(), spends: true}}
+	d := bulkDeed{s: s, deed: deed{tenant: req.Tenant, op: core.OperationBulkContinue, request: req.fingerprint(), spends: true}, actor: actor, asked: req}
 	first, err := d.first(ctx) // it saves the work of what follows
 	if err != nil {
 		return BulkView{}, false, err
@@ -53,7 +53,7 @@ func (s *Service) CreateBulk(ctx context.Context, actor core.Actor, req BulkRequ
 	made, err := d.make(ctx, &plan, refusal)
 	if errors.Is(err, ports.ErrCommitUnknown) && plan.ID != "" {
 		if _, found := s.store.BulkContinues().Get(detached(ctx), plan.ID); found == nil {
-			made, err = bulkMade{plan.ID}, nil
+			made, err = bulkMade{Bulk: plan.ID}, nil
 		}
 	}
 	if err != nil {
@@ -107,12 +107,7 @@ func (s *Service) planBulk(ctx context.Context, actor core.Actor, req BulkReques
 	for n := range prices {
 		prices[n] = preview.Tenants[n].Price
 	}
-	now := s.clock.Now()
-	return bulkPlan{chosen: chosen, prices: prices, Bulk: core.Bulk{
-		ID: id, Tenant: req.Tenant, Key: req.IdempotencyKey, Fingerprint: req.fingerprint(), By: actor, CreatedAt: now,
-		Selection: req.selection(), Terms: req.Terms, Runs: preview.Runs, Expected: preview.Price,
-		Status: core.BulkRunning, ChangedBy: actor, ChangedAt: now,
-	}}, nil
+	return bulkPlan{chosen: chosen, prices: prices, Bulk: req.bulk(id, actor, preview.Runs, preview.Price, s.clock.Now())}, nil
 }
 
 // insertBulkPart writes what a bulk continue has of a tenant, and that it was made.

@@ -44,6 +44,7 @@ type BulkDriver struct {
 	s      *Service
 	holder string
 	held   map[core.BulkID]*heldBulk
+	away   awayTenants
 }
 
 // heldBulk is a bulk continue that this server drives.
@@ -59,6 +60,12 @@ type heldBulk struct {
 	at     time.Time             // when there is something to do
 	renew  time.Time             // when to extend the lease
 	tries  int                   // steps in a row that failed, nobody knows why
+
+	// Of tenants that cannot be asked (awayTenants):
+	lost        map[core.TenantID]bool // their parts are as they were seen last
+	unknown     int                    // runs of parts that were not seen
+	awayChanges int                    // of BulkDriver.away, when this was seen
+	again       time.Time              // when to look at the latest
 }
 
 // NewBulkDriver makes a driver. holder tells servers from each other, in logs too.
@@ -70,6 +77,9 @@ func (s *Service) NewBulkDriver(holder string) *BulkDriver {
 // zero if nothing. A bulk continue that fails keeps no other from its turn.
 func (d *BulkDriver) Pass(ctx context.Context) (next time.Time, err error) {
 	d.followClock()
+	if len(d.away.tenants) > 0 {
+		d.lookAway(ctx)
+	}
 	errs := []error{d.keep(ctx), d.take(ctx)}
 	for _, id := range d.ids() {
 		if err := ctx.Err(); err != nil {
@@ -100,6 +110,9 @@ func (d *BulkDriver) Pass(ctx context.Context) (next time.Time, err error) {
 // would go on.
 func (d *BulkDriver) followClock() {
 	now := d.s.clock.Now()
+	if d.away.next.After(now.Add(bulkAhead)) {
+		d.away.next = now
+	}
 	for _, h := range d.held {
 		if far := now.Add(bulkAhead); h.at.After(far) || h.watch.After(far) || h.notTil.After(far) {
 			h.at, h.watch, h.notTil = now, now, now
@@ -160,6 +173,11 @@ func (d *BulkDriver) turn(ctx context.Context, id core.BulkID, h *heldBulk) erro
 		} else if !allowed {
 			return d.stop(ctx, b, core.BulkReasonNotAllowed)
 		}
+		if d.back(h) {
+			if err := d.refresh(ctx, &b, h); err != nil {
+				return d.failed(ctx, b, h, err)
+			}
+		}
 		if err := d.look(ctx, &b, h); err != nil {
 			return d.failed(ctx, b, h, err)
 		}
@@ -205,7 +223,7 @@ func (d *BulkDriver) look(ctx context.Context, b *core.Bulk, h *heldBulk) error 
 	for range h.parts {
 		h.part %= len(h.parts)
 		part := &h.parts[h.part]
-		if b.Totals(*part).Open == 0 {
+		if b.Totals(*part).Open == 0 || !d.asked(h, part.Tenant) {
 			h.part++
 			continue
 		}
@@ -216,6 +234,10 @@ func (d *BulkDriver) look(ctx context.Context, b *core.Bulk, h *heldBulk) error 
 		after, next, err := d.s.watchBulk(ctx, *b, *part, h.seen[part.Tenant])
 		if errors.Is(err, ports.ErrMoved) && b.Tenant == "" {
 			after, next, err = *part, 0, d.leaveOut(ctx, b, part.Tenant)
+		}
+		if b.Tenant == "" && d.isAway(ctx, part.Tenant, err) {
+			d.passOver(h, part.Tenant)
+			continue
 		}
 		if err != nil {
 			every *= 2 // so that there are steps between looks that fail
@@ -231,7 +253,7 @@ func (d *BulkDriver) look(ctx context.Context, b *core.Bulk, h *heldBulk) error 
 
 // step does what core decides; again is false if there is nothing more to do until h.at.
 func (d *BulkDriver) step(ctx context.Context, b core.Bulk, h *heldBulk, now time.Time) (again bool, err error) {
-	totals, err := b.Sum(h.parts)
+	totals, err := d.sum(b, h)
 	if err != nil {
 		return false, err
 	}
@@ -267,7 +289,7 @@ func (d *BulkDriver) step(ctx context.Context, b core.Bulk, h *heldBulk, now tim
 }
 
 func (d *BulkDriver) continueNext(ctx context.Context, b core.Bulk, h *heldBulk, most *core.Credits) error {
-	i := slices.IndexFunc(h.parts, func(p core.BulkPart) bool { return b.Totals(p).Waiting > 0 })
+	i := slices.IndexFunc(h.parts, func(p core.BulkPart) bool { return b.Totals(p).Waiting > 0 && d.asked(h, p.Tenant) })
 	part := &h.parts[i]
 	before := part.Totals
 	after, place, err := d.try(ctx, b, *part, h.from[part.Tenant], most)
@@ -275,7 +297,17 @@ func (d *BulkDriver) continueNext(ctx context.Context, b core.Bulk, h *heldBulk,
 		if err := d.leaveOut(ctx, &b, part.Tenant); err != nil {
 			return err
 		}
-		return d.refresh(ctx, b.ID, h)
+		return d.refresh(ctx, &b, h)
+	}
+	if b.Tenant == "" && d.isAway(ctx, part.Tenant, err) {
+		// Whether it had its effect may not be known. It counts until it is, so that no limit is
+		// overstepped.
+		part.Totals.Price = max(part.Totals.Price, after.Totals.Price)
+		if after.LastAt.After(part.LastAt) {
+			part.LastAt = after.LastAt
+		}
+		d.passOver(h, part.Tenant)
+		return nil
 	}
 	if unforeseen(err) {
 		return d.unforeseen(ctx, b, h, *part, err)
@@ -286,7 +318,7 @@ func (d *BulkDriver) continueNext(ctx context.Context, b core.Bulk, h *heldBulk,
 	h.tries = 0
 	*part = after
 	if h.from[part.Tenant] = place; after.Totals.Waiting >= before.Waiting {
-		return d.refresh(ctx, b.ID, h) // what was known is not so any more
+		return d.refresh(ctx, &b, h) // what was known is not so any more
 	}
 	if b.Faults > 0 {
 		b.Faults = 0
@@ -312,7 +344,7 @@ func (d *BulkDriver) unforeseen(ctx context.Context, b core.Bulk, h *heldBulk, p
 		aside := d.s.putBulkRunAside(ctx, b, part, h.from[part.Tenant], why)
 		if aside == nil {
 			h.tries = 0
-			return d.refresh(ctx, b.ID, h)
+			return d.refresh(ctx, &b, h)
 		}
 		why = errors.Join(why, aside)
 		if unforeseen(aside) && h.tries >= 2*bulkTries {
@@ -340,17 +372,6 @@ func unforeseen(err error) bool {
 	return true
 }
 
-// refresh reads all parts again.
-func (d *BulkDriver) refresh(ctx context.Context, id core.BulkID, h *heldBulk) error {
-	parts, err := d.all().Parts(ctx, id)
-	if err != nil {
-		return err
-	}
-	h.parts = parts
-	clear(h.from)
-	return nil
-}
-
 // failed sees to what a step failed with.
 func (d *BulkDriver) failed(ctx context.Context, b core.Bulk, h *heldBulk, err error) error {
 	switch {
@@ -360,6 +381,9 @@ func (d *BulkDriver) failed(ctx context.Context, b core.Bulk, h *heldBulk, err e
 	case errors.Is(err, ports.ErrBulkChanged): // it was paused, say
 		h.at = d.s.clock.Now()
 		return nil
+	case b.Tenant != "" && d.isAway(ctx, b.Tenant, err):
+		delete(d.held, b.ID)
+		return d.leave(ctx, b)
 	case errors.Is(err, errBulkPrice):
 		return d.stop(ctx, b, core.BulkReasonMaxPrice)
 	case errors.Is(err, ports.ErrMoved):
@@ -374,7 +398,7 @@ func (d *BulkDriver) failed(ctx context.Context, b core.Bulk, h *heldBulk, err e
 		err = ignoreChanged(d.all().Save(ctx, b))
 	}
 	// Whether a transaction took effect may not be known, so all is read again.
-	if again := d.refresh(ctx, b.ID, h); again != nil {
+	if again := d.refresh(ctx, &b, h); again != nil {
 		err = errors.Join(err, again)
 		delete(d.held, b.ID) // it is taken again when the lease has ended
 	}

@@ -152,7 +152,7 @@ func TestBulkIsSwept(t *testing.T) {
 		return tx.BulkParts().Insert(w.ctx, core.NewBulkPart(acme, "cut off", 1, w.clock.Now()), []core.BulkRun{{Run: ids[0], State: core.BulkRunWaiting}})
 	}))
 	parts := func(id core.BulkID) int {
-		list, err := w.store.BulkContinues().Parts(w.ctx, id)
+		list, err := w.store.BulkContinues().Parts(w.ctx, ports.BulkKey{ID: id})
 		require.NoError(t, err)
 		return len(list)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -17,10 +18,16 @@ import (
 type bulkDeed struct {
 	s *Service
 	deed
+
+	actor core.Actor
+	asked BulkRequest
 }
 
 // bulkMade is what is remembered of one that was made.
-type bulkMade struct{ Bulk core.BulkID }
+type bulkMade struct {
+	Bulk     core.BulkID
+	Expected core.Credits `json:",omitempty"` // as core.Bulk has it
+}
 
 // first gives what was answered under the context's key; nil if nothing was.
 func (d bulkDeed) first(ctx context.Context) (*core.Reply, error) {
@@ -54,7 +61,59 @@ func (d bulkDeed) replay(ctx context.Context, first core.Reply) (BulkView, error
 	if err != nil {
 		return BulkView{}, err
 	}
+	v, err := d.s.bulkMadeBefore(ctx, made)
+	if d.tenant == "" || !errors.Is(err, core.ErrBulkNotFound) {
+		return v, err
+	}
+	again, failed := d.makeAgain(ctx, made)
+	if failed != nil {
+		return BulkView{}, failed
+	}
+	if !again {
+		return v, err
+	}
+	d.s.log.Warn("a bulk continue was lost by its database when it was made, and is made again", "bulk", made.Bulk, "tenant", d.tenant)
+	d.s.signalBulk()
 	return d.s.bulkMadeBefore(ctx, made)
+}
+
+// makeAgain makes one of a single tenant whose part is there, but which is not. In one database
+// the two are made together. Where a tenant's rows are on another server than the bulk continues
+// themselves, a crash between their commits loses the latter, although the key is answered. It
+// is made again under its ID as long as nothing else can have removed it: the part was never
+// driven, and is younger than any that is swept.
+func (d bulkDeed) makeAgain(ctx context.Context, made bulkMade) (again bool, err error) {
+	err = d.s.store.InTx(ctx, d.tenant, func(tx ports.Tx) error {
+		again = false
+		part, err := tx.BulkParts().Lock(ctx, made.Bulk)
+		if errors.Is(err, ports.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		now := d.s.clock.Now()
+		young := now.Add(-min(bulkMaking, d.s.opts.BulkKeep, d.s.opts.IdempotencyTTL))
+		if part.Fence != 0 || part.Totals.Waiting != part.Totals.Runs() || !part.CreatedAt.After(young) {
+			return nil
+		}
+		again = true
+		err = tx.BulkParts().Make(ctx, d.asked.bulk(made.Bulk, d.actor, part.Totals.Waiting, made.Expected, part.CreatedAt))
+		if errors.Is(err, ports.ErrExists) {
+			return nil // another repeat was faster
+		}
+		return err
+	})
+	return again, err
+}
+
+// bulk is what a request makes.
+func (r BulkRequest) bulk(id core.BulkID, actor core.Actor, runs int, expected core.Credits, now time.Time) core.Bulk {
+	return core.Bulk{
+		ID: id, Tenant: r.Tenant, Key: r.IdempotencyKey, Fingerprint: r.fingerprint(), By: actor, CreatedAt: now,
+		Selection: r.selection(), Terms: r.Terms, Runs: runs, Expected: expected,
+		Status: core.BulkRunning, ChangedBy: actor, ChangedAt: now,
+	}
 }
 
 // bulkMadeBefore gives the bulk continue that an earlier request under the key has made.
@@ -64,7 +123,7 @@ func (s *Service) bulkMadeBefore(ctx context.Context, made bulkMade) (BulkView, 
 		kept(ctx)
 		return BulkView{}, &core.Error{
 			Code:    core.CodeBulkNotFound,
-			Message: fmt.Sprintf("bulk continue %s was made under this Idempotency-Key and is not here any more: it ended long ago and was removed, or was left behind by its tenant's move; nothing more was made or charged", made.Bulk),
+			Message: fmt.Sprintf("bulk continue %s was made under this Idempotency-Key and is not here any more: it ended long ago and was removed, was left behind by its tenant's move, or was lost by the database as it was made; nothing more was made or charged", made.Bulk),
 		}
 	}
 	if err != nil {
@@ -91,13 +150,13 @@ func (d bulkDeed) make(ctx context.Context, plan *bulkPlan, refusal *core.Error)
 				return bulkMade{}, notFound(err, tenantNotFound(of.tenant))
 			}
 		}
-		return bulkMade{plan.ID}, tx.BulkParts().Make(ctx, plan.Bulk)
+		return bulkMade{plan.ID, plan.Expected}, tx.BulkParts().Make(ctx, plan.Bulk)
 	})
 }
 
 // makeOverSeveral needs several transactions, see insertBulkParts.
 func (d bulkDeed) makeOverSeveral(ctx context.Context, plan *bulkPlan, refusal *core.Error) (bulkMade, error) {
-	all, made := d.s.store.BulkContinues(), bulkMade{plan.ID}
+	all, made := d.s.store.BulkContinues(), bulkMade{Bulk: plan.ID}
 	var reply *core.Reply
 	if key := idempotencyOf(ctx).Key; key != "" {
 		r, err := d.reply(d.s, key)

@@ -28,9 +28,9 @@ func (s *Service) SweepBulk(ctx context.Context) error {
 		}
 	}
 	for {
-		orphans, err := all.Orphans(ctx, s.clock.Now().Add(-bulkMaking), page)
-		if err != nil {
-			return err
+		orphans, missing := all.Orphans(ctx, s.clock.Now().Add(-bulkMaking), page)
+		if unanswered(missing) {
+			return missing
 		}
 		var errs []error
 		for _, o := range orphans {
@@ -40,7 +40,7 @@ func (s *Service) SweepBulk(ctx context.Context) error {
 		}
 		// Those that could not be removed come again: without one that could there is no end.
 		if len(orphans) < page || len(errs) == len(orphans) || ctx.Err() != nil {
-			return errors.Join(errs...)
+			return errors.Join(append(errs, missing)...)
 		}
 	}
 }

@@ -28,6 +28,7 @@ func (d *BulkDriver) take(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	free = slices.DeleteFunc(free, func(k ports.BulkKey) bool { return d.away.has(k.Tenant) }) // for when it is back
 	for _, key := range d.fair(free, room) {
 		if err := d.takeOne(ctx, key); err != nil {
 			errs = append(errs, fmt.Errorf("take bulk continue %s: %w", key.ID, err))
@@ -67,32 +68,19 @@ func (d *BulkDriver) takeOne(ctx context.Context, key ports.BulkKey) error {
 	if err := d.save(ctx, &b); err != nil {
 		return ignoreChanged(err) // another server was faster
 	}
-	h := &heldBulk{tenant: b.Tenant, fence: b.Fence, from: map[core.TenantID]int{}, seen: map[core.TenantID]int{}}
-	if h.parts, err = d.all().Parts(ctx, key.ID); err != nil {
-		return err
+	h := &heldBulk{
+		tenant: b.Tenant, fence: b.Fence, from: map[core.TenantID]int{}, seen: map[core.TenantID]int{}, lost: map[core.TenantID]bool{},
 	}
-	// From here on nobody else can continue a run of it: what the totals say stays true. Of
-	// a part that is done they do anyway, and its tenant may have been moved since.
-	for i := range h.parts {
-		if t := b.Totals(h.parts[i]); t.Waiting == 0 && t.Open == 0 {
-			continue
-		}
-		err := d.fence(ctx, b, &h.parts[i])
-		switch {
-		case errors.Is(err, errBulkLost):
-			return nil
-		case errors.Is(err, ports.ErrMoved) && b.Tenant != "":
-			return d.stop(ctx, b, core.BulkReasonTenantMoved)
-		case errors.Is(err, ports.ErrMoved):
-			if err := d.leaveOut(ctx, &b, h.parts[i].Tenant); err != nil {
-				return ignoreChanged(err)
-			}
-		case err != nil:
-			return err
-		}
-		if b, err = d.renewed(ctx, b, h); err != nil {
-			return ignoreChanged(err)
-		}
+	err = d.refresh(ctx, &b, h)
+	switch {
+	case errors.Is(err, errBulkLost):
+		return nil
+	case errors.Is(err, ports.ErrMoved):
+		return d.stop(ctx, b, core.BulkReasonTenantMoved)
+	case b.Tenant != "" && d.isAway(ctx, b.Tenant, err):
+		return d.leave(ctx, b)
+	case err != nil:
+		return ignoreChanged(err)
 	}
 	if b, err = d.renewed(ctx, b, h); err != nil {
 		return ignoreChanged(err)

@@ -16,6 +16,8 @@ import (
 const (
 	// exportFiles is how many files are read at a time, those with short outputs whole.
 	exportFiles = 200
+	// attemptPage is how many files of an attempt are read at a time.
+	attemptPage = 1000
 	// exportOutput is the longest output that is read together with others, in bytes.
 	exportOutput = 32 << 10
 	// exportBytes is how much output one record of files has before the next begins.
@@ -123,20 +125,8 @@ func (e *exporting) run(run core.Run) error {
 	if err := e.files(run.ID); err != nil {
 		return err
 	}
-	// One at a time: each has up to as many files as the run.
 	for n := core.AttemptNumber(0); n <= run.Attempt; n++ {
-		var attempt core.Attempt
-		err := e.view(func(tx ports.Tx) (err error) {
-			attempt, err = tx.Attempts().Get(e.ctx, run.ID, n)
-			return err
-		})
-		if errors.Is(err, ports.ErrNotFound) {
-			continue // of a run that was written by other means
-		}
-		if err != nil {
-			return err
-		}
-		if err := e.give(attempt); err != nil {
+		if err := e.attempt(run.ID, n); err != nil {
 			return err
 		}
 	}
@@ -148,6 +138,52 @@ func (e *exporting) run(run core.Run) error {
 		return err
 	}
 	return giveAll(e, amendments)
+}
+
+// attempt gives an attempt, in records that have a bounded size.
+func (e *exporting) attempt(run core.RunID, n core.AttemptNumber) error {
+	a, err := e.store.AttemptFrom(e.ctx, e.tenant, run, n, 0, attemptPage)
+	if errors.Is(err, ports.ErrNotFound) {
+		return nil // of a run that was written by other means
+	}
+	if err != nil {
+		return err
+	}
+	if len(a.Files) < attemptPage {
+		return e.give(a)
+	}
+	long, from := ports.LongAttempt{Attempt: a}, 0
+	long.Files = nil
+	err = e.attemptFiles(run, n, func(page []core.AttemptFile) error {
+		if a.Files = page; !a.OfAllFiles(from) {
+			return errEnough
+		}
+		from += len(page)
+		return nil
+	})
+	switch {
+	case err == nil:
+		long.All = from
+		return e.give(long)
+	case !errors.Is(err, errEnough):
+		return err
+	}
+	if err := e.give(long); err != nil {
+		return err
+	}
+	return e.attemptFiles(run, n, func(page []core.AttemptFile) error { return e.give(page) })
+}
+
+// attemptFiles reads the files of an attempt, page by page.
+func (e *exporting) attemptFiles(run core.RunID, n core.AttemptNumber, do func(page []core.AttemptFile) error) error {
+	from := 0
+	return eachPage(attemptPage, func(core.AttemptFile) ([]core.AttemptFile, error) {
+		a, err := e.store.AttemptFrom(e.ctx, e.tenant, run, n, from, attemptPage)
+		return a.Files, err
+	}, func(page []core.AttemptFile) error {
+		from = page[len(page)-1].Index + 1
+		return do(page)
+	})
 }
 
 // files gives a run's files in records that have a bounded size, but for a single output.
@@ -326,6 +362,16 @@ func (i *inventory) add(r ports.Record) error {
 		files := r.Files
 		r.Files = nil
 		return errors.Join(i.to.Encode(r), encodeEach(i.to, files))
+	case ports.LongAttempt: // as if it were one with its files
+		i.Attempts++
+		err := i.to.Encode(r.Attempt)
+		for from := 0; from < r.All && err == nil; from += attemptPage {
+			err = i.add(core.AllFiles(from, min(attemptPage, r.All-from), r.Price > 0))
+		}
+		return err
+	case []core.AttemptFile:
+		i.AttemptFiles += len(r)
+		return encodeEach(i.to, r)
 	case core.Amendment:
 		i.Amendments++
 		return i.to.Encode(r)

@@ -204,20 +204,24 @@ type Trouble struct {
 
 // Trouble finds, in all tenants, runs that have been due for recovery for longer than
 // dueFor, and runs that were interrupted since a time, at most limit of each. It is for
-// platform admins.
+// platform admins. Those of tenants that cannot be asked are left out, with an error that is
+// ports.ErrIncomplete beside the rest.
 func (s *Service) Trouble(ctx context.Context, actor core.Actor, dueFor time.Duration, since time.Time, limit int) (Trouble, error) {
 	if err := core.Authorize(actor, core.ActionInspectAnyTenant, actor.Tenant); err != nil {
 		return Trouble{}, err
 	}
 	late := s.clock.Now().Add(-dueFor)
 	horizon := s.opts.Recovery.Horizon() + dueFor // as far ahead of now as ever
-	stuck, err := s.store.DueRuns(ctx, late, horizon, limit+1)
-	if err != nil {
-		return Trouble{}, err
+	stuck, missing := s.store.DueRuns(ctx, late, horizon, limit+1)
+	if unanswered(missing) {
+		return Trouble{}, missing
 	}
 	interrupted, err := s.store.InterruptedRuns(ctx, since, limit+1)
-	if err != nil {
+	if unanswered(err) {
 		return Trouble{}, err
+	}
+	if err != nil {
+		missing = err
 	}
 	t := Trouble{More: len(stuck) > limit || len(interrupted) > limit}
 	// A run may have changed since it was listed.
@@ -226,7 +230,10 @@ func (s *Service) Trouble(ctx context.Context, actor core.Actor, dueFor time.Dur
 		return Trouble{}, err
 	}
 	t.Interrupted, err = s.runsIf(ctx, interrupted[:min(limit, len(interrupted))], func(r core.Run) bool { return r.Status == core.RunInterrupted })
-	return t, err
+	if err != nil {
+		return Trouble{}, err
+	}
+	return t, missing
 }
 
 // runsIf reads runs of several tenants, with one query for each tenant, and keeps their

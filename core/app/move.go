@@ -183,18 +183,19 @@ func (v *moving) leased(ctx context.Context) (n int, until time.Time, err error)
 	now := v.Clock.Now()
 	running := ports.RunFilter{Statuses: []core.RunStatus{core.RunRunning}, Limit: exportFiles}
 	err = eachRun(running, runPages(ctx, v.from, v.tenant), func(run core.Run) error {
-		files, err := viewed(ctx, v.from, v.tenant, func(tx ports.Tx) ([]core.File, error) {
-			return tx.Files().InStatus(ctx, run.ID, core.FileProcessing)
-		})
-		for i := range files {
-			if files[i].LeaseUntil.After(now) {
+		filter := ports.FileFilter{Limit: exportFiles, Statuses: []core.FileStatus{core.FileProcessing}}
+		return eachPage(exportFiles, func(core.File) ([]core.File, error) {
+			return viewed(ctx, v.from, v.tenant, func(tx ports.Tx) ([]core.File, error) { return tx.FileViews().Page(ctx, run.ID, filter) })
+		}, eachOf(func(f core.File) error {
+			filter.From = f.Index + 1
+			if f.LeaseUntil.After(now) {
 				n++
 			}
-			if files[i].LeaseUntil.After(until) {
-				until = files[i].LeaseUntil
+			if f.LeaseUntil.After(until) {
+				until = f.LeaseUntil
 			}
-		}
-		return err
+			return nil
+		}))
 	})
 	return n, until, err
 }

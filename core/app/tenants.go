@@ -115,7 +115,8 @@ func (s *Service) Tenant(ctx context.Context, actor core.Actor, id core.TenantID
 	return tenant, err
 }
 
-// Tenants lists tenants after an ID, ascending, for platform admins.
+// Tenants lists tenants after an ID, ascending, for platform admins. Those that cannot be asked
+// are left out, with an error that is ports.ErrIncomplete beside the list.
 func (s *Service) Tenants(ctx context.Context, actor core.Actor, after core.TenantID, limit int) ([]core.Tenant, error) {
 	if err := core.Authorize(actor, core.ActionInspectAnyTenant, actor.Tenant); err != nil {
 		return nil, err

@@ -50,6 +50,9 @@ type world struct {
 	faultyStore *faultyStore
 	script      *script
 	inbox       *inbox
+
+	deps    app.Deps // of svc
+	options app.Options
 }
 
 // sleepingClock is a manual clock on which sleeping moves the time.
@@ -92,10 +95,11 @@ func newWorld(t install.TB, opts ...worldOption) *world {
 	for _, o := range opts {
 		o(&tmpl, &options)
 	}
-	w.svc = install.Service(t, app.Deps{
+	w.deps, w.options = app.Deps{
 		Store: w.faultyStore, Queue: w.faultyQueue, Executor: w.script, Files: w.files,
 		Clock: sleepingClock{w.clock}, IDs: memory.NewSequence("run"), NewWait: w.newWait, Webhooks: w.inbox,
-	}, options)
+	}, options
+	w.svc = install.Service(t, w.deps, w.options)
 	install.Make(t, w.svc,
 		install.Tenant{ID: acme, Granted: 100, Purchased: 50, Templates: []core.Template{tmpl}},
 		install.Tenant{ID: globex},

@@ -103,15 +103,18 @@ func TestArchives(t *testing.T) {
 	require.Equal(t, "redrive-x/redrive.exe", archive.File[0].Name)
 	require.True(t, archive.File[0].Modified.Equal(tested.Date))
 
-	require.NoError(t, os.Mkdir(filepath.Join(folder, "image"), 0o700)) // which is left out
-	for range 2 {                                                       // the second time the sums are there
+	for _, of := range []string{"image", ".binaries"} { // what is hidden is left out
+		require.NoError(t, os.Mkdir(filepath.Join(folder, of), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, of, "x"), nil, 0o600))
+	}
+	for range 2 { // the second time the sums are there
 		require.NoError(t, (&sumsCmd{Folder: folder}).Run())
 	}
 	check := exec.Command("sha256sum", "--check", "--strict", sumsFile)
 	check.Dir = folder
 	out, err := check.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Equal(t, "a.tar.gz: OK\na.zip: OK\nb.tar.gz: OK\nb.zip: OK\n", string(out))
+	require.Equal(t, "a.tar.gz: OK\na.zip: OK\nb.tar.gz: OK\nb.zip: OK\nimage/x: OK\n", string(out))
 }
 
 // dpkg sorts the versions as they came.

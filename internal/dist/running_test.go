@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -45,19 +47,44 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// needsRoot skips where the test cannot change its root and its user.
-func needsRoot(t *testing.T) {
+// isRoot: who is not installs and starts what is tested in user namespaces, where he is
+// whoever he has to be; all files are his then, whomever they should belong to.
+var isRoot = os.Getuid() == 0
+
+// needsJail skips where the test may not change its root and its user.
+func needsJail(t *testing.T) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("installs into a folder and changes its root and its user, which takes root")
+	if isRoot {
+		return
+	}
+	if err := (&exec.Cmd{Path: "/proc/self/exe", Args: []string{"dist.test", "-test.run=^$"}, SysProcAttr: as(0, 0)}).Run(); err != nil {
+		t.Skipf("installs into a folder and changes its root and its user, which takes root or a user namespace: %v", err)
+	}
+}
+
+// as makes a process that of another user.
+func as(uid, gid int) *syscall.SysProcAttr {
+	if isRoot {
+		return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	}
+	return &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: os.Getgid(), Size: 1}},
+	}
+}
+
+// give makes a file another user's, as far as that can be.
+func give(t *testing.T, path string, uid, gid int) {
+	t.Helper()
+	if isRoot {
+		require.NoError(t, os.Chown(path, uid, gid))
 	}
 }
 
 func (j *jail) command(args ...string) *exec.Cmd {
-	cmd := &exec.Cmd{Path: args[0], Args: args, Dir: j.dir, Env: j.env, Stdout: &j.log, Stderr: &j.log}
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Chroot: j.root, Credential: &syscall.Credential{Uid: uint32(j.uid), Gid: uint32(j.gid)},
-	}
+	cmd := &exec.Cmd{Path: args[0], Args: args, Dir: j.dir, Env: j.env, Stdout: &j.log, Stderr: &j.log, SysProcAttr: as(j.uid, j.gid)}
+	cmd.SysProcAttr.Chroot = j.root
 	return cmd
 }
 
@@ -110,10 +137,10 @@ func (j *jail) serves(t *testing.T, args ...string) string {
 	return j.log.String()
 }
 
-// filesOf gives the paths of the files of a folder that belong to a user.
-func filesOf(t *testing.T, root string, uid int) []string {
+// changes says what was changed in a folder, by when, and by what was made a file another's.
+func changes(t *testing.T, root string) map[string]syscall.Timespec {
 	t.Helper()
-	var paths []string
+	paths := map[string]syscall.Timespec{}
 	require.NoError(t, filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -122,10 +149,21 @@ func filesOf(t *testing.T, root string, uid int) []string {
 		if err != nil {
 			return err
 		}
-		if s, ok := info.Sys().(*syscall.Stat_t); ok && int(s.Uid) == uid {
-			paths = append(paths, strings.TrimPrefix(path, root))
-		}
+		paths[strings.TrimPrefix(path, root)] = info.Sys().(*syscall.Stat_t).Ctim
 		return nil
 	}))
 	return paths
+}
+
+// keepsTo checks that what was written since then is the database and what is beside it.
+func keepsTo(t *testing.T, state, root string, before map[string]syscall.Timespec) {
+	t.Helper()
+	after := changes(t, root)
+	require.Contains(t, after, state+"/redrive.db")
+	require.NotContains(t, before, state+"/redrive.db")
+	for path, at := range after {
+		if was, there := before[path]; !there || was != at {
+			require.True(t, path == state || strings.HasPrefix(path, state+"/"), "%s: it may write to its state only", path)
+		}
+	}
 }

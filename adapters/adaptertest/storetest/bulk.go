@@ -52,7 +52,7 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		for _, id := range []core.BulkID{"", "unknown", "B1", "\x00", "\xff"} {
 			_, err := b.Get(ctx, id)
 			require.ErrorIs(t, err, ports.ErrNotFound)
-			empty(t)(b.Parts(ctx, id))
+			empty(t)(b.Parts(ctx, ports.BulkKey{ID: id}))
 		}
 		require.ErrorIs(t, b.Save(ctx, core.Bulk{ID: "unknown", Status: core.BulkRunning}), ports.ErrNotFound)
 		// What was given belongs to the caller.
@@ -100,7 +100,9 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		s := newStore(t)
 		acme, beta := build(t, s, "acme"), build(t, s, "beta")
 		b, ctx := s.BulkContinues(), bounded(t)
-		same(t, []core.BulkPart{acme.bulk, beta.bulk})(b.Parts(ctx, "bulk-1"))
+		same(t, []core.BulkPart{acme.bulk, beta.bulk})(b.Parts(ctx, ports.BulkKey{ID: "bulk-1"}))
+		same(t, []core.BulkPart{beta.bulk})(b.Parts(ctx, ports.BulkKey{Tenant: "beta", ID: "bulk-1"}))
+		empty(t)(b.Parts(ctx, ports.BulkKey{Tenant: "nobody", ID: "bulk-1"}))
 		part, err := acme.bulk, error(nil)
 		part.Totals.RefusedBy, part.LastAt = nil, time.Time{}
 		commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
@@ -115,7 +117,7 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 			equal(t, part, locked)
 			return nil
 		})
-		same(t, []core.BulkPart{part, beta.bulk})(b.Parts(ctx, "bulk-1"))
+		same(t, []core.BulkPart{part, beta.bulk})(b.Parts(ctx, ports.BulkKey{ID: "bulk-1"}))
 		// A run that is not of the part is not written, and neither is anything else.
 		for _, strange := range []core.BulkRun{{Place: 2, Run: "strange", State: core.BulkRunWaiting}, {Place: 7, Run: "another", State: core.BulkRunWaiting}} {
 			err = s.InTx(ctx, "acme", func(tx ports.Tx) error { return tx.BulkParts().Save(ctx, acme.bulk, strange) })
@@ -123,7 +125,7 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		}
 		err = s.InTx(ctx, "acme", func(tx ports.Tx) error { return tx.BulkParts().Save(ctx, core.BulkPart{Bulk: "unknown"}) })
 		require.ErrorIs(t, err, ports.ErrNotFound)
-		same(t, []core.BulkPart{part, beta.bulk})(b.Parts(ctx, "bulk-1"))
+		same(t, []core.BulkPart{part, beta.bulk})(b.Parts(ctx, ports.BulkKey{ID: "bulk-1"}))
 
 		empty(t)(b.Orphans(ctx, at(33), 10)) // not at that very moment
 		found, err := b.Orphans(ctx, at(34), 10)
@@ -135,7 +137,7 @@ func testBulk(t *testing.T, newStore Factory, _ Options) {
 		require.NoError(t, b.Insert(ctx, bulkOf("bulk-1", "", ""), nil))
 		empty(t)(b.Orphans(ctx, at(34), 10))
 		commit(t, s, "beta", func(ctx context.Context, tx ports.Tx) error { return tx.BulkParts().Delete(ctx, "bulk-1") })
-		same(t, []core.BulkPart{part})(b.Parts(ctx, "bulk-1"))
+		same(t, []core.BulkPart{part})(b.Parts(ctx, ports.BulkKey{ID: "bulk-1"}))
 	})
 
 	t.Run("Runs", func(t *testing.T) {

@@ -26,6 +26,7 @@ func testMoves(t *testing.T, newStore Factory, o Options) {
 	_, ok := newStore(t).(ports.Mover)
 	require.True(t, ok, "the store is no ports.Mover, or its wrapper hides that it is one; Options.NoMoves if that is meant")
 	t.Run("RoundTrip", func(t *testing.T) { testMoveRoundTrip(t, newStore) })
+	t.Run("LongAttempts", func(t *testing.T) { testMoveLongAttempts(t, newStore) })
 	t.Run("ClosedTakesNoWrites", func(t *testing.T) { testMoveClosed(t, newStore) })
 	t.Run("Sweeps", func(t *testing.T) { testMoveSweeps(t, newStore) })
 	t.Run("APIKeys", func(t *testing.T) { testMoveAPIKeys(t, newStore) })
@@ -132,6 +133,62 @@ func testMoveRoundTrip(t *testing.T, newStore Factory) {
 	})
 	other := newWorld("other")
 	equal(t, other.contents(), MustRead(t, s, "other", other.keys()...))
+}
+
+// testMoveLongAttempts: attempts are read, and come, in parts, and nobody sees that afterwards.
+func testMoveLongAttempts(t *testing.T, newStore Factory) {
+	t.Parallel()
+	s, ctx := newStore(t), bounded(t)
+	w := newWorld("acme")
+	var list []ports.Record
+	all, paged := 0, 0
+	for _, r := range w.records() {
+		a, is := r.(core.Attempt)
+		if !is {
+			list = append(list, r)
+			continue
+		}
+		files, long := a.Files, ports.LongAttempt{Attempt: a}
+		if long.Files = nil; a.OfAllFiles(0) {
+			long.All, files = len(files), nil
+			all++
+		}
+		list = append(list, long)
+		for i := range files {
+			paged++
+			list = append(list, files[i:i+1])
+		}
+	}
+	require.Positive(t, all)
+	require.Greater(t, paged, 1)
+	setMove(t, s, "acme", ports.Move{}, move(ports.MoveExpected))
+	require.NoError(t, mover(t, s).Import(ctx, "acme", move(ports.MoveExpected), move(ports.MoveArriving), given(list, nil)))
+	for _, a := range w.attempts {
+		same(t, a)(mover(t, s).AttemptFrom(ctx, "acme", a.Run, a.Number, 0, 100))
+		for from := range len(a.Files) + 2 {
+			part := a
+			part.Files = nil
+			for _, f := range a.Files {
+				if f.Index >= from && len(part.Files) < 2 {
+					part.Files = append(part.Files, f)
+				}
+			}
+			got, err := mover(t, s).AttemptFrom(ctx, "acme", a.Run, a.Number, from, 2)
+			require.NoError(t, err)
+			require.Len(t, got.Files, len(part.Files))
+			if len(part.Files) == 0 {
+				got.Files = nil
+			}
+			equal(t, part, got)
+		}
+	}
+	for tenant, run := range map[core.TenantID]core.RunID{"acme": "none", "other": w.running.ID} {
+		_, err := mover(t, s).AttemptFrom(ctx, tenant, run, 0, 0, 2)
+		require.ErrorIs(t, err, ports.ErrNotFound)
+	}
+	_, err := mover(t, s).AttemptFrom(ctx, "acme", w.running.ID, 99, 0, 2)
+	require.ErrorIs(t, err, ports.ErrNotFound)
+	equal(t, w.moved(), MustRead(t, s, "acme", w.keys()...))
 }
 
 // testMoveClosed: a closed tenant is read, not written, and passed over by lists of work;

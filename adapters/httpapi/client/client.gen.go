@@ -1374,6 +1374,9 @@ type AuditEvent struct {
 type AuditPage struct {
 	Events []AuditEvent `json:"events"`
 
+	// Incomplete There only if something is missing from the answer, because a part of the database does not answer at the moment, or did not when a page before this one was made; each page that follows by its cursor says so (not one that follows by after). What is there is right, and its order is as ever. What is missing may belong before the place where this page ends, so begin again without a cursor to see it.
+	Incomplete *Incomplete `json:"incomplete,omitempty"`
+
 	// NextCursor Present only if there may be more events.
 	NextCursor *string `json:"nextCursor,omitempty"`
 }
@@ -1435,7 +1438,10 @@ type BulkContinue struct {
 	FailureCode   *string    `json:"failureCode,omitempty"`
 	From          *time.Time `json:"from,omitempty"`
 	Id            string     `json:"id"`
-	MaxPrice      *int64     `json:"maxPrice,omitempty"`
+
+	// Incomplete There only if something is missing from the answer, because a part of the database does not answer at the moment, or did not when a page before this one was made; each page that follows by its cursor says so (not one that follows by after). What is there is right, and its order is as ever. What is missing may belong before the place where this page ends, so begin again without a cursor to see it.
+	Incomplete *Incomplete `json:"incomplete,omitempty"`
+	MaxPrice   *int64      `json:"maxPrice,omitempty"`
 
 	// NamedRuns So many runs were named one by one.
 	NamedRuns *int `json:"namedRuns,omitempty"`
@@ -1538,8 +1544,11 @@ type BulkProgress struct {
 	Refused   int        `json:"refused"`
 	RefusedBy []BulkCode `json:"refusedBy"`
 
-	// Runs How many it has: waiting, continued and refused together.
+	// Runs How many it has: waiting, continued, refused and unknown together.
 	Runs int `json:"runs"`
+
+	// Unknown Of tenants that cannot be asked at the moment, so that nothing more is known; left out if there are none. See incomplete.
+	Unknown *int `json:"unknown,omitempty"`
 
 	// Waiting Not looked at yet.
 	Waiting int `json:"waiting"`
@@ -1598,6 +1607,9 @@ type BulkRunStatus string
 
 // BulkRunPage A page of runs.
 type BulkRunPage struct {
+	// Incomplete There only if something is missing from the answer, because a part of the database does not answer at the moment, or did not when a page before this one was made; each page that follows by its cursor says so (not one that follows by after). What is there is right, and its order is as ever. What is missing may belong before the place where this page ends, so begin again without a cursor to see it.
+	Incomplete *Incomplete `json:"incomplete,omitempty"`
+
 	// NextCursor Present only if there are more.
 	NextCursor *string   `json:"nextCursor,omitempty"`
 	Runs       []BulkRun `json:"runs"`
@@ -1824,6 +1836,20 @@ type Health struct {
 
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
+
+// Incomplete There only if something is missing from the answer, because a part of the database does not answer at the moment, or did not when a page before this one was made; each page that follows by its cursor says so (not one that follows by after). What is there is right, and its order is as ever. What is missing may belong before the place where this page ends, so begin again without a cursor to see it.
+type Incomplete struct {
+	// Message What is missing, for people.
+	//
+	// Examples: A part of the database does not answer at the moment, so tenant acme is missing here. Nothing is lost; ask again in a while.
+	Message string `json:"message"`
+
+	// TenantCount How many tenants could not be asked.
+	TenantCount *int `json:"tenantCount,omitempty"`
+
+	// Tenants Tenants that could not be asked, ascending; the first 20.
+	Tenants *[]string `json:"tenants,omitempty"`
+}
 
 // InlineFile defines model for InlineFile.
 type InlineFile struct {
@@ -2646,6 +2672,9 @@ type TenantChange struct {
 
 // TenantPage defines model for TenantPage.
 type TenantPage struct {
+	// Incomplete There only if something is missing from the answer, because a part of the database does not answer at the moment, or did not when a page before this one was made; each page that follows by its cursor says so (not one that follows by after). What is there is right, and its order is as ever. What is missing may belong before the place where this page ends, so begin again without a cursor to see it.
+	Incomplete *Incomplete `json:"incomplete,omitempty"`
+
 	// NextAfter The same for after, as earlier clients have it.
 	NextAfter *string `json:"nextAfter,omitempty"`
 

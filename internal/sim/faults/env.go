@@ -69,6 +69,9 @@ func (e *Env) Enter(use oracle.Use) {
 	}
 }
 
+// Entered reports whether an actor is in a use case, or was in it last.
+func (e *Env) Entered(id sched.ActorID, use oracle.Use) bool { return e.actors[id].use == use }
+
 // Fresh says that the running actor was chosen to begin with what it calls next, so that
 // the call is no step of its own.
 func (e *Env) Fresh() { e.actor().fresh = true }

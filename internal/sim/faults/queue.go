@@ -188,6 +188,9 @@ func (q *Queue) Died(process int) {
 	}
 }
 
+// Lost empties the queue, which was in the memory of a process that died.
+func (q *Queue) Lost() { q.Inner, q.pool, q.out = memory.NewQueue(), q.pool[:0], q.out[:0] }
+
 // Held reports whether a process has a message that it has not answered.
 func (q *Queue) Held(process int) bool {
 	return slices.ContainsFunc(q.out, func(m *message) bool { return m.process == process })

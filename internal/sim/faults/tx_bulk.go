@@ -117,8 +117,8 @@ func (b bulkContinues) Free(ctx context.Context, now time.Time, horizon time.Dur
 	return look(b.env, trace.BulkRead, "", func() ([]ports.BulkKey, error) { return b.inner.Free(ctx, now, horizon, limit) })
 }
 
-func (b bulkContinues) Parts(ctx context.Context, id core.BulkID) ([]core.BulkPart, error) {
-	return look(b.env, trace.BulkRead, "", func() ([]core.BulkPart, error) { return b.inner.Parts(ctx, id) })
+func (b bulkContinues) Parts(ctx context.Context, of ports.BulkKey) ([]core.BulkPart, error) {
+	return look(b.env, trace.BulkRead, "", func() ([]core.BulkPart, error) { return b.inner.Parts(ctx, of) })
 }
 
 func (b bulkContinues) Delete(ctx context.Context, id core.BulkID) error {

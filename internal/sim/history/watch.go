@@ -121,7 +121,7 @@ func (w *Watcher) Committed(c *oracle.Commit) {
 	switch c.Use {
 	case oracle.UseInitiate, oracle.UseContinue, oracle.UseCancel, oracle.UseRaise, oracle.UseGrant, oracle.UseTemplate:
 		return
-	case oracle.UseOther, oracle.UseSetUp, oracle.UseWork, oracle.UseRecover, oracle.UseRefill, oracle.UseInterrupt, oracle.UseTenant, oracle.UseBulk, oracle.UseSuspend, oracle.UseRefund:
+	case oracle.UseOther, oracle.UseSetUp, oracle.UseWork, oracle.UseRecover, oracle.UseRefill, oracle.UseInterrupt, oracle.UseTenant, oracle.UseBulk, oracle.UseSuspend, oracle.UseRefund, oracle.UseResume:
 	}
 	var writes []Write
 	at := func(run core.RunID) *Write {

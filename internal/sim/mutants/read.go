@@ -13,7 +13,7 @@ var tables embed.FS
 // groups are the tables in the order that numbers the bugs.
 var groups = [...]string{
 	"money", "retry", "dispatch", "work", "recovery", "request", "store", "equivalent", "interruption", "early", "price",
-	"tenant", "page", "scheduler", "message", "together", "outbox", "webhook", "bulk", "administration",
+	"tenant", "page", "scheduler", "message", "together", "outbox", "webhook", "bulk", "administration", "resume",
 }
 
 // Bugs lists all bugs, equivalent ones included. A bug's number is its place, from 1.

@@ -26,8 +26,12 @@ const (
 	UseBulk
 	UseSuspend
 	UseRefund
+	UseResume // of a process that has the store for itself
 	UseSetUp
 )
+
+// recovers reports whether the use case takes files from workers that are taken for dead.
+func (u Use) recovers() bool { return u == UseRecover || u == UseResume }
 
 // Commit is everything that one transaction wrote. It is reused: the oracle keeps
 // copies.

@@ -43,7 +43,7 @@ func (o *Oracle) moved(c *Commit, r *run, next *core.Run) {
 		case model.Requeued:
 			before := f.Epoch
 			fresh = max(fresh, now.Epoch)
-			m.Requeue(o.judge, at, now.Epoch, c.Use == UseRecover)
+			m.Requeue(o.judge, at, now.Epoch, c.Use.recovers())
 			o.requeued(c, r, before, was, now, next)
 		case model.Recorded:
 			o.recorded(r, f, now)
@@ -107,16 +107,17 @@ func (o *Oracle) requeued(c *Commit, r *run, before core.Epoch, was, now *core.F
 	case c.Use == UseWork:
 		o.met(HandedBack)
 		o.held(c, r, now, "a process handed back")
-	case c.Use == UseRecover:
+	case c.Use.recovers():
 		o.met(RecoveryTookLease)
-		if was.LeaseUntil.After(c.SeenMax) {
+		// Nobody works yet when a process resumes: every lease is a dead one's.
+		if c.Use == UseRecover && was.LeaseUntil.After(c.SeenMax) {
 			o.fail(Refinement, "recovery took file %d of run %s from its worker, whose lease holds until %s", now.Index, r.row.ID, was.LeaseUntil.Format("15:04:05"))
 		}
 		if now.Redeliveries != was.Redeliveries+1 {
 			o.fail(Refinement, "recovery did not count the redelivery of file %d of run %s", now.Index, r.row.ID)
 		}
 		if now.Redeliveries > o.MaxRedeliveries {
-			o.NeedsRecovery = true // recovery alone closes a run whose file it gave up on
+			o.NeedsRecovery, o.GaveUp = true, true // recovery alone closes a run whose file it gave up on
 		}
 	default:
 		o.fail(Refinement, "file %d of run %s was taken from its worker", now.Index, r.row.ID)
@@ -161,7 +162,7 @@ func (o *Oracle) closes(c *Commit, r *run, next *core.Run, settled int) {
 		o.fail(I7, "all %d jobs of the attempt are settled, and run %s did not close", m.Jobs, r.row.ID)
 	case m.Status.Closed() && next.Status == core.RunRunning:
 		o.fail(Refinement, "run %s was opened again without an attempt", r.row.ID)
-	case m.Status.Closed() && c.Use == UseRecover:
+	case m.Status.Closed() && c.Use.recovers():
 		o.fail(Refinement, "recovery wrote to run %s, which is closed", r.row.ID)
 	case m.Status.Closed() && (next.Reason != r.row.Reason || !next.ClosedAt.Equal(r.row.ClosedAt)):
 		o.fail(I7, "run %s, which was closed, closed once more", r.row.ID)
@@ -187,7 +188,7 @@ func (o *Oracle) closed(c *Commit, r *run, next *core.Run, complete bool, settle
 	case next.Reason == core.ReasonServiceFault && c.Use == UseInterrupt:
 		o.closedByFault(r, next)
 		m.Break(o.judge, next.Reason, next.Failure.Code)
-	case next.Reason == core.ReasonRedeliveriesExhausted && c.Use == UseRecover:
+	case next.Reason == core.ReasonRedeliveriesExhausted && c.Use.recovers():
 		o.met(RedeliveriesExhausted)
 		m.Break(o.judge, next.Reason, "")
 		for i := range m.Files {

@@ -45,6 +45,8 @@ type Oracle struct {
 	Horizon time.Duration
 	// NeedsRecovery says that something happened which only recovery makes good.
 	NeedsRecovery bool
+	// GaveUp says that recovery has given up on a file: a resume does not make that good.
+	GaveUp bool
 }
 
 // New makes an Oracle.
@@ -62,7 +64,7 @@ func (o *Oracle) Reset() {
 	o.commits, o.effects, o.violation, o.met_ = 0, [256]int{}, nil, [SituationCount]bool{}
 	o.requests = [maxActors]request{}
 	o.bulks, o.bulkRuns = o.bulks[:0], o.bulkRuns[:0]
-	o.Step, o.NeedsRecovery = 0, false
+	o.Step, o.NeedsRecovery, o.GaveUp = 0, false, false
 }
 
 // Begin says that the world is set up: what follows is its own doing.

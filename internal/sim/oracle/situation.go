@@ -78,6 +78,8 @@ const (
 	BulkEnded
 	RefusedSuspended
 	RefundedByHand
+	TakenUp
+	DiedTakingUp
 	situationCount
 )
 
@@ -157,6 +159,8 @@ var situationNames = [...]string{
 	BulkEnded:                 "bulk continue finished",
 	RefusedSuspended:          "start refused because the tenant is suspended",
 	RefundedByHand:            "charge given back by hand",
+	TakenUp:                   "process that has the store for itself took up what the one before it left",
+	DiedTakingUp:              "process died while it took up what the one before it left",
 }
 
 // String names the situation.

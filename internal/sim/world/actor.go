@@ -125,6 +125,9 @@ func (w *World) act(id sched.ActorID) {
 			return
 		}
 	}
+	if a.kind == recoverer || a.kind == refiller || a.kind == driver {
+		w.awaitStart(id, a.process)
+	}
 	switch a.kind {
 	case user:
 		w.use(ctx, id)

@@ -25,7 +25,7 @@ func (w *World) play() {
 			break
 		}
 		if w.turn.ends {
-			if w.turn.dies {
+			if w.turn.dies || w.sc.Sole {
 				w.die(w.turn.process)
 			} else {
 				w.restartWorker(w.turn.process)

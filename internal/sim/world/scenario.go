@@ -48,6 +48,9 @@ type Scenario struct {
 	// Outbox lets the store's transactions send jobs themselves, see ports.Outbox: the queue
 	// and the store are one database.
 	Outbox bool
+	// Sole makes the only server one that has the store for itself, as on SQLite: its queue is
+	// lost with it, and each next life begins with Service.Resume.
+	Sole bool
 	// RecoverLate lets recovery begin only when faults stop.
 	RecoverLate bool
 	// FaultSteps is after how many steps faults stop at the latest.
@@ -196,6 +199,9 @@ func (s *Scenario) Reset(seed uint64) {
 	}
 	if sched.Mix(seed^0xad31)%8 == 0 {
 		s.administer(&r)
+	}
+	if sched.Mix(seed^0x501e)%soleEvery == 0 {
+		s.alone()
 	}
 }
 

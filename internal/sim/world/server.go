@@ -25,6 +25,7 @@ type server struct {
 	old      *bool // it is of the release before
 	sends    *bool // its transactions send jobs themselves
 	failures int64 // compensations that failed, of all worlds so far
+	starting bool  // it has yet to take up what the process before it left, and nobody else acts in it
 
 	spec         *Server
 	worker       worker
@@ -39,6 +40,9 @@ func (w *World) keepTime(a *actor) {
 	if p.simple() { // it is killed before it has a scheduler
 		for !w.env.Over && w.sched.TryBlock() {
 		}
+		return
+	}
+	if p.starting && !w.takeUp(p) {
 		return
 	}
 	w.startWorker(p)
@@ -97,6 +101,9 @@ const restartAfter = 3 * time.Second
 // die ends a process at once, and starts it again: its memory is gone, and what it had
 // received and not answered comes again.
 func (w *World) die(p int) {
+	if w.servers[p].starting && w.env.Entered(w.servers[p].timer, oracle.UseResume) {
+		w.oracle.Met(oracle.DiedTakingUp)
+	}
 	for id := range w.actors {
 		if a := &w.actors[id]; a.process == p {
 			w.endActor(sched.ActorID(id), true)
@@ -121,7 +128,12 @@ func (w *World) restartWorker(p int) {
 	if server.spec.Simple {
 		w.start(server.simpleWorker, true)
 	}
-	w.queue.Died(p)
+	if w.sc.Sole {
+		server.starting = true
+		w.queue.Lost()
+	} else {
+		w.queue.Died(p)
+	}
 	w.env.Event(trace.Restart, trace.NoActor, "", "", int64(p), "")
 }
 

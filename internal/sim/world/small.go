@@ -110,6 +110,12 @@ var small = []struct {
 		s.stay()
 		s.Servers = append(s.Servers, Server{Concurrency: 1, Transactions: 1, Old: true})
 	}},
+	{"sole-restart", func(s *Scenario) {
+		s.first(2, Op{Kind: Continue})
+		s.stay()
+		s.RecoverLate = false
+		s.alone()
+	}},
 }
 
 // Small lists the names of the small scenarios.

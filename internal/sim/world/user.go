@@ -52,10 +52,12 @@ func (w *World) use(ctx context.Context, id sched.ActorID) {
 			w.next(a)
 			continue
 		}
-		a.process = (a.nth + a.at + a.tries) % len(w.sc.Servers)
+		process := (a.nth + a.at + a.tries) % len(w.sc.Servers)
 		if w.sc.Crowded {
-			a.process = 0
+			process = 0
 		}
+		w.awaitStart(id, process)
+		a.process = process
 		w.env.Event(trace.Ask, uint8(id), w.tenantOf(op), w.slots[op.Run].id, int64(op.Kind)<<8|int64(a.process), op.Kind.String())
 		if o := w.options.Observer; o != nil {
 			o.Asked(uint8(id), op, w.tenantOf(op), w.slots[op.Run].id, w.accepts(a, op), w.sched.Now)

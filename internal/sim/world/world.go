@@ -80,6 +80,7 @@ type World struct {
 	preview   app.Preview   // and, if it asked for one, the preview
 	chooser   sched.Chooser // for when all have come to the barrier
 	barrier   sched.Set     // users who are still to come to it
+	doorstep  sched.Set     // actors who wait until a server has started
 	exercise  exercise      // of the worker that is looked at in the end
 }
 
@@ -233,13 +234,13 @@ func (w *World) reset(sc *Scenario, c sched.Chooser, o Options) error {
 	for i := range w.servers {
 		p := &w.servers[i]
 		p.spec, p.failures = &sc.Servers[i], p.svc.Stats().CompensationFailures
-		*p.ahead, *p.old, *p.sends = 0, p.spec.Old, sc.Outbox && !p.spec.Old
+		*p.ahead, *p.old, *p.sends, p.starting = 0, p.spec.Old, sc.Outbox && !p.spec.Old, sc.Sole
 		if sc.Ahead == i+1 {
 			*p.ahead = aheadBy * w.healTimeout()
 		}
 		p.worker.reset()
 	}
-	w.slots = append(w.slots[:0], make([]slot, len(sc.Runs))...)
+	w.slots, w.doorstep = append(w.slots[:0], make([]slot, len(sc.Runs))...), 0
 	if err := w.setUp(); err != nil {
 		return fmt.Errorf("set up: %w", err)
 	}

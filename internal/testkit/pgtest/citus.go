@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/redrive/redrive/adapters/postgres"
+	"github.com/redrive/redrive/core"
 )
 
 // citusVariable names the coordinator of a cluster for tests.
@@ -345,4 +346,48 @@ func AwaitCitusNode(t testing.TB, node string) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// CutCitusTenant lets a database lose the node that has a tenant, until heal: its coordinator
+// looks for the node where nobody answers. Other databases on the cluster do not notice.
+func CutCitusTenant(t testing.TB, d Database, tenant core.TenantID) (heal func()) {
+	t.Helper()
+	const nobody = 1 // a port
+	run := func(sql string, args ...any) (id, port int) {
+		s := &Server{admin: d.URL}
+		if err := s.admins(func(ctx context.Context, conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, sql, args...).Scan(&id, &port)
+		}); err != nil {
+			t.Fatalf("pgtest: cut off the node of tenant %s: %v", tenant, err)
+		}
+		return id, port
+	}
+	id, port := run(`
+SELECT n.nodeid, n.nodeport FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid)
+ WHERE p.shardid = get_shard_id_for_distribution_column('tenants', $1::text)`, tenant)
+	// What is connected stays so, unless the other end is gone.
+	cut := &Server{admin: sharedCitusAt(t, d, port)}
+	run(`UPDATE pg_dist_node SET nodeport = $2 WHERE nodeid = $1 RETURNING nodeid, nodeport`, id, nobody)
+	if err := cut.admins(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid() AND application_name LIKE 'citus%'`, d.Name)
+		return err
+	}); err != nil {
+		t.Fatalf("pgtest: cut off the node of tenant %s: %v", tenant, err)
+	}
+	return func() {
+		run(`UPDATE pg_dist_node SET nodeport = $2 WHERE nodeid = $1 RETURNING nodeid, nodeport`, id, port)
+	}
+}
+
+// sharedCitusAt is the connection string of the database on the node with a port.
+func sharedCitusAt(t testing.TB, d Database, port int) string {
+	t.Helper()
+	c := clusterOf(t)
+	for _, node := range c.nodes {
+		if _, p, err := net.SplitHostPort(node); err == nil && p == strconv.Itoa(port) {
+			return c.at(node, d.Name)
+		}
+	}
+	t.Fatalf("pgtest: the cluster has no node with port %d", port)
+	return ""
 }
