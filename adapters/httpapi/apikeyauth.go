@@ -32,6 +32,9 @@ func (k *keysAnd) Authenticate(r *http.Request) (core.Actor, error) {
 			// What a key did is told from what others did by its subject.
 			return core.Actor{}, &Unauthenticated{realm + `, error="invalid_token"`, `a subject may not begin with "key:", as those of API keys do`}
 		}
+		if err == nil && actor == core.System {
+			return core.Actor{}, &Unauthenticated{realm + `, error="invalid_token"`, `a platform admin's subject may not be "system", as that of what Redrive does by itself`}
+		}
 		return actor, err
 	}
 	actor, err := k.svc.AuthenticateAPIKey(r.Context(), token)

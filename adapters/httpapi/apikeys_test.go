@@ -178,6 +178,10 @@ func TestAPIKeysThatAreNone(t *testing.T) {
 	forged := w.token(core.Actor{Subject: "key:" + string(id), Tenant: acme, Role: core.RoleCustomerAdmin})
 	require.Equal(t, http.StatusUnauthorized, w.get(forged, "/balance").status)
 
+	// Likewise one whose subject is that of the system, which is a platform admin.
+	require.Equal(t, http.StatusUnauthorized, w.get(w.token(core.System), "/balance?tenant=acme").status)
+	require.Equal(t, http.StatusOK, w.get(w.token(core.Actor{Subject: "system", Tenant: acme, Role: core.RoleCustomerUser}), "/balance").status)
+
 	// A fault of the store is none of the key.
 	w.store.fail(ports.ErrUnavailable)
 	require.Equal(t, http.StatusServiceUnavailable, w.get(token, "/balance").status)

@@ -74,35 +74,23 @@ func auditRequest(r *request) (app.AuditRequest, error) {
 		return req, err
 	}
 	req.Page.Limit = int(limit)
-	var wrong []core.FieldError
 	text := func(to *string) func(string) string {
 		return func(v string) string {
 			*to = v
 			return mistakeIf(len(v) > maxAuditFilter || strings.ContainsFunc(v, isControl), "must have at most 300 characters without control characters")
 		}
 	}
-	for _, p := range []struct {
-		name string
-		read func(value string) (mistake string)
-	}{
+	err = r.readFilter([]parameter{
 		{"action", text((*string)(&req.Filter.Action))},
 		{"actor", text(&req.Filter.Subject)},
 		{"target", text(&req.Filter.Target)},
 		{"from", func(v string) string { return readTime(v, &req.Page.From) }},
 		{"to", func(v string) string { return readTime(v, &req.Page.To) }},
-	} {
-		value, err := r.query(p.name)
-		if err != nil {
-			return req, err
-		}
-		if value == "" {
-			continue
-		}
-		if mistake := p.read(value); mistake != "" {
-			wrong = append(wrong, core.FieldError{Field: p.name, Message: mistake})
-		}
+	})
+	if err == nil {
+		err = inOrder(req.Page.From, req.Page.To)
 	}
-	return req, core.Invalid(wrong...)
+	return req, err
 }
 
 func auditPlace(at ports.AuditCursor) string {

@@ -134,6 +134,9 @@ func (c Claims) actor(from *claims) (core.Actor, error) {
 	if actor.IsAPIKey() { // what a key did is told from what others did by its subject
 		return core.Actor{}, errors.New("the subject is that of an API key")
 	}
+	if actor == core.System { // likewise what Redrive did by itself
+		return core.Actor{}, errors.New("the subject is that of the system")
+	}
 	return actor, checkActor(actor)
 }
 

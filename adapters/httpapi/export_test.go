@@ -122,3 +122,9 @@ func ProblemKinds() []ProblemKind {
 	}
 	return list
 }
+
+// ParametersOfQueries are the names that the query of each operation may have.
+func ParametersOfQueries() map[string][]string { return parametersOfQueries() }
+
+// DocumentPath is a route's pattern as a path of the document.
+func DocumentPath(pattern string) string { return route{pattern: pattern}.documentPath() }

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,7 +103,7 @@ func (o *object) optionalInt(name string) *int64 {
 	}
 	switch {
 	case errors.Is(err, strconv.ErrRange):
-		o.refuse(name, "must be from %d to %d", int64(math.MinInt64), int64(math.MaxInt64))
+		o.refuse(name, "is out of range")
 		return nil
 	case err != nil:
 		o.refuse(name, "must be a whole number")

@@ -182,6 +182,10 @@ func (a *api) serve(rt route, admit func(*request, need) error) bunrouter.Handle
 				a.fail(w, req.Request, err)
 				return nil
 			}
+			if err := rt.checkQuery(r); err != nil {
+				a.fail(w, req.Request, err)
+				return nil
+			}
 			if rt.upload {
 				x.body.isUpload()
 			}

@@ -68,7 +68,19 @@ func runFilter(r *request) (filter ports.RunFilter, continuable *bool, err error
 		{"to", func(v string) string { return readTime(v, &filter.CreatedTo) }},
 		{"continuable", func(v string) string { return readBool(v, &continuable) }},
 	})
+	if err == nil {
+		err = inOrder(filter.CreatedFrom, filter.CreatedTo)
+	}
 	return filter, continuable, err
+}
+
+// inOrder refuses a time range that ends before it begins: it would find nothing, and say so
+// of what is there.
+func inOrder(from, to time.Time) error {
+	if !from.IsZero() && !to.IsZero() && !from.Before(to) {
+		return core.InvalidField("to", "must be after from")
+	}
+	return nil
 }
 
 // fileFilter reads the filter of GET /workflow-runs/{id}/files.

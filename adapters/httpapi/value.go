@@ -191,8 +191,10 @@ func (r *objectReader) fault(err error) error {
 		return core.InvalidField(fieldAt(syntax.JSONPointer), `has one half of a surrogate pair (\ud800 to \udfff); write both halves, or the character itself`)
 	case strings.Contains(said, "UTF-8"):
 		return core.InvalidField(fieldAt(syntax.JSONPointer), "must be UTF-8")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return core.InvalidField("body", "is not valid JSON: it ends before it is complete, at byte %d", syntax.ByteOffset)
 	default:
-		return notOneObject()
+		return core.InvalidField("body", "is not valid JSON; what is wrong is at byte %d", syntax.ByteOffset)
 	}
 }
 

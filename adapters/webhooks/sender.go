@@ -126,7 +126,7 @@ func (s *Sender) allowed(a netip.Addr) bool {
 
 // Send implements ports.WebhookSender.
 func (s *Sender) Send(ctx context.Context, r ports.WebhookRequest) (ports.WebhookAnswer, error) {
-	if err := s.Check(r.URL); err != nil { // the operator may have changed what is allowed
+	if err := s.check(r.URL); err != nil { // the operator may have changed what is allowed
 		return ports.WebhookAnswer{}, fmt.Errorf("the address %w", err)
 	}
 	bounded, cancel := context.WithTimeout(ctx, s.timeout)

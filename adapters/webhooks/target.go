@@ -17,6 +17,18 @@ const maxHost = 253
 // Check implements ports.WebhookSender. It is for a good message when an endpoint is made;
 // what counts is the address at each connection.
 func (s *Sender) Check(raw string) error {
+	if strings.ContainsFunc(raw, encodedInURLs) {
+		return errors.New("must have blanks, quotes, backslashes and whatever is not ASCII percent-encoded, and the host in Punycode")
+	}
+	return s.check(raw)
+}
+
+// encodedInURLs is what a URL has encoded (RFC 3986). Those who read it without may understand
+// it in different ways.
+func encodedInURLs(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r) }
+
+// check is Check but for how the address is written: endpoints of before may have blanks.
+func (s *Sender) check(raw string) error {
 	if len(raw) > core.MaxWebhookURLLength {
 		return errors.New("is too long")
 	}

@@ -34,6 +34,11 @@ func TestTargets(t *testing.T) {
 	} {
 		require.Error(t, s.Check(url), url)
 	}
+	// What a URL has encoded.
+	for _, path := range []string{"a b", " ", "a\tb", "a\u00a0b", "ä", "a\"b", "a\\b", "a<b>", "{a}", "a|b", "a^b", "`"} {
+		require.ErrorContains(t, s.Check("https://example.com/"+path), "percent-encoded", path)
+		require.NoError(t, s.Check("https://example.com/"+url.PathEscape(path)), path)
+	}
 
 	inside := sender(t, webhooks.Config{Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00::/8")}})
 	for _, url := range []string{"http://10.1.2.3:8080/", "https://[fd00::1]:9000/", "http://[::ffff:10.1.2.3]/", "http://service:8080/", "https://example.com:9000/"} {

@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -243,5 +244,72 @@ func TestBulkOfARevokedAPIKeyAndASuspendedTenant(t *testing.T) {
 	id := w.createBulk(core.BulkTerms{}, ids[2:]...)
 	require.Equal(t, map[core.Code]int{core.CodeTenantSuspended: 1}, w.driveToTheEnd(id).Totals.RefusedBy)
 	require.Equal(t, core.AttemptNumber(0), w.run(ids[2]).Attempt)
+	w.requireBooks()
+}
+
+// Parts over several tenants whose process died before it wrote the bulk continue itself, and
+// that were made without a key, so that nobody comes back for them: no driver continues a run
+// of them and nothing is charged, until they are swept. Their runs can be continued meanwhile.
+func TestPartsThatWereCutOffChargeNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, withPrice(1))
+	mine := w.failedRuns(2)
+	theirs := w.failedRunOf(globex)
+	cutOff := func(tenant core.TenantID, runs ...core.RunID) {
+		rows := make([]core.BulkRun, len(runs))
+		for i, id := range runs {
+			rows[i] = core.BulkRun{Place: i, Run: id, State: core.BulkRunWaiting}
+		}
+		require.NoError(t, w.store.InTx(w.ctx, tenant, func(tx ports.Tx) error {
+			return tx.BulkParts().Insert(w.ctx, core.NewBulkPart(tenant, "cut off", len(rows), w.clock.Now()), rows)
+		}))
+	}
+	cutOff(acme, mine...)
+	cutOff(globex, theirs)
+	attempts := func() (n core.AttemptNumber) {
+		for _, id := range append(slices.Clone(mine), theirs) {
+			n += w.run(id).Attempt
+		}
+		return n
+	}
+	balances := func() (all []core.Balance) {
+		for _, tenant := range []core.TenantID{acme, globex} {
+			b, err := w.svc.Balance(w.ctx, platform, tenant)
+			require.NoError(t, err)
+			all = append(all, b)
+		}
+		return all
+	}
+	before := balances()
+	drive := func() {
+		d := w.svc.NewBulkDriver("test")
+		for range 20 {
+			w.drive(d)
+			w.workAll()
+			w.clock.Advance(time.Minute)
+		}
+	}
+	drive()
+	require.Equal(t, before, balances())
+	require.Zero(t, attempts())
+
+	// What was made whole continues each of the runs once, whatever is left beside it.
+	_, err := w.svc.Bulk(w.ctx, platform, "cut off")
+	require.ErrorIs(t, err, core.ErrBulkNotFound)
+	v, _, err := w.svc.CreateBulk(w.ctx, platform, app.BulkRequest{})
+	require.NoError(t, err)
+	require.Equal(t, 3, v.Bulk.Runs)
+	drive()
+	require.EqualValues(t, 3, attempts())
+	charged := balances()
+
+	w.clock.Advance(2 * time.Hour)
+	require.NoError(t, w.svc.SweepBulk(w.ctx))
+	left, err := w.store.BulkContinues().Orphans(w.ctx, w.clock.Now(), 10)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	drive()
+	require.Equal(t, charged, balances())
+	require.EqualValues(t, 3, attempts())
 	w.requireBooks()
 }

@@ -59,7 +59,7 @@ func (r BulkRequest) check() []core.FieldError {
 		}
 	}
 	if len(s.FailureCode) > maxFailureCode || !core.ValidText(s.FailureCode) {
-		add("failureCode", "must have at most %d characters", maxFailureCode)
+		add("failureCode", "must have at most %d characters, and be UTF-8 text without NUL", maxFailureCode)
 	}
 	if !s.CreatedFrom.IsZero() && !s.CreatedTo.IsZero() && !s.CreatedFrom.Before(s.CreatedTo) {
 		add("to", "must be after from")
