@@ -18,6 +18,7 @@ import (
 	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/sqltest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -52,17 +53,17 @@ func TestConformanceOnCitus(t *testing.T) {
 
 func TestWiringOnCitus(t *testing.T) {
 	t.Parallel()
-	testWiring(t, postgres.Config{URL: pgtest.Citus(t).URL})
+	sqltest.Wiring(t, onPostgres(postgres.Config{URL: pgtest.Citus(t).URL}))
 }
 
 func TestConcurrentContinuesOnCitus(t *testing.T) {
 	t.Parallel()
-	testConcurrentContinues(t, postgres.Config{URL: pgtest.Citus(t).URL}, 10)
+	sqltest.ConcurrentContinues(t, 10, onPostgres(postgres.Config{URL: pgtest.Citus(t).URL}))
 }
 
 func TestMixedRaceOnCitus(t *testing.T) {
 	t.Parallel()
-	testMixedRace(t, postgres.Config{URL: pgtest.Citus(t).URL})
+	sqltest.MixedRace(t, onPostgres(postgres.Config{URL: pgtest.Citus(t).URL}))
 }
 
 func TestDistributeRefuses(t *testing.T) {
@@ -91,12 +92,12 @@ func TestDistribute(t *testing.T) {
 	_, err := postgres.Migrate(ctx, pool)
 	require.NoError(t, err)
 	before := worldOf(t, store, pool, noExecution)
-	before.addTenant(t, "acme")
-	before.addTenant(t, "umbrella")
-	run := before.settled(t, 3, allFail)
+	before.AddTenant(t, "acme")
+	before.AddTenant(t, "umbrella")
+	run := before.Settled(t, 3, allFail)
 	answered, err := before.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
 	require.NoError(t, err)
-	old := before.read(t, run.ID)
+	old := before.Read(t, run.ID)
 	const interrupted = `SET citus.enable_unsafe_triggers = on; SELECT create_distributed_table('tenants', 'tenant_id', colocate_with => 'none')`
 	require.NoError(t, inOwnConnection(t, before, interrupted))
 	half, err := postgres.SpreadStatus(ctx, pool)
@@ -117,7 +118,7 @@ func TestDistribute(t *testing.T) {
 
 	store, pool = pgtest.Open(t, postgres.Config{URL: pool.Config().ConnString()}) // the servers are started again
 	w := worldOf(t, store, pool, noExecution)
-	require.Equal(t, old, w.read(t, run.ID))
+	require.Equal(t, old, w.Read(t, run.ID))
 	again, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
 	require.NoError(t, err)
 	require.Equal(t, answered, again, "an answer that was remembered")
@@ -152,7 +153,7 @@ func TestDistribute(t *testing.T) {
 			require.NoError(t, err, sql)
 		}
 	}
-	require.EqualValues(t, 1, w.number(t, `SELECT count(DISTINCT colocationid) FROM pg_dist_partition WHERE logicalrelid IN ('notes'::regclass, 'tenants'::regclass)`))
+	require.EqualValues(t, 1, w.Number(t, `SELECT count(DISTINCT colocationid) FROM pg_dist_partition WHERE logicalrelid IN ('notes'::regclass, 'tenants'::regclass)`))
 	_, err = pool.Exec(ctx, `INSERT INTO notes (tenant_id, note_id) VALUES ('nobody', '1')`)
 	require.ErrorContains(t, err, "notes_tenant", "the foreign key is on the nodes")
 	require.NoError(t, w.store.SetMove(ctx, "umbrella", ports.Move{}, ports.Move{ID: "m", State: ports.MoveLeaving, At: time.Now()}), "triggers are turned on")
@@ -180,11 +181,11 @@ func TestOneNodeAndOnePhase(t *testing.T) {
 	store, err := postgres.New(pool, postgres.Config{})
 	require.NoError(t, err)
 	w := worldOf(t, store, pool, noExecution)
-	w.addTenant(t, "acme")
-	failed := w.settled(t, 10, allFail)
+	w.AddTenant(t, "acme")
+	failed := w.Settled(t, 10, allFail)
 
 	for name, do := range map[string]func() error{
-		"initiate": func() error { _, err := w.initiate(ctx, "acme", 10); return err },
+		"initiate": func() error { _, err := w.Start(ctx, "acme", 10); return err },
 		"continue": func() error { _, err := w.RetryFailed(ctx, customer, failed.ID, app.RetryRequest{}); return err },
 		"read":     func() error { _, err := w.Run(ctx, customer, failed.ID); return err },
 	} {
@@ -219,7 +220,7 @@ func TestShardMovesWhileItsTenantWorks(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t)
 	w := newWorld(t, postgres.Config{URL: pgtest.Citus(t).URL}, noExecution)
-	failed := w.settled(t, 5, allFail)
+	failed := w.Settled(t, 5, allFail)
 	where := func() (shard int64, node string, port int) {
 		require.NoError(t, w.pool.QueryRow(ctx, `
 SELECT p.shardid, n.nodename, n.nodeport FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid)
@@ -238,7 +239,7 @@ SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards AND noderole 
 	go func() {
 		for moving.Err() == nil {
 			began := time.Now()
-			if _, err := w.initiate(ctx, "acme", 3); err != nil {
+			if _, err := w.Start(ctx, "acme", 3); err != nil {
 				worked <- err
 				return
 			}
