@@ -23,23 +23,23 @@ func BenchmarkCitusBesidePlain(b *testing.B) {
 	worlds := []*world{worldOf(b, plainStore, plainPool, noExecution), worldOf(b, citusStore, citusPool, noExecution)}
 	var took [2]struct{ initiate, settle, retry []time.Duration }
 	for _, w := range worlds {
-		w.addTenant(b, "acme")
+		w.AddTenant(b, "acme")
 	}
 	for b.Loop() {
 		for i, w := range worlds {
 			began := time.Now()
-			run, err := w.initiate(b.Context(), "acme", 10)
+			run, err := w.Start(b.Context(), "acme", 10)
 			require.NoError(b, err)
 			took[i].initiate = append(took[i].initiate, time.Since(began))
-			w.queue.drain(b)
+			w.Queue.Drain(b)
 			began = time.Now()
-			w.settle(b, run, allFail)
+			w.SettleAll(b, run, allFail)
 			took[i].settle = append(took[i].settle, time.Since(began))
 			began = time.Now()
 			_, err = w.RetryFailed(b.Context(), customer, run.ID, app.RetryRequest{})
 			require.NoError(b, err)
 			took[i].retry = append(took[i].retry, time.Since(began))
-			w.queue.drain(b)
+			w.Queue.Drain(b)
 		}
 	}
 	median := func(d []time.Duration) float64 {

@@ -19,6 +19,7 @@ import (
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/sqltest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -64,17 +65,17 @@ func TestIncompleteOnCitus(t *testing.T) {
 
 func TestWiringOnCitus(t *testing.T) {
 	t.Parallel()
-	testWiring(t, postgres.Config{URL: pgtest.Citus(t).URL})
+	sqltest.Wiring(t, onPostgres(postgres.Config{URL: pgtest.Citus(t).URL}))
 }
 
 func TestConcurrentContinuesOnCitus(t *testing.T) {
 	t.Parallel()
-	testConcurrentContinues(t, postgres.Config{URL: pgtest.Citus(t).URL}, 10)
+	sqltest.ConcurrentContinues(t, 10, onPostgres(postgres.Config{URL: pgtest.Citus(t).URL}))
 }
 
 func TestMixedRaceOnCitus(t *testing.T) {
 	t.Parallel()
-	testMixedRace(t, postgres.Config{URL: pgtest.Citus(t).URL})
+	sqltest.MixedRace(t, onPostgres(postgres.Config{URL: pgtest.Citus(t).URL}))
 }
 
 func TestDistributeRefuses(t *testing.T) {
@@ -103,12 +104,12 @@ func TestDistribute(t *testing.T) {
 	_, err := postgres.Migrate(ctx, pool)
 	require.NoError(t, err)
 	before := worldOf(t, store, pool, noExecution)
-	before.addTenant(t, "acme")
-	before.addTenant(t, "umbrella")
-	run := before.settled(t, 3, allFail)
+	before.AddTenant(t, "acme")
+	before.AddTenant(t, "umbrella")
+	run := before.Settled(t, 3, allFail)
 	answered, err := before.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
 	require.NoError(t, err)
-	old := before.read(t, run.ID)
+	old := before.Read(t, run.ID)
 	const interrupted = `SET citus.enable_unsafe_triggers = on; SELECT create_distributed_table('tenants', 'tenant_id', colocate_with => 'none')`
 	require.NoError(t, inOwnConnection(t, before, interrupted))
 	half, err := postgres.SpreadStatus(ctx, pool)
@@ -129,7 +130,7 @@ func TestDistribute(t *testing.T) {
 
 	store, pool = pgtest.Open(t, postgres.Config{URL: pool.Config().ConnString()}) // the servers are started again
 	w := worldOf(t, store, pool, noExecution)
-	require.Equal(t, old, w.read(t, run.ID))
+	require.Equal(t, old, w.Read(t, run.ID))
 	again, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
 	require.NoError(t, err)
 	require.Equal(t, answered, again, "an answer that was remembered")
@@ -164,7 +165,7 @@ func TestDistribute(t *testing.T) {
 			require.NoError(t, err, sql)
 		}
 	}
-	require.EqualValues(t, 1, w.number(t, `SELECT count(DISTINCT colocationid) FROM pg_dist_partition WHERE logicalrelid IN ('notes'::regclass, 'tenants'::regclass)`))
+	require.EqualValues(t, 1, w.Number(t, `SELECT count(DISTINCT colocationid) FROM pg_dist_partition WHERE logicalrelid IN ('notes'::regclass, 'tenants'::regclass)`))
 	_, err = pool.Exec(ctx, `INSERT INTO notes (tenant_id, note_id) VALUES ('nobody', '1')`)
 	require.ErrorContains(t, err, "notes_tenant", "the foreign key is on the nodes")
 	require.NoError(t, w.store.SetMove(ctx, "umbrella", ports.Move{}, ports.Move{ID: "m", State: ports.MoveLeaving, At: time.Now()}), "triggers are turned on")
@@ -192,11 +193,11 @@ func TestOneNodeAndOnePhase(t *testing.T) {
 	store, err := postgres.New(pool, postgres.Config{})
 	require.NoError(t, err)
 	w := worldOf(t, store, pool, noExecution)
-	w.addTenant(t, "acme")
-	failed := w.settled(t, 10, allFail)
+	w.AddTenant(t, "acme")
+	failed := w.Settled(t, 10, allFail)
 
 	for name, do := range map[string]func() error{
-		"initiate": func() error { _, err := w.initiate(ctx, "acme", 10); return err },
+		"initiate": func() error { _, err := w.Start(ctx, "acme", 10); return err },
 		"continue": func() error { _, err := w.RetryFailed(ctx, customer, failed.ID, app.RetryRequest{}); return err },
 		"read":     func() error { _, err := w.Run(ctx, customer, failed.ID); return err },
 	} {
@@ -231,7 +232,7 @@ func TestShardMovesWhileItsTenantWorks(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t)
 	w := newWorld(t, postgres.Config{URL: pgtest.Citus(t).URL}, noExecution)
-	failed := w.settled(t, 5, allFail)
+	failed := w.Settled(t, 5, allFail)
 	where := func() (shard int64, node string, port int) {
 		require.NoError(t, w.pool.QueryRow(ctx, `
 SELECT p.shardid, n.nodename, n.nodeport FROM pg_dist_placement p JOIN pg_dist_node n USING (groupid)
@@ -250,7 +251,7 @@ SELECT nodename, nodeport FROM pg_dist_node WHERE shouldhaveshards AND noderole 
 	go func() {
 		for moving.Err() == nil {
 			began := time.Now()
-			if _, err := w.initiate(ctx, "acme", 3); err != nil {
+			if _, err := w.Start(ctx, "acme", 3); err != nil {
 				worked <- err
 				return
 			}
@@ -303,8 +304,8 @@ func TestCoordinatorsRowsAreCommittedAfterTheNodesOnCitus(t *testing.T) {
 	run(begun[0], reply)
 	require.NoError(t, begun[1].Commit(ctx))
 	require.Error(t, begun[0].Commit(ctx))
-	require.EqualValues(t, 1, w.number(t, `SELECT count(*) FROM replies WHERE tenant_id = 'acme' AND key = 'key'`), "the node's share")
-	require.EqualValues(t, 1, w.number(t, `SELECT count(*) FROM bulk_replies`), "that of the other one: the coordinator's share is lost")
+	require.EqualValues(t, 1, w.Number(t, `SELECT count(*) FROM replies WHERE tenant_id = 'acme' AND key = 'key'`), "the node's share")
+	require.EqualValues(t, 1, w.Number(t, `SELECT count(*) FROM bulk_replies`), "that of the other one: the coordinator's share is lost")
 }
 
 // A bulk continue that was lost so is made again by a repeat under its key.
@@ -312,7 +313,7 @@ func TestLostBulkContinueIsMadeAgainOnCitus(t *testing.T) {
 	t.Parallel()
 	ctx := bounded(t)
 	w := newWorld(t, postgres.Config{URL: pgtest.Citus(t).URL}, noExecution)
-	w.settled(t, 3, allFail)
+	w.Settled(t, 3, allFail)
 	req := app.BulkRequest{Tenant: "acme", IdempotencyKey: "key"}
 	made, _, err := w.CreateBulk(ctx, customer, req)
 	require.NoError(t, err)
@@ -322,7 +323,7 @@ func TestLostBulkContinueIsMadeAgainOnCitus(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, replayed)
 	require.Equal(t, made.Bulk.ID, again.Bulk.ID)
-	require.EqualValues(t, 1, w.number(t, `SELECT count(*) FROM bulk_continues`))
+	require.EqualValues(t, 1, w.Number(t, `SELECT count(*) FROM bulk_continues`))
 }
 
 // A bulk continue over tenants of several nodes goes on with those that can be asked while a
@@ -336,9 +337,9 @@ func TestBulkContinueWithoutANodeOnCitus(t *testing.T) {
 	var tenants []core.TenantID
 	for i := range 6 {
 		id := core.TenantID(fmt.Sprintf("tenant-%d", i))
-		w.addTenant(t, id)
-		w.settledOf(t, id, 1, allFail)
-		w.settledOf(t, id, 1, allFail)
+		w.AddTenant(t, id)
+		w.SettledOf(t, id, 1, allFail)
+		w.SettledOf(t, id, 1, allFail)
 		tenants = append(tenants, id)
 	}
 	operator := core.Actor{Subject: "pat", Role: core.RolePlatformAdmin}
@@ -364,7 +365,7 @@ func TestBulkContinueWithoutANodeOnCitus(t *testing.T) {
 			}
 			select {
 			case <-time.After(20 * time.Millisecond):
-				w.clock.Advance(time.Second)
+				w.Clock.Advance(time.Second)
 			case <-ctx.Done():
 				require.FailNow(t, what, "%+v", v)
 			}
@@ -378,7 +379,7 @@ func TestBulkContinueWithoutANodeOnCitus(t *testing.T) {
 	v = until("all are continued", func(v app.BulkView) bool { return v.Totals.Continued == 12 })
 	require.Equal(t, core.BulkRunning, v.Bulk.Status, "they have not closed")
 	require.Zero(t, v.Bulk.Faults)
-	require.EqualValues(t, 12, w.number(t, `SELECT count(*) FROM runs WHERE attempt = 1`))
-	require.EqualValues(t, 12, w.number(t, `SELECT count(*) FROM attempts WHERE attempt = 1`))
+	require.EqualValues(t, 12, w.Number(t, `SELECT count(*) FROM runs WHERE attempt = 1`))
+	require.EqualValues(t, 12, w.Number(t, `SELECT count(*) FROM attempts WHERE attempt = 1`))
 	w.requireInvariants(t)
 }

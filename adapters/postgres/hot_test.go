@@ -17,9 +17,9 @@ func TestUpdatesOfFilesAreHOT(t *testing.T) {
 	const n = 2000
 	w := newWorld(t, postgres.Config{MaxConns: 1}, noExecution)
 	ctx := t.Context()
-	_, err := w.initiate(ctx, "acme", n)
+	_, err := w.Start(ctx, "acme", n)
 	require.NoError(t, err)
-	jobs := w.queue.drain(t)
+	jobs := w.Queue.Drain(t)
 	claimed, _, err := w.Claim(ctx, jobs, app.WaitForLock)
 	require.NoError(t, err)
 	require.Len(t, claimed, n)

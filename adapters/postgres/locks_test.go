@@ -64,7 +64,7 @@ func TestLockOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, postgres.Config{MaxTries: 1}, noExecution)
-			run := w.settled(t, 3, allFail)
+			run := w.Settled(t, 3, allFail)
 			ctx := bounded(t)
 
 			other, err := w.pool.Begin(ctx)
@@ -75,7 +75,7 @@ func TestLockOrder(t *testing.T) {
 				return err
 			}
 			if c.compensates {
-				w.queue.failWith(func() error { return errors.Join(errQueueDown, holdRun()) })
+				w.Queue.FailWith(func() error { return errors.Join(errQueueDown, holdRun()) })
 			} else {
 				require.NoError(t, holdRun())
 			}
@@ -123,7 +123,7 @@ func holding(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) (tx pgx.
 func TestLockTimeout(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, postgres.Config{LockTimeout: 20 * time.Millisecond}, noExecution)
-	run := w.settled(t, 1, allFail)
+	run := w.Settled(t, 1, allFail)
 	ctx := bounded(t)
 	_, release := holding(t, w.pool, lockRunRow, run.ID)
 	tries := 0
@@ -143,7 +143,7 @@ func TestLockTimeout(t *testing.T) {
 func TestStatementTimeout(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, postgres.Config{StatementTimeout: 50 * time.Millisecond}, noExecution)
-	run := w.settled(t, 1, allFail)
+	run := w.Settled(t, 1, allFail)
 	_, release := holding(t, w.pool, lockRunRow, run.ID)
 	defer release()
 	err := w.store.InTx(bounded(t), "acme", func(tx ports.Tx) error {
@@ -199,7 +199,7 @@ func TestBalanceAfterWaiting(t *testing.T) {
 func TestDeadlockIsRunAgain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, postgres.Config{}, noExecution)
-	a, b := w.settled(t, 1, allFail), w.settled(t, 1, allFail)
+	a, b := w.Settled(t, 1, allFail), w.Settled(t, 1, allFail)
 	ctx := bounded(t)
 	var tries atomic.Int32
 	arrived := make(chan struct{}, 2)
@@ -235,7 +235,7 @@ func TestDeadlockIsRunAgain(t *testing.T) {
 	})
 	require.Equal(t, []error{nil, nil}, errs)
 	require.GreaterOrEqual(t, tries.Load(), int32(3))
-	require.Equal(t, 2, w.read(t, a.ID).Redispatches+w.read(t, b.ID).Redispatches)
+	require.Equal(t, 2, w.Read(t, a.ID).Redispatches+w.Read(t, b.ID).Redispatches)
 }
 
 // A transaction that is a victim each time is given up after MaxTries, or when

@@ -15,6 +15,7 @@ import (
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/internal/testkit/install"
 	"github.com/redrive/redrive/internal/testkit/pgtest"
+	"github.com/redrive/redrive/internal/testkit/sqltest"
 	"github.com/redrive/redrive/ports"
 )
 
@@ -48,9 +49,10 @@ func newPlanned(t *testing.T, conns int32) *planned {
 	t.Cleanup(pool.Close)
 	store, err := postgres.New(pool, postgres.Config{})
 	require.NoError(t, err)
-	w := &world{store: store, pool: pool, queue: &flakyQueue{Queue: memory.NewQueue()}, clock: memory.NewManualClock(benchNow)}
-	w.Service = install.Service(t, app.Deps{Store: store, Queue: w.queue, Clock: w.clock}, app.Options{})
-	w.addTenant(t, "acme")
+	shared := &sqltest.World{Queue: &sqltest.Queue{Queue: memory.NewQueue()}, Clock: memory.NewManualClock(benchNow)}
+	w := &world{World: shared, store: store, pool: pool}
+	w.Service = install.Service(t, app.Deps{Store: store, Queue: w.Queue, Clock: w.Clock}, app.Options{})
+	w.AddTenant(t, "acme")
 	p.world = w
 	return p
 }
@@ -73,10 +75,10 @@ func TestPlansOfAnEmptyDatabase(t *testing.T) {
 	for round := range 20 {
 		w.seen()
 		for range 6 {
-			_, err := w.initiate(ctx, "acme", 2)
+			_, err := w.Start(ctx, "acme", 2)
 			require.NoError(t, err)
 		}
-		jobs := w.queue.drain(t)
+		jobs := w.Queue.Drain(t)
 		claimed, _, err := w.Claim(ctx, jobs, app.SkipLocked)
 		require.NoError(t, err)
 		require.Len(t, claimed, 12)
@@ -100,15 +102,15 @@ func TestPlansAreKept(t *testing.T) {
 	t.Parallel()
 	w := newPlanned(t, 1)
 	ctx := t.Context()
-	_, err := w.initiate(ctx, "acme", 1)
+	_, err := w.Start(ctx, "acme", 1)
 	require.NoError(t, err)
-	jobs := w.queue.drain(t)
+	jobs := w.Queue.Drain(t)
 	w.seen()
 	claimed, _, err := w.Claim(ctx, jobs, app.SkipLocked)
 	require.NoError(t, err)
 	require.Len(t, claimed, 1)
 	require.NoError(t, w.store.InTx(ctx, "acme", func(tx ports.Tx) error {
-		if _, err := tx.Ledger().BalanceForUpdate(ctx, core.PeriodOf(w.clock.Now())); err != nil {
+		if _, err := tx.Ledger().BalanceForUpdate(ctx, core.PeriodOf(w.Clock.Now())); err != nil {
 			return err
 		}
 		_, err := tx.Runs().List(ctx, ports.RunFilter{Limit: 10})
@@ -146,14 +148,14 @@ func TestPlansWithStaleStatistics(t *testing.T) {
 	t.Parallel()
 	w := newPlanned(t, 0)
 	ctx := t.Context()
-	_, err := w.initiate(ctx, "acme", 1)
+	_, err := w.Start(ctx, "acme", 1)
 	require.NoError(t, err)
 	_, err = w.pool.Exec(ctx, `ANALYZE`)
 	require.NoError(t, err)
-	w.queue.drain(t)
-	run, err := w.initiate(ctx, "acme", 3000)
+	w.Queue.Drain(t)
+	run, err := w.Start(ctx, "acme", 3000)
 	require.NoError(t, err)
-	jobs := w.queue.drain(t)
+	jobs := w.Queue.Drain(t)
 	require.Len(t, jobs, 3000)
 	for range 6 { // Postgres may change its mind about a prepared statement after the fifth time
 		group := jobs[:100]

@@ -55,8 +55,8 @@ func TestRoundTrips(t *testing.T) {
 		}
 		var run core.Run
 		var err error
-		counted("initiate", func() { run, err = w.initiate(ctx, "acme", n); require.NoError(t, err) })
-		jobs := w.queue.drain(t)
+		counted("initiate", func() { run, err = w.Start(ctx, "acme", n); require.NoError(t, err) })
+		jobs := w.Queue.Drain(t)
 		counted("claim", func() {
 			claimed, _, err := w.Claim(ctx, jobs, app.WaitForLock)
 			require.NoError(t, err)
@@ -72,13 +72,13 @@ func TestRoundTrips(t *testing.T) {
 			_, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{IdempotencyKey: "key"})
 			require.NoError(t, err)
 		})
-		require.Len(t, w.queue.drain(t), n)
-		w.clock.Advance(time.Hour)
+		require.Len(t, w.Queue.Drain(t), n)
+		w.Clock.Advance(time.Hour)
 		counted("recover", func() { _, err := w.Recover(ctx, 1); require.NoError(t, err) })
-		require.Len(t, w.queue.drain(t), n)
+		require.Len(t, w.Queue.Drain(t), n)
 		counted("receipt", func() { _, err := w.Receipt(ctx, customer, run.ID); require.NoError(t, err) })
 		counted("cancel", func() { _, err := w.Cancel(ctx, customer, run.ID); require.NoError(t, err) })
-		w.queue.failWith(func() error { return errQueueDown })
+		w.Queue.FailWith(func() error { return errQueueDown })
 		counted("compensate", func() {
 			_, err := w.RetryFailed(ctx, customer, run.ID, app.RetryRequest{})
 			require.ErrorIs(t, err, errQueueDown)
@@ -101,13 +101,13 @@ func TestRefillOfNobody(t *testing.T) {
 	w := newWorld(t, postgres.Config{Tracer: c}, noExecution)
 	ctx := bounded(t)
 	for i := range 1100 { // more than two pages
-		w.addTenant(t, core.TenantID(fmt.Sprintf("t-%04d", i)))
+		w.AddTenant(t, core.TenantID(fmt.Sprintf("t-%04d", i)))
 	}
 	require.NoError(t, w.Refill(ctx))
 	before := c.trips.Load()
 	require.NoError(t, w.Refill(ctx))
 	months := int64(1) // the next one's grant comes the day before it begins
-	if core.PeriodOf(w.clock.Now()) != core.PeriodOf(w.clock.Now().Add(24*time.Hour)) {
+	if core.PeriodOf(w.Clock.Now()) != core.PeriodOf(w.Clock.Now().Add(24*time.Hour)) {
 		months = 2
 	}
 	require.Equal(t, months, c.trips.Load()-before)

@@ -128,7 +128,7 @@ func TestSchema(t *testing.T) {
 func TestLedgerIsAppendOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, postgres.Config{}, noExecution)
-	w.settled(t, 2, allFail)
+	w.Settled(t, 2, allFail)
 	const all = `SELECT string_agg(l::text, E'\n' ORDER BY l.seq) FROM ledger l`
 	var before, after string
 	require.NoError(t, w.pool.QueryRow(t.Context(), all).Scan(&before))

@@ -103,17 +103,17 @@ func TestOutputThatIsNotText(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, postgres.Config{}, noExecution)
 	ctx := bounded(t)
-	run, err := w.initiate(ctx, "acme", 2)
+	run, err := w.Start(ctx, "acme", 2)
 	require.NoError(t, err)
-	jobs := w.queue.drain(t)
+	jobs := w.Queue.Drain(t)
 	_, _, err = w.Claim(ctx, jobs, app.WaitForLock)
 	require.NoError(t, err)
 	require.NoError(t, settle(ctx, w.Service, []core.Settlement{
 		{Job: jobs[0], Results: []core.FileResult{{Index: 0, Outcome: core.OutcomeCompleted, Output: "a\x00b\xffc"}}},
 		{Job: jobs[1], Results: []core.FileResult{{Index: 1, Outcome: core.OutcomeTransient, Failure: core.Failure{Code: "x\x00", Message: "\xff"}}}},
 	}))
-	require.Equal(t, core.RunCompletedWithErrors, w.read(t, run.ID).Status)
-	files := w.files(t, run.ID)
+	require.Equal(t, core.RunCompletedWithErrors, w.Read(t, run.ID).Status)
+	files := w.FilesOf(t, run.ID)
 	require.Equal(t, "a\uFFFDb\uFFFDc", files[0].Output)
 	require.Equal(t, core.Failure{Code: "x\uFFFD", Message: "\uFFFD"}, files[1].Failure)
 
@@ -126,7 +126,7 @@ func TestOutputThatIsNotText(t *testing.T) {
 func TestFailureThatFnHides(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, postgres.Config{}, noExecution)
-	run := w.settled(t, 1, allFail)
+	run := w.Settled(t, 1, allFail)
 	ctx := bounded(t)
 	err := w.store.InTx(ctx, "acme", func(tx ports.Tx) error {
 		if err := tx.Tenants().Save(ctx, core.Tenant{ID: "acme", Name: "never"}); err != nil {
@@ -139,7 +139,7 @@ func TestFailureThatFnHides(t *testing.T) {
 		return nil
 	})
 	require.ErrorContains(t, err, "runs_credits")
-	require.EqualValues(t, 1, w.number(t, `SELECT count(*) FROM tenants WHERE name = 'Tenant acme'`))
+	require.EqualValues(t, 1, w.Number(t, `SELECT count(*) FROM tenants WHERE name = 'Tenant acme'`))
 }
 
 // However a transaction ends, its connection goes back to the pool, without a
@@ -162,7 +162,7 @@ func TestConnectionsGoBack(t *testing.T) {
 		require.ErrorIs(t, in(over, "acme", func(ports.Tx) error { return nil }), context.Canceled)
 	}
 	require.Zero(t, w.pool.Stat().AcquiredConns())
-	require.EqualValues(t, 0, w.number(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`))
+	require.EqualValues(t, 0, w.Number(t, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'`))
 }
 
 // Post never reads a balance that somebody else can change: it takes the lock
@@ -174,7 +174,7 @@ func TestPostWithoutLock(t *testing.T) {
 	const n = 20
 	for _, err := range together(n, func(i int) error {
 		return w.store.InTx(ctx, "acme", func(tx ports.Tx) error {
-			e, err := core.NewPurchase("acme", core.Key(rune('a'+i)), 1, admin, w.clock.Now())
+			e, err := core.NewPurchase("acme", core.Key(rune('a'+i)), 1, admin, w.Clock.Now())
 			if err != nil {
 				return err
 			}
@@ -184,7 +184,7 @@ func TestPostWithoutLock(t *testing.T) {
 	}) {
 		require.NoError(t, err)
 	}
-	require.EqualValues(t, 1_000_000+n, w.balance(t, "acme").Purchased)
+	require.EqualValues(t, 1_000_000+n, w.BalanceOf(t, "acme").Purchased)
 	w.requireInvariants(t)
 }
 
@@ -199,5 +199,5 @@ func TestPostOnWrongCount(t *testing.T) {
 	_, err = w.PurchaseCredits(ctx, admin, "acme", "new", 1)
 	require.ErrorContains(t, err, "entry 1 is there")
 	require.NotErrorIs(t, err, ports.ErrExists)
-	require.EqualValues(t, 1_000_000, w.balance(t, "acme").Purchased)
+	require.EqualValues(t, 1_000_000, w.BalanceOf(t, "acme").Purchased)
 }

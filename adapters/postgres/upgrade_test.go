@@ -115,11 +115,11 @@ func TestUpgradeOfAttempts(t *testing.T) {
 	oldRun(t, pool, "beside")
 	for _, id := range []core.RunID{"before", "beside"} {
 		require.Equal(t, initiated(3, false), w.attempts(t, id)[0].Files, id)
-		w.queue.failWith(func() error { return errQueueDown })
+		w.Queue.FailWith(func() error { return errQueueDown })
 		_, err = w.RetryFailed(ctx, customer, id, app.RetryRequest{})
 		require.ErrorIs(t, err, errQueueDown)
-		require.Equal(t, core.RunFailed, w.read(t, id).Status, "undone by what its attempt says")
-		w.queue.failWith(nil)
+		require.Equal(t, core.RunFailed, w.Read(t, id).Status, "undone by what its attempt says")
+		w.Queue.FailWith(nil)
 		_, err = w.RetryFailed(ctx, customer, id, app.RetryRequest{})
 		require.NoError(t, err)
 		list := w.attempts(t, id)
@@ -127,7 +127,7 @@ func TestUpgradeOfAttempts(t *testing.T) {
 		require.Equal(t, core.FileFailed, list[2].Files[1].Before.Status)
 	}
 
-	run, err := w.initiate(ctx, "acme", 4)
+	run, err := w.Start(ctx, "acme", 4)
 	require.NoError(t, err)
 	require.Equal(t, initiated(4, true), w.attempts(t, run.ID)[0].Files)
 	for id, files := range map[core.RunID]int64{"before": 9, "beside": 9, run.ID: 4} {
@@ -140,8 +140,8 @@ func TestUpgradeOfAttempts(t *testing.T) {
 		require.NoError(t, rows.Err())
 		require.Equal(t, files, n, "what a server of the version before reads of %s", id)
 	}
-	require.EqualValues(t, 4, w.number(t, `SELECT count(*) FROM attempt_files WHERE run_id = $1 AND charged AND before_status IS NULL`, run.ID))
-	require.Zero(t, w.number(t, `SELECT count(*) FROM attempt_file_rows WHERE run_id = $1`, run.ID))
+	require.EqualValues(t, 4, w.Number(t, `SELECT count(*) FROM attempt_files WHERE run_id = $1 AND charged AND before_status IS NULL`, run.ID))
+	require.Zero(t, w.Number(t, `SELECT count(*) FROM attempt_file_rows WHERE run_id = $1`, run.ID))
 }
 
 func (w *world) attempts(t *testing.T, id core.RunID) (list []core.Attempt) {

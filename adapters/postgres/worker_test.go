@@ -25,7 +25,7 @@ import (
 func (w *world) runWorker(t testing.TB, o worker.Options) (pool *worker.Worker, stop func()) {
 	t.Helper()
 	o.Log = slog.New(slog.DiscardHandler)
-	pool, err := worker.New(w.Service, w.queue, o)
+	pool, err := worker.New(w.Service, w.Queue, o)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -52,10 +52,10 @@ func TestExecutorsHoldNoTransaction(t *testing.T) {
 		<-release
 		return []core.FileResult{resultOf(task.Files[0].Index, core.OutcomeCompleted)}, nil
 	})
-	w.addTenant(t, "globex")
+	w.AddTenant(t, "globex")
 	var runs []core.Run
 	for i := range 4 {
-		run, err := w.initiate(t.Context(), []core.TenantID{"acme", "globex"}[i%2], jobs/4)
+		run, err := w.Start(t.Context(), []core.TenantID{"acme", "globex"}[i%2], jobs/4)
 		require.NoError(t, err)
 		runs = append(runs, run)
 	}
@@ -77,10 +77,10 @@ func TestExecutorsHoldNoTransaction(t *testing.T) {
 
 	lease := w.Options().Recovery.Lease
 	for round := range 10 { // three leases
-		w.clock.Advance(lease/3 + time.Second)
+		w.Clock.Advance(lease/3 + time.Second)
 		behind := func() bool {
 			return count(`xact_start IS NOT NULL`) > 6 || // Transactions, and half as many
-				w.number(t, `SELECT count(*) FROM files WHERE status = 'processing' AND lease_until < $1`, w.clock.Now().Add(lease)) > 0
+				w.Number(t, `SELECT count(*) FROM files WHERE status = 'processing' AND lease_until < $1`, w.Clock.Now().Add(lease)) > 0
 		}
 		require.Eventually(t, func() bool { return !behind() }, testTimeout, time.Millisecond, "every lease is renewed, round %d", round)
 		require.Eventually(t, noTransaction, testTimeout, time.Millisecond)
@@ -94,7 +94,7 @@ func TestExecutorsHoldNoTransaction(t *testing.T) {
 
 	letGo()
 	require.Eventually(t, func() bool {
-		return w.number(t, `SELECT count(*) FROM runs WHERE status = 'COMPLETED'`) == 3
+		return w.Number(t, `SELECT count(*) FROM runs WHERE status = 'COMPLETED'`) == 3
 	}, testTimeout, time.Millisecond)
 	stop()
 	require.EqualValues(t, jobs, executing.Load(), "nothing was executed twice")
@@ -116,13 +116,13 @@ func BenchmarkWorker(b *testing.B) {
 			total := int64(0)
 			for tenant := range c.tenants {
 				id := core.TenantID(fmt.Sprint("tenant-", tenant))
-				w.addTenant(b, id)
+				w.AddTenant(b, id)
 				for range c.runs * b.N {
 					n := files
 					if c.runs == 1 {
 						n = 10 * files
 					}
-					_, err := w.initiate(b.Context(), id, n)
+					_, err := w.Start(b.Context(), id, n)
 					require.NoError(b, err)
 					total += int64(n)
 				}
@@ -137,7 +137,7 @@ func BenchmarkWorker(b *testing.B) {
 			elapsed := b.Elapsed()
 			b.StopTimer()
 			stop()
-			require.Zero(b, w.number(b, `SELECT count(*) FROM runs WHERE status <> 'COMPLETED'`))
+			require.Zero(b, w.Number(b, `SELECT count(*) FROM runs WHERE status <> 'COMPLETED'`))
 			s := pool.Stats()
 			b.ReportMetric(float64(total)/elapsed.Seconds(), "jobs/s")
 			b.ReportMetric(float64(s.Claimed)/float64(s.ClaimGroups), "jobs/claim")

@@ -33,7 +33,7 @@ func TestBackupOfARunningStore(t *testing.T) {
 					return nil
 				default:
 				}
-				if _, err := w.initiate(ctx, "acme", 5); err != nil {
+				if _, err := w.Start(ctx, "acme", 5); err != nil {
 					return err
 				}
 				answered.Add(1)
@@ -55,7 +55,7 @@ func TestBackupOfARunningStore(t *testing.T) {
 		require.Equal(t, fs.FileMode(0o600), info.Mode().Perm())
 
 		copied := worldOn(t, openStore(t, to), noExecution)
-		require.GreaterOrEqual(t, copied.number(t, `SELECT count(*) FROM runs`), before)
+		require.GreaterOrEqual(t, copied.Number(t, `SELECT count(*) FROM runs`), before)
 		differences, err := copied.CheckLedger(ctx, admin, "acme")
 		require.NoError(t, err)
 		require.Empty(t, differences)
@@ -70,13 +70,13 @@ func TestBackupOfARunningStore(t *testing.T) {
 func TestBackupIsWorkedOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, noExecution)
-	run := w.settled(t, 3, allFail)
+	run := w.Settled(t, 3, allFail)
 	to := filepath.Join(t.TempDir(), "copy.db")
 	require.NoError(t, w.store.Backup(bounded(t), to))
 	restored := worldOn(t, openStore(t, to), noExecution)
 	_, err := restored.RetryFailed(bounded(t), customer, run.ID, app.RetryRequest{})
 	require.NoError(t, err)
-	require.Equal(t, core.RunFailed, w.read(t, run.ID).Status, "the original is another database")
+	require.Equal(t, core.RunFailed, w.Read(t, run.ID).Status, "the original is another database")
 }
 
 func TestBackupFails(t *testing.T) {

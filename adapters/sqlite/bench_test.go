@@ -102,11 +102,11 @@ func seed(b *testing.B, files, runs int) (path string, ids []core.RunID) {
 	b.Helper()
 	path = filepath.Join(b.TempDir(), "redrive.db")
 	w := worldOn(b, openStore(b, path), noExecution)
-	w.addTenant(b, "acme")
+	w.AddTenant(b, "acme")
 	_, err := w.PurchaseCredits(b.Context(), admin, "acme", "more", core.Credits(4*runs*files))
 	require.NoError(b, err)
 	for range runs {
-		ids = append(ids, w.settled(b, files, allFail).ID)
+		ids = append(ids, w.Settled(b, files, allFail).ID)
 	}
 	require.NoError(b, w.store.Close())
 	return path, ids

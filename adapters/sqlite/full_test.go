@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -27,19 +28,20 @@ func TestDiskFull(t *testing.T) {
 	folder := t.TempDir()
 	d := newDisk(t, folder)
 	w := worldOn(t, openStore(t, filepath.Join(folder, "redrive.db"), sqlite.WithVFS(diskVFS)), noExecution)
-	w.addTenant(t, "acme")
+	w.AddTenant(t, "acme")
 	ctx := bounded(t)
+	var mu sync.Mutex // of answered
 	answered := map[core.RunID]bool{}
 	for round := range 4 {
 		d.setFull(true)
 		refused := 0
 		for range 200 {
 			errs := together(3, func(int) error {
-				run, err := w.initiate(ctx, "acme", 40)
+				run, err := w.Start(ctx, "acme", 40)
 				if err == nil {
-					w.queue.mu.Lock()
+					mu.Lock()
 					answered[run.ID] = true
-					w.queue.mu.Unlock()
+					mu.Unlock()
 				}
 				return err
 			})
@@ -60,13 +62,13 @@ func TestDiskFull(t *testing.T) {
 		require.NoError(t, err, "reading goes on")
 
 		d.setFull(false)
-		run, err := w.initiate(ctx, "acme", 40)
+		run, err := w.Start(ctx, "acme", 40)
 		require.NoError(t, err, "there is room again")
 		answered[run.ID] = true
 	}
-	require.EqualValues(t, len(answered), w.number(t, `SELECT count(*) FROM runs`), "exactly what was answered")
+	require.EqualValues(t, len(answered), w.Number(t, `SELECT count(*) FROM runs`), "exactly what was answered")
 	for id := range answered {
-		w.read(t, id)
+		w.Read(t, id)
 	}
 	w.requireInvariants(t)
 	differences, err := w.CheckLedger(ctx, admin, "acme")
@@ -81,9 +83,9 @@ func TestLargeValues(t *testing.T) {
 	const files, length = 6, 4 << 20
 	w := newWorld(t, noExecution)
 	ctx := bounded(t)
-	run, err := w.initiate(ctx, "acme", files)
+	run, err := w.Start(ctx, "acme", files)
 	require.NoError(t, err)
-	jobs := w.queue.drain(t)
+	jobs := w.Queue.Drain(t)
 	_, _, err = w.Claim(ctx, jobs, app.WaitForLock)
 	require.NoError(t, err)
 	var results []core.Settlement
@@ -93,7 +95,7 @@ func TestLargeValues(t *testing.T) {
 		}}})
 	}
 	require.NoError(t, settle(ctx, w.Service, results))
-	require.Equal(t, core.RunCompleted, w.read(t, run.ID).Status)
+	require.Equal(t, core.RunCompleted, w.Read(t, run.ID).Status)
 	for i := range files {
 		var file core.File
 		require.NoError(t, w.store.View(ctx, "acme", func(tx ports.Tx) (err error) {

@@ -357,19 +357,19 @@ func filledIn(t *testing.T, w *world, sql string) string {
 func TestIllegalWrites(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, noExecution)
-	w.addTenant(t, "other")
+	w.AddTenant(t, "other")
 	ctx := bounded(t)
-	w.settled(t, 1, func(int) core.Outcome { return core.OutcomeCompleted })
-	closed := w.settled(t, 4, func(i int) core.Outcome {
+	w.Settled(t, 1, func(int) core.Outcome { return core.OutcomeCompleted })
+	closed := w.Settled(t, 4, func(i int) core.Outcome {
 		return map[int]core.Outcome{0: core.OutcomeCompleted, 1: core.OutcomeTransient, 2: core.OutcomePermanent}[i]
 	})
 	_, err := w.Cancel(ctx, admin, closed.ID)
 	require.NoError(t, err)
-	running, err := w.initiate(ctx, "acme", 3)
+	running, err := w.Start(ctx, "acme", 3)
 	require.NoError(t, err)
 	_, err = w.RaiseMaxRetryCount(ctx, admin, closed.ID, 4)
 	require.NoError(t, err)
-	w.queue.failWith(func() error { return errQueueDown })
+	w.Queue.FailWith(func() error { return errQueueDown })
 	_, err = w.RetryFailed(ctx, customer, closed.ID, app.RetryRequest{IdempotencyKey: "key-1"})
 	require.ErrorIs(t, err, errQueueDown)
 	w.requireInvariants(t)

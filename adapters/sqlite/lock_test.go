@@ -86,7 +86,7 @@ func TestClosed(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "redrive.db")
 	w := worldOn(t, openStore(t, path), noExecution)
-	w.addTenant(t, "acme")
+	w.AddTenant(t, "acme")
 	require.NoError(t, w.store.Ping(bounded(t)))
 	require.NoError(t, w.store.Close())
 	require.NoError(t, w.store.Close(), "a repeat")
@@ -96,5 +96,5 @@ func TestClosed(t *testing.T) {
 	_, err = os.Stat(path + "-wal")
 	require.ErrorIs(t, err, os.ErrNotExist, "what was written is in the one file")
 	again := worldOn(t, openStore(t, path), noExecution)
-	require.EqualValues(t, 1_000_010, again.balance(t, "acme").Available())
+	require.EqualValues(t, 1_000_010, again.BalanceOf(t, "acme").Available())
 }

@@ -29,12 +29,12 @@ func TestStatementsGoByKeys(t *testing.T) {
 	store := openStore(t, filepath.Join(t.TempDir(), "redrive.db"), sqlite.WithDriver(r))
 	w := worldOn(t, store, noExecution)
 	r.take()
-	w.addTenant(t, "acme")
+	w.AddTenant(t, "acme")
 	ctx := bounded(t)
 	outcomes := func(i int) core.Outcome {
 		return []core.Outcome{core.OutcomeCompleted, core.OutcomeTransient, core.OutcomePermanent, "", core.OutcomeTransient}[i%5]
 	}
-	run := w.settled(t, 120, outcomes)
+	run := w.Settled(t, 120, outcomes)
 	_, err := w.Cancel(ctx, admin, run.ID)
 	require.NoError(t, err)
 	_, err = w.RaiseMaxRetryCount(ctx, admin, run.ID, 7)
@@ -45,13 +45,13 @@ func TestStatementsGoByKeys(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.Receipt(ctx, admin, run.ID)
 	require.NoError(t, err)
-	w.clock.Advance(time.Hour)
+	w.Clock.Advance(time.Hour)
 	_, err = w.Recover(ctx, 100)
 	require.NoError(t, err)
 	_, err = w.Resume(ctx)
 	require.NoError(t, err)
-	w.queue.failWith(func() error { return errQueueDown })
-	_, err = w.initiate(ctx, "acme", 3)
+	w.Queue.FailWith(func() error { return errQueueDown })
+	_, err = w.Start(ctx, "acme", 3)
 	require.ErrorIs(t, err, errQueueDown)
 	require.NoError(t, w.Refill(ctx))
 	_, err = w.CheckLedger(ctx, admin, "acme")
@@ -62,11 +62,11 @@ func TestStatementsGoByKeys(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.OpenTenants(ctx, "", 10)
 	require.NoError(t, err)
-	_, err = store.BulkContinues().DeleteEnded(ctx, w.clock.Now(), 10)
+	_, err = store.BulkContinues().DeleteEnded(ctx, w.Clock.Now(), 10)
 	require.NoError(t, err)
-	_, err = store.BulkContinues().Orphans(ctx, w.clock.Now(), 10)
+	_, err = store.BulkContinues().Orphans(ctx, w.Clock.Now(), 10)
 	require.NoError(t, err)
-	_, err = store.Sessions().DeleteExpired(ctx, w.clock.Now(), 10)
+	_, err = store.Sessions().DeleteExpired(ctx, w.Clock.Now(), 10)
 	require.NoError(t, err)
 	_, err = store.EndSessions(ctx, "acme", "ada")
 	require.NoError(t, err)
@@ -74,14 +74,14 @@ func TestStatementsGoByKeys(t *testing.T) {
 		for _, f := range []ports.RunFilter{
 			{Limit: 9},
 			{Limit: 9, Statuses: []core.RunStatus{core.RunRunning}},
-			{Limit: 9, Statuses: []core.RunStatus{core.RunRunning, core.RunFailed}, CreatedFrom: w.clock.Now()},
-			{Limit: 9, Template: "summarize", FileName: "x", Before: ports.RunCursor{CreatedAt: w.clock.Now(), ID: "x"}},
+			{Limit: 9, Statuses: []core.RunStatus{core.RunRunning, core.RunFailed}, CreatedFrom: w.Clock.Now()},
+			{Limit: 9, Template: "summarize", FileName: "x", Before: ports.RunCursor{CreatedAt: w.Clock.Now(), ID: "x"}},
 		} {
 			_, err := tx.Find().Runs(ctx, f, ports.Look{})
 			require.NoError(t, err)
 		}
 		for _, f := range []ports.EntryFilter{
-			{Limit: 9}, {Limit: 9, Before: 5}, {Limit: 9, Period: core.PeriodOf(w.clock.Now())}, {Limit: 9, Run: run.ID, Kinds: []core.EntryKind{core.EntryCharge}},
+			{Limit: 9}, {Limit: 9, Before: 5}, {Limit: 9, Period: core.PeriodOf(w.Clock.Now())}, {Limit: 9, Run: run.ID, Kinds: []core.EntryKind{core.EntryCharge}},
 		} {
 			_, err := tx.Find().Entries(ctx, f, ports.Look{})
 			require.NoError(t, err)

@@ -64,7 +64,7 @@ func TestPowerCut(t *testing.T) {
 				if round%fresh == 0 {
 					folder, answers = t.TempDir(), &told{attempts: map[core.RunID]core.AttemptNumber{}}
 					w := worldOn(t, openStore(t, filepath.Join(folder, "redrive.db")), noExecution)
-					w.addTenant(t, "acme")
+					w.AddTenant(t, "acme")
 					require.NoError(t, w.store.Close())
 				}
 				d := newDisk(t, folder)
@@ -123,7 +123,7 @@ func step(t *testing.T, w *world, answers *told, key core.Key, n int) error {
 		}
 		return err
 	}
-	run, err := w.initiate(ctx, "acme", 2)
+	run, err := w.Start(ctx, "acme", 2)
 	if err != nil {
 		return err
 	}

@@ -40,16 +40,16 @@ func TestWriteAheadLogIsWatched(t *testing.T) {
 	log := &lockedBuffer{}
 	store := newStore(t, sqlite.WithWALLimit(limit), sqlite.WithLogger(slog.New(slog.NewTextHandler(log, nil))))
 	w := worldOn(t, store, noExecution)
-	w.addTenant(t, "acme")
+	w.AddTenant(t, "acme")
 	ctx := bounded(t)
 	write := func() {
 		t.Helper()
 		_, err := w.CreateTemplate(ctx, admin, core.Template{
-			ID: core.TemplateID(core.PeriodOf(w.clock.Now()).String()), Tenant: "acme", Name: "large", Instructions: strings.Repeat("x", 60_000), Mode: core.ModePerFile,
+			ID: core.TemplateID(core.PeriodOf(w.Clock.Now()).String()), Tenant: "acme", Name: "large", Instructions: strings.Repeat("x", 60_000), Mode: core.ModePerFile,
 		})
 		require.NoError(t, err)
 		require.NoError(t, store.Ping(ctx)) // the log was looked at after the commit
-		w.clock.Advance(31 * 24 * time.Hour)
+		w.Clock.Advance(31 * 24 * time.Hour)
 	}
 	require.NoError(t, store.View(ctx, "acme", func(tx ports.Tx) error {
 		_, err := tx.Tenants().Get(ctx)

@@ -1,4 +1,4 @@
-package postgres_test
+package sqltest
 
 import (
 	"context"
@@ -13,31 +13,24 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/redrive/redrive/adapters/postgres"
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/core/app"
 	"github.com/redrive/redrive/ports"
 )
 
-// The test that the original left undone: 50 Continues of one run at the same
-// moment, over 50 real connections, 200 rounds. In each exactly one wins and
+// ConcurrentContinues is the test that the original left undone: 50 Continues of one run at the
+// same moment, over as many connections, again and again. In each exactly one wins and
 // exactly one charge is made; the others are told that the run is running.
-func TestConcurrentContinues(t *testing.T) {
-	t.Parallel()
-	testConcurrentContinues(t, postgres.Config{}, 200)
-}
-
-func testConcurrentContinues(t *testing.T, c postgres.Config, rounds int) {
+func ConcurrentContinues(t *testing.T, rounds int, newWorld NewWorld) {
 	t.Helper()
 	const contenders, files = 50, 3
-	c.MaxConns = contenders
-	w := newWorld(t, c, noExecution)
-	spent := w.balance(t, "acme").Available()
+	w := newWorld(t, contenders, NoExecution)
+	spent := w.BalanceOf(t, "acme").Available()
 	began := time.Now()
 	for round := range rounds {
-		run := w.settled(t, files, allFail)
-		errs := together(contenders, func(int) error {
-			_, err := w.RetryFailed(t.Context(), customer, run.ID, app.RetryRequest{})
+		run := w.Settled(t, files, AllFail)
+		errs := Together(contenders, func(int) error {
+			_, err := w.RetryFailed(t.Context(), Customer, run.ID, app.RetryRequest{})
 			return err
 		})
 		won := 0
@@ -49,25 +42,20 @@ func testConcurrentContinues(t *testing.T, c postgres.Config, rounds int) {
 			require.ErrorIs(t, err, core.ErrRunAlreadyRunning, "round %d", round)
 		}
 		require.Equal(t, 1, won, "round %d", round)
-		require.Len(t, w.queue.drain(t), files, "round %d", round)
-		require.EqualValues(t, 1, w.number(t, `SELECT count(*) FROM ledger WHERE run_id = $1 AND attempt = 1 AND kind = 'charge'`, run.ID))
-		require.EqualValues(t, 2, w.number(t, `SELECT count(*) FROM attempts WHERE run_id = $1`, run.ID))
+		require.Len(t, w.Queue.Drain(t), files, "round %d", round)
+		require.EqualValues(t, 1, w.Number(t, `SELECT count(*) FROM ledger WHERE run_id = $1 AND attempt = 1 AND kind = 'charge'`, run.ID))
+		require.EqualValues(t, 2, w.Number(t, `SELECT count(*) FROM attempts WHERE run_id = $1`, run.ID))
 	}
 	t.Logf("%d rounds of %d Continues: %v", rounds, contenders, time.Since(began).Round(time.Millisecond))
-	require.EqualValues(t, rounds*2*files*2, spent-w.balance(t, "acme").Available(), "each file was charged twice, at 2 credits")
-	w.requireInvariants(t)
+	require.EqualValues(t, rounds*2*files*2, spent-w.BalanceOf(t, "acme").Available(), "each file was charged twice, at 2 credits")
+	w.DB.Invariants(t)
 }
 
-// Everything at once on the same runs and tenants: Continues, settlements,
+// MixedRace does everything at once on the same runs and tenants: Continues, settlements,
 // cancels, purchases, grants, recovery, initiations and failing queues. Then the
 // faults stop, every run has to close, and the invariants of spec 10 are
 // recomputed by SQL.
-func TestMixedRace(t *testing.T) {
-	t.Parallel()
-	testMixedRace(t, postgres.Config{})
-}
-
-func testMixedRace(t *testing.T, c postgres.Config) {
+func MixedRace(t *testing.T, newWorld NewWorld) {
 	t.Helper()
 	const users, operations, workers = 8, 50, 4
 	seed := rand.Uint64()
@@ -82,28 +70,27 @@ func testMixedRace(t *testing.T, c postgres.Config) {
 			if _, err := fmt.Fprintf(h, "%d %s %d %d", seed, task.Job.Run, task.Job.Epoch, f.Index); err != nil {
 				return nil, err
 			}
-			results[i] = resultOf(f.Index, []core.Outcome{core.OutcomeCompleted, core.OutcomeTransient, core.OutcomeTransient, core.OutcomePermanent}[h.Sum64()%4])
+			results[i] = ResultOf(f.Index, []core.Outcome{core.OutcomeCompleted, core.OutcomeTransient, core.OutcomeTransient, core.OutcomePermanent}[h.Sum64()%4])
 		}
 		return results, nil
 	}
-	c.MaxConns = users + workers + 2
-	w := newWorld(t, c, execute)
+	w := newWorld(t, users+workers+2, execute)
 	tenants := []core.TenantID{"acme", "umbrella"}
-	w.addTenant(t, "umbrella")
-	ctx := bounded(t)
+	w.AddTenant(t, "umbrella")
+	ctx := Bounded(t)
 
 	var runs sharedRuns
 	for _, tenant := range tenants {
 		for range 2 {
-			run, err := w.initiate(ctx, tenant, 6)
+			run, err := w.Start(ctx, tenant, 6)
 			require.NoError(t, err)
 			runs.add(run.ID)
 		}
 	}
 	var failures atomic.Int64
-	w.queue.failWith(func() error {
+	w.Queue.FailWith(func() error {
 		if failures.Add(1)%7 == 0 {
-			return errQueueDown
+			return ErrQueueDown
 		}
 		return nil
 	})
@@ -115,19 +102,19 @@ func testMixedRace(t *testing.T, c postgres.Config) {
 	for i := range workers {
 		working.Go(func() {
 			for {
-				deliveries, err := w.queue.Receive(stop, 3, ports.Skip{})
+				deliveries, err := w.Queue.Receive(stop, 3, ports.Skip{})
 				if err != nil {
 					return // stopped
 				}
 				for _, d := range deliveries {
-					if err := w.Work(ctx, d); err != nil && !errors.Is(err, errQueueDown) {
+					if err := w.Work(ctx, d); err != nil && !errors.Is(err, ErrQueueDown) {
 						workerErrs[i] = errors.Join(workerErrs[i], err)
 					}
 				}
 			}
 		})
 	}
-	errs := together(users, func(i int) error {
+	errs := Together(users, func(i int) error {
 		dice := rand.New(rand.NewPCG(seed, uint64(i)))
 		for n := range operations {
 			if err := unexpected(anything(ctx, w, dice, &runs, tenants, fmt.Sprintf("%d-%d", i, n))); err != nil {
@@ -141,19 +128,19 @@ func testMixedRace(t *testing.T, c postgres.Config) {
 	}
 
 	// The faults stop. What was lost, interrupted or half done is made good.
-	w.queue.failWith(nil)
+	w.Queue.FailWith(nil)
 	require.Eventually(t, func() bool {
-		w.clock.Advance(20 * time.Minute)
+		w.Clock.Advance(20 * time.Minute)
 		_, err := w.Recover(ctx, 100)
-		return err == nil && w.number(t, `SELECT count(*) FROM runs WHERE status = 'RUNNING'`) == 0
+		return err == nil && w.Number(t, `SELECT count(*) FROM runs WHERE status = 'RUNNING'`) == 0
 	}, testTimeout, 5*time.Millisecond, "a run stays RUNNING")
 	stopWorkers()
 	working.Wait()
 	require.Equal(t, make([]error, workers), workerErrs)
 
-	w.requireInvariants(t)
+	w.DB.Invariants(t)
 	for _, tenant := range tenants {
-		differences, err := w.CheckLedger(ctx, admin, tenant)
+		differences, err := w.CheckLedger(ctx, Admin, tenant)
 		require.NoError(t, err)
 		require.Empty(t, differences)
 	}
@@ -163,12 +150,12 @@ func testMixedRace(t *testing.T, c postgres.Config) {
 		`SELECT count(*) FROM ledger WHERE kind = 'purchase' AND key <> 'client/opening'`,
 		`SELECT count(*) FROM files WHERE status = 'completed' AND retry_attempt > 0`,
 	} {
-		require.Positive(t, w.number(t, interesting), "the race has to have had some: %s", interesting)
+		require.Positive(t, w.Number(t, interesting), "the race has to have had some: %s", interesting)
 	}
 }
 
 // anything does one thing that users, operators or the clock do.
-func anything(ctx context.Context, w *world, dice *rand.Rand, runs *sharedRuns, tenants []core.TenantID, key string) error {
+func anything(ctx context.Context, w *World, dice *rand.Rand, runs *sharedRuns, tenants []core.TenantID, key string) error {
 	run, tenant := runs.pick(dice), tenants[dice.IntN(len(tenants))]
 	var err error
 	switch p := dice.IntN(100); {
@@ -177,27 +164,27 @@ func anything(ctx context.Context, w *world, dice *rand.Rand, runs *sharedRuns, 
 		if dice.IntN(2) == 0 {
 			idempotency = core.Key(key)
 		}
-		_, err = w.RetryFailed(ctx, admin, run, app.RetryRequest{IdempotencyKey: idempotency})
+		_, err = w.RetryFailed(ctx, Admin, run, app.RetryRequest{IdempotencyKey: idempotency})
 	case p < 52:
-		_, err = w.Cancel(ctx, admin, run)
+		_, err = w.Cancel(ctx, Admin, run)
 	case p < 62:
-		_, err = w.PurchaseCredits(ctx, admin, tenant, core.Key(key), core.Credits(1+dice.IntN(9)))
+		_, err = w.PurchaseCredits(ctx, Admin, tenant, core.Key(key), core.Credits(1+dice.IntN(9)))
 	case p < 66:
-		_, err = w.GrantAllowance(ctx, admin, tenant, core.Key(key), core.PeriodOf(w.clock.Now()), core.Credits(1+dice.IntN(9)))
+		_, err = w.GrantAllowance(ctx, Admin, tenant, core.Key(key), core.PeriodOf(w.Clock.Now()), core.Credits(1+dice.IntN(9)))
 	case p < 76:
-		w.clock.Advance(time.Duration(dice.IntN(40)) * time.Second)
+		w.Clock.Advance(time.Duration(dice.IntN(40)) * time.Second)
 		_, err = w.Recover(ctx, 10)
 	case p < 84:
 		var started core.Run
-		if started, err = w.initiate(ctx, tenant, 1+dice.IntN(8)); started.ID != "" {
+		if started, err = w.Start(ctx, tenant, 1+dice.IntN(8)); started.ID != "" {
 			runs.add(started.ID)
 		}
 	case p < 88:
-		_, err = w.RaiseMaxRetryCount(ctx, admin, run, 4+dice.IntN(7))
+		_, err = w.RaiseMaxRetryCount(ctx, Admin, run, 4+dice.IntN(7))
 	case p < 94:
-		_, err = w.PreviewRetry(ctx, admin, run)
+		_, err = w.PreviewRetry(ctx, Admin, run)
 	default:
-		_, err = w.Receipt(ctx, admin, run)
+		_, err = w.Receipt(ctx, Admin, run)
 	}
 	return err
 }
@@ -205,7 +192,7 @@ func anything(ctx context.Context, w *world, dice *rand.Rand, runs *sharedRuns, 
 // unexpected drops refusals and the faults that were injected.
 func unexpected(err error) error {
 	var refusal *core.Error
-	if errors.As(err, &refusal) || errors.Is(err, errQueueDown) {
+	if errors.As(err, &refusal) || errors.Is(err, ErrQueueDown) {
 		return nil
 	}
 	return err

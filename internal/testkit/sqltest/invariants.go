@@ -1,11 +1,10 @@
-package sqlite_test
+package sqltest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/redrive/redrive/adapters/sqlite"
 )
 
 // invariants are those of spec 10 that the database can be asked for: each query
@@ -46,7 +45,7 @@ var invariants = []struct{ name, sql string }{
 		 WHERE a.charge_monthly + a.charge_purchased <> f.charged * a.price
 		    OR a.charge_monthly <> coalesce(c.monthly, 0) OR a.charge_purchased <> coalesce(c.purchased, 0) OR c.count > 1`},
 	{"I3 exactly the failed files of a Continue are charged", `
-		SELECT f.run_id, CAST(f.attempt AS TEXT), CAST(f.file_index AS TEXT) FROM attempt_files f JOIN attempts a USING (tenant_id, run_id, attempt)
+		SELECT f.run_id, CAST(f.attempt AS TEXT), CAST(f.{index} AS TEXT) FROM attempt_files f JOIN attempts a USING (tenant_id, run_id, attempt)
 		 WHERE f.charged <> (a.price > 0 AND (f.attempt = 0 OR f.before_status = 'failed'))`},
 	{"I4 a refund is the only one of its charge and equals it", `
 		SELECT r.tenant_id, r.key, r.charge_key FROM ledger r LEFT JOIN ledger c
@@ -59,23 +58,23 @@ var invariants = []struct{ name, sql string }{
 		  LEFT JOIN ledger r ON r.tenant_id = a.tenant_id AND r.run_id = a.run_id AND r.attempt = a.attempt AND r.kind = 'refund'
 		 WHERE (a.compensated_at IS NOT NULL AND a.charge_key IS NOT NULL) <> (r.key IS NOT NULL)`},
 	{"I5 the charge that covers an unfinished file stands", `
-		SELECT f.run_id, CAST(f.file_index AS TEXT), CAST(f.paid_by AS TEXT) FROM files f
+		SELECT f.run_id, CAST(f.{index} AS TEXT), CAST(f.paid_by AS TEXT) FROM files f
 		  LEFT JOIN attempts a ON a.tenant_id = f.tenant_id AND a.run_id = f.run_id AND a.attempt = f.paid_by
-		  LEFT JOIN attempt_files c ON c.tenant_id = f.tenant_id AND c.run_id = f.run_id AND c.attempt = f.paid_by AND c.file_index = f.file_index
+		  LEFT JOIN attempt_files c ON c.tenant_id = f.tenant_id AND c.run_id = f.run_id AND c.attempt = f.paid_by AND c.{index} = f.{index}
 		 WHERE f.status IN ('pending', 'processing')
 		   AND (a.attempt IS NULL OR a.compensated_at IS NOT NULL OR NOT (coalesce(c.charged, false) OR a.price = 0))`},
 	{"I6 retries are within the run's limit", `
-		SELECT f.run_id, CAST(f.file_index AS TEXT), CAST(f.retry_attempt AS TEXT) FROM files f JOIN runs r USING (tenant_id, run_id)
+		SELECT f.run_id, CAST(f.{index} AS TEXT), CAST(f.retry_attempt AS TEXT) FROM files f JOIN runs r USING (tenant_id, run_id)
 		 WHERE f.free_retries NOT BETWEEN 0 AND f.retry_attempt OR f.retry_attempt - f.free_retries > r.max_retry_count`},
 	{"I6 a retry is free if and only if it found the file pending", `
-		SELECT f.run_id, CAST(f.file_index AS TEXT), CAST(f.free_retries AS TEXT) FROM files f
+		SELECT f.run_id, CAST(f.{index} AS TEXT), CAST(f.free_retries AS TEXT) FROM files f
 		 WHERE f.free_retries <> (SELECT count(*) FROM attempt_files x JOIN attempts a USING (tenant_id, run_id, attempt)
-		        WHERE x.tenant_id = f.tenant_id AND x.run_id = f.run_id AND x.file_index = f.file_index AND x.before_status = 'pending'
+		        WHERE x.tenant_id = f.tenant_id AND x.run_id = f.run_id AND x.{index} = f.{index} AND x.before_status = 'pending'
 		          AND a.compensated_at IS NULL)`},
 	{"I6 a file was retried as often as attempts that stand had it", `
-		SELECT f.run_id, CAST(f.file_index AS TEXT), CAST(f.retry_attempt AS TEXT) FROM files f
+		SELECT f.run_id, CAST(f.{index} AS TEXT), CAST(f.retry_attempt AS TEXT) FROM files f
 		 WHERE f.retry_attempt <> (SELECT count(*) FROM attempt_files x JOIN attempts a USING (tenant_id, run_id, attempt)
-		        WHERE x.tenant_id = f.tenant_id AND x.run_id = f.run_id AND x.file_index = f.file_index AND x.attempt > 0 AND a.compensated_at IS NULL)`},
+		        WHERE x.tenant_id = f.tenant_id AND x.run_id = f.run_id AND x.{index} = f.{index} AND x.attempt > 0 AND a.compensated_at IS NULL)`},
 	{"I7 jobs add up", `
 		SELECT run_id, status, concat(completed_jobs, '+', failed_jobs, ' of ', attempt_jobs, ' of ', total_jobs) FROM runs
 		 WHERE completed_jobs + failed_jobs > attempt_jobs OR attempt_jobs > total_jobs
@@ -90,10 +89,10 @@ var invariants = []struct{ name, sql string }{
 		         FROM files GROUP BY 1, 2) f USING (tenant_id, run_id)
 		 WHERE f.have <> concat_ws(',', r.tally_unfinished, r.tally_completed, r.tally_failed, r.tally_error)`},
 	{"I7 nothing is processed in a closed run", `
-		SELECT f.run_id, CAST(f.file_index AS TEXT), r.status FROM files f JOIN runs r USING (tenant_id, run_id)
+		SELECT f.run_id, CAST(f.{index} AS TEXT), r.status FROM files f JOIN runs r USING (tenant_id, run_id)
 		 WHERE f.status = 'processing' AND r.status <> 'RUNNING'`},
 	{"I8 no file has an epoch that its run did not give out", `
-		SELECT f.run_id, CAST(f.file_index AS TEXT), CAST(f.epoch AS TEXT) FROM files f JOIN runs r USING (tenant_id, run_id) WHERE f.epoch > r.epoch`},
+		SELECT f.run_id, CAST(f.{index} AS TEXT), CAST(f.epoch AS TEXT) FROM files f JOIN runs r USING (tenant_id, run_id) WHERE f.epoch > r.epoch`},
 	{"I9 attempts are numbered without gaps, with growing epochs", `
 		SELECT a.run_id, CAST(a.attempt AS TEXT), CAST(a.epoch AS TEXT) FROM (
 		  SELECT *, lag(epoch) OVER w AS last_epoch, row_number() OVER w - 1 AS place FROM attempts WINDOW w AS (PARTITION BY tenant_id, run_id ORDER BY attempt)) a
@@ -104,26 +103,12 @@ var invariants = []struct{ name, sql string }{
 		 WHERE r.tenant_id IS DISTINCT FROM o.tenant_id`},
 }
 
-// requireInvariants asks the database, not the code.
-func (w *world) requireInvariants(t testing.TB) {
-	t.Helper()
-	requireInvariants(t, w.store)
-}
-
-func requireInvariants(t testing.TB, s *sqlite.Store) {
+// Invariants asks the database, not the code.
+func Invariants(t testing.TB, db Database) {
 	t.Helper()
 	for _, i := range invariants {
-		broken, err := s.Rows(t.Context(), i.sql)
+		broken, err := db.Rows(t.Context(), strings.ReplaceAll(i.sql, "{index}", db.Index))
 		require.NoError(t, err, i.name)
 		require.Empty(t, broken, i.name)
-	}
-	// What SQLite itself says of the file and of its foreign keys.
-	for pragma, want := range map[string]int{`PRAGMA integrity_check`: 1, `PRAGMA foreign_key_check`: 0} {
-		rows, err := s.Rows(t.Context(), pragma)
-		require.NoError(t, err)
-		require.Len(t, rows, want, "%s: %v", pragma, rows)
-		if want == 1 {
-			require.Equal(t, "ok", rows[0][0])
-		}
 	}
 }
