@@ -23,7 +23,7 @@ const (
 	CodeEnqueueFailed         Code = "enqueue_failed"
 	CodeIdempotencyKeyReused  Code = "idempotency_key_reused"
 	CodeIdempotencyInProgress Code = "idempotency_in_progress"
-	CodeSecretNotRepeated     Code = "secret_not_repeated" //nolint:gosec // a code, no credential
+	CodeSecretNotRepeated     Code = "secret_not_repeated"
 	CodeInvalidRequest        Code = "invalid_request"
 
 	CodeRunNotRunning        Code = "run_not_running"

@@ -14,7 +14,7 @@ const (
 	OperationRedeliver       Operation = "redeliver_webhook"
 	OperationRefund          Operation = "refund"
 	OperationBulkContinue    Operation = "bulk_continue"
-	OperationMakeAPIKey      Operation = "make_api_key" //nolint:gosec // an operation, no credential
+	OperationMakeAPIKey      Operation = "make_api_key"
 	OperationMakeWebhook     Operation = "create_webhook_endpoint"
 	OperationRotateWebhook   Operation = "rotate_webhook_secret"
 )

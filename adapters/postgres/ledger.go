@@ -74,8 +74,10 @@ SELECT a.monthly_left, t.suspended_at IS NOT NULL
 		return nil, ports.ErrNotFound
 	}
 	if l.t.account == nil {
-		l.t.account = &account{purchased: held[0].purchased, lastSeq: held[0].lastSeq, low: held[0].low,
-			monthly: map[core.Period]core.Credits{}, rows: map[core.Period]core.Credits{}}
+		l.t.account = &account{
+			purchased: held[0].purchased, lastSeq: held[0].lastSeq, low: held[0].low,
+			monthly: map[core.Period]core.Credits{}, rows: map[core.Period]core.Credits{},
+		}
 	}
 	a := l.t.account
 	a.monthly[p] = 0

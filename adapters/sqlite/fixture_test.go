@@ -79,6 +79,6 @@ func requireInvariants(t testing.TB, s *sqlite.Store) {
 var (
 	admin, customer, errQueueDown = sqltest.Admin, sqltest.Customer, sqltest.ErrQueueDown
 
-	allFail, noExecution, resultOf = sqltest.AllFail, sqltest.NoExecution, sqltest.ResultOf
-	bounded, together, settle      = sqltest.Bounded, sqltest.Together, sqltest.Settle
+	allFail, noExecution      = sqltest.AllFail, sqltest.NoExecution
+	bounded, together, settle = sqltest.Bounded, sqltest.Together, sqltest.Settle
 )

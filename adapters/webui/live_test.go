@@ -95,7 +95,7 @@ func TestRunsListOfTooManyStreams(t *testing.T) {
 	one.signIn("admin")
 	one.Open("/ui/runs")
 	require.Eventually(t, func() bool { return w.streams.ofTenants.Load() == 1 }, 10*time.Second, 5*time.Millisecond)
-	two := &tab{Tab: one.Another(), w: w}
+	two := one.Another()
 	two.Open("/ui/runs")
 	two.Until(statusIs(run, "Running"))
 	close(release)
