@@ -122,13 +122,15 @@ func holding(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) (tx pgx.
 
 func TestLockTimeout(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, postgres.Config{LockTimeout: 20 * time.Millisecond}, noExecution)
+	w := newWorld(t, postgres.Config{}, noExecution)
 	run := w.Settled(t, 1, allFail)
+	hasty, err := postgres.New(w.pool, postgres.Config{LockTimeout: 20 * time.Millisecond})
+	require.NoError(t, err)
 	ctx := bounded(t)
 	_, release := holding(t, w.pool, lockRunRow, run.ID)
 	tries := 0
 	lockRun := func() error {
-		return w.store.InTx(ctx, "acme", func(tx ports.Tx) error {
+		return hasty.InTx(ctx, "acme", func(tx ports.Tx) error {
 			tries++
 			_, err := ports.LockRun(ctx, tx, run.ID)
 			return err
@@ -142,11 +144,13 @@ func TestLockTimeout(t *testing.T) {
 
 func TestStatementTimeout(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, postgres.Config{StatementTimeout: 50 * time.Millisecond}, noExecution)
+	w := newWorld(t, postgres.Config{}, noExecution)
 	run := w.Settled(t, 1, allFail)
+	hasty, err := postgres.New(w.pool, postgres.Config{StatementTimeout: 50 * time.Millisecond})
+	require.NoError(t, err)
 	_, release := holding(t, w.pool, lockRunRow, run.ID)
 	defer release()
-	err := w.store.InTx(bounded(t), "acme", func(tx ports.Tx) error {
+	err = hasty.InTx(bounded(t), "acme", func(tx ports.Tx) error {
 		_, err := ports.LockRun(context.Background(), tx, run.ID)
 		return err
 	})
