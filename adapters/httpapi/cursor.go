@@ -18,8 +18,8 @@ import (
 // A cursor is the position where a page ended, opaque to clients: a version, a sum of the
 // list that it belongs to with its filter, a sum of the whole, and the place. One that was
 // made up, cut or changed is refused, and so is one of another list or filter, in words that
-// say which. Its version says too whether a page before it was incomplete. The sums are no secret: whoever makes a cursor up by hand gets a place in a list
-// that it may read anyhow.
+// say which. Its version says too whether a page before it was incomplete. The sums are no
+// secret: a cursor made up by hand gets a place in a list that its maker may read anyhow.
 const (
 	cursorVersion = '2'
 	partialCursor = '3' // of a list of which a page was incomplete

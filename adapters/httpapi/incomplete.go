@@ -57,7 +57,7 @@ func incompleteBefore() *incompleteJSON {
 }
 
 // incompletePage is incomplete for a page of a list. A cursor remembers that a page before it
-// was incomplete, so that each page which follows says so: whoever has come to the last page
+// was incomplete, so that each page which follows says so: a client that has come to the last page
 // without a word of it has seen all.
 func (l *listing) incompletePage(err error) (*incompleteJSON, error) {
 	missing, err := l.api.incomplete(l.r, err)

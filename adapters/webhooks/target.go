@@ -27,7 +27,8 @@ func (s *Sender) Check(raw string) error {
 // it in different ways.
 func encodedInURLs(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"<>\\^`{|}", r) }
 
-// check is Check but for how the address is written: endpoints of before may have blanks.
+// check is Check without the rule on how the address is written: endpoints that were made before
+// that rule may have blanks.
 func (s *Sender) check(raw string) error {
 	if len(raw) > core.MaxWebhookURLLength {
 		return errors.New("is too long")

@@ -54,7 +54,7 @@ func (s *Service) MakeAPIKey(ctx context.Context, actor core.Actor, q core.APIKe
 		}
 		return id, s.audit(ctx, tx, key.Tenant, actor, now, core.AuditAPIKeyCreated, string(id), facts)
 	})
-	if err == nil && made != id { // the first request made it; what an undone try left here is nobody's
+	if err == nil && made != id { // the first request made it; id was of a try that was rolled back, or did not happen
 		kept(ctx)
 		err = core.SecretNotRepeated(string(made), fmt.Sprintf("the first request under this key made the API key %s, whose token was in its answer alone and is kept nowhere; "+
 			"if that answer was lost, revoke the API key and make another", made))

@@ -74,7 +74,7 @@ func (w *world) requireOnce(v app.BulkView) {
 }
 
 // Runs of tenants that can be asked go on, those of the others wait, and go on when they are
-// back: whenever the part of the store is lost, and whoever drives then.
+// back: at whatever moment the part of the store is lost, and with another driver too.
 func TestBulkGoesOnWithoutTenantsThatCannotBeAsked(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -125,7 +125,7 @@ func TestBulkGoesOnWithoutTenantsThatCannotBeAsked(t *testing.T) {
 }
 
 // While it is not known what some tenants have used up of a limit to the sum, no other is
-// continued; whoever knows it goes on within the limit.
+// continued; a driver that knows it goes on within the limit.
 func TestBulkKeepsToItsLimitWithoutTenantsThatCannotBeAsked(t *testing.T) {
 	t.Parallel()
 	begin := func(t *testing.T) (*world, *partial.Store, *app.BulkDriver, core.BulkID) {

@@ -55,7 +55,7 @@ func TestBulkThatWasLostIsMadeAgain(t *testing.T) {
 }
 
 // What was driven, or may have been removed since it ended, is not made again: it would charge
-// what somebody has stopped.
+// what was stopped.
 func TestBulkThatWasRemovedIsNotMadeAgain(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*world, core.BulkID){

@@ -115,7 +115,7 @@ func secretReplyOf(e core.WebhookEndpoint) secretReply {
 }
 
 // withSecret runs fn as once does, which writes an endpoint with a new secret, that of mine.
-// The deed's request names the actor: whoever else knows the idempotency key may manage
+// The deed's request names the actor: another caller who knows the idempotency key may manage
 // webhooks too, and still is not shown what was shown to one.
 func (s *Service) withSecret(ctx context.Context, d deed, mine core.WebhookEndpoint, fn func(ports.Tx) (core.WebhookEndpoint, error)) (core.WebhookEndpoint, error) {
 	var written core.WebhookEndpoint

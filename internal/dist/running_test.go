@@ -47,8 +47,8 @@ func (b *lockedBuffer) String() string {
 	return b.text.String()
 }
 
-// isRoot: who is not installs and starts what is tested in user namespaces, where he is
-// whoever he has to be; all files are his then, whomever they should belong to.
+// isRoot reports whether the tests have root. Without it they install and start what is tested
+// in a user namespace, where the user has the IDs that are needed and owns all the files.
 var isRoot = os.Getuid() == 0
 
 // needsJail skips where the test may not change its root and its user.
