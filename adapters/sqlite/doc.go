@@ -27,9 +27,10 @@
 //   - A read of tables that it has written carries the statements out where they would be
 //     committed, reads, and rolls back. It is right in every case and dear; the use cases
 //     read before they write.
-//   - The one writing connection takes all transactions that wait and commits them together,
-//     each under a savepoint: one wait for the disk for all. One that fails takes nothing of
-//     the others with it. No fn of a caller ever holds that connection.
+//   - There is one writing connection. Of the transactions that wait for it, the first to get
+//     it commits all that wait, each under a savepoint: one wait for the disk for all. One
+//     that fails takes nothing of the others with it. No fn of a caller ever holds that
+//     connection.
 //
 // So nothing of the port's contract is served by SQLite's serial writing, and no case of
 // the conformance suite is vacuous here: transactions overlap, wait for row locks, deadlock

@@ -52,5 +52,14 @@ func (s *Store) Hold(ctx context.Context) (release func()) {
 	}
 }
 
+// Break panics where transactions are committed, as a driver with a bug would.
+func (s *Store) Break(ctx context.Context) error {
+	return s.writer.do(ctx, &job{read: func(*conn) error { panic("broken") }})
+}
+
 // Waiting is how many transactions wait for the connection that writes.
-func (s *Store) Waiting() int { return len(s.writer.jobs) }
+func (s *Store) Waiting() int {
+	s.writer.mu.Lock()
+	defer s.writer.mu.Unlock()
+	return len(s.writer.waiting)
+}

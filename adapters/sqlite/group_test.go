@@ -82,6 +82,29 @@ func TestGroupWithoutWhoWentAway(t *testing.T) {
 	require.Equal(t, []string{"next"}, tenantsOf(t, s))
 }
 
+// A panic among transactions that are committed together leaves none of them waiting, and
+// the store goes on.
+func TestGroupThatPanics(t *testing.T) {
+	t.Parallel()
+	s, ctx := newStore(t), bounded(t)
+	saved := func(do func() error) func() error {
+		return func() (err error) {
+			defer func() {
+				if r := recover(); r != nil {
+					err = fmt.Errorf("%w: %v", ports.ErrCommitUnknown, r)
+				}
+			}()
+			return do()
+		}
+	}
+	errs := inOneGroup(t, s, saved(creating(ctx, s, "a")), saved(func() error { return s.Break(ctx) }), saved(creating(ctx, s, "c")))
+	for _, err := range errs {
+		require.ErrorIs(t, err, ports.ErrCommitUnknown)
+	}
+	require.NoError(t, creating(ctx, s, "next")())
+	require.Equal(t, []string{"next"}, tenantsOf(t, s))
+}
+
 // A COMMIT that fails by I/O leaves the outcome open for each member of the group, and the
 // store goes on with what is on the disk.
 func TestGroupWhoseCommitFails(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gofrs/flock"
 )
@@ -24,6 +25,11 @@ const (
 // waits for its lock would otherwise have another file than one that makes it anew.
 type processLock struct{ file *flock.Flock }
 
+// held are the locks that were not freed. The collector closes a file that nothing refers
+// to, and its lock would go with it: a Store that was not closed has its file as long as
+// its process lives.
+var held sync.Map // *flock.Flock
+
 func lockProcess(path string) (*processLock, error) {
 	name := path + lockSuffix
 	l := flock.New(name, flock.SetPermissions(0o600))
@@ -38,6 +44,7 @@ func lockProcess(path string) (*processLock, error) {
 	if err := os.WriteFile(name, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: write %s: %w", name, err), l.Unlock())
 	}
+	held.Store(l, nil)
 	return &processLock{l}, nil
 }
 
@@ -54,4 +61,7 @@ func inUse(path string) error {
 		ErrInUse, who, path)
 }
 
-func (l *processLock) free() error { return l.file.Unlock() }
+func (l *processLock) free() error {
+	held.Delete(l.file)
+	return l.file.Unlock()
+}

@@ -4,22 +4,36 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 )
 
 // readers are the connections that read. They are opened when they are needed first.
 type readers struct {
 	open func() (*conn, error)
-	free chan *conn // nil: one that is not open
+	free chan struct{} // one for each that nothing uses
 	stop chan struct{}
+
+	mu   sync.Mutex
+	idle []*conn // that are open, the one used last at the end: it remembers the most
 }
 
 func newReaders(n int, open func() (*conn, error)) *readers {
-	r := &readers{open: open, free: make(chan *conn, n), stop: make(chan struct{})}
+	r := &readers{open: open, free: make(chan struct{}, n), stop: make(chan struct{})}
 	for range n {
-		r.free <- nil
+		r.free <- struct{}{}
 	}
 	return r
+}
+
+// give takes a connection back; nil: it was closed.
+func (r *readers) give(c *conn) {
+	if c != nil {
+		r.mu.Lock()
+		r.idle = append(r.idle, c)
+		r.mu.Unlock()
+	}
+	r.free <- struct{}{}
 }
 
 // with lends a connection to fn, outside any transaction: each statement sees what was
@@ -29,7 +43,7 @@ func (r *readers) with(ctx context.Context, fn func(*conn) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { r.free <- c }()
+	defer r.give(c)
 	return translate(fn(c))
 }
 
@@ -43,22 +57,35 @@ func (r *readers) take(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var c *conn
 	select {
 	case <-r.stop:
 		return nil, errClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case c = <-r.free:
+	case <-r.free:
 	}
-	if c != nil {
+	if c := r.last(); c != nil {
 		return c, nil
 	}
 	c, err := r.open()
 	if err != nil {
-		r.free <- nil
+		r.give(nil)
 	}
 	return c, err
+}
+
+// last takes the connection that was used last, nil if none is open and idle.
+func (r *readers) last() *conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.idle)
+	if n == 0 {
+		return nil
+	}
+	c := r.idle[n-1]
+	r.idle[n-1] = nil
+	r.idle = r.idle[:n-1]
+	return c
 }
 
 // snapshot lends a connection that sees one moment.
@@ -90,7 +117,7 @@ func (r *readers) end(c *conn) {
 		_ = c.close() // a new one is opened in its place
 		c = nil
 	}
-	r.free <- c
+	r.give(c)
 }
 
 // closeTimeout bounds the wait for what reads when the store is closed.
@@ -102,8 +129,8 @@ func (r *readers) close() error {
 	var errs []error
 	for range cap(r.free) {
 		select {
-		case c := <-r.free:
-			if c != nil {
+		case <-r.free:
+			if c := r.last(); c != nil {
 				errs = append(errs, c.close())
 			}
 		case <-late:

@@ -5,7 +5,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"slices"
+	"sync"
 
 	"github.com/redrive/redrive/core"
 	"github.com/redrive/redrive/ports"
@@ -40,31 +41,27 @@ type job struct {
 	// tenant is whose transaction it is; with its moves a tenant may be closed. Empty: of none.
 	tenant core.TenantID
 
-	state atomic.Int32
-	done  chan struct{}
-	err   error // once done is closed
+	done chan struct{}
+	err  error // once done is closed
 }
-
-const (
-	waiting int32 = iota
-	taken
-	withdrawn
-)
 
 var errClosed = fmt.Errorf("%w: the store is closed", ports.ErrUnavailable)
 
 // writer has the one connection that writes. Transactions that wait for it are committed
 // together, each under a savepoint, with one wait for the disk for all of them. Nothing is
-// waited for beyond those that are there already.
+// waited for beyond those that are there already. There is no goroutine for it: of those
+// that wait, the one that gets the turn commits its own and all others.
 type writer struct {
 	open  func() (*conn, error)
 	after func(*conn) // each group
 
-	jobs  chan *job
-	stop  chan struct{}
-	ended chan struct{}
+	turn chan struct{} // of one: whoever takes it has the connection
+	stop chan struct{}
 
-	// Of the goroutine that writes.
+	mu      sync.Mutex
+	waiting []*job
+
+	// Of the one that has the turn.
 	c      *conn                  // nil: it has to be opened again
 	full   bool                   // synchronous=full is in force
 	closed map[core.TenantID]bool // that take no writes: see ports.Mover
@@ -73,85 +70,97 @@ type writer struct {
 func newWriter(c *conn, closed map[core.TenantID]bool, open func() (*conn, error), after func(*conn)) *writer {
 	w := &writer{
 		open: open, after: after, c: c, full: true, closed: closed,
-		jobs: make(chan *job, 2*maxGroup), stop: make(chan struct{}), ended: make(chan struct{}),
+		turn: make(chan struct{}, 1), stop: make(chan struct{}),
 	}
-	go w.loop()
+	w.turn <- struct{}{}
 	return w
 }
 
-// do waits for the job's end. It ends early with ctx's error only if the job was not begun.
+// do waits for the job's end. It ends early, with ctx's error, only if the job was not begun.
 func (w *writer) do(ctx context.Context, j *job) error {
-	if err := ctx.Err(); err != nil {
-		return err // else select may choose to send
-	}
-	j.done = make(chan struct{})
 	select {
 	case <-w.stop:
 		return errClosed
-	case w.jobs <- j:
-	case <-ctx.Done():
-		return ctx.Err()
+	default:
 	}
-	select {
-	case <-j.done:
-		return j.err
-	case <-ctx.Done():
-		if j.state.CompareAndSwap(waiting, withdrawn) {
-			return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err // else select may choose the turn
+	}
+	j.done = make(chan struct{})
+	w.wait(j)
+	for {
+		select {
+		case <-j.done:
+			return j.err
+		case <-w.turn:
+			w.group()
+		case <-ctx.Done():
+			return w.leave(j, ctx.Err())
+		case <-w.stop:
+			return w.leave(j, errClosed)
 		}
-	case <-w.ended:
-		if j.state.CompareAndSwap(waiting, withdrawn) {
-			return errClosed
-		}
+	}
+}
+
+func (w *writer) wait(j *job) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = append(w.waiting, j)
+}
+
+// leave gives up a job that was not begun, with this error. One that was is waited for.
+func (w *writer) leave(j *job, err error) error {
+	w.mu.Lock()
+	at := slices.Index(w.waiting, j)
+	if at >= 0 {
+		w.waiting = slices.Delete(w.waiting, at, at+1)
+	}
+	w.mu.Unlock()
+	if at >= 0 {
+		return err
 	}
 	<-j.done
 	return j.err
 }
 
-// close ends the writer when it has done what it has begun.
+// next takes those that wait, at most maxGroup.
+func (w *writer) next() []*job {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := min(len(w.waiting), maxGroup)
+	group := slices.Clone(w.waiting[:n])
+	w.waiting = slices.Delete(w.waiting, 0, n)
+	return group
+}
+
+// close waits for what was begun. What waits, and comes, is refused.
 func (w *writer) close() error {
 	close(w.stop)
-	<-w.ended
+	<-w.turn // for good
 	if w.c == nil {
 		return nil
 	}
 	return w.c.close()
 }
 
-func (w *writer) loop() {
-	defer close(w.ended)
-	for {
-		select {
-		case <-w.stop:
-			return
-		case first := <-w.jobs:
-			w.group(first)
-		}
-	}
-}
-
-// group does a job and those that wait behind it.
-func (w *writer) group(first *job) {
-	var commits []*job
-	for j, n := first, 0; j != nil; n++ {
-		if j.state.CompareAndSwap(waiting, taken) {
-			switch {
-			case j.read != nil:
-				w.answer(j, w.look(j))
-			case j.alone != nil:
-				w.answer(j, w.alone(j))
-			case w.closed[j.tenant]:
-				w.answer(j, ports.ErrMoved)
-			default:
-				commits = append(commits, j)
-			}
-		}
-		j = nil
-		if n < maxGroup {
-			select {
-			case j = <-w.jobs:
-			default:
-			}
+// group does what waits, and gives the turn back.
+func (w *writer) group() {
+	jobs := w.next()
+	defer func() {
+		w.abandon(jobs)
+		w.turn <- struct{}{}
+	}()
+	commits := make([]*job, 0, len(jobs))
+	for _, j := range jobs {
+		switch {
+		case j.read != nil:
+			w.answer(j, w.look(j))
+		case j.alone != nil:
+			w.answer(j, w.alone(j))
+		case w.closed[j.tenant]:
+			w.answer(j, ports.ErrMoved)
+		default:
+			commits = append(commits, j)
 		}
 	}
 	if len(commits) > 0 {
@@ -159,6 +168,21 @@ func (w *writer) group(first *job) {
 	}
 	if w.c != nil {
 		w.after(w.c)
+	}
+}
+
+// abandon answers those of a group that have no answer, because something panicked: nothing
+// is known of what was begun.
+func (w *writer) abandon(group []*job) {
+	for _, j := range group {
+		select {
+		case <-j.done:
+		default:
+			if w.c != nil {
+				w.giveUp()
+			}
+			w.answer(j, fmt.Errorf("%w: the transaction was cut off", ports.ErrCommitUnknown))
+		}
 	}
 }
 
@@ -310,7 +334,7 @@ func (w *writer) alone(j *job) error {
 }
 
 // setClosed notes whether a tenant takes writes, after a commit that says so. If it is not
-// known what became of that, the tenant takes none. Of the goroutine that writes.
+// known what became of that, the tenant takes none. The caller has the turn.
 func (w *writer) setClosed(tenant core.TenantID, closed bool, err error) {
 	switch {
 	case err != nil && !errors.Is(err, ports.ErrCommitUnknown):
