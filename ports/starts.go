@@ -10,11 +10,10 @@ import (
 // transaction: what they read and write takes as many round trips for all of them as
 // for one.
 type Starts interface {
-	// Retriable reads the files of these runs that are failed or pending, without their
-	// outputs, ascending by index. Runs that have none, or do not exist, are left out.
-	Retriable(ctx context.Context, runs []core.RunID) (map[core.RunID][]core.File, error)
-	// Answers reads the answers that there are under these keys, in any order.
-	Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error)
+	// Read locks the tenant's credits, as Ledger.BalanceForUpdate, and then reads what starts
+	// are decided on. It is called before the transaction has written anything. ErrNotFound
+	// if there is no such tenant.
+	Read(ctx context.Context, want StartReads) (StartInputs, error)
 	// Write writes what was decided, and gives the charges as they were posted, each
 	// with its Seq, in the order of starts. The caller holds the tenant's lock and that
 	// of every run which is not new; no run may be in starts twice, and no key in
@@ -25,6 +24,24 @@ type Starts interface {
 	// CodeCreditsOutOfRange as Ledger.Post. The transaction can then only be rolled
 	// back, since others may be written.
 	Write(ctx context.Context, starts []Start, answers []core.Answer) ([]core.Entry, error)
+}
+
+// StartReads says what starts are decided on. What does not exist is left out of the inputs.
+type StartReads struct {
+	Period    core.Period // of the balance
+	Runs      []core.RunID
+	Templates []core.TemplateID
+	Keys      []core.Key
+}
+
+// StartInputs is what starts are decided on, as it is under the lock of the credits.
+type StartInputs struct {
+	Balance core.Balance
+	// Files are those of the runs that are failed or pending, without their outputs,
+	// ascending by index. Runs that have none are left out.
+	Files     map[core.RunID][]core.File
+	Templates map[core.TemplateID]core.Template // deleted ones too
+	Answers   map[core.Key]core.Answer
 }
 
 // Start is what an initiation or a Continue writes when it is accepted.

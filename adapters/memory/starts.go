@@ -10,30 +10,38 @@ import (
 
 type starts struct{ t *tx }
 
-func (s starts) Retriable(ctx context.Context, ids []core.RunID) (map[core.RunID][]core.File, error) {
-	found := make(map[core.RunID][]core.File, len(ids))
-	for _, id := range ids {
+func (s starts) Read(ctx context.Context, want ports.StartReads) (found ports.StartInputs, err error) {
+	if found.Balance, err = ledger(s).BalanceForUpdate(ctx, want.Period); err != nil {
+		return found, err
+	}
+	found.Files = make(map[core.RunID][]core.File, len(want.Runs))
+	for _, id := range want.Runs {
 		files, err := runFiles(s).InStatus(ctx, id, core.FileFailed, core.FilePending)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		if len(files) > 0 {
-			found[id] = files
+			found.Files[id] = files
 		}
 	}
-	return found, nil
+	if found.Templates, err = those(ctx, want.Templates, templates(s).Get); err != nil {
+		return found, err
+	}
+	found.Answers, err = those(ctx, want.Keys, answers(s).Get)
+	return found, err
 }
 
-func (s starts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
-	found := make([]core.Answer, 0, len(keys))
+// those gives the rows that there are.
+func those[K comparable, V any](ctx context.Context, keys []K, get func(context.Context, K) (V, error)) (map[K]V, error) {
+	found := make(map[K]V, len(keys))
 	for _, key := range keys {
-		answer, err := answers(s).Get(ctx, key)
+		row, err := get(ctx, key)
 		switch {
 		case errors.Is(err, ports.ErrNotFound):
 		case err != nil:
 			return nil, err
 		default:
-			found = append(found, answer)
+			found[key] = row
 		}
 	}
 	return found, nil

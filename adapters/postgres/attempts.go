@@ -163,6 +163,21 @@ func collect[T any](into *[]T, scan pgx.RowToFunc[T]) func(pgx.Rows) error {
 	}
 }
 
+// each gives every row of a query of a batch to a function.
+func each[T any](scan pgx.RowToFunc[T], use func(T)) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			row, err := scan(rows)
+			if err != nil {
+				rows.Close()
+				return err
+			}
+			use(row)
+		}
+		return rows.Err()
+	}
+}
+
 type amendments struct{ t *tx }
 
 const amendmentColumns = `tenant_id, run_id, by_subject, by_tenant, by_role, at, max_retry_count_from, max_retry_count_to`

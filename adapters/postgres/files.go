@@ -41,10 +41,11 @@ SELECT ` + readFile + `
 	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), int32s(indexes))
 }
 
-func (f files) InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error) {
-	const sql = `
+const filesInStatus = `
 SELECT ` + readFile + ` FROM files f
  WHERE tenant_id = $1 AND run_id = $2 AND status = ANY($3::text[])
  ORDER BY index`
-	return all(ctx, f.t, scanFile, sql, f.t.tenant, findable(run), statuses)
+
+func (f files) InStatus(ctx context.Context, run core.RunID, statuses ...core.FileStatus) ([]core.File, error) {
+	return all(ctx, f.t, scanFile, filesInStatus, f.t.tenant, findable(run), statuses)
 }

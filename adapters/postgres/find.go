@@ -205,11 +205,7 @@ func (f finder) RunsByID(ctx context.Context, ids []core.RunID) ([]core.Run, err
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	words := make([]string, len(ids))
-	for i := range ids {
-		words[i] = string(findable(ids[i]))
-	}
-	return all(ctx, f.t, scanRun, sql, f.t.tenant, words)
+	return all(ctx, f.t, scanRun, sql, f.t.tenant, findableTexts(ids))
 }
 
 // Entries of a run are found by the keys of its attempts' charges: there are few of

@@ -52,14 +52,27 @@ func (l ledger) lock(ctx context.Context, p core.Period) (*account, error) {
 	if err := l.t.writable(); err != nil {
 		return nil, err
 	}
+	batch := &pgx.Batch{}
+	account := l.queueLock(batch, p)
+	if batch.Len() == 0 {
+		return account()
+	}
+	if err := l.t.batch(ctx, batch); err != nil {
+		return nil, err
+	}
+	return account()
+}
+
+// queueLock queues what lock sends, which is nothing if the period is known. What it gives is
+// called once that was answered.
+func (l ledger) queueLock(batch *pgx.Batch, p core.Period) func() (*account, error) {
 	if a := l.t.account; a != nil {
 		if _, known := a.monthly[p]; known {
-			return a, nil
+			return func() (*account, error) { return a, nil }
 		}
 	}
 	var held []account
 	var left []month
-	batch := &pgx.Batch{}
 	batch.Queue(`SELECT purchased, last_seq, low_credits, low_told FROM credits WHERE tenant_id = $1 FOR UPDATE`, l.t.tenant).
 		Query(collect(&held, scanAccount))
 	batch.Queue(`
@@ -67,15 +80,19 @@ SELECT a.monthly_left, t.suspended_at IS NOT NULL
   FROM tenants t LEFT JOIN allowances a ON a.tenant_id = t.tenant_id AND a.period = $2
  WHERE t.tenant_id = $1`, l.t.tenant, p.String()).
 		Query(collect(&left, scanMonth))
-	if err := l.t.batch(ctx, batch); err != nil {
-		return nil, err
+	return func() (*account, error) {
+		if len(held) == 0 {
+			return nil, ports.ErrNotFound
+		}
+		return l.remember(&held[0], p, left), nil
 	}
-	if len(held) == 0 {
-		return nil, ports.ErrNotFound
-	}
+}
+
+// remember keeps what was read under the lock.
+func (l ledger) remember(held *account, p core.Period, left []month) *account {
 	if l.t.account == nil {
 		l.t.account = &account{
-			purchased: held[0].purchased, lastSeq: held[0].lastSeq, low: held[0].low,
+			purchased: held.purchased, lastSeq: held.lastSeq, low: held.low,
 			monthly: map[core.Period]core.Credits{}, rows: map[core.Period]core.Credits{},
 		}
 	}
@@ -87,7 +104,7 @@ SELECT a.monthly_left, t.suspended_at IS NOT NULL
 			a.monthly[p], a.rows[p] = core.Credits(row.Int64), core.Credits(row.Int64)
 		}
 	}
-	return a, nil
+	return a
 }
 
 const entryColumns = `tenant_id, seq, key, kind, period, monthly, purchased, run_id, attempt, charge_key,

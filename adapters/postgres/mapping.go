@@ -24,6 +24,15 @@ func findable[T ~string](asked T) T {
 	return asked
 }
 
+// findableTexts is findable for a list, as an argument.
+func findableTexts[T ~string](asked []T) []string {
+	list := make([]string, len(asked))
+	for i, x := range asked {
+		list[i] = string(findable(x))
+	}
+	return list
+}
+
 // text makes anything storable. Outputs and failure messages come from other
 // systems; a NUL or a broken character in one must not keep a run from closing.
 func text(s string) string { return rowtext.Clean(s) }

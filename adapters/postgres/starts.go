@@ -14,35 +14,72 @@ import (
 
 type starts struct{ t *tx }
 
-func (s starts) Retriable(ctx context.Context, ids []core.RunID) (map[core.RunID][]core.File, error) {
-	sql := `
+const (
+	// retriableFiles reads the files of several runs.
+	retriableFiles = `
 SELECT f.run_id, ` + readFile + `
   FROM (SELECT $1::text AS tenant_id, u.* FROM unnest($2::text[]) AS u (run_id) OFFSET 0) wanted
   JOIN files f ON f.tenant_id = wanted.tenant_id AND f.run_id = wanted.run_id
- WHERE f.status = ANY('{failed,pending}'::text[])` + ofTenant(s.t.citus, "f") + `
- ORDER BY f.run_id, f.index`
-	asked := make([]string, len(ids))
-	for i, id := range ids {
-		asked[i] = string(findable(id))
+ WHERE f.status = ANY('{failed,pending}'::text[])`
+	startTemplates = `SELECT ` + templateColumns + ` FROM templates WHERE tenant_id = $1 AND template_id = ANY($2::text[])`
+	startAnswers   = `SELECT ` + answerColumns + ` FROM answers WHERE tenant_id = $1 AND key = ANY($2::text[])`
+)
+
+// Read takes one round trip. Each of its statements sees what was committed before it, the
+// first of them waits for the lock, and so the others are as it leaves them.
+func (s starts) Read(ctx context.Context, want ports.StartReads) (ports.StartInputs, error) {
+	found := ports.StartInputs{
+		Files:     make(map[core.RunID][]core.File, len(want.Runs)),
+		Templates: make(map[core.TemplateID]core.Template, len(want.Templates)),
+		Answers:   make(map[core.Key]core.Answer, len(want.Keys)),
 	}
-	found := make(map[core.RunID][]core.File, len(ids))
-	_, err := all(ctx, s.t, func(row pgx.CollectableRow) (none struct{}, err error) {
-		var run core.RunID
-		var file fileRow
-		err = row.Scan(append([]any{&run}, file.targets()...)...)
-		found[run] = append(found[run], file.file())
-		return none, err
-	}, sql, s.t.tenant, asked)
-	return found, err
+	if err := s.t.writable(); err != nil {
+		return found, err
+	}
+	batch := &pgx.Batch{}
+	account := ledger(s).queueLock(batch, want.Period) // nothing, if it is held
+	switch len(want.Runs) {
+	case 0:
+	case 1:
+		run := want.Runs[0]
+		batch.Queue(filesInStatus, s.t.tenant, findable(run), []core.FileStatus{core.FileFailed, core.FilePending}).
+			Query(each(scanFile, func(file core.File) { found.Files[run] = append(found.Files[run], file) }))
+	default:
+		batch.Queue(retriableFiles+ofTenant(s.t.citus, "f")+` ORDER BY f.run_id, f.index`, s.t.tenant, findableTexts(want.Runs)).
+			Query(each(scanFileOf, func(f fileOf) { found.Files[f.run] = append(found.Files[f.run], f.File) }))
+	}
+	if len(want.Templates) > 0 {
+		batch.Queue(startTemplates, s.t.tenant, findableTexts(want.Templates)).
+			Query(each(scanTemplate, func(t core.Template) { found.Templates[t.ID] = t }))
+	}
+	if len(want.Keys) > 0 {
+		batch.Queue(startAnswers, s.t.tenant, findableTexts(want.Keys)).
+			Query(each(scanAnswer, func(a core.Answer) { found.Answers[a.Key] = a }))
+	}
+	if batch.Len() > 0 {
+		if err := s.t.batch(ctx, batch); err != nil {
+			return ports.StartInputs{}, err
+		}
+	}
+	a, err := account()
+	if err != nil {
+		return ports.StartInputs{}, err
+	}
+	found.Balance = a.balance(want.Period)
+	return found, nil
 }
 
-func (s starts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
-	const sql = `SELECT ` + answerColumns + ` FROM answers WHERE tenant_id = $1 AND key = ANY($2::text[])`
-	asked := make([]string, len(keys))
-	for i, key := range keys {
-		asked[i] = string(findable(key))
-	}
-	return all(ctx, s.t, scanAnswer, sql, s.t.tenant, asked)
+// fileOf is a file and its run.
+type fileOf struct {
+	run core.RunID
+	core.File
+}
+
+func scanFileOf(row pgx.CollectableRow) (f fileOf, err error) {
+	var file fileRow
+	err = row.Scan(append([]any{&f.run}, file.targets()...)...)
+	f.File = file.file()
+	return f, err
 }
 
 // Write takes one round trip, and another one if a charge is of a period that was not read

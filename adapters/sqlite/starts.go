@@ -4,45 +4,58 @@ import (
 	"context"
 
 	"github.com/redrive/redrive/core"
+	"github.com/redrive/redrive/internal/locktable"
 	"github.com/redrive/redrive/ports"
 )
 
 type starts struct{ t *tx }
 
-func (s starts) Retriable(ctx context.Context, ids []core.RunID) (map[core.RunID][]core.File, error) {
-	found := make(map[core.RunID][]core.File, len(ids))
-	err := s.t.read(ctx, ofFiles, func(c *conn) error {
+// Read reads everything on one connection.
+func (s starts) Read(ctx context.Context, want ports.StartReads) (found ports.StartInputs, err error) {
+	if found.Balance, err = ledger(s).BalanceForUpdate(ctx, want.Period); err != nil {
+		return found, err
+	}
+	found.Files = make(map[core.RunID][]core.File, len(want.Runs))
+	found.Templates = make(map[core.TemplateID]core.Template, len(want.Templates))
+	found.Answers = make(map[core.Key]core.Answer, len(want.Keys))
+	err = s.t.read(ctx, ofFiles|ofTemplates|ofAnswers, func(c *conn) error {
 		statuses := jsonWords([]core.FileStatus{core.FileFailed, core.FilePending})
-		for _, id := range ids {
-			args, err := bind([]any{s.t.tenant, findable(id), statuses})
-			if err != nil {
+		for _, id := range want.Runs {
+			if err := s.query(c, filesInStatus, func(r *row) { found.Files[id] = append(found.Files[id], scanFile(r)) }, findable(id), statuses); err != nil {
 				return err
 			}
-			var list []core.File
-			if err := c.query(filesInStatus, args, func(r *row) { list = append(list, scanFile(r)) }); err != nil {
+		}
+		for _, id := range want.Templates {
+			if err := s.query(c, getTemplate, func(r *row) { found.Templates[id] = scanTemplate(r) }, findable(id)); err != nil {
 				return err
 			}
-			if len(list) > 0 {
-				found[id] = list
+		}
+		for _, key := range want.Keys {
+			if err := s.query(c, getAnswer, func(r *row) { found.Answers[key] = scanAnswer(r) }, findable(key)); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return ports.StartInputs{}, err
 	}
-	for id, list := range found {
+	for id, list := range found.Files {
 		s.t.knowRead(id, list)
+	}
+	for id := range found.Templates {
+		s.t.isThere(rowKey{kind: locktable.Template, id: string(id)})
 	}
 	return found, nil
 }
 
-func (s starts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
-	const sql = `SELECT ` + answerColumns + ` FROM answers WHERE tenant_id = ? AND key IN (SELECT value FROM json_each(?))`
-	if len(keys) == 0 {
-		return nil, s.t.usable(ctx)
+// query gives each row of the tenant to a function.
+func (s starts) query(c *conn, sql string, each func(*row), values ...any) error {
+	args, err := bind(append([]any{s.t.tenant}, values...))
+	if err != nil {
+		return err
 	}
-	return all(ctx, s.t, ofAnswers, scanAnswer, sql, s.t.tenant, jsonWords(keys))
+	return c.query(sql, args, each)
 }
 
 // Write is all or nothing: after a failure the transaction can only be rolled back.

@@ -12,6 +12,7 @@ type templates struct{ t *tx }
 
 const (
 	templateColumns = `tenant_id, template_id, name, instructions, credits_per_run, mode, status, created_at, updated_at, deleted_at, version`
+	getTemplate     = `SELECT ` + templateColumns + ` FROM templates WHERE tenant_id = ? AND template_id = ?`
 	insertTemplate  = `INSERT INTO templates (` + templateColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 )
 
@@ -38,8 +39,7 @@ func (r templates) Insert(ctx context.Context, row core.Template) error {
 }
 
 func (r templates) Get(ctx context.Context, id core.TemplateID) (core.Template, error) {
-	const sql = `SELECT ` + templateColumns + ` FROM templates WHERE tenant_id = ? AND template_id = ?`
-	template, err := one(ctx, r.t, ofTemplates, scanTemplate, sql, r.t.tenant, findable(id))
+	template, err := one(ctx, r.t, ofTemplates, scanTemplate, getTemplate, r.t.tenant, findable(id))
 	if err == nil {
 		r.t.isThere(rowKey{kind: locktable.Template, id: string(id)})
 	}

@@ -79,9 +79,10 @@ func (r answers) exists(ctx context.Context, key core.Key) (bool, error) {
 		`SELECT 1 FROM answers WHERE tenant_id = ? AND key = ?`, r.t.tenant, findable(key))
 }
 
+const getAnswer = `SELECT ` + answerColumns + ` FROM answers WHERE tenant_id = ? AND key = ?`
+
 func (r answers) Get(ctx context.Context, key core.Key) (core.Answer, error) {
-	const sql = `SELECT ` + answerColumns + ` FROM answers WHERE tenant_id = ? AND key = ?`
-	return one(ctx, r.t, ofAnswers, scanAnswer, sql, r.t.tenant, findable(key))
+	return one(ctx, r.t, ofAnswers, scanAnswer, getAnswer, r.t.tenant, findable(key))
 }
 
 func (r answers) Insert(ctx context.Context, row core.Answer) error {

@@ -52,17 +52,10 @@ type answerMemo struct {
 	now         time.Time
 }
 
-// replay finds an earlier answer.
-func (m answerMemo) replay(ctx context.Context, in inputs) (decision, error) {
-	if m.key == "" {
-		return decision{}, nil
-	}
-	answer, err := in.answer(ctx, m.key)
-	if errors.Is(err, ports.ErrNotFound) {
-		return decision{}, nil
-	}
-	if err != nil {
-		return decision{}, err
+// replay gives the earlier answer under the key; nil: there is none.
+func (m answerMemo) replay(answer *core.Answer) decision {
+	if answer == nil {
+		return decision{}
 	}
 	fingerprint := m.fingerprint
 	if m.before != "" && answer.Fingerprint == m.before {
@@ -70,7 +63,7 @@ func (m answerMemo) replay(ctx context.Context, in inputs) (decision, error) {
 	}
 	run, err := answer.Replay(m.op, fingerprint)
 	same := !errors.Is(err, core.ErrIdempotencyKeyReused)
-	return decision{done: true, run: &run, refusal: err, replay: same, kept: same && err != nil}, nil
+	return decision{done: true, run: &run, refusal: err, replay: same, kept: same && err != nil}
 }
 
 // refuse stores a refusal. With a key the transaction commits with the stored refusal as

@@ -98,7 +98,8 @@ func (s *Service) planBulkStep(ctx context.Context, in inputs, b core.Bulk, run 
 	if err := core.Authorize(b.By, core.ActionContinue, run.Tenant); err != nil {
 		return core.RetryPlan{}, err
 	}
-	return planRetry(ctx, in, run, core.RetryTerms{By: b.By, MaxPrice: most})
+	plan, _, err := planRetry(ctx, in, run, core.RetryTerms{By: b.By, MaxPrice: most}, answerMemo{})
+	return plan, err
 }
 
 // putBulkRunAside refuses the next run of a part, whose Continue failed again and again for

@@ -145,6 +145,11 @@ type recordingStarts struct {
 	log *[]string
 }
 
+func (s recordingStarts) Read(ctx context.Context, want ports.StartReads) (ports.StartInputs, error) {
+	*s.log = append(*s.log, "lock tenant")
+	return s.Starts.Read(ctx, want)
+}
+
 func (s recordingStarts) Write(ctx context.Context, starts []ports.Start, answers []core.Answer) ([]core.Entry, error) {
 	for _, start := range starts {
 		for _, e := range start.Charge {

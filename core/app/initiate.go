@@ -108,25 +108,24 @@ func (s *Service) initiate(ctx context.Context, actor core.Actor, id core.RunID,
 		}
 	}
 	decide := func(ctx context.Context, in inputs) (*verdict, error) {
-		balance, now, err := in.credits(ctx)
+		given, err := in.read(ctx, startReads{template: req.Template, key: req.IdempotencyKey})
 		if err != nil {
 			return nil, err
 		}
 		memo := answerMemo{
 			key: req.IdempotencyKey, tenant: req.Tenant, op: core.OperationInitiate,
-			fingerprint: fingerprint, before: before, now: now,
+			fingerprint: fingerprint, before: before, now: given.now,
 		}
-		if replay, err := memo.replay(ctx, in); err != nil || replay.done {
-			return &verdict{decision: replay}, err
+		if replay := memo.replay(given.answer); replay.done {
+			return &verdict{decision: replay}, nil
 		}
 		if err := req.Upload.kept(); err != nil {
 			return nil, err
 		}
-		template, err := in.template(ctx, req.Template)
-		if err != nil {
-			return memo.refuse(notFound(err, templateNotFound(req.Template)))
+		if given.template == nil {
+			return memo.refuse(templateNotFound(req.Template))
 		}
-		plan, err := core.PlanRun(wanted, template, balance, now)
+		plan, err := core.PlanRun(wanted, *given.template, given.balance, given.now)
 		if err != nil {
 			return memo.refuse(err)
 		}

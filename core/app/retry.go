@@ -57,47 +57,42 @@ func (s *Service) RetryFailed(ctx context.Context, actor core.Actor, id core.Run
 			key: req.IdempotencyKey, tenant: tenant, op: core.OperationContinue,
 			fingerprint: req.fingerprint(id), now: s.clock.Now(),
 		}
-		if replay, err := memo.replay(ctx, in); err != nil || replay.done {
-			return &verdict{decision: replay}, err
-		}
-		plan, err := planRetry(ctx, in, run, terms)
-		if err != nil {
+		plan, replay, err := planRetry(ctx, in, run, terms, memo)
+		switch {
+		case err != nil:
 			return memo.refuse(err)
+		case replay.done:
+			return &verdict{decision: replay}, nil
 		}
 		return memo.accept(ports.Start{Run: plan.Run, Files: plan.Files, Attempt: plan.Attempt, Charge: plan.Charge}, plan.Jobs), nil
 	}
 	return s.start(ctx, tenant, &start{run: id, terms: terms, key: req.IdempotencyKey, decide: decide})
 }
 
-// planRetry reads what a Continue is decided on, the tenant's credits last and
-// under their lock. The caller holds the run's lock.
-func planRetry(ctx context.Context, in inputs, run core.Run, terms core.RetryTerms) (core.RetryPlan, error) {
-	// The losers of a race are told so without reading files or waiting for credits.
-	if err := terms.Status(run); err != nil {
-		return core.RetryPlan{}, err
+// planRetry reads what a Continue is decided on, the tenant's credits under their lock. The
+// caller holds the run's lock. There is no plan if an earlier answer is to be given.
+func planRetry(ctx context.Context, in inputs, run core.Run, terms core.RetryTerms, memo answerMemo) (plan core.RetryPlan, replay decision, err error) {
+	var given startInputs
+	refusal := terms.Status(run)
+	if refusal == nil {
+		given, err = in.read(ctx, startReads{run: run.ID, template: run.Template, key: memo.key})
+	} else { // the losers of a race are told so without reading files or waiting for credits
+		given.answer, err = in.answer(ctx, memo.key)
 	}
-	files, template, err := retryInputs(ctx, in, run)
 	if err != nil {
-		return core.RetryPlan{}, err
+		return plan, replay, err
 	}
-	balance, now, err := in.credits(ctx)
-	if err != nil {
-		return core.RetryPlan{}, err
+	replay = memo.replay(given.answer)
+	switch {
+	case replay.done:
+		return plan, replay, nil
+	case refusal != nil:
+		return plan, replay, refusal
+	case given.template == nil:
+		return plan, replay, templateNotFound(run.Template)
 	}
-	return core.PlanRetry(run, files, balance, template, terms, now)
-}
-
-// retryInputs reads the files to retry and the template, soft-deleted or not.
-func retryInputs(ctx context.Context, in inputs, run core.Run) ([]core.File, core.Template, error) {
-	files, err := in.retriable(ctx, run.ID)
-	if err != nil {
-		return nil, core.Template{}, err
-	}
-	template, err := in.template(ctx, run.Template)
-	if err != nil {
-		return nil, core.Template{}, notFound(err, templateNotFound(run.Template))
-	}
-	return files, template, nil
+	plan, err = core.PlanRetry(run, given.files, given.balance, *given.template, terms, given.now)
+	return plan, replay, err
 }
 
 // Preview is what a Continue would do now: the plan, or the refusal.
@@ -126,9 +121,13 @@ func (s *Service) PreviewRetry(ctx context.Context, actor core.Actor, id core.Ru
 		if p.Balance, err = tx.Ledger().Balance(ctx, core.PeriodOf(now)); err != nil {
 			return notFound(err, tenantNotFound(tenant))
 		}
-		files, template, err := retryInputs(ctx, ownInputs{s: s, tx: tx, tenant: tenant}, run)
+		files, err := tx.Files().InStatus(ctx, id, core.FileFailed, core.FilePending)
 		if err != nil {
 			return err
+		}
+		template, err := tx.Templates().Get(ctx, run.Template) // soft-deleted or not
+		if err != nil {
+			return notFound(err, templateNotFound(run.Template))
 		}
 		p.Plan, err = core.PlanRetry(run, files, p.Balance, template, core.RetryTerms{By: actor}, now)
 		if refusal, ok := asRefusal(err); ok {

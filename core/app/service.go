@@ -328,8 +328,23 @@ func (s *Service) AuthorizeRun(ctx context.Context, actor core.Actor, action cor
 // reads the clock after it has acquired the lock: a caller that waits over the end of a
 // month spends the new month's allowance.
 func (s *Service) lockBalance(ctx context.Context, tx ports.Tx, tenant core.TenantID) (core.Balance, time.Time, error) {
+	return s.underCredits(ctx, tx, tenant, func(p core.Period) (core.Balance, error) { return tx.Ledger().BalanceForUpdate(ctx, p) })
+}
+
+// readStarts is lockBalance that reads what starts are decided on as well.
+func (s *Service) readStarts(ctx context.Context, tx ports.Tx, tenant core.TenantID, want ports.StartReads) (found ports.StartInputs, now time.Time, err error) {
+	balance, now, err := s.underCredits(ctx, tx, tenant, func(p core.Period) (core.Balance, error) {
+		want.Period = p
+		found, err = tx.Starts().Read(ctx, want)
+		return found.Balance, err
+	})
+	found.Balance = balance
+	return found, now, err
+}
+
+func (s *Service) underCredits(ctx context.Context, tx ports.Tx, tenant core.TenantID, lock func(core.Period) (core.Balance, error)) (core.Balance, time.Time, error) {
 	asked := core.PeriodOf(s.clock.Now())
-	balance, err := tx.Ledger().BalanceForUpdate(ctx, asked)
+	balance, err := lock(asked)
 	if err != nil {
 		return core.Balance{}, time.Time{}, notFound(err, tenantNotFound(tenant))
 	}

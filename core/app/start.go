@@ -26,16 +26,43 @@ type start struct {
 	verdict *verdict
 }
 
-// inputs is what a start is decided on. ErrNotFound for what there is not.
+// inputs is what a start is decided on.
 type inputs interface {
-	// run gives a run under its lock.
+	// run gives a run under its lock. ErrNotFound if there is none.
 	run(ctx context.Context, id core.RunID) (core.Run, error)
-	retriable(ctx context.Context, run core.RunID) ([]core.File, error)
-	template(ctx context.Context, id core.TemplateID) (core.Template, error)
-	answer(ctx context.Context, key core.Key) (core.Answer, error)
-	// credits gives what the tenant can spend, under its lock, and the time since it is
-	// held. The run's lock is taken before.
-	credits(ctx context.Context) (core.Balance, time.Time, error)
+	// answer gives what is remembered under a key, nil if there is nothing or no key.
+	answer(ctx context.Context, key core.Key) (*core.Answer, error)
+	// read gives the rest, under the lock of the tenant's credits. The run's is taken before.
+	read(ctx context.Context, want startReads) (startInputs, error)
+}
+
+// startReads is what one start is decided on. What is empty is not read.
+type startReads struct {
+	run      core.RunID // whose files are to be retried
+	template core.TemplateID
+	key      core.Key
+}
+
+// startInputs is what one start is decided on, as it is at a time under the lock of the
+// tenant's credits.
+type startInputs struct {
+	balance  core.Balance
+	now      time.Time
+	files    []core.File
+	template *core.Template // soft-deleted or not; nil: there is none
+	answer   *core.Answer   // nil: there is none
+}
+
+// of gives what was read of one start.
+func (want startReads) of(found *ports.StartInputs, now time.Time) startInputs {
+	in := startInputs{balance: found.Balance, now: now, files: found.Files[want.run]}
+	if template, ok := found.Templates[want.template]; ok {
+		in.template = &template
+	}
+	if answer, ok := found.Answers[want.key]; ok {
+		in.answer = &answer
+	}
+	return in
 }
 
 // verdict is what was decided of a start: a replay or a refusal, or else an attempt.
@@ -187,7 +214,7 @@ type ownInputs struct {
 	tx     ports.Tx
 	tenant core.TenantID
 	skip   bool // errRunHeld instead of waiting for a run
-	// balance takes what credits has given; nil: it is not asked for.
+	// balance takes what was read of the credits; nil: it is not asked for.
 	balance *core.Balance
 }
 
@@ -205,22 +232,31 @@ func (in ownInputs) run(ctx context.Context, id core.RunID) (core.Run, error) {
 	return free[0].Run, nil
 }
 
-func (in ownInputs) retriable(ctx context.Context, run core.RunID) ([]core.File, error) {
-	return in.tx.Files().InStatus(ctx, run, core.FileFailed, core.FilePending)
-}
-
-func (in ownInputs) template(ctx context.Context, id core.TemplateID) (core.Template, error) {
-	return in.tx.Templates().Get(ctx, id)
-}
-
-func (in ownInputs) answer(ctx context.Context, key core.Key) (core.Answer, error) {
-	return in.tx.Answers().Get(ctx, key)
-}
-
-func (in ownInputs) credits(ctx context.Context) (core.Balance, time.Time, error) {
-	balance, now, err := in.s.lockBalance(ctx, in.tx, in.tenant)
-	if in.balance != nil {
-		*in.balance = balance
+func (in ownInputs) answer(ctx context.Context, key core.Key) (*core.Answer, error) {
+	if key == "" {
+		return nil, nil
 	}
-	return balance, now, err
+	answer, err := in.tx.Answers().Get(ctx, key)
+	if errors.Is(err, ports.ErrNotFound) {
+		return nil, nil
+	}
+	return &answer, err
+}
+
+func (in ownInputs) read(ctx context.Context, want startReads) (startInputs, error) {
+	reads := ports.StartReads{Templates: []core.TemplateID{want.template}}
+	if want.run != "" {
+		reads.Runs = []core.RunID{want.run}
+	}
+	if want.key != "" {
+		reads.Keys = []core.Key{want.key}
+	}
+	found, now, err := in.s.readStarts(ctx, in.tx, in.tenant, reads)
+	if err != nil {
+		return startInputs{}, err
+	}
+	if in.balance != nil {
+		*in.balance = found.Balance
+	}
+	return want.of(&found, now), nil
 }

@@ -121,6 +121,18 @@ type askingTx struct {
 
 func (t askingTx) Ledger() ports.Ledger { return askingLedger{t.Tx.Ledger(), t.asked} }
 
+func (t askingTx) Starts() ports.Starts { return askingStarts{t.Tx.Starts(), t.asked} }
+
+type askingStarts struct {
+	ports.Starts
+	asked func()
+}
+
+func (s askingStarts) Read(ctx context.Context, want ports.StartReads) (ports.StartInputs, error) {
+	s.asked()
+	return s.Starts.Read(ctx, want)
+}
+
 type askingLedger struct {
 	ports.Ledger
 	asked func()

@@ -74,20 +74,17 @@ type groupInputs struct {
 	errs   []error // one for each of group: a refusal that is not remembered, or its own fault
 	next   []*turn // were too many
 
-	runs      map[core.RunID]core.Run
-	files     map[core.RunID][]core.File
-	templates map[core.TemplateID]core.Template
-	answers   map[core.Key]core.Answer
-	balance   core.Balance
-	now       time.Time
-	events    startEvents
+	runs   map[core.RunID]core.Run
+	found  ports.StartInputs
+	now    time.Time
+	events startEvents
 }
 
 func (g *groupInputs) decide(ctx context.Context, tx ports.Tx, group []*turn) error {
 	if err := g.lock(ctx, tx, group); err != nil {
 		return err
 	}
-	if err := g.read(ctx, tx); err != nil {
+	if err := g.readAll(ctx, tx); err != nil {
 		return err
 	}
 	var starts []ports.Start
@@ -106,13 +103,13 @@ func (g *groupInputs) decide(ctx context.Context, tx ports.Tx, group []*turn) er
 		t.start.verdict = v
 		if v.remember != nil {
 			answers = append(answers, *v.remember)
-			g.answers[v.remember.Key] = *v.remember
+			g.found.Answers[v.remember.Key] = *v.remember
 		}
 		if v.done {
 			continue
 		}
 		starts = append(starts, v.begin)
-		if err := g.events.add(ctx, tx, &v.begin, g.balance); err != nil {
+		if err := g.events.add(ctx, tx, &v.begin, g.found.Balance); err != nil {
 			return err
 		}
 		if err := g.accept(&v.begin); err != nil {
@@ -129,8 +126,8 @@ func (g *groupInputs) decide(ctx context.Context, tx ports.Tx, group []*turn) er
 	return err
 }
 
-// lock takes the locks of the group's runs, then the tenant's. Runs that others hold are
-// passed over: who needs one is left out.
+// lock takes the locks of the group's runs. Runs that others hold are passed over: who needs
+// one is left out.
 func (g *groupInputs) lock(ctx context.Context, tx ports.Tx, group []*turn) error {
 	g.runs = map[core.RunID]core.Run{}
 	ids := map[core.RunID]bool{}
@@ -153,10 +150,7 @@ func (g *groupInputs) lock(ctx context.Context, tx ports.Tx, group []*turn) erro
 		}
 	}
 	g.choose(group)
-	var err error
-	g.balance, g.now, err = g.s.lockBalance(ctx, tx, g.tenant)
-	g.locked = err == nil
-	return err
+	return nil
 }
 
 // choose leaves out who goes alone, and as many as are too much for one transaction.
@@ -181,61 +175,49 @@ func (g *groupInputs) choose(group []*turn) {
 	}
 }
 
-// read reads what the group is decided on besides its runs.
-func (g *groupInputs) read(ctx context.Context, tx ports.Tx) error {
-	var retried []core.RunID
-	var keys []core.Key
-	g.templates, g.answers = map[core.TemplateID]core.Template{}, map[core.Key]core.Answer{}
-	templates := map[core.TemplateID]bool{}
+// readAll locks the tenant's credits and reads what the group is decided on besides its runs.
+func (g *groupInputs) readAll(ctx context.Context, tx ports.Tx) error {
+	var want ports.StartReads
 	for _, t := range g.group {
-		if key := t.start.key; key != "" && !slices.Contains(keys, key) {
-			keys = append(keys, key)
+		template := t.start.template
+		if key := t.start.key; key != "" && !slices.Contains(want.Keys, key) {
+			want.Keys = append(want.Keys, key)
 		}
-		id := t.start.run
-		if id == "" {
-			templates[t.start.template] = true
-		} else if run := g.runs[id]; t.start.terms.Status(run) == nil && !slices.Contains(retried, id) {
-			templates[run.Template] = true
-			retried = append(retried, id)
+		if id := t.start.run; id != "" {
+			run := g.runs[id]
+			if t.start.terms.Status(run) != nil || slices.Contains(want.Runs, id) {
+				continue
+			}
+			template = run.Template
+			want.Runs = append(want.Runs, id)
+		}
+		if !slices.Contains(want.Templates, template) {
+			want.Templates = append(want.Templates, template)
 		}
 	}
+	slices.Sort(want.Templates)
 	var err error
-	if len(retried) > 0 {
-		if g.files, err = tx.Starts().Retriable(ctx, retried); err != nil {
-			return err
-		}
-	}
-	if len(keys) > 0 {
-		given, err := tx.Starts().Answers(ctx, keys)
-		if err != nil {
-			return err
-		}
-		for _, a := range given {
-			g.answers[a.Key] = a
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(templates)) {
-		template, err := tx.Templates().Get(ctx, id)
-		switch {
-		case errors.Is(err, ports.ErrNotFound):
-		case err != nil:
-			return err
-		default:
-			g.templates[id] = template
-		}
-	}
-	return nil
+	g.found, g.now, err = g.s.readStarts(ctx, tx, g.tenant, want)
+	g.locked = err == nil || !metByEach(err)
+	return err
+}
+
+// metByEach reports whether a fault that reading met is none of what one start asked for:
+// the lock was not to be had, or the store does not answer.
+func metByEach(err error) bool {
+	_, refused := asRefusal(err) // there is no such tenant
+	return refused || errors.Is(err, ports.ErrLockTimeout) || errors.Is(err, ports.ErrUnavailable) || errors.Is(err, ports.ErrDeadlock)
 }
 
 // accept lets those that follow see what an accepted one leaves.
 func (g *groupInputs) accept(b *ports.Start) error {
 	g.runs[b.Run.ID] = b.Run
 	for _, e := range b.Charge {
-		left, err := g.balance.Minus(e.Amount)
+		left, err := g.found.Balance.Minus(e.Amount)
 		if err != nil {
 			return fmt.Errorf("charge %s: %w", e.Key, err)
 		}
-		g.balance.Split = left
+		g.found.Balance.Split = left
 	}
 	return nil
 }
@@ -244,26 +226,13 @@ func (g *groupInputs) run(_ context.Context, id core.RunID) (core.Run, error) {
 	return g.runs[id], nil // locked, or else it would not be in the group
 }
 
-func (g *groupInputs) retriable(_ context.Context, run core.RunID) ([]core.File, error) {
-	return g.files[run], nil
-}
-
-func (g *groupInputs) template(_ context.Context, id core.TemplateID) (core.Template, error) {
-	return found(g.templates, id)
-}
-
-func (g *groupInputs) answer(_ context.Context, key core.Key) (core.Answer, error) {
-	return found(g.answers, key)
-}
-
-func (g *groupInputs) credits(context.Context) (core.Balance, time.Time, error) {
-	return g.balance, g.now, nil
-}
-
-func found[K comparable, V any](rows map[K]V, key K) (V, error) {
-	row, ok := rows[key]
-	if !ok {
-		return row, ports.ErrNotFound
+func (g *groupInputs) answer(_ context.Context, key core.Key) (*core.Answer, error) {
+	if answer, ok := g.found.Answers[key]; ok {
+		return &answer, nil
 	}
-	return row, nil
+	return nil, nil
+}
+
+func (g *groupInputs) read(_ context.Context, want startReads) (startInputs, error) {
+	return want.of(&g.found, g.now), nil
 }

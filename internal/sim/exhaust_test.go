@@ -100,10 +100,10 @@ func TestExhaustFindsARace(t *testing.T) {
 func TestExhaustCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]uint64{
-		"two-continues": 1210, "three-continues": 2877, "same-key": 1532, "continue-cancel": 580,
-		"continue-recovery": 1042, "enqueue-claim": 3745, "last-credits": 1348, "initiate-recovery": 979,
-		"interrupted-continues": 1210, "fault-cancel": 1718, "hot-tenant": 3407, "outbox": 917, "outbox-initiate": 381, "early-results": 1007,
-		"shared-message": 5912, "sole-restart": 873, "tenant-limit": 992, "stop-at-work": 447, "rolling-upgrade": 900,
+		"two-continues": 979, "three-continues": 2419, "same-key": 1163, "continue-cancel": 522,
+		"continue-recovery": 919, "enqueue-claim": 3298, "last-credits": 967, "initiate-recovery": 910,
+		"interrupted-continues": 979, "fault-cancel": 1536, "hot-tenant": 2715, "outbox": 829, "outbox-initiate": 332, "early-results": 919,
+		"shared-message": 5351, "sole-restart": 823, "tenant-limit": 859, "stop-at-work": 425, "rolling-upgrade": 844,
 	}
 	got := map[string]uint64{}
 	for _, name := range world.Small() {

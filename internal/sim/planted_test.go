@@ -22,7 +22,10 @@ var planted = []struct {
 	}},
 	{"run read before it is locked", racing},
 	{"credits not locked", func() world.Wrap {
-		return wrapTx(func(tx *wrongTx) { tx.ledger = func(l ports.Ledger) ports.Ledger { return unlockedLedger{l} } })
+		return wrapTx(func(tx *wrongTx) {
+			tx.ledger = func(l ports.Ledger) ports.Ledger { return unlockedLedger{l} }
+			tx.starts = func(s ports.Starts) ports.Starts { return unlockedStarts{s, tx.Tx} }
+		})
 	}},
 	{"refund forgotten", func() world.Wrap {
 		return wrapTx(func(tx *wrongTx) {
@@ -195,6 +198,41 @@ func (l unlockedLedger) BalanceForUpdate(ctx context.Context, p core.Period) (co
 	return l.Balance(ctx, p)
 }
 
+// unlockedStarts reads everything but takes no lock.
+type unlockedStarts struct {
+	ports.Starts
+	tx ports.Tx
+}
+
+func (s unlockedStarts) Read(ctx context.Context, want ports.StartReads) (found ports.StartInputs, err error) {
+	if found.Balance, err = s.tx.Ledger().Balance(ctx, want.Period); err != nil {
+		return found, err
+	}
+	found.Files, found.Templates, found.Answers = map[core.RunID][]core.File{}, map[core.TemplateID]core.Template{}, map[core.Key]core.Answer{}
+	for _, id := range want.Runs {
+		if found.Files[id], err = s.tx.Files().InStatus(ctx, id, core.FileFailed, core.FilePending); err != nil {
+			return found, err
+		}
+	}
+	for _, id := range want.Templates {
+		template, err := s.tx.Templates().Get(ctx, id)
+		if err == nil {
+			found.Templates[id] = template
+		} else if !errors.Is(err, ports.ErrNotFound) {
+			return found, err
+		}
+	}
+	for _, key := range want.Keys {
+		answer, err := s.tx.Answers().Get(ctx, key)
+		if err == nil {
+			found.Answers[key] = answer
+		} else if !errors.Is(err, ports.ErrNotFound) {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
 type changedLedger struct {
 	ports.Ledger
 	change func(*core.Entry) (post bool)
@@ -209,6 +247,11 @@ func (l changedLedger) Post(ctx context.Context, e core.Entry) (core.Entry, erro
 
 // forgetfulStarts writes what was decided and remembers no answer.
 type forgetfulStarts struct{ ports.Starts }
+
+func (f forgetfulStarts) Read(ctx context.Context, want ports.StartReads) (ports.StartInputs, error) {
+	want.Keys = nil
+	return f.Starts.Read(ctx, want)
+}
 
 func (f forgetfulStarts) Write(ctx context.Context, starts []ports.Start, _ []core.Answer) ([]core.Entry, error) {
 	return f.Starts.Write(ctx, starts, nil)

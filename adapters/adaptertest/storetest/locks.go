@@ -18,6 +18,7 @@ import (
 // locked, with a number in it that the tests count with.
 type lockable struct {
 	name string
+	row  string // that another of lockables locks too; empty if it is the only one
 	// lock takes the lock and gives the number as it is once the lock is acquired.
 	lock func(ctx context.Context, tx ports.Tx, w *world) (int, error)
 	// peek gives the number without a lock.
@@ -27,7 +28,7 @@ type lockable struct {
 	add func(ctx context.Context, tx ports.Tx, w *world, read, more int) error
 }
 
-var lockables = []lockable{runLock("run", func(w *world) core.RunID { return w.running.ID }), templateLock, creditsLock}
+var lockables = []lockable{runLock("run", func(w *world) core.RunID { return w.running.ID }), templateLock, creditsLock, startsLock}
 
 func runLock(name string, id func(*world) core.RunID) lockable {
 	return lockable{
@@ -70,6 +71,7 @@ var templateLock = lockable{
 
 var creditsLock = lockable{
 	name: "credits",
+	row:  "credits",
 	lock: func(ctx context.Context, tx ports.Tx, _ *world) (int, error) {
 		b, err := tx.Ledger().BalanceForUpdate(ctx, march)
 		return int(b.Purchased), err
@@ -83,6 +85,18 @@ var creditsLock = lockable{
 		_, err := tx.Ledger().Post(ctx, purchase(w.tenant.ID, key, core.Credits(more)))
 		return err
 	},
+}
+
+// startsLock is creditsLock as starts take it.
+var startsLock = lockable{
+	name: "credits of starts",
+	row:  "credits",
+	lock: func(ctx context.Context, tx ports.Tx, _ *world) (int, error) {
+		found, err := tx.Starts().Read(ctx, ports.StartReads{Period: march})
+		return int(found.Balance.Purchased), err
+	},
+	peek: creditsLock.peek,
+	add:  creditsLock.add,
 }
 
 // postings makes a key for each posting of creditsLock.
@@ -383,7 +397,7 @@ func testOtherRowsFree(t *testing.T, newStore Factory) {
 	all := append([]lockable{runLock("another run", func(w *world) core.RunID { return w.closed.ID })}, lockables...)
 	for _, held := range all {
 		for _, wanted := range all {
-			if held.name == wanted.name {
+			if held.name == wanted.name || held.row != "" && held.row == wanted.row {
 				continue
 			}
 			commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {

@@ -65,11 +65,11 @@ var readings = []reading{
 	{name: "Runs.Lock", locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Runs().Lock(ctx, ports.SkipLocked, ports.FilesOf{Run: w.running.ID, Indexes: []int{0, 1}}, ports.FilesOf{Run: w.closed.ID, Indexes: []int{0}})
 	}},
-	{name: "Starts.Retriable", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
-		return tx.Starts().Retriable(ctx, []core.RunID{w.running.ID, w.closed.ID})
-	}},
-	{name: "Starts.Answers", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
-		return tx.Starts().Answers(ctx, []core.Key{w.answer.Key, "never used"})
+	{name: "Starts.Read", own: true, locks: true, call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
+		return tx.Starts().Read(ctx, ports.StartReads{
+			Period: march, Runs: []core.RunID{w.running.ID, w.closed.ID}, Templates: []core.TemplateID{w.template.ID},
+			Keys: []core.Key{w.answer.Key, "never used"},
+		})
 	}},
 	{name: "Attempts.Get", call: func(ctx context.Context, tx ports.Tx, w *world) (any, error) {
 		return tx.Attempts().Get(ctx, w.running.ID, 1)

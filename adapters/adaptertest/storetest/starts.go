@@ -127,26 +127,66 @@ func testStarts(t *testing.T, newStore Factory, _ Options) {
 		}
 	})
 
-	t.Run("ReadsSeveral", func(t *testing.T) {
-		t.Parallel()
-		s := newStore(t)
-		w := build(t, s, "acme")
-		view(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
-			found, err := tx.Starts().Retriable(ctx, []core.RunID{w.closed.ID, "unknown", w.running.ID})
-			require.NoError(t, err)
-			require.Len(t, found, 2)
-			for _, run := range []core.RunID{w.running.ID, w.closed.ID} {
-				want, err := tx.Files().InStatus(ctx, run, core.FileFailed, core.FilePending)
-				require.NoError(t, err)
-				require.NotEmpty(t, want)
-				equal(t, want, found[run])
+	// One run is read by another statement than several.
+	for n, runs := range [][]core.RunID{{}, {"closed"}, {"closed", "unknown", "running"}} {
+		t.Run(fmt.Sprintf("Reads/%d", n), func(t *testing.T) {
+			t.Parallel()
+			s := newStore(t)
+			w := build(t, s, "acme")
+			want := ports.StartReads{
+				Period: march, Templates: []core.TemplateID{"unknown", w.template.ID}, Keys: []core.Key{"unknown", w.answer.Key, w.refusal.Key},
 			}
-			answers, err := tx.Starts().Answers(ctx, []core.Key{"unknown", w.answer.Key, w.refusal.Key})
-			require.NoError(t, err)
-			require.ElementsMatch(t, []core.Key{w.answer.Key, w.refusal.Key}, []core.Key{answers[0].Key, answers[1].Key})
-			return nil
+			for _, name := range runs {
+				id := map[core.RunID]core.RunID{"closed": w.closed.ID, "running": w.running.ID, "unknown": "unknown"}[name]
+				want.Runs = append(want.Runs, id)
+			}
+			commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+				found, err := tx.Starts().Read(ctx, want)
+				require.NoError(t, err)
+				balance, err := tx.Ledger().Balance(ctx, march)
+				require.NoError(t, err)
+				equal(t, balance, found.Balance)
+				files := map[core.RunID][]core.File{}
+				for _, run := range want.Runs {
+					list, err := tx.Files().InStatus(ctx, run, core.FileFailed, core.FilePending)
+					require.NoError(t, err)
+					if len(list) > 0 {
+						files[run] = list
+					}
+				}
+				require.Len(t, files, min(n, 2))
+				equal(t, files, found.Files)
+				template, err := tx.Templates().Get(ctx, w.template.ID)
+				require.NoError(t, err)
+				equal(t, map[core.TemplateID]core.Template{template.ID: template}, found.Templates)
+				require.Len(t, found.Answers, 2)
+				for _, key := range []core.Key{w.answer.Key, w.refusal.Key} {
+					answer, err := tx.Answers().Get(ctx, key)
+					require.NoError(t, err)
+					equal(t, answer, found.Answers[key])
+				}
+				return nil
+			})
+			commit(t, s, "acme", func(ctx context.Context, tx ports.Tx) error {
+				_, err := tx.Starts().Read(ctx, ports.StartReads{Period: march})
+				require.NoError(t, err)
+				_, err = tx.Ledger().Post(ctx, purchase("acme", "client/more", 7))
+				require.NoError(t, err)
+				before, err := tx.Ledger().Balance(ctx, april)
+				require.NoError(t, err)
+				found, err := tx.Starts().Read(ctx, ports.StartReads{Period: april})
+				require.NoError(t, err)
+				equal(t, before, found.Balance, "with what it has posted itself")
+				return nil
+			})
+			ctx := bounded(t)
+			err := s.InTx(ctx, "nobody", func(tx ports.Tx) error {
+				_, err := tx.Starts().Read(ctx, want)
+				return err
+			})
+			require.ErrorIs(t, err, ports.ErrNotFound)
 		})
-	})
+	}
 }
 
 // startOf begins an attempt of a run; one that the world does not have is new.

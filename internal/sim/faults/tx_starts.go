@@ -11,18 +11,21 @@ import (
 
 type txStarts struct{ *tx }
 
-func (t txStarts) Retriable(ctx context.Context, runs []core.RunID) (map[core.RunID][]core.File, error) {
-	return read(t.tx, trace.FilesRead, runs[0], func() (map[core.RunID][]core.File, error) { return t.inner.Starts().Retriable(ctx, runs) })
-}
-
-func (t txStarts) Answers(ctx context.Context, keys []core.Key) ([]core.Answer, error) {
-	return read(t.tx, trace.AnswerGet, t.first, func() ([]core.Answer, error) {
-		found, err := t.inner.Starts().Answers(ctx, keys)
-		for i := range found {
-			err = t.own(err, found[i].Tenant, "remembered answer")
-		}
-		return found, err
-	})
+func (t txStarts) Read(ctx context.Context, want ports.StartReads) (ports.StartInputs, error) {
+	if err := t.lock(trace.CreditsLock, t.first); err != nil {
+		return ports.StartInputs{}, err
+	}
+	found, err := t.inner.Starts().Read(ctx, want)
+	t.locked(err)
+	t.credits = t.credits || err == nil
+	t.readBalance(found.Balance, err)
+	for id := range found.Templates {
+		err = t.own(err, found.Templates[id].Tenant, "template")
+	}
+	for key := range found.Answers {
+		err = t.own(err, found.Answers[key].Tenant, "remembered answer")
+	}
+	return found, err
 }
 
 // Write may wait for a key, and is a step for that; the rest is written under locks. So
