@@ -4,13 +4,10 @@ package mutants
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redrive/redrive/internal/sim"
@@ -105,29 +102,22 @@ func named(names []string) ([]Bug, error) {
 	return chosen, nil
 }
 
-// campaigns plays all campaigns of the bug that is on, several at once.
+// campaigns plays all campaigns of the bug that is on, one after the other: a few that
+// take long would leave cores idle if each had one of its own.
 func campaigns(ctx context.Context, o Options, seeds uint64) ([]outcome, error) {
-	outcomes, errs := make([]outcome, o.Campaigns), make([]error, o.Campaigns)
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range o.Workers {
-		workers.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= o.Campaigns || ctx.Err() != nil {
-					return
-				}
-				outcomes[i], errs[i] = campaign(ctx, uint64(1+i*stride), seeds)
-			}
-		})
+	outcomes := make([]outcome, o.Campaigns)
+	for i := range outcomes {
+		var err error
+		if outcomes[i], err = campaign(ctx, uint64(1+i*stride), seeds, o.Workers); err != nil {
+			return nil, err
+		}
 	}
-	workers.Wait()
-	return outcomes, errors.Join(append(errs, ctx.Err())...)
+	return outcomes, ctx.Err()
 }
 
-func campaign(ctx context.Context, first, seeds uint64) (outcome, error) {
+func campaign(ctx context.Context, first, seeds uint64, workers int) (outcome, error) {
 	c := sim.DefaultConfig()
-	c.First, c.Seeds, c.Workers = first, seeds, 1
+	c.First, c.Seeds, c.Workers = first, seeds, workers
 	report, err := sim.Campaign(ctx, c)
 	if err != nil {
 		return outcome{}, err
