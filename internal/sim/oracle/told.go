@@ -1,7 +1,7 @@
 package oracle
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/redrive/redrive/core"
@@ -41,9 +41,16 @@ func (o *Oracle) told(c *Commit, r *run, begun bool, next *core.Run) {
 
 // tells reports whether an event's body has the run as it is.
 func tells(e *core.WebhookEvent, run *core.Run) bool {
-	return strings.Contains(e.Body, fmt.Sprintf(`"attempt":%d,`, run.Attempt)) &&
-		strings.Contains(e.Body, fmt.Sprintf(`"status":%q`, run.Status)) &&
-		strings.Contains(e.Body, fmt.Sprintf(`"creditsConsumed":%d,`, run.CreditsConsumed))
+	return says(e.Body, `"attempt":`, strconv.Itoa(int(run.Attempt))) &&
+		says(e.Body, `"status":`, `"`+string(run.Status)+`"`) &&
+		says(e.Body, `"creditsConsumed":`, strconv.FormatInt(int64(run.CreditsConsumed), 10))
+}
+
+// says reports whether a field has a value in a JSON text, in which another follows.
+func says(text, field, value string) bool {
+	_, rest, _ := strings.Cut(text, field)
+	rest, is := strings.CutPrefix(rest, value)
+	return is && strings.HasPrefix(rest, ",")
 }
 
 func count(is bool) int {
