@@ -38,7 +38,7 @@ type actor struct {
 	unknown bool // the process died during it
 	lost    bool // the commit's answer was, under a key
 	tries   int
-	most    core.Credits // the price that a user accepts
+	most    core.Credits // the price that a user accepts, of a run or a bulk continue
 	charge  core.Key     // that is given back by hand
 	fills   bool         // a refiller has looked at all tenants since faults stopped
 }

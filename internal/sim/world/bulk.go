@@ -10,12 +10,14 @@ import (
 )
 
 // bulk asks for a bulk continue of a tenant's runs, those that are known by now.
-func (w *World) bulk(ctx context.Context, svc *app.Service, who core.Actor, op *Op) error {
+func (w *World) bulk(ctx context.Context, svc *app.Service, who core.Actor, a *actor, op *Op) error {
 	tenant := w.sc.Tenants[op.Tenant].ID
 	req := app.BulkRequest{Tenant: tenant, IdempotencyKey: op.Key}
+	cost := core.Credits(0) // now, at the most
 	for n := range w.slots {
-		if w.slots[n].known && w.sc.Templates[w.sc.Runs[n].Template].Tenant == op.Tenant {
+		if t := &w.sc.Templates[w.sc.Runs[n].Template]; w.slots[n].known && t.Tenant == op.Tenant {
 			req.Runs = append(req.Runs, w.slots[n].id)
+			cost += w.oracle.Price(tenant, t.ID) * core.Credits(w.oracle.Row(w.slots[n].id).Tally.Failed)
 		}
 	}
 	if len(req.Runs) == 0 {
@@ -23,6 +25,12 @@ func (w *World) bulk(ctx context.Context, svc *app.Service, who core.Actor, op *
 	}
 	if op.Amount%2 == 0 {
 		most := op.Amount
+		if op.dearer() {
+			if a.tries == 0 { // a repeat asks for the same
+				a.most = cost
+			}
+			most = a.most
+		}
 		req.Terms.MaxPrice = &most
 	}
 	if op.Amount%3 == 0 {
@@ -32,6 +40,10 @@ func (w *World) bulk(ctx context.Context, svc *app.Service, who core.Actor, op *
 	w.wakeDrivers()
 	return err
 }
+
+// dearer reports whether a bulk continue may cost what it costs when it is asked for, and its
+// runs become dearer.
+func (op *Op) dearer() bool { return op.Amount%4 == 0 }
 
 // driveBulks is the loop of a server that drives bulk continues.
 func (w *World) driveBulks(ctx context.Context, a *actor) {

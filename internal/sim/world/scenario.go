@@ -214,6 +214,11 @@ func (s *Scenario) bulk(r *sched.Rand) {
 		op.Key = "bulk"
 	}
 	script := s.user(operator)
+	if op.dearer() {
+		raised := s.Runs[1].Template // of which users ask less than of the first run's
+		op.Tenant = s.Templates[raised].Tenant
+		*script = slices.Insert(*script, 0, Op{Kind: Reprice, Template: raised, Amount: s.Templates[raised].Price + 2})
+	}
 	*script = slices.Insert(*script, 0, op)
 }
 

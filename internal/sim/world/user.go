@@ -230,7 +230,7 @@ func (w *World) ask(ctx context.Context, id sched.ActorID, a *actor, op *Op) (er
 		err = w.refund(ctx, svc, tenant, a, op)
 	case Bulk:
 		w.env.Enter(oracle.UseOther)
-		err = w.bulk(ctx, svc, who, op)
+		err = w.bulk(ctx, svc, who, a, op)
 	case Audit:
 		w.env.Enter(oracle.UseOther)
 		_, err = svc.CheckLedger(ctx, core.System, tenant)
