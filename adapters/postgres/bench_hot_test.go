@@ -130,25 +130,35 @@ func hotRate(b *testing.B, do func(client, n int) error, each int) (perSecond fl
 	return float64(hotClients*each) / time.Since(began).Seconds()
 }
 
-// hotContinue is continue.sql with all runs of one tenant.
+// hotContinue is sendingContinue with all runs of one tenant.
 func hotContinue(b *testing.B) string {
+	b.Helper()
+	return scriptOf(b, strings.NewReplacer(
+		`'bench-' || :client_id`, `'bench-0'`, `'run-' || :client_id || '-' || :n`, `'run-0-' || :n`, `"run-' || :client_id || '-' || :n`, `"run-0-' || :n`,
+		`\set n :first + :i`, `\set n :first + :client_id * :each + :i`, `lock_timeout = 5000`, `lock_timeout = 60000`, `statement_timeout = 30000`, `statement_timeout = 60000`,
+	).Replace(sendingContinue(b)))
+}
+
+// sendingContinue is continue.sql whose transaction sends the jobs, so that there is none
+// that confirms them.
+func sendingContinue(b *testing.B) string {
 	b.Helper()
 	script, err := os.ReadFile("testdata/continue.sql")
 	require.NoError(b, err)
-	hot := strings.NewReplacer(`'unconfirmed'`, `'confirmed'`,
-		`'bench-' || :client_id`, `'bench-0'`, `'run-' || :client_id || '-' || :n`, `'run-0-' || :n`,
-		`\set n :first + :i`, `\set n :first + :client_id * :each + :i`, `lock_timeout = 5000`, `lock_timeout = 60000`, `statement_timeout = 30000`, `statement_timeout = 60000`,
-	).Replace(string(script))
-	// The transaction sends the jobs, so there is none that confirms them.
-	hot, _, found := strings.Cut(hot, "COMMIT;")
+	charge, _, found := strings.Cut(strings.ReplaceAll(string(script), `'unconfirmed'`, `'confirmed'`), "COMMIT;")
 	require.True(b, found)
 	initiate, err := os.ReadFile("testdata/initiate.sql")
 	require.NoError(b, err)
 	send := strings.Index(string(initiate), "INSERT INTO queue_messages")
 	require.Positive(b, send)
-	hot += strings.ReplaceAll(string(initiate[send:]), `'hot-' || :client_id || '-' || :n`, `'run-0-' || :n`)
-	path := filepath.Join(b.TempDir(), "continue.sql")
-	require.NoError(b, os.WriteFile(path, []byte(hot), 0o600))
+	return charge + strings.NewReplacer(`"hot-'`, `"run-'`, `'{bench-0}'`, `ARRAY['bench-' || :client_id]`).Replace(string(initiate[send:]))
+}
+
+// scriptOf gives the path of a script for pgbench.
+func scriptOf(b *testing.B, sql string) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "script.sql")
+	require.NoError(b, os.WriteFile(path, []byte(sql), 0o600))
 	return path
 }
 

@@ -96,15 +96,26 @@ func (x *bench) settleDown(b *testing.B) {
 // BenchmarkContinue compares app.RetryFailed, without HTTP, with pgbench sending what a
 // Continue needs in its plain form, an array for each column (testdata/continue.sql), to
 // the same database, in turns.
+// With queue=here the transaction that charges sends the jobs, as that of a server with its
+// queue on Postgres does; with queue=apart another one confirms that they were sent.
 // The figure to look at is go/pgbench, the ratio of the median rates.
 func BenchmarkContinue(b *testing.B) {
 	const rounds = 3
 	server := pgtest.NewServer(b, pgtest.Options{Durable: true, Settings: []string{"shared_buffers=512MB", "max_wal_size=8GB"}})
-	for _, c := range []struct{ files, clients, each int }{
-		{10, 1, 300}, {10, 8, 150}, {1000, 1, 40}, {1000, 8, 10},
+	for _, c := range []struct {
+		queue                string
+		files, clients, each int
+	}{
+		{"apart", 10, 1, 300}, {"apart", 10, 8, 150}, {"apart", 1000, 1, 40}, {"apart", 1000, 8, 10},
+		{"here", 10, 1, 300}, {"here", 10, 8, 150}, {"here", 1000, 1, 40}, {"here", 1000, 8, 10},
 	} {
-		b.Run(fmt.Sprintf("files=%d/clients=%d", c.files, c.clients), func(b *testing.B) {
+		b.Run(fmt.Sprintf("queue=%s/files=%d/clients=%d", c.queue, c.files, c.clients), func(b *testing.B) {
 			x := newBench(b, server)
+			script := "testdata/continue.sql"
+			if c.queue == "here" {
+				x.sendWithTheCharge(b)
+				script = scriptOf(b, sendingContinue(b))
+			}
 			for client := range c.clients {
 				x.seed(b, client, 2*rounds*c.each*b.N, c.files)
 			}
@@ -116,7 +127,7 @@ func BenchmarkContinue(b *testing.B) {
 				for range rounds {
 					byGo = append(byGo, x.continueRuns(b, c.clients, first, c.each))
 					first += c.each
-					byPgbench = append(byPgbench, x.pgbench(b, server, c.clients, first, c.each))
+					byPgbench = append(byPgbench, x.runScript(b, server, script, c.clients, c.each, "first="+strconv.Itoa(first)))
 					first += c.each
 				}
 			}
@@ -154,11 +165,6 @@ func (x *bench) continueRuns(b *testing.B, clients, first, each int) (perSecond 
 }
 
 var tps = regexp.MustCompile(`tps = ([0-9.]+)`)
-
-func (x *bench) pgbench(b *testing.B, server *pgtest.Server, clients, first, each int) (perSecond float64) {
-	b.Helper()
-	return x.runScript(b, server, "testdata/continue.sql", clients, each, "first="+strconv.Itoa(first))
-}
 
 // runScript runs a script of pgbench's for each client that many times, and gives the
 // rate. i counts a client's runs of it.

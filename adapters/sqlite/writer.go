@@ -93,7 +93,7 @@ func (w *writer) do(ctx context.Context, j *job) error {
 		case <-j.done:
 			return j.err
 		case <-w.turn:
-			w.group()
+			w.group(j)
 		case <-ctx.Done():
 			return w.leave(j, ctx.Err())
 		case <-w.stop:
@@ -143,13 +143,20 @@ func (w *writer) close() error {
 	return w.c.close()
 }
 
-// group does what waits, and gives the turn back.
-func (w *writer) group() {
-	jobs := w.next()
+// group does what waits, and gives the turn back. If the caller's own job was done by
+// another one meanwhile, the next of those that wait has the turn.
+func (w *writer) group(own *job) {
+	var jobs []*job
 	defer func() {
 		w.abandon(jobs)
 		w.turn <- struct{}{}
 	}()
+	select {
+	case <-own.done:
+		return
+	default:
+		jobs = w.next()
+	}
 	commits := make([]*job, 0, len(jobs))
 	for _, j := range jobs {
 		switch {
