@@ -106,8 +106,14 @@ func BenchmarkContinue(b *testing.B) {
 		queue                string
 		files, clients, each int
 	}{
-		{"apart", 10, 1, 300}, {"apart", 10, 8, 150}, {"apart", 1000, 1, 40}, {"apart", 1000, 8, 10},
-		{"here", 10, 1, 300}, {"here", 10, 8, 150}, {"here", 1000, 1, 40}, {"here", 1000, 8, 10},
+		{"apart", 10, 1, 300},
+		{"apart", 10, 8, 150},
+		{"apart", 1000, 1, 40},
+		{"apart", 1000, 8, 10},
+		{"here", 10, 1, 300},
+		{"here", 10, 8, 150},
+		{"here", 1000, 1, 40},
+		{"here", 1000, 8, 10},
 	} {
 		b.Run(fmt.Sprintf("queue=%s/files=%d/clients=%d", c.queue, c.files, c.clients), func(b *testing.B) {
 			x := newBench(b, server)
