@@ -55,7 +55,7 @@ type writer struct {
 	open  func() (*conn, error)
 	after func(*conn) // each group
 
-	turn chan struct{} // of one: whoever takes it has the connection
+	turn chan struct{} // holds one value; the goroutine that takes it has the connection
 	stop chan struct{}
 
 	mu      sync.Mutex
